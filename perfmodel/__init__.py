@@ -1,0 +1,112 @@
+"""perfmodel: what a neural network will cost on a machine, before anyone owns either.
+
+The face is a handful of words, each loaded when it is first asked for, so that ``import perfmodel``
+alone stays cheap::
+
+    import perfmodel as pm
+
+    device = pm.hardware("jetson_agx_orin")
+    workload = pm.workload("llama_3_8b", phase="decode", batch=1, context=2048)
+    pm.predict(workload, device, precision="w4a16").latency_s
+
+Some words are rooms as well: ``pm.hardware(...)`` loads a device and ``perfmodel.hardware`` is the
+package that defines one. They are one object: a module that can be called.
+"""
+
+import importlib
+import inspect
+import sys
+from importlib.util import find_spec
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from perfmodel._version import __version__
+
+if TYPE_CHECKING:
+    from perfmodel.api import (
+        compare,
+        hardware,
+        precision,
+        predict,
+        runtime,
+        solve,
+        sweep,
+        validate,
+        workload,
+    )
+    from perfmodel.errors import Fault, InfeasibleError, InputError, PerfmodelError
+
+# Which module answers for each word of the face.
+_HOME = {
+    "compare": "api",
+    "hardware": "api",
+    "precision": "api",
+    "predict": "api",
+    "runtime": "api",
+    "solve": "api",
+    "sweep": "api",
+    "validate": "api",
+    "workload": "api",
+    "Fault": "errors",
+    "InfeasibleError": "errors",
+    "InputError": "errors",
+    "PerfmodelError": "errors",
+}
+
+__all__ = [
+    "Fault",
+    "InfeasibleError",
+    "InputError",
+    "PerfmodelError",
+    "__version__",
+    "compare",
+    "hardware",
+    "precision",
+    "predict",
+    "runtime",
+    "solve",
+    "sweep",
+    "validate",
+    "workload",
+]
+
+
+class _Room(ModuleType):
+    """A module that is also a word of the face: calling it calls the function of that name in ``api``."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._word()(*args, **kwargs)
+
+    def _word(self) -> Any:
+        name = self.__name__.rpartition(".")[2]
+        return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return inspect.signature(self._word())
+
+
+class _Face(ModuleType):
+    """The package itself; it makes a room callable when the import system binds it here."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in _HOME and isinstance(value, ModuleType):
+            value.__class__ = _Room
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Face
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if find_spec(f"{__name__}.{name}") is not None:
+        return importlib.import_module(f"{__name__}.{name}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))
