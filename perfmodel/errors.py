@@ -1,0 +1,134 @@
+"""The error family: one `Fault` a defect, one exception for all faults of an input."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+__all__ = ["Fault", "InfeasibleError", "InputError", "PerfmodelError", "nearest"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One defect of an input, with its place and what would mend it.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong, without a closing full stop.
+    path : str
+        Dotted path inside the input, such as ``memories.dram.bandwidth``.
+    file : str
+        File (or pseudo file such as ``--set``) that the fault stands in.
+    line, column : int
+        Position, counted from 1; 0 where unknown.
+    expected : str
+        What would have been accepted.
+    suggestion : str
+        The nearest accepted spelling, as it should be written.
+    """
+
+    message: str
+    path: str = ""
+    file: str = ""
+    line: int = 0
+    column: int = 0
+    expected: str = ""
+    suggestion: str = ""
+
+    def __str__(self) -> str:
+        """``file:line:col: path: message; expected ...; did you mean 'x'?``."""
+        place = self.file
+        if self.line:
+            position = f"{self.line}:{self.column}" if self.column else f"{self.line}"
+            place = f"{place}:{position}" if place else f"line {position}"
+        text = ": ".join(part for part in (place, self.path, self.message) if part)
+        if self.expected:
+            text += f"; expected {self.expected}"
+        if self.suggestion:
+            text += f"; did you mean '{self.suggestion}'?"
+        return text
+
+
+class PerfmodelError(Exception):
+    """Base of every error that perfmodel raises on purpose."""
+
+
+class InputError(PerfmodelError):
+    """Bad input; carries every fault that was found, not only the first.
+
+    Parameters
+    ----------
+    *faults : Fault, str or iterable of them
+        The faults; a string is a fault without a place.
+
+    Attributes
+    ----------
+    faults : tuple of Fault
+        In reading order, without repetitions.
+    """
+
+    def __init__(self, *faults: Fault | str | Iterable[Fault | str]) -> None:
+        found: list[Fault] = []
+        for item in faults:
+            if isinstance(item, (Fault, str)):
+                found.append(_fault(item))
+            else:
+                found.extend(_fault(part) for part in item)
+        self.faults: tuple[Fault, ...] = tuple(dict.fromkeys(found))
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        return "\n".join(str(fault) for fault in self.faults)
+
+    def __reduce__(self) -> tuple[type[InputError], tuple[Fault, ...]]:
+        # Errors cross process borders in sweeps, so they must survive pickling.
+        return type(self), self.faults
+
+
+class InfeasibleError(PerfmodelError):
+    """No answer exists; raised only where a result object cannot say so."""
+
+
+def nearest(name: str, candidates: Iterable[str], cutoff: float = 0.6) -> str:
+    """The candidate spelled most like ``name``.
+
+    Parameters
+    ----------
+    name : str
+        What was written.
+    candidates : iterable of str
+        What would have been accepted.
+    cutoff : float
+        Least similarity (`difflib.SequenceMatcher.ratio`) worth suggesting, 0 to 1.
+
+    Returns
+    -------
+    str
+        The candidate, or ``""`` when nothing is near.
+    """
+    by_folded: dict[str, str] = {}
+    for candidate in candidates:
+        by_folded.setdefault(_fold(candidate), candidate)
+    folded = _fold(name)
+    if folded in by_folded:
+        return by_folded[folded]
+    found = difflib.get_close_matches(folded, by_folded, n=1, cutoff=cutoff)
+    if found:
+        return by_folded[found[0]]
+    # "orin" should find "jetson_agx_orin", which edit similarity alone rates too low.
+    if len(folded) >= 3:
+        holding = sorted((c for c in by_folded if folded in c), key=lambda c: (len(c), c))
+        if holding:
+            return by_folded[holding[0]]
+    return ""
+
+
+def _fold(name: str) -> str:
+    """Case, dashes and spaces do not make two names different."""
+    return name.strip().lower().replace("-", "_").replace(" ", "_")
+
+
+def _fault(item: Fault | str) -> Fault:
+    return Fault(item) if isinstance(item, str) else item

@@ -1,0 +1,120 @@
+"""JSON with the place of every value (the standard decoder keeps none)."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any, Final
+
+from perfmodel.errors import Fault
+from perfmodel.marks import Node
+
+__all__ = ["compose_json"]
+
+_TOKEN: Final = re.compile(r'\s*("(?:[^"\\]|\\.)*"|[\[\]{}:,]|[^\s\[\]{}:,"]+)', re.DOTALL)
+
+
+def compose_json(text: str, name: str, faults: list[Fault], max_depth: int, max_nodes: int) -> Node:
+    """JSON text as a `Node` tree; faults are appended, not raised.
+
+    The standard decoder decides what is valid; a second pass over the tokens adds the places.
+    """
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        place = (error.lineno, error.colno)
+        message = f"not valid JSON: {error.msg[:1].lower()}{error.msg[1:]}"
+        faults.append(Fault(message, file=name, line=place[0], column=place[1]))
+        return Node(None, file=name)
+    except RecursionError:
+        message = f"is nested deeper than {max_depth} levels"
+        faults.append(Fault(message, file=name, line=1, column=1))
+        return Node(None, file=name)
+    except ValueError as error:  # an integer beyond the interpreter's limit of digits
+        reason = "a number is too large" if "digit" in str(error) else str(error)
+        faults.append(Fault(f"not valid JSON: {reason}", file=name, line=1, column=1))
+        return Node(None, file=name)
+    try:
+        return _Placer(text, name, faults, max_depth, max_nodes).value(0)
+    except _Stop:
+        return Node(None, file=name)
+
+
+class _Stop(Exception):
+    """A limit is passed; the fault is already noted."""
+
+
+class _Placer:
+    """Walks the tokens of text that is known to be valid JSON."""
+
+    def __init__(
+        self, text: str, name: str, faults: list[Fault], max_depth: int, max_nodes: int
+    ) -> None:
+        self.text, self.name, self.faults = text, name, faults
+        self.max_depth, self.max_nodes = max_depth, max_nodes
+        self.at = self.line = self.count = 0
+        self.line_start = 0
+        self.seen = 0
+
+    def token(self) -> tuple[str, int, int]:
+        match = _TOKEN.match(self.text, self.at)
+        if match is None:  # cannot happen in valid JSON
+            return "", self.line + 1, 1
+        start, self.at = match.start(1), match.end()
+        newlines = self.text.count("\n", self.seen, start)
+        if newlines:
+            self.line += newlines
+            self.line_start = self.text.rindex("\n", 0, start) + 1
+        self.seen = start
+        return match[1], self.line + 1, start - self.line_start + 1
+
+    def value(self, depth: int) -> Node:
+        token, line, column = self.token()
+        return self._value(token, line, column, depth)
+
+    def _value(self, token: str, line: int, column: int, depth: int) -> Node:
+        self.count += 1
+        if self.count > self.max_nodes:
+            self._fault(f"holds more than {self.max_nodes} values", line, column)
+            raise _Stop
+        if depth > self.max_depth:
+            self._fault(f"is nested deeper than {self.max_depth} levels", line, column)
+            raise _Stop
+        content: Any
+        if token == "{":
+            content = self._object(depth)
+        elif token == "[":
+            content = []
+            token, *place = self.token()
+            while token != "]":
+                content.append(self._value(token, place[0], place[1], depth + 1))
+                token, *place = self.token()
+                if token == ",":
+                    token, *place = self.token()
+        else:
+            content = json.loads(token)
+            if isinstance(content, float) and not math.isfinite(content):
+                self._fault(f"'{token[:20]}' is not a finite number", line, column)
+                content = None
+        return Node(content, line, column, self.name)
+
+    def _object(self, depth: int) -> dict[str, Node]:
+        content: dict[str, Node] = {}
+        token, line, column = self.token()
+        while token != "}":
+            key = str(json.loads(token))
+            self.token()  # the colon
+            child = self.value(depth + 1)
+            if key in content:
+                first = content[key].key_line
+                self._fault(f"duplicate key '{key}' (first on line {first})", line, column)
+            else:
+                content[key] = Node(child.value, child.line, child.column, self.name, line, column)
+            token, line, column = self.token()
+            if token == ",":
+                token, line, column = self.token()
+        return content
+
+    def _fault(self, message: str, line: int, column: int) -> None:
+        self.faults.append(Fault(message, file=self.name, line=line, column=column))

@@ -1,0 +1,182 @@
+"""Pydantic errors as faults: a place in the file, what was expected, what was meant."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar, cast, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.marks import Marks, Path
+
+__all__ = ["SPEC_FILE", "Flaw", "build", "faults_of"]
+
+T = TypeVar("T")
+
+SPEC_FILE = {"spec_file": True}
+"""Validation context of file data: there a dimensioned value must carry its unit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """A fault whose place is still a path inside the data.
+
+    Attributes
+    ----------
+    path : tuple of str or int
+    message, expected, suggestion : str
+    on_key : bool
+        The key itself is at fault, not its value.
+    """
+
+    path: Path
+    message: str
+    expected: str = ""
+    suggestion: str = ""
+    on_key: bool = False
+
+
+def build(model: type[T], data: Any, marks: Marks, file: str) -> T:
+    """Validate file data; see `perfmodel.specfile.validate`."""
+    made: Any = None
+    flaws: list[Flaw] = []
+    schema = cast("type[BaseModel]", model)
+    try:
+        made = schema.model_validate(data, context=SPEC_FILE)
+    except ValidationError as error:
+        flaws += faults_of(error, schema)
+    check = getattr(model, "structure_faults", None)
+    if check is not None and isinstance(data, Mapping):
+        flaws += cast("Iterable[Flaw]", check(data))
+    if flaws:
+        raise InputError(locate(flaws, marks, file))
+    return cast("T", made)
+
+
+def locate(flaws: Iterable[Flaw], marks: Marks, file: str) -> list[Fault]:
+    """Faults with places, in reading order, each once."""
+    faults: list[Fault] = []
+    for flaw in dict.fromkeys(flaws):
+        line, column = marks.at(flaw.path, key=flaw.on_key)
+        faults.append(
+            Fault(
+                flaw.message,
+                path=marks.show(flaw.path),
+                file=marks.file(flaw.path) or file,
+                line=line,
+                column=column,
+                expected=flaw.expected,
+                suggestion=flaw.suggestion,
+            )
+        )
+    faults = list(dict.fromkeys(faults))
+    return sorted(faults, key=lambda fault: (fault.file, fault.line, fault.column))
+
+
+def faults_of(error: ValidationError, model: type[BaseModel]) -> list[Flaw]:
+    """Flaws of a pydantic error raised for ``model``."""
+    flaws: list[Flaw] = []
+    for item in error.errors(include_url=False):
+        flaws += _flaws(cast("Mapping[str, Any]", item), model)
+    return flaws
+
+
+def _flaws(item: Mapping[str, Any], model: type[BaseModel]) -> list[Flaw]:
+    # "[key]" is pydantic's own marker for an error in a mapping's key.
+    on_key = "[key]" in item["loc"]
+    path: Path = tuple(part for part in item["loc"] if part != "[key]")
+    context: Mapping[str, Any] = item.get("ctx") or {}
+    if "flaws" in context:  # raised by a model's own check: paths below the model
+        return [
+            Flaw((*path, *flaw.path), flaw.message, flaw.expected, flaw.suggestion, flaw.on_key)
+            for flaw in cast("Sequence[Flaw]", context["flaws"])
+        ]
+    match item["type"]:
+        case "extra_forbidden":
+            return [_unknown_key(path, model)]
+        case "missing":
+            message = f"missing key '{path[-1]}'"
+            if str(path[-1]) == "value":
+                message += " (a number with provenance)"
+            return [Flaw(path[:-1], message, on_key=True)]
+        case "literal_error" | "enum":
+            return [_not_a_choice(path, item)]
+        case "model_type" | "dict_type" | "mapping_type" | "model_attributes_type":
+            return [Flaw(path, f"{_shown(item['input'])} is not a mapping", "keys and values")]
+        case "tuple_type" | "list_type":
+            return [Flaw(path, f"{_shown(item['input'])} is not a list", "a list")]
+        case _:
+            message = str(item["msg"]).removeprefix("Value error, ")
+            if "expected" not in context and item["type"] not in ("quantity", "value_error"):
+                message = f"{_shown(item['input'])}: {message[:1].lower()}{message[1:]}"
+            expected, suggestion = context.get("expected", ""), context.get("suggestion", "")
+            return [Flaw(path, message, str(expected), str(suggestion), on_key)]
+
+
+def _unknown_key(path: Path, model: type[BaseModel]) -> Flaw:
+    key = str(path[-1])
+    owner = _model_at(model, path[:-1])
+    known = list(owner.model_fields) if owner is not None else []
+    meant = nearest(key, known)
+    expected = "" if meant or not known else "one of " + ", ".join(known)
+    return Flaw(path, f"unknown key '{key}'", expected, meant, on_key=True)
+
+
+def _not_a_choice(path: Path, item: Mapping[str, Any]) -> Flaw:
+    choices = [part.strip(" '") for part in str(item["ctx"]["expected"]).split(",")]
+    choices = [c.strip(" '") for choice in choices for c in choice.split(" or ")]
+    given = str(item["input"])
+    return Flaw(
+        path,
+        f"unknown value {_shown(item['input'])}",
+        "one of " + ", ".join(choices) if len(choices) > 1 else choices[0],
+        nearest(given, choices, cutoff=0.5),
+    )
+
+
+def _model_at(model: type[BaseModel], path: Path) -> type[BaseModel] | None:
+    """The model class that the mapping at ``path`` is read as."""
+    found: type[BaseModel] | None = model
+    annotation: Any = model
+    for part in path:
+        found = _model_in(annotation)
+        if found is not None and isinstance(part, str) and part in found.model_fields:
+            annotation = found.model_fields[part].annotation
+        else:
+            annotation = _item_type(annotation)
+    return _model_in(annotation)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    origin = get_origin(annotation)
+    if origin is Annotated or origin in (typing.Union, types.UnionType):
+        return next((m for m in map(_model_in, get_args(annotation)) if m is not None), None)
+    return None
+
+
+def _item_type(annotation: Any) -> Any:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _item_type(arguments[0])
+    if origin in (typing.Union, types.UnionType):
+        items = [_item_type(a) for a in arguments if a is not type(None)]
+        return next((item for item in items if item is not None), None)
+    if origin in (tuple, list):
+        return arguments[0]
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return arguments[1]
+    return None
+
+
+def _shown(value: Any) -> str:
+    text = repr(value) if isinstance(value, (str, int, float, bool)) or value is None else (
+        "a mapping" if isinstance(value, Mapping) else "a list"
+    )  # fmt: skip
+    text = {"None": "nothing", "True": "true", "False": "false"}.get(text, text)
+    return text if len(text) <= 60 else text[:57] + "..."

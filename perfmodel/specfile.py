@@ -1,0 +1,263 @@
+"""Strict YAML and JSON with places, and pydantic errors as faults.
+
+YAML is read from parser events, so nothing in a file can run code, nest without limit or unfold
+without limit. Scalars follow YAML 1.2 (``on`` is a text, ``1e3`` a number); tags, merge keys,
+duplicate keys, NaN and infinities are faults.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path as FilePath
+from typing import Any, Final, TypeVar
+
+import yaml
+
+from perfmodel.errors import Fault, InputError
+from perfmodel.marks import Marks, Node, Path, merge
+
+__all__ = ["Marks", "Node", "Path", "merge", "read", "validate"]
+
+T = TypeVar("T")
+
+MAX_BYTES: Final = 16 * 2**20
+MAX_DEPTH: Final = 64
+MAX_NODES: Final = 500_000
+
+_INTEGER: Final = re.compile(r"[-+]?[0-9]+")
+_FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_NOT_FINITE: Final = re.compile(r"[-+]?\.?(?:inf|nan|infinity)", re.IGNORECASE)
+_CONSTANTS: Final[dict[str, bool | None]] = {
+    "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
+    "null": None, "Null": None, "NULL": None, "~": None, "": None,
+}  # fmt: skip
+
+
+def read(
+    source: FilePath | str | bytes, name: str = "", *, json_text: bool | None = None
+) -> tuple[Any, Marks]:
+    """Read a spec: YAML, or JSON where the name ends in ``.json``.
+
+    Parameters
+    ----------
+    source : Path, str or bytes
+        A `pathlib.Path` is opened; a str or bytes is the text itself.
+    name : str
+        File name for faults; the path where left out.
+    json_text : bool, optional
+        Whether the text is JSON; by default the name decides.
+
+    Returns
+    -------
+    data : dict, list or scalar
+        Plain values.
+    marks : Marks
+        The place of each of them.
+
+    Raises
+    ------
+    InputError
+        With every fault of form: encoding, syntax, duplicate keys, tags, limits.
+    """
+    name = name or (str(source) if isinstance(source, FilePath) else "")
+    text = _text(source, name)
+    is_json = name.lower().endswith(".json") if json_text is None else json_text
+    faults: list[Fault] = []
+    if is_json:
+        from perfmodel.jsonmarks import compose_json
+
+        root = compose_json(text, name, faults, MAX_DEPTH, MAX_NODES)
+    else:
+        root = _Composer(name, faults).compose(text)
+    if faults:
+        faults.sort(key=lambda fault: (fault.line, fault.column))
+        raise InputError(faults)
+    return root.plain(), Marks(root)
+
+
+def validate(model: type[T], data: Any, marks: Marks | None = None, file: str = "") -> T:
+    """Build a pydantic model from file data; every fault at once, each with its place.
+
+    Parameters
+    ----------
+    model : type of pydantic.BaseModel
+        May have a static method ``structure_faults(data) -> iterable of Flaw`` (see
+        `perfmodel.hardware.quantity`): checks across fields, run even where single fields are bad.
+    data, marks
+        As `read` gives them.
+    file : str
+        File name for places that the marks do not know.
+
+    Raises
+    ------
+    InputError
+    """
+    from perfmodel.pydantic_faults import build
+
+    return build(model, data, marks or Marks(), file)
+
+
+def _text(source: FilePath | str | bytes, name: str) -> str:
+    if isinstance(source, FilePath):
+        try:
+            if source.stat().st_size > MAX_BYTES:
+                raise InputError(Fault(f"is larger than {MAX_BYTES} bytes", file=name))
+            source = source.read_bytes()
+        except OSError as error:
+            reason = (error.strerror or "cannot be read").lower()
+            raise InputError(Fault(reason, file=name, expected="a readable file")) from None
+    if len(source) > MAX_BYTES:
+        raise InputError(Fault(f"is larger than {MAX_BYTES} bytes", file=name))
+    if isinstance(source, str):
+        return source.removeprefix("\ufeff")
+    try:
+        return source.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        line = source.count(b"\n", 0, error.start) + 1
+        column = error.start - (source.rfind(b"\n", 0, error.start) + 1) + 1
+        raise InputError(
+            Fault("is not UTF-8 text", file=name, line=line, column=column, expected="a YAML file")
+        ) from None
+
+
+class _Stop(Exception):
+    """Composition cannot go on; the fault is already noted."""
+
+
+class _Composer:
+    """Parser events to `Node` values, iterating where the C composer would recurse."""
+
+    def __init__(self, name: str, faults: list[Fault]) -> None:
+        self.name, self.faults = name, faults
+        self.anchors: dict[str, tuple[Node, int]] = {}
+        self.count = 0
+
+    def compose(self, text: str) -> Node:
+        root: Node | None = None
+        try:
+            events = self._events(text)
+            for event in events:
+                if isinstance(event, yaml.DocumentStartEvent):
+                    if root is not None:
+                        self._fault("a second document", event.start_mark, "one document")
+                        break
+                    root = self._node(next(events), events, 0)
+        except _Stop:
+            pass
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            problem = error.problem or "is not YAML"
+            self._fault(f"not valid YAML: {problem}", mark, _yaml_hint(problem))
+        except yaml.YAMLError as error:
+            problem = str(error).splitlines()[0]
+            self.faults.append(Fault(f"not valid YAML: {problem}", file=self.name, line=1))
+        if root is None:
+            if not self.faults:
+                self.faults.append(Fault("is empty", file=self.name, line=1, column=1))
+            return Node(None, file=self.name)
+        return root
+
+    def _events(self, text: str) -> Iterator[Any]:
+        loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        return iter(yaml.parse(text, Loader=loader))
+
+    def _node(self, event: Any, events: Iterator[Any], depth: int) -> Node:
+        mark = event.start_mark
+        if depth > MAX_DEPTH:
+            self._fault(f"is nested deeper than {MAX_DEPTH} levels", mark)
+            raise _Stop
+        self._grow(1, mark)
+        if isinstance(event, yaml.AliasEvent):
+            known = self.anchors.get(event.anchor)
+            if known is None:
+                self._fault(f"no anchor '{event.anchor}' before this alias", mark)
+                return self._place(None, mark)
+            self._grow(known[1], mark)
+            return known[0]
+        if event.tag is not None and event.tag != "!":
+            self._fault(f"a tag ('{event.tag[:60]}') is not allowed", mark, "plain values")
+        before = self.count
+        if isinstance(event, yaml.ScalarEvent):
+            value: Any = event.value if event.style else self._scalar(event.value, mark)
+        elif isinstance(event, yaml.SequenceStartEvent):
+            value = []
+            while not isinstance(inner := next(events), yaml.SequenceEndEvent):
+                value.append(self._node(inner, events, depth + 1))
+        else:
+            value = self._mapping(events, depth)
+        node = self._place(value, mark)
+        if event.anchor:
+            self.anchors[event.anchor] = (node, self.count - before + 1)
+        return node
+
+    def _mapping(self, events: Iterator[Any], depth: int) -> dict[str, Node]:
+        value: dict[str, Node] = {}
+        while not isinstance(inner := next(events), yaml.MappingEndEvent):
+            mark = inner.start_mark
+            key = ""
+            if isinstance(inner, yaml.ScalarEvent):
+                key = str(inner.value)
+                if inner.tag is not None and inner.tag != "!":
+                    self._fault(f"a tag ('{inner.tag[:60]}') is not allowed", mark, "plain keys")
+            else:
+                self._node(inner, events, depth + 1)
+                self._fault("a key that is not a text", mark, "a plain key")
+            child = self._node(next(events), events, depth + 1)
+            if key == "<<" and not inner.style:
+                self._fault("merge keys are not supported", mark, "'base: NAME' to inherit")
+            elif key in value:
+                first = value[key].key_line
+                self._fault(f"duplicate key '{key}' (first on line {first})", mark, "each key once")
+            else:
+                value[key] = Node(child.value, child.line, child.column, child.file,
+                                  mark.line + 1, mark.column + 1)  # fmt: skip
+        return value
+
+    def _scalar(self, text: str, mark: Any) -> Any:
+        if text in _CONSTANTS:
+            return _CONSTANTS[text]
+        if _NOT_FINITE.fullmatch(text):
+            self._fault(f"'{text}' is not a finite number", mark, "a finite number")
+            return None
+        integer = _INTEGER.fullmatch(text)
+        if integer or _FLOAT.fullmatch(text):
+            number = float(text)
+            if not math.isfinite(number):
+                self._fault(f"'{text[:20]}...' is too large for a number", mark, "a finite number")
+                return None
+            return int(text) if integer else number
+        return text
+
+    def _grow(self, by: int, mark: Any) -> None:
+        self.count += by
+        if self.count > MAX_NODES:
+            self._fault(f"holds more than {MAX_NODES} values", mark, "fewer aliases")
+            raise _Stop
+
+    def _place(self, value: Any, mark: Any) -> Node:
+        return Node(value, mark.line + 1, mark.column + 1, self.name)
+
+    def _fault(self, message: str, mark: Any, expected: str = "") -> None:
+        line, column = (mark.line + 1, mark.column + 1) if mark is not None else (0, 0)
+        self.faults.append(
+            Fault(message, file=self.name, line=line, column=column, expected=expected)
+        )
+
+
+def _yaml_hint(problem: str) -> str:
+    """What usually mends a syntax error that the parser words for parser writers."""
+    if "tab" in problem or "cannot start any token" in problem:
+        return "spaces for indentation, and quotes around texts that begin with a sign"
+    if "mapping values are not allowed" in problem:
+        return "quotes around a text that holds ': '"
+    if "expected ',' or" in problem or "did not find expected" in problem:
+        return "a closed bracket, brace or quote and even indentation"
+    return ""
+
+
+def dumps_json(data: Any) -> str:
+    """Canonical JSON: sorted keys, no spaces; for hashes."""
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
