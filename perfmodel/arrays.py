@@ -1,0 +1,50 @@
+"""The array namespace helper: formulas take their namespace from their inputs."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Array: TypeAlias = npt.NDArray[np.float64]
+#: A number, a NumPy array, or an array (or tracer) of another namespace such as JAX.
+Value: TypeAlias = Any
+
+
+def is_array(value: Value) -> bool:
+    """Tell whether `value` is an array or a tracer rather than a plain number."""
+    return hasattr(value, "shape") and hasattr(value, "dtype")
+
+
+def namespace(*values: Value) -> Any:
+    """Return the array namespace that the values share.
+
+    NumPy unless one of them belongs to another namespace (JAX arrays and tracers).
+    """
+    for value in values:
+        kind = type(value)
+        if kind is float or kind is int or isinstance(value, np.ndarray | np.generic):
+            continue
+        if kind.__module__.partition(".")[0] in {"jax", "jaxlib"}:
+            import jax.numpy as jnp  # pyright: ignore[reportMissingImports]
+
+            return jnp
+        getter = getattr(value, "__array_namespace__", None)
+        if getter is not None:
+            return getter()
+    return np
+
+
+def points_shape(*values: Value) -> tuple[int, ...]:
+    """Return the broadcast shape of the values; ``()`` when all are numbers.
+
+    Raises
+    ------
+    ValueError
+        The shapes do not broadcast.
+    """
+    shapes = {np.shape(value) for value in values if is_array(value)}
+    if not shapes:
+        return ()
+    return shapes.pop() if len(shapes) == 1 else np.broadcast_shapes(*shapes)

@@ -1,0 +1,90 @@
+"""Block layouts of GGUF files, from the struct sizes of ggml.
+
+Bits are exact: bytes of a block over its elements (``block_q4_0``: 16 B of nibbles and one fp16
+scale for 32 weights = 4.5 bits). Source: ggml-org/llama.cpp, ``ggml/src/ggml-common.h`` and, for
+mixtures, ``src/llama-quant.cpp``.
+"""
+
+from __future__ import annotations
+
+from perfmodel.formats.format import Format
+
+_SOURCE = "ggml-org/llama.cpp, ggml/src/ggml-common.h"
+_MIX = "ggml-org/llama.cpp, src/llama-quant.cpp"
+
+
+def _block(
+    name: str, bits: float, group: int, scale: float, zero: float = 0.0, compute: str = "fp16"
+) -> Format:
+    family = "ternary" if name.startswith("tq") else "codebook" if name[0] == "i" else "int"
+    return Format(name, bits, family, compute, group, scale, zero, source=_SOURCE)
+
+
+# name, element bits, block, scale bits, minimum bits (the 6-bit sub-block scales of K-quants count
+# as scale bits: q4_k = 256 x 4 + 12 B of sub-scales and minima + two fp16 = 144 B)
+_BLOCKS: tuple[Format, ...] = (
+    _block("q4_0", 4, 32, 16),
+    _block("q4_1", 4, 32, 16, 16),
+    _block("q5_0", 5, 32, 16),
+    _block("q5_1", 5, 32, 16, 16),
+    _block("q8_0", 8, 32, 16),
+    _block("q8_1", 8, 32, 16, 16),
+    _block("q2_k", 2, 256, 16 + 64, 16 + 64),
+    _block("q3_k", 3, 256, 16 + 96),
+    _block("q4_k", 4, 256, 16 + 48, 16 + 48),
+    _block("q5_k", 5, 256, 16 + 48, 16 + 48),
+    _block("q6_k", 6, 256, 16 + 128),
+    _block("q8_k", 8, 256, 32 + 256),
+    _block("iq1_s", 1.5625, 256, 0),
+    _block("iq1_m", 1.75, 256, 0),
+    _block("iq2_xxs", 2.0625, 256, 0),
+    _block("iq2_xs", 2.3125, 256, 0),
+    _block("iq2_s", 2.5625, 256, 0),
+    _block("iq3_xxs", 3.0625, 256, 0),
+    _block("iq3_s", 3.4375, 256, 0),
+    _block("iq4_xs", 4, 256, 64),
+    _block("iq4_nl", 4, 32, 16),
+    _block("tq1_0", 1.625, 256, 16),
+    _block("tq2_0", 2, 256, 16),
+)
+_Q = {f.name: f for f in _BLOCKS}
+
+
+def _mix(name: str, base: str, note: str, **wider: dict[str, float]) -> Format:
+    overrides = tuple(
+        (tag, tuple((share, _Q[part]) for part, share in parts.items()))
+        for tag, parts in wider.items()
+    )
+    b = _Q[base]
+    return Format(
+        name, b.element_bits, b.family, b.compute, b.group, b.scale_bits, b.zero_bits, overrides,
+        _MIX, note,
+    )  # fmt: skip
+
+
+# `use_more_bits` picks the first and last eighth of the layers and every third between: one half.
+_HALF = {"q6_k": 0.5, "q4_k": 0.5}
+_MIXTURES: tuple[Format, ...] = (
+    _mix(
+        "q4_k_m", "q4_k", "half of attn_v and ffn_down in q6_k, head in q6_k",
+        attn_v=_HALF, ffn_down=_HALF, head={"q6_k": 1.0},
+    ),
+    _mix(
+        "q4_k_s", "q4_k", "first eighth of ffn_down and first 4 attn_v in q5_k, head in q6_k",
+        attn_v={"q5_k": 0.125, "q4_k": 0.875}, ffn_down={"q5_k": 0.125, "q4_k": 0.875},
+        head={"q6_k": 1.0},
+    ),
+    _mix(
+        "q5_k_m", "q5_k", "half of attn_v and ffn_down in q6_k, head in q6_k",
+        attn_v={"q6_k": 0.5, "q5_k": 0.5}, ffn_down={"q6_k": 0.5, "q5_k": 0.5},
+        head={"q6_k": 1.0},
+    ),
+    _mix("q5_k_s", "q5_k", "head in q6_k", head={"q6_k": 1.0}),
+    _mix(
+        "q3_k_m", "q3_k", "attn_v and attn_output in q4_k, ffn_down mostly q4_k, head in q6_k",
+        attn_v={"q4_k": 0.9375, "q5_k": 0.0625}, attn_output={"q4_k": 1.0},
+        ffn_down={"q4_k": 0.9375, "q5_k": 0.0625}, head={"q6_k": 1.0},
+    ),
+)  # fmt: skip
+
+GGUF: tuple[Format, ...] = (*_BLOCKS, *_MIXTURES)

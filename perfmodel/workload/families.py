@@ -1,0 +1,86 @@
+"""Families of parametric models: what a workload file's ``family`` names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from perfmodel.workload.graph import Graph
+    from perfmodel.workload.symbols import Dim
+
+
+class Semantics(NamedTuple):
+    """What a runtime executes of a network; facts of the runtime, not of the network.
+
+    Attributes
+    ----------
+    head_on_every_token
+        A prefill runs the classifier on every token instead of the last.
+    runs_dead_branches
+        Operators whose result nothing reads are executed.
+    """
+
+    head_on_every_token: bool = False
+    runs_dead_branches: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A family of parametric models.
+
+    Attributes
+    ----------
+    name
+        As a workload file names it.
+    structure
+        Frozen, hashable pydantic model of what shapes the graph (layers, widths, phase).
+    parameters
+        ``structure -> {name: default}``: the free dimensions (``batch``, ``context`` ...), each of
+        which may be bound to a number or an array.
+    build
+        ``(structure, semantics) -> Graph`` with the free dimensions as symbols of those names.
+    items
+        ``structure -> (unit, dimension)``: what one run yields, such as ``("tokens", batch)``.
+    """
+
+    name: str
+    structure: type[BaseModel]
+    parameters: Callable[[Any], Mapping[str, float]]
+    build: Callable[[Any, Semantics], Graph]
+    items: Callable[[Any], tuple[str, Dim]]
+
+
+#: Family name -> module that holds it as ``FAMILY_<NAME>``; imported when asked for.
+BUILT_IN: Mapping[str, str] = {
+    "transformer": "perfmodel.workload.transformer",
+    "whisper": "perfmodel.workload.whisper",
+    "mamba": "perfmodel.workload.mamba",
+    "vit": "perfmodel.workload.vit",
+    "resnet": "perfmodel.workload.convnet",
+    "mobilenet": "perfmodel.workload.mobilenet",
+    "efficientformer": "perfmodel.workload.efficientformer",
+    "tiny": "perfmodel.workload.tiny",
+    "layers": "perfmodel.workload.layers",
+}
+
+
+def family(name: str) -> Family:
+    """Return a family by name: the built-in ones first, then entry points ``perfmodel.families``.
+
+    Raises
+    ------
+    KeyError
+        No such family.
+    """
+    from importlib import import_module
+    from importlib.metadata import entry_points
+
+    if name in BUILT_IN:
+        return getattr(import_module(BUILT_IN[name]), f"FAMILY_{name.upper()}")
+    for point in entry_points(group="perfmodel.families", name=name):
+        return point.load()
+    raise KeyError(name)

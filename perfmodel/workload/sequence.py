@@ -1,0 +1,208 @@
+"""Operators of sequence models: embedding, attention, mixture of experts, recurrence, scan."""
+
+from __future__ import annotations
+
+from perfmodel.workload.builder import VECTOR_OPS, GraphBuilder
+from perfmodel.workload.graph import Tensor
+from perfmodel.workload.nest import LoopNest, Operand, gemm_nest
+from perfmodel.workload.symbols import Dim, distinct_experts, minimum, product, simplify
+
+
+def attended_pairs(queries: Dim, keys: Dim, window: int | None = None) -> Dim:
+    """Return query-key pairs that a causal mask leaves, ``queries`` being the last of ``keys``.
+
+    Query i of Q sees ``K - Q + i`` keys, at most `window` of them.
+    """
+    if window is None:
+        return simplify(queries * (keys - queries) + queries * (queries + 1) * 0.5)
+    if queries == 1:
+        return minimum(keys, window)
+    # Rows that see fewer than `window` keys form a triangle above the full band.
+    ramp = minimum(queries, window)
+    return simplify(ramp * (ramp + 1) * 0.5 + (queries - ramp) * window)
+
+
+class SequenceBuilder(GraphBuilder):
+    """A `GraphBuilder` with the operators of sequence models."""
+
+    def embedding(
+        self, ids: Tensor, vocabulary: Dim, features: Dim, *, name: str = "embedding",
+        tag: str = "embedding", weight: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
+        """Gather one row of the table for each index: only the rows read move."""
+        w = weight or self.weight(f"{name}.weight", (vocabulary, features), tag=tag)
+        y = self.tensor(f"{name}.out", (*ids.shape, features))
+        self.operator(name, "gather", [ids, (w, y.elements)], [y], pair=(w.slot, "activation"))
+        return y
+
+    def attention(
+        self, query: Tensor, *, batch: Dim, queries: Dim, keys: Dim, heads: int, head_dim: int,
+        kv_heads: int | None = None, value_dim: int | None = None, causal: bool = True,
+        window: int | None = None, cached: bool = False, key_value: Tensor | None = None,
+        latent: int = 0, name: str = "attention",
+        cache: Tensor | None = None, stored_keys: Dim | None = None, write_cache: bool = True,
+    ) -> Tensor:  # fmt: skip
+        """Add scaled dot-product attention.
+
+        Parameters
+        ----------
+        query
+            The queries, ``batch x queries x heads x head_dim`` in any layout.
+        queries, keys
+            Extents of the two sequences; for decoding ``queries`` is 1 and ``keys`` the context.
+        kv_heads
+            Key and value heads (grouped-query attention); `heads` by default.
+        value_dim
+            Size of a value head where it differs (latent attention: the latent rank).
+        window
+            Sliding window in tokens; limits keys and cache.
+        cached
+            Keys and values are read from the KV cache and the new ones appended to it.
+        key_value
+            Tensor with the new keys and values; what a prefill reads.
+        latent
+            Elements a token that the cache stores instead of keys and values (MLA).
+        stored_keys
+            Tokens the cache holds, if not `keys`.
+        """
+        groups = kv_heads or heads
+        v_dim = value_dim or head_dim
+        if window is not None and cached:
+            keys = minimum(keys, window)
+        held = keys if stored_keys is None else stored_keys
+        held = minimum(held, window) if window is not None else held
+        per_token = latent or groups * (head_dim + v_dim)
+        store = cache or self.tensor(f"{name}.kv", (batch, held, per_token), role="kv")
+        y = self.tensor(f"{name}.out", (batch, queries, heads * v_dim))
+        pairs = product(batch, heads, queries, keys)
+        if causal and queries != 1:
+            masked = (keys * queries - attended_pairs(queries, keys, window)) * batch * heads
+        else:
+            masked = 0
+        reads: list[Tensor | tuple[Tensor, Dim]] = [query]
+        writes: list[Tensor | tuple[Tensor, Dim]] = [y]
+        other = store.name
+        if cached:
+            reads.append((store, product(batch, keys, per_token)))
+        elif key_value is not None:
+            reads.append(key_value)
+            other = key_value.name
+        if write_cache:
+            writes.append((store, product(batch, queries, per_token)))
+        dims: tuple[tuple[str, Dim], ...] = (
+            ("b", batch), ("g", groups), ("h", heads // groups), ("q", queries), ("s", keys),
+        )  # fmt: skip
+        scores = f"{name}.scores"
+        q_axes = ((("b", 1),), (("q", 1),), (("g", 1),), (("h", 1),))
+        s_axes = (*q_axes, (("s", 1),))
+        kv_axes = ((("b", 1),), (("s", 1),), (("g", 1),))
+        nests = (
+            LoopNest(
+                (*dims, ("d", head_dim)),
+                (
+                    Operand(query.name, "input", (*q_axes, (("d", 1),))),
+                    Operand(other, "input", (*kv_axes, (("d", 1),))),
+                    Operand(scores, "output", s_axes),
+                ),
+            ),
+            LoopNest(
+                (*dims, ("d", v_dim)),
+                (
+                    Operand(scores, "input", s_axes),
+                    Operand(other, "input", (*kv_axes, (("d", 1),))),
+                    Operand(y.name, "output", (*q_axes, (("d", 1),))),
+                ),
+            ),
+        )
+        self.operator(
+            name, "attention", reads, writes, nests=nests, scores=pairs,
+            vector_ops=VECTOR_OPS["softmax"] * pairs,
+            masked_macs=masked * (head_dim + v_dim),
+            pair=(store.slot if cached else "activation", "activation"),
+            attributes={"causal": causal, "window": window, "cached": cached},
+        )  # fmt: skip
+        return y
+
+    def experts(
+        self, x: Tensor, tokens: Dim, features: Dim, *, count: int, per_token: int, matrices: int = 1,
+        name: str = "experts", tag: str = "expert", gathered: bool = True,
+    ) -> Tensor:  # fmt: skip
+        """Add the grouped GEMM of a mixture of experts.
+
+        Reads the weights of the experts that the tokens touch, ``E (1 - (1 - k/E)**tokens)`` of
+        them under uniform routing; stores all.
+
+        Parameters
+        ----------
+        x
+            ``(..., k)``; its rows are the tokens, or tokens x experts a token when not `gathered`.
+        features
+            Output features of one matrix; `matrices` of them are fused (gate and up: 2).
+        """
+        k = x.shape[-1]
+        width = simplify(features * matrices)
+        rows = product(tokens, per_token)
+        w = self.weight(f"{name}.weight", (count, k, width), tag=tag)
+        y = self.tensor(f"{name}.out", (rows, width))
+        nest = gemm_nest(1, rows, width, k, x.name, w.name, y.name, b_batched=False)
+        touched = product(distinct_experts(count, per_token, tokens), k, width)
+        read = x.elements * per_token if gathered else x.elements
+        self.operator(
+            name, "moe", [(x, read), (w, touched)], [y], nests=[nest], pair=(w.slot, x.slot),
+            attributes={"experts": count, "per_token": per_token},
+        )  # fmt: skip
+        return y
+
+    def recurrent(
+        self, x: Tensor, hidden: int, *, cell: str = "lstm", directions: int = 1,
+        name: str = "", bias: bool = True,
+    ) -> Tensor:  # fmt: skip
+        """Add an LSTM or GRU over ``(batch, steps, features)``.
+
+        Weights are read at every step: nothing says that they stay near the engine.
+        """
+        gates = {"lstm": 4, "gru": 3, "rnn": 1}[cell]
+        name = name or cell
+        batch, steps, features = x.shape
+        width = gates * hidden
+        w = self.weight(f"{name}.weight", (directions, features + hidden, width))
+        y = self.tensor(f"{name}.out", (batch, steps, directions * hidden))
+        state = self.tensor(f"{name}.state", (batch, directions * hidden * 2), role="state")
+        reads: list[Tensor | tuple[Tensor, Dim]] = [x, (w, w.elements * steps)]
+        if bias:
+            b = self.weight(f"{name}.bias", (directions, 2, width), tag="vector")
+            reads.append((b, b.elements * steps))
+        nest = LoopNest(
+            (("t", steps), ("d", directions), ("m", batch), ("n", width), ("k", features + hidden)),
+            (
+                Operand(x.name, "input", ((("m", 1),), (("t", 1),), (("k", 1),))),
+                Operand(w.name, "weight", ((("d", 1),), (("k", 1),), (("n", 1),))),
+                Operand(y.name, "output", ((("m", 1),), (("t", 1),), (("d", 1),), (("n", 1),))),
+            ),
+        )
+        ops = product(batch, steps, directions, hidden) * (gates * 8)
+        self.operator(
+            name, "recurrent", reads, [y, (state, 2 * state.elements * steps)], nests=[nest],
+            vector_ops=ops, pair=(w.slot, x.slot), attributes={"cell": cell},
+        )  # fmt: skip
+        return y
+
+    def scan(
+        self, x: Tensor, *, batch: Dim, steps: Dim, channels: int, state: int, name: str = "scan"
+    ) -> Tensor:
+        """Add a selective scan (Mamba): per step, channel and state element ~9 operations.
+
+        Discretise (exp and two products), update, and contract with C: Gu and Dao 2023, eq. 2-4.
+        """
+        y = self.tensor(f"{name}.out", x.shape)
+        kept = self.tensor(f"{name}.state", (batch, channels, state), role="state")
+        a = self.weight(f"{name}.A", (channels, state), tag="vector")
+        d = self.weight(f"{name}.D", (channels,), tag="vector")
+        ops = product(batch, steps, channels, state) * 9
+        self.operator(
+            name, "scan", [x, a, d, kept], [y, kept], vector_ops=ops, pair=("activation",) * 2
+        )
+        return y
+
+
+__all__ = ["SequenceBuilder", "attended_pairs"]

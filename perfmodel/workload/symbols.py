@@ -1,0 +1,315 @@
+"""Symbolic dimensions: polynomials over named parameters and derived atoms.
+
+A graph is built once with its free dimensions as symbols; every quantity that is derived from it
+(multiply-accumulates, bytes, live elements) is then a polynomial, and a prediction only binds
+numbers, arrays or tracers to the parameters (`Program`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias, Union
+
+from perfmodel.arrays import Value, namespace
+
+Dim: TypeAlias = Union[int, float, "Poly"]
+Monomial: TypeAlias = tuple[tuple["Atom", int], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Atom:
+    """A named parameter (no arguments) or a function of polynomials, interned by content."""
+
+    name: str
+    args: tuple[Poly, ...] = ()
+    constants: tuple[float, ...] = ()
+    order: int = field(default=0)
+
+    def __repr__(self) -> str:
+        if not self.args:
+            return self.name
+        inner = ", ".join([*map(str, self.args), *(f"{c:g}" for c in self.constants)])
+        return f"{self.name}({inner})"
+
+
+_ATOMS: dict[tuple[Any, ...], Atom] = {}
+
+
+def _intern(name: str, args: tuple[Poly, ...] = (), constants: tuple[float, ...] = ()) -> Atom:
+    key = (name, args, constants)
+    atom = _ATOMS.get(key)
+    if atom is None:
+        atom = Atom(name, args, constants, len(_ATOMS))
+        atom = _ATOMS.setdefault(key, atom)
+    return atom
+
+
+class Poly:
+    """A polynomial with float coefficients; immutable, hashable, compared by content.
+
+    Supports ``+ - *`` with numbers and polynomials, ``/`` by a number or by a single term, and the
+    functions of this module. Comparison operators other than ``==`` raise: a graph must not branch
+    on a free dimension.
+    """
+
+    __slots__ = ("_hash", "terms")
+
+    def __init__(self, terms: Mapping[Monomial, float]) -> None:
+        self.terms: dict[Monomial, float] = {m: c for m, c in terms.items() if c != 0.0}
+        self._hash: int | None = None
+
+    def __hash__(self) -> int:
+        if self._hash is None:
+            self._hash = hash(frozenset(self.terms.items()))
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Poly):
+            return self.terms == other.terms
+        if isinstance(other, int | float):
+            return self.terms == ({(): float(other)} if other else {})
+        return NotImplemented
+
+    def __add__(self, other: Dim) -> Poly:
+        terms = dict(self.terms)
+        for monomial, c in poly(other).terms.items():
+            terms[monomial] = terms.get(monomial, 0.0) + c
+        return Poly(terms)
+
+    __radd__ = __add__
+
+    def __neg__(self) -> Poly:
+        return Poly({m: -c for m, c in self.terms.items()})
+
+    def __sub__(self, other: Dim) -> Poly:
+        return self + (-poly(other))
+
+    def __rsub__(self, other: Dim) -> Poly:
+        return poly(other) + (-self)
+
+    def __mul__(self, other: Dim) -> Poly:
+        terms: dict[Monomial, float] = {}
+        right = poly(other).terms
+        for m1, c1 in self.terms.items():
+            for m2, c2 in right.items():
+                m = _times(m1, m2)
+                terms[m] = terms.get(m, 0.0) + c1 * c2
+        return Poly(terms)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Dim) -> Poly:
+        divisor = poly(other)
+        if len(divisor.terms) == 1:
+            ((monomial, c),) = divisor.terms.items()
+            return self * Poly({tuple((a, -n) for a, n in monomial): 1.0 / c})
+        if not divisor.terms:
+            raise ZeroDivisionError("division of a dimension by zero")
+        return self * Poly({((_intern("reciprocal", (divisor,)), 1),): 1.0})
+
+    def __rtruediv__(self, other: Dim) -> Poly:
+        return poly(other) / self
+
+    def __bool__(self) -> bool:
+        raise TypeError(f"the dimension {self} has no fixed value: a graph must not branch on it")
+
+    def __lt__(self, other: Dim) -> bool:
+        raise TypeError(f"the dimension {self} has no fixed value: use minimum or maximum")
+
+    __le__ = __gt__ = __ge__ = __lt__
+
+    def __repr__(self) -> str:
+        return " + ".join(_show(m, c) for m, c in self.terms.items()) or "0"
+
+
+def _show(monomial: Monomial, c: float) -> str:
+    factors = [f"{a!r}" if n == 1 else f"{a!r}**{n}" for a, n in monomial]
+    if c != 1.0 or not factors:
+        factors.insert(0, f"{c:.15g}")
+    return "*".join(factors)
+
+
+def _times(left: Monomial, right: Monomial) -> Monomial:
+    if not left or not right:
+        return left or right
+    powers: dict[Atom, int] = dict(left)
+    for atom, n in right:
+        powers[atom] = powers.get(atom, 0) + n
+    return tuple(sorted(((a, n) for a, n in powers.items() if n), key=lambda f: f[0].order))
+
+
+def poly(value: Dim) -> Poly:
+    """Return `value` as a polynomial."""
+    return value if isinstance(value, Poly) else Poly({(): float(value)})
+
+
+def symbol(name: str) -> Poly:
+    """Return the parameter `name` as a dimension."""
+    return Poly({((_intern(name), 1),): 1.0})
+
+
+def simplify(value: Dim) -> Dim:
+    """Return a plain number when the polynomial is constant (an int when it is whole)."""
+    if not isinstance(value, Poly):
+        return value
+    if not value.terms:
+        return 0
+    if len(value.terms) == 1 and () in value.terms:
+        number = value.terms[()]
+        return int(number) if number.is_integer() else number
+    return value
+
+
+def constant(value: Dim) -> float | None:
+    """Return the number of a constant dimension, ``None`` for one that is free."""
+    number = simplify(value)
+    return None if isinstance(number, Poly) else float(number)
+
+
+def product(*dims: Dim) -> Dim:
+    """Return the product of dimensions, as a number when all are."""
+    result: Dim = 1
+    for dim in dims:
+        result = result * dim
+    return simplify(result)
+
+
+def _function(name: str, args: tuple[Dim, ...], constants: tuple[float, ...] = ()) -> Dim:
+    numbers = [constant(a) for a in args]
+    fixed = [n for n in numbers if n is not None]
+    if len(fixed) == len(numbers):
+        return simplify(poly(FUNCTIONS[name](fixed, constants, False, _MATH)))
+    atom = _intern(name, tuple(poly(a) for a in args), constants)
+    return Poly({((atom, 1),): 1.0})
+
+
+def ceil_div(dim: Dim, divisor: int) -> Dim:
+    """Return ``ceil(dim / divisor)``; ``dim / divisor`` in the relaxed form."""
+    return dim if divisor == 1 else _function("ceil_div", (dim,), (float(divisor),))
+
+
+def floor_div(dim: Dim, divisor: int) -> Dim:
+    """Return ``floor(dim / divisor)``; ``dim / divisor`` in the relaxed form."""
+    return dim if divisor == 1 else _function("floor_div", (dim,), (float(divisor),))
+
+
+def divisible(dim: Dim, divisor: int = 8) -> Dim:
+    """Round to a multiple, never below 90 % of `dim` (MobileNetV2's channel rule).
+
+    In the relaxed form `dim` itself, at least one multiple.
+    """
+    return _function("divisible", (dim,), (float(divisor),))
+
+
+def minimum(a: Dim, b: Dim) -> Dim:
+    """Return the smaller of two dimensions."""
+    return a if a == b else _function("minimum", (a, b))
+
+
+def maximum(a: Dim, b: Dim) -> Dim:
+    """Return the larger of two dimensions."""
+    return a if a == b else _function("maximum", (a, b))
+
+
+def distinct_experts(experts: int, per_token: int, tokens: Dim) -> Dim:
+    """Return the expected number of experts that uniform routing touches.
+
+    ``E (1 - (1 - k/E)**tokens)``: the mean of a coupon collector with k draws a token.
+    """
+    if per_token >= experts:
+        return experts
+    return _function("distinct_experts", (tokens,), (float(experts), float(per_token)))
+
+
+_MATH = math
+
+
+def _floor(x: Value, xp: Any) -> Value:
+    return xp.floor(x)
+
+
+def _ceil(x: Value, xp: Any) -> Value:
+    return xp.ceil(x)
+
+
+def _minimum(a: Value, b: Value, xp: Any) -> Value:
+    return min(a, b) if xp is _MATH else xp.minimum(a, b)
+
+
+def _maximum(a: Value, b: Value, xp: Any) -> Value:
+    return max(a, b) if xp is _MATH else xp.maximum(a, b)
+
+
+def _divisible(x: Value, step: float, relaxed: bool, xp: Any) -> Value:
+    if relaxed:
+        return _maximum(x, step, xp)
+    rounded = _maximum(_floor((x + step / 2) / step, xp) * step, step, xp)
+    return rounded + step * (rounded < 0.9 * x)
+
+
+_Function: TypeAlias = Callable[[list[Value], tuple[float, ...], bool, Any], Value]
+
+#: name -> f(arguments, constants, relaxed, namespace); `math` is the namespace of plain numbers.
+FUNCTIONS: dict[str, _Function] = {
+    "ceil_div": lambda a, c, relaxed, xp: a[0] / c[0] if relaxed else _ceil(a[0] / c[0], xp),
+    "floor_div": lambda a, c, relaxed, xp: a[0] / c[0] if relaxed else _floor(a[0] / c[0], xp),
+    "divisible": lambda a, c, relaxed, xp: _divisible(a[0], c[0], relaxed, xp),
+    "minimum": lambda a, c, relaxed, xp: _minimum(a[0], a[1], xp),
+    "maximum": lambda a, c, relaxed, xp: _maximum(a[0], a[1], xp),
+    "reciprocal": lambda a, c, relaxed, xp: 1.0 / a[0],
+    "distinct_experts": lambda a, c, relaxed, xp: c[0] * (1.0 - (1.0 - c[1] / c[0]) ** a[0]),
+}
+
+
+def evaluate(dim: Dim, values: Mapping[str, Value], *, relaxed: bool = False) -> Value:
+    """Return one dimension with numbers, arrays or tracers bound to its parameters.
+
+    Raises
+    ------
+    KeyError
+        A parameter has no value.
+    """
+    if not isinstance(dim, Poly):
+        return dim
+    return _evaluate(dim, AtomValues(values, relaxed))
+
+
+class AtomValues:
+    """The values of atoms under one binding of the parameters, each computed once."""
+
+    def __init__(self, values: Mapping[str, Value], relaxed: bool) -> None:
+        self.values = values
+        self.relaxed = relaxed
+        self.known: dict[Atom, Value] = {}
+
+    def __getitem__(self, atom: Atom) -> Value:
+        found = self.known.get(atom)
+        if found is None:
+            if atom.args:
+                args = [_evaluate(arg, self) for arg in atom.args]
+                xp = namespace(*args)
+                plain = all(type(a) is float or type(a) is int for a in args)
+                found = FUNCTIONS[atom.name](
+                    args, atom.constants, self.relaxed, _MATH if plain else xp
+                )
+            else:
+                found = self.values[atom.name]
+            self.known[atom] = found
+        return found
+
+    def monomial(self, monomial: Monomial) -> Value:
+        """Return the value of a product of powers of atoms."""
+        result: Value = None
+        for atom, n in monomial:
+            value = self[atom] if n == 1 else self[atom] ** float(n)
+            result = value if result is None else result * value
+        return 1.0 if result is None else result
+
+
+def _evaluate(dim: Poly, atoms: AtomValues) -> Value:
+    total: Value = 0.0
+    for monomial, c in dim.terms.items():
+        total = total + (c if not monomial else c * atoms.monomial(monomial))
+    return total

@@ -1,0 +1,183 @@
+"""A workload: a graph with its free dimensions bound to numbers or arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from perfmodel.arrays import Value, is_array, points_shape
+from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.graph import Graph
+from perfmodel.workload.symbols import Dim, evaluate
+
+_LIMIT = 1e12
+
+
+class Workload:
+    """What is computed.
+
+    Attributes
+    ----------
+    name
+        Name of the model.
+    parameters
+        Free dimension -> number or array of shape ``(points,)``; arrays broadcast.
+    unit
+        What a run yields: ``tokens``, ``frames``, ``sequences``.
+    precision
+        Precision that the file itself fixes, or empty.
+    """
+
+    __slots__ = ("_build", "_items", "name", "notes", "origin", "parameters", "precision", "unit")
+
+    def __init__(
+        self,
+        name: str,
+        build: Callable[[Semantics], Graph],
+        parameters: Mapping[str, Value],
+        items: tuple[str, Dim] = ("runs", 1),
+        *,
+        precision: str = "",
+        origin: str = "",
+        notes: tuple[str, ...] = (),
+    ) -> None:
+        self.name = name
+        self._build = build
+        self.parameters: dict[str, Value] = dict(parameters)
+        self.unit, self._items = items
+        self.precision = precision
+        self.origin = origin
+        self.notes = notes
+
+    def graph(self, semantics: Semantics = Semantics()) -> Graph:
+        """Return the graph, free dimensions symbolic; cached by structure."""
+        return self._build(semantics)
+
+    def items(self) -> Value:
+        """Return how many tokens, frames ... one run yields."""
+        return evaluate(self._items, self.parameters)
+
+    def number(self, dim: Dim) -> Value:
+        """Return a dimension of the graph under this workload's parameters."""
+        return evaluate(dim, self.parameters)
+
+    @property
+    def macs(self) -> Value:
+        """Multiply-accumulates of one run, before any mask."""
+        return self.number(self.graph().macs)
+
+    @property
+    def weights(self) -> Value:
+        """Stored parameters."""
+        return self.number(self.graph().weight_elements)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Broadcast shape of the parameters; ``()`` when all are numbers."""
+        return points_shape(*self.parameters.values())
+
+    def bind(self, settings: Mapping[str, Value]) -> Workload:
+        """Return the workload with other numbers for free dimensions.
+
+        Raises
+        ------
+        InputError
+            Every unknown name, and every number that is no extent, at once.
+        """
+        faults: list[Fault] = []
+        for name, value in settings.items():
+            if name not in self.parameters:
+                faults.append(
+                    Fault(
+                        f"'{self.name}' has no free dimension '{name}'",
+                        path=name,
+                        expected="one of " + ", ".join(sorted(self.parameters)),
+                        suggestion=nearest(name, self.parameters),
+                    )
+                )
+            else:
+                faults += check_extent(name, value)
+        if faults:
+            raise InputError(faults)
+        made = Workload(
+            self.name, self._build, {**self.parameters, **settings}, (self.unit, self._items),
+            precision=self.precision, origin=self.origin, notes=self.notes,
+        )  # fmt: skip
+        return made
+
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{k}={_brief(v)}" for k, v in self.parameters.items())
+        return f"Workload({self.name}: {settings})"
+
+
+def check_extent(name: str, value: Value) -> list[Fault]:
+    """Return the faults of a value bound to a free dimension (none for a tracer)."""
+    expected = f"a number from 1 to {_LIMIT:g}, or an array of them"
+    if is_array(value) and not isinstance(value, np.ndarray | np.generic):
+        return []
+    kind = type(value)
+    if kind is int or kind is float:
+        good = 0 < value <= _LIMIT
+    else:
+        try:
+            array = np.asarray(value, dtype=float)
+        except (TypeError, ValueError):
+            return [Fault(f"{value!r} is not a number", path=name, expected=expected)]
+        good = bool(array.size and np.all((array > 0) & (array <= _LIMIT)))
+    if good:
+        return []
+    return [Fault(f"{_brief(value)} is not an extent", path=name, expected=expected)]
+
+
+def _brief(value: Value) -> str:
+    if is_array(value) and np.ndim(value):
+        return f"array{tuple(np.shape(value))}"
+    return f"{value}"
+
+
+@lru_cache(maxsize=512)
+def _built(build: Callable[[Any, Semantics], Graph], structure: Any, semantics: Semantics) -> Graph:
+    return build(structure, semantics)
+
+
+class StructureBuild:
+    """Builds the graph of one structure of a family, once for each semantics."""
+
+    __slots__ = ("_graphs", "family", "structure")
+
+    def __init__(self, family: Family, structure: Any) -> None:
+        self.family = family
+        self.structure = structure
+        self._graphs: dict[Semantics, Graph] = {}
+
+    def __call__(self, semantics: Semantics) -> Graph:
+        graph = self._graphs.get(semantics)
+        if graph is None:
+            graph = _built(self.family.build, self.structure, semantics)
+            self._graphs[semantics] = graph
+        return graph
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (self.family.name, self.structure)
+
+
+def _rebuild(family_name: str, structure: Any) -> StructureBuild:
+    from perfmodel.workload.families import family
+
+    return StructureBuild(family(family_name), structure)
+
+
+def from_family(
+    name: str, family: Family, structure: Any, settings: Mapping[str, Value], *, origin: str = "",
+    precision: str = "",
+) -> Workload:  # fmt: skip
+    """Return a workload of a family: `structure` validated, `settings` for its free dimensions."""
+    base = Workload(
+        name, StructureBuild(family, structure), family.parameters(structure),
+        family.items(structure), origin=origin, precision=precision,
+    )  # fmt: skip
+    return base.bind(settings) if settings else base
