@@ -1,0 +1,84 @@
+"""What image networks share: free dimensions, normalised convolutions, squeeze and excitation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from perfmodel.workload.builder import GraphBuilder
+from perfmodel.workload.graph import Tensor
+from perfmodel.workload.symbols import Dim, symbol
+
+
+class ImageStructure(BaseModel):
+    """What every image classifier has.
+
+    Attributes
+    ----------
+    classes
+        Outputs of the classifier.
+    image_channels
+        Channels of the input image.
+    batch_norm
+        ``separate``: a scale and shift after each convolution, as trained and as parameters are
+        published; ``folded``: merged into the convolution's weights and bias, as deployed.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    classes: int = Field(1000, gt=0, le=10**7)
+    image_channels: int = Field(3, gt=0, le=10**4)
+    batch_norm: Literal["separate", "folded"] = "separate"
+
+
+class ImageBuilder(GraphBuilder):
+    """A `GraphBuilder` with the compound layers of image networks."""
+
+    def __init__(self, name: str, *, folded: bool = False) -> None:
+        super().__init__(name)
+        self.folded = folded
+
+    def image(self, channels: int) -> Tensor:
+        """Declare the input ``(batch, channels, height, width)``, all but the channels free."""
+        shape = (symbol("batch"), channels, symbol("height"), symbol("width"))
+        return self.input("image", shape)
+
+    def conv_norm(
+        self, x: Tensor, channels: Dim, kernel: int | Sequence[int], *,
+        stride: int | Sequence[int] = 1, groups: Dim = 1, activation: str = "",
+        name: str = "conv", padding: int | Sequence[int] | str | None = None, bias: bool = False,
+    ) -> Tensor:  # fmt: skip
+        """Add convolution, batch normalisation and activation; `padding` keeps the size by default.
+
+        A folded normalisation leaves the convolution a bias.
+        """
+        pads = _half(kernel) if padding is None else padding
+        y = self.conv(
+            x, channels, kernel, stride=stride, padding=pads, groups=groups,
+            bias=bias or self.folded, name=name,
+        )  # fmt: skip
+        if not self.folded:
+            y = self.norm(y, "batch_norm", name=f"{name}.norm")
+        return self.elementwise(activation, y, name=f"{name}.{activation}") if activation else y
+
+    def squeeze_excite(
+        self, x: Tensor, squeezed: Dim, *, activation: str, gate: str, name: str = "se"
+    ) -> Tensor:
+        """Add squeeze and excitation: pooled channels scale their own maps (Hu et al. 2018)."""
+        pooled = self.global_pool(x, name=f"{name}.pool", keep=True)
+        hidden = self.conv(pooled, squeezed, 1, name=f"{name}.reduce")
+        hidden = self.elementwise(activation, hidden, name=f"{name}.{activation}")
+        scale = self.conv(hidden, x.shape[1], 1, name=f"{name}.expand")
+        scale = self.elementwise(gate, scale, name=f"{name}.{gate}")
+        return self.elementwise("mul", x, scale, name=f"{name}.scale")
+
+
+def _half(kernel: int | Sequence[int]) -> int | tuple[int, ...]:
+    return kernel // 2 if isinstance(kernel, int) else tuple(k // 2 for k in kernel)
+
+
+def frames(structure: Any) -> tuple[str, Dim]:
+    """Return what a run of an image network yields: one frame an image of the batch."""
+    return "frames", symbol("batch")
