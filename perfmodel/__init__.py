@@ -72,7 +72,7 @@ __all__ = [
 
 
 class _Room(ModuleType):
-    """A module that is also a word of the face: calling it calls the function of that name in ``api``."""
+    """A module that is also a word of the face; called, it is the function of that name."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._word()(*args, **kwargs)

