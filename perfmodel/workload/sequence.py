@@ -41,6 +41,7 @@ class SequenceBuilder(GraphBuilder):
         window: int | None = None, cached: bool = False, key_value: Tensor | None = None,
         latent: int = 0, name: str = "attention",
         cache: Tensor | None = None, stored_keys: Dim | None = None, write_cache: bool = True,
+        bias: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
         """Add scaled dot-product attention.
 
@@ -64,6 +65,10 @@ class SequenceBuilder(GraphBuilder):
             Elements a token that the cache stores instead of keys and values (MLA).
         stored_keys
             Tokens the cache holds, if not `keys`.
+        write_cache
+            Whether the new keys and values are stored; without it and `cached` there is no cache.
+        bias
+            Learned table of relative positions, added to every score.
         """
         groups = kv_heads or heads
         v_dim = value_dim or head_dim
@@ -72,7 +77,9 @@ class SequenceBuilder(GraphBuilder):
         held = keys if stored_keys is None else stored_keys
         held = minimum(held, window) if window is not None else held
         per_token = latent or groups * (head_dim + v_dim)
-        store = cache or self.tensor(f"{name}.kv", (batch, held, per_token), role="kv")
+        store = cache
+        if store is None and (cached or write_cache):
+            store = self.tensor(f"{name}.kv", (batch, held, per_token), role="kv")
         y = self.tensor(f"{name}.out", (batch, queries, heads * v_dim))
         pairs = product(batch, heads, queries, keys)
         if causal and queries != 1:
@@ -81,13 +88,15 @@ class SequenceBuilder(GraphBuilder):
             masked = 0
         reads: list[Tensor | tuple[Tensor, Dim]] = [query]
         writes: list[Tensor | tuple[Tensor, Dim]] = [y]
-        other = store.name
-        if cached:
+        other = query.name if store is None else store.name
+        if cached and store is not None:
             reads.append((store, product(batch, keys, per_token)))
         elif key_value is not None:
             reads.append(key_value)
             other = key_value.name
-        if write_cache:
+        if bias is not None:
+            reads.append(bias)
+        if write_cache and store is not None:
             writes.append((store, product(batch, queries, per_token)))
         dims: tuple[tuple[str, Dim], ...] = (
             ("b", batch), ("g", groups), ("h", heads // groups), ("q", queries), ("s", keys),
@@ -116,9 +125,9 @@ class SequenceBuilder(GraphBuilder):
         )
         self.operator(
             name, "attention", reads, writes, nests=nests, scores=pairs,
-            vector_ops=VECTOR_OPS["softmax"] * pairs,
+            vector_ops=(VECTOR_OPS["softmax"] + (bias is not None)) * pairs,
             masked_macs=masked * (head_dim + v_dim),
-            pair=(store.slot if cached else "activation", "activation"),
+            pair=(store.slot if cached and store is not None else "activation", "activation"),
             attributes={"causal": causal, "window": window, "cached": cached},
         )  # fmt: skip
         return y

@@ -1,0 +1,156 @@
+"""Family ``mobilenet``: inverted residuals: MobileNetV2 and V3, EfficientNet.
+
+Sandler et al. 2018, Howard et al. 2019, Tan and Le 2019; layers and roundings follow torchvision.
+Which blocks expand and which add their input follows the nominal channels, so a width multiplier
+never changes the operators, only their sizes.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.graph import Graph, Tensor
+from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
+from perfmodel.workload.symbols import Dim, divisible, maximum, simplify, symbol
+
+Activation = Literal["relu", "relu6", "hard_swish", "silu"]
+_Channels = Annotated[int, Field(gt=0, le=10**6)]
+
+
+class Stage(BaseModel):
+    """Inverted residual blocks of one shape.
+
+    Attributes
+    ----------
+    channels
+        Output channels at width 1.
+    expand
+        Expanded channels for each input channel.
+    expanded
+        Expanded channels at width 1, where they are listed (V3); replaces `expand`.
+    kernel, stride
+        Of the depthwise convolution; the stride is the first block's.
+    repeats
+        Blocks at depth 1.
+    squeeze_excite
+        Whether a squeeze-and-excitation follows the depthwise convolution.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    channels: _Channels
+    expand: Annotated[int, Field(gt=0, le=100)] = 6
+    expanded: _Channels | None = None
+    kernel: Annotated[int, Field(gt=0, le=99)] = 3
+    stride: Annotated[int, Field(gt=0, le=16)] = 1
+    repeats: Annotated[int, Field(gt=0, le=1000)] = 1
+    squeeze_excite: bool = False
+    activation: Activation = "relu6"
+
+
+class MobileNetStructure(ImageStructure):
+    """Shape of a network of inverted residuals.
+
+    Attributes
+    ----------
+    variant
+        ``v2``, ``v3`` or ``efficientnet``: how channels are rounded, what squeezes, how it ends.
+    stem, stem_activation
+        The first convolution.
+    stages
+        Its blocks in order.
+    head
+        Channels of the last convolution at width 1 (V2), or their ratio to its input (V3: 6,
+        EfficientNet: 4).
+    hidden
+        Features of the hidden classifier layer at width 1 (V3); 0 for none.
+    depth_multiplier
+        Scales the repeats, rounded up (EfficientNet's compound scaling).
+    """
+
+    variant: Literal["v2", "v3", "efficientnet"]
+    stem: _Channels = 32
+    stem_activation: Activation = "relu6"
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=200)]
+    head: _Channels = 1280
+    hidden: Annotated[int, Field(ge=0, le=10**6)] = 0
+    depth_multiplier: Annotated[float, Field(gt=0, le=100)] = 1.0
+
+
+def scaled(channels: int) -> Dim:
+    """Return channels under the width multiplier, rounded to a multiple of 8."""
+    return divisible(channels * symbol("width_multiplier"), 8)
+
+
+def build(structure: MobileNetStructure, semantics: Semantics) -> Graph:
+    """Build the graph."""
+    del semantics
+    s = structure
+    g = ImageBuilder("mobilenet", folded=s.batch_norm == "folded")
+    x = g.conv_norm(
+        g.image(s.image_channels), scaled(s.stem), 3, stride=2, activation=s.stem_activation,
+        name="stem",
+    )  # fmt: skip
+    nominal = s.stem
+    for i, stage in enumerate(s.stages):
+        name, repeats = f"stage{i + 1}", math.ceil(stage.repeats * s.depth_multiplier)
+        x = _block(g, x, nominal, stage, s.variant, stage.stride, f"{name}.0.")
+        if repeats > 1:
+            with g.repeat(repeats - 1, f"{name}.1"):
+                x = _block(g, x, stage.channels, stage, s.variant, 1, "")
+        nominal = stage.channels
+    last = s.stages[-1].activation
+    if s.variant == "v2":
+        width = divisible(s.head * maximum(1, symbol("width_multiplier")), 8)
+    else:
+        width = simplify(x.shape[1] * s.head)
+    x = g.conv_norm(x, width, 1, activation=last, name="head")
+    x = g.global_pool(x, name="avgpool")
+    if s.hidden:
+        x = g.linear(x, scaled(s.hidden), name="classifier.hidden")
+        x = g.elementwise(last, x, name=f"classifier.{last}")
+    g.output(g.linear(x, s.classes, name="classifier", tag="head"))
+    return g.build(parameters(s))
+
+
+def _block(
+    g: ImageBuilder, x: Tensor, nominal: int, stage: Stage, variant: str, stride: int, name: str
+) -> Tensor:
+    """Add one block: expand, depthwise, squeeze and excite, project, add."""
+    inputs = x.shape[1]
+    act = stage.activation
+    if stage.expanded is None:
+        inner, wider = simplify(inputs * stage.expand), stage.expand != 1
+    else:
+        inner, wider = scaled(stage.expanded), stage.expanded != nominal
+    y = g.conv_norm(x, inner, 1, activation=act, name=f"{name}expand") if wider else x
+    y = g.conv_norm(
+        y, inner, stage.kernel, stride=stride, groups=inner, activation=act, name=f"{name}depthwise"
+    )
+    if stage.squeeze_excite:
+        if variant == "efficientnet":  # a quarter of the block's input
+            y = g.squeeze_excite(
+                y, simplify(inputs / 4), activation="silu", gate="sigmoid", name=f"{name}se"
+            )
+        else:  # a quarter of the expanded channels
+            squeezed = divisible(simplify(inner / 4), 8)
+            y = g.squeeze_excite(
+                y, squeezed, activation="relu", gate="hard_sigmoid", name=f"{name}se"
+            )
+    y = g.conv_norm(y, scaled(stage.channels), 1, name=f"{name}project")
+    if stride == 1 and nominal == stage.channels:
+        y = g.elementwise("add", y, x, name=f"{name}add")
+    return y
+
+
+def parameters(structure: MobileNetStructure) -> dict[str, float]:
+    """Return the free dimensions and their defaults."""
+    del structure
+    return {"batch": 1, "height": 224, "width": 224, "width_multiplier": 1}
+
+
+FAMILY_MOBILENET = Family("mobilenet", MobileNetStructure, parameters, build, frames)
