@@ -38,21 +38,24 @@ class Node:
 
     def plain(self) -> Any:
         """The value without places: dicts, lists and scalars."""
-        if isinstance(self.value, dict):
-            return {k: n.plain() for k, n in cast("dict[str, Node]", self.value).items()}
-        if isinstance(self.value, list):
-            return [n.plain() for n in cast("list[Node]", self.value)]
-        return self.value
+        value: Any = self.value  # narrowing an attribute would make its type partly unknown
+        if isinstance(value, dict):
+            return {key: node.plain() for key, node in self.children.items()}
+        if isinstance(value, list):
+            return [node.plain() for node in self.entries]
+        return value
 
     @property
     def children(self) -> dict[str, Node]:
         """Entries of a mapping; empty for anything else."""
-        return cast("dict[str, Node]", self.value) if isinstance(self.value, dict) else {}
+        value: Any = self.value
+        return cast("dict[str, Node]", value) if isinstance(value, dict) else {}
 
     @property
     def entries(self) -> list[Node]:
         """Entries of a list; empty for anything else."""
-        return cast("list[Node]", self.value) if isinstance(self.value, list) else []
+        value: Any = self.value
+        return cast("list[Node]", value) if isinstance(value, list) else []
 
     def child(self, key: str | int) -> Node | None:
         """The entry under a key, a position, or (in a list) the ``name`` of a mapping."""

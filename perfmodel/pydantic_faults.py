@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar, cast, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticCustomError
 
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.marks import Marks, Path
 
-__all__ = ["SPEC_FILE", "Flaw", "build", "faults_of"]
+__all__ = ["SPEC_FILE", "Flaw", "build", "checked", "faults_of", "subclass"]
 
 T = TypeVar("T")
 
@@ -55,6 +56,33 @@ def build(model: type[T], data: Any, marks: Marks, file: str) -> T:
     if flaws:
         raise InputError(locate(flaws, marks, file))
     return cast("T", made)
+
+
+def checked(instance: T, flaws: Iterable[Flaw]) -> T:
+    """``instance``, or one pydantic error that carries every flaw; for ``mode="after"``."""
+    found = list(flaws)
+    if found:
+        raise _carrier(found)
+    return instance
+
+
+def subclass(model: type[T], given: Any, context: Any) -> T:
+    """Validate as a class that is known only from the data, keeping the place of each error."""
+    try:
+        return cast("Any", model).model_validate(given, context=context)
+    except ValidationError as error:
+        flaws = faults_of(error, cast("type[BaseModel]", model))
+    raise _carrier(flaws)
+
+
+def _carrier(flaws: Sequence[Flaw]) -> PydanticCustomError:
+    lines: list[str] = []
+    for flaw in flaws:
+        text = str(Fault(flaw.message, ".".join(map(str, flaw.path)), expected=flaw.expected,
+                         suggestion=flaw.suggestion))  # fmt: skip
+        lines.append(text.replace("{", "(").replace("}", ")"))
+    context = {"flaws": tuple(flaws)}
+    return PydanticCustomError("flaws", "\n".join(lines), context)  # pyright: ignore[reportArgumentType]
 
 
 def locate(flaws: Iterable[Flaw], marks: Marks, file: str) -> list[Fault]:

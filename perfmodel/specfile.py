@@ -12,14 +12,14 @@ import math
 import re
 from collections.abc import Iterator
 from pathlib import Path as FilePath
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import yaml
 
 from perfmodel.errors import Fault, InputError
 from perfmodel.marks import Marks, Node, Path, merge
 
-__all__ = ["Marks", "Node", "Path", "merge", "read", "validate"]
+__all__ = ["Marks", "Node", "Path", "dumps_json", "merge", "read", "reads_as_text", "validate"]
 
 T = TypeVar("T")
 
@@ -162,7 +162,7 @@ class _Composer:
 
     def _events(self, text: str) -> Iterator[Any]:
         loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        return iter(yaml.parse(text, Loader=loader))
+        return cast("Any", yaml).parse(text, Loader=loader)
 
     def _node(self, event: Any, events: Iterator[Any], depth: int) -> Node:
         mark = event.start_mark
@@ -256,6 +256,12 @@ def _yaml_hint(problem: str) -> str:
     if "expected ',' or" in problem or "did not find expected" in problem:
         return "a closed bracket, brace or quote and even indentation"
     return ""
+
+
+def reads_as_text(text: str) -> bool:
+    """Whether a plain (unquoted) scalar reads back as this very text."""
+    number = _INTEGER.fullmatch(text) or _FLOAT.fullmatch(text) or _NOT_FINITE.fullmatch(text)
+    return text not in _CONSTANTS and number is None and text != "<<"
 
 
 def dumps_json(data: Any) -> str:

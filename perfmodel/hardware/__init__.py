@@ -1,0 +1,95 @@
+"""What a machine is: devices, runtimes, and machines with their facts resolved.
+
+Names are loaded when first asked for, so that importing the package costs next to nothing.
+(`perfmodel.hardware.runtime` is the module; the function of that name is in `library`.)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from perfmodel.hardware.device import Device, Power, Source
+    from perfmodel.hardware.engine import COMPUTE_FORMATS, Engine, Peak, register_engine
+    from perfmodel.hardware.facts import Facts, Provenance
+    from perfmodel.hardware.grade import Grade
+    from perfmodel.hardware.library import (
+        Entry,
+        check,
+        data_root,
+        device_names,
+        entries,
+        hardware,
+        names,
+        select,
+    )
+    from perfmodel.hardware.library import device_names as list  # noqa: A004 (hardware.list())
+    from perfmodel.hardware.link import Link
+    from perfmodel.hardware.machine import Machine
+    from perfmodel.hardware.memory import Memory
+    from perfmodel.hardware.quantity import Confidence, Of, Quantity, Rate, Spec
+    from perfmodel.hardware.runtime import EFFICIENCY_CLASSES, Fusion, Runtime, Semantics
+
+__all__ = [
+    "COMPUTE_FORMATS",
+    "EFFICIENCY_CLASSES",
+    "Confidence",
+    "Device",
+    "Engine",
+    "Entry",
+    "Facts",
+    "Fusion",
+    "Grade",
+    "Link",
+    "Machine",
+    "Memory",
+    "Of",
+    "Peak",
+    "Power",
+    "Provenance",
+    "Quantity",
+    "Rate",
+    "Runtime",
+    "Semantics",
+    "Source",
+    "Spec",
+    "check",
+    "data_root",
+    "device_names",
+    "entries",
+    "hardware",
+    "list",
+    "names",
+    "register_engine",
+    "select",
+]
+
+_HOME = {
+    "device": ("Device", "Power", "Source"),
+    "engine": ("COMPUTE_FORMATS", "Engine", "Peak", "register_engine"),
+    "facts": ("Facts", "Provenance"),
+    "grade": ("Grade",),
+    "library": (
+        "Entry", "check", "data_root", "device_names", "entries", "hardware", "names", "select",
+    ),
+    "link": ("Link",),
+    "machine": ("Machine",),
+    "memory": ("Memory",),
+    "quantity": ("Confidence", "Of", "Quantity", "Rate", "Spec"),
+    "runtime": ("EFFICIENCY_CLASSES", "Fusion", "Runtime", "Semantics"),
+}  # fmt: skip
+_MODULE = {name: module for module, held in _HOME.items() for name in held}
+
+
+def __getattr__(name: str) -> Any:
+    wanted = "device_names" if name == "list" else name
+    if wanted not in _MODULE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_MODULE[wanted]}"), wanted)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> tuple[str, ...]:
+    return tuple(__all__)

@@ -1,0 +1,255 @@
+"""A device: engines, memories, links and power, as a frozen value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    SerializeAsAny,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
+
+from perfmodel.errors import InputError
+from perfmodel.hardware.engine import Engine, engine_class, engine_kinds
+from perfmodel.hardware.link import Link
+from perfmodel.hardware.memory import Memory
+from perfmodel.hardware.quantity import Confidence, Of, Quantity, Spec
+from perfmodel.hardware.structure import check_device, hierarchy
+from perfmodel.pydantic_faults import Flaw, checked, subclass
+
+if TYPE_CHECKING:
+    from perfmodel.hardware.grade import Grade
+    from perfmodel.hardware.machine import Machine
+    from perfmodel.hardware.runtime import Runtime
+
+__all__ = ["Device", "Power", "Source"]
+
+Watts: TypeAlias = Annotated[Quantity, Of("power")]
+Price: TypeAlias = Annotated[Quantity, Of("price")]
+Area: TypeAlias = Annotated[Quantity, Of("area", positive=True)]
+Name: TypeAlias = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+
+
+class Source(Spec):
+    """Where numbers come from: a document that a reader can find."""
+
+    title: str
+    """Title of the document, page or data set."""
+    publisher: str | None = None
+    """Vendor, journal or site."""
+    authors: str | None = None
+    """Authors, for papers."""
+    year: int | None = Field(default=None, ge=1950, le=2100)
+    """Year of publication."""
+    url: str | None = None
+    """Address, DOI or arXiv number."""
+    note: str | None = None
+    """Page, table, quotation."""
+
+
+class Power(Spec):
+    """Power that the device draws, and where it is measured."""
+
+    boundary: Literal["core", "module", "board", "wall"]
+    """What the figures include: core, module, board or wall."""
+    idle: Watts | None = None
+    """Power with nothing to do."""
+    busy: Watts | None = None
+    """Sustained ceiling under load (TDP where nothing better is known)."""
+    note: str | None = None
+    """What a reader must know."""
+    source: str | None = None
+    """Source of every number below that names none."""
+    confidence: Confidence | None = None
+    """Confidence of every number below that names none."""
+
+
+def _engine(given: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Engine:
+    """Read an engine as the spec class of its kind."""
+    if isinstance(given, Mapping):
+        kind = str(cast("Mapping[str, Any]", given).get("kind", "roofline"))
+        found = engine_class(kind)
+        if found is not None and found is not Engine:
+            return subclass(found, given, info.context)
+    return cast("Engine", handler(given))
+
+
+AnyEngine: TypeAlias = Annotated[SerializeAsAny[Engine], WrapValidator(_engine)]
+
+
+def title_alone(given: Any) -> Any:
+    """A source may be written as its title alone."""
+    return {"title": given} if isinstance(given, str) else given
+
+
+class Device(Spec):
+    """A machine as its data sheets and measurements describe it."""
+
+    schema_version: Literal[1] = 1
+    """Version of this form."""
+    name: Name
+    """As people say it, in snake case."""
+    base: str | None = None
+    """Spec that this one inherits from; merged in before reading."""
+    aliases: tuple[Name, ...] = ()
+    """Other names."""
+    title: str = ""
+    """Full product name."""
+    tags: tuple[str, ...] = ()
+    """phone, mcu, gpu ...: words to select by."""
+    year: int | None = Field(default=None, ge=1950, le=2100)
+    """Year of release."""
+    price: Price | None = None
+    """Price at release."""
+    area: Area | None = None
+    """Die area."""
+    process: str | None = None
+    """Silicon process, as text."""
+    note: str | None = None
+    """What a reader must know."""
+    default_runtime: str = "ideal"
+    """Runtime assumed where none is named."""
+    default_engine: str | None = None
+    """Engine that ``engines.main`` stands for; the first where left out."""
+    overlap: Literal["full", "none"] = "full"
+    """How times compose: full (the slowest of compute and each level) or none (their sum)."""
+    sources: Mapping[str, Annotated[Source, BeforeValidator(title_alone)]] = Field(
+        default_factory=dict
+    )
+    """Documents that numbers cite, by key."""
+    source: str | None = None
+    """Source of every number that names none."""
+    confidence: Confidence | None = None
+    """Confidence of every number that names none."""
+    engines: tuple[AnyEngine, ...] = Field(min_length=1)
+    """What computes."""
+    memories: tuple[Memory, ...] = Field(min_length=1)
+    """What holds data, from nearest the engines to farthest."""
+    links: tuple[Link, ...] = ()
+    """Connections to other devices."""
+    power: Power | None = None
+    """Power and its boundary."""
+
+    _inherited: dict[str, str] = PrivateAttr(default_factory=dict[str, str])
+    # Path of a number -> name of the base spec that it came from.
+
+    @staticmethod
+    def structure_faults(data: Any) -> Iterable[Flaw]:
+        """Checks across fields, on a mapping or a Device: names, roles, who feeds whom, sources."""
+        return check_device(data, engine_kinds(), lambda kind: engine_class(kind) is not None)
+
+    @model_validator(mode="after")
+    def _check(self) -> Device:
+        return checked(self, Device.structure_faults(self))
+
+    def __hash__(self) -> int:
+        return hash(self.content_hash)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Device):
+            return NotImplemented
+        return self is other or self.content_hash == other.content_hash
+
+    @cached_property
+    def content_hash(self) -> str:
+        """Sixteen hexadecimal digits that change with anything the spec says."""
+        from perfmodel.hardware.write import content_hash
+
+        return content_hash(self)
+
+    def inherited_from(self, path: str) -> str:
+        """Name of the base spec that a number came from; ``""`` where the device states it."""
+        return self._inherited.get(path) or self._inherited.get(f"{path}.value", "")
+
+    def inherit_from(self, bases: Mapping[str, str]) -> None:
+        """Note which base spec each number came from; for provenance alone, not for equality."""
+        self._inherited.update(bases)
+
+    @cached_property
+    def main_engine(self) -> str:
+        """Name of the engine used where none is asked for."""
+        return self.default_engine or self.engines[0].name
+
+    @cached_property
+    def main_memory(self) -> str:
+        """Name of the memory that a model must fit in."""
+        for memory in self.memories:
+            if "main" in memory.roles:
+                return memory.name
+        levels = [m for m in self.hierarchy() if m.kind not in ("storage", "disk")]
+        return (levels or self.hierarchy())[-1].name
+
+    def engine(self, name: str = "main") -> Engine:
+        """The engine of a name, or the default one.
+
+        Raises
+        ------
+        InputError
+        """
+        wanted = self.main_engine if name == "main" else name
+        return self._entry("engine", self.engines, wanted)
+
+    def memory(self, name: str = "main") -> Memory:
+        """The memory of a name or role.
+
+        Raises
+        ------
+        InputError
+        """
+        wanted = self.main_memory if name == "main" else name
+        by_role = {role: m.name for m in self.memories for role in m.roles}
+        return self._entry("memory", self.memories, by_role.get(wanted, wanted))
+
+    def _entry(self, noun: str, entries: tuple[Any, ...], name: str) -> Any:
+        from perfmodel.errors import Fault, nearest
+
+        for entry in entries:
+            if entry.name == name:
+                return entry
+        names = [entry.name for entry in entries]
+        meant = nearest(name, names)
+        expected = "one of " + ", ".join(names)
+        raise InputError(Fault(f"{self.name} has no {noun} '{name}'", expected=expected,
+                               suggestion=meant))  # fmt: skip
+
+    def hierarchy(self, engine: str = "main") -> tuple[Memory, ...]:
+        """Memories that feed an engine, directly or through others, nearest first."""
+        names = hierarchy(self, self.engine(engine).name)
+        by_name = {memory.name: memory for memory in self.memories}
+        return tuple(by_name[name] for name in names)
+
+    def machine(self, runtime: Runtime | str | None = None) -> Machine:
+        """The device with its facts resolved, under a runtime (a name, or the default one)."""
+        from perfmodel.hardware.machine import Machine
+
+        return Machine(self, runtime)
+
+    def vary(self, changes: Mapping[str, Any]) -> Machine:
+        """A machine with some facts replaced by numbers, arrays or texts with units.
+
+        Raises
+        ------
+        InputError
+            With every unknown path and its nearest known one.
+        """
+        return self.machine().vary(changes)
+
+    def grade(self) -> Grade:
+        """How far the spec can be trusted, and what would lift its grade."""
+        from perfmodel.hardware.grade import grade
+
+        return grade(self)
+
+    def to_yaml(self) -> str:
+        """A spec file that reads back as an equal device."""
+        from perfmodel.hardware.write import to_yaml
+
+        return to_yaml(self)

@@ -1,0 +1,106 @@
+"""Engines: what computes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Final, TypeAlias
+
+from pydantic import Field
+
+from perfmodel.hardware.quantity import Confidence, Of, Quantity, Spec
+
+__all__ = ["COMPUTE_FORMATS", "Engine", "Peak", "engine_class", "register_engine"]
+
+COMPUTE_FORMATS: Final = (
+    "fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "fp8_e4m3", "fp8_e5m2", "fp6", "fp4",
+    "mxfp8", "mxfp6", "mxfp4", "nvfp4", "bfp16", "bfp8", "bfp4",
+    "int64", "int32", "int16", "int8", "int4", "int2", "int1", "ternary", "binary",
+)  # fmt: skip
+"""Formats that engines multiply in; a pair of formats is written weights first: ``int4xint8``."""
+
+Count: TypeAlias = Annotated[Quantity, Of("count", positive=True)]
+Frequency: TypeAlias = Annotated[Quantity, Of("frequency", positive=True)]
+Time: TypeAlias = Annotated[Quantity, Of("time")]
+EnergyPerOp: TypeAlias = Annotated[Quantity, Of("energy_per_op")]
+
+
+class Peak(Quantity):
+    """The highest rate of an engine in one compute format (operations a second; a MAC is two)."""
+
+    accumulator: str | None = None
+    """Format that products are summed in, such as fp32."""
+    sparsity: str | None = None
+    """``dense``, or the structured sparsity that the figure needs, such as ``"2:4"``; a sparse
+    figure is divided by `sparse_speedup` to give the dense peak."""
+    clock: Frequency | None = None
+    """Clock that the figure holds at, where it is not the engine's."""
+
+
+PeakRate: TypeAlias = Annotated[Peak, Of("compute", positive=True)]
+
+
+class Engine(Spec):
+    """A unit that computes, with its peaks; the base class of every kind of engine."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    """Name within the device."""
+    kind: str = "roofline"
+    """Kind of hardware: decides how an operator table is costed on it."""
+    tags: tuple[str, ...] = ()
+    """Words that runtimes choose an engine by, such as gpu, cpu, npu."""
+    note: str | None = None
+    """What a reader must know."""
+    units: Count = Quantity(value=1.0)
+    """Streaming multiprocessors, GPU cores, CPU cores."""
+    clock: Frequency | None = None
+    """Clock at which the peaks hold."""
+    peaks: Mapping[str, PeakRate] = Field(min_length=1)
+    """Dense peak by compute format."""
+    vector_peaks: Mapping[str, PeakRate] = Field(default_factory=dict)
+    """Peak by format of the vector units: elementwise, normalisation, softmax."""
+    launch_overhead: Time | None = None
+    """Hardware's own cost of an operator."""
+    energy_per_op: Mapping[str, EnergyPerOp] = Field(default_factory=dict)
+    """Energy of one operation by compute format."""
+    sparse_speedup: Mapping[str, float] = Field(default_factory=dict)
+    """Speed-up by structured sparsity that the engine exploits, such as ``"2:4": 2.0``."""
+    source: str | None = None
+    """Source of every number below that names none."""
+    confidence: Confidence | None = None
+    """Confidence of every number below that names none."""
+
+
+_classes: dict[str, type[Engine]] = {"roofline": Engine}
+_finders: list[Callable[[str], type[Engine] | None]] = []
+
+
+def register_engine(kind: str, spec: type[Engine]) -> None:
+    """Make ``kind: NAME`` in a spec file read as a subclass of `Engine`."""
+    _classes[kind] = spec
+
+
+def on_unknown_kind(finder: Callable[[str], type[Engine] | None]) -> None:
+    """Ask ``finder`` for the class of a kind that nobody registered (plugins, found late)."""
+    _finders.append(finder)
+
+
+def engine_class(kind: str) -> type[Engine] | None:
+    """Spec class of a kind of engine, or None where nothing knows the kind."""
+    if kind not in _classes:
+        for finder in _finders:
+            found = finder(kind)
+            if found is not None:
+                _classes[kind] = found
+                break
+    return _classes.get(kind)
+
+
+def engine_kinds() -> tuple[str, ...]:
+    """Kinds known by now."""
+    return tuple(_classes)
+
+
+def is_compute_format(name: Any) -> bool:
+    """Whether a key of `peaks` is a compute format or a pair of them (``int4xint8``)."""
+    parts = str(name).split("x")
+    return len(parts) <= 2 and all(part in COMPUTE_FORMATS for part in parts)

@@ -1,0 +1,317 @@
+"""The library of spec files: names, aliases and tags to devices and runtimes."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
+
+import yaml
+
+from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.marks import Marks, Node
+from perfmodel.specfile import read, validate
+
+if TYPE_CHECKING:
+    from perfmodel.hardware.device import Device
+    from perfmodel.hardware.quantity import Spec
+    from perfmodel.hardware.runtime import Runtime
+
+__all__ = [
+    "Entry",
+    "check",
+    "data_root",
+    "device_names",
+    "entries",
+    "hardware",
+    "names",
+    "runtime",
+    "select",
+]
+
+S = TypeVar("S", bound="Spec")
+Room = Literal["devices", "runtimes"]
+
+_HEAD: Final = re.compile(
+    r"^(name|base|aliases|title|tags)[ \t]*:(?:.*)(?:\n(?:[ \t]+.*|-.*|\]|[ \t]*(?=\n)))*",
+    re.MULTILINE,
+)
+_SUFFIXES: Final = (".yaml", ".yml", ".json")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the head of a spec file says, without reading the rest.
+
+    Attributes
+    ----------
+    name : str
+        The file's stem.
+    path : Path
+    aliases, tags : tuple of str
+    title : str
+    base : str
+        Spec that it inherits from, or ``""``.
+    """
+
+    name: str
+    path: Path
+    aliases: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    title: str = ""
+    base: str = ""
+
+
+def data_root(kind: str = "hardware_specs") -> Path:
+    """Folder of the data that ships with the package.
+
+    Parameters
+    ----------
+    kind : str
+        ``hardware_specs`` or ``workloads``.
+
+    Returns
+    -------
+    Path
+        Inside the installed package, else in the checkout beside it.
+    """
+    return _data_root(kind)
+
+
+@lru_cache
+def _data_root(kind: str) -> Path:
+    from importlib.resources import files
+
+    inside = files("perfmodel").joinpath("_data", kind)
+    if inside.is_dir():
+        return Path(str(inside))
+    return Path(__file__).resolve().parents[2] / kind
+
+
+def entries(room: Room = "devices", directories: Iterable[str | Path] = ()) -> dict[str, Entry]:
+    """Heads of all spec files by name; later directories win over the library.
+
+    Parameters
+    ----------
+    room : {"devices", "runtimes"}
+    directories : iterable of path
+        More folders of spec files.
+    """
+    found: dict[str, Entry] = {}
+    for folder in (data_root() / room, *map(Path, directories)):
+        try:
+            with os.scandir(folder) as scan:
+                files = sorted(
+                    (item.path, item.stat().st_mtime_ns)
+                    for item in scan
+                    if item.name.endswith(_SUFFIXES)
+                )
+        except OSError:
+            continue
+        found.update({entry.name: entry for entry in map(_head, files)})
+    return found
+
+
+def names(
+    room: Room = "devices", tag: str | None = None, directories: Iterable[str | Path] = ()
+) -> list[str]:
+    """Names of the library, sorted, perhaps those with a tag alone."""
+    found = entries(room, directories).values()
+    return sorted(e.name for e in found if tag is None or tag in e.tags)
+
+
+def device_names(tag: str | None = None, directories: Iterable[str | Path] = ()) -> list[str]:
+    """Names of the devices, sorted, perhaps those with a tag alone."""
+    return names("devices", tag, directories)
+
+
+def select(wanted: str, directories: Iterable[str | Path] = ()) -> list[str]:
+    """Device names that a text stands for: ``"a100,tag:phone"``.
+
+    Raises
+    ------
+    InputError
+        For tags that no device has; names are not checked (they may be paths).
+    """
+    chosen: dict[str, None] = {}
+    faults: list[Fault] = []
+    known = entries("devices", directories).values()
+    for part in (p.strip() for p in wanted.split(",") if p.strip()):
+        if not part.startswith("tag:"):
+            chosen[part] = None
+            continue
+        tag = part.removeprefix("tag:")
+        having = sorted(e.name for e in known if tag in e.tags)
+        chosen |= dict.fromkeys(having)
+        if not having:
+            tags = sorted({t for e in known for t in e.tags})
+            meant = nearest(tag, tags)
+            expected = "" if meant else "one of " + ", ".join(tags)
+            faults.append(Fault(f"no device has the tag '{tag}'", expected=expected,
+                                suggestion=f"tag:{meant}" if meant else ""))  # fmt: skip
+    if faults:
+        raise InputError(faults)
+    return list(chosen)
+
+
+def hardware(name: str | Path | Device, directories: Iterable[str | Path] = ()) -> Device:
+    """A device by name, alias or path to a spec file.
+
+    Parameters
+    ----------
+    name : str, Path or Device
+        A Device is given back as it is.
+    directories : iterable of path
+        More folders of spec files; theirs win over the library's.
+
+    Raises
+    ------
+    InputError
+        With every fault of the file, or the nearest names for an unknown one.
+    """
+    from perfmodel.hardware.device import Device
+
+    return name if isinstance(name, Device) else _find(name, "devices", Device, directories)
+
+
+def runtime(name: str | Path | Runtime, directories: Iterable[str | Path] = ()) -> Runtime:
+    """A runtime by name, alias or path to a spec file; errors as `hardware`."""
+    from perfmodel.hardware.runtime import Runtime
+
+    return name if isinstance(name, Runtime) else _find(name, "runtimes", Runtime, directories)
+
+
+def check(
+    path: str | Path, room: Room | None = None, directories: Iterable[str | Path] = ()
+) -> Device | Runtime:
+    """Read one spec file afresh, as device or runtime by what it holds.
+
+    Raises
+    ------
+    InputError
+    """
+    from perfmodel.hardware.device import Device
+    from perfmodel.hardware.runtime import Runtime
+
+    path = Path(path)
+    if room is None:
+        data, _ = read(path)
+        is_device = isinstance(data, dict) and {"engines", "memories", "power"} & {
+            *cast("dict[str, Any]", data)
+        }
+        runtime_like = isinstance(data, dict) and {"efficiency", "fusion", "semantics"} & {
+            *cast("dict[str, Any]", data)
+        }
+        room = "runtimes" if runtime_like and not is_device else "devices"
+    model: type[Device] | type[Runtime] = Device if room == "devices" else Runtime
+    return _load(path, room, model, tuple(directories))
+
+
+def _find(name: str | Path, room: Room, model: type[S], directories: Iterable[str | Path]) -> S:
+    extra = tuple(directories)
+    if isinstance(name, Path) or _is_path(name):
+        return _cached(Path(name), room, model, extra)
+    for folder in (*reversed(extra), data_root() / room):
+        path = Path(folder) / f"{name}.yaml"
+        if re.fullmatch(r"[\w.-]+", name) and path.exists():
+            return _cached(path, room, model, extra)
+    return _cached(_entry(name, room, extra).path, room, model, extra)
+
+
+def _is_path(name: str) -> bool:
+    return name.endswith(_SUFFIXES) or "/" in name or os.sep in name
+
+
+def _entry(name: str, room: Room, directories: tuple[str | Path, ...]) -> Entry:
+    known = entries(room, directories)
+    if name in known:
+        return known[name]
+    for entry in known.values():
+        if name in entry.aliases:
+            return entry
+    noun = room.removesuffix("s")
+    if name.startswith("tag:"):
+        found = select(name, directories)
+        raise InputError(Fault(f"'{name}' stands for several devices",
+                               expected="one of " + ", ".join(found)))  # fmt: skip
+    spelled = [*known, *(alias for entry in known.values() for alias in entry.aliases)]
+    meant = nearest(name, spelled)
+    expected = "a path to a .yaml file, or one of " + ", ".join(sorted(known))
+    raise InputError(Fault(f"no {noun} is named '{name}'", expected="" if meant else expected,
+                           suggestion=meant))  # fmt: skip
+
+
+_specs: dict[tuple[str, Room, tuple[str, ...]], tuple[tuple[tuple[str, int, int], ...], Any]] = {}
+
+
+def _stamp(path: str) -> tuple[str, int, int]:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return path, 0, 0
+    return path, status.st_mtime_ns, status.st_size
+
+
+def _cached(path: Path, room: Room, model: type[S], directories: tuple[str | Path, ...]) -> S:
+    """The spec of a file, read again only where it, or a base of it, has changed."""
+    key = (str(path), room, tuple(map(str, directories)))
+    known = _specs.get(key)
+    if known is not None and all(_stamp(stamp[0]) == stamp for stamp in known[0]):
+        return known[1]
+    files: list[str] = [str(path)]
+    spec = _load(path, room, model, directories, files)
+    _specs[key] = tuple(_stamp(file) for file in files), spec
+    return spec
+
+
+def _load(
+    path: Path,
+    room: Room,
+    model: type[S],
+    directories: tuple[str | Path, ...],
+    files: list[str] | None = None,
+) -> S:
+    data, marks = read(path)
+    root, shown = marks.root, str(path)
+    bases: dict[str, str] = {}
+    if isinstance(data, dict) and "base" in data:
+        from perfmodel.hardware.inherit import inherited, origins
+
+        def find(base: str) -> Node:
+            found = _entry(base, room, (path.parent, *directories)).path
+            if files is not None:
+                files.append(str(found))
+            return read(found)[1].root
+
+        root = inherited(root, model, find)
+        bases = {at: Path(file).stem for at, file in origins(root, shown).items()}
+    spec = validate(model, root.plain(), Marks(root), shown)
+    if bases and hasattr(spec, "inherit_from"):
+        cast("Any", spec).inherit_from(bases)
+    return spec
+
+
+@lru_cache(maxsize=4096)
+def _head(file: tuple[str, int]) -> Entry:
+    """Head of a spec file, by scanning its text for the few top-level keys of interest."""
+    path = Path(file[0])
+    head: dict[str, Any] = {}
+    try:
+        text = path.read_text(encoding="utf-8")
+        found = (match[0] for match in _HEAD.finditer(text))
+        loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        loaded: Any = yaml.load("\n".join(found), Loader=loader)
+        head = cast("dict[str, Any]", loaded) if isinstance(loaded, dict) else {}
+    except (OSError, ValueError, yaml.YAMLError):
+        pass  # an unreadable file is listed by its name; reading it will say what is wrong
+    return Entry(path.stem, path, _texts(head, "aliases"), _texts(head, "tags"),
+                 str(head.get("title") or ""), str(head.get("base") or ""))  # fmt: skip
+
+
+def _texts(head: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    found = head.get(key)
+    return tuple(map(str, cast("list[Any]", found))) if isinstance(found, list) else ()

@@ -1,0 +1,296 @@
+"""A machine: a device under a runtime with its facts resolved and, perhaps, varied."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, cast
+
+import numpy as np
+
+from perfmodel import units
+from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.hardware.device import Device
+from perfmodel.hardware.facts import Facts, Provenance, facts_of
+from perfmodel.hardware.memory import Memory
+from perfmodel.hardware.quantity import Quantity
+from perfmodel.hardware.runtime import Runtime
+
+__all__ = ["Machine"]
+
+_ABOVE_ZERO: Final = frozenset(
+    {"frequency", "count", "compute", "bandwidth", "bandwidth_per_clock", "area"}
+)
+
+
+class Machine:
+    """A device's facts as cost functions read them.
+
+    Facts are resolved in one order: base spec, device, runtime (its own facts only), calibration
+    overlay, `vary`; `provenance` names the last writer.
+
+    Parameters
+    ----------
+    device : Device
+    runtime : Runtime, str or None
+        A name is looked up in the library; None takes the device's default.
+    overlay : mapping, optional
+        Calibrated facts by path, as `vary` takes them.
+
+    Attributes
+    ----------
+    facts : Mapping of str to float, ndarray or tracer
+        SI values by path (``memories.dram.bandwidth``). Names only: use ``machine[path]`` for
+        roles. Do not change it: unvaried machines share it.
+
+    Raises
+    ------
+    InputError
+    """
+
+    __slots__ = ("_base", "_changes", "_scaled", "device", "facts", "runtime")
+
+    device: Device
+    runtime: Runtime
+    facts: Mapping[str, Any]
+
+    def __init__(
+        self,
+        device: Device,
+        runtime: Runtime | str | None = None,
+        overlay: Mapping[str, Any] | None = None,
+    ) -> None:
+        if not isinstance(runtime, Runtime):
+            from perfmodel.hardware.library import runtime as find
+
+            runtime = find(device.default_runtime if runtime is None else runtime)
+        base = facts_of(device, runtime)
+        if overlay:
+            base = _overlaid(base, overlay)
+        self.device, self.runtime, self.facts = device, runtime, base.values
+        self._base: Facts = base
+        self._changes: dict[str, Any] = {}
+        self._scaled: dict[str, str] = {}
+
+    def vary(self, changes: Mapping[str, Any]) -> Machine:
+        """A machine with facts replaced.
+
+        A varied clock (or count of units) takes the engine's peaks, and bandwidths given per clock,
+        with it in proportion, unless they are varied themselves. The order of calls is of no
+        consequence.
+
+        Parameters
+        ----------
+        changes : mapping of path to value
+            Path by entry name or role (``memories.main.bandwidth``). A plain number or an array is
+            SI, a text has its unit, a list becomes an array. Objects with a shape that are not
+            numpy arrays (tracers) are kept as they are.
+
+        Returns
+        -------
+        Machine
+
+        Raises
+        ------
+        InputError
+            With every unknown path and every value out of range.
+        """
+        if not changes:
+            return self
+        made = object.__new__(Machine)
+        made.device, made.runtime, made._base = self.device, self.runtime, self._base
+        made._changes = self._changes | _checked(self._base, changes)
+        made.facts, made._scaled = _applied(self._base, made._changes)
+        return made
+
+    def __getitem__(self, path: str) -> Any:
+        """The fact at a path, by name or role.
+
+        Raises
+        ------
+        InputError
+            Where the path is unknown or has no value.
+        """
+        found = self.get(path)
+        if found is None:
+            resolved = self._base.resolve(path)
+            if resolved in self._base.dimensions:
+                message = f"{self.device.name} does not say this number"
+                raise InputError(Fault(message, path=path, expected="a value, set by vary"))
+            raise InputError(_unknown(self._base, path))
+        return found
+
+    def get(self, path: str, default: Any = None) -> Any:
+        """The fact at a path (by name or role), or ``default`` where it has no value."""
+        facts = self.facts
+        return facts[path] if path in facts else facts.get(self._base.resolve(path), default)
+
+    def __contains__(self, path: str) -> bool:
+        return path in self.facts or self._base.resolve(path) in self.facts
+
+    def resolve(self, path: str) -> str:
+        """A path with roles replaced by names: ``memories.main.x`` -> ``memories.dram.x``."""
+        return self._base.resolve(path)
+
+    def dimension(self, path: str) -> str:
+        """Dimension of a fact (a key of `perfmodel.units.DIMENSIONS`); ``""`` if unknown."""
+        return self._base.dimensions.get(self._base.resolve(path), "")
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Every path that may be varied, those without a value included."""
+        return tuple(self._base.dimensions)
+
+    @property
+    def varied(self) -> Mapping[str, Any]:
+        """What `vary` has set, by path with names."""
+        return dict(self._changes)
+
+    @property
+    def provenance(self) -> Mapping[str, Provenance]:
+        """Last writer, source and confidence of every fact."""
+        found = dict(self._base.provenance)
+        for path, cause in self._scaled.items():
+            known = found[path]
+            found[path] = Provenance(f"vary (in proportion to {cause})", known.source,
+                                     known.confidence, known.note)  # fmt: skip
+        return found | dict.fromkeys(self._changes, Provenance("vary"))
+
+    @property
+    def engine(self) -> str:
+        """Name of the engine that the runtime drives; ``engines.main`` in paths."""
+        return self._base.engine
+
+    @property
+    def main_memory(self) -> str:
+        """Name of the memory that a model must fit in; ``memories.main`` in paths."""
+        return self._base.memory
+
+    def hierarchy(self, engine: str = "main") -> tuple[Memory, ...]:
+        """Memories that feed an engine, nearest first (specs: take numbers from `facts`)."""
+        return self.device.hierarchy(self.engine if engine == "main" else engine)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (self.device, self.runtime, self._base, self._changes)
+
+    def __repr__(self) -> str:
+        changed = "".join(f", {path}={value!r}" for path, value in self._changes.items())
+        return f"Machine({self.device.name}, {self.runtime.name}{changed})"
+
+
+def _rebuild(device: Device, runtime: Runtime, base: Facts, changes: dict[str, Any]) -> Machine:
+    machine = Machine(device, runtime)
+    machine._base = base  # pyright: ignore[reportPrivateUsage]
+    machine.facts = base.values
+    return machine.vary(changes)
+
+
+def _overlaid(base: Facts, overlay: Mapping[str, Any]) -> Facts:
+    changes = _checked(base, overlay)
+    values, _ = _applied(base, changes)
+    origins: dict[str, Provenance] = {}
+    for path in changes:
+        given = overlay.get(path)
+        known = given if isinstance(given, Quantity) else None
+        origins[path] = Provenance(
+            "calibration",
+            known and known.source,
+            (known and known.confidence) or "fitted",
+            known and known.note,
+            known and known.fitted_on,
+        )
+    return Facts(values, base.provenance | origins, base.dimensions, base.scaled, base.aliases,
+                 base.engine, base.memory)  # fmt: skip
+
+
+def _applied(base: Facts, changes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Values with the changes in, and which path was scaled on whose account."""
+    values = dict(base.values)
+    values.update(changes)
+    scaled: dict[str, str] = {}
+    for path in changes:
+        followers = base.scaled.get(path)
+        if followers:
+            ratio = changes[path] / base.values[path]
+            for follower in followers:
+                if follower not in changes:
+                    values[follower] = values[follower] * ratio
+                    scaled[follower] = path
+    return values, scaled
+
+
+def _checked(base: Facts, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Changes by resolved path in SI; every fault at once."""
+    found: dict[str, Any] = {}
+    faults: list[Fault] = []
+    for path, given in changes.items():
+        resolved = base.resolve(path)
+        dimension = base.dimensions.get(resolved)
+        if dimension is None:
+            faults.append(_unknown(base, path))
+            continue
+        try:
+            found[resolved] = _in_range(_si(given, dimension), dimension)
+        except units.UnitError as error:
+            faults.append(
+                Fault(error.message, path, expected=error.expected, suggestion=error.suggestion)
+            )
+    if faults:
+        raise InputError(faults)
+    return found
+
+
+def _si(given: Any, dimension: str) -> Any:
+    if isinstance(given, str):
+        return units.parse(given, dimension)
+    if isinstance(given, Quantity):
+        return given.value
+    if isinstance(given, (float, int)) and not isinstance(given, bool):
+        return float(given)
+    if isinstance(given, Sequence):
+        items = [_si(item, dimension) for item in cast("Sequence[Any]", given)]
+        return np.asarray(items, dtype=np.float64)
+    kind: str = getattr(getattr(given, "dtype", None), "kind", "")
+    if isinstance(cast("object", given), (np.ndarray, np.generic)):
+        if kind in ("i", "u", "f"):
+            array = np.asarray(cast("Any", given), dtype=np.float64)
+            return array if array.ndim else float(array)
+    elif hasattr(given, "shape") and hasattr(given, "dtype"):
+        return given
+    noun = units.DIMENSIONS[dimension].noun
+    raise units.UnitError(f"a {type(given).__name__} is not {noun}", "a number, array or text")
+
+
+def _in_range(value: Any, dimension: str) -> Any:
+    """``value`` if every number of it makes sense; tracers have no numbers to look at."""
+    if not isinstance(value, float) and not isinstance(value, np.ndarray):
+        return value
+    array = np.asarray(cast("Any", value), dtype=np.float64)
+    limits = units.DIMENSIONS[dimension]
+    if not np.all(np.isfinite(array)):
+        raise units.UnitError("is not finite", limits.noun)
+    least = float(np.min(array, initial=math.inf))
+    if least < 0 or (least == 0 and dimension in _ABOVE_ZERO):
+        word = "zero" if least == 0 else "negative"
+        bound = "above zero" if dimension in _ABOVE_ZERO else "of zero or more"
+        raise units.UnitError(f"{units.show(least, dimension)} is {word}", f"{limits.noun} {bound}")
+    most = float(np.max(array, initial=0.0))
+    if most > limits.limit:
+        raise units.UnitError(f"{units.show(most, dimension)} is absurd",
+                              f"at most {units.show(limits.limit, dimension)}")  # fmt: skip
+    return cast("Any", value)
+
+
+def _unknown(base: Facts, path: str) -> Fault:
+    paths = list(base.dimensions)
+    roles = [f"{section}.{role}" for section, role in base.aliases]
+    parts = path.split(".")
+    meant = nearest(path, paths)
+    if len(parts) > 2 and f"{parts[0]}.{parts[1]}" in roles:
+        # Keep the role that the user wrote; mend what comes after it.
+        stem = base.resolve(f"{parts[0]}.{parts[1]}.")
+        tail = nearest(".".join(parts[2:]), [p.removeprefix(stem) for p in paths
+                                             if p.startswith(stem)])  # fmt: skip
+        meant = f"{parts[0]}.{parts[1]}.{tail}" if tail else meant
+    expected = "" if meant else "one of " + ", ".join(paths)
+    return Fault("no such fact", path, expected=expected, suggestion=meant)

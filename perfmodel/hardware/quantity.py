@@ -1,0 +1,201 @@
+"""A number with its unit and where it comes from; the base of every spec class."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, cast
+
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from perfmodel import units
+
+__all__ = ["Confidence", "Of", "Quantity", "Rate", "Spec"]
+
+Confidence: TypeAlias = Literal["datasheet", "measured", "fitted", "estimated"]
+"""How a number came to be known, from a vendor's word to a guess."""
+
+
+class Spec(BaseModel):
+    """Base of everything a spec file may hold: frozen, no unknown keys, built when first used."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        defer_build=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        validate_default=False,
+    )
+
+    def __hash__(self) -> int:
+        # Mappings inside keep the generated hash from working; equal specs dump equal.
+        return hash((type(self), self.model_dump_json()))
+
+
+class Quantity(Spec):
+    """A number in SI units with its provenance.
+
+    In a spec file: a text with its unit, or a mapping ``{value: "51.2 GB/s", source: ...}``. From
+    Python a plain number is SI.
+    """
+
+    value: float
+    """The number, with its unit."""
+    source: str | None = None
+    """Key of `sources`; falls back to the source of the entry, then of the device."""
+    confidence: Confidence | None = None
+    """datasheet, measured, fitted or estimated; falls back likewise."""
+    note: str | None = None
+    """What a reader must know: conditions, how it was derived."""
+    fitted_on: str | None = None
+    """Data a fitted number was fitted on."""
+    measured_at: str | None = None
+    """Conditions of a measurement (clock, temperature, library)."""
+
+
+class Rate(Quantity):
+    """A bandwidth, in B/s or (``per_clock``) in B a clock of the engine that the memory feeds."""
+
+    per_clock: bool = False
+    """Whether the value is in bytes per clock; read off the unit, not a key of spec files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Of:
+    """Marks a `Quantity` field with its dimension and range: ``Annotated[Quantity, Of("time")]``.
+
+    Parameters
+    ----------
+    dimension : str
+        A key of `perfmodel.units.DIMENSIONS`.
+    positive : bool
+        Whether zero is a fault too.
+    ceiling : float
+        Larger values are faults; 0 takes the dimension's limit of the absurd.
+    bare : bool
+        Whether a spec file may give a number without a unit (the key names the unit).
+    """
+
+    dimension: str
+    positive: bool = False
+    ceiling: float = 0.0
+    bare: bool = False
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        per_clock = isinstance(source, type) and issubclass(source, Rate)
+
+        def convert(given: Any, info: core_schema.ValidationInfo) -> Any:
+            from_file = bool(cast("Mapping[str, Any]", info.context or {}).get("spec_file"))
+            return self.convert(given, from_file, per_clock)
+
+        inner = handler(source)
+        return core_schema.with_info_before_validator_function(convert, inner)
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        inner = handler(schema)
+        described = handler.resolve_ref_schema(inner)
+        text = self.text_schema(rate="per_clock" in described.get("properties", {}))
+        properties = dict(cast("dict[str, Any]", described.get("properties", {})))
+        properties.pop("per_clock", None)
+        properties["value"] = text
+        mapping = {
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["value"],
+            "properties": properties,
+        }
+        return {"anyOf": [text, mapping]}
+
+    def text_schema(self, rate: bool = False) -> dict[str, Any]:
+        """JSON Schema of the text with its unit."""
+        dimension = units.DIMENSIONS[self.dimension]
+        number = r"[0-9][0-9_]*(\.[0-9]*)?([eE][+-]?[0-9]+)?"
+        if self.takes_bare:
+            kinds: list[dict[str, Any]] = [{"type": "number"}, {"type": "string"}]
+            return {"anyOf": kinds, "examples": [dimension.example]}
+        accepted = [*units.units_of(self.dimension)]
+        if rate:
+            accepted += units.units_of("bandwidth_per_clock")
+        choices = "|".join(sorted(accepted)).replace("^", r"\^")
+        examples = [dimension.example, *(["64 B/clock"] if rate else [])]
+        return {"type": "string", "pattern": f"^{number} ?({choices})$", "examples": examples}
+
+    def convert(self, given: Any, from_file: bool, rate: bool = False) -> Any:
+        """What a field was given, as keyword values of its `Quantity`."""
+        if isinstance(given, Quantity):
+            self._check(given.value)
+            return given
+        if isinstance(given, Mapping):
+            filled = dict(cast("Mapping[str, Any]", given))
+            if from_file and "per_clock" in filled:
+                raise _fault("unknown key 'per_clock'", 'a unit such as "64 B/clock"')
+            if "value" in filled:
+                number = self._number(filled["value"], from_file, rate)
+                filled |= number if isinstance(number, dict) else {"value": number}
+            return filled
+        if given is None:
+            raise _fault("has no value", self._expected())
+        number = self._number(given, from_file, rate)
+        return number if isinstance(number, dict) else {"value": number}
+
+    @property
+    def takes_bare(self) -> bool:
+        """Whether a number without a unit is clear."""
+        return self.bare or units.DIMENSIONS[self.dimension].unit in ("1", "clock")
+
+    def _number(self, given: Any, from_file: bool, rate: bool) -> float | dict[str, Any]:
+        dimension = units.DIMENSIONS[self.dimension]
+        if isinstance(given, bool) or not isinstance(given, (int, float, str)):
+            shown = str(given).lower() if isinstance(given, bool) else type(given).__name__
+            raise _fault(f"{shown} is not {dimension.noun}", self._expected())
+        if isinstance(given, str):
+            per_clock = rate and units.dimension(given) == "bandwidth_per_clock"
+            try:
+                value = units.parse(given, "bandwidth_per_clock" if per_clock else self.dimension)
+            except units.UnitError as error:
+                raise _fault(error.message, error.expected, error.suggestion) from None
+            self._check(value)
+            return {"value": value, "per_clock": per_clock} if rate else value
+        if from_file and not self.takes_bare:
+            raise _fault(f"{given} has no unit", self._expected())
+        try:
+            value = float(given)
+        except OverflowError:
+            raise _fault("is absurdly large", self._expected()) from None
+        self._check(value)
+        return value
+
+    def _check(self, value: float) -> None:
+        dimension = units.DIMENSIONS[self.dimension]
+        if not math.isfinite(value):
+            raise _fault(f"{value} is not finite", self._expected())
+        if value < 0 or (self.positive and value == 0):
+            what = "zero" if value == 0 else "negative"
+            raise _fault(f"is {what}", f"{dimension.noun} above zero" if self.positive else
+                         f"{dimension.noun} of zero or more")  # fmt: skip
+        ceiling = self.ceiling or dimension.limit
+        if value > ceiling:
+            shown = units.show(value, self.dimension)
+            limit = units.show(ceiling, self.dimension)
+            word = "too large" if self.ceiling else "absurd"
+            raise _fault(f"{shown} is {word}", f"at most {limit}")
+
+    def _expected(self) -> str:
+        dimension = units.DIMENSIONS[self.dimension]
+        if dimension.unit == "1":
+            return f"{dimension.noun}, such as {dimension.example}"
+        return f'{dimension.noun} with its unit, such as "{dimension.example}"'
+
+
+def _fault(message: str, expected: str, suggestion: str = "") -> PydanticCustomError:
+    # Braces would be read as fields of the message template.
+    template = message.replace("{", "(").replace("}", ")")
+    context = {"expected": expected, "suggestion": suggestion}
+    return PydanticCustomError("quantity", template, context)  # pyright: ignore[reportArgumentType]

@@ -1,0 +1,151 @@
+"""Runtimes: what the software between a network and a device costs and skips."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from perfmodel.errors import nearest
+from perfmodel.hardware.device import Name, Source, title_alone
+from perfmodel.hardware.quantity import Confidence, Of, Quantity, Spec
+from perfmodel.hardware.structure import check_sources, mapped
+from perfmodel.pydantic_faults import Flaw, checked
+
+if TYPE_CHECKING:
+    from perfmodel.hardware.device import Device
+
+__all__ = ["EFFICIENCY_CLASSES", "Fusion", "Runtime", "Semantics"]
+
+EFFICIENCY_CLASSES: Final = (
+    "bandwidth", "gemm", "gemv", "conv", "depthwise", "attention", "recurrent", "scan",
+    "embedding", "vector",
+)  # fmt: skip
+"""Operator classes that an efficiency multiplies the peak of; ``bandwidth`` multiplies the main
+memory's."""
+
+Time: TypeAlias = Annotated[Quantity, Of("time")]
+Clocks: TypeAlias = Annotated[Quantity, Of("clocks")]
+Draw: TypeAlias = Annotated[Quantity, Of("bandwidth_per_clock", positive=True, bare=True)]
+Efficiency: TypeAlias = Annotated[Quantity, Of("fraction", positive=True, ceiling=1.2)]
+Norm: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=100.0)]
+
+ZERO: Final = Quantity(value=0.0)
+
+
+class Fusion(Spec):
+    """What the runtime joins into one pass over memory."""
+
+    elementwise: bool = True
+    """Chains of elementwise operators ride on the operator before them."""
+    attention: Literal["flash", "unfused"] = "flash"
+    """flash: scores never leave the chip; unfused: they are written and read back."""
+
+
+class Semantics(Spec):
+    """What the runtime computes beyond, or short of, what the network's mathematics needs."""
+
+    causal_skips_masked: bool = True
+    """Masked halves of causal attention cost nothing."""
+    head_on_every_token: bool = False
+    """The classifier runs on every token of a prompt, not on the last alone."""
+    runs_dead_branches: bool = False
+    """Operators whose results nobody reads are run all the same."""
+
+
+class Runtime(Spec):
+    """Software that runs a network: its overheads, efficiencies, fusion and semantics."""
+
+    schema_version: Literal[1] = 1
+    """Version of this form."""
+    name: Name
+    """As people say it, in snake case."""
+    base: str | None = None
+    """Spec that this one inherits from; merged in before reading."""
+    aliases: tuple[Name, ...] = ()
+    """Other names."""
+    title: str = ""
+    """Full name and version."""
+    tags: tuple[str, ...] = ()
+    """Words to select by."""
+    note: str | None = None
+    """What a reader must know."""
+    applies_to: tuple[str, ...] = ()
+    """Devices and tags of devices that it makes sense for; all where empty."""
+    engine: str | None = None
+    """Engine that it drives, by name or tag; the device's default where left out."""
+    formats: tuple[str, ...] = ()
+    """Formats that it can run; all where empty."""
+    sources: Mapping[str, Annotated[Source, BeforeValidator(title_alone)]] = Field(
+        default_factory=dict
+    )
+    """Documents that numbers cite, by key."""
+    source: str | None = None
+    """Source of every number that names none."""
+    confidence: Confidence | None = None
+    """Confidence of every number that names none."""
+    per_run: Time = ZERO
+    """Time of a run beside its operators."""
+    per_operator: Time = ZERO
+    """Time of dispatching one operator."""
+    per_layer_clocks: Clocks = ZERO
+    """Clocks of the engine that a repeated block costs beside its operators."""
+    efficiency: Mapping[str, Efficiency] = Field(default_factory=dict)
+    """Share of the peak reached by operator class (``gemm``), or by class and weight format
+    (``gemm.q4_0``)."""
+    draw_bytes_per_clock_per_unit: Draw | None = None
+    """Bandwidth that one unit of the engine can draw, in bytes a clock."""
+    pnorm: Norm = Quantity(value=4.0)
+    """Exponent that joins the memory's bandwidth and the engine's draw: 4 is a soft minimum."""
+    fusion: Fusion = Fusion()
+    """What is joined into one pass."""
+    semantics: Semantics = Semantics()
+    """What is computed beyond or short of the mathematics."""
+
+    @staticmethod
+    def structure_faults(data: Any) -> Iterable[Flaw]:
+        """Checks across fields, on a mapping or a Runtime."""
+        return _check(data)
+
+    @model_validator(mode="after")
+    def _checked(self) -> Runtime:
+        return checked(self, Runtime.structure_faults(self))
+
+    def __hash__(self) -> int:
+        return hash(self.content_hash)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Runtime):
+            return NotImplemented
+        return self is other or self.content_hash == other.content_hash
+
+    @cached_property
+    def content_hash(self) -> str:
+        """Sixteen hexadecimal digits that change with anything the spec says."""
+        from perfmodel.hardware.write import content_hash
+
+        return content_hash(self)
+
+    def suits(self, device: Device) -> bool:
+        """Whether the runtime is meant for a device (by its name, an alias or a tag)."""
+        words = {device.name, *device.aliases, *device.tags}
+        return not self.applies_to or bool(words.intersection(self.applies_to))
+
+    def to_yaml(self) -> str:
+        """A spec file that reads back as an equal runtime."""
+        from perfmodel.hardware.write import to_yaml
+
+        return to_yaml(self)
+
+
+def _check(data: Any) -> Iterator[Flaw]:
+    for key in mapped(data, "efficiency"):
+        found = key.partition(".")[0]
+        if found not in EFFICIENCY_CLASSES:
+            meant = nearest(found, EFFICIENCY_CLASSES)
+            yield Flaw(("efficiency", key), f"'{found}' is not an operator class",
+                       "" if meant else "one of " + ", ".join(EFFICIENCY_CLASSES), meant,
+                       on_key=True)  # fmt: skip
+    yield from check_sources(data)

@@ -1,0 +1,127 @@
+"""Specs back to YAML, and their content hash."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, cast, get_args
+
+import yaml
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from perfmodel import units
+from perfmodel.hardware.quantity import Of, Quantity, Rate, Spec
+from perfmodel.specfile import dumps_json, reads_as_text
+
+__all__ = ["content_hash", "dimension_of", "to_yaml"]
+
+
+def content_hash(spec: Spec) -> str:
+    """Sixteen hexadecimal digits of SHA-256 over the canonical JSON of a spec."""
+    dumped = spec.model_dump(mode="json", exclude={"base"}, exclude_defaults=True)
+    return hashlib.sha256(dumps_json(dumped).encode()).hexdigest()[:16]
+
+
+def to_yaml(spec: Spec) -> str:
+    """A spec file that reads back as an equal spec.
+
+    Parameters
+    ----------
+    spec : Device or Runtime
+
+    Returns
+    -------
+    str
+        YAML with the editor's schema line; inherited values are written out.
+    """
+    kind = type(spec).__name__.lower()
+    plain = {"schema_version": 1, **_plain(spec)}
+    plain.pop("base", None)
+    text = yaml.dump(
+        plain, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100,
+        default_flow_style=False,
+    )  # fmt: skip
+    return f"# yaml-language-server: $schema=../schema/{kind}.schema.json\n{text}"
+
+
+def dimension_of(info: FieldInfo) -> str:
+    """Dimension of a spec field that holds a quantity (or a mapping of them), else ``""``."""
+    return _dimension(info.annotation, tuple(info.metadata))
+
+
+def _dimension(annotation: Any, metadata: tuple[Any, ...] = ()) -> str:
+    for extra in metadata:
+        if isinstance(extra, Of):
+            return extra.dimension
+    arguments = get_args(annotation)
+    return next((found for a in arguments if (found := _dimension(a, _extras(a)))), "")
+
+
+def _extras(annotation: Any) -> tuple[Any, ...]:
+    return tuple(getattr(annotation, "__metadata__", ()))
+
+
+@cache
+def _dimensions(model: type[BaseModel]) -> dict[str, str]:
+    return {name: dimension_of(info) for name, info in model.model_fields.items()}
+
+
+def _plain(spec: BaseModel) -> dict[str, Any]:
+    """Fields in declaration order, defaults left out, quantities as texts with units."""
+    model, found = type(spec), cast("dict[str, Any]", {})
+    for name, info in model.model_fields.items():
+        value: Any = getattr(spec, name)
+        if value is None or (not info.is_required() and value == info.get_default(
+            call_default_factory=True, validated_data={}
+        )):  # fmt: skip
+            continue
+        found[name] = _value(value, _dimensions(model)[name], "")
+    return found
+
+
+def _value(value: Any, dimension: str, key: str) -> Any:
+    if isinstance(value, Quantity):
+        return _quantity(value, dimension, key)
+    if isinstance(value, BaseModel):
+        return _plain(value)
+    if isinstance(value, Mapping):
+        entries = cast("Mapping[str, Any]", value).items()
+        return {k: _value(v, dimension, k) for k, v in entries}
+    if isinstance(value, tuple):
+        return [_value(item, dimension, key) for item in cast("tuple[Any, ...]", value)]
+    return value
+
+
+def _quantity(value: Quantity, dimension: str, key: str) -> Any:
+    per_clock = isinstance(value, Rate) and value.per_clock
+    if per_clock:
+        dimension = "bandwidth_per_clock"
+    number: Any
+    if units.DIMENSIONS[dimension].unit in ("1", "clock"):
+        number = int(value.value) if value.value == int(value.value) else value.value
+    else:
+        unit = "FLOP/s" if dimension == "compute" and _is_floating(key) else ""
+        number = units.show(value.value, dimension, digits=None, unit=unit)
+    rest = {k: v for k, v in _plain(value).items() if k not in ("value", "per_clock")}
+    return {"value": number, **rest} if rest else number
+
+
+def _is_floating(key: str) -> bool:
+    return key.startswith(("fp", "bf", "tf", "mx", "nv"))
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes every text that the strict reader would take for something else."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = None if reads_as_text(text) else '"'
+    node: yaml.ScalarNode = cast("Any", dumper).represent_scalar(
+        "tag:yaml.org,2002:str", text, style=style
+    )
+    return node
+
+
+_Dumper.add_representer(str, _text)
