@@ -1,0 +1,1 @@
+"""Readers of network files; each ends in a `Workload`."""

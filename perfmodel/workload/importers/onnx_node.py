@@ -1,0 +1,200 @@
+"""Nodes of a network file and the values on their edges, as every importer hands them on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from perfmodel.workload.graph import Tensor
+from perfmodel.workload.symbols import Dim, constant, product, simplify
+
+#: Extents; ``None`` where nothing says them.
+Shape = tuple[Dim, ...]
+
+
+@dataclass(slots=True)
+class Edge:
+    """A value: what a node reads or writes.
+
+    Attributes
+    ----------
+    kind
+        ``data`` (computed from the input), ``weight`` (stored in the file, or derived from weights
+        only) or ``constant`` (known when the graph is built: shapes, masks, folded constants).
+    format
+        Fixed numeric format; empty where the precision decides (plain floating point).
+    numbers
+        The content, row by row, where it is small and known; entries may be free dimensions.
+    tensor
+        Its tensor in the graph, once an operator touched it.
+    """
+
+    name: str
+    shape: Shape | None = None
+    kind: str = "data"
+    format: str = ""
+    numbers: tuple[Dim, ...] | None = None
+    tensor: Tensor | None = None
+    tag: str = ""
+
+    @property
+    def known(self) -> Shape:
+        """The shape.
+
+        Raises
+        ------
+        UnknownShapeError
+            It is not known.
+        """
+        if self.shape is None:
+            raise UnknownShapeError(f"the shape of '{self.name}' is not known")
+        return self.shape
+
+    @property
+    def elements(self) -> Dim:
+        """Number of elements."""
+        return product(*self.known)
+
+    @property
+    def is_data(self) -> bool:
+        """Whether it depends on the network's input."""
+        return self.kind == "data"
+
+    def number(self) -> Dim | None:
+        """Return the only number it holds, ``None`` where unknown."""
+        return self.numbers[0] if self.numbers and len(self.numbers) == 1 else None
+
+
+@dataclass(slots=True)
+class Node:
+    """A node: operator type, attributes, and the values it reads and writes.
+
+    Absent optional inputs and outputs are ``None``.
+    """
+
+    op: str
+    name: str
+    inputs: tuple[Edge | None, ...]
+    outputs: tuple[Edge | None, ...]
+    attributes: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    domain: str = ""
+
+    @property
+    def label(self) -> str:
+        """How messages name it."""
+        return f"{self.op} at {self.name}"
+
+    def get(self, index: int) -> Edge | None:
+        """Return an input, ``None`` where it is absent."""
+        return self.inputs[index] if index < len(self.inputs) else None
+
+    def need(self, index: int) -> Edge:
+        """Return an input that the operator requires.
+
+        Raises
+        ------
+        NotPricedError
+            It is absent.
+        """
+        edge = self.get(index)
+        if edge is None:
+            raise NotPricedError(f"input {index} is missing")
+        return edge
+
+    @property
+    def out(self) -> Edge:
+        """The first output.
+
+        Raises
+        ------
+        NotPricedError
+            The node has none.
+        """
+        first = next((o for o in self.outputs if o is not None), None)
+        if first is None:
+            raise NotPricedError("it has no output")
+        return first
+
+    @property
+    def present(self) -> list[Edge]:
+        """The inputs that are there."""
+        return [e for e in self.inputs if e is not None]
+
+    @property
+    def made(self) -> list[Edge]:
+        """The outputs that are there."""
+        return [e for e in self.outputs if e is not None]
+
+    def whole(self, name: str, default: int) -> int:
+        """Return an attribute that is a whole number.
+
+        Raises
+        ------
+        NotPricedError
+            It is something else.
+        """
+        value = self.attributes.get(name, default)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise NotPricedError(f"attribute '{name}' is no whole number: {value!r}")
+        return value
+
+    def wholes(self, name: str) -> tuple[int, ...] | None:
+        """Return an attribute that is a list of whole numbers, ``None`` where it is absent.
+
+        Raises
+        ------
+        NotPricedError
+            It is something else.
+        """
+        value = self.attributes.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, list | tuple):
+            raise NotPricedError(f"attribute '{name}' is no list of whole numbers: {value!r}")
+        numbers: list[int] = []
+        for item in value:  # pyright: ignore[reportUnknownVariableType]
+            if isinstance(item, bool) or not isinstance(item, int):
+                raise NotPricedError(f"attribute '{name}' is no list of whole numbers: {value!r}")
+            numbers.append(item)
+        return tuple(numbers)
+
+    def text(self, name: str, default: str) -> str:
+        """Return an attribute that is text."""
+        value = self.attributes.get(name, default)
+        return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+class NotPricedError(Exception):
+    """An operator has no price; the message says why."""
+
+
+class UnknownShapeError(NotPricedError):
+    """An operator has no price because an extent is unknown."""
+
+
+def axis_of(axis: int, rank: int) -> int:
+    """Return an axis counted from the front.
+
+    Raises
+    ------
+    NotPricedError
+        There is no such axis.
+    """
+    if not -rank <= axis < rank:
+        raise NotPricedError(f"there is no axis {axis} in {rank} dimensions")
+    return axis % rank
+
+
+def fixed(dim: Dim, what: str) -> int:
+    """Return a dimension as a whole number.
+
+    Raises
+    ------
+    UnknownShapeError
+        It is free.
+    """
+    number = constant(dim)
+    if number is None or number != int(number):
+        raise UnknownShapeError(f"{what} is not a fixed whole number: {simplify(dim)}")
+    return int(number)

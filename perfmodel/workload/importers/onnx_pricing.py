@@ -1,0 +1,160 @@
+"""Turn the nodes of a network file into operators of a graph, one table entry an operator type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from perfmodel.workload.graph import Tensor
+from perfmodel.workload.importers.onnx_node import Edge, Node, NotPricedError
+from perfmodel.workload.nest import LoopNest
+from perfmodel.workload.sequence import SequenceBuilder
+from perfmodel.workload.symbols import Dim, constant
+
+Pricing = Callable[["Pricer", Node], None]
+
+#: Operators that make numbers of their own: never folded away.
+RANDOM = frozenset(
+    {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli",
+     "Multinomial"}
+)  # fmt: skip
+
+#: Domains of the standard's own operators.
+STANDARD = frozenset({"", "ai.onnx"})
+
+
+@dataclass
+class Pricer:
+    """Collects operators for nodes whose shapes are known.
+
+    Attributes
+    ----------
+    builder
+        Where the operators go.
+    notes
+        What a reader of the result should know.
+    """
+
+    builder: SequenceBuilder
+    notes: list[str] = field(default_factory=list[str])
+
+    def price(self, node: Node) -> None:
+        """Add the operators of one node; one that has no price is named in ``not_priced``."""
+        try:
+            if self._fold(node):
+                return
+            pricing = find_pricing(node.op, node.domain)
+            if pricing is None:
+                raise NotPricedError(f"unknown operator of domain '{node.domain or 'ai.onnx'}'")
+            pricing(self, node)
+        except NotPricedError as reason:
+            self._keep(node, str(reason))
+
+    def _keep(self, node: Node, reason: str) -> None:
+        """Name an operator without a price; what it stores still counts as stored."""
+        self.builder.not_priced.append(f"{node.label}: {reason}")
+        stored = [e for e in node.present if e.kind == "weight" and e.shape is not None]
+        if stored:
+            self.builder.operator(
+                node.name or node.op, "view", [(self.tensor(e), 0) for e in stored], [],
+                attributes={"op": node.op, "not_priced": reason},
+            )  # fmt: skip
+
+    def _fold(self, node: Node) -> bool:
+        """Fold what depends on weights and constants only, as every runtime does on loading."""
+        if node.op in RANDOM or any(e.is_data for e in node.present) or not node.made:
+            return False
+        if not node.present and not all(e.kind == "constant" for e in node.made):
+            return False
+        weights = [e for e in node.present if e.kind == "weight"]
+        for edge in node.made:
+            if edge.kind == "data":
+                edge.kind = "weight" if weights else "constant"
+        if node.op == "Identity" and weights and node.out.tensor is None:
+            node.out.tensor = self.tensor(weights[0])
+        return True
+
+    # tensors
+
+    def tensor(self, edge: Edge) -> Tensor:
+        """Return the tensor of a value, declared at its first use."""
+        if edge.tensor is None:
+            made = Tensor(self._name(edge.name), edge.known, *_role(edge), edge.format)
+            edge.tensor = self.builder.tensors[made.name] = made
+        return edge.tensor
+
+    def _name(self, name: str) -> str:
+        taken = self.builder.tensors
+        if name not in taken:
+            return name
+        n = 2
+        while f"{name}_{n}" in taken:
+            n += 1
+        return f"{name}_{n}"
+
+    def scratch(self, name: str, shape: Sequence[Dim], *, role: str = "activation",
+                format: str = "") -> Tensor:  # fmt: skip
+        """Declare a tensor that the file does not name (states, scores)."""
+        made = Tensor(self._name(name), tuple(shape), role, "", format)
+        self.builder.tensors[made.name] = made
+        return made
+
+    def vector(self, edge: Edge | None) -> list[Tensor]:
+        """Return a bias or a scale as a tensor to read, tagged as the vector it is."""
+        if edge is None:
+            return []
+        if edge.kind == "weight" and edge.tensor is None and not edge.tag:
+            edge.tag = "vector"
+        return [self.tensor(edge)]
+
+    def reads(self, *edges: Edge | None) -> list[Tensor]:
+        """Return tensors of what moves: neither absent inputs nor single constants."""
+        return [
+            self.tensor(e)
+            for e in edges
+            if e is not None and (e.is_data or constant(e.elements) not in {0, 1})
+        ]
+
+    # operators
+
+    def add(
+        self,
+        node: Node,
+        kind: str,
+        reads: Sequence[Tensor | tuple[Tensor, Dim]],
+        writes: Sequence[Tensor | tuple[Tensor, Dim]] | None = None,
+        *,
+        ops: Dim = 0,
+        nests: Sequence[LoopNest] = (),
+        pair: tuple[str, str] | None = None,
+        inplace: Edge | None = None,
+        attributes: Mapping[str, object] | None = None,
+    ) -> None:
+        """Add the operator of a node; it writes the node's outputs unless `writes` is given."""
+        if writes is None:
+            writes = [self.tensor(e) for e in node.made]
+        taken = None
+        if inplace is not None and inplace.is_data and inplace.shape == node.out.shape:
+            taken = self.tensor(inplace)
+        self.builder.operator(
+            node.name or node.op, kind, reads, writes, nests=nests, vector_ops=ops, pair=pair,
+            inplace=taken, attributes={"op": node.op, **(attributes or {})},
+        )  # fmt: skip
+
+
+def _role(edge: Edge) -> tuple[str, str]:
+    if edge.kind == "constant":
+        return "activation", "constant"
+    return ("weight", edge.tag) if edge.kind == "weight" else ("activation", "")
+
+
+def find_pricing(op: str, domain: str) -> Pricing | None:
+    """Return how to price an operator type, ``None`` where nothing does."""
+    from perfmodel.workload.importers import onnx_operators
+
+    table = onnx_operators.TABLE
+    if domain in STANDARD:
+        return table.get(op)
+    return onnx_operators.CONTRIBUTED.get(op) or (
+        table.get(op) if domain in onnx_operators.DOMAINS else None
+    )

@@ -1,0 +1,258 @@
+"""Read an operator graph from JSON: nodes with shapes, or sizes alone for schedulers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from perfmodel.arrays import Value
+from perfmodel.errors import Fault, InputError
+from perfmodel.specfile import read, validate
+from perfmodel.workload.importers.operator_sizes import sizes_graph
+from perfmodel.workload.sequence import SequenceBuilder
+from perfmodel.workload.workload import Workload
+
+if TYPE_CHECKING:
+    from perfmodel.marks import Marks
+    from perfmodel.workload.families import Semantics
+    from perfmodel.workload.graph import Graph
+    from perfmodel.workload.importers.onnx_node import Edge, Node, Shape
+
+#: A value that a node computes is called so by exporters: folded, it is no learned parameter.
+_COMPUTED = re.compile(r"_output_\d+$")
+
+#: (operator, input) that hold a shape, an axis or a bound, never data.
+_STRUCTURAL: Mapping[str, tuple[int, ...]] = {
+    "Reshape": (1,), "Expand": (1,), "Slice": (1, 2, 3, 4), "Pad": (1, 2, 3), "Squeeze": (1,),
+    "Unsqueeze": (1,), "Clip": (1, 2), "Tile": (1,), "Split": (1,), "Resize": (1, 2, 3),
+    "ReduceSum": (1,), "ReduceMean": (1,), "ReduceMax": (1,), "TopK": (1,),
+    "ConstantOfShape": (0,), "Trilu": (1,), "OneHot": (1,), "Dropout": (1, 2),
+}  # fmt: skip
+
+_LIMIT = 2**40
+
+
+class NodeEntry(BaseModel):
+    """A node of the file; its own count of multiply-accumulates is not read."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    name: str = ""
+    op: str = Field(min_length=1)
+    inputs: list[str] = []
+    outputs: list[str] = Field(min_length=1)
+    in_shapes: list[list[int] | None] = []
+    out_shapes: list[list[int] | None] = []
+    weights: list[str] = []
+    attrs: dict[str, Any] = {}
+    domain: str = ""
+    macs: float | None = None
+
+
+class GraphEntry(BaseModel):
+    """The file: nodes in order of execution; its own totals are not read."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    model: str = ""
+    inputs: dict[str, list[int]] = {}
+    outputs: list[str] | None = None
+    nodes: list[NodeEntry] = Field(min_length=1)
+    params: float | None = None
+    macs: float | None = None
+    note: str = ""
+
+
+class FixedBuild:
+    """Hands out a graph without free dimensions; pickles with it."""
+
+    __slots__ = ("graph",)
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+
+    def __call__(self, semantics: Semantics) -> Graph:
+        """Return the graph, the same under all semantics."""
+        return self.graph
+
+
+def load_operator_graph(path: str | Path, settings: Mapping[str, Value] | None = None) -> Workload:
+    """Read an operator-graph JSON.
+
+    Parameters
+    ----------
+    path
+        A file with ``nodes`` (operator type, tensors, shapes, attributes), priced from their
+        shapes, or one with ``operators`` and sizes, which can be scheduled and not predicted.
+    settings
+        Such a graph has no free dimensions, so anything here is a fault.
+
+    Raises
+    ------
+    InputError
+        Every fault of the file, with its place.
+    """
+    file = Path(path)
+    data, marks = read(file)
+    only_sizes = isinstance(data, dict) and "operators" in data
+    made = (_scheduled if only_sizes else _priced)(cast("object", data), marks, file)
+    return made.bind(settings) if settings else made
+
+
+def is_operator_graph(data: object) -> bool:
+    """Tell whether JSON data looks like an operator graph (a Hugging Face config does not)."""
+    return isinstance(data, dict) and ("operators" in data or "nodes" in data)
+
+
+def _scheduled(data: object, marks: Marks, file: Path) -> Workload:
+    graph = sizes_graph(data, marks, str(file))
+    return Workload(
+        graph.name, FixedBuild(graph), {}, ("runs", 1), origin=str(file),
+        notes=("holds sizes and no shapes: can be scheduled, not predicted",),
+    )  # fmt: skip
+
+
+def _priced(data: object, marks: Marks, file: Path) -> Workload:
+    entry = validate(GraphEntry, data, marks, str(file))
+    faults = _faults(entry, marks, str(file))
+    if faults:
+        raise InputError(faults)
+    graph, notes = _graph(entry, entry.model or file.stem)
+    image = [s for s in entry.inputs.values() if len(s) == 4 and s[1] in {1, 3, 4}]
+    items = ("frames", image[0][0]) if image else ("runs", 1)
+    return Workload(
+        graph.name, FixedBuild(graph), {}, items, precision="fp32", origin=str(file), notes=notes
+    )
+
+
+def _faults(entry: GraphEntry, marks: Marks, file: str) -> list[Fault]:
+    """Return what the entries' types cannot say: order, cycles, counts, extents."""
+    faults: list[Fault] = []
+
+    def fault(path: tuple[str | int, ...], message: str, expected: str = "") -> None:
+        line, column = marks.at(path)
+        shown = ".".join(str(p) for p in path)
+        faults.append(Fault(message, shown, file, line, column, expected))
+
+    for name, shape in entry.inputs.items():
+        if any(not 0 < d <= _LIMIT for d in shape):
+            fault(("inputs", name), f"{shape} is no shape", f"extents from 1 to {_LIMIT}")
+    made_at = {o: i for i, n in enumerate(entry.nodes) for o in n.outputs if o}
+    made: dict[str, int] = {}
+    for i, node in enumerate(entry.nodes):
+        place = ("nodes", i)
+        for key, names, shapes in (
+            ("in_shapes", node.inputs, node.in_shapes),
+            ("out_shapes", node.outputs, node.out_shapes),
+        ):
+            if shapes and len(shapes) != len(names):
+                fault((*place, key), f"{len(shapes)} shapes for {len(names)} tensors")
+            for j, shape in enumerate(shapes):
+                if shape is not None and any(not 0 <= d <= _LIMIT for d in shape):
+                    fault((*place, key, j), f"{shape} is no shape", f"extents from 0 to {_LIMIT}")
+        for j, name in enumerate(node.inputs):
+            if name in node.weights or not name or name in entry.inputs or name in made:
+                continue
+            if name in made_at:
+                later = entry.nodes[made_at[name]].name or entry.nodes[made_at[name]].op
+                fault(
+                    (*place, "inputs", j),
+                    f"'{name}' is read before '{later}' makes it",
+                    "nodes in order of execution, without a cycle",
+                )
+        for j, name in enumerate(node.outputs):
+            if name and (name in made or name in entry.inputs):
+                fault((*place, "outputs", j), f"'{name}' is made twice")
+            made[name] = i
+    for j, name in enumerate(entry.outputs or []):
+        if name not in made and name not in entry.inputs:
+            fault(("outputs", j), f"no node makes '{name}'")
+    return faults
+
+
+def _graph(entry: GraphEntry, name: str) -> tuple[Graph, tuple[str, ...]]:
+    from perfmodel.workload.importers.onnx_pricing import Pricer
+
+    builder = SequenceBuilder(name)
+    pricer = Pricer(builder)
+    edges = _edges(entry)
+    for input_name in entry.inputs:
+        builder.inputs.append(pricer.tensor(edges[input_name]).name)
+    read_by_someone: set[str] = set()
+    for node in _nodes(entry, edges):
+        pricer.price(node)
+        read_by_someone.update(e.name for e in node.present)
+    outputs = entry.outputs
+    if outputs is None:
+        made = [o for n in entry.nodes for o in n.outputs if o]
+        outputs = [o for o in made if o not in read_by_someone]
+    for output in outputs:
+        tensor = edges[output].tensor
+        if tensor is not None and tensor.name not in builder.outputs:
+            builder.outputs.append(tensor.name)
+    notes = list(pricer.notes)
+    if builder.not_priced:
+        notes.append(f"{len(builder.not_priced)} operators are not priced")
+    return builder.build(), tuple(notes)
+
+
+def _edges(entry: GraphEntry) -> dict[str, Edge]:
+    """Return every value of the file; one whose extents the file did not know has no shape."""
+    from perfmodel.workload.importers.onnx_node import Edge
+
+    edges: dict[str, Edge] = {n: Edge(n, tuple(s)) for n, s in entry.inputs.items()}
+    made = {o for n in entry.nodes for o in n.outputs}
+    for node in entry.nodes:
+        structural = _STRUCTURAL.get(node.op, ())
+        for i, name in enumerate(node.inputs):
+            shape = _shape(node.in_shapes, i)
+            if not name or name in edges:
+                continue
+            if name not in made:
+                folded = _COMPUTED.search(name) is not None
+                kind = "constant" if folded or i in structural else "weight"
+                edges[name] = Edge(name, shape, kind)
+        for i, name in enumerate(node.outputs):
+            if name:
+                constant = node.op in {"Constant", "Shape", "Size"}
+                edges[name] = Edge(
+                    name, _computed_shape(node, i), "constant" if constant else "data"
+                )
+        if node.op == "Gather" and len(node.inputs) > 1 and node.inputs[1] in entry.inputs:
+            edges[node.inputs[1]].format = "int64"
+    return edges
+
+
+def _shape(shapes: Sequence[list[int] | None], index: int) -> Shape | None:
+    shape = shapes[index] if index < len(shapes) else None
+    return None if shape is None else tuple(shape)
+
+
+def _computed_shape(node: NodeEntry, index: int) -> Shape | None:
+    """Return an output's shape; zeros, and no extents at all, stand for what nobody inferred."""
+    shape = _shape(node.out_shapes, index)
+    if shape is None or 0 in shape:
+        return None
+    if not shape and not node.op.startswith(("Reduce", "Arg", "Constant")):
+        return None
+    return shape
+
+
+def _nodes(entry: GraphEntry, edges: Mapping[str, Edge]) -> list[Node]:
+    from perfmodel.workload.importers.onnx_node import Node
+
+    return [
+        Node(
+            n.op,
+            n.name or f"{n.op}_{i}",
+            tuple(edges[name] if name else None for name in n.inputs),
+            tuple(edges[name] if name else None for name in n.outputs),
+            n.attrs,
+            n.domain,
+        )
+        for i, n in enumerate(entry.nodes)
+    ]

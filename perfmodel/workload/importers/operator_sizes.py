@@ -1,0 +1,142 @@
+"""Operator graphs that hold the size of each output and nothing else: for schedulers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.specfile import validate
+from perfmodel.workload.builder import GraphBuilder
+
+if TYPE_CHECKING:
+    from perfmodel.marks import Marks
+    from perfmodel.workload.graph import Graph, Tensor
+
+#: Bytes of the units in which sizes may be stated.
+UNITS = {
+    "B": 1, "byte": 1, "bytes": 1, "kB": 10**3, "KB": 10**3, "KiB": 2**10, "MB": 10**6,
+    "MiB": 2**20, "GB": 10**9, "GiB": 2**30,
+}  # fmt: skip
+
+_LIMIT = 2**60
+
+
+class SizeEntry(BaseModel):
+    """An operator: the positions of those it reads, and the size of its one output."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    name: str = ""
+    inputs: list[int] = []
+    output_size: float = Field(ge=0, allow_inf_nan=False)
+    inplace: int | None = None
+    free_store: bool = False
+
+
+class SizesEntry(BaseModel):
+    """The file; what it says of known optima is not read."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    name: str = ""
+    unit: str = "B"
+    note: str = ""
+    operators: list[SizeEntry] = Field(min_length=1)
+    largest_working_set: float | None = None
+    best_known: list[dict[str, Any]] = []
+
+
+def sizes_graph(data: object, marks: Marks, file: str) -> Graph:
+    """Return the graph of an operator list with sizes.
+
+    Each operator writes one tensor of ``uint8``, as many elements as bytes. ``inplace`` becomes the
+    operator's, ``free_store`` (a spill costs no store, for the tensor exists off-chip or leaves)
+    an attribute.
+
+    Raises
+    ------
+    InputError
+        Every fault, with its place.
+    """
+    entry = validate(SizesEntry, data, marks, file)
+    faults: list[Fault] = []
+
+    def fault(
+        path: tuple[str | int, ...], message: str, expected: str = "", near: str = ""
+    ) -> None:
+        line, column = marks.at(path)
+        shown = ".".join(str(p) for p in path)
+        faults.append(Fault(message, shown, file, line, column, expected, near))
+
+    if entry.unit not in UNITS:
+        fault(("unit",), f"'{entry.unit}' is no unit of size", "one of " + ", ".join(UNITS),
+              nearest(entry.unit, UNITS))  # fmt: skip
+    unit = UNITS.get(entry.unit, 1)
+    count = len(entry.operators)
+    for i, op in enumerate(entry.operators):
+        size = op.output_size * unit
+        if size != int(size) or size > _LIMIT:
+            fault(("operators", i, "output_size"), f"{op.output_size:g} {entry.unit} is no size",
+                  f"whole bytes up to {_LIMIT}")  # fmt: skip
+        for j, source in enumerate(op.inputs):
+            if not 0 <= source < count:
+                fault(("operators", i, "inputs", j), f"there is no operator {source}",
+                      f"a position from 0 to {count - 1}")  # fmt: skip
+        if op.inplace is not None and op.inplace not in op.inputs:
+            fault(("operators", i, "inplace"), f"{op.inplace} is none of its inputs",
+                  "null, or one of " + ", ".join(map(str, op.inputs)))  # fmt: skip
+    order = _order([op.inputs for op in entry.operators])
+    if len(order) < count and not faults:
+        stuck = sorted(set(range(count)) - set(order))
+        around = ", ".join(map(str, stuck[:8]))
+        fault(("operators", stuck[0], "inputs"), f"operators wait for each other: {around}",
+              "a graph without a cycle")  # fmt: skip
+    if faults:
+        raise InputError(faults)
+    return _build(entry, unit, order)
+
+
+def _order(inputs: list[list[int]]) -> list[int]:
+    """Return the file's own order where it is one, else the nearest topological order."""
+    import heapq
+
+    waiting = [len(set(sources)) for sources in inputs]
+    readers: dict[int, list[int]] = {}
+    for i, sources in enumerate(inputs):
+        for source in set(sources):
+            readers.setdefault(source, []).append(i)
+    ready = [i for i, n in enumerate(waiting) if n == 0]
+    order: list[int] = []
+    while ready:
+        i = heapq.heappop(ready)
+        order.append(i)
+        for reader in readers.get(i, ()):
+            waiting[reader] -= 1
+            if waiting[reader] == 0:
+                heapq.heappush(ready, reader)
+    return order
+
+
+def _build(entry: SizesEntry, unit: int, order: list[int]) -> Graph:
+    builder = GraphBuilder(entry.name or "operators")
+    made: dict[int, Tensor] = {}
+    read = {source for op in entry.operators for source in op.inputs}
+    for i in order:
+        op = entry.operators[i]
+        name = op.name or f"operator_{i}"
+        size = int(op.output_size * unit)
+        y = made[i] = builder.tensor(f"{name}.out", (size,), format="uint8")
+        sources = [made[s] for s in dict.fromkeys(op.inputs)]
+        builder.operator(
+            name, "opaque", sources, [y], pair=(y.slot, y.slot),
+            inplace=made[op.inplace] if op.inplace is not None else None,
+            attributes={"free_store": op.free_store, "index": i, "size": size},
+        )  # fmt: skip
+        if not op.inputs:
+            builder.inputs.append(y.name)
+        if i not in read:
+            builder.outputs.append(y.name)
+    return replace(builder.build(), schedulable_only=True)
