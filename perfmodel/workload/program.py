@@ -11,28 +11,30 @@ from perfmodel.workload.symbols import AtomValues, Dim, Monomial, Poly, poly
 
 
 class Program:
-    """Polynomials compiled to one small matrix over their common monomials.
+    """Columns of polynomials compiled to one small matrix over their common monomials.
 
     Polynomials that differ by a factor are evaluated once (a transformer's GEMMs are all multiples
     of the number of tokens), so a million points cost a few multiplications each.
 
     Parameters
     ----------
-    entries
-        The quantities, in the order in which `__call__` returns them.
+    columns
+        Column name -> its entries.
     """
 
-    def __init__(self, entries: Sequence[Dim]) -> None:
+    def __init__(self, columns: Mapping[str, Sequence[Dim]]) -> None:
         monomials: dict[Monomial, int] = {}
         unique: dict[Poly, int] = {}
+        entries = [poly(entry) for column in columns.values() for entry in column]
         index = np.zeros(len(entries), dtype=np.intp)
-        scale = np.zeros(len(entries))
+        scale = np.zeros((len(entries), 1))
+        fixed = np.ones(len(entries), dtype=bool)
         for i, entry in enumerate(entries):
-            terms = poly(entry).terms
-            if not terms:
+            if not entry.terms:
                 continue
-            factor = next(iter(terms.values()))
-            base = Poly({m: c / factor for m, c in terms.items()})
+            fixed[i] = len(entry.terms) == 1 and () in entry.terms
+            factor = next(iter(entry.terms.values()))
+            base = Poly({m: c / factor for m, c in entry.terms.items()})
             scale[i] = factor
             index[i] = unique.setdefault(base, len(unique))
             for monomial in base.terms:
@@ -45,15 +47,26 @@ class Program:
         for base, row in unique.items():
             for monomial, c in base.terms.items():
                 self.coefficients[row, monomials[monomial]] = c
-        self._identity = np.array_equal(self.coefficients, np.eye(*self.coefficients.shape))
-        self.index = index
-        self.scale = scale[:, None]
+        self._identity = self.coefficients.shape[0] == self.coefficients.shape[1] and bool(
+            np.array_equal(self.coefficients, np.eye(len(unique)))
+        )
+        self._index = index
+        self._scale = scale
+        self._slices: dict[str, slice] = {}
+        self._fixed: dict[str, Array] = {}
+        at = 0
+        for name, column in columns.items():
+            here = slice(at, at + len(column))
+            at += len(column)
+            self._slices[name] = here
+            if fixed[here].all():
+                self._fixed[name] = scale[here]
         self.parameters: frozenset[str] = frozenset(_parameters(self.monomials))
 
     def __call__(
         self, values: Mapping[str, Value], points: int = 1, *, relaxed: bool = False
-    ) -> Value:
-        """Evaluate every entry.
+    ) -> dict[str, Value]:
+        """Evaluate every column.
 
         Parameters
         ----------
@@ -66,17 +79,33 @@ class Program:
 
         Returns
         -------
-        array of shape ``(entries, points)``, or ``(entries, 1)`` when no entry varies
+        dict of name to array of shape ``(entries, points)``
+            ``(entries, 1)`` for a column that does not vary.
         """
         atoms = AtomValues(values, relaxed)
         rows = [atoms.monomial(m) for m in self.monomials]
+        varies = False
+        foreign = False
+        for row in rows:
+            if type(row) is not float and is_array(row):
+                varies = varies or bool(np.ndim(row))
+                foreign = foreign or not isinstance(row, np.ndarray | np.generic)
+        if not varies and not foreign:
+            unique = np.array(rows, dtype=float)[:, None]
+            unique = unique if self._identity else self.coefficients @ unique
+            flat = unique[self._index] * self._scale
+            return {name: flat[here] for name, here in self._slices.items()}
         xp = namespace(*rows)
-        if any(is_array(row) and np.ndim(row) for row in rows):
-            table = xp.stack([xp.broadcast_to(xp.asarray(row), (points,)) for row in rows])
-        else:
-            table = xp.asarray(rows)[:, None]
+        table = xp.stack(
+            [xp.broadcast_to(xp.asarray(row, dtype=float), (points,)) for row in rows]
+        )
         unique = table if self._identity else self.coefficients @ table
-        return unique[self.index] * self.scale
+        return {
+            name: self._fixed[name]
+            if name in self._fixed
+            else unique[self._index[here]] * self._scale[here]
+            for name, here in self._slices.items()
+        }
 
 
 def _parameters(monomials: Sequence[Monomial]) -> set[str]:

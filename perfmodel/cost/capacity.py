@@ -1,0 +1,109 @@
+"""Does it fit: demand against capacity, as data with levers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from perfmodel.arrays import Value
+from perfmodel.cost.setting import Setting
+from perfmodel.units import show
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A limit that is exceeded.
+
+    Attributes
+    ----------
+    limit
+        Which: ``memories.main.capacity`` or ``engines.x.peaks``.
+    demand, bound, gap
+        Bytes needed, bytes there, and the difference (0 for a format that is missing).
+    levers
+        What would mend it, as sentences with numbers.
+    """
+
+    limit: str
+    demand: float
+    bound: float
+    gap: float
+    levers: tuple[str, ...]
+    message: str = ""
+
+    def __str__(self) -> str:
+        return self.message + ("; " + "; or ".join(self.levers) if self.levers else "")
+
+
+def demands(totals: Mapping[str, Value], setting: Setting) -> dict[str, Value]:
+    """Return memory -> bytes it must hold."""
+    main = setting.levels[-1]
+    held = totals["kv_bytes"] + totals["activation_bytes"]
+    if setting.weights_memory == main:
+        return {main: held + totals["weight_bytes"]}
+    return {main: held, setting.weights_memory: totals["weight_bytes"]}
+
+
+def usable(setting: Setting, memory: str) -> Value:
+    """Return capacity less what is reserved, bytes."""
+    return setting.facts[f"memories.{memory}.capacity"] - setting.fact(
+        f"memories.{memory}.reserved", 0.0
+    )
+
+
+def fits(totals: Mapping[str, Value], setting: Setting) -> Value:
+    """Return whether every memory holds its demand, ``(points,)`` or one boolean."""
+    good: Value = True
+    for memory, demand in demands(totals, setting).items():
+        good = good & (demand <= usable(setting, memory))
+    return good
+
+
+def violations(
+    totals: Mapping[str, Value], setting: Setting, parameters: Mapping[str, Value]
+) -> list[Violation]:
+    """Return the exceeded limits of one point."""
+    out: list[Violation] = []
+    for memory, demand in demands(totals, setting).items():
+        need = float(np.asarray(demand).reshape(-1)[0])
+        bound = float(np.asarray(usable(setting, memory)).reshape(-1)[0])
+        if need <= bound:
+            continue
+        gap = need - bound
+        levers = _levers(totals, setting, memory, need, bound, parameters)
+        message = (
+            f"{memory} must hold {show(need, 'bytes')} and has {show(bound, 'bytes')}: "
+            f"{show(gap, 'bytes')} too much"
+        )
+        out.append(Violation(f"memories.{memory}.capacity", need, bound, gap, levers, message))
+    return out
+
+
+def _levers(
+    totals: Mapping[str, Value], setting: Setting, memory: str, need: float, bound: float,
+    parameters: Mapping[str, Value],
+) -> tuple[str, ...]:  # fmt: skip
+    def number(key: str) -> float:
+        return float(np.asarray(totals[key]).reshape(-1)[0])
+
+    weights, kv, acts = number("weight_bytes"), number("kv_bytes"), number("activation_bytes")
+    out: list[str] = []
+    holds_weights = setting.weights_memory == memory
+    rest = need - weights if holds_weights else need
+    if holds_weights and rest < bound and weights > 0:
+        bits = float(np.asarray(setting.precision.weights.bits).reshape(-1)[0])
+        out.append(f"weights of at most {bits * (bound - rest) / weights:.3g} bits")
+    fixed = need - kv
+    if kv > 0 and fixed < bound:
+        share = (bound - fixed) / kv
+        for name in ("context", "prompt", "batch"):
+            value = parameters.get(name)
+            if value is not None and np.ndim(value) == 0 and float(value) * share >= 1:
+                out.append(f"{name} of at most {int(float(value) * share)}")
+                break
+    elif acts > 0 and need - acts < bound and not kv:
+        out.append(f"activations of at most {show(bound - (need - acts), 'bytes')}")
+    out.append(f"a {memory} of {show(need, 'bytes')}")
+    return tuple(out)

@@ -1,0 +1,180 @@
+"""Bytes across each memory boundary, from where each tensor lives.
+
+Default traffic model of every kind that searches no tiles: each operand crosses a boundary once
+(compulsory traffic), unless it is resident in a nearer memory. An activation is resident in the
+nearest memory that holds it together with every activation whose lifetime is no longer, until its
+last reader. Weights, KV cache, network inputs and outputs come from and go to main memory once a
+run; a `warm` run finds weights and KV cache in the nearest memory that holds the whole footprint. No
+placement search: the rule never exceeds a capacity (at any step the longest-lived resident bounds
+the sum) and more capacity never evicts.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from perfmodel.arrays import Value, is_array
+from perfmodel.cost.setting import Setting
+from perfmodel.workload.lower import Accesses, OperatorTable
+
+TRAFFIC_MODEL = "compulsory; activations resident in the nearest memory that holds them"
+WARM = "; weights too, from one run to the next"
+
+
+def row_bytes(table: OperatorTable, setting: Setting) -> Value:
+    """Return bytes that the operands of each row occupy, each counted once; ``(rows, points)``."""
+    xp = setting.xp
+    total: Value = None
+    n = len(table.rows)
+    for slot, (rows, elements) in table.moved.items():
+        bits = setting.precision.bits(slot)
+        moved = elements * (bits / 8.0)
+        if len(rows) == n:
+            total = moved if total is None else total + moved
+            continue
+        if total is None:
+            total = xp.zeros((n, moved.shape[1]))
+        elif moved.shape[1] > total.shape[1]:
+            total = xp.broadcast_to(total, (n, moved.shape[1])) + 0.0
+        if xp is np:
+            if not total.flags.owndata or not total.flags.writeable:
+                total = total.copy()
+            total[rows] += moved
+        else:
+            total = total.at[rows].add(moved)
+    return xp.zeros((n, 1)) if total is None else total
+
+
+def level_traffic(table: OperatorTable, setting: Setting) -> dict[str, Value]:
+    """Return level -> bytes that each row moves across its boundary towards the engine.
+
+    The last level is main memory (and, where weights live elsewhere, their own memory).
+    """
+    main = setting.levels[-1]
+    if setting.bare or table.accesses is None:
+        return {main: row_bytes(table, setting)}
+    access = table.accesses
+    moved = _access_bytes(access, table.points, setting)
+    out: dict[str, Value] = {}
+    apart = setting.weights_memory != main
+    kept_apart = access.tensor == -1
+    passed: Value = None
+    everything = footprint_bytes(table, setting)
+    for i, level in enumerate(setting.levels):
+        if level == main and apart:
+            stay = moved * np.where(kept_apart, 0.0, 1.0)[:, None]
+            store = moved * np.where(kept_apart, 1.0, 0.0)[:, None]
+            if passed is not None:
+                stay, store = stay * passed, store * passed
+            out[level] = _by_row(stay, access, setting)
+            out[setting.weights_memory] = _by_row(store, access, setting)
+            break
+        if f"memories.{level}.bandwidth" in setting.facts:
+            crossing = moved if passed is None else moved * passed
+            out[level] = _by_row(crossing, access, setting)
+        if i + 1 < len(setting.levels):
+            capacity = _usable(setting, level)
+            away = _away(access, capacity, everything, setting, table.points)
+            passed = away if passed is None else passed * away
+    return out
+
+
+def _usable(setting: Setting, level: str) -> Value:
+    reserved = setting.fact(f"memories.{level}.reserved", 0.0)
+    return setting.facts[f"memories.{level}.capacity"] - reserved
+
+
+def _access_bytes(access: Accesses, points: int, setting: Setting) -> Value:
+    width = _slot_bits(access.slots, points, setting)
+    return access.elements * (width / 8.0)
+
+
+def _slot_bits(slots: tuple[str, ...], points: int, setting: Setting) -> Value:
+    xp = setting.xp
+    distinct = {slot: setting.precision.bits(slot) for slot in dict.fromkeys(slots)}
+    if any(is_array(b) and np.ndim(b) for b in distinct.values()):
+        full = {s: xp.broadcast_to(xp.asarray(b), (points,)) for s, b in distinct.items()}
+        return xp.stack([full[slot] for slot in slots])
+    if any(is_array(b) and not isinstance(b, np.ndarray | np.generic) for b in distinct.values()):
+        return xp.stack([xp.asarray(distinct[slot], dtype=float) for slot in slots])[:, None]
+    return np.array([float(distinct[slot]) for slot in slots])[:, None]
+
+
+def _by_row(values: Value, access: Accesses, setting: Setting) -> Value:
+    if setting.xp is np:
+        return np.add.reduceat(values, access.starts, axis=0)
+    rows = access.row
+    total = setting.xp.zeros((int(rows[-1]) + 1, values.shape[1]))
+    return total.at[rows].add(values)
+
+
+def _away(
+    access: Accesses, capacity: Value, everything: Value, setting: Setting, points: int
+) -> Value:
+    """Return 1 for each access whose tensor is not resident within `capacity`, else 0."""
+    xp = setting.xp
+    lives = access.lifetimes
+    kept = 1.0 * (everything > capacity) if setting.warm else 1.0
+    if lives.names:
+        sizes = access.sizes * (_slot_bits(lives.slots, points, setting) / 8.0)
+        held = sizes[lives.shorter]
+        if xp is np:
+            need = np.maximum.reduceat(
+                np.add.reduceat(held, lives.sets, axis=0), lives.pairs, axis=0
+            )
+        else:
+            need = _foreign_need(held, access, setting)
+        away = 1.0 * (need > capacity)
+    else:
+        away = xp.zeros((1, 1))
+    width = max(away.shape[1], np.shape(kept)[0] if np.ndim(kept) else 1)
+    away = xp.broadcast_to(away, (away.shape[0], width))
+    extra = [
+        xp.broadcast_to(xp.asarray(kept), (1, width)) if np.ndim(kept) == 0 else kept[None, :],
+        xp.ones((1, width)),
+    ]
+    # Row -1: tensors of no lifetime (they never stay); row -2: weights and KV cache.
+    table = xp.concatenate([away, *extra], axis=0)
+    n = away.shape[0]
+    which = np.where(access.tensor >= 0, access.tensor, np.where(access.tensor == -3, n + 1, n))
+    return table[which]
+
+
+def _foreign_need(held: Value, access: Accesses, setting: Setting) -> Value:
+    xp = setting.xp
+    lives = access.lifetimes
+    sets = np.repeat(np.arange(len(lives.sets)), np.diff(np.r_[lives.sets, len(lives.shorter)]))
+    sums = xp.zeros((len(lives.sets), held.shape[1])).at[sets].add(held)
+    pairs = np.repeat(np.arange(len(lives.pairs)), np.diff(np.r_[lives.pairs, len(lives.sets)]))
+    return xp.zeros((len(lives.pairs), held.shape[1])).at[pairs].max(sums)
+
+
+def stored_bytes(table: OperatorTable, setting: Setting, role: str) -> Value:
+    """Return bytes stored for a role: ``weight`` (fixed formats included) or ``kv``."""
+    total: Value = 0.0
+    for slot, elements in table.stored.items():
+        name = slot.partition(":")[0]
+        held = "kv" if name in {"kv", "state"} else "weight"
+        if held == role:
+            total = total + elements * (setting.precision.bits(slot) / 8.0)
+    return total
+
+
+def activation_bytes(table: OperatorTable, setting: Setting) -> Value:
+    """Return peak bytes of live activations over the steps of the given order."""
+    total: Value = None
+    for slot, elements in table.live.items():
+        part = elements * (setting.precision.bits(slot) / 8.0)
+        total = part if total is None else total + part
+    if total is None:
+        return 0.0
+    return setting.xp.max(total, axis=0)
+
+
+def footprint_bytes(table: OperatorTable, setting: Setting) -> Value:
+    """Return weights + KV cache + peak activations, bytes."""
+    return (
+        stored_bytes(table, setting, "weight")
+        + stored_bytes(table, setting, "kv")
+        + activation_bytes(table, setting)
+    )

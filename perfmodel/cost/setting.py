@@ -1,0 +1,57 @@
+"""What cost functions read beside the operator table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from perfmodel.arrays import Value
+from perfmodel.formats import Precision
+
+
+@dataclass(slots=True)
+class Setting:
+    """Facts and categories of one prediction; no spec model, so that arrays may stand anywhere.
+
+    Attributes
+    ----------
+    facts
+        Path -> number, or array of shape ``(points,)``.
+    engine
+        Name of the engine.
+    levels
+        Memories between engine and main memory, nearest first; main memory is the last.
+    weights_memory
+        Memory that stores the weights (main memory unless a memory has the role ``weights``).
+    overlap
+        ``full``: the slowest of compute and memory levels; ``none``: their sum.
+    bare
+        The bare roofline: one peak, one bandwidth, nothing else.
+    causal_skips_masked
+        Whether masked query-key pairs are skipped.
+    warm
+        Weights and KV cache stay from one run to the next in a memory that holds everything.
+    relaxed
+        Continuous forms of staircases.
+    xp
+        Array namespace of the values.
+    """
+
+    facts: Mapping[str, Value]
+    engine: str
+    levels: tuple[str, ...]
+    weights_memory: str
+    precision: Precision
+    overlap: str = "full"
+    bare: bool = False
+    causal_skips_masked: bool = True
+    warm: bool = False
+    relaxed: bool = False
+    xp: Any = np
+
+    def fact(self, path: str, default: Value = None) -> Value:
+        """Return a fact, or `default` where the machine does not state it."""
+        return self.facts.get(path, default)

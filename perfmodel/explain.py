@@ -1,0 +1,132 @@
+"""Say why: the arithmetic behind a latency with its numbers in, line by line.
+
+Every line with an equals sign is ``name = expression = number``; the expression is plain arithmetic
+that evaluates to the number.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from perfmodel.arrays import is_array
+from perfmodel.rows import row_columns
+
+if TYPE_CHECKING:
+    from perfmodel.prediction import Prediction
+
+
+def explain(prediction: Prediction, rows: int = 8) -> str:
+    """Return the text; of the first point where the prediction has many.
+
+    Parameters
+    ----------
+    rows
+        How many of the slowest rows to open.
+    """
+    if prediction.shape:
+        return explain(prediction.at(0), rows)
+    from perfmodel.rows import summary
+
+    job = prediction._job  # pyright: ignore[reportPrivateUsage]
+    setting = prediction._setting  # pyright: ignore[reportPrivateUsage]
+    columns = row_columns(prediction)
+    table, terms = prediction._opened  # pyright: ignore[reportPrivateUsage]
+    lines = [summary(prediction), "", f"traffic: {prediction.traffic_model}", ""]
+    total = columns["total_s"]
+    order = [int(i) for i in np.argsort(-total, kind="stable")]
+    shown = order[:rows]
+    per_run = 0.0 if job.bare else setting.fact("runtime.per_run", 0.0)
+    pieces = [f"{columns['count'][i]:.12g}*{columns['row_s'][i]:.12g}" for i in shown]
+    rest = float(sum(total[i] for i in order[rows:]))
+    if rest:
+        pieces.append(f"{rest:.12g}")
+    if not is_array(per_run) and per_run:
+        pieces.append(f"{per_run:.12g}")
+    lines.append(f"latency_s = {' + '.join(pieces)} = {prediction.latency_s:.9g}")
+    if rest:
+        lines.append(f"  ({len(order) - rows} smaller rows together: {rest:.4g} s)")
+    equations = job.static.kind.equations
+    used = [n for n in (*terms.compute, "memory", *terms.overhead) if n in equations]
+    lines += ["", "terms:"]
+    lines += [f"  {n}: {equations[n].text}  [{equations[n].citation}]" for n in used]
+    lines += ["", f"a row: {_rule(setting.overlap)}", ""]
+    for i in shown:
+        lines += _row(prediction, columns, i)
+    lines += ["", "facts used:"]
+    known = prediction.machine.provenance
+    for path in used_facts(prediction):
+        origin = known.get(path)
+        value = setting.facts[path]
+        text = f"  {path} = {float(value):.12g}"
+        if origin is not None:
+            where = origin.writer + (f", {origin.source}" if origin.source else "")
+            text += f"  ({origin.confidence or 'default'}; {where})"
+        lines.append(text)
+    return "\n".join(lines)
+
+
+def _rule(overlap: str) -> str:
+    if overlap == "full":
+        return "max(arithmetic, each memory level) + overheads"
+    return "arithmetic + each memory level + overheads"
+
+
+def _row(prediction: Prediction, columns: dict[str, np.ndarray], i: int) -> list[str]:
+    _, terms = prediction._opened  # pyright: ignore[reportPrivateUsage]
+    setting = prediction._setting  # pyright: ignore[reportPrivateUsage]
+    name = str(columns["name"][i])
+    lines: list[str] = []
+    arithmetic: list[str] = []
+    if columns["macs"][i]:
+        rate = 2.0 * columns["macs"][i] / columns["matrix_s"][i]
+        arithmetic.append(f"2*{columns['macs'][i]:.12g}/{rate:.12g}")
+    if columns["vector_ops"][i]:
+        rate = columns["vector_ops"][i] / columns["vector_s"][i]
+        arithmetic.append(f"{columns['vector_ops'][i]:.12g}/{rate:.12g}")
+    parts = [" + ".join(arithmetic) or "0"]
+    for level in terms.memory:
+        moved = columns[f"{level}_bytes"][i]
+        if moved:
+            latency = 0.0 if setting.bare else float(
+                setting.fact(f"memories.{level}.latency", 0.0)
+            )  # fmt: skip
+            rate = moved / (columns[f"{level}_s"][i] - latency)
+            text = f"{moved:.12g}/{rate:.12g}"
+            parts.append(text + (f" + {latency:.12g}" if latency else ""))
+    extra = [f"{columns[f'{k}_s'][i]:.12g}" for k in terms.overhead if columns[f"{k}_s"][i]]
+    if setting.overlap == "full":
+        body = f"max({', '.join(parts)})" if len(parts) > 1 else parts[0]
+    else:
+        body = " + ".join(parts)
+    body = " + ".join([body, *extra])
+    lines.append(
+        f"{name} (x{columns['count'][i]:g}, bound by {columns['bound_by'][i]}): "
+        f"row_s = {body} = {columns['row_s'][i]:.9g}"
+    )
+    return lines
+
+
+def used_facts(prediction: Prediction) -> list[str]:
+    """Return the paths of the facts that the latency depends on."""
+    setting = prediction._setting  # pyright: ignore[reportPrivateUsage]
+    facts = setting.facts
+    engine = f"engines.{setting.engine}"
+    paths = [f"{engine}.peaks.{name}" for name in dict.fromkeys(prediction.executed.values())]
+    from perfmodel.kinds.rates import vector_peak
+
+    name, _ = vector_peak(setting)
+    for group in ("vector_peaks", "peaks"):
+        if f"{engine}.{group}.{name}" in facts:
+            paths.append(f"{engine}.{group}.{name}")
+            break
+    for level in prediction.levels:
+        head = f"memories.{level}"
+        paths += [f"{head}.bandwidth"]
+        if not setting.bare:
+            paths += [f"{head}.sustained_fraction", f"{head}.latency", f"{head}.capacity"]
+    if not setting.bare:
+        paths += [f"{engine}.clock", f"{engine}.units", f"{engine}.launch_overhead"]
+        paths += [p for p in facts if p.startswith("runtime.")]
+    return [p for p in dict.fromkeys(paths) if p in facts]

@@ -1,0 +1,75 @@
+"""What a kind of hardware is: a spec class, and the functions that cost an operator table on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from perfmodel.arrays import Value
+from perfmodel.cost.setting import Setting
+from perfmodel.workload.lower import OperatorTable
+
+
+class Equation(NamedTuple):
+    """How a term is computed: Python arithmetic over the named facts, and where it is from."""
+
+    text: str
+    citation: str
+
+
+@dataclass(slots=True)
+class Terms:
+    """What a kind returns: named times of each row, and the bytes that cross each boundary.
+
+    Every array has shape ``(rows, points)`` or ``(rows, 1)``.
+
+    Attributes
+    ----------
+    compute
+        Term name -> seconds of arithmetic; they add.
+    memory
+        Level -> seconds to move its bytes.
+    overhead
+        Term name -> seconds that nothing overlaps.
+    traffic
+        Level -> bytes across its boundary.
+    row_s
+        Seconds of each row, composed.
+    operations
+        Compute format -> operations (two a MAC), for energy.
+    unsupported
+        Compute formats that the engine has no peak for in any wider form.
+    """
+
+    compute: dict[str, Value]
+    memory: dict[str, Value]
+    overhead: dict[str, Value]
+    traffic: dict[str, Value]
+    row_s: Value
+    operations: dict[str, Value]
+    executed: dict[str, str]
+    unsupported: tuple[str, ...] = ()
+
+
+class Kind(Protocol):
+    """One kind of hardware."""
+
+    @property
+    def name(self) -> str:
+        """Name that a spec's ``kind:`` takes."""
+        ...
+
+    @property
+    def equations(self) -> Mapping[str, Equation]:
+        """Term -> how it is computed."""
+        ...
+
+    @property
+    def network_wide(self) -> frozenset[str]:
+        """Terms that depend on sums over the network; all others are row-local."""
+        ...
+
+    def cost(self, table: OperatorTable, setting: Setting) -> Terms:
+        """Cost every row of the table."""
+        ...

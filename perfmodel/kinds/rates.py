@@ -1,0 +1,96 @@
+"""Rates that kinds share: peak of a format pair, vector peak, effective bandwidth."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from perfmodel.arrays import Value
+from perfmodel.formats import FALLBACKS, Format, compute_format, format_named
+from perfmodel.cost.setting import Setting
+
+#: Vector units are looked up in this order when the activation's own format has no peak.
+_VECTOR_ORDER = ("fp32", "fp16", "bf16", "int32", "int16", "int8")
+
+
+def executed_format(setting: Setting, wanted: str) -> str:
+    """Return the format an engine runs a compute format in: its own, or the next wider; or ``""``."""
+    for name in FALLBACKS.get(wanted, (wanted,)):
+        if f"engines.{setting.engine}.peaks.{name}" in setting.facts:
+            return name
+    return ""
+
+
+def pair_format(setting: Setting, pair: tuple[str, str]) -> str:
+    """Return the compute format of two slots under the precision."""
+    left, right = pair
+    precision = setting.precision
+    return _pair(precision.format_of(left).compute, precision.format_of(right).compute)
+
+
+@lru_cache(maxsize=4096)
+def _pair(left: str, right: str) -> str:
+    if left == right:
+        return left
+    return compute_format(_named(left), _named(right))
+
+
+def _named(compute: str) -> Format:
+    return format_named({"fp8": "fp8_e4m3"}.get(compute, compute))
+
+
+def efficiency(setting: Setting, kind: str, pair: tuple[str, str]) -> Value:
+    """Return the runtime's fraction of peak for a class of operator (1 where it states none).
+
+    A runtime may state it for one weight format: ``gemm.q4_0``. Experts are GEMMs.
+    """
+    facts = setting.facts
+    name = setting.precision.format_of(pair[0]).name
+    kinds = (kind, "gemm") if kind == "moe" else (kind,)
+    for each in kinds:
+        for key in (f"{each}.{name}", each):
+            found = facts.get(f"runtime.efficiency.{key}")
+            if found is not None:
+                return found
+    return 1.0
+
+
+def vector_peak(setting: Setting) -> tuple[str, Value]:
+    """Return the format and the rate of elementwise work.
+
+    The vector unit's peak for the activations' format, else its best known one, else the engine's
+    own peak: a machine without stated vector units does such work on its only ones.
+    """
+    act = setting.precision.activations.compute
+    base = f"engines.{setting.engine}."
+    for group in ("vector_peaks.", "peaks."):
+        for name in (*FALLBACKS.get(act, (act,)), *_VECTOR_ORDER):
+            found = setting.facts.get(f"{base}{group}{name}")
+            if found is not None:
+                return name, found
+    return "", float("inf")
+
+
+def bandwidth(setting: Setting, level: str) -> Value:
+    """Return the bandwidth that a kernel draws from a memory, bytes a second.
+
+    Bare: the theoretical figure. Otherwise the runtime's efficiency of main memory where it states
+    one (a fitted constant replaces the measured fraction, the two are never multiplied), else the
+    device's sustained fraction. A runtime may also state how many bytes a clock each unit can have
+    under way; the ceiling joins by a p-norm (a soft minimum).
+    """
+    facts = setting.facts
+    raw = facts[f"memories.{level}.bandwidth"]
+    if setting.bare:
+        return raw
+    main = level == setting.levels[-1]
+    share = facts.get("runtime.efficiency.bandwidth") if main else None
+    if share is None:
+        share = facts.get(f"memories.{level}.sustained_fraction", 1.0)
+    rate = raw * share
+    draw = facts.get("runtime.draw_bytes_per_clock_per_unit") if main else None
+    clock = facts.get(f"engines.{setting.engine}.clock")
+    if draw is None or clock is None or (isinstance(draw, float) and draw == 0.0):
+        return rate
+    ceiling = draw * facts.get(f"engines.{setting.engine}.units", 1.0) * clock
+    p = facts.get("runtime.pnorm", 4.0)
+    return (rate**-p + ceiling**-p) ** (-1.0 / p)

@@ -1,0 +1,160 @@
+"""The hierarchical roofline: the first kind of hardware, and the fallback of every other.
+
+Williams, Waterman and Patterson, "Roofline: an insightful visual performance model for multicore
+architectures", CACM 52(4), 2009; several levels as in Ilic, Pratas and Sousa, "Cache-aware roofline
+model", IEEE CAL 13(1), 2014.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from perfmodel.arrays import Value, is_array
+from perfmodel.cost.compose import compose
+from perfmodel.cost.residency import level_traffic
+from perfmodel.cost.setting import Setting
+from perfmodel.kinds.protocol import Equation, Terms
+from perfmodel.kinds.rates import (
+    bandwidth,
+    efficiency,
+    executed_format,
+    pair_format,
+    vector_peak,
+)
+from perfmodel.workload.lower import OperatorTable
+
+_WILLIAMS = "Williams et al., CACM 52(4), 2009"
+_ILIC = "Ilic et al., IEEE CAL 13(1), 2014"
+
+
+class Roofline:
+    """Time of a row = the slowest of arithmetic and each memory level, plus launch."""
+
+    name = "roofline"
+    network_wide: frozenset[str] = frozenset({"memory"})
+    equations: Mapping[str, Equation] = {
+        "matrix": Equation("2 * macs / (peak * efficiency)", _WILLIAMS),
+        "vector": Equation("vector_ops / vector_peak", _WILLIAMS),
+        "memory": Equation("latency + bytes / bandwidth", _ILIC),
+        "launch": Equation("kernels * overhead", "runtime or device spec"),
+        "layer": Equation("layers * layer_clocks / clock", "runtime spec"),
+    }
+
+    def cost(self, table: OperatorTable, setting: Setting) -> Terms:
+        """Cost every row of the table; see the class attribute `equations`."""
+        macs = table.macs
+        if setting.causal_skips_masked:
+            macs = macs - table.masked_macs
+        rates, operations, executed, unsupported = matrix_rates(table, macs, setting)
+        _, vector_rate = vector_peak(setting)
+        compute = {"matrix": (2.0 * macs) / rates, "vector": table.vector_ops / vector_rate}
+        operations["vector"] = table.vector_ops
+        traffic = level_traffic(table, setting)
+        memory: dict[str, Value] = {}
+        for level, moved in traffic.items():
+            seconds = moved / bandwidth(setting, level)
+            latency = 0.0 if setting.bare else setting.fact(f"memories.{level}.latency", 0.0)
+            if is_array(latency) or latency:
+                seconds = seconds + latency * (moved > 0)
+            memory[level] = seconds
+        overhead = launch_times(table, setting)
+        row_s = compose(compute, memory, overhead, setting.overlap)
+        return Terms(
+            compute, memory, overhead, traffic, row_s, operations, executed, unsupported
+        )
+
+
+def launch_times(table: OperatorTable, setting: Setting) -> dict[str, Value]:
+    """Return seconds of launches and of layers; empty where the machine states neither."""
+    if setting.bare:
+        return {}
+    out: dict[str, Value] = {}
+    each = setting.fact(f"engines.{setting.engine}.launch_overhead", 0.0) + setting.fact(
+        "runtime.per_operator", 0.0
+    )
+    if is_array(each) or each:
+        out["launch"] = table.kernels * each
+    clocks = setting.fact("runtime.per_layer_clocks", 0.0)
+    clock = setting.fact(f"engines.{setting.engine}.clock")
+    if clock is not None and (is_array(clocks) or clocks):
+        out["layer"] = table.layers * (clocks / clock)
+    return out
+
+
+def matrix_rates(
+    table: OperatorTable, macs: Value, setting: Setting
+) -> tuple[Value, dict[str, Value], dict[str, str], tuple[str, ...]]:
+    """Return operations a second of each row, and what was executed in which format.
+
+    Returns
+    -------
+    rates
+        One number, or an array of shape ``(rows, points)``.
+    operations
+        Format -> operations (two a MAC), shape ``(rows, points)``.
+    executed
+        Wanted compute format -> the one that the engine has.
+    unsupported
+        Wanted formats that it has in no form; such rows take the engine's best rate.
+    """
+    keys: dict[tuple[str, tuple[str, str]], list[int]] = {}
+    for i, row in enumerate(table.rows):
+        if row.kind in MATRIX_KINDS:
+            keys.setdefault((row.kind, row.pair), []).append(i)
+    by_value: list[tuple[list[int], str, Value]] = []
+    executed: dict[str, str] = {}
+    unsupported: list[str] = []
+    for (kind, pair), rows in keys.items():
+        wanted = pair_format(setting, pair)
+        name = executed_format(setting, wanted)
+        if not name:
+            unsupported.append(wanted)
+            name = best_format(setting)
+        executed[wanted] = name
+        rate = setting.facts[f"engines.{setting.engine}.peaks.{name}"]
+        if not setting.bare:
+            rate = rate * efficiency(setting, kind, pair)
+        by_value.append((rows, name, rate))
+    if not by_value:
+        return 1.0, {}, executed, ()
+    formats = {name for _, name, _ in by_value}
+    rates = [rate for _, _, rate in by_value]
+    if len(formats) == 1:
+        operations: dict[str, Value] = {next(iter(formats)): 2.0 * macs}
+    else:
+        operations = {}
+        for name in formats:
+            mask = np.zeros((len(table.rows), 1))
+            for rows, other, _ in by_value:
+                if other == name:
+                    mask[rows] = 2.0
+            operations[name] = macs * mask
+    first = rates[0]
+    if all(rate is first or (not is_array(rate) and rate == first) for rate in rates):
+        return first, operations, executed, tuple(dict.fromkeys(unsupported))
+    xp = setting.xp
+    per_row: list[Value] = [1.0] * len(table.rows)
+    for rows, _, rate in by_value:
+        for i in rows:
+            per_row[i] = rate
+    if any(is_array(rate) and np.ndim(rate) for rate in rates):
+        stacked = xp.stack([xp.broadcast_to(xp.asarray(r), (table.points,)) for r in per_row])
+    else:
+        stacked = xp.asarray(per_row)[:, None]
+    return stacked, operations, executed, tuple(dict.fromkeys(unsupported))
+
+
+MATRIX_KINDS = frozenset({"gemm", "conv", "depthwise", "attention", "moe", "recurrent"})
+
+
+def best_format(setting: Setting) -> str:
+    """Return the engine's fastest format."""
+    head = f"engines.{setting.engine}.peaks."
+    found = [p for p in setting.facts if p.startswith(head)]
+    best = max(found, key=lambda p: float(np.max(np.asarray(setting.facts[p]))), default="")
+    return best.removeprefix(head)
+
+
+KIND = Roofline()

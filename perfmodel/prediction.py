@@ -1,0 +1,372 @@
+"""A prediction: numbers, and everything needed to open any of them."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from perfmodel.arrays import Value, is_array
+from perfmodel.cost.capacity import Violation, demands, fits, usable, violations
+from perfmodel.cost.energy import Energy, run_energy
+from perfmodel.cost.residency import TRAFFIC_MODEL, WARM
+from perfmodel.cost.setting import Setting
+from perfmodel.kinds.protocol import Terms
+from perfmodel.workload.lower import OperatorTable
+
+if TYPE_CHECKING:
+    from perfmodel.interval import Interval
+    from perfmodel.plots import PredictionPlots
+    from perfmodel.predict import Job
+    from perfmodel.table import Table
+
+#: What `to_dict` gives, in this order: the keys of the JSON output.
+METRICS = (
+    "latency_s", "tokens_per_s", "frames_per_s", "ttft_s", "tpot_s", "energy_j", "power_w",
+    "traffic_bytes", "bandwidth_bytes_per_s", "required_bandwidth_bytes_per_s", "utilization",
+    "peak_memory_bytes", "weight_bytes", "kv_bytes", "activation_bytes", "macs",
+    "bit_operations", "parameters",
+)  # fmt: skip
+
+
+class Prediction:
+    """What a workload costs on a machine.
+
+    Every metric is a float where all inputs were numbers, else an array of the inputs' broadcast
+    shape. `latency_s` is one run: one decode step, one prefill, one request, one batch of frames.
+    """
+
+    def __init__(
+        self, job: Job, totals: dict[str, Value], shape: tuple[int, ...], setting: Setting,
+        rows: tuple[OperatorTable, Terms] | None,
+    ) -> None:  # fmt: skip
+        self._job = job
+        self._totals = totals
+        self.shape = shape
+        self._setting = setting
+        self._rows = rows
+
+    # what was asked
+
+    @property
+    def workload(self) -> Any:
+        """The workload."""
+        return self._job.workload
+
+    @property
+    def machine(self) -> Any:
+        """The machine: device, runtime and facts."""
+        return self._job.machine
+
+    @property
+    def precision(self) -> str:
+        """Text of the precision."""
+        return str(self._job.precision)
+
+    @property
+    def traffic_model(self) -> str:
+        """Which traffic model was used."""
+        if self._job.bare:
+            return "compulsory; main memory only"
+        return TRAFFIC_MODEL + (WARM if self._job.warm else "")
+
+    # metrics
+
+    def _shaped(self, value: Value) -> Value:
+        if not self.shape:
+            if isinstance(value, float | int):
+                return float(value)
+            if is_array(value) and not isinstance(value, np.ndarray | np.generic):
+                return value.reshape(())
+            return float(np.asarray(value).reshape(-1)[0])
+        xp = self._setting.xp
+        if xp is np:
+            array = np.asarray(value, dtype=float)
+            flat = array if array.size > 1 else np.broadcast_to(array.reshape(-1), self._count)
+            return flat.reshape(self.shape)
+        return xp.broadcast_to(xp.asarray(value).reshape(-1), (self._count,)).reshape(self.shape)
+
+    @property
+    def _count(self) -> int:
+        return int(np.prod(self.shape))
+
+    @property
+    def latency_s(self) -> Value:
+        """Seconds of one run."""
+        return self._shaped(self._totals["latency_s"])
+
+    @property
+    def _items(self) -> Value:
+        return self._job.workload.items()
+
+    @property
+    def tokens_per_s(self) -> Value:
+        """Tokens a second; ``None`` for a workload that yields none."""
+        return self._items / self.latency_s if self._job.workload.unit == "tokens" else None
+
+    @property
+    def frames_per_s(self) -> Value:
+        """Frames (or runs, sequences) a second; ``None`` for one that yields tokens."""
+        return None if self._job.workload.unit == "tokens" else self._items / self.latency_s
+
+    def _phase(self, name: str) -> Value:
+        found = self._totals.get(f"phase {name}")
+        if found is not None:
+            return self._shaped(found)
+        phases = {row.phase for row in self._job.lowered.rows}
+        return self.latency_s if phases == {name} else None
+
+    @property
+    def ttft_s(self) -> Value:
+        """Time to first token: the prefill's seconds; ``None`` without one."""
+        return self._phase("prefill")
+
+    @property
+    def tpot_s(self) -> Value:
+        """Time per output token: seconds of one decode step; ``None`` without one."""
+        seconds = self._phase("decode")
+        steps = self._job.workload.parameters.get("generate")
+        if seconds is None or steps is None:
+            return seconds
+        return seconds / steps
+
+    @cached_property
+    def energy(self) -> Energy:
+        """Energy with its parts and the model that gave it."""
+        return run_energy(self._totals, self._setting)
+
+    @property
+    def energy_j(self) -> Value:
+        """Joule of one run within `energy_boundary`; NaN where the device states nothing."""
+        joule = self.energy.joule
+        return self._shaped(float("nan") if joule is None else joule)
+
+    @property
+    def energy_boundary(self) -> str:
+        """What the energy includes: ``core``, ``module``, ``board``, ``wall`` or ``unstated``."""
+        power = self._job.machine.device.power
+        return power.boundary if power else "unstated"
+
+    @property
+    def power_w(self) -> Value:
+        """Average power: energy over latency."""
+        return self.energy_j / self.latency_s
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """Memories whose boundary is modelled, nearest first."""
+        return tuple(k[8:] for k in self._totals if k.startswith("traffic "))
+
+    @property
+    def traffic_bytes(self) -> dict[str, Value]:
+        """Memory -> bytes across its boundary in one run."""
+        return {n: self._shaped(self._totals[f"traffic {n}"]) for n in self.levels}
+
+    @property
+    def bandwidth_bytes_per_s(self) -> dict[str, Value]:
+        """Memory -> achieved bandwidth: its traffic over the latency."""
+        return {n: moved / self.latency_s for n, moved in self.traffic_bytes.items()}
+
+    @property
+    def required_bandwidth_bytes_per_s(self) -> dict[str, Value]:
+        """Memory -> bandwidth at which its traffic would take no longer than the arithmetic."""
+        seconds = self._shaped(self._compute_seconds)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return {
+                n: moved / seconds if is_array(seconds) or seconds else float("inf")
+                for n, moved in self.traffic_bytes.items()
+            }
+
+    @property
+    def _compute_seconds(self) -> Value:
+        total: Value = 0.0
+        for key, done in self._totals.items():
+            if key.startswith("operations "):
+                name = key[11:]
+                total = total + done / self._peak(name)
+        return total
+
+    def _peak(self, name: str) -> Value:
+        facts = self._setting.facts
+        head = f"engines.{self._setting.engine}."
+        if name == "vector":
+            from perfmodel.kinds.rates import vector_peak
+
+            return vector_peak(self._setting)[1]
+        return facts[f"{head}peaks.{name}"]
+
+    @property
+    def utilization(self) -> Value:
+        """Fraction of the latency that the multiply-accumulates would take at their peak."""
+        total: Value = 0.0
+        for key, done in self._totals.items():
+            if key.startswith("operations ") and key != "operations vector":
+                total = total + done / self._peak(key[11:])
+        return self._shaped(total) / self.latency_s
+
+    @property
+    def weight_bytes(self) -> Value:
+        """Bytes of stored weights."""
+        return self._shaped(self._totals["weight_bytes"])
+
+    @property
+    def kv_bytes(self) -> Value:
+        """Bytes of KV cache and recurrent state."""
+        return self._shaped(self._totals["kv_bytes"])
+
+    @property
+    def activation_bytes(self) -> Value:
+        """Peak bytes of live activations in the given order."""
+        return self._shaped(self._totals["activation_bytes"])
+
+    @property
+    def peak_memory_bytes(self) -> Value:
+        """Weights + KV cache + peak activations, bytes, over all memories."""
+        return self.weight_bytes + self.kv_bytes + self.activation_bytes
+
+    @property
+    def macs(self) -> Value:
+        """Multiply-accumulates that are executed."""
+        return self._shaped(self._totals["macs"])
+
+    @property
+    def parameters(self) -> Value:
+        """Stored parameters of the network."""
+        return self._job.workload.weights
+
+    @property
+    def bit_operations(self) -> Value:
+        """Multiply-accumulates x weight bits x activation bits."""
+        chosen = self._job.precision
+        return self.macs * chosen.weights.element_bits * chosen.activations.element_bits
+
+    @property
+    def feasible(self) -> Value:
+        """Whether it fits every memory and the engine computes in some form of its formats."""
+        good = fits(self._totals, self._setting)
+        if self.unsupported:
+            good = good & False
+        if not self.shape:
+            return bool(np.asarray(good).reshape(-1)[0])
+        return np.broadcast_to(np.asarray(good).reshape(-1), (self._count,)).reshape(self.shape)
+
+    # opened on access
+
+    @cached_property
+    def unsupported(self) -> tuple[str, ...]:
+        """Compute formats that the engine has in no form."""
+        return self._opened[1].unsupported
+
+    @cached_property
+    def executed(self) -> dict[str, str]:
+        """Wanted compute format -> the format in which the engine runs it."""
+        return dict(self._opened[1].executed)
+
+    @cached_property
+    def _opened(self) -> tuple[OperatorTable, Terms]:
+        """Rows of the prediction, or of its first point where it has many."""
+        if self._rows is not None:
+            return self._rows
+        return self.at(0)._opened
+
+    def at(self, *index: int) -> Prediction:
+        """Return the prediction of one point of an array-valued one.
+
+        Parameters
+        ----------
+        index
+            Its index along each axis, or one flat index.
+        """
+        if not self.shape:
+            return self
+        flat = index[0] if len(index) == 1 else int(np.ravel_multi_index(index, self.shape))
+        return self._job.at(flat).run()
+
+    @property
+    def violations(self) -> list[Violation]:
+        """Limits exceeded, with demand, bound, gap and levers (of the first bad point)."""
+        if self.shape:
+            bad = np.flatnonzero(~np.asarray(self.feasible).reshape(-1))
+            return self.at(int(bad[0])).violations if bad.size else []
+        found = violations(self._totals, self._setting, self._job.workload.parameters)
+        for name in self.unsupported:
+            head = f"engines.{self._setting.engine}.peaks."
+            has = ", ".join(p[len(head):] for p in self._setting.facts if p.startswith(head))
+            found.append(
+                Violation(
+                    f"{head}{name}", 0.0, 0.0, 0.0, (f"one of {has}",),
+                    f"{self._setting.engine} does not compute {name}, in no wider form either",
+                )
+            )  # fmt: skip
+        return found
+
+    @property
+    def placement(self) -> dict[str, Any]:
+        """Where tensors live: memory -> bytes it must hold, beside what it has."""
+        held = demands(self._totals, self._setting)
+        return {
+            memory: {
+                "demand_bytes": self._shaped(need),
+                "capacity_bytes": self._shaped(usable(self._setting, memory)),
+                "holds": _holds(memory, self._setting),
+            }
+            for memory, need in held.items()
+        }
+
+    @cached_property
+    def table(self) -> Table:
+        """One row a kernel: class, count, work, bytes, seconds, and what binds it (one point)."""
+        from perfmodel.rows import row_table
+
+        return row_table(self)
+
+    @cached_property
+    def bottleneck(self) -> str:
+        """What takes most of the latency: ``matrix``, ``vector``, a memory, ``launch`` ..."""
+        from perfmodel.rows import seconds_by_bound
+
+        shares = seconds_by_bound(self)
+        return max(shares, key=lambda name: shares[name]) if shares else ""
+
+    def explain(self, rows: int = 8) -> str:
+        """Return the arithmetic behind the latency, numbers put in, the largest rows first."""
+        from perfmodel.explain import explain
+
+        return explain(self, rows)
+
+    def interval(self, metric: str = "latency_s") -> Interval:
+        """Return a metric at the worst and the best of its facts' confidences."""
+        from perfmodel.interval import interval
+
+        return interval(self, metric)
+
+    @property
+    def plot(self) -> PredictionPlots:
+        """Plots: ``roofline()``, ``bottlenecks()``, ``memory()``."""
+        from perfmodel.catalog import plots_of
+
+        return plots_of(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return every metric with what it depends on, ready for JSON (arrays as lists)."""
+        from perfmodel.rows import to_dict
+
+        return to_dict(self)
+
+    def __repr__(self) -> str:
+        from perfmodel.rows import summary
+
+        return summary(self)
+
+    def _repr_html_(self) -> str:
+        from perfmodel.rows import html
+
+        return html(self)
+
+
+def _holds(memory: str, setting: Setting) -> list[str]:
+    main = setting.levels[-1]
+    if setting.weights_memory == main:
+        return ["weights", "kv cache", "activations"]
+    return ["kv cache", "activations"] if memory == main else ["weights"]

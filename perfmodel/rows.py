@@ -1,0 +1,232 @@
+"""A prediction row by row, as a table, a dictionary, a text and HTML."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from perfmodel.arrays import Value, is_array
+from perfmodel.units import show
+
+if TYPE_CHECKING:
+    from perfmodel.prediction import Prediction
+    from perfmodel.table import Table
+
+
+def _column(values: Value, rows: int) -> Any:
+    """Return the first point of a ``(rows or 1, points)`` array as a column."""
+    array = np.asarray(values, dtype=float)
+    if array.ndim == 0:
+        return np.full(rows, float(array))
+    return np.broadcast_to(array[:, :1], (rows, 1))[:, 0].copy()
+
+
+def row_columns(prediction: Prediction) -> dict[str, Any]:
+    """Return the columns of `row_table` as a dictionary of arrays."""
+    table, terms = prediction._opened  # pyright: ignore[reportPrivateUsage]
+    n = len(table.rows)
+    count = _column(table.count, n)
+    seconds = _column(terms.row_s, n)
+    parts = {**{k: _column(v, n) for k, v in terms.compute.items()},
+             **{k: _column(v, n) for k, v in terms.memory.items()}}  # fmt: skip
+    over = {k: _column(v, n) for k, v in terms.overhead.items()}
+    arithmetic = sum((parts[k] for k in terms.compute), np.zeros(n))
+    # What binds a row: arithmetic as one (its larger term named), else the slowest level.
+    best, bound = arithmetic.copy(), np.full(n, "", dtype=object)
+    names = list(terms.compute)
+    largest = np.argmax(np.stack([parts[k] for k in names]), axis=0)
+    for i in range(n):
+        bound[i] = names[int(largest[i])]
+    for level in terms.memory:
+        slower = parts[level] > best
+        bound[slower] = level
+        best = np.maximum(best, parts[level])
+    for name, extra in over.items():
+        wins = extra > best
+        bound[wins] = name
+        best = np.maximum(best, extra)
+    macs = _column(table.macs, n)
+    if prediction._setting.causal_skips_masked:  # pyright: ignore[reportPrivateUsage]
+        macs = macs - _column(table.masked_macs, n)
+    return {
+        "name": np.array([f"{r.block}.{r.name}" if r.block and not r.name.startswith(r.block)
+                          else r.name for r in table.rows], dtype=object),
+        "kind": np.array([r.kind for r in table.rows], dtype=object),
+        "phase": np.array([r.phase for r in table.rows], dtype=object),
+        "count": count,
+        "macs": macs,
+        "vector_ops": _column(table.vector_ops, n),
+        **{f"{level}_bytes": _column(moved, n) for level, moved in terms.traffic.items()},
+        **{f"{k}_s": v for k, v in parts.items()},
+        **{f"{k}_s": v for k, v in over.items()},
+        "row_s": seconds,
+        "total_s": count * seconds,
+        "bound_by": bound,
+    }  # fmt: skip
+
+
+def row_table(prediction: Prediction) -> Table:
+    """Return one row a kernel; numbers are of one execution, ``total_s`` of all of them."""
+    from perfmodel.table import Table
+
+    return Table(row_columns(prediction))
+
+
+def seconds_by_bound(prediction: Prediction) -> dict[str, float]:
+    """Return what binds -> seconds of the latency spent so (one point)."""
+    columns = row_columns(prediction)
+    out: dict[str, float] = {}
+    for name, seconds in zip(columns["bound_by"], columns["total_s"], strict=True):
+        out[str(name)] = out.get(str(name), 0.0) + float(seconds)
+    return out
+
+
+def to_dict(prediction: Prediction) -> dict[str, Any]:
+    """Return every metric, ready for JSON."""
+    from perfmodel.prediction import METRICS
+
+    machine, workload = prediction.machine, prediction.workload
+    out: dict[str, Any] = {
+        "workload": workload.name,
+        "parameters_bound": {k: _plain(v) for k, v in workload.parameters.items()},
+        "device": machine.device.name,
+        "runtime": machine.runtime.name,
+        "precision": prediction.precision,
+        "varied": {k: _plain(v) for k, v in machine.varied.items()},
+    }
+    for name in METRICS:
+        out[name] = _plain(getattr(prediction, name))
+    graph = prediction._job.lowered.graph  # pyright: ignore[reportPrivateUsage]
+    return out | {
+        "energy_model": prediction.energy.model,
+        "energy_boundary": prediction.energy_boundary,
+        "traffic_model": prediction.traffic_model,
+        "bottleneck": prediction.bottleneck,
+        "feasible": _plain(prediction.feasible),
+        "violations": [
+            {"limit": v.limit, "demand": v.demand, "bound": v.bound, "gap": v.gap,
+             "levers": list(v.levers), "message": v.message}
+            for v in prediction.violations
+        ],
+        "placement": _plain(prediction.placement),
+        "executed": prediction.executed,
+        "not_priced": list(graph.not_priced),
+        "notes": list(workload.notes),
+        "interval_latency_s": None if prediction.shape else _interval(prediction),
+    }  # fmt: skip
+
+
+def _interval(prediction: Prediction) -> dict[str, Any]:
+    found = prediction.interval()
+    return {"low": found.low, "high": found.high, "basis": found.basis}
+
+
+def _plain(value: Any) -> Any:
+    """Return a value with arrays as lists and NaN as ``None`` (JSON has neither)."""
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]  # pyright: ignore[reportUnknownVariableType]
+    if is_array(value):
+        return _plain(np.asarray(value).tolist())
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
+
+
+def facts_line(prediction: Prediction) -> list[tuple[str, str]]:
+    """Return (label, text) pairs of the headline numbers of one point."""
+    p = prediction
+    out = [("latency", show(p.latency_s, "time"))]
+    if p.tokens_per_s is not None:
+        out.append(("tokens/s", f"{p.tokens_per_s:.4g}"))
+    else:
+        out.append((f"{p.workload.unit}/s", f"{p.frames_per_s:.4g}"))
+    if p.ttft_s is not None and p.tpot_s is not None:
+        out += [("TTFT", show(p.ttft_s, "time")), ("TPOT", show(p.tpot_s, "time"))]
+    if not np.isnan(p.energy_j):
+        out.append((f"energy ({p.energy_boundary})", show(p.energy_j, "energy")))
+        out.append(("power", show(p.power_w, "power")))
+    main = p.levels[-1]
+    out += [
+        (f"{main} traffic", show(p.traffic_bytes[main], "bytes")),
+        (f"{main} bandwidth", show(p.bandwidth_bytes_per_s[main], "bandwidth")),
+        ("utilization", f"{100 * p.utilization:.3g} %"),
+        ("memory", show(p.peak_memory_bytes, "bytes")),
+        ("bottleneck", p.bottleneck),
+    ]
+    return out
+
+
+def _title(prediction: Prediction) -> str:
+    m = prediction.machine
+    bound = ", ".join(f"{k}={_brief(v)}" for k, v in prediction.workload.parameters.items())
+    return (
+        f"{prediction.workload.name} ({bound}) on {m.device.name}, {prediction.precision}, "
+        f"runtime {m.runtime.name}"
+    )
+
+
+def _brief(value: Any) -> str:
+    if is_array(value) and np.ndim(value):
+        return f"array{np.shape(value)}"
+    return f"{value:g}" if isinstance(value, float) else f"{value}"
+
+
+def _warnings(prediction: Prediction) -> list[str]:
+    out = [f"infeasible: {v}" for v in prediction.violations]
+    out += [
+        f"{wanted} runs as {name}: the engine has no peak of its own for it"
+        for wanted, name in prediction.executed.items()
+        if wanted != name and wanted not in prediction.unsupported
+    ]
+    missing = prediction._job.lowered.graph.not_priced  # pyright: ignore[reportPrivateUsage]
+    if missing:
+        out.append(f"{len(missing)} operators not priced: " + "; ".join(missing[:3]))
+    return out
+
+
+def summary(prediction: Prediction) -> str:
+    """Return the prediction as a few lines of text."""
+    lines = [_title(prediction)]
+    if prediction.shape:
+        t = np.asarray(prediction.latency_s, dtype=float)
+        fit = int(np.sum(np.asarray(prediction.feasible)))
+        lines.append(
+            f"  {t.size} points, shape {prediction.shape}: latency "
+            f"{show(float(t.min()), 'time')} to {show(float(t.max()), 'time')}; {fit} fit"
+        )
+        return "\n".join(lines)
+    width = max(len(label) for label, _ in facts_line(prediction))
+    lines += [f"  {label:<{width}}  {text}" for label, text in facts_line(prediction)]
+    lines += [f"  ! {text}" for text in _warnings(prediction)]
+    return "\n".join(lines)
+
+
+def html(prediction: Prediction) -> str:
+    """Return the prediction as an HTML fragment: headline numbers and the slowest rows."""
+    title = escape(_title(prediction))
+    if prediction.shape:
+        return f"<pre>{escape(summary(prediction))}</pre>"
+    facts = "".join(
+        f"<tr><th style='text-align:left'>{escape(label)}</th><td>{escape(text)}</td></tr>"
+        for label, text in facts_line(prediction)
+    )
+    columns = row_columns(prediction)
+    order = np.argsort(-columns["total_s"])[:8]
+    whole = float(columns["total_s"].sum()) or 1.0
+    rows = "".join(
+        f"<tr><td>{escape(str(columns['name'][i]))}</td><td>{columns['count'][i]:g}</td>"
+        f"<td>{escape(show(float(columns['row_s'][i]), 'time'))}</td>"
+        f"<td>{100 * columns['total_s'][i] / whole:.1f} %</td>"
+        f"<td>{escape(str(columns['bound_by'][i]))}</td></tr>"
+        for i in order
+    )
+    warnings = "".join(f"<p>&#9888; {escape(text)}</p>" for text in _warnings(prediction))
+    return (
+        f"<div><b>{title}</b>{warnings}<div style='display:flex;gap:2em;align-items:flex-start'>"
+        f"<table>{facts}</table><table><tr><th>row</th><th>times</th><th>each</th>"
+        f"<th>of latency</th><th>bound by</th></tr>{rows}</table></div></div>"
+    )

@@ -1,0 +1,136 @@
+"""Operator fusion: which operators run as one kernel and keep their intermediate tensor inside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from perfmodel.workload.graph import Block, Graph, Operator
+from perfmodel.workload.symbols import Dim, maximum, simplify
+
+
+class Fusion(NamedTuple):
+    """What a runtime fuses.
+
+    Attributes
+    ----------
+    elementwise
+        Chains of elementwise operators (activations, residual adds, folded batch normalisation)
+        join the operator that produces their input, when they are its only reader.
+    flash_attention
+        Attention keeps its score matrix on chip.
+    """
+
+    elementwise: bool = True
+    flash_attention: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """Operators that run as one.
+
+    Attributes
+    ----------
+    head
+        The operator whose class and compute format stand for the kernel.
+    reads, writes
+        Tensor -> elements that enter and leave it; what stays inside is in neither.
+    """
+
+    block: Block
+    operators: tuple[Operator, ...]
+    head: Operator
+    reads: Mapping[str, Dim]
+    writes: Mapping[str, Dim]
+    macs: Dim
+    vector_ops: Dim
+
+
+_MATRIX = ("gemm", "conv", "depthwise", "attention", "moe", "recurrent")
+
+
+def kernels(graph: Graph, fusion: Fusion) -> list[Kernel]:
+    """Group a graph's operators into kernels, in execution order.
+
+    Views cost nothing and vanish: their outputs are other names of their inputs.
+    """
+    alias: dict[str, str] = {}
+    readers: dict[str, int] = dict.fromkeys(graph.outputs, 1)
+    for _, operator in graph.walk():
+        if operator.kind == "view" and operator.reads and operator.writes:
+            source = operator.reads[0]
+            for name in operator.writes:
+                alias[name] = alias.get(source, source)
+    for _, operator in graph.walk():
+        if operator.kind != "view":
+            for name in {alias.get(n, n) for n in operator.reads}:
+                readers[name] = readers.get(name, 0) + 1
+    for name in graph.outputs:
+        if name in alias:
+            readers[alias[name]] = readers.get(alias[name], 0) + 1
+    made: list[Kernel] = []
+    for block in graph.blocks:
+        made += _block_kernels(graph, block, fusion, alias, readers)
+    return made
+
+
+def _block_kernels(
+    graph: Graph, block: Block, fusion: Fusion, alias: Mapping[str, str], readers: Mapping[str, int]
+) -> list[Kernel]:
+    groups: dict[int, list[Operator]] = {}
+    producer: dict[str, int] = {}
+    for position, operator in enumerate(block.operators):
+        if operator.kind == "view":
+            continue
+        target = position
+        if fusion.elementwise and operator.kind == "elementwise":
+            hosts = [
+                producer[name]
+                for name in (alias.get(n, n) for n in operator.reads)
+                if name in producer and readers.get(name, 0) == 1
+            ]
+            if hosts:
+                target = max(hosts)
+        # The kernel runs where its last member stands: nothing between reads its inner tensors.
+        groups[position] = [*groups.pop(target, []), operator]
+        for member in groups[position]:
+            for name in member.writes:
+                producer[alias.get(name, name)] = position
+    return [
+        _kernel(graph, block, tuple(groups[at]), alias, readers) for at in sorted(groups)
+    ]
+
+
+def _kernel(
+    graph: Graph, block: Block, operators: tuple[Operator, ...], alias: Mapping[str, str],
+    readers: Mapping[str, int],
+) -> Kernel:  # fmt: skip
+    reads: dict[str, Dim] = {}
+    writes: dict[str, Dim] = {}
+    inside = {alias.get(n, n) for op in operators for n in op.writes} if len(operators) > 1 else set()
+    head = next((op for op in operators if op.kind in _MATRIX), operators[0])
+    macs: Dim = 0
+    vector_ops: Dim = 0
+    for i, operator in enumerate(operators):
+        macs = macs + operator.macs
+        folded = (
+            i > 0
+            and operators[i - 1].kind in {"conv", "depthwise"}
+            and dict(operator.attributes).get("function") == "batch_norm"
+        )
+        if not folded:
+            vector_ops = vector_ops + operator.vector_ops
+        for access in operator.accesses:
+            name = alias.get(access.tensor, access.tensor)
+            role = graph.tensors[name].role
+            side = reads if access.mode == "read" else writes
+            if name in inside and role == "activation":
+                last = operator is operators[-1]
+                if access.mode == "read" or not (last or readers.get(name, 0) > 1):
+                    continue
+            elements = access.elements
+            if name in side and elements != side[name]:
+                elements = maximum(side[name], elements)
+            side[name] = elements
+    return Kernel(block, operators, head, reads, writes, simplify(macs), simplify(vector_ops))

@@ -1,0 +1,356 @@
+"""Graph -> operator table: one row a kernel, compiled once for a structure, bound to numbers after."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from perfmodel.arrays import Value
+from perfmodel.workload.fuse import Fusion, Kernel, kernels
+from perfmodel.workload.graph import Graph, Tensor
+from perfmodel.workload.program import Program
+from perfmodel.workload.symbols import Dim, poly
+
+Index = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What a row of the table is: names and categories; its numbers are in the columns."""
+
+    name: str
+    kind: str
+    block: str
+    phase: str
+    pair: tuple[str, str]
+    operators: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetimes:
+    """Activations of a graph: who is live when, in kernel steps.
+
+    `shorter` lists, for each (tensor, step) pair, the tensors live at that step whose lifetime is
+    no longer than that tensor's; `pairs` where each tensor's pairs start, `sets` where each pair's
+    list starts. From these a residency that is monotone in capacity follows without a search.
+    """
+
+    names: tuple[str, ...]
+    slots: tuple[str, ...]
+    intervals: tuple[tuple[int, int], ...]
+    shorter: Index
+    sets: Index
+    pairs: Index
+
+
+@dataclass(slots=True)
+class OperatorTable:
+    """Columns of numbers, one row a kernel, one column a point.
+
+    Every array has shape ``(rows, points)`` or ``(rows, 1)``; counts are of one execution of the
+    row, which runs `count` times.
+    """
+
+    rows: tuple[Row, ...]
+    points: int
+    count: Value
+    macs: Value
+    masked_macs: Value
+    vector_ops: Value
+    scores: Value
+    kernels: Value
+    layers: Value
+    #: slot -> (rows that touch it, elements they move)
+    moved: dict[str, tuple[Index, Value]]
+    #: slot -> elements stored for good (weights), or held (KV cache)
+    stored: dict[str, Value]
+    #: slot -> live activation elements at each distinct step, shape (steps, points)
+    live: dict[str, Value]
+    #: accesses one by one, for residency
+    accesses: Accesses | None = None
+
+
+@dataclass(slots=True)
+class Accesses:
+    """Every (row, tensor) access, sorted by row.
+
+    `tensor` is an index into `lifetimes`, or -1 for weights, -2 for KV cache and state, -3 for what
+    always goes to main memory.
+    """
+
+    row: Index
+    starts: Index
+    slots: tuple[str, ...]
+    tensor: Index
+    elements: Value
+    sizes: Value
+    lifetimes: Lifetimes
+
+
+class Lowered:
+    """A graph compiled for one fusion; `bind` gives its table for a set of parameters."""
+
+    def __init__(self, graph: Graph, fusion: Fusion, *, tagged: bool) -> None:
+        self.graph = graph
+        self.kernels = kernels(graph, fusion)
+        self._tagged = tagged
+        self.rows = tuple(
+            Row(
+                k.head.name, k.head.kind, k.block.name, k.block.phase,
+                (self._slot_name(k.head.pair[0]), self._slot_name(k.head.pair[1])),
+                tuple(op.name for op in k.operators),
+            )
+            for k in self.kernels
+        )  # fmt: skip
+        self._flash = fusion.flash_attention
+        self._moved_rows: dict[str, Index] = {}
+        self._bare: Program | None = None
+        self._full: Program | None = None
+        self._lifetimes: Lifetimes | None = None
+        self._access_rows: Index = np.zeros(0, dtype=np.intp)
+        self._access_tensor: Index = np.zeros(0, dtype=np.intp)
+        self._access_slots: tuple[str, ...] = ()
+
+    def bind(
+        self, values: Mapping[str, Value], points: int = 1, *, accesses: bool = False,
+        relaxed: bool = False,
+    ) -> OperatorTable:  # fmt: skip
+        """Return the table with numbers.
+
+        Parameters
+        ----------
+        values
+            Free dimension -> number or array of shape ``(points,)``.
+        accesses
+            Also give each access by itself, for models of more than one memory level.
+        relaxed
+            Continuous forms of ceilings and floors.
+        """
+        if accesses:
+            self._full = self._full or self._compile(accesses=True)
+            program = self._full
+        else:
+            self._bare = self._bare or self._compile(accesses=False)
+            program = self._bare
+        c = program(values, points, relaxed=relaxed)
+        detail = None
+        if accesses:
+            assert self._lifetimes is not None
+            row = self._access_rows
+            starts = np.flatnonzero(np.r_[True, row[1:] != row[:-1]])
+            detail = Accesses(
+                row, starts, self._access_slots, self._access_tensor, c["accesses"], c["sizes"],
+                self._lifetimes,
+            )  # fmt: skip
+        return OperatorTable(
+            self.rows, points, c["count"], c["macs"], c["masked_macs"], c["vector_ops"],
+            c["scores"], c["kernels"], c["layers"],
+            {s: (rows, c[f"moved {s}"]) for s, rows in self._moved_rows.items()},
+            {n[7:]: v[0] for n, v in c.items() if n.startswith("stored ")},
+            {n[5:]: v for n, v in c.items() if n.startswith("live ")},
+            detail,
+        )  # fmt: skip
+
+    def _slot_name(self, slot: str) -> str:
+        if self._tagged or slot.startswith("="):
+            return slot
+        return slot if slot == "weight:vector" else slot.partition(":")[0]
+
+    def _slot(self, tensor: Tensor) -> str:
+        return self._slot_name(tensor.slot)
+
+    def _compile(self, *, accesses: bool) -> Program:
+        n = len(self.kernels)
+        columns: dict[str, list[Dim]] = {
+            "count": [k.block.count for k in self.kernels],
+            "macs": [k.macs for k in self.kernels],
+            "masked_macs": [sum((o.masked_macs for o in k.operators), 0) for k in self.kernels],
+            "vector_ops": [k.vector_ops for k in self.kernels],
+            "scores": [sum((o.scores for o in k.operators), 0) for k in self.kernels],
+            "kernels": [self._launches(k) for k in self.kernels],
+            "layers": self._layers(),
+        }
+        moved: dict[str, dict[int, Dim]] = {}
+        for i, kernel in enumerate(self.kernels):
+            for slot, elements in self._traffic(kernel):
+                here = moved.setdefault(slot, {})
+                here[i] = here.get(i, 0) + elements
+        self._moved_rows = {}
+        for slot, by_row in moved.items():
+            rows = np.array(sorted(by_row), dtype=np.intp)
+            self._moved_rows[slot] = rows
+            columns[f"moved {slot}"] = [by_row[int(i)] for i in rows]
+        for slot, elements in self._stored().items():
+            columns[f"stored {slot}"] = [elements]
+        lives = _lives(self.graph, self.kernels)
+        for slot, steps in self._live_steps(lives, n).items():
+            columns[f"live {slot}"] = steps
+        if accesses:
+            columns |= self._accesses(lives, n)
+        return Program(columns)
+
+    def _launches(self, kernel: Kernel) -> int:
+        if kernel.head.kind == "attention" and not self._flash:
+            return 3
+        return 1
+
+    def _layers(self) -> list[Dim]:
+        marks: list[Dim] = []
+        last: object = None
+        for kernel in self.kernels:
+            marks.append(1 if kernel.block.layer and kernel.block is not last else 0)
+            last = kernel.block
+        return marks
+
+    def _traffic(self, kernel: Kernel) -> list[tuple[str, Dim]]:
+        out = [
+            (self._slot(self.graph.tensors[name]), elements)
+            for side in (kernel.reads, kernel.writes)
+            for name, elements in side.items()
+        ]
+        if not self._flash:
+            # Scores are written, read and written by the softmax, and read again.
+            out += [("activation", 4 * o.scores) for o in kernel.operators if o.scores != 0]
+        return out
+
+    def _stored(self) -> dict[str, Dim]:
+        stored: dict[str, Dim] = {}
+        for name, times in self.graph.stored_weights().items():
+            tensor = self.graph.tensors[name]
+            slot = self._slot(tensor)
+            stored[slot] = stored.get(slot, 0) + times * tensor.elements
+        phases: dict[str, dict[str, Dim]] = {}
+        for block in self.graph.blocks:
+            names = {n for op in block.operators for n in (*op.reads, *op.writes)}
+            for name in sorted(names):
+                tensor = self.graph.tensors[name]
+                if tensor.role in {"kv", "state"}:
+                    slot = self._slot(tensor)
+                    here = phases.setdefault(slot, {})
+                    size = block.stored * tensor.elements
+                    here[block.phase] = here.get(block.phase, 0) + size
+        for slot, by_phase in phases.items():
+            # The last phase of a request holds the cache at its longest.
+            stored[slot] = list(by_phase.values())[-1]
+        return stored
+
+    def _live_steps(self, lives: dict[str, tuple[int, int]], n: int) -> dict[str, list[Dim]]:
+        steps: list[dict[str, Dim]] = [{} for _ in range(n)]
+        for name, (first, last) in lives.items():
+            tensor = self.graph.tensors[name]
+            slot = self._slot(tensor)
+            for step in steps[first : last + 1]:
+                step[slot] = step.get(slot, 0) + tensor.elements
+        slots = sorted({slot for step in steps for slot in step})
+        distinct = list(
+            dict.fromkeys(tuple(poly(step.get(slot, 0)) for slot in slots) for step in steps)
+        )
+        return {slot: [row[i] for row in distinct] for i, slot in enumerate(slots)}
+
+    def _accesses(self, lives: dict[str, tuple[int, int]], n: int) -> dict[str, list[Dim]]:
+        names = list(lives)
+        index = {name: i for i, name in enumerate(names)}
+        external = {*self.graph.inputs, *self.graph.outputs}
+        rows: list[int] = []
+        tensor: list[int] = []
+        slots: list[str] = []
+        elements: list[Dim] = []
+        for i, kernel in enumerate(self.kernels):
+            for side in (kernel.reads, kernel.writes):
+                for name, moved in side.items():
+                    item = self.graph.tensors[name]
+                    rows.append(i)
+                    kept = {"weight": -1, "kv": -2, "state": -2}
+                    # Network inputs and outputs cross from and to main memory.
+                    inner = -3 if name in external else index.get(name, -3)
+                    tensor.append(kept.get(item.role, inner))
+                    slots.append(self._slot(item))
+                    elements.append(moved)
+            if not self._flash:
+                for operator in kernel.operators:
+                    if operator.scores != 0:
+                        rows.append(i)
+                        tensor.append(-3)
+                        slots.append("activation")
+                        elements.append(4 * operator.scores)
+        self._access_rows = np.array(rows, dtype=np.intp)
+        self._access_tensor = np.array(tensor, dtype=np.intp)
+        self._access_slots = tuple(slots)
+        self._lifetimes = _lifetimes(
+            names, [self._slot(self.graph.tensors[m]) for m in names], list(lives.values()), n
+        )
+        sizes = [self.graph.tensors[name].elements for name in names]
+        return {"accesses": elements, "sizes": sizes}
+
+
+def _lives(graph: Graph, made: Sequence[Kernel]) -> dict[str, tuple[int, int]]:
+    """Return activation -> (first, last) kernel in which it is held."""
+    first: dict[str, int] = {}
+    last: dict[str, int] = {}
+    end = len(made) - 1
+    for i, kernel in enumerate(made):
+        for name in (*kernel.reads, *kernel.writes):
+            if graph.tensors[name].role == "activation":
+                first.setdefault(name, 0 if name in graph.inputs else i)
+                last[name] = i
+    for name in graph.outputs:
+        if name in last:
+            last[name] = end
+    return {name: (first[name], last[name]) for name in first}
+
+
+def _lifetimes(
+    names: list[str], slots: list[str], intervals: list[tuple[int, int]], n: int
+) -> Lifetimes:
+    length = [b - a for a, b in intervals]
+    at_step: list[list[int]] = [[] for _ in range(n)]
+    for i, (a, b) in enumerate(intervals):
+        for step in at_step[a : b + 1]:
+            step.append(i)
+    shorter: list[int] = []
+    sets: list[int] = []
+    pairs: list[int] = []
+    for i, (a, b) in enumerate(intervals):
+        pairs.append(len(sets))
+        for step in range(a, b + 1):
+            sets.append(len(shorter))
+            shorter += [j for j in at_step[step] if length[j] <= length[i]]
+    return Lifetimes(
+        tuple(names), tuple(slots), tuple(intervals), np.array(shorter, dtype=np.intp),
+        np.array(sets, dtype=np.intp), np.array(pairs, dtype=np.intp),
+    )  # fmt: skip
+
+
+class _ById:
+    """Hash a graph by identity: graphs are cached by structure, so this is a structure key."""
+
+    __slots__ = ("graph",)
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+
+    def __hash__(self) -> int:
+        return id(self.graph)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _ById) and other.graph is self.graph
+
+
+@lru_cache(maxsize=512)
+def _lower(key: _ById, fusion: Fusion, tagged: bool) -> Lowered:
+    return Lowered(key.graph, fusion, tagged=tagged)
+
+
+def lower(graph: Graph, fusion: Fusion = Fusion(), *, tagged: bool = False) -> Lowered:
+    """Compile a graph for a fusion, once.
+
+    Parameters
+    ----------
+    tagged
+        Keep the tags of weights apart, for formats that store some tensors wider.
+    """
+    return _lower(_ById(graph), fusion, tagged)
