@@ -265,6 +265,8 @@ def _in_range(value: Any, dimension: str) -> Any:
     """``value`` if every number of it makes sense; tracers have no numbers to look at."""
     if not isinstance(value, float) and not isinstance(value, np.ndarray):
         return value
+    if isinstance(value, float) and 0.0 < value <= units.DIMENSIONS[dimension].limit:
+        return value
     array = np.asarray(cast("Any", value), dtype=np.float64)
     limits = units.DIMENSIONS[dimension]
     if not np.all(np.isfinite(array)):
@@ -282,15 +284,29 @@ def _in_range(value: Any, dimension: str) -> Any:
 
 
 def _unknown(base: Facts, path: str) -> Fault:
-    paths = list(base.dimensions)
-    roles = [f"{section}.{role}" for section, role in base.aliases]
+    """The fault of an unknown path, mended segment by segment where each has a near one."""
+    known = [*base.dimensions]
+    for (section, role), name in base.aliases.items():  # a role that was written is kept
+        stem = f"{section}.{name}."
+        known += [f"{section}.{role}.{p.removeprefix(stem)}" for p in known if p.startswith(stem)]
+    trees = [p.split(".") for p in known]
+    mended: list[str] = []
     parts = path.split(".")
-    meant = nearest(path, paths)
-    if len(parts) > 2 and f"{parts[0]}.{parts[1]}" in roles:
-        # Keep the role that the user wrote; mend what comes after it.
-        stem = base.resolve(f"{parts[0]}.{parts[1]}.")
-        tail = nearest(".".join(parts[2:]), [p.removeprefix(stem) for p in paths
-                                             if p.startswith(stem)])  # fmt: skip
-        meant = f"{parts[0]}.{parts[1]}.{tail}" if tail else meant
-    expected = "" if meant else "one of " + ", ".join(paths)
-    return Fault("no such fact", path, expected=expected, suggestion=meant)
+    for depth, part in enumerate(parts):
+        choices = list(dict.fromkeys(tree[depth] for tree in trees if len(tree) > depth))
+        if not choices:  # a path that goes on too long
+            return Fault("no such fact", path, suggestion=".".join(mended))
+        meant = part if part in choices else nearest(part, choices)
+        if not meant or (depth == len(parts) - 1 and ".".join([*mended, meant]) not in known):
+            at = ".".join([*mended, ""])
+            if meant:  # a path that stops too early
+                at, depth = f"{at}{meant}.", depth + 1
+                choices = list(dict.fromkeys(
+                    t[depth] for t in trees if t[: depth] == at.split(".")[:-1]
+                ))  # fmt: skip
+            whole = "" if mended or meant else nearest(path, known)
+            expected = "" if whole else "one of " + ", ".join(at + choice for choice in choices)
+            return Fault("no such fact", path, expected=expected, suggestion=whole)
+        mended.append(meant)
+        trees = [tree for tree in trees if tree[: depth + 1] == mended]
+    return Fault("no such fact", path, suggestion=".".join(mended))

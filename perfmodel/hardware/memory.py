@@ -16,7 +16,7 @@ MemoryKind: TypeAlias = Literal[
 
 Size: TypeAlias = Annotated[Quantity, Of("bytes")]
 Capacity: TypeAlias = Annotated[Quantity, Of("bytes", positive=True)]
-Bandwidth: TypeAlias = Annotated[Rate, Of("bandwidth", positive=True)]
+Bandwidth: TypeAlias = Annotated[Rate, Of("bandwidth", positive=True, per_clock=True)]
 Time: TypeAlias = Annotated[Quantity, Of("time")]
 EnergyPerByte: TypeAlias = Annotated[Quantity, Of("energy_per_byte")]
 

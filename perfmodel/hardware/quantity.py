@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, cast
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from perfmodel import units
@@ -42,7 +43,7 @@ class Quantity(Spec):
     Python a plain number is SI.
     """
 
-    value: float
+    value: float = Field(json_schema_extra={"type": ["number", "string"]})
     """The number, with its unit."""
     source: str | None = None
     """Key of `sources`; falls back to the source of the entry, then of the device."""
@@ -59,7 +60,7 @@ class Quantity(Spec):
 class Rate(Quantity):
     """A bandwidth, in B/s or (``per_clock``) in B a clock of the engine that the memory feeds."""
 
-    per_clock: bool = False
+    per_clock: SkipJsonSchema[bool] = False
     """Whether the value is in bytes per clock; read off the unit, not a key of spec files."""
 
 
@@ -77,43 +78,33 @@ class Of:
         Larger values are faults; 0 takes the dimension's limit of the absurd.
     bare : bool
         Whether a spec file may give a number without a unit (the key names the unit).
+    per_clock : bool
+        Whether a bandwidth may be in bytes per clock; for fields that hold a `Rate`.
     """
 
     dimension: str
     positive: bool = False
     ceiling: float = 0.0
     bare: bool = False
+    per_clock: bool = False
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
-        per_clock = isinstance(source, type) and issubclass(source, Rate)
-
         def convert(given: Any, info: core_schema.ValidationInfo) -> Any:
             from_file = bool(cast("Mapping[str, Any]", info.context or {}).get("spec_file"))
-            return self.convert(given, from_file, per_clock)
+            return self.convert(given, from_file)
 
-        inner = handler(source)
-        return core_schema.with_info_before_validator_function(convert, inner)
+        return core_schema.with_info_before_validator_function(convert, handler(source))
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        inner = handler(schema)
-        described = handler.resolve_ref_schema(inner)
-        text = self.text_schema(rate="per_clock" in described.get("properties", {}))
-        properties = dict(cast("dict[str, Any]", described.get("properties", {})))
-        properties.pop("per_clock", None)
-        properties["value"] = text
-        mapping = {
-            "type": "object",
-            "additionalProperties": False,
-            "required": ["value"],
-            "properties": properties,
-        }
+        text = self.text_schema()
+        mapping = {"allOf": [handler(schema)], "properties": {"value": text}}
         return {"anyOf": [text, mapping]}
 
-    def text_schema(self, rate: bool = False) -> dict[str, Any]:
+    def text_schema(self) -> dict[str, Any]:
         """JSON Schema of the text with its unit."""
         dimension = units.DIMENSIONS[self.dimension]
         number = r"[0-9][0-9_]*(\.[0-9]*)?([eE][+-]?[0-9]+)?"
@@ -121,13 +112,13 @@ class Of:
             kinds: list[dict[str, Any]] = [{"type": "number"}, {"type": "string"}]
             return {"anyOf": kinds, "examples": [dimension.example]}
         accepted = [*units.units_of(self.dimension)]
-        if rate:
+        if self.per_clock:
             accepted += units.units_of("bandwidth_per_clock")
         choices = "|".join(sorted(accepted)).replace("^", r"\^")
-        examples = [dimension.example, *(["64 B/clock"] if rate else [])]
+        examples = [dimension.example, *(["64 B/clock"] if self.per_clock else [])]
         return {"type": "string", "pattern": f"^{number} ?({choices})$", "examples": examples}
 
-    def convert(self, given: Any, from_file: bool, rate: bool = False) -> Any:
+    def convert(self, given: Any, from_file: bool) -> Any:
         """What a field was given, as keyword values of its `Quantity`."""
         if isinstance(given, Quantity):
             self._check(given.value)
@@ -137,12 +128,12 @@ class Of:
             if from_file and "per_clock" in filled:
                 raise _fault("unknown key 'per_clock'", 'a unit such as "64 B/clock"')
             if "value" in filled:
-                number = self._number(filled["value"], from_file, rate)
+                number = self._number(filled["value"], from_file)
                 filled |= number if isinstance(number, dict) else {"value": number}
             return filled
         if given is None:
             raise _fault("has no value", self._expected())
-        number = self._number(given, from_file, rate)
+        number = self._number(given, from_file)
         return number if isinstance(number, dict) else {"value": number}
 
     @property
@@ -150,19 +141,19 @@ class Of:
         """Whether a number without a unit is clear."""
         return self.bare or units.DIMENSIONS[self.dimension].unit in ("1", "clock")
 
-    def _number(self, given: Any, from_file: bool, rate: bool) -> float | dict[str, Any]:
+    def _number(self, given: Any, from_file: bool) -> float | dict[str, Any]:
         dimension = units.DIMENSIONS[self.dimension]
         if isinstance(given, bool) or not isinstance(given, (int, float, str)):
             shown = str(given).lower() if isinstance(given, bool) else type(given).__name__
             raise _fault(f"{shown} is not {dimension.noun}", self._expected())
         if isinstance(given, str):
-            per_clock = rate and units.dimension(given) == "bandwidth_per_clock"
+            per_clock = self.per_clock and units.dimension(given) == "bandwidth_per_clock"
             try:
                 value = units.parse(given, "bandwidth_per_clock" if per_clock else self.dimension)
             except units.UnitError as error:
                 raise _fault(error.message, error.expected, error.suggestion) from None
             self._check(value)
-            return {"value": value, "per_clock": per_clock} if rate else value
+            return {"value": value, "per_clock": per_clock} if self.per_clock else value
         if from_file and not self.takes_bare:
             raise _fault(f"{given} has no unit", self._expected())
         try:

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 
+from perfmodel import units
 from perfmodel.errors import nearest
 from perfmodel.hardware.engine import COMPUTE_FORMATS, is_compute_format
 from perfmodel.marks import Path
@@ -70,6 +71,7 @@ def check_device(
     yield from _engines(device, kinds, knows_kind)
     yield from _roles(device)
     yield from _feeds(device)
+    yield from _order(device)
     yield from check_sources(device)
 
 
@@ -171,6 +173,37 @@ def _feeds(device: Any) -> Iterator[Flaw]:
             message = f"no memory feeds engine '{name}'"
             yield Flaw(("engines", index), message, "a memory whose feeds name it")
     yield from _clocks(device, graph, place)
+
+
+def _order(device: Any) -> Iterator[Flaw]:
+    """Pairs of numbers of which one bounds the other."""
+    for index, memory in enumerate(listed(device, "memories")):
+        at: Path = ("memories", index)
+        yield from _at_most(memory, "sustained_bandwidth", "bandwidth", "bandwidth", at)
+        yield from _at_most(memory, "reserved", "capacity", "bytes", at)
+    yield from _at_most(get(device, "power"), "idle", "busy", "power", ("power",))
+
+
+def _at_most(item: Any, low: str, high: str, dimension: str, at: Path) -> Iterator[Flaw]:
+    least, most = _si(get(item, low), dimension), _si(get(item, high), dimension)
+    if least is not None and most is not None and least > most:
+        text = units.show(least, dimension)
+        yield Flaw((*at, low), f"{text} is above {high}", f"at most {units.show(most, dimension)}")
+
+
+def _si(number: Any, dimension: str) -> float | None:
+    """SI value of a raw or built number; None where it is absent, per clock or at fault itself."""
+    if isinstance(number, (Mapping, BaseModel)):
+        if get(number, "per_clock"):
+            return None
+        number = get(number, "value")
+    if isinstance(number, str):
+        try:
+            return units.parse(number, dimension)
+        except units.UnitError:
+            return None
+    is_number = isinstance(number, (int, float)) and not isinstance(number, bool)
+    return float(number) if is_number else None
 
 
 def _clocks(

@@ -1,0 +1,120 @@
+"""JSON Schemas of spec files, for editors; ``python -m perfmodel.hardware.schema [--check]``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, Final, cast
+
+from perfmodel.hardware.device import Device
+from perfmodel.hardware.library import data_root
+from perfmodel.hardware.runtime import EFFICIENCY_CLASSES, Runtime
+
+__all__ = ["json_schema", "main", "stale", "write"]
+
+_MODELS: Final = {"device": Device, "runtime": Runtime}
+
+
+def json_schema(kind: str) -> dict[str, Any]:
+    """JSON Schema (2020-12) of a spec file.
+
+    Parameters
+    ----------
+    kind : {"device", "runtime"}
+
+    Returns
+    -------
+    dict
+        With a description a field and patterns for texts with units. A spec with a ``base`` may
+        leave out what the base says, so only then nothing but ``name`` is required.
+    """
+    schema = _MODELS[kind].model_json_schema(mode="validation")
+    required = [name for name in schema.pop("required", []) if name != "name"]
+    schema["required"] = ["name"]
+    if required:
+        schema["if"] = {"not": {"required": ["base"]}}
+        schema["then"] = {"required": required}
+    _loosen(schema)
+    schema = _tidied(schema)
+    if kind == "runtime":
+        keys = "|".join(EFFICIENCY_CLASSES)
+        efficiency = schema["properties"]["efficiency"]
+        efficiency["propertyNames"] = {"pattern": rf"^({keys})(\.[a-z0-9_]+)?$"}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": f"perfmodel {kind} spec",
+    }
+
+
+def _loosen(schema: dict[str, Any]) -> None:
+    """Entries of an heir need no more than their name; the loader checks the merged whole."""
+    definitions = cast("dict[str, dict[str, Any]]", schema.get("$defs", {}))
+    for name, definition in definitions.items():
+        if name in ("Engine", "Memory", "Link"):
+            # Engines of other kinds have keys of their own, which their own class checks.
+            if name == "Engine":
+                definition["if"] = {"properties": {"kind": {"const": "roofline"}}}
+                definition["then"] = {"propertyNames": {"enum": [*definition["properties"]]}}
+                definition.pop("additionalProperties", None)
+            definition["required"] = ["name"]
+
+
+def _tidied(node: Any) -> Any:
+    """Without generated titles and defaults, which say nothing and differ between versions."""
+    if isinstance(node, list):
+        return [_tidied(item) for item in cast("list[Any]", node)]
+    if not isinstance(node, dict):
+        return node
+    kept: dict[str, Any] = {}
+    for key, value in cast("dict[str, Any]", node).items():
+        generated = (key == "title" and isinstance(value, str)) or (
+            key == "default" and (value is None or isinstance(value, (dict, list)))
+        )
+        if not generated:
+            kept[key] = _tidied(value)
+    return kept
+
+
+def stale(folder: Path | None = None) -> list[Path]:
+    """Committed schema files that differ from what the classes say."""
+    found: list[Path] = []
+    for path, text in _files(folder).items():
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            found.append(path)
+    return found
+
+
+def write(folder: Path | None = None) -> list[Path]:
+    """Write the schema files; returns their paths."""
+    files = _files(folder)
+    for path, text in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return list(files)
+
+
+def _files(folder: Path | None) -> dict[Path, str]:
+    root = folder if folder is not None else data_root() / "schema"
+    return {
+        root / f"{kind}.schema.json": json.dumps(json_schema(kind), indent=2) + "\n"
+        for kind in _MODELS
+    }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the schema files, or with ``--check`` say which are stale (exit code 1)."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if "--check" in given:
+        found = stale()
+        for path in found:
+            sys.stderr.write(f"{path.name} is stale: run python -m perfmodel.hardware.schema\n")
+        return 1 if found else 0
+    for path in write():
+        sys.stderr.write(f"wrote {path.name}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
