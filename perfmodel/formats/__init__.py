@@ -8,15 +8,18 @@ from perfmodel.formats.precision import (
     compute_format,
     parse_precision,
 )
+from perfmodel.formats.sparsity import Sparsity, parse_sparsity
 
 __all__ = [
     "FALLBACKS",
     "Format",
     "Precision",
+    "Sparsity",
     "as_precision",
     "compute_format",
     "find",
     "format_named",
     "formats",
     "parse_precision",
+    "parse_sparsity",
 ]

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from perfmodel.arrays import Value
-from perfmodel.errors import Fault, InputError
-from perfmodel.formats.format import Format, find, format_named
+from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.formats.format import Format, find, format_named, formats
+from perfmodel.formats.sparsity import Sparsity, parse_sparsity
 
 _WIDTHS = re.compile(
     r"w(?P<w>\d+(?:\.\d+)?)(?:g(?P<g>\d+))?a(?P<a>\d+)(?:kv(?P<kv>\d+))?", re.ASCII
@@ -28,6 +29,7 @@ class Precision:
     activations: Format
     kv: Format
     text: str = ""
+    sparsity: Sparsity | None = None
 
     def bits(self, slot: str) -> Value:
         """Return the stored bits an element of a slot: ``role``, ``role:tag`` or ``=format``."""
@@ -35,7 +37,10 @@ class Precision:
             return format_named(slot[1:]).bits
         role, _, tag = slot.partition(":")
         if role == "weight":
-            return self.vector_bits if tag == "vector" else self.weights.bits_of(tag)
+            if tag == "vector":
+                return self.vector_bits
+            stored = self.weights.bits_of(tag)
+            return stored if self.sparsity is None else self.sparsity.storage_bits(stored)
         return self.kv.bits if role == "kv" else self.activations.bits
 
     @property
@@ -120,7 +125,8 @@ def parse_precision(text: str) -> Precision:
     text
         ``fp16`` (every role), ``q4_0`` (a weight-only format: activations and KV stay in fp16),
         ``w4a16kv8`` (widths; 16 and 32 are floating point), ``w4g128a16`` (a scale and a zero point
-        per 128 weights) or ``w=q4_k_m,a=fp16,kv=q8_0``.
+        per 128 weights) or ``w=q4_k_m,a=fp16,kv=q8_0``. A suffix ``+2:4`` or ``+s0.9`` (fraction of
+        zeros) makes the weights sparse.
 
     Raises
     ------
@@ -128,6 +134,9 @@ def parse_precision(text: str) -> Precision:
         The text is none of these; every fault at once.
     """
     clean = text.strip().lower()
+    dense, mark, pattern = clean.partition("+")
+    if mark:
+        return replace(parse_precision(dense), text=clean, sparsity=parse_sparsity(pattern))
     if "=" in clean:
         return _parse_roles(clean, text)
     match = _WIDTHS.fullmatch(clean)
@@ -149,9 +158,6 @@ def parse_precision(text: str) -> Precision:
         return Precision(*parts, text=clean)
     found = find(clean)
     if found is None:
-        from perfmodel.formats.format import formats
-        from perfmodel.errors import nearest
-
         names = [*formats(), "w16a16", "w8a8", "w4a16", "w4a16kv8", "w8a16"]
         raise InputError(
             [

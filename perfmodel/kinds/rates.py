@@ -54,6 +54,17 @@ def efficiency(setting: Setting, kind: str, pair: tuple[str, str]) -> Value:
     return 1.0
 
 
+def sparse_speedup(setting: Setting, pair: tuple[str, str]) -> Value:
+    """Return what the engine gains from the weights' sparsity: a fact of its own, 1 if not stated.
+
+    Unstructured zeros buy no time on a dense engine.
+    """
+    sparsity = setting.precision.sparsity
+    if sparsity is None or not pair[0].startswith("weight"):
+        return 1.0
+    return setting.fact(f"engines.{setting.engine}.sparse_speedup.{sparsity.pattern}", 1.0)
+
+
 def vector_peak(setting: Setting) -> tuple[str, Value]:
     """Return the format and the rate of elementwise work.
 

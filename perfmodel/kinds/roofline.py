@@ -21,6 +21,7 @@ from perfmodel.kinds.rates import (
     efficiency,
     executed_format,
     pair_format,
+    sparse_speedup,
     vector_peak,
 )
 from perfmodel.workload.lower import OperatorTable
@@ -116,6 +117,7 @@ def matrix_rates(
         rate = setting.facts[f"engines.{setting.engine}.peaks.{name}"]
         if not setting.bare:
             rate = rate * efficiency(setting, kind, pair)
+        rate = rate * sparse_speedup(setting, pair)
         by_value.append((rows, name, rate))
     if not by_value:
         return 1.0, {}, executed, ()

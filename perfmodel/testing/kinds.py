@@ -1,0 +1,168 @@
+"""The kit that every kind of hardware passes.
+
+Subclass `KindConformance` in a test module, return a device whose default engine is of the kind, and
+pytest collects the tests::
+
+    class TestMyKind(KindConformance):
+        def device(self) -> Device: ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from perfmodel.hardware.device import Device
+from perfmodel.hardware.machine import Machine
+from perfmodel.kinds import kind
+from perfmodel.predict import predict
+from perfmodel.prediction import Prediction
+from perfmodel.testing.text import check_explanation
+from perfmodel.workload.library import find
+from perfmodel.workload.workload import Workload
+
+_FACTORS = np.array([0.25, 0.5, 1.0, 1.7, 4.0])
+
+
+class KindConformance:
+    """What every kind must hold; override `device`, and `workloads` where the default does not fit."""
+
+    def device(self) -> Device:
+        """Return a device whose default engine is of the kind."""
+        raise AssertionError("a conformance test returns the device of its kind")
+
+    def precision(self) -> str | None:
+        """Return the precision to predict in; ``None`` for the device's first."""
+        return None
+
+    def workloads(self) -> Sequence[Workload]:
+        """Return workloads that the kind can cost."""
+        return [
+            find("resnet18", {}),
+            find("llama_3_8b", {"phase": "decode", "batch": 1, "context": 512}),
+        ]
+
+    def _predict(self, workload: Workload, machine: Device | Machine | None = None) -> Prediction:
+        return predict(workload, machine or self.device(), precision=self.precision())
+
+    def _machine(self) -> Machine:
+        return self.device().machine()
+
+    def test_kind_is_found_by_name(self) -> None:
+        """The catalog finds the kind, and it names its equations."""
+        machine = self._machine()
+        found = kind(machine.device.engine(machine.engine).kind)
+        assert found.equations
+        assert all(e.text and e.citation for e in found.equations.values())
+
+    def test_batch_equals_singles(self) -> None:
+        """Arrays broadcast: N points at once equal N single calls to 1e-12."""
+        for workload in self.workloads():
+            batches = np.array([1.0, 2.0, 3.0, 7.0, 64.0])
+            together = self._predict(workload.bind({"batch": batches}))
+            for i, batch in enumerate(batches):
+                one = self._predict(workload.bind({"batch": float(batch)}))
+                for metric in ("latency_s", "energy_j", "peak_memory_bytes", "utilization"):
+                    np.testing.assert_allclose(
+                        getattr(together, metric)[i], getattr(one, metric), rtol=1e-12
+                    )
+                for level, moved in one.traffic_bytes.items():
+                    np.testing.assert_allclose(
+                        together.traffic_bytes[level][i], moved, rtol=1e-12
+                    )
+
+    def test_two_axes_broadcast(self) -> None:
+        """A fact and a dimension on two axes give the outer product of points."""
+        workload = self.workloads()[0]
+        machine = self._machine()
+        path = f"memories.{machine.main_memory}.bandwidth"
+        base = machine.facts[path]
+        varied = machine.vary({path: base * _FACTORS[:, None]})
+        grid = self._predict(workload.bind({"batch": np.array([1.0, 4.0])}), varied)
+        assert grid.latency_s.shape == (len(_FACTORS), 2)
+        single = self._predict(
+            workload.bind({"batch": 4.0}), machine.vary({path: float(base * _FACTORS[1])})
+        )
+        np.testing.assert_allclose(grid.latency_s[1, 1], single.latency_s, rtol=1e-12)
+
+    def test_faster_parts_are_never_slower(self) -> None:
+        """More bandwidth, a higher clock, more units, a lower latency: never slower."""
+        machine = self._machine()
+        for path, value in machine.facts.items():
+            rising = path.startswith("engines.") and path.endswith((".clock", ".units"))
+            rising = rising or path.startswith("memories.") and path.endswith(".bandwidth")
+            rising = rising or ".peaks." in path or ".vector_peaks." in path
+            falling = path.endswith((".latency", ".launch_overhead")) or path in (
+                "runtime.per_run", "runtime.per_operator", "runtime.per_layer_clocks",
+            )  # fmt: skip
+            if not rising and not falling:
+                continue
+            varied = machine.vary({path: value * _FACTORS})
+            for workload in self.workloads():
+                seconds = np.broadcast_to(self._predict(workload, varied).latency_s, (5,))
+                change = np.diff(seconds) if rising else -np.diff(seconds)
+                assert np.all(change <= 1e-12 * seconds[:-1]), path
+
+    def test_more_capacity_never_adds_traffic(self) -> None:
+        """More capacity at a fixed access cost never adds traffic to main memory, nor time."""
+        machine = self._machine()
+        for path, value in machine.facts.items():
+            if path.startswith("memories.") and path.endswith(".capacity"):
+                varied = machine.vary({path: value * np.geomspace(1e-3, 10.0, 41)})
+                for workload in self.workloads():
+                    found = self._predict(workload, varied)
+                    for moved in found.traffic_bytes.values():
+                        moved = np.broadcast_to(moved, (41,))
+                        assert np.all(np.diff(moved) <= 1e-9 * moved[0] + 1e-9), path
+                    seconds = np.broadcast_to(found.latency_s, (41,))
+                    assert np.all(np.diff(seconds) <= 1e-12 * seconds[0]), path
+
+    def test_traffic_is_at_least_compulsory(self) -> None:
+        """Main memory moves every stored weight that is read, and what goes in and out, once."""
+        for workload in self.workloads():
+            found = self._predict(workload)
+            table = found.table
+            assert np.all(table["row_s"] >= 0)
+            store = {**found.traffic_bytes}
+            graph = workload.graph()
+            inputs = sum(workload.number(graph.tensors[n].elements) for n in graph.inputs)
+            assert sum(store.values()) >= inputs
+
+    def test_rows_add_up(self) -> None:
+        """Conservation: the rows' work, bytes and seconds are the network's."""
+        for workload in self.workloads():
+            found = self._predict(workload)
+            table = found.table
+            count = table["count"]
+            per_run = found.machine.facts.get("runtime.per_run", 0.0)
+            np.testing.assert_allclose(
+                float(np.sum(table["total_s"])) + per_run, found.latency_s, rtol=1e-9
+            )
+            np.testing.assert_allclose(float(np.sum(count * table["macs"])), found.macs, rtol=1e-9)
+            for level, moved in found.traffic_bytes.items():
+                np.testing.assert_allclose(
+                    float(np.sum(count * table[f"{level}_bytes"])), moved, rtol=1e-9
+                )
+
+    def test_units_are_si(self) -> None:
+        """A machine scaled tenfold in every rate (and a tenth of every delay) is ten times faster."""
+        machine = self._machine()
+        changes: dict[str, float] = {}
+        for path, value in machine.facts.items():
+            if ".peaks." in path or ".vector_peaks." in path or path.endswith(".bandwidth"):
+                changes[path] = value * 10
+            elif path.endswith((".latency", ".launch_overhead", ".per_run", ".per_operator")):
+                changes[path] = value / 10
+            elif path.endswith(".clock"):
+                changes[path] = value * 10
+        for workload in self.workloads():
+            slow = self._predict(workload).latency_s
+            fast = self._predict(workload, machine.vary(changes)).latency_s
+            np.testing.assert_allclose(fast * 10, slow, rtol=1e-9)
+
+    def test_explanation_evaluates_to_the_number(self) -> None:
+        """`explain()`'s arithmetic gives the number that it explains."""
+        for workload in self.workloads():
+            found = self._predict(workload)
+            check_explanation(found.explain(), found.latency_s)
