@@ -96,7 +96,15 @@ class GraphBuilder:
 
     @contextmanager
     def repeat(self, count: Dim, name: str) -> Iterator[None]:
-        """Collect the operators of one layer that the network holds `count` times."""
+        """Collect the operators of one layer that the network holds `count` times.
+
+        Raises
+        ------
+        ValueError
+            Inside another layer: blocks have one level of repetition.
+        """
+        if self._layers:
+            raise ValueError(f"layer '{name}' inside layer '{self._layers[:-1]}'")
         self._close()
         phase_times, phase_stored, _ = self._repeats or (1, 1, "")
         outer, self._repeats = self._repeats, (phase_times * count, phase_stored * count, name)

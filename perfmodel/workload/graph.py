@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from perfmodel.workload.nest import LoopNest
-from perfmodel.workload.symbols import Dim, constant, evaluate, product, simplify
+from perfmodel.workload.symbols import Dim, product, simplify
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -125,9 +125,9 @@ class Operator:
 class Block:
     """Operators executed in order, `count` times.
 
-    `phase` is empty, ``prefill``, ``decode``, ``encode``, ``forward`` or ``backward``; `layer` marks
-    a block that repeats a layer (a runtime may charge a cost a layer). Weights of a block are stored
-    `stored` times: `count` for layers, once for the decode steps of a request.
+    `phase` is empty, ``prefill``, ``decode``, ``encode``, ``forward`` or ``backward``; `layer`
+    marks a block that repeats a layer (a runtime may charge a cost a layer). Weights of a block are
+    stored `stored` times: `count` for layers, once for the decode steps of a request.
     """
 
     name: str
@@ -185,6 +185,10 @@ class Graph:
     def unroll(self, values: Mapping[str, float] | None = None) -> Graph:
         """Return the graph with every repetition written out, for schedulers.
 
+        Repetition ``i`` of a block names its tensors and operators ``name@i``; a layer's weights
+        and caches are its own, what several blocks share stays one tensor. Steps of a phase that
+        runs several times follow each other whole.
+
         Parameters
         ----------
         values
@@ -195,59 +199,31 @@ class Graph:
         ValueError
             A count is not a whole number.
         """
-        tensors: dict[str, Tensor] = dict(self.tensors)
-        blocks: list[Block] = []
-        carried: dict[str, str] = {}
-        for block in self.blocks:
-            times = constant(evaluate(block.count, {**self.defaults, **(values or {})}))
-            if times is None or times != int(times):
-                raise ValueError(f"block '{block.name}' has no whole count: {block.count}")
-            written = {name for op in block.operators for name in op.writes}
-            first = next(iter(block.operators[0].reads), "") if block.operators else ""
-            last = block.operators[-1].writes[-1] if block.operators else ""
-            for i in range(int(times)):
-                own = block.operators
-                if times > 1:
-                    rename = {n: f"{n}@{i}" for n in written}
-                    if block.layer:
-                        weights = {a for op in own for a in op.reads}
-                        rename |= {
-                            n: f"{n}@{i}"
-                            for n in weights
-                            if tensors[n].role in {"weight", "kv", "state"}
-                            and not _shared(self, block, n)
-                        }
-                    if i and first and self.tensors[first].role == "activation":
-                        rename[first] = f"{last}@{i - 1}"
-                    for old, new in rename.items():
-                        tensors.setdefault(new, replace(tensors[old], name=new))
-                    own = tuple(_renamed(op, {**carried, **rename}, f"@{i}") for op in own)
-                elif carried:
-                    own = tuple(_renamed(op, carried, "") for op in own)
-                blocks.append(replace(block, name=f"{block.name}@{i}" if times > 1 else block.name,
-                                      operators=own, count=1, stored=1))  # fmt: skip
-            if times > 1:
-                carried |= {n: f"{n}@{int(times) - 1}" for n in written}
-        used = {n for b in blocks for op in b.operators for n in (*op.reads, *op.writes)}
-        return replace(
-            self,
-            tensors={n: t for n, t in tensors.items() if n in used},
-            blocks=tuple(blocks),
-            outputs=tuple(carried.get(n, n) for n in self.outputs),
-        )
+        from perfmodel.workload.unroll import unroll
+
+        return unroll(self, values or {})
 
     def to_networkx(self) -> nx.DiGraph[str]:
-        """Return operators as nodes and tensors between them as edges (attribute ``tensor``)."""
+        """Return operators as nodes and what flows between them as edges.
+
+        Nodes carry ``kind``, ``macs``, ``count`` and ``phase``; edges ``tensors``, the names of
+        what the second operator reads of the first.
+        """
         import networkx as nx
 
         graph: nx.DiGraph[str] = nx.DiGraph(name=self.name)
         made: dict[str, str] = {}
         for block, operator in self.walk():
-            node = f"{block.name}/{operator.name}" if block.name else operator.name
-            graph.add_node(node, kind=operator.kind, macs=operator.macs, count=block.count)
+            node = operator.name
+            graph.add_node(
+                node, kind=operator.kind, macs=operator.macs, count=block.count, phase=block.phase
+            )
+            read: dict[str, tuple[str, ...]] = {}
             for name in operator.reads:
-                if name in made:
-                    graph.add_edge(made[name], node, tensor=name)
+                if made.get(name, node) != node:
+                    read[made[name]] = (*read.get(made[name], ()), name)
+            for source, names in read.items():
+                graph.add_edge(source, node, tensors=names)
             for name in operator.writes:
                 made[name] = node
         return graph
@@ -256,23 +232,3 @@ class Graph:
         """Return a hash of the graph's content (structure, shapes and counts)."""
         text = repr((sorted(self.tensors.items()), self.blocks, self.inputs, self.outputs))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _shared(graph: Graph, block: Block, name: str) -> bool:
-    """Whether another block reads this weight too (tied across blocks)."""
-    return any(
-        name in operator.reads for other, operator in graph.walk() if other.name != block.name
-    )
-
-
-def _renamed(operator: Operator, names: Mapping[str, str], suffix: str) -> Operator:
-    return replace(
-        operator,
-        name=operator.name + suffix,
-        accesses=tuple(replace(a, tensor=names.get(a.tensor, a.tensor)) for a in operator.accesses),
-        nests=tuple(
-            replace(n, operands=tuple(replace(o, tensor=names.get(o.tensor, o.tensor))
-                                      for o in n.operands))
-            for n in operator.nests
-        ),  # fmt: skip
-    )

@@ -121,11 +121,12 @@ class Poly:
     __le__ = __gt__ = __ge__ = __lt__
 
     def __repr__(self) -> str:
-        return " + ".join(_show(m, c) for m, c in self.terms.items()) or "0"
+        # Sorted by name: the order of interning differs from process to process, hashes must not.
+        return " + ".join(sorted(_show(m, c) for m, c in self.terms.items())) or "0"
 
 
 def _show(monomial: Monomial, c: float) -> str:
-    factors = [f"{a!r}" if n == 1 else f"{a!r}**{n}" for a, n in monomial]
+    factors = sorted(f"{a!r}" if n == 1 else f"{a!r}**{n}" for a, n in monomial)
     if c != 1.0 or not factors:
         factors.insert(0, f"{c:.15g}")
     return "*".join(factors)

@@ -1,0 +1,140 @@
+"""Write out the repetitions of a graph's blocks, for schedulers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import groupby
+
+from perfmodel.workload.graph import Block, Graph, Operator, Tensor
+from perfmodel.workload.symbols import Dim, evaluate
+
+#: Roles of which each layer has its own tensor.
+_OWN = frozenset({"weight", "kv", "state"})
+
+
+def unroll(graph: Graph, values: Mapping[str, float]) -> Graph:
+    """Return `graph` with every block executed once; see `Graph.unroll`."""
+    bound = {**graph.defaults, **values}
+    tensors: dict[str, Tensor] = dict(graph.tensors)
+    current: dict[str, str] = {}
+    blocks: list[Block] = []
+    shared = _shared_between_blocks(graph)
+    for block, index, copies, times in _executions(graph, bound):
+        names = dict(current)
+        written = {n for op in block.operators for n in op.writes}
+        if block.layer and copies > 1:
+            touched = written.union(*(op.reads for op in block.operators))
+            for name in touched - shared:
+                if graph.tensors[name].role in _OWN:
+                    names[name] = f"{name}@{index % copies}"
+            enters, leaves = _carried(graph, block)
+            if index % copies and enters:
+                names[enters] = current[leaves]
+        suffix = f"@{index}" if times > 1 else ""
+        operators: list[Operator] = []
+        for operator in block.operators:
+            fresh = {n: n + suffix for n in operator.writes if graph.tensors[n].role not in _OWN}
+            after = names | fresh
+            operators.append(_renamed(operator, names, after, suffix))
+            names = after
+        current |= {n: names.get(n, n) for n in written}
+        for old, new in names.items():
+            if new not in tensors:
+                tensors[new] = replace(graph.tensors[old], name=new)
+        blocks.append(
+            replace(block, name=block.name + suffix, operators=tuple(operators), count=1, stored=1)
+        )
+    used = {n for b in blocks for op in b.operators for n in (*op.reads, *op.writes)}
+    used |= set(graph.inputs)
+    return replace(
+        graph,
+        tensors={n: t for n, t in tensors.items() if n in used},
+        blocks=tuple(blocks),
+        outputs=tuple(current.get(n, n) for n in graph.outputs),
+    )
+
+
+def _executions(graph: Graph, values: Mapping[str, float]) -> Iterator[tuple[Block, int, int, int]]:
+    """Yield ``(block, index of its execution, copies stored, executions in all)`` in order.
+
+    The blocks of one phase that runs several times are executed together, step after step.
+    """
+    counted: list[tuple[Block, int, int]] = []
+    for block in graph.blocks:
+        times, copies = _whole(block, block.count, values), _whole(block, block.stored, values)
+        counted.append((block, times, copies if copies and times % copies == 0 else times))
+    for (_, steps), group in groupby(counted, lambda c: (c[0].phase, c[1] // max(c[2], 1))):
+        members = list(group)
+        for step in range(steps):
+            for block, times, copies in members:
+                for i in range(copies):
+                    yield block, step * copies + i, copies, times
+
+
+def _whole(block: Block, count: Dim, values: Mapping[str, float]) -> int:
+    try:
+        number = float(evaluate(count, values))
+    except KeyError as error:
+        raise ValueError(f"block '{block.name}' repeats {count} times: give {error}") from None
+    if number != int(number) or number < 0:
+        raise ValueError(f"block '{block.name}' has no whole count: {count} = {number:g}")
+    return int(number)
+
+
+def _carried(graph: Graph, block: Block) -> tuple[str, str]:
+    """Return the activation that enters a layer and the one that leaves it for the next.
+
+    The last operator's first output leaves; the first activation from outside with its shape
+    enters. ``("", ...)`` where none has: repetitions then do not depend on each other.
+    """
+    leaves = block.operators[-1].writes[0]
+    shape = graph.tensors[leaves].shape
+    inside = {n for op in block.operators for n in op.writes}
+    for operator in block.operators:
+        for name in operator.reads:
+            tensor = graph.tensors[name]
+            if name not in inside and tensor.role not in _OWN and tensor.shape == shape:
+                return name, leaves
+    return "", leaves
+
+
+def _shared_between_blocks(graph: Graph) -> set[str]:
+    """Return weights and caches that blocks of different names touch (tied, or global)."""
+    owner: dict[str, str] = {}
+    shared: set[str] = set()
+    for block, operator in graph.walk():
+        for name in (*operator.reads, *operator.writes):
+            if (
+                graph.tensors[name].role in _OWN
+                and owner.setdefault(name, block.name) != block.name
+            ):
+                shared.add(name)
+    return shared
+
+
+def _renamed(
+    operator: Operator, reads: Mapping[str, str], writes: Mapping[str, str], suffix: str
+) -> Operator:
+    """Return the operator over renamed tensors."""
+
+    def renamed(name: str, written: bool) -> str:
+        return (writes if written else reads).get(name, name)
+
+    return replace(
+        operator,
+        name=operator.name + suffix,
+        accesses=tuple(
+            replace(a, tensor=renamed(a.tensor, a.mode == "write")) for a in operator.accesses
+        ),
+        nests=tuple(
+            replace(
+                nest,
+                operands=tuple(
+                    replace(o, tensor=renamed(o.tensor, o.role == "output")) for o in nest.operands
+                ),
+            )
+            for nest in operator.nests
+        ),
+        inplace=renamed(operator.inplace, False),
+    )
