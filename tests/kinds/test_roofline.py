@@ -1,0 +1,95 @@
+"""The roofline kind: the conformance kit on real devices, and closed forms."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from perfmodel.hardware.device import Device
+from perfmodel.hardware.library import device_names, hardware
+from perfmodel.predict import predict
+from perfmodel.testing import KindConformance
+from perfmodel.workload.builder import GraphBuilder
+from perfmodel.workload.families import Semantics
+from perfmodel.workload.graph import Graph
+from perfmodel.workload.library import find
+from perfmodel.workload.symbols import symbol
+from perfmodel.workload.workload import Workload
+
+
+class TestRooflineOnGpu(KindConformance):
+    def device(self) -> Device:
+        return hardware("a100")
+
+
+class TestRooflineOnCpu(KindConformance):
+    def device(self) -> Device:
+        return hardware("zen4_core")
+
+
+class TestRooflineOnPhone(KindConformance):
+    def device(self) -> Device:
+        return hardware("apple_m2_max")
+
+
+def gemm_workload(m: object, n: int, k: int) -> Workload:
+    def build(semantics: Semantics) -> Graph:
+        g = GraphBuilder("gemm")
+        x = g.input("x", (symbol("m"), k))
+        g.output(g.linear(x, n, bias=False))
+        return g.build()
+
+    return Workload("gemm", build, {"m": m})
+
+
+@given(st.integers(1, 4096), st.integers(1, 4096), st.integers(1, 4096))
+def test_a_gemm_is_the_larger_of_work_and_bytes(m: int, n: int, k: int) -> None:
+    device = hardware("a100")
+    facts = device.machine("ideal").facts
+    found = predict(
+        gemm_workload(float(m), n, k), device, precision="fp16", model="roofline", runtime="ideal"
+    )
+    work = 2 * m * n * k / facts["engines.gpu.peaks.fp16"]
+    moved = 2 * (m * k + k * n + m * n)
+    time = moved / facts["memories.hbm.bandwidth"]
+    assert found.latency_s == pytest.approx(max(work, time), rel=1e-12)
+    assert found.traffic_bytes == {"hbm": pytest.approx(moved, rel=1e-12)}
+    assert found.macs == m * n * k
+    assert found.bottleneck == ("hbm" if time > work else "matrix")
+    assert found.utilization == pytest.approx(work / max(work, time), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", device_names())
+def test_every_device_of_the_library_predicts(name: str) -> None:
+    found = predict(find("mobilenet_v2", {}), hardware(name))
+    assert found.latency_s > 0
+    assert found.interval().low <= found.latency_s <= found.interval().high
+    assert np.isfinite(found.energy_j) or found.energy.model.startswith("unknown")
+
+
+def test_infeasible_is_data_with_levers() -> None:
+    model = find("llama_3_8b", {"phase": "decode", "batch": 1, "context": 2048})
+    found = predict(model, hardware("rtx_4090"), precision="fp32")
+    assert not found.feasible
+    (violation,) = found.violations
+    assert violation.gap == pytest.approx(violation.demand - violation.bound)
+    assert violation.gap > 0
+    bits = float(violation.levers[0].split("at most ")[1].split()[0])
+    assert predict(
+        model, hardware("rtx_4090"), precision="w=int4,a=fp32,kv=fp32"
+    ).feasible
+    assert 4 < bits < 32
+
+
+def test_sparsity_saves_storage_everywhere_and_time_only_where_the_engine_says() -> None:
+    prefill = find("llama_3_8b", {"phase": "prefill", "batch": 8, "prompt": 2048})
+    device = hardware("a100")
+    dense = predict(prefill, device, precision="fp16", runtime="ideal")
+    zeros = predict(prefill, device, precision="fp16+s0.9", runtime="ideal")
+    structured = predict(prefill, device, precision="fp16+2:4", runtime="ideal")
+    assert zeros.weight_bytes < 0.2 * dense.weight_bytes
+    assert zeros.latency_s == pytest.approx(dense.latency_s, rel=1e-3)
+    speedup = device.machine("ideal").facts["engines.gpu.sparse_speedup.2:4"]
+    assert dense.latency_s / speedup <= structured.latency_s < 0.75 * dense.latency_s
