@@ -114,6 +114,9 @@ def nearest(name: str, candidates: Iterable[str], cutoff: float = 0.6) -> str:
     folded = _fold(name)
     if folded in by_folded:
         return by_folded[folded]
+    swapped = [c for c in by_folded if sorted(c) == sorted(folded)]
+    if swapped:  # two letters changed places: fp61 means fp16, not fp6
+        return by_folded[swapped[0]]
     found = difflib.get_close_matches(folded, by_folded, n=1, cutoff=cutoff)
     if found:
         return by_folded[found[0]]

@@ -37,6 +37,13 @@ def json_schema(kind: str) -> dict[str, Any]:
         schema["then"] = {"required": required}
     _loosen(schema)
     schema = _tidied(schema)
+    sources = schema["properties"]["sources"]
+    sources["additionalProperties"] = {
+        "anyOf": [
+            {"type": "string", "description": "The title alone."},
+            sources["additionalProperties"],
+        ]
+    }
     if kind == "runtime":
         keys = "|".join(EFFICIENCY_CLASSES)
         efficiency = schema["properties"]["efficiency"]

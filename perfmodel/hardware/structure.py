@@ -167,9 +167,12 @@ def _feeds(device: Any) -> Iterator[Flaw]:
         message = "memories feed each other in a circle: " + " -> ".join(cycle)
         yield Flaw(place[cycle[0]], message, "a hierarchy that ends at an engine")
         return
-    for index, engine in enumerate(listed(device, "engines")):
+    broken = not graph or any(
+        not targets or not {*targets} <= {*engines, *memories} for targets in graph.values()
+    )  # then a lack of feeders is but a consequence
+    for index, engine in enumerate([] if broken else listed(device, "engines")):
         name = get(engine, "name")
-        if isinstance(name, str) and graph and not hierarchy(device, name):
+        if isinstance(name, str) and not hierarchy(device, name):
             message = f"no memory feeds engine '{name}'"
             yield Flaw(("engines", index), message, "a memory whose feeds name it")
     yield from _clocks(device, graph, place)
@@ -186,24 +189,20 @@ def _order(device: Any) -> Iterator[Flaw]:
 
 def _at_most(item: Any, low: str, high: str, dimension: str, at: Path) -> Iterator[Flaw]:
     least, most = _si(get(item, low), dimension), _si(get(item, high), dimension)
-    if least is not None and most is not None and least > most:
+    if least is not None and most is not None and least > most > 0:
         text = units.show(least, dimension)
         yield Flaw((*at, low), f"{text} is above {high}", f"at most {units.show(most, dimension)}")
 
 
 def _si(number: Any, dimension: str) -> float | None:
     """SI value of a raw or built number; None where it is absent, per clock or at fault itself."""
-    if isinstance(number, (Mapping, BaseModel)):
-        if get(number, "per_clock"):
-            return None
-        number = get(number, "value")
-    if isinstance(number, str):
-        try:
-            return units.parse(number, dimension)
-        except units.UnitError:
-            return None
-    is_number = isinstance(number, (int, float)) and not isinstance(number, bool)
-    return float(number) if is_number else None
+    if isinstance(number, BaseModel):
+        return None if get(number, "per_clock") else get(number, "value")
+    text = get(number, "value") if isinstance(number, Mapping) else number
+    try:
+        return units.parse(text, dimension) if isinstance(text, str) else None
+    except units.UnitError:
+        return None
 
 
 def _clocks(
@@ -297,5 +296,6 @@ def _cited(item: Any, path: Path) -> Iterator[tuple[Path, str]]:
 
 def _unknown(path: Path, noun: str, name: str, known: Sequence[str]) -> Flaw:
     meant = nearest(name, known)
-    expected = "" if meant else ("one of " + ", ".join(known) if known else f"an {noun}")
+    choices = ", ".join(dict.fromkeys(known)) or "none"
+    expected = "" if meant else f"one of {choices}"
     return Flaw(path, f"no {noun} is named '{name}'", expected, meant)

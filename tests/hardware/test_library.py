@@ -1,0 +1,156 @@
+"""The library: every file that ships is sound, and names, aliases and tags find it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from perfmodel.errors import InputError
+from perfmodel.hardware import Device, Machine
+from perfmodel.hardware import list as list_devices
+from perfmodel.hardware.library import (
+    data_root,
+    entries,
+    hardware,
+    names,
+    runtime,
+    select,
+)
+from perfmodel.hardware.runtime import Runtime
+
+DEVICES, RUNTIMES = names("devices"), names("runtimes")
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_a_device_that_ships_is_sound(name: str, tmp_path: Path) -> None:
+    device = hardware(name)
+    assert device.name == name, "a file is called as its device"
+    text = entries("devices")[name].path.read_text(encoding="utf-8")
+    assert text.startswith("# yaml-language-server: $schema=../schema/device.schema.json\n")
+    again = tmp_path / f"{name}.yaml"
+    again.write_text(device.to_yaml(), encoding="utf-8")
+    assert hardware(again) == device
+    grade = device.grade()
+    assert not grade.faults
+    assert grade.letter in "ABCDE"
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_a_default_runtime_exists_and_drives_the_device(name: str) -> None:
+    device = hardware(name)
+    machine = device.machine()
+    assert machine.runtime.name == device.default_runtime
+    for engine in device.engines:
+        assert device.hierarchy(engine.name)[-1].capacity.value > 0
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_a_runtime_that_ships_is_sound(name: str, tmp_path: Path) -> None:
+    made = runtime(name)
+    assert made.name == name
+    again = tmp_path / f"{name}.yaml"
+    again.write_text(made.to_yaml(), encoding="utf-8")
+    assert runtime(again) == made
+    known = {word for e in entries("devices").values() for word in (e.name, *e.aliases, *e.tags)}
+    assert set(made.applies_to) <= known, "applies_to names devices or tags of the library"
+
+
+def test_no_two_specs_share_a_name() -> None:
+    for room in ("devices", "runtimes"):
+        found = entries(room).values()
+        spelled = [word for entry in found for word in (entry.name, *entry.aliases)]
+        assert len(spelled) == len(set(spelled))
+
+
+def test_heads_agree_with_the_whole_files() -> None:
+    for name, entry in entries("devices").items():
+        device = hardware(name)
+        assert entry.aliases == device.aliases
+        assert entry.tags == device.tags
+        assert entry.title == device.title
+
+
+@pytest.fixture
+def folder(tmp_path: Path, spec: str) -> Path:
+    (tmp_path / "card.yaml").write_text(spec)
+    second = spec.replace("name: card\n", "name: second\n").replace(
+        "aliases: [card_80]\n", "aliases:\n  - two\n  - zwei\n"
+    )
+    (tmp_path / "second.yaml").write_text(second.replace("[gpu, datacenter]", "[\n  phone,\n]"))
+    (tmp_path / "broken.yaml").write_text("name: [")
+    (tmp_path / "notes.txt").write_text("no spec")
+    return tmp_path
+
+
+def test_names_aliases_and_tags(folder: Path) -> None:
+    assert hardware("card", [folder]).name == "card"
+    assert hardware("card_80", [folder]).name == "card"
+    assert hardware("zwei", [folder]).name == "second"
+    assert hardware(str(folder / "card.yaml")) is hardware(folder / "card.yaml")
+    assert set(names("devices", directories=[folder])) == {*DEVICES, "card", "second", "broken"}
+    assert "second" in list_devices("phone", [folder])
+    assert "card" not in list_devices("phone", [folder])
+
+
+def test_a_device_is_given_back_as_it_is(card: Device) -> None:
+    assert hardware(card) is card
+    made = Runtime(name="r")
+    assert runtime(made) is made
+
+
+def test_selection_by_tag(folder: Path) -> None:
+    chosen = select("card, tag:phone,card", [folder])
+    assert chosen[0] == "card"
+    assert "second" in chosen
+    assert len(chosen) == len(set(chosen))
+    with pytest.raises(InputError, match="no device has the tag 'fone'; did you mean 'tag:phone'"):
+        select("tag:fone", [folder])
+    with pytest.raises(InputError, match="'tag:phone' stands for several devices"):
+        hardware("tag:phone", [folder])
+
+
+def test_unknown_names_get_the_nearest(folder: Path) -> None:
+    with pytest.raises(InputError, match="no device is named 'secnd'; did you mean 'second'"):
+        hardware("secnd", [folder])
+    with pytest.raises(InputError, match=r"no device is named 'qqq'; expected a path to a \.yaml"):
+        hardware("qqq", [folder])
+    with pytest.raises(InputError, match="no runtime is named"):
+        runtime("qqq")
+    with pytest.raises(InputError, match=r"absent\.yaml: no such file"):
+        hardware(folder / "absent.yaml")
+    with pytest.raises(InputError, match="no device is named"):
+        hardware("card..", [folder])
+    with pytest.raises(InputError, match="not valid YAML"):
+        hardware("broken", [folder])
+
+
+def test_a_changed_file_is_read_again(folder: Path, spec: str) -> None:
+    path = folder / "card.yaml"
+    before = hardware(path)
+    assert hardware(path) is before
+    path.write_text(spec.replace('"2 TB/s"', '"20 TB/s"'))
+    os.utime(path, ns=(1, 1))
+    assert hardware(path).memory().bandwidth.value == 20e12
+
+
+def test_the_data_lies_where_it_says() -> None:
+    assert (data_root() / "devices").is_dir()
+    assert data_root("workloads").name == "workloads"
+
+
+def test_machine_finds_the_runtime_by_name(card: Device) -> None:
+    assert Machine(card).runtime.name == "ideal"
+    assert Machine(card, "ideal").runtime is Machine(card).runtime
+    with pytest.raises(InputError, match="did you mean 'ideal'"):
+        Machine(card, "idael")
+
+
+def test_importing_the_package_is_light() -> None:
+    code = (
+        "import sys, perfmodel.hardware; "
+        "print(sorted({'pydantic', 'yaml', 'numpy', 'scipy', 'networkx'} & set(sys.modules)))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"

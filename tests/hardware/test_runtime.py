@@ -1,0 +1,110 @@
+"""Runtimes: overheads, efficiencies by class and format, semantics, round trip."""
+
+from pathlib import Path
+
+import pytest
+
+from perfmodel.errors import InputError
+from perfmodel.hardware.device import Device
+from perfmodel.hardware.library import check, runtime
+from perfmodel.hardware.runtime import Runtime
+
+SPEC = """\
+schema_version: 1
+name: engine_x
+title: Engine X 1.2
+applies_to: [gpu]
+sources: {fit: "A fit", manual: {title: Manual, year: 2024}}
+source: fit
+confidence: fitted
+per_run: "5.4 us"
+per_operator: {value: "0.27 us", source: manual, confidence: measured}
+per_layer_clocks: 265000
+efficiency:
+  bandwidth: 0.951
+  gemm: {value: "73.2 %", fitted_on: "45 rows"}
+  gemm.q4_0: 0.649
+draw_bytes_per_clock_per_unit: 13.3
+pnorm: 4
+fusion: {elementwise: false, attention: unfused}
+semantics: {causal_skips_masked: false, head_on_every_token: true, runs_dead_branches: true}
+"""
+
+
+def load(folder: Path, text: str) -> Runtime:
+    path = folder / "engine_x.yaml"
+    path.write_text(text)
+    return runtime(path)
+
+
+def test_a_runtime_reads(tmp_path: Path) -> None:
+    made = load(tmp_path, SPEC)
+    assert made.per_run.value == pytest.approx(5.4e-6)
+    assert made.per_layer_clocks.value == 265000
+    assert made.efficiency["gemm"].value == pytest.approx(0.732)
+    assert made.fusion.attention == "unfused"
+    assert made.semantics.runs_dead_branches
+
+
+def test_it_reads_back_as_written(tmp_path: Path) -> None:
+    made = load(tmp_path, SPEC)
+    (tmp_path / "again.yaml").write_text(made.to_yaml())
+    again = runtime(tmp_path / "again.yaml")
+    assert again == made
+    assert hash(again) == hash(made)
+    assert made != load(tmp_path, SPEC.replace("0.951", "0.952"))
+
+
+def test_check_tells_runtimes_from_devices(tmp_path: Path, spec: str) -> None:
+    load(tmp_path, SPEC)
+    (tmp_path / "card.yaml").write_text(spec)
+    assert isinstance(check(tmp_path / "engine_x.yaml"), Runtime)
+    assert isinstance(check(tmp_path / "card.yaml"), Device)
+
+
+def test_suits_goes_by_name_alias_or_tag(card: Device) -> None:
+    assert Runtime(name="r").suits(card)
+    for word in ("card", "card_80", "gpu"):
+        assert Runtime(name="r", applies_to=(word,)).suits(card)
+    assert not Runtime(name="r", applies_to=("phone",)).suits(card)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("bandwidth: 0.951", "bandwidth: 1.3", ("12:14: efficiency.bandwidth: 1.3 is too large; "
+         "expected at most 1.2")),
+        ("bandwidth: 0.951", "bandwidth: 0", ("12:14: efficiency.bandwidth: is zero; expected a "
+         "fraction above zero")),
+        ("bandwidth: 0.951", "bandwith: 0.951", ("12:3: efficiency.bandwith: 'bandwith' is not an "
+         "operator class; did you mean 'bandwidth'?")),
+        ("gemm.q4_0", "gem.q4_0", ("14:3: efficiency.gem.q4_0: 'gem' is not an operator class; "
+         "did you mean 'gemv'?")),
+        ('"5.4 us"', "5.4e-6", ("8:10: per_run: 5.4e-06 has no unit; expected a time with its "
+         'unit, such as "30 us"')),
+        ("source: manual", "source: manul", ("9:42: per_operator.source: no entry of sources is "
+         "named 'manul'; did you mean 'manual'?")),
+        ("attention: unfused", "attention: flsh", ("17:41: fusion.attention: unknown value 'flsh'; "
+         "expected one of flash, unfused; did you mean 'flash'?")),
+        ("elementwise: false", "elementwise: nope", ("17:23: fusion.elementwise: 'nope': input "
+         "should be a valid boolean, unable to interpret input")),
+        ("per_run", "pre_run", "8:1: pre_run: unknown key 'pre_run'; did you mean 'per_run'?"),
+        ("name: engine_x\n", "", "1:1: missing key 'name'"),
+    ],
+)  # fmt: skip
+def test_faults_have_their_place(tmp_path: Path, old: str, new: str, fault: str) -> None:
+    assert old in SPEC
+    with pytest.raises(InputError) as caught:
+        load(tmp_path, SPEC.replace(old, new, 1))
+    assert str(caught.value).partition("engine_x.yaml:")[2] == fault
+
+
+def test_a_runtime_inherits(tmp_path: Path) -> None:
+    load(tmp_path, SPEC)
+    (tmp_path / "heir.yaml").write_text("name: heir\nbase: engine_x\nper_run: '1 us'\n")
+    made = runtime(tmp_path / "heir.yaml")
+    assert made.per_run.value == 1e-6
+    assert made.per_run.source is None, "the base's source says nothing of the heir's number"
+    assert made.per_operator.source == "manual"
+    assert made.efficiency["bandwidth"].source == "fit"
+    assert made.fusion.attention == "unfused"
