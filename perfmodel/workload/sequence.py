@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from perfmodel.workload.builder import VECTOR_OPS, GraphBuilder
 from perfmodel.workload.graph import Tensor
 from perfmodel.workload.nest import LoopNest, Operand, gemm_nest
@@ -38,8 +40,8 @@ class SequenceBuilder(GraphBuilder):
     def attention(
         self, query: Tensor, *, batch: Dim, queries: Dim, keys: Dim, heads: int, head_dim: int,
         kv_heads: int | None = None, value_dim: int | None = None, causal: bool = True,
-        window: int | None = None, cached: bool = False, key_value: Tensor | None = None,
-        latent: int = 0, name: str = "attention",
+        window: int | None = None, cached: bool = False, name: str = "attention",
+        key_value: Tensor | Sequence[Tensor] | None = None, latent: int = 0,
         cache: Tensor | None = None, stored_keys: Dim | None = None, write_cache: bool = True,
         bias: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
@@ -60,7 +62,7 @@ class SequenceBuilder(GraphBuilder):
         cached
             Keys and values are read from the KV cache and the new ones appended to it.
         key_value
-            Tensor with the new keys and values; what a prefill reads.
+            Tensor with the new keys and values, or one of each; what a prefill reads.
         latent
             Elements a token that the cache stores instead of keys and values (MLA).
         stored_keys
@@ -88,12 +90,13 @@ class SequenceBuilder(GraphBuilder):
             masked = 0
         reads: list[Tensor | tuple[Tensor, Dim]] = [query]
         writes: list[Tensor | tuple[Tensor, Dim]] = [y]
-        other = query.name if store is None else store.name
+        new = (key_value,) if isinstance(key_value, Tensor) else tuple(key_value or ())
+        key = value = query.name if store is None else store.name
         if cached and store is not None:
             reads.append((store, product(batch, keys, per_token)))
-        elif key_value is not None:
-            reads.append(key_value)
-            other = key_value.name
+        elif new:
+            key, value = new[0].name, new[-1].name
+        reads += new
         if bias is not None:
             reads.append(bias)
         if write_cache and store is not None:
@@ -110,7 +113,7 @@ class SequenceBuilder(GraphBuilder):
                 (*dims, ("d", head_dim)),
                 (
                     Operand(query.name, "input", (*q_axes, (("d", 1),))),
-                    Operand(other, "input", (*kv_axes, (("d", 1),))),
+                    Operand(key, "input", (*kv_axes, (("d", 1),))),
                     Operand(scores, "output", s_axes),
                 ),
             ),
@@ -118,7 +121,7 @@ class SequenceBuilder(GraphBuilder):
                 (*dims, ("d", v_dim)),
                 (
                     Operand(scores, "input", s_axes),
-                    Operand(other, "input", (*kv_axes, (("d", 1),))),
+                    Operand(value, "input", (*kv_axes, (("d", 1),))),
                     Operand(y.name, "output", (*q_axes, (("d", 1),))),
                 ),
             ),
@@ -133,8 +136,8 @@ class SequenceBuilder(GraphBuilder):
         return y
 
     def experts(
-        self, x: Tensor, tokens: Dim, features: Dim, *, count: int, per_token: int, matrices: int = 1,
-        name: str = "experts", tag: str = "expert", gathered: bool = True,
+        self, x: Tensor, tokens: Dim, features: Dim, *, count: int, per_token: int,
+        matrices: int = 1, name: str = "experts", tag: str = "expert", gathered: bool = True,
     ) -> Tensor:  # fmt: skip
         """Add the grouped GEMM of a mixture of experts.
 
@@ -197,10 +200,12 @@ class SequenceBuilder(GraphBuilder):
         return y
 
     def scan(
-        self, x: Tensor, *, batch: Dim, steps: Dim, channels: int, state: int, name: str = "scan"
-    ) -> Tensor:
+        self, x: Tensor, *, batch: Dim, steps: Dim, channels: int, state: int, name: str = "scan",
+        selected: Sequence[Tensor] = (),
+    ) -> Tensor:  # fmt: skip
         """Add a selective scan (Mamba): per step, channel and state element ~9 operations.
 
+        `selected` are the step sizes and projections B and C that depend on the input.
         Discretise (exp and two products), update, and contract with C: Gu and Dao 2023, eq. 2-4.
         """
         y = self.tensor(f"{name}.out", x.shape)
@@ -209,8 +214,9 @@ class SequenceBuilder(GraphBuilder):
         d = self.weight(f"{name}.D", (channels,), tag="vector")
         ops = product(batch, steps, channels, state) * 9
         self.operator(
-            name, "scan", [x, a, d, kept], [y, kept], vector_ops=ops, pair=("activation",) * 2
-        )
+            name, "scan", [x, *selected, a, d, kept], [y, kept], vector_ops=ops,
+            pair=("activation", "activation"),
+        )  # fmt: skip
         return y
 
 

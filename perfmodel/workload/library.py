@@ -1,0 +1,332 @@
+"""The library of models: names and paths to workloads."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import numpy as np
+
+from perfmodel.arrays import Value, is_array
+from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.workload.families import Family, family
+from perfmodel.workload.workload import Workload, check_extent, from_family
+
+if TYPE_CHECKING:
+    from perfmodel.workload.library_file import Published, WorkloadSource
+
+__all__ = ["Entry", "describe", "find", "names"]
+
+#: Suffix -> module and function that reads such a file: ``(path, settings) -> Workload``.
+IMPORTERS: Final[Mapping[str, tuple[str, str]]] = {
+    "config.json": ("perfmodel.workload.importers.huggingface", "load_config"),
+    ".json": ("perfmodel.workload.importers.operator_graph", "load_operator_graph"),
+    ".onnx": ("perfmodel.workload.importers.onnx", "load_onnx"),
+}
+_SUFFIXES: Final = (".yaml", ".yml", ".json", ".onnx")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A model of the library.
+
+    Attributes
+    ----------
+    name, aliases, title, tags
+        How it is called.
+    family, structure
+        Its family, and the validated structure.
+    parameters
+        Free dimensions of its phase and their defaults.
+    defaults
+        Defaults of the file, for other phases too.
+    sources, published
+        Where the structure comes from; counts that others published.
+    path
+        The file.
+    """
+
+    name: str
+    aliases: tuple[str, ...]
+    title: str
+    tags: tuple[str, ...]
+    family: Family
+    structure: Any
+    parameters: Mapping[str, float]
+    defaults: Mapping[str, float]
+    precision: str
+    sources: Mapping[str, WorkloadSource]
+    published: Published | None
+    path: Path
+    fields: frozenset[str]
+    base: Workload
+    variants: dict[tuple[tuple[str, Any], ...], Workload]
+
+
+def find(name: str | Path, settings: Mapping[str, Value] | None = None) -> Workload:
+    """Return a workload by name, alias or path.
+
+    Parameters
+    ----------
+    name
+        A model of the library; or a path: ``.yaml`` (the library's form), ``config.json`` (Hugging
+        Face), ``.onnx``, or another ``.json`` (an operator graph).
+    settings
+        Free dimensions (``batch=8``, ``context=[...]``) to bind, and fields of the family's
+        structure to replace (``phase="prefill"``, ``layers=16``, ``"experts.per_token"=4``). An
+        array for a field that may stay free sweeps it.
+
+    Raises
+    ------
+    InputError
+        An unknown name, a file with faults, or settings that the model does not have: all of them
+        at once.
+    """
+    entry = _KNOWN.get(name) if type(name) is str else None
+    if entry is None:
+        text = str(name)
+        if isinstance(name, Path) or _is_path(text):
+            if not text.endswith((".yaml", ".yml")):
+                return _imported(Path(name), settings or {})
+            entry = _from_path(Path(name))
+        else:
+            entry = _KNOWN[text] = _load(_library_path(text))
+    return with_settings(entry, settings) if settings else entry.base
+
+
+def names(tag: str | None = None) -> list[str]:
+    """Return the names of the library, sorted; with a tag, those that have it."""
+    found = sorted(_stems())
+    if tag is None:
+        return found
+    return [name for name in found if tag in describe(name).tags]
+
+
+def describe(name: str | Path) -> Entry:
+    """Return what the library knows of a model (a name, an alias or a path to a YAML file)."""
+    text = str(name)
+    if isinstance(name, Path) or _is_path(text):
+        return _from_path(Path(name))
+    find(text)
+    return _KNOWN[text]
+
+
+# reading
+
+_KNOWN: dict[str, Entry] = {}
+_FILES: dict[str, tuple[tuple[int, int], Entry]] = {}
+
+
+def _is_path(name: str) -> bool:
+    return name.endswith(_SUFFIXES) or "/" in name or os.sep in name
+
+
+@lru_cache
+def _folder() -> Path:
+    """Return the folder of workload files: inside an installed package, else beside it."""
+    from importlib.resources import files
+
+    inside = files("perfmodel").joinpath("_data", "workloads")
+    if inside.is_dir():
+        return Path(str(inside))
+    return Path(__file__).resolve().parents[2] / "workloads"
+
+
+def _stems() -> dict[str, Path]:
+    return {path.stem: path for path in _folder().glob("*.yaml")}
+
+
+def _library_path(name: str) -> Path:
+    """Return the file of a name or alias."""
+    stems = _stems()
+    if name in stems:
+        return stems[name]
+    spelled: dict[str, Path] = dict(stems)
+    for path in stems.values():
+        for alias in _aliases(path):
+            spelled.setdefault(alias, path)
+    if name in spelled:
+        return spelled[name]
+    meant = nearest(name, spelled)
+    expected = "a path (.yaml, .onnx, config.json, .json), or one of " + ", ".join(sorted(stems))
+    raise InputError(Fault(f"no workload is named '{name}'", expected="" if meant else expected,
+                           suggestion=meant))  # fmt: skip
+
+
+def _aliases(path: Path) -> tuple[str, ...]:
+    """Read the aliases of a file without the rest of it."""
+    found = re.search(r"^aliases:\s*\[([^\]]*)\]", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return tuple(part.strip(" \n'\"") for part in found[1].split(",")) if found else ()
+
+
+def _from_path(path: Path) -> Entry:
+    """Return the entry of a file, read again where it has changed."""
+    try:
+        status = os.stat(path)
+        stamp = status.st_mtime_ns, status.st_size
+    except OSError:
+        stamp = 0, 0
+    known = _FILES.get(str(path))
+    if known is None or known[0] != stamp:
+        known = _FILES[str(path)] = stamp, _load(path)
+    return known[1]
+
+
+def _load(path: Path) -> Entry:
+    from perfmodel.specfile import read, validate
+    from perfmodel.workload.library_file import WorkloadFile
+
+    data, marks = read(path)
+    file = validate(WorkloadFile, data, marks, str(path))
+    kind = family(file.family)
+    structure: Any = kind.structure.model_validate(file.structure)
+    free = kind.parameters(structure)
+    bound = {k: v for k, v in file.parameters.items() if k in free}
+    base = from_family(file.name, kind, structure, bound, origin=str(path),
+                       precision=file.precision)  # fmt: skip
+    return Entry(
+        file.name, file.aliases, file.title, file.tags, kind, structure,
+        cast("Mapping[str, float]", base.parameters), file.parameters, file.precision,
+        file.sources, file.published, path, frozenset(kind.structure.model_fields), base, {},
+    )  # fmt: skip
+
+
+def _imported(path: Path, settings: Mapping[str, Value]) -> Workload:
+    from importlib import import_module
+
+    for suffix, (module, function) in IMPORTERS.items():
+        if path.name.endswith(suffix):
+            load: Callable[[Path, Mapping[str, Value]], Workload]
+            load = getattr(import_module(module), function)
+            return load(path, settings)
+    raise InputError(
+        Fault("is no kind of file that holds a workload", file=str(path),
+              expected="a name ending in .yaml, .onnx, config.json or .json")
+    )  # fmt: skip
+
+
+# settings
+
+
+def with_settings(entry: Entry, settings: Mapping[str, Value]) -> Workload:
+    """Return a model with fields of its structure replaced and free dimensions bound.
+
+    Raises
+    ------
+    InputError
+        Every fault of the settings.
+    """
+    free: dict[str, Value] = {}
+    changed: dict[str, Value] = {}
+    for key, value in settings.items():
+        if key in entry.parameters or key.partition(".")[0] not in entry.fields:
+            free[key] = value
+        else:
+            changed[key] = value
+    if not changed:
+        return _bound(entry, entry.base, free)
+    symbols = getattr(entry.structure, "FREE", ())
+    swept = [k for k, v in changed.items() if k in symbols and _varies(v)]
+    fixed = {k: _plain(v) for k, v in changed.items() if k not in swept}
+    if swept:
+        fixed["free"] = (*fixed.get("free", ()), *swept)
+        free |= {k: changed[k] for k in swept}
+    key = tuple(fixed.items())
+    try:
+        base = entry.variants.get(key)
+    except TypeError:  # a list or mapping among the settings
+        key, base = (), None
+    if base is None:
+        base = _variant(entry, fixed, free)
+        if key:
+            entry.variants[key] = base
+    return _bound(entry, base, free)
+
+
+def _bound(entry: Entry, base: Workload, free: Mapping[str, Value]) -> Workload:
+    if not free:
+        return base
+    if free.keys() <= base.parameters.keys():
+        return base.bind(free)
+    raise InputError(_unknown(entry, base.parameters, free))
+
+
+def _varies(value: Value) -> bool:
+    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
+        value = value.item()
+    return is_array(value) or isinstance(value, list) or (
+        isinstance(value, float) and not value.is_integer()
+    )  # fmt: skip
+
+
+def _plain(value: Value) -> Value:
+    """Return a setting as plain data: scalars of NumPy and whole floats are numbers of Python."""
+    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
+        value = value.item()
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _variant(entry: Entry, fixed: Mapping[str, Any], free: Mapping[str, Value]) -> Workload:
+    """Return the model with another structure."""
+    from perfmodel.specfile import validate
+
+    faults = [
+        Fault("shapes the graph, so it cannot vary over points", path=key,
+              expected="one number; predict once for each")
+        for key, value in fixed.items() if is_array(value)
+    ]  # fmt: skip
+    data = entry.structure.model_dump()
+    for key, value in fixed.items():
+        *outer, last = key.split(".")
+        inner = data
+        for part in outer:
+            if not isinstance(inner.get(part), dict):
+                inner[part] = {}
+            inner = inner[part]
+        inner[last] = value
+    base: Workload | None = None
+    if not faults:
+        try:
+            structure = validate(entry.family.structure, data)
+            known = entry.family.parameters(structure)
+            bound = {k: v for k, v in entry.defaults.items() if k in known}
+            base = from_family(entry.name, entry.family, structure, bound,
+                               origin=str(entry.path), precision=entry.precision)  # fmt: skip
+        except InputError as error:
+            faults += error.faults
+    parameters = entry.parameters if base is None else base.parameters
+    faults += _unknown(entry, parameters, free)
+    if faults or base is None:
+        raise InputError(faults)
+    return base
+
+
+def _unknown(
+    entry: Entry, parameters: Mapping[str, Value], free: Mapping[str, Value]
+) -> list[Fault]:
+    """Return the faults of settings that are meant for free dimensions."""
+    from perfmodel.workload.library_file import all_parameters
+
+    elsewhere = all_parameters(entry.family, entry.structure)
+    faults: list[Fault] = []
+    for key, value in free.items():
+        if key in parameters:
+            faults += check_extent(key, value)
+        elif phases := elsewhere.get(key, ()):
+            faults.append(
+                Fault(f"'{key}' is free in another phase", path=key,
+                      expected="phase " + " or ".join(phases), suggestion=f"phase={phases[0]}")
+            )  # fmt: skip
+        else:
+            known = sorted({*parameters, *entry.fields})
+            meant = nearest(key, known)
+            faults.append(
+                Fault(f"'{entry.name}' has no setting '{key}'", path=key, suggestion=meant,
+                      expected="" if meant else "one of " + ", ".join(known))
+            )  # fmt: skip
+    return faults

@@ -1,0 +1,147 @@
+"""The form of a workload file: a family, a structure, defaults, sources and published counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, cast, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from perfmodel.errors import nearest
+from perfmodel.pydantic_faults import Flaw, faults_of
+from perfmodel.workload.families import BUILT_IN, Family, family
+from perfmodel.workload.workload import check_extent
+
+
+class _Form(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False,
+        use_attribute_docstrings=True,
+    )  # fmt: skip
+
+
+class WorkloadSource(_Form):
+    """Where a structure or a count comes from."""
+
+    title: str
+    """Title of the document, file or page."""
+    publisher: str | None = None
+    """Who published it."""
+    authors: str | None = None
+    """Authors, for papers."""
+    year: int | None = Field(default=None, ge=1950, le=2100)
+    """Year of publication."""
+    url: str | None = None
+    """Address, DOI or arXiv number."""
+    note: str | None = None
+    """Page, table, quotation."""
+
+
+class Published(_Form):
+    """Counts that others published, which the graph must meet."""
+
+    params: float | None = Field(default=None, gt=0)
+    """Stored parameters."""
+    active_params: float | None = Field(default=None, gt=0)
+    """Parameters that one token reads, of a mixture of experts."""
+    macs: float | None = Field(default=None, gt=0)
+    """Multiply-accumulates of one run with the file's parameters."""
+    source: str
+    """Key of `sources`."""
+    note: str | None = None
+    """What the counts include."""
+
+
+class WorkloadFile(_Form):
+    """A model of the workload library."""
+
+    schema_version: Literal[1]
+    """Version of this form."""
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_]*$")
+    """Snake case, as people say it; the file's name."""
+    aliases: tuple[str, ...] = ()
+    """Other names."""
+    title: str = ""
+    """Full name."""
+    tags: tuple[str, ...] = ()
+    """Groups it belongs to: llm, cnn, image, mcu ..."""
+    family: str
+    """Family of models: transformer, resnet, layers ..."""
+    structure: dict[str, Any] = Field(default_factory=dict)
+    """Fields of the family's structure."""
+    parameters: dict[str, float] = Field(default_factory=dict)
+    """Defaults of free dimensions."""
+    precision: str = ""
+    """Precision that the model itself fixes."""
+    sources: dict[str, WorkloadSource] = Field(default_factory=dict)
+    """Sources by key."""
+    published: Published | None = None
+    """Published counts."""
+
+    @staticmethod
+    def structure_faults(data: Mapping[str, Any]) -> Iterator[Flaw]:
+        """Yield what is wrong inside the family's structure and across the file."""
+        published, sources = data.get("published"), data.get("sources")
+        if isinstance(published, Mapping) and isinstance(sources, Mapping):
+            key = cast("Mapping[str, Any]", published).get("source")
+            known_sources = [str(source) for source in cast("Mapping[str, Any]", sources)]
+            if isinstance(key, str) and key not in known_sources:
+                yield Flaw(("published", "source"), f"no source is named '{key}'",
+                           "a key of 'sources'", nearest(key, known_sources))  # fmt: skip
+        name, structure = data.get("family"), data.get("structure", {})
+        if not isinstance(name, str):
+            return
+        try:
+            kind = family(name)
+        except KeyError:
+            yield Flaw(("family",), f"no family is named '{name}'", "one of " + ", ".join(BUILT_IN),
+                       nearest(name, BUILT_IN))  # fmt: skip
+            return
+        if not isinstance(structure, Mapping):
+            return
+        shape = cast("Mapping[str, Any]", structure)
+        flaws = structure_flaws(kind, shape)
+        for flaw in flaws:
+            yield Flaw(("structure", *flaw.path), flaw.message, flaw.expected, flaw.suggestion,
+                       flaw.on_key)  # fmt: skip
+        defaults = data.get("parameters")
+        if isinstance(defaults, Mapping):
+            known: tuple[str, ...] = ()
+            if not flaws:
+                known = tuple(all_parameters(kind, kind.structure.model_validate(shape)))
+            yield from _defaults(cast("Mapping[str, Any]", defaults), known)
+
+
+def structure_flaws(kind: Family, shape: Mapping[str, Any]) -> list[Flaw]:
+    """Return every flaw of the fields of a family's structure."""
+    flaws: list[Flaw] = []
+    try:
+        kind.structure.model_validate(shape)
+    except ValidationError as error:
+        flaws += faults_of(error, kind.structure)
+    check = getattr(kind.structure, "structure_faults", None)
+    if check is not None:
+        flaws += check(shape)
+    return flaws
+
+
+def all_parameters(kind: Family, structure: BaseModel) -> dict[str, tuple[str, ...]]:
+    """Return the free dimensions of every phase, each with the phases that have it."""
+    field = type(structure).model_fields.get("phase")
+    if field is None:
+        return dict.fromkeys(kind.parameters(structure), ())
+    found: dict[str, tuple[str, ...]] = {}
+    for phase in get_args(field.annotation):
+        for name in kind.parameters(structure.model_copy(update={"phase": phase})):
+            found[name] = (*found.get(name, ()), phase)
+    return found
+
+
+def _defaults(defaults: Mapping[str, Any], known: tuple[str, ...]) -> Iterator[Flaw]:
+    for name, value in defaults.items():
+        if known and name not in known:
+            yield Flaw(("parameters", name), f"no free dimension '{name}'",
+                       "one of " + ", ".join(known), nearest(name, known), on_key=True)  # fmt: skip
+        elif isinstance(value, int | float):
+            for fault in check_extent(name, value):
+                yield Flaw(("parameters", name), fault.message, fault.expected)

@@ -1,0 +1,170 @@
+"""Family ``transformer``: decoders and encoders, dense or with experts, by phase."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.graph import Graph, Tensor
+from perfmodel.workload.sequence import SequenceBuilder
+from perfmodel.workload.symbols import Dim, floor_div, product, simplify, symbol
+from perfmodel.workload.transformer_layers import Step, extent, layer, norm
+from perfmodel.workload.transformer_structure import Experts, TransformerStructure
+
+__all__ = ["FAMILY_TRANSFORMER", "TransformerStructure", "active_weights"]
+
+
+_PARAMETERS: Mapping[str, Mapping[str, float]] = {
+    "decode": {"batch": 1, "context": 2048},
+    "prefill": {"batch": 1, "prompt": 2048},
+    "request": {"batch": 1, "prompt": 2048, "generate": 256},
+    "encode": {"batch": 1, "tokens": 128},
+}
+
+
+def build(s: TransformerStructure, semantics: Semantics) -> Graph:
+    """Build the graph of a phase.
+
+    Parameters
+    ----------
+    s
+        The shape.
+    semantics
+        `head_on_every_token` makes a prefill score every token instead of the last; encoders with a
+        classifier over the vocabulary and decode steps always score all of theirs.
+    """
+    g = SequenceBuilder("transformer")
+    batch = symbol("batch")
+    if s.phase == "decode":
+        forward(g, s, Step(batch, 1, symbol("context"), cached=True), every=True)
+    elif s.phase == "encode":
+        tokens = symbol("tokens")
+        forward(g, s, Step(batch, tokens, tokens), every=True)
+    else:
+        prompt = symbol("prompt")
+        every = semantics.head_on_every_token
+        if s.phase == "prefill":
+            forward(g, s, Step(batch, prompt, prompt), every=every)
+        else:
+            generate = symbol("generate")
+            mean = simplify(prompt + (generate + 1) * 0.5)
+            stored = simplify(prompt + generate)
+            with g.phase("prefill"):
+                forward(g, s, Step(batch, prompt, prompt, stored=stored), every=every)
+            with g.phase("decode", generate):
+                forward(g, s, Step(batch, 1, mean, cached=True, stored=stored), every=True)
+    return g.build(parameters(s))
+
+
+def forward(g: SequenceBuilder, s: TransformerStructure, step: Step, *, every: bool) -> Tensor:
+    """Add one pass: embeddings, layers and head."""
+    width, vocabulary = extent(s, "width"), extent(s, "vocabulary")
+    ids = g.input("ids", (step.batch, step.queries), format="int64")
+    table = g.weight("embedding.weight", (vocabulary, width), tag="embedding")
+    x = g.embedding(ids, vocabulary, width, weight=table)
+    if s.positions:
+        x = _add_table(g, x, s.positions, step, "positions")
+    if s.token_types:
+        x = _add_table(g, x, s.token_types, step, "token_types")
+    if s.embedding_norm:
+        x = norm(g, x, s, "embedding_norm")
+    for name, count, window, experts in layer_groups(s):
+        with g.repeat(count, name):
+            x = layer(g, x, s, step, window=window, experts=experts)
+    x = _head(g, x, s, step, table, every=every)
+    g.output(x)
+    return x
+
+
+def layer_groups(s: TransformerStructure) -> Iterator[tuple[str, Dim, int, Experts | None]]:
+    """Yield groups of equal layers: name, how many, sliding window or 0, experts or none.
+
+    Layers that alternate between a window and full attention are grouped; their order does not
+    change what they cost.
+    """
+    layers = extent(s, "layers")
+    dense = s.experts.dense_layers if s.experts is not None else 0
+    kinds: list[tuple[str, Dim, Experts | None]] = []
+    if dense:
+        kinds.append(("dense_layer", dense, None))
+    rest = simplify(layers - dense)
+    if rest != 0:
+        kinds.append(("layer", rest, s.experts))
+    before: Dim = 0
+    for name, count, experts in kinds:
+        if not s.window:
+            yield name, count, 0, experts
+            continue
+        if not s.full_every:
+            yield name, count, s.window, experts
+            continue
+        full = simplify(floor_div(before + count, s.full_every) - floor_div(before, s.full_every))
+        before = before + count
+        sliding = simplify(count - full)
+        if sliding != 0:
+            yield f"sliding_{name}", sliding, s.window, experts
+        if full != 0:
+            yield name, full, 0, experts
+
+
+def _add_table(g: SequenceBuilder, x: Tensor, rows: int, step: Step, name: str) -> Tensor:
+    """Add a row of a learned table to each token; the batch shares the rows it reads."""
+    w = g.weight(f"{name}.weight", (rows, x.shape[-1]), tag="embedding")
+    y = g.tensor(f"{name}.out", x.shape)
+    read = product(step.queries, x.shape[-1])
+    g.operator(name, "elementwise", [x, (w, read)], [y], vector_ops=y.elements, inplace=x,
+               attributes={"function": "add"})  # fmt: skip
+    return y
+
+
+def _head(
+    g: SequenceBuilder, x: Tensor, s: TransformerStructure, step: Step, table: Tensor, *,
+    every: bool,
+) -> Tensor:  # fmt: skip
+    width = x.shape[-1]
+    if s.head == "pooler":
+        x = norm(g, x, s, "final_norm") if s.final_norm else x
+        first = g.copy([x], (step.batch, width), name="first_token",
+                       read=[product(step.batch, width)])  # fmt: skip
+        return g.elementwise("tanh", g.linear(first, width, name="pooler", tag="head"))
+    if s.head == "tokens" and not every and step.queries != 1:
+        x = g.copy([x], (step.batch, 1, width), name="last_token",
+                   read=[product(step.batch, width)])  # fmt: skip
+    if s.final_norm:
+        x = norm(g, x, s, "final_norm")
+    if s.head == "none":
+        return x
+    weight = table if s.tied_embeddings else None
+    vocabulary = extent(s, "vocabulary")
+    return g.linear(x, vocabulary, name="head", bias=s.head_bias, tag="head", weight=weight)
+
+
+def parameters(s: TransformerStructure) -> dict[str, float]:
+    """Return the free dimensions of a phase and their defaults."""
+    return {**_PARAMETERS[s.phase], **{field: getattr(s, field) for field in s.free}}
+
+
+def items(s: TransformerStructure) -> tuple[str, Dim]:
+    """Return what a run yields: tokens generated, or of the prompt; sequences of an encoder."""
+    batch = symbol("batch")
+    if s.phase == "encode":
+        return "sequences", batch
+    each: dict[str, Dim] = {"decode": 1, "prefill": symbol("prompt"), "request": symbol("generate")}
+    return "tokens", product(batch, each[s.phase])
+
+
+def active_weights(graph: Graph) -> Dim:
+    """Return the weight elements that one run of a graph reads: the "active parameters".
+
+    Of an embedding table only the rows that are read count. Bind ``batch`` of a decode step to 1
+    for the figure that model cards state.
+    """
+    total: Dim = 0
+    for block, operator in graph.walk():
+        for access in operator.accesses:
+            if access.mode == "read" and graph.tensors[access.tensor].role == "weight":
+                total = total + block.count * access.elements
+    return simplify(total)
+
+
+FAMILY_TRANSFORMER = Family("transformer", TransformerStructure, parameters, build, items)

@@ -1,0 +1,234 @@
+"""Layers of transformers: attention, latent attention, feed-forward networks, experts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from perfmodel.workload.builder import VECTOR_OPS
+from perfmodel.workload.graph import Tensor
+from perfmodel.workload.nest import LoopNest, Operand
+from perfmodel.workload.sequence import SequenceBuilder
+from perfmodel.workload.symbols import Dim, distinct_experts, product, simplify, symbol
+
+if TYPE_CHECKING:
+    from perfmodel.workload.transformer_structure import (
+        Experts,
+        Latent,
+        TransformerStructure,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one pass over the layers sees.
+
+    Attributes
+    ----------
+    batch, queries
+        Sequences, and new tokens of each.
+    keys
+        Tokens that the last query attends to, itself included.
+    cached
+        Keys and values of earlier tokens come from the cache.
+    stored
+        Tokens the cache must hold in the end.
+    """
+
+    batch: Dim
+    queries: Dim
+    keys: Dim
+    cached: bool = False
+    stored: Dim | None = None
+
+    @property
+    def tokens(self) -> Dim:
+        """New tokens of all sequences."""
+        return product(self.batch, self.queries)
+
+
+def extent(s: TransformerStructure, field: str) -> Dim:
+    """Return a width or count of the structure: a symbol where it is free."""
+    return symbol(field) if field in s.free else getattr(s, field)
+
+
+def norm(g: SequenceBuilder, x: Tensor, s: TransformerStructure, name: str) -> Tensor:
+    """Add the structure's normalisation."""
+    return g.norm(x, s.norm, name=name, affine=1 if s.norm == "rms_norm" else 2)
+
+
+def layer(
+    g: SequenceBuilder, x: Tensor, s: TransformerStructure, step: Step, *, window: int = 0,
+    experts: Experts | None = None,
+) -> Tensor:  # fmt: skip
+    """Add one layer: attention and a feed-forward network, each with a residual sum."""
+    x = residual(g, x, s, "attention", lambda y: self_attention(g, y, s, step, window))
+    if experts is not None:
+        return residual(g, x, s, "ffn", lambda y: mixture(g, y, s, step, experts))
+    return residual(g, x, s, "ffn", lambda y: feed_forward(g, y, s, extent(s, "ffn_width")))
+
+
+def residual(
+    g: SequenceBuilder, x: Tensor, s: TransformerStructure, name: str,
+    block: Callable[[Tensor], Tensor],
+) -> Tensor:  # fmt: skip
+    """Add ``x + block(x)`` with the normalisations where the structure has them."""
+    y = x if s.norm_position == "after" else norm(g, x, s, f"{name}_norm")
+    y = block(y)
+    if s.norm_position == "both":
+        y = norm(g, y, s, f"{name}_post_norm")
+    y = g.elementwise("add", y, x, name=f"{name}_add")
+    return norm(g, y, s, f"{name}_norm") if s.norm_position == "after" else y
+
+
+def self_attention(
+    g: SequenceBuilder, x: Tensor, s: TransformerStructure, step: Step, window: int = 0
+) -> Tensor:
+    """Add projections, positions, attention over the sequence itself and the output projection."""
+    if s.latent is not None:
+        return latent_attention(g, x, s, step, s.latent)
+    size = s.head_size
+    q = g.linear(x, s.heads * size, name="q_proj", bias=s.qkv_bias, tag="attn_q")
+    k = g.linear(x, s.groups * size, name="k_proj", bias=s.qkv_bias, tag="attn_k")
+    v = g.linear(x, s.groups * size, name="v_proj", bias=s.qkv_bias, tag="attn_v")
+    if s.qk_norm:
+        q = g.norm(q, "rms_norm", name="q_norm", affine=1, features=size)
+        k = g.norm(k, "rms_norm", name="k_norm", affine=1, features=size)
+    if s.rotary:
+        q = g.elementwise("rope", q, name="q_rope")
+        k = g.elementwise("rope", k, name="k_rope")
+    y = g.attention(
+        q, batch=step.batch, queries=step.queries, keys=step.keys, heads=s.heads, head_dim=size,
+        kv_heads=s.groups, causal=s.causal, window=window or None, cached=step.cached,
+        key_value=(k, v), stored_keys=step.stored, write_cache=s.causal,
+    )  # fmt: skip
+    return g.linear(y, extent(s, "width"), name="o_proj", bias=s.output_bias, tag="attn_output")
+
+
+def latent_attention(
+    g: SequenceBuilder, x: Tensor, s: TransformerStructure, step: Step, m: Latent
+) -> Tensor:
+    """Add multi-head latent attention.
+
+    A prefill expands keys and values of all heads; a decode step multiplies the up-projections into
+    the query and the output instead and attends over the compressed cache (DeepSeek-V2, arXiv
+    2405.04434, section 2.1.2).
+    """
+    bias = s.qkv_bias
+    head = m.plain_dim + m.rope_dim
+    if m.query_rank:
+        down = g.linear(x, m.query_rank, name="q_down", bias=bias, tag="attn_q")
+        down = g.norm(down, s.norm, name="q_down_norm", affine=1)
+        q = g.linear(down, s.heads * head, name="q_up", bias=False, tag="attn_q")
+    else:
+        q = g.linear(x, s.heads * head, name="q_proj", bias=False, tag="attn_q")
+    q = g.elementwise("rope", q, name="q_rope", ops=VECTOR_OPS["rope"] * m.rope_dim / head)
+    kv = g.linear(x, m.rank + m.rope_dim, name="kv_down", bias=bias, tag="attn_k")
+    kv = g.norm(kv, s.norm, name="kv_down_norm", affine=1, features=m.rank)
+    per_token = m.rank + m.rope_dim
+    kv = g.elementwise("rope", kv, name="k_rope", ops=VECTOR_OPS["rope"] * m.rope_dim / per_token)
+    if step.cached:
+        q = _per_head(g, q, s.heads, (m.plain_dim, m.rank), m.rope_dim, "k_up", "attn_k")
+        y = g.attention(
+            q, batch=step.batch, queries=step.queries, keys=step.keys, heads=s.heads,
+            head_dim=per_token, value_dim=m.rank, kv_heads=1, cached=True, key_value=kv,
+            latent=per_token, stored_keys=step.stored,
+        )  # fmt: skip
+        y = _per_head(g, y, s.heads, (m.rank, m.value_dim), 0, "v_up", "attn_v")
+    else:
+        # The rotary key rides along: the expansion reads the compressed part alone.
+        low = g.view(kv, (*kv.shape[:-1], m.rank), name="kv_low")
+        k = g.linear(low, s.heads * m.plain_dim, name="k_up", bias=False, tag="attn_k")
+        v = g.linear(low, s.heads * m.value_dim, name="v_up", bias=False, tag="attn_v")
+        y = g.attention(
+            q, batch=step.batch, queries=step.queries, keys=step.keys, heads=s.heads, head_dim=head,
+            value_dim=m.value_dim, key_value=(k, kv, v), latent=per_token, stored_keys=step.stored,
+        )  # fmt: skip
+    return g.linear(y, extent(s, "width"), name="o_proj", bias=s.output_bias, tag="attn_output")
+
+
+def _per_head(
+    g: SequenceBuilder, x: Tensor, heads: int, sizes: tuple[int, int], beside: int, name: str,
+    tag: str,
+) -> Tensor:  # fmt: skip
+    """Add ``y[head] = x[head] W[head]``, `beside` elements a head passing by unchanged."""
+    size_in, size_out = sizes
+    w = g.weight(f"{name}.weight", (heads * size_in, size_out) if name == "k_up"
+                 else (heads * size_out, size_in), tag=tag)  # fmt: skip
+    batch, queries = x.shape[:2]
+    y = g.tensor(f"{name}.out", (batch, queries, heads * (size_out + beside)))
+    nest = LoopNest(
+        (("h", heads), ("m", product(batch, queries)), ("n", size_out), ("k", size_in)),
+        (
+            Operand(x.name, "input", ((("m", 1),), (("h", 1),), (("k", 1),))),
+            Operand(w.name, "weight", ((("h", 1),), (("k", 1),), (("n", 1),))),
+            Operand(y.name, "output", ((("m", 1),), (("h", 1),), (("n", 1),))),
+        ),
+    )
+    g.operator(name, "gemm", [x, w], [y], nests=[nest], pair=(w.slot, x.slot))
+    return y
+
+
+def feed_forward(
+    g: SequenceBuilder, x: Tensor, s: TransformerStructure, hidden: Dim, prefix: str = "ffn"
+) -> Tensor:
+    """Add the feed-forward network, gated or plain."""
+    up = g.linear(x, hidden, name=f"{prefix}_up", bias=s.ffn_bias, tag="ffn_up")
+    if s.gated:
+        gate = g.linear(x, hidden, name=f"{prefix}_gate", bias=s.ffn_bias, tag="ffn_gate")
+        ops = VECTOR_OPS[s.activation] + 1
+        up = g.elementwise(f"{s.activation}_gate", gate, up, name=f"{prefix}_act", ops=ops)
+    else:
+        up = g.elementwise(s.activation, up, name=f"{prefix}_act")
+    width = extent(s, "width")
+    return g.linear(up, width, name=f"{prefix}_down", bias=s.ffn_bias, tag="ffn_down")
+
+
+def mixture(
+    g: SequenceBuilder, x: Tensor, s: TransformerStructure, step: Step, e: Experts
+) -> Tensor:
+    """Add router, routed experts and the experts that every token visits."""
+    width, tokens = extent(s, "width"), step.tokens
+    scores = g.linear(x, e.count, name="router", bias=e.router_bias, tag="router")
+    scores = g.softmax(scores, name="router_softmax")
+    matrices = 2 if s.gated else 1
+    y = g.experts(
+        x, tokens, e.ffn_width, count=e.count, per_token=e.per_token, matrices=matrices,
+        name="experts_up",
+    )  # fmt: skip
+    if e.bias:
+        y = _expert_bias(g, y, tokens, e, "experts_up")
+    rows = (product(tokens, e.per_token), e.ffn_width)
+    hidden = g.tensor("experts_act.out", rows)
+    ops = VECTOR_OPS[s.activation] + s.gated
+    g.operator("experts_act", "elementwise", [y], [hidden], vector_ops=ops * hidden.elements,
+               attributes={"function": s.activation})  # fmt: skip
+    y = g.experts(
+        hidden, tokens, width, count=e.count, per_token=e.per_token, name="experts_down",
+        gathered=False,
+    )  # fmt: skip
+    if e.bias:
+        y = _expert_bias(g, y, tokens, e, "experts_down")
+    # The scores of the chosen experts weigh their outputs; the sum is one token again.
+    out = g.tensor("experts_sum.out", x.shape)
+    g.operator("experts_sum", "elementwise", [y, scores], [out], vector_ops=2 * y.elements,
+               attributes={"function": "weighted_sum"})  # fmt: skip
+    if e.shared_width:
+        shared = feed_forward(g, x, s, e.shared_width, prefix="shared")
+        if e.shared_gate:
+            gate = g.linear(x, 1, name="shared_gate_proj", bias=False, tag="router")
+            gate = g.elementwise("sigmoid", gate, name="shared_sigmoid")
+            shared = g.elementwise("mul", shared, gate, name="shared_scale")
+        out = g.elementwise("add", out, shared, name="experts_add")
+    return out
+
+
+def _expert_bias(g: SequenceBuilder, y: Tensor, tokens: Dim, e: Experts, name: str) -> Tensor:
+    width = y.shape[-1]
+    w = g.weight(f"{name}.bias", (e.count, width), tag="vector")
+    out = g.tensor(f"{name}_bias.out", y.shape)
+    touched = simplify(product(distinct_experts(e.count, e.per_token, tokens), width))
+    g.operator(f"{name}_bias", "elementwise", [y, (w, touched)], [out], vector_ops=y.elements,
+               inplace=y, attributes={"function": "add"})  # fmt: skip
+    return out

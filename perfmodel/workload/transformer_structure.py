@@ -1,0 +1,239 @@
+"""What shapes a transformer: widths, heads, experts, phase; and the checks across them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias, cast
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from perfmodel.pydantic_faults import Flaw
+
+Count: TypeAlias = Annotated[int, Field(gt=0, le=10**7, strict=True)]
+"""A width or a number of layers, heads, experts."""
+CountOrNone: TypeAlias = Annotated[int, Field(ge=0, le=10**7, strict=True)]
+"""The same, or 0 for none."""
+
+Phase: TypeAlias = Literal["decode", "prefill", "request", "encode"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+
+class Latent(_Frozen):
+    """Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434, section 2.1).
+
+    Attributes
+    ----------
+    query_rank
+        Rank of the compressed query; 0 where the query is projected directly.
+    rank
+        Rank of the joint compression of keys and values: what the cache holds.
+    plain_dim, rope_dim
+        Parts of a query or key head without and with rotary positions; the cache holds one rotary
+        key for all heads.
+    value_dim
+        Size of a value head.
+    """
+
+    query_rank: CountOrNone = 0
+    rank: Count
+    plain_dim: Count
+    rope_dim: Count
+    value_dim: Count
+
+
+class Experts(_Frozen):
+    """Mixture of experts.
+
+    Attributes
+    ----------
+    count, per_token
+        Experts of a layer, and how many of them a token visits.
+    ffn_width
+        Hidden width of one expert.
+    shared_width
+        Hidden width of the experts that every token visits, together; 0 for none.
+    shared_gate
+        The shared expert is scaled by a learned gate (Qwen2-MoE).
+    dense_layers
+        First layers that have a plain feed-forward network instead.
+    router_bias, bias
+        Vectors added to the router's scores, and to the experts' outputs.
+    """
+
+    count: Count
+    per_token: Count
+    ffn_width: Count
+    shared_width: CountOrNone = 0
+    shared_gate: bool = False
+    dense_layers: CountOrNone = 0
+    router_bias: bool = False
+    bias: bool = False
+
+
+class TransformerStructure(_Frozen):
+    """Shape of a transformer.
+
+    Attributes
+    ----------
+    phase
+        ``decode``: one step, each sequence of the batch gets one token; ``prefill``: the prompt;
+        ``request``: a prefill and then ``generate`` decode steps, all costed at their mean context
+        ``prompt + (generate + 1) / 2`` (exact where time is linear in the context, as with a full
+        KV cache read; not at the edge of a sliding window); ``encode``: all tokens at once, without
+        a cache.
+    layers, width
+        Layers and the width of the residual stream.
+    heads, kv_heads, head_dim
+        Attention heads, key and value heads (`heads` where 0) and their size (``width / heads``
+        where 0).
+    latent
+        Multi-head latent attention instead.
+    window, full_every
+        Sliding window in tokens (0: none), and that every n-th layer attends to everything (0: none
+        does).
+    ffn_width, gated, activation
+        The feed-forward network: hidden width, whether a gate multiplies it (SwiGLU, GeGLU).
+    experts
+        Mixture of experts instead.
+    norm, norm_position, qk_norm
+        Normalisation; where it stands: before a block, after the residual sum (BERT), or both
+        before and after the block (Gemma); whether heads of queries and keys are normalised.
+    final_norm, embedding_norm
+        Whether the last layer's output, and the embeddings, are normalised.
+    qkv_bias, output_bias, ffn_bias
+        Biases of the projections.
+    positions
+        Rows of a learned table of positions; 0 for rotary ones or none.
+    rotary
+        Whether queries and keys are rotated.
+    token_types
+        Rows of a table of segments (BERT).
+    vocabulary, tied_embeddings, head, head_bias
+        Tokens; whether the classifier reads the embedding table; ``tokens`` (a score for each token
+        of the vocabulary), ``pooler`` (BERT's dense layer on the first token), ``none``.
+    causal
+        Whether a token attends to earlier ones alone.
+    free
+        Fields kept as symbols of the graph, among `FREE`: to be swept or differentiated.
+    """
+
+    FREE: ClassVar[tuple[str, ...]] = ("layers", "width", "ffn_width", "vocabulary")
+
+    phase: Phase = "decode"
+    layers: Count
+    width: Count
+    heads: Count
+    kv_heads: CountOrNone = 0
+    head_dim: CountOrNone = 0
+    latent: Latent | None = None
+    window: CountOrNone = 0
+    full_every: CountOrNone = 0
+    ffn_width: CountOrNone = 0
+    gated: bool = True
+    activation: Literal["silu", "gelu", "gelu_tanh", "relu"] = "silu"
+    experts: Experts | None = None
+    norm: Literal["rms_norm", "layer_norm"] = "rms_norm"
+    norm_position: Literal["before", "after", "both"] = "before"
+    qk_norm: bool = False
+    final_norm: bool = True
+    embedding_norm: bool = False
+    qkv_bias: bool = False
+    output_bias: bool = False
+    ffn_bias: bool = False
+    positions: CountOrNone = 0
+    rotary: bool = True
+    token_types: CountOrNone = 0
+    vocabulary: Count
+    tied_embeddings: bool = False
+    head: Literal["tokens", "pooler", "none"] = "tokens"
+    head_bias: bool = False
+    causal: bool = True
+    free: tuple[Literal["layers", "width", "ffn_width", "vocabulary"], ...] = ()
+
+    @property
+    def groups(self) -> int:
+        """Key and value heads."""
+        return self.kv_heads or self.heads
+
+    @property
+    def head_size(self) -> int:
+        """Size of a head."""
+        return self.head_dim or self.width // self.heads
+
+    @staticmethod
+    def structure_faults(data: Mapping[str, Any]) -> Iterator[Flaw]:
+        """Yield what is wrong across fields; tolerant of fields that are wrong by themselves."""
+        yield from _heads(data)
+        yield from _feed_forward(data)
+        yield from _phase(data)
+        if _positive(data, "full_every") and not _positive(data, "window"):
+            yield Flaw(("full_every",), "says which layers have no window, but 'window' is not set",
+                       "'window' in tokens")  # fmt: skip
+        for field in _free(data):
+            if field == "width" and not _positive(data, "head_dim"):
+                yield Flaw(("free",), "a free 'width' leaves the head size open", "'head_dim'")
+
+
+def _free(data: Mapping[str, Any]) -> tuple[Any, ...]:
+    found = data.get("free")
+    return tuple(cast("Sequence[Any]", found)) if isinstance(found, list | tuple) else ()
+
+
+def _positive(data: Mapping[str, Any], key: str) -> int:
+    """Return a field where it is a sound count, 0 where it is absent or at fault by itself."""
+    value = data.get(key)
+    return value if type(value) is int and value > 0 else 0
+
+
+def _heads(data: Mapping[str, Any]) -> Iterator[Flaw]:
+    heads, groups = _positive(data, "heads"), _positive(data, "kv_heads")
+    width = _positive(data, "width")
+    if heads and groups and heads % groups:
+        yield Flaw(("kv_heads",), f"{heads} heads do not divide by {groups} key and value heads",
+                   f"a divisor of {heads}", str(_divisor(heads, groups)))  # fmt: skip
+    if heads and width and not data.get("head_dim") and not data.get("latent") and width % heads:
+        yield Flaw(("heads",), f"a width of {width} does not divide by {heads} heads",
+                   f"a divisor of {width}, or 'head_dim'", str(_divisor(width, heads)))  # fmt: skip
+
+
+def _divisor(whole: int, near: int) -> int:
+    """Return the divisor of a number nearest to another."""
+    return min(
+        (d for d in range(1, min(whole, 4 * near) + 1) if whole % d == 0),
+        key=lambda d: abs(d - near),
+    )
+
+
+def _feed_forward(data: Mapping[str, Any]) -> Iterator[Flaw]:
+    given = data.get("experts")
+    dense = given is None
+    if isinstance(given, Experts):
+        given = given.model_dump()
+    if isinstance(given, Mapping):
+        experts = cast("Mapping[str, Any]", given)
+        count, per_token = _positive(experts, "count"), _positive(experts, "per_token")
+        if count and per_token > count:
+            yield Flaw(("experts", "per_token"),
+                       f"a token cannot visit {per_token} of {count} experts",
+                       f"1 to {count}")  # fmt: skip
+        first, layers = _positive(experts, "dense_layers"), _positive(data, "layers")
+        if layers and first > layers:
+            yield Flaw(("experts", "dense_layers"), f"{first} of {layers} layers", f"0 to {layers}")
+        dense = first > 0
+    if dense and data.get("ffn_width", 1) == 0:
+        yield Flaw(("ffn_width",), "0 is no width", "a count of at least 1")
+    if dense and "ffn_width" not in data:
+        yield Flaw((), "missing key 'ffn_width'", on_key=True)
+
+
+def _phase(data: Mapping[str, Any]) -> Iterator[Flaw]:
+    causal = data.get("causal", True)
+    phase = data.get("phase", "decode")
+    if causal is False and phase in ("decode", "prefill", "request"):
+        yield Flaw(("phase",), f"an encoder has no phase '{phase}'", "encode", "encode")
+    if causal is True and phase == "encode":
+        yield Flaw(("phase",), "a decoder has no phase 'encode'", "decode, prefill or request",
+                   "prefill")  # fmt: skip
