@@ -106,8 +106,8 @@ def _text(source: FilePath | str | bytes, name: str) -> str:
             if source.stat().st_size > MAX_BYTES:
                 raise InputError(Fault(f"is larger than {MAX_BYTES} bytes", file=name))
             source = source.read_bytes()
-        except OSError as error:
-            reason = (error.strerror or "cannot be read").lower()
+        except (OSError, ValueError) as error:  # ValueError: a null character in the name
+            reason = (getattr(error, "strerror", None) or "cannot be read").lower()
             raise InputError(Fault(reason, file=name, expected="a readable file")) from None
     if len(source) > MAX_BYTES:
         raise InputError(Fault(f"is larger than {MAX_BYTES} bytes", file=name))

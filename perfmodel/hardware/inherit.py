@@ -58,6 +58,9 @@ def inherited(root: Node, model: type[Spec], find: Finder, chain: tuple[str, ...
             raise
         raise InputError(_fault(base, f"no spec is named '{base.value}'", fault.expected,
                                 fault.suggestion)) from None  # fmt: skip
+    if below.name in chain:  # by way of an alias
+        circle = " -> ".join([*chain[chain.index(below.name) :], below.name])
+        raise InputError(_fault(base, f"specs inherit in a circle: {circle}", "another base"))
     below = settled(inherited(below, model, find, chain), model)
     kept = {key: node for key, node in below.children.items() if key not in _OWN}
     return merge(replace(below, value=kept), settled(root, model, keep=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -199,27 +200,31 @@ def check(
 
     path = Path(path)
     if room is None:
-        data, _ = read(path)
-        is_device = isinstance(data, dict) and {"engines", "memories", "power"} & {
-            *cast("dict[str, Any]", data)
-        }
-        runtime_like = isinstance(data, dict) and {"efficiency", "fusion", "semantics"} & {
-            *cast("dict[str, Any]", data)
-        }
-        room = "runtimes" if runtime_like and not is_device else "devices"
+        keys = set(read(path)[1].root.children)
+        device_like = keys & {"engines", "memories", "links", "power"}
+        runtime_like = keys & {"efficiency", "fusion", "semantics", "per_run", "per_operator"}
+        in_runtimes = path.resolve().parent.name == "runtimes"
+        room = "runtimes" if not device_like and (runtime_like or in_runtimes) else "devices"
     model: type[Device] | type[Runtime] = Device if room == "devices" else Runtime
     return _load(path, room, model, tuple(directories))
 
 
 def _find(name: str | Path, room: Room, model: type[S], directories: Iterable[str | Path]) -> S:
     extra = tuple(directories)
+    if not isinstance(name, (str, Path)):  # pyright: ignore[reportUnnecessaryIsInstance]
+        noun = room.removesuffix("s")
+        raise InputError(Fault(f"a {type(name).__name__} is no {noun}", expected="a name or path"))
     if isinstance(name, Path) or _is_path(name):
         return _cached(Path(name), room, model, extra)
-    for folder in (*reversed(extra), data_root() / room):
-        path = Path(folder) / f"{name}.yaml"
-        if re.fullmatch(r"[\w.-]+", name) and path.exists():
-            return _cached(path, room, model, extra)
-    return _cached(_entry(name, room, extra).path, room, model, extra)
+    # A sweep asks for the same few names over and over: files of the library are looked at again
+    # once a second, files that a user points at each time.
+    recent = None if extra else _recent.get((name, room))
+    if recent is not None and time.monotonic() < recent[0]:
+        return recent[1]
+    spec = _cached(_entry(name, room, extra).path, room, model, extra)
+    if not extra:
+        _recent[name, room] = time.monotonic() + 1.0, spec
+    return spec
 
 
 def _is_path(name: str) -> bool:
@@ -245,6 +250,7 @@ def _entry(name: str, room: Room, directories: tuple[str | Path, ...]) -> Entry:
                            suggestion=meant))  # fmt: skip
 
 
+_recent: dict[tuple[str, Room], tuple[float, Any]] = {}
 _specs: dict[tuple[str, Room, tuple[str, ...]], tuple[tuple[tuple[str, int, int], ...], Any]] = {}
 
 

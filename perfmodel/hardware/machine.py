@@ -189,8 +189,8 @@ def _overlaid(base: Facts, overlay: Mapping[str, Any]) -> Facts:
     changes = _checked(base, overlay)
     values, _ = _applied(base, changes)
     origins: dict[str, Provenance] = {}
-    for path in changes:
-        given = overlay.get(path)
+    for written, given in overlay.items():
+        path = base.resolve(written)
         known = given if isinstance(given, Quantity) else None
         origins[path] = Provenance(
             "calibration",

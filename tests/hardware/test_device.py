@@ -205,6 +205,13 @@ def test_bases_that_do_not_exist_or_go_round(tmp_path: Path) -> None:
         hardware(tmp_path / "heir.yaml")
 
 
+def test_a_circle_by_way_of_aliases_is_found(tmp_path: Path) -> None:
+    heir(tmp_path, HEIR.replace("name: heir", "name: heir\naliases: [erbe]"))
+    (tmp_path / "base_card.yaml").write_text("base: erbe\n" + BASE)
+    with pytest.raises(InputError, match="in a circle: heir -> base_card -> heir"):
+        hardware(tmp_path / "heir.yaml")
+
+
 def test_a_change_of_the_base_is_noticed(tmp_path: Path) -> None:
     assert heir(tmp_path).memories[0].bandwidth.value == 100e9
     (tmp_path / "base_card.yaml").write_text(BASE.replace('"100 GB/s"', '"1000 GB/s"'))

@@ -126,6 +126,18 @@ def test_unknown_names_get_the_nearest(folder: Path) -> None:
         hardware("broken", [folder])
 
 
+@pytest.mark.parametrize("name", [None, 5, b"a100"])
+def test_what_is_no_name_at_all(name: object) -> None:
+    with pytest.raises(InputError, match="expected a name or path"):
+        hardware(name)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("name", ["a\0.yaml", "x" * 5000 + ".yaml", "", ".", "/", "a/b"])
+def test_odd_names_are_faults(name: str) -> None:
+    with pytest.raises(InputError):
+        hardware(name)
+
+
 def test_a_changed_file_is_read_again(folder: Path, spec: str) -> None:
     path = folder / "card.yaml"
     before = hardware(path)

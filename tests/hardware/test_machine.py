@@ -232,7 +232,7 @@ def test_zero_is_fine_where_it_makes_sense(machine: Machine) -> None:
 
 def test_a_calibration_overlay_lies_below_vary(card: Device, bare: Runtime) -> None:
     overlay = {
-        "engines.tensor.peaks.fp16": Quantity(value=200e12, fitted_on="rows"),
+        "engines.main.peaks.fp16": Quantity(value=200e12, fitted_on="rows"),
         "runtime.efficiency.gemm": 0.9,
     }
     machine = Machine(card, bare, overlay)
