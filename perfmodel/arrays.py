@@ -23,10 +23,9 @@ def namespace(*values: Value) -> Any:
     NumPy unless one of them belongs to another namespace (JAX arrays and tracers).
     """
     for value in values:
-        kind = type(value)
-        if kind is float or kind is int or isinstance(value, np.ndarray | np.generic):
+        if isinstance(value, float | int | np.ndarray | np.generic):
             continue
-        if kind.__module__.partition(".")[0] in {"jax", "jaxlib"}:
+        if type(value).__module__.partition(".")[0] in {"jax", "jaxlib"}:
             import jax.numpy as jnp  # pyright: ignore[reportMissingImports]
 
             return jnp

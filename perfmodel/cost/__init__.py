@@ -1,0 +1,1 @@
+"""What rows of an operator table cost: traffic, composition, energy, capacity."""

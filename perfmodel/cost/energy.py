@@ -30,9 +30,9 @@ class Energy(NamedTuple):
 def run_energy(totals: Mapping[str, Value], setting: Setting) -> Energy:
     """Return the energy of a run.
 
-    Operations x energy each + bytes x energy of each level + idle power x time (Horowitz, "Computing's
-    energy problem", ISSCC 2014) where the device states the energy of the executed format and of
-    main memory; else busy power x time.
+    Operations x energy each + bytes x energy of each level + idle power x time (Horowitz,
+    "Computing's energy problem", ISSCC 2014) where the device states the energy of the executed
+    format and of main memory; else busy power x time.
     """
     facts = setting.facts
     time = totals["latency_s"]

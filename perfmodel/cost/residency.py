@@ -4,9 +4,9 @@ Default traffic model of every kind that searches no tiles: each operand crosses
 (compulsory traffic), unless it is resident in a nearer memory. An activation is resident in the
 nearest memory that holds it together with every activation whose lifetime is no longer, until its
 last reader. Weights, KV cache, network inputs and outputs come from and go to main memory once a
-run; a `warm` run finds weights and KV cache in the nearest memory that holds the whole footprint. No
-placement search: the rule never exceeds a capacity (at any step the longest-lived resident bounds
-the sum) and more capacity never evicts.
+run; a `warm` run finds weights and KV cache in the nearest memory that holds the whole footprint.
+No placement search: the rule never exceeds a capacity (at any step the longest-lived resident
+bounds the sum) and more capacity never evicts.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from perfmodel.arrays import Value, is_array
 from perfmodel.cost.setting import Setting
-from perfmodel.workload.lower import Accesses, OperatorTable
+from perfmodel.workload.lower import ALWAYS_MAIN, WEIGHT, Accesses, OperatorTable
 
 TRAFFIC_MODEL = "compulsory; activations resident in the nearest memory that holds them"
 WARM = "; weights too, from one run to the next"
@@ -57,7 +57,7 @@ def level_traffic(table: OperatorTable, setting: Setting) -> dict[str, Value]:
     moved = _access_bytes(access, table.points, setting)
     out: dict[str, Value] = {}
     apart = setting.weights_memory != main
-    kept_apart = access.tensor == -1
+    kept_apart = access.tensor == WEIGHT
     passed: Value = None
     everything = footprint_bytes(table, setting)
     for i, level in enumerate(setting.levels):
@@ -126,18 +126,24 @@ def _away(
             need = _foreign_need(held, access, setting)
         away = 1.0 * (need > capacity)
     else:
-        away = xp.zeros((1, 1))
-    width = max(away.shape[1], np.shape(kept)[0] if np.ndim(kept) else 1)
-    away = xp.broadcast_to(away, (away.shape[0], width))
-    extra = [
-        xp.broadcast_to(xp.asarray(kept), (1, width)) if np.ndim(kept) == 0 else kept[None, :],
-        xp.ones((1, width)),
-    ]
-    # Row -1: tensors of no lifetime (they never stay); row -2: weights and KV cache.
-    table = xp.concatenate([away, *extra], axis=0)
-    n = away.shape[0]
-    which = np.where(access.tensor >= 0, access.tensor, np.where(access.tensor == -3, n + 1, n))
-    return table[which]
+        away = xp.zeros((0, 1))
+    kept = xp.asarray(kept, dtype=float).reshape(1, -1)
+    n, width = away.shape[0], max(away.shape[1], kept.shape[1])
+    # After the tensors: one row for weights and KV cache, one for what never stays.
+    table = xp.concatenate(
+        [
+            xp.broadcast_to(away, (n, width)),
+            xp.broadcast_to(kept, (1, width)),
+            xp.ones((1, width)),
+        ]
+    )
+    return table[np.array([_table_row(int(i), n) for i in access.tensor])]
+
+
+def _table_row(tensor: int, n: int) -> int:
+    if tensor >= 0:
+        return tensor
+    return n + 1 if tensor == ALWAYS_MAIN else n
 
 
 def _foreign_need(held: Value, access: Accesses, setting: Setting) -> Value:

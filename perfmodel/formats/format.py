@@ -54,7 +54,7 @@ class Format:
         return self.element_bits + (self.scale_bits + self.zero_bits) / self.group
 
     def bits_of(self, tag: str) -> Value:
-        """Return the stored bits an element of a tensor with this tag (``attn_v``, ``head`` ...)."""
+        """Return the stored bits an element of a tensor with this tag (``attn_v``, ``head``)."""
         for name, parts in self.overrides:
             if name == tag:
                 return sum(share * part.bits for share, part in parts)

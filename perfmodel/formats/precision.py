@@ -111,7 +111,7 @@ FALLBACKS: dict[str, tuple[str, ...]] = {
 def _width_format(bits: str, group: str | None, role: str) -> Format:
     if bits == "1.58":
         return format_named("ternary")
-    if role != "weight" and bits in {"16", "32"} or bits in {"16", "32"}:
+    if (role != "weight" and bits in {"16", "32"}) or bits in {"16", "32"}:
         return format_named(f"fp{bits}")
     return format_named(f"int{bits}" + (f"g{group}" if group else ""))
 
@@ -182,9 +182,7 @@ def _parse_roles(clean: str, text: str) -> Precision:
     for part in clean.split(","):
         key, _, name = (p.strip() for p in part.partition("="))
         if key not in {"w", "a", "kv"} or not name or key in roles:
-            faults.append(
-                Fault(f"'{part}' in '{text}'", path="precision", expected=_EXPECTED)
-            )
+            faults.append(Fault(f"'{part}' in '{text}'", path="precision", expected=_EXPECTED))
             continue
         try:
             roles[key] = format_named(name)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from functools import lru_cache
 
 from perfmodel.arrays import Value
-from perfmodel.formats import FALLBACKS, Format, compute_format, format_named
 from perfmodel.cost.setting import Setting
+from perfmodel.formats import FALLBACKS, Format, compute_format, format_named
 
 #: Vector units are looked up in this order when the activation's own format has no peak.
 _VECTOR_ORDER = ("fp32", "fp16", "bf16", "int32", "int16", "int8")
 
 
 def executed_format(setting: Setting, wanted: str) -> str:
-    """Return the format an engine runs a compute format in: its own, or the next wider; or ``""``."""
+    """Return the format an engine runs a compute format in: its own, a wider one, or ``""``."""
     for name in FALLBACKS.get(wanted, (wanted,)):
         if f"engines.{setting.engine}.peaks.{name}" in setting.facts:
             return name

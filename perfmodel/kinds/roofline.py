@@ -62,9 +62,7 @@ class Roofline:
             memory[level] = seconds
         overhead = launch_times(table, setting)
         row_s = compose(compute, memory, overhead, setting.overlap)
-        return Terms(
-            compute, memory, overhead, traffic, row_s, operations, executed, unsupported
-        )
+        return Terms(compute, memory, overhead, traffic, row_s, operations, executed, unsupported)
 
 
 def launch_times(table: OperatorTable, setting: Setting) -> dict[str, Value]:

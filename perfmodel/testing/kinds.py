@@ -1,7 +1,7 @@
 """The kit that every kind of hardware passes.
 
-Subclass `KindConformance` in a test module, return a device whose default engine is of the kind, and
-pytest collects the tests::
+Subclass `KindConformance` in a test module, return a device whose default engine is of the kind,
+and pytest collects the tests::
 
     class TestMyKind(KindConformance):
         def device(self) -> Device: ...
@@ -26,7 +26,7 @@ _FACTORS = np.array([0.25, 0.5, 1.0, 1.7, 4.0])
 
 
 class KindConformance:
-    """What every kind must hold; override `device`, and `workloads` where the default does not fit."""
+    """What every kind must hold; override `device`, and `workloads` where they do not fit."""
 
     def device(self) -> Device:
         """Return a device whose default engine is of the kind."""
@@ -68,9 +68,7 @@ class KindConformance:
                         getattr(together, metric)[i], getattr(one, metric), rtol=1e-12
                     )
                 for level, moved in one.traffic_bytes.items():
-                    np.testing.assert_allclose(
-                        together.traffic_bytes[level][i], moved, rtol=1e-12
-                    )
+                    np.testing.assert_allclose(together.traffic_bytes[level][i], moved, rtol=1e-12)
 
     def test_two_axes_broadcast(self) -> None:
         """A fact and a dimension on two axes give the outer product of points."""
@@ -91,7 +89,7 @@ class KindConformance:
         machine = self._machine()
         for path, value in machine.facts.items():
             rising = path.startswith("engines.") and path.endswith((".clock", ".units"))
-            rising = rising or path.startswith("memories.") and path.endswith(".bandwidth")
+            rising = rising or (path.startswith("memories.") and path.endswith(".bandwidth"))
             rising = rising or ".peaks." in path or ".vector_peaks." in path
             falling = path.endswith((".latency", ".launch_overhead")) or path in (
                 "runtime.per_run", "runtime.per_operator", "runtime.per_layer_clocks",
@@ -146,7 +144,7 @@ class KindConformance:
                 )
 
     def test_units_are_si(self) -> None:
-        """A machine scaled tenfold in every rate (and a tenth of every delay) is ten times faster."""
+        """Every rate tenfold and every delay a tenth: ten times faster."""
         machine = self._machine()
         changes: dict[str, float] = {}
         for path, value in machine.facts.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -97,18 +97,18 @@ def _block_kernels(
         for member in groups[position]:
             for name in member.writes:
                 producer[alias.get(name, name)] = position
-    return [
-        _kernel(graph, block, tuple(groups[at]), alias, readers) for at in sorted(groups)
-    ]
+    return [_kernel(graph, block, tuple(groups[at]), alias, readers) for at in sorted(groups)]
 
 
 def _kernel(
-    graph: Graph, block: Block, operators: tuple[Operator, ...], alias: Mapping[str, str],
+    graph: Graph, block: Block, operators: Sequence[Operator], alias: Mapping[str, str],
     readers: Mapping[str, int],
 ) -> Kernel:  # fmt: skip
     reads: dict[str, Dim] = {}
     writes: dict[str, Dim] = {}
-    inside = {alias.get(n, n) for op in operators for n in op.writes} if len(operators) > 1 else set()
+    inside = (
+        {alias.get(n, n) for op in operators for n in op.writes} if len(operators) > 1 else set()
+    )
     head = next((op for op in operators if op.kind in _MATRIX), operators[0])
     macs: Dim = 0
     vector_ops: Dim = 0
@@ -133,4 +133,6 @@ def _kernel(
             if name in side and elements != side[name]:
                 elements = maximum(side[name], elements)
             side[name] = elements
-    return Kernel(block, operators, head, reads, writes, simplify(macs), simplify(vector_ops))
+    return Kernel(
+        block, tuple(operators), head, reads, writes, simplify(macs), simplify(vector_ops)
+    )

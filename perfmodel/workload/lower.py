@@ -1,4 +1,4 @@
-"""Graph -> operator table: one row a kernel, compiled once for a structure, bound to numbers after."""
+"""Graph -> operator table: one row a kernel, compiled once a structure, then bound to numbers."""
 
 from __future__ import annotations
 
@@ -16,6 +16,10 @@ from perfmodel.workload.program import Program
 from perfmodel.workload.symbols import Dim, poly
 
 Index = npt.NDArray[np.intp]
+
+#: What an access touches when it is no activation with a lifetime: weights; KV cache and recurrent
+#: state; tensors that always come from or go to main memory.
+WEIGHT, KEPT, ALWAYS_MAIN = -1, -2, -3
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +82,7 @@ class OperatorTable:
 class Accesses:
     """Every (row, tensor) access, sorted by row.
 
-    `tensor` is an index into `lifetimes`, or -1 for weights, -2 for KV cache and state, -3 for what
-    always goes to main memory.
+    `tensor` is an index into `lifetimes`, or `WEIGHT`, `KEPT` or `ALWAYS_MAIN`.
     """
 
     row: Index
@@ -264,9 +267,9 @@ class Lowered:
                 for name, moved in side.items():
                     item = self.graph.tensors[name]
                     rows.append(i)
-                    kept = {"weight": -1, "kv": -2, "state": -2}
+                    kept = {"weight": WEIGHT, "kv": KEPT, "state": KEPT}
                     # Network inputs and outputs cross from and to main memory.
-                    inner = -3 if name in external else index.get(name, -3)
+                    inner = ALWAYS_MAIN if name in external else index.get(name, ALWAYS_MAIN)
                     tensor.append(kept.get(item.role, inner))
                     slots.append(self._slot(item))
                     elements.append(moved)
@@ -274,7 +277,7 @@ class Lowered:
                 for operator in kernel.operators:
                     if operator.scores != 0:
                         rows.append(i)
-                        tensor.append(-3)
+                        tensor.append(ALWAYS_MAIN)
                         slots.append("activation")
                         elements.append(4 * operator.scores)
         self._access_rows = np.array(rows, dtype=np.intp)
@@ -325,6 +328,9 @@ def _lifetimes(
     )  # fmt: skip
 
 
+FUSED = Fusion()
+
+
 class _ById:
     """Hash a graph by identity: graphs are cached by structure, so this is a structure key."""
 
@@ -345,7 +351,7 @@ def _lower(key: _ById, fusion: Fusion, tagged: bool) -> Lowered:
     return Lowered(key.graph, fusion, tagged=tagged)
 
 
-def lower(graph: Graph, fusion: Fusion = Fusion(), *, tagged: bool = False) -> Lowered:
+def lower(graph: Graph, fusion: Fusion = FUSED, *, tagged: bool = False) -> Lowered:
     """Compile a graph for a fusion, once.
 
     Parameters

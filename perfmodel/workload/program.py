@@ -96,9 +96,7 @@ class Program:
             flat = unique[self._index] * self._scale
             return {name: flat[here] for name, here in self._slices.items()}
         xp = namespace(*rows)
-        table = xp.stack(
-            [xp.broadcast_to(xp.asarray(row, dtype=float), (points,)) for row in rows]
-        )
+        table = xp.stack([xp.broadcast_to(xp.asarray(row, dtype=float), (points,)) for row in rows])
         unique = table if self._identity else self.coefficients @ table
         return {
             name: self._fixed[name]

@@ -16,6 +16,9 @@ from perfmodel.workload.symbols import Dim, evaluate
 
 _LIMIT = 1e12
 
+#: What a network needs and no more.
+PLAIN = Semantics()
+
 
 class Workload:
     """What is computed.
@@ -53,7 +56,7 @@ class Workload:
         self.origin = origin
         self.notes = notes
 
-    def graph(self, semantics: Semantics = Semantics()) -> Graph:
+    def graph(self, semantics: Semantics = PLAIN) -> Graph:
         """Return the graph, free dimensions symbolic; cached by structure."""
         return self._build(semantics)
 
@@ -119,12 +122,11 @@ def check_extent(name: str, value: Value) -> list[Fault]:
     expected = f"a number from 1 to {_LIMIT:g}, or an array of them"
     if is_array(value) and not isinstance(value, np.ndarray | np.generic):
         return []
-    kind = type(value)
-    if kind is int or kind is float:
+    if type(value) is int or type(value) is float:
         good = 0 < value <= _LIMIT
     else:
         try:
-            array = np.asarray(value, dtype=float)
+            array: Any = np.asarray(value, dtype=float)
         except (TypeError, ValueError):
             return [Fault(f"{value!r} is not a number", path=name, expected=expected)]
         good = bool(array.size and np.all((array > 0) & (array <= _LIMIT)))
@@ -155,6 +157,7 @@ class StructureBuild:
         self._graphs: dict[Semantics, Graph] = {}
 
     def __call__(self, semantics: Semantics) -> Graph:
+        """Return the graph under a runtime's semantics."""
         graph = self._graphs.get(semantics)
         if graph is None:
             graph = _built(self.family.build, self.structure, semantics)

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from perfmodel.arrays import is_array
-from perfmodel.rows import row_columns
+from perfmodel.prediction.rows import row_columns
 
 if TYPE_CHECKING:
-    from perfmodel.prediction import Prediction
+    from perfmodel.prediction.prediction import Prediction
 
 
 def explain(prediction: Prediction, rows: int = 8) -> str:
@@ -27,12 +27,12 @@ def explain(prediction: Prediction, rows: int = 8) -> str:
     """
     if prediction.shape:
         return explain(prediction.at(0), rows)
-    from perfmodel.rows import summary
+    from perfmodel.prediction.rows import summary
 
     job = prediction._job  # pyright: ignore[reportPrivateUsage]
     setting = prediction._setting  # pyright: ignore[reportPrivateUsage]
     columns = row_columns(prediction)
-    table, terms = prediction._opened  # pyright: ignore[reportPrivateUsage]
+    _, terms = prediction._opened  # pyright: ignore[reportPrivateUsage]
     lines = [summary(prediction), "", f"traffic: {prediction.traffic_model}", ""]
     total = columns["total_s"]
     order = [int(i) for i in np.argsort(-total, kind="stable")]

@@ -11,7 +11,7 @@ from perfmodel.arrays import Value, is_array
 from perfmodel.units import show
 
 if TYPE_CHECKING:
-    from perfmodel.prediction import Prediction
+    from perfmodel.prediction.prediction import Prediction
     from perfmodel.table import Table
 
 
@@ -85,7 +85,7 @@ def seconds_by_bound(prediction: Prediction) -> dict[str, float]:
 
 def to_dict(prediction: Prediction) -> dict[str, Any]:
     """Return every metric, ready for JSON."""
-    from perfmodel.prediction import METRICS
+    from perfmodel.prediction.prediction import METRICS
 
     machine, workload = prediction.machine, prediction.workload
     out: dict[str, Any] = {

@@ -9,7 +9,7 @@ import numpy as np
 from perfmodel.arrays import Value
 
 if TYPE_CHECKING:
-    from perfmodel.prediction import Prediction
+    from perfmodel.prediction.prediction import Prediction
 
 #: Relative half-width by confidence. Not statistics: a declared judgement, wide on purpose. A data
 #: sheet's peak or bandwidth is a ceiling that kernels seldom pass, so it is one-sided (see below).
@@ -65,7 +65,9 @@ def _shifted(prediction: Prediction, sign: int) -> Prediction:
         if value is None or path.startswith(("area", "price", "links.")):
             continue
         width = WIDTHS.get(known.confidence or "", 0.0)
-        cost = not any(mark in path for mark in (*_CEILINGS, ".units", "efficiency", "draw", "clock"))
+        cost = not any(
+            mark in path for mark in (*_CEILINGS, ".units", "efficiency", "draw", "clock")
+        )
         if path.endswith((".capacity", ".reserved", ".pnorm", ".units", ".clock")) or not width:
             continue
         if ".sustained_fraction" in path or "sparse" in path:

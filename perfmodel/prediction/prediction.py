@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from perfmodel.arrays import Value, is_array
+from perfmodel.arrays import Value, is_array, namespace
 from perfmodel.cost.capacity import Violation, demands, fits, usable, violations
 from perfmodel.cost.energy import Energy, run_energy
 from perfmodel.cost.residency import TRAFFIC_MODEL, WARM
@@ -16,9 +16,8 @@ from perfmodel.kinds.protocol import Terms
 from perfmodel.workload.lower import OperatorTable
 
 if TYPE_CHECKING:
-    from perfmodel.interval import Interval
-    from perfmodel.plots import PredictionPlots
-    from perfmodel.predict import Job
+    from perfmodel.prediction.interval import Interval
+    from perfmodel.prediction.job import Job
     from perfmodel.table import Table
 
 #: What `to_dict` gives, in this order: the keys of the JSON output.
@@ -77,7 +76,7 @@ class Prediction:
         if not self.shape:
             if isinstance(value, float | int):
                 return float(value)
-            if is_array(value) and not isinstance(value, np.ndarray | np.generic):
+            if namespace(value) is not np:
                 return value.reshape(())
             return float(np.asarray(value).reshape(-1)[0])
         xp = self._setting.xp
@@ -292,7 +291,7 @@ class Prediction:
         found = violations(self._totals, self._setting, self._job.workload.parameters)
         for name in self.unsupported:
             head = f"engines.{self._setting.engine}.peaks."
-            has = ", ".join(p[len(head):] for p in self._setting.facts if p.startswith(head))
+            has = ", ".join(p[len(head) :] for p in self._setting.facts if p.startswith(head))
             found.append(
                 Violation(
                     f"{head}{name}", 0.0, 0.0, 0.0, (f"one of {has}",),
@@ -317,32 +316,32 @@ class Prediction:
     @cached_property
     def table(self) -> Table:
         """One row a kernel: class, count, work, bytes, seconds, and what binds it (one point)."""
-        from perfmodel.rows import row_table
+        from perfmodel.prediction.rows import row_table
 
         return row_table(self)
 
     @cached_property
     def bottleneck(self) -> str:
         """What takes most of the latency: ``matrix``, ``vector``, a memory, ``launch`` ..."""
-        from perfmodel.rows import seconds_by_bound
+        from perfmodel.prediction.rows import seconds_by_bound
 
         shares = seconds_by_bound(self)
         return max(shares, key=lambda name: shares[name]) if shares else ""
 
     def explain(self, rows: int = 8) -> str:
         """Return the arithmetic behind the latency, numbers put in, the largest rows first."""
-        from perfmodel.explain import explain
+        from perfmodel.prediction.explain import explain
 
         return explain(self, rows)
 
     def interval(self, metric: str = "latency_s") -> Interval:
         """Return a metric at the worst and the best of its facts' confidences."""
-        from perfmodel.interval import interval
+        from perfmodel.prediction.interval import interval
 
         return interval(self, metric)
 
     @property
-    def plot(self) -> PredictionPlots:
+    def plot(self) -> Any:
         """Plots: ``roofline()``, ``bottlenecks()``, ``memory()``."""
         from perfmodel.catalog import plots_of
 
@@ -350,17 +349,17 @@ class Prediction:
 
     def to_dict(self) -> dict[str, Any]:
         """Return every metric with what it depends on, ready for JSON (arrays as lists)."""
-        from perfmodel.rows import to_dict
+        from perfmodel.prediction.rows import to_dict
 
         return to_dict(self)
 
     def __repr__(self) -> str:
-        from perfmodel.rows import summary
+        from perfmodel.prediction.rows import summary
 
         return summary(self)
 
     def _repr_html_(self) -> str:
-        from perfmodel.rows import html
+        from perfmodel.prediction.rows import html
 
         return html(self)
 
