@@ -37,7 +37,7 @@ class Roofline:
     network_wide: frozenset[str] = frozenset({"memory"})
     equations: Mapping[str, Equation] = {
         "matrix": Equation("2 * macs / (peak * efficiency)", _WILLIAMS),
-        "vector": Equation("vector_ops / vector_peak", _WILLIAMS),
+        "vector": Equation("vector_ops / (vector_peak * efficiency)", _WILLIAMS),
         "memory": Equation("latency + bytes / bandwidth", _ILIC),
         "launch": Equation("kernels * overhead", "runtime or device spec"),
         "layer": Equation("layers * layer_clocks / clock", "runtime spec"),
@@ -50,6 +50,8 @@ class Roofline:
             macs = macs - table.masked_macs
         rates, operations, executed, unsupported = matrix_rates(table, macs, setting)
         _, vector_rate = vector_peak(setting)
+        if not setting.bare:
+            vector_rate = vector_rate * setting.fact("runtime.efficiency.vector", 1.0)
         compute = {"matrix": (2.0 * macs) / rates, "vector": table.vector_ops / vector_rate}
         operations["vector"] = table.vector_ops
         traffic = level_traffic(table, setting)

@@ -148,7 +148,8 @@ class KindConformance:
         machine = self._machine()
         changes: dict[str, float] = {}
         for path, value in machine.facts.items():
-            if ".peaks." in path or ".vector_peaks." in path or path.endswith(".bandwidth"):
+            rate = path.startswith("memories.") and path.endswith(".bandwidth")
+            if rate or ".peaks." in path or ".vector_peaks." in path:
                 changes[path] = value * 10
             elif path.endswith((".latency", ".launch_overhead", ".per_run", ".per_operator")):
                 changes[path] = value / 10

@@ -1,0 +1,1 @@
+"""What is computed: operators as loop nests, graphs, and their operator tables."""

@@ -80,9 +80,7 @@ class GraphBuilder:
         self.inputs.append(made.name)
         return made
 
-    def weight(
-        self, name: str, shape: Sequence[Dim], *, tag: str = "", format: str = ""
-    ) -> Tensor:
+    def weight(self, name: str, shape: Sequence[Dim], *, tag: str = "", format: str = "") -> Tensor:
         """Declare stored parameters; a later phase finds those of an earlier one by name."""
         full = f"{self._layers}{name}"
         n = self._weight_names[full] = self._weight_names.get(full, 0) + 1
@@ -270,7 +268,7 @@ class GraphBuilder:
         self, function: str, *inputs: Tensor, name: str = "", ops: float | None = None,
         format: str = "",
     ) -> Tensor:  # fmt: skip
-        """Add a function of one or more tensors, broadcast; `ops` an element if not in the table."""
+        """Add a function of tensors, broadcast; `ops` an element where the table has none."""
         shape = broadcast([t.shape for t in inputs])
         name = name or function
         y = self.tensor(f"{name}.out", shape, format=format or _shared_format(inputs))
@@ -420,7 +418,6 @@ def broadcast(shapes: Sequence[tuple[Dim, ...]]) -> tuple[Dim, ...]:
             here = result[-1 - i]
             if here == 1:
                 result[-1 - i] = size
-            elif size != 1 and size != here:
-                if constant(size) is not None and constant(here) is not None:
-                    raise ValueError(f"shapes do not broadcast: {here} and {size}")
+            elif size not in (1, here) and None not in (constant(size), constant(here)):
+                raise ValueError(f"shapes do not broadcast: {here} and {size}")
     return tuple(result)
