@@ -256,9 +256,14 @@ def _bound(entry: Entry, base: Workload, free: Mapping[str, Value]) -> Workload:
     raise InputError(_unknown(entry, base.parameters, free))
 
 
+def _number(value: Value) -> Value:
+    """Return a scalar of NumPy as a number of Python."""
+    numpy = type(value).__module__ == "numpy"
+    return value.item() if numpy and np.ndim(value) == 0 else value
+
+
 def _varies(value: Value) -> bool:
-    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
-        value = value.item()
+    value = _number(value)
     return is_array(value) or isinstance(value, list) or (
         isinstance(value, float) and not value.is_integer()
     )  # fmt: skip
@@ -266,8 +271,7 @@ def _varies(value: Value) -> bool:
 
 def _plain(value: Value) -> Value:
     """Return a setting as plain data: scalars of NumPy and whole floats are numbers of Python."""
-    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
-        value = value.item()
+    value = _number(value)
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 

@@ -1,0 +1,183 @@
+"""Family ``mamba``: selective state spaces (Gu and Dao 2023, arXiv 2312.00752), by phase.
+
+Layers follow the reference implementation: one block of in-projection, short convolution, selective
+scan, gate and out-projection, with a residual sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from perfmodel.pydantic_faults import Flaw
+from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.graph import Graph, Tensor
+from perfmodel.workload.nest import LoopNest, Operand
+from perfmodel.workload.sequence import SequenceBuilder
+from perfmodel.workload.symbols import Dim, product, symbol
+from perfmodel.workload.transformer_structure import Count, CountOrNone
+
+
+class MambaStructure(BaseModel):
+    """Shape of a Mamba network.
+
+    Attributes
+    ----------
+    phase
+        ``decode`` (one token of each sequence), ``prefill``, or ``request`` (both). A decode step
+        costs the same at any context: the state has a fixed size.
+    layers, width
+        Layers and the width of the residual stream.
+    inner
+        Channels of the scan (twice `width` where 0).
+    state
+        State elements of a channel.
+    kernel
+        Taps of the short convolution.
+    rank
+        Rank of the step size's projection (``ceil(width / 16)`` where 0).
+    vocabulary, tied_embeddings
+        Tokens; whether the classifier reads the embedding table.
+    conv_bias, bias
+        Biases of the convolution, and of the in- and out-projections.
+    free
+        Fields kept as symbols, among `FREE`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    FREE: ClassVar[tuple[str, ...]] = ("layers", "vocabulary")
+
+    phase: Literal["decode", "prefill", "request"] = "decode"
+    layers: Count
+    width: Count
+    inner: CountOrNone = 0
+    state: Count = 16
+    kernel: Count = 4
+    rank: CountOrNone = 0
+    vocabulary: Count
+    tied_embeddings: bool = True
+    conv_bias: bool = True
+    bias: bool = False
+    free: tuple[Literal["layers", "vocabulary"], ...] = ()
+
+    @property
+    def channels(self) -> int:
+        """Channels of the scan."""
+        return self.inner or 2 * self.width
+
+    @property
+    def step_rank(self) -> int:
+        """Rank of the step size's projection."""
+        return self.rank or -(-self.width // 16)
+
+    @staticmethod
+    def structure_faults(data: Mapping[str, Any]) -> Iterator[Flaw]:
+        """Yield what is wrong across fields."""
+        rank, width = data.get("rank"), data.get("width")
+        if type(rank) is int and type(width) is int and 0 < 2 * width < rank:
+            yield Flaw(("rank",), f"a rank of {rank} exceeds the {2 * width} channels",
+                       f"about {-(-width // 16)}")  # fmt: skip
+
+
+def build(s: MambaStructure, semantics: Semantics) -> Graph:
+    """Build the graph of a phase."""
+    g = SequenceBuilder("mamba")
+    every = semantics.head_on_every_token
+    batch = symbol("batch")
+    if s.phase == "decode":
+        _forward(g, s, batch, 1, resumed=True, every=True)
+    elif s.phase == "prefill":
+        _forward(g, s, batch, symbol("prompt"), resumed=False, every=every)
+    else:
+        with g.phase("prefill"):
+            _forward(g, s, batch, symbol("prompt"), resumed=False, every=every)
+        with g.phase("decode", symbol("generate")):
+            _forward(g, s, batch, 1, resumed=True, every=True)
+    return g.build(parameters(s))
+
+
+def _forward(
+    g: SequenceBuilder, s: MambaStructure, batch: Dim, steps: Dim, *, resumed: bool, every: bool
+) -> None:
+    layers: Dim = symbol("layers") if "layers" in s.free else s.layers
+    vocabulary: Dim = symbol("vocabulary") if "vocabulary" in s.free else s.vocabulary
+    ids = g.input("ids", (batch, steps), format="int64")
+    table = g.weight("embedding.weight", (vocabulary, s.width), tag="embedding")
+    x = g.embedding(ids, vocabulary, s.width, weight=table)
+    with g.repeat(layers, "layer"):
+        y = g.norm(x, "rms_norm", name="norm", affine=1)
+        x = g.elementwise("add", _mixer(g, y, s, batch, steps, resumed=resumed), x, name="add")
+    if not every and steps != 1:
+        x = g.copy([x], (batch, 1, s.width), name="last_token", read=[product(batch, s.width)])
+    x = g.norm(x, "rms_norm", name="final_norm", affine=1)
+    weight = table if s.tied_embeddings else None
+    g.output(g.linear(x, vocabulary, name="head", bias=False, tag="head", weight=weight))
+
+
+def _mixer(
+    g: SequenceBuilder, x: Tensor, s: MambaStructure, batch: Dim, steps: Dim, *, resumed: bool
+) -> Tensor:
+    inner, rank = s.channels, s.step_rank
+    both = g.linear(x, 2 * inner, name="in_proj", bias=s.bias, tag="ssm_in")
+    u = g.view(both, (batch, steps, inner), name="u")
+    z = g.view(both, (batch, steps, inner), name="z")
+    u = _convolution(g, u, s, batch, steps, resumed=resumed)
+    u = g.elementwise("silu", u, name="conv_silu")
+    selected = g.linear(u, rank + 2 * s.state, name="x_proj", bias=False, tag="ssm_x")
+    low = g.view(selected, (batch, steps, rank), name="dt_low")
+    step = g.linear(low, inner, name="dt_proj", tag="ssm_dt")
+    step = g.elementwise("softplus", step, name="dt_softplus")
+    y = g.scan(u, batch=batch, steps=steps, channels=inner, state=s.state,
+               selected=(step, selected))  # fmt: skip
+    y = g.elementwise("silu_gate", y, z, name="gate", ops=8)
+    return g.linear(y, s.width, name="out_proj", bias=s.bias, tag="ssm_out")
+
+
+def _convolution(
+    g: SequenceBuilder, x: Tensor, s: MambaStructure, batch: Dim, steps: Dim, *, resumed: bool
+) -> Tensor:
+    """Add the causal depthwise convolution; the last inputs of a sequence are kept for later."""
+    inner = s.channels
+    w = g.weight("conv.weight", (inner, s.kernel), tag="ssm_conv")
+    kept = g.tensor("conv.state", (batch, inner, s.kernel), role="state")
+    y = g.tensor("conv.out", (batch, steps, inner))
+    nest = LoopNest(
+        (("b", batch), ("t", steps), ("c", inner), ("r", s.kernel)),
+        (
+            Operand(x.name, "input", ((("b", 1),), (("t", 1), ("r", 1)), (("c", 1),)),
+                    (None, steps, None)),
+            Operand(w.name, "weight", ((("c", 1),), (("r", 1),))),
+            Operand(y.name, "output", ((("b", 1),), (("t", 1),), (("c", 1),))),
+        ),
+    )  # fmt: skip
+    reads = [x, w]
+    if s.conv_bias:
+        reads.append(g.weight("conv.bias", (inner,), tag="vector"))
+    if resumed:
+        reads.append(kept)
+    g.operator("conv", "depthwise", reads, [y, kept], nests=[nest], pair=(w.slot, x.slot),
+               vector_ops=y.elements if s.conv_bias else 0)  # fmt: skip
+    return y
+
+
+_PARAMETERS: Mapping[str, Mapping[str, float]] = {
+    "decode": {"batch": 1, "context": 2048},
+    "prefill": {"batch": 1, "prompt": 2048},
+    "request": {"batch": 1, "prompt": 2048, "generate": 256},
+}
+
+
+def parameters(s: MambaStructure) -> dict[str, float]:
+    """Return the free dimensions of a phase; a decode step takes a context and does not need it."""
+    return {**_PARAMETERS[s.phase], **{field: getattr(s, field) for field in s.free}}
+
+
+def items(s: MambaStructure) -> tuple[str, Dim]:
+    """Return what a run yields: tokens generated, or of the prompt."""
+    each: dict[str, Dim] = {"decode": 1, "prefill": symbol("prompt"), "request": symbol("generate")}
+    return "tokens", product(symbol("batch"), each[s.phase])
+
+
+FAMILY_MAMBA = Family("mamba", MambaStructure, parameters, build, items)
