@@ -75,7 +75,9 @@ def test_precision_grammar(text: str, weights: float, activations: float, kv: fl
     assert parsed.bits("kv") == kv
 
 
-@pytest.mark.parametrize("text", ["", "w4", "w4a", "fp17", "w=", "w=fp16,w=fp16", "x=fp16", "w4a16+"])
+@pytest.mark.parametrize(
+    "text", ["", "w4", "w4a", "fp17", "w=", "w=fp16,w=fp16", "x=fp16", "w4a16+"]
+)
 def test_bad_precisions_are_refused_with_what_was_expected(text: str) -> None:
     with pytest.raises(InputError) as caught:
         parse_precision(text)

@@ -245,6 +245,7 @@ class _Builder:
         numbers: list[tuple[str, str, Quantity | None]] = [
             ("per_run", "time", runtime.per_run),
             ("per_operator", "time", runtime.per_operator),
+            ("per_layer", "time", runtime.per_layer),
             ("per_layer_clocks", "clocks", runtime.per_layer_clocks),
             ("draw_bytes_per_clock_per_unit", "bandwidth_per_clock",
              runtime.draw_bytes_per_clock_per_unit),

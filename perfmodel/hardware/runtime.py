@@ -90,6 +90,8 @@ class Runtime(Spec):
     """Time of a run beside its operators."""
     per_operator: Time = ZERO
     """Time of dispatching one operator."""
+    per_layer: Time = ZERO
+    """Time that a repeated block costs beside its operators."""
     per_layer_clocks: Clocks = ZERO
     """Clocks of the engine that a repeated block costs beside its operators."""
     efficiency: Mapping[str, Efficiency] = Field(default_factory=dict)

@@ -40,7 +40,7 @@ class Roofline:
         "vector": Equation("vector_ops / (vector_peak * efficiency)", _WILLIAMS),
         "memory": Equation("latency + bytes / bandwidth", _ILIC),
         "launch": Equation("kernels * overhead", "runtime or device spec"),
-        "layer": Equation("layers * layer_clocks / clock", "runtime spec"),
+        "layer": Equation("layers * (per_layer + per_layer_clocks / clock)", "runtime spec"),
     }
 
     def cost(self, table: OperatorTable, setting: Setting) -> Terms:
@@ -77,10 +77,13 @@ def launch_times(table: OperatorTable, setting: Setting) -> dict[str, Value]:
     )
     if is_array(each) or each:
         out["launch"] = table.kernels * each
+    layer = setting.fact("runtime.per_layer", 0.0)
     clocks = setting.fact("runtime.per_layer_clocks", 0.0)
     clock = setting.fact(f"engines.{setting.engine}.clock")
     if clock is not None and (is_array(clocks) or clocks):
-        out["layer"] = table.layers * (clocks / clock)
+        layer = layer + clocks / clock
+    if is_array(layer) or layer:
+        out["layer"] = table.layers * layer
     return out
 
 

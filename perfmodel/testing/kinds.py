@@ -92,7 +92,7 @@ class KindConformance:
             rising = rising or (path.startswith("memories.") and path.endswith(".bandwidth"))
             rising = rising or ".peaks." in path or ".vector_peaks." in path
             falling = path.endswith((".latency", ".launch_overhead")) or path in (
-                "runtime.per_run", "runtime.per_operator", "runtime.per_layer_clocks",
+                "runtime.per_run", "runtime.per_operator", "runtime.per_layer", "runtime.per_layer_clocks",
             )  # fmt: skip
             if not rising and not falling:
                 continue
@@ -151,7 +151,9 @@ class KindConformance:
             rate = path.startswith("memories.") and path.endswith(".bandwidth")
             if rate or ".peaks." in path or ".vector_peaks." in path:
                 changes[path] = value * 10
-            elif path.endswith((".latency", ".launch_overhead", ".per_run", ".per_operator")):
+            elif path.endswith(
+                (".latency", ".launch_overhead", ".per_run", ".per_operator", ".per_layer")
+            ):
                 changes[path] = value / 10
             elif path.endswith(".clock"):
                 changes[path] = value * 10

@@ -77,9 +77,7 @@ def test_infeasible_is_data_with_levers() -> None:
     assert violation.gap == pytest.approx(violation.demand - violation.bound)
     assert violation.gap > 0
     bits = float(violation.levers[0].split("at most ")[1].split()[0])
-    assert predict(
-        model, hardware("rtx_4090"), precision="w=int4,a=fp32,kv=fp32"
-    ).feasible
+    assert predict(model, hardware("rtx_4090"), precision="w=int4,a=fp32,kv=fp32").feasible
     assert 4 < bits < 32
 
 

@@ -1,0 +1,195 @@
+"""One prediction to run: categories resolved, numbers in chunks of points."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from perfmodel.arrays import Value, is_array, namespace
+from perfmodel.cost.setting import Setting
+from perfmodel.cost.totals import network_totals
+from perfmodel.errors import Fault, InputError
+from perfmodel.formats import Precision
+from perfmodel.hardware.device import Device
+from perfmodel.hardware.machine import Machine
+from perfmodel.hardware.runtime import Runtime
+from perfmodel.kinds.protocol import Kind, Terms
+from perfmodel.prediction.prediction import Prediction
+from perfmodel.workload.families import Semantics
+from perfmodel.workload.fuse import Fusion
+from perfmodel.workload.lower import Lowered, OperatorTable
+from perfmodel.workload.workload import Workload
+
+#: Points evaluated at once: small enough for the nearest caches (12 rows x 16,384 x 8 B).
+CHUNK = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class Static:
+    """What does not change with numbers: categories of a device under a runtime."""
+
+    engine: str
+    kind: Kind
+    levels: tuple[str, ...]
+    weights_memory: str
+    overlap: str
+    fusion: Fusion
+    semantics: Semantics
+    causal_skips_masked: bool
+    keep: tuple[Device, Runtime]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One prediction: everything but the numbers is resolved."""
+
+    workload: Workload
+    machine: Machine
+    precision: Precision
+    static: Static
+    lowered: Lowered
+    bare: bool
+    relaxed: bool
+    warm: bool
+
+    def run(self) -> Prediction:
+        """Evaluate at every point, in chunks, and reduce each chunk to sums over the network."""
+        inputs = _Inputs(self)
+        if not inputs.shape:
+            table, terms, setting = self.rows(inputs.values, inputs.facts, self.precision, 1)
+            totals = _sums(table, terms, setting)
+            return Prediction(self, totals, (), setting, (table, terms))
+        count = int(np.prod(inputs.shape))
+        if inputs.foreign or count <= CHUNK:
+            values, facts, precision = inputs.chunk(0, count)
+            table, terms, setting = self.rows(values, facts, precision, count)
+            totals = _sums(table, terms, setting)
+            return Prediction(self, totals, inputs.shape, setting, (table, terms))
+        out: dict[str, Value] = {}
+        setting: Setting | None = None
+        for start in range(0, count, CHUNK):
+            stop = min(start + CHUNK, count)
+            values, facts, precision = inputs.chunk(start, stop)
+            table, terms, setting = self.rows(values, facts, precision, stop - start)
+            for name, part in _sums(table, terms, setting).items():
+                if np.size(part) == 1:
+                    out.setdefault(name, np.asarray(part, dtype=float).reshape(1))
+                    if out[name].size == 1:
+                        continue
+                whole = out.get(name)
+                if whole is None or whole.size != count:
+                    whole = out[name] = np.empty(count)
+                whole[start:stop] = part
+        assert setting is not None
+        whole_setting = replace(setting, facts=inputs.facts, precision=inputs.precision)
+        return Prediction(self, out, inputs.shape, whole_setting, None)
+
+    def rows(
+        self, values: Mapping[str, Value], facts: Mapping[str, Value], precision: Precision,
+        points: int,
+    ) -> tuple[OperatorTable, Terms, Setting]:  # fmt: skip
+        """Return table, terms and setting for flat arrays of `points` points."""
+        static = self.static
+        setting = Setting(
+            facts, static.engine, static.levels, static.weights_memory, precision, static.overlap,
+            self.bare, static.causal_skips_masked, self.warm, self.relaxed,
+            _space(values, facts, precision),
+        )  # fmt: skip
+        table = self.lowered.bind(values, points, accesses=not self.bare, relaxed=self.relaxed)
+        return table, static.kind.cost(table, setting), setting
+
+    def at(self, point: int) -> Job:
+        """Return the job of one point (its index in the flattened shape)."""
+        inputs = _Inputs(self)
+        if not inputs.shape:
+            return self
+        values, facts, precision = inputs.chunk(point, point + 1)
+        single = {name: _first(v) for name, v in values.items()}
+        changes = {p: _first(facts[p]) for p in self.machine.varied}
+        machine = self.machine.vary(changes) if changes else self.machine
+        one = precision.with_bits(
+            **{role: _first(getattr(precision, role).element_bits) for role in _ROLES
+               if is_array(getattr(precision, role).element_bits)}
+        )  # fmt: skip
+        return replace(self, workload=self.workload.bind(single), machine=machine, precision=one)
+
+
+_ROLES = ("weights", "activations", "kv")
+
+
+def _first(value: Value) -> Value:
+    return float(np.asarray(value).reshape(-1)[0]) if is_array(value) else value
+
+
+class _Inputs:
+    """The array-valued inputs of a job, flattened to one axis of points."""
+
+    def __init__(self, job: Job) -> None:
+        self.values = job.workload.parameters
+        self.facts = job.machine.facts
+        self.precision = job.precision
+        varied = {p: self.facts[p] for p in self.facts if is_array(self.facts[p])}
+        bits = {
+            role: value for role in _ROLES
+            if is_array(value := getattr(job.precision, role).element_bits)
+        }  # fmt: skip
+        named = {n: v for n, v in self.values.items() if is_array(v)}
+        shapes = {
+            **{n: np.shape(v) for n, v in named.items()},
+            **{n: np.shape(v) for n, v in varied.items()},
+            **{f"{n} bits": np.shape(v) for n, v in bits.items()},
+        }
+        try:
+            self.shape = np.broadcast_shapes(*shapes.values())
+        except ValueError:
+            text = ", ".join(f"{n} {s}" for n, s in shapes.items())
+            raise InputError(Fault(f"shapes do not broadcast: {text}")) from None
+        everything = (*named.values(), *varied.values(), *bits.values())
+        self.foreign = bool(everything) and namespace(*everything) is not np
+        self._arrays = {"value": named, "fact": varied, "bits": bits}
+
+    def chunk(
+        self, start: int, stop: int
+    ) -> tuple[dict[str, Value], Mapping[str, Value], Precision]:
+        """Return parameters, facts and precision for a range of points."""
+        cut = {
+            group: {n: self._cut(v, start, stop) for n, v in arrays.items()}
+            for group, arrays in self._arrays.items()
+        }
+        values = {**self.values, **cut["value"]}
+        facts = {**self.facts, **cut["fact"]} if cut["fact"] else self.facts
+        precision = self.precision.with_bits(**cut["bits"]) if cut["bits"] else self.precision
+        return values, facts, precision
+
+    def _cut(self, value: Value, start: int, stop: int) -> Value:
+        if self.foreign:
+            xp = namespace(value)
+            return xp.broadcast_to(xp.asarray(value), self.shape).reshape(-1)
+        if value.ndim == 0:
+            return value[()]
+        if value.shape == self.shape:
+            flat = value.reshape(-1)[start:stop]
+        else:
+            index: Any = np.unravel_index(np.arange(start, stop), self.shape)
+            lead = len(self.shape) - value.ndim
+            sizes: tuple[int, ...] = value.shape
+            flat = value[tuple(index[lead + i] if n > 1 else 0 for i, n in enumerate(sizes))]
+        # Whole numbers as floats: products of token counts overflow no integer.
+        return np.asarray(flat, dtype=float)
+
+
+def _sums(table: OperatorTable, terms: Terms, setting: Setting) -> dict[str, Value]:
+    return network_totals(table, setting, terms.row_s, terms.traffic, terms.operations)
+
+
+def _space(values: Mapping[str, Value], facts: Mapping[str, Value], precision: Precision) -> Any:
+    foreign = [
+        v
+        for v in (*values.values(), *facts.values(), *(getattr(precision, r).element_bits
+                                                       for r in _ROLES))
+        if type(v) is not float and is_array(v) and not isinstance(v, np.ndarray | np.generic)
+    ]  # fmt: skip
+    return namespace(*foreign) if foreign else np
