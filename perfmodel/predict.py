@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.formats import FALLBACKS, Precision, as_precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
@@ -29,7 +29,10 @@ def predict(
     *,
     precision: str | Precision | None = None,
     runtime: str | Runtime | None = None,
+    engine: str | None = None,
     model: str | None = None,
+    fuse: bool | None = None,
+    flash_attention: bool | None = None,
     relaxed: bool = False,
     warm: bool = False,
     plan: Plan | None = None,
@@ -46,10 +49,16 @@ def predict(
         Precision or its text (``w4a16kv8``); by default the file's own, else the first of fp16,
         bf16, fp32 and int8 for which the engine has a peak.
     runtime
-        Runtime or its name; by default the device's.
+        Runtime or its name; by default the device's, or `generic` where that one does not run such
+        workloads (llama.cpp runs no image network).
+    engine
+        Engine of the device to run on; by default the one that the runtime drives.
     model
         Kind to cost with instead of the engine's own; ``"roofline"`` is the bare roofline: compute
         peak and main memory bandwidth, nothing else.
+    fuse, flash_attention
+        Whether elementwise chains join the operator before them, and whether attention scores stay
+        on chip; by default as the runtime does.
     relaxed
         Continuous forms of ceilings and floors, which have a slope.
     warm
@@ -68,7 +77,7 @@ def predict(
     InputError
         Unknown names, a plan of another graph, inputs that do not broadcast.
     """
-    machine = _machine(device, runtime)
+    machine = _machine(workload, device, runtime, engine)
     static = _static(machine, model)
     chosen = _precision(precision, workload, machine, static.engine)
     graph = workload.graph(static.semantics)
@@ -82,17 +91,57 @@ def predict(
     if plan is not None and (faults := plan.check(graph)):
         raise InputError(faults)
     bare = model == "roofline"
-    lowered = lower(graph, static.fusion, tagged=bool(chosen.weights.overrides))
+    fusion = static.fusion
+    if fuse is not None or flash_attention is not None:
+        fusion = Fusion(
+            fusion.elementwise if fuse is None else fuse,
+            fusion.flash_attention if flash_attention is None else flash_attention,
+        )
+    lowered = lower(graph, fusion, tagged=bool(chosen.weights.overrides))
     job = Job(workload, machine, chosen, static, lowered, bare, relaxed, warm)
     return job.run()
 
 
-def _machine(device: Device | Machine, runtime: str | Runtime | None) -> Machine:
+def _machine(
+    workload: Workload, device: Device | Machine, runtime: str | Runtime | None, engine: str | None
+) -> Machine:
     if isinstance(device, Machine):
-        if runtime is None or runtime in (device.runtime, device.runtime.name):
-            return device
-        return Machine(device.device, runtime).vary(device.varied)
-    return device.machine(runtime)
+        machine = device
+        if runtime is not None and runtime not in (device.runtime, device.runtime.name):
+            machine = Machine(device.device, runtime).vary(device.varied)
+    else:
+        machine = device.machine(runtime)
+        runs = machine.runtime.runs
+        if runtime is None and runs and workload.unit not in runs:
+            machine = device.machine("generic")
+    if engine is None or engine == machine.engine:
+        return machine
+    names = [e.name for e in machine.device.engines]
+    if engine not in names:
+        message = f"{machine.device.name} has no engine '{engine}'"
+        raise InputError(
+            Fault(
+                message,
+                path="engine",
+                expected=f"one of {', '.join(names)}",
+                suggestion=nearest(engine, names),
+            )
+        )
+    return Machine(machine.device, _driving(machine.runtime, engine)).vary(machine.varied)
+
+
+_DRIVING: dict[tuple[int, str], tuple[Runtime, Runtime]] = {}
+
+
+def _driving(runtime: Runtime, engine: str) -> Runtime:
+    """Return the runtime with another engine, one object each so that facts stay cached."""
+    found = _DRIVING.get((id(runtime), engine))
+    if found is None:
+        found = _DRIVING[id(runtime), engine] = (
+            runtime,
+            runtime.model_copy(update={"engine": engine}),
+        )
+    return found[1]
 
 
 def _static(machine: Machine, model: str | None) -> Static:
@@ -115,7 +164,6 @@ def _static(machine: Machine, model: str | None) -> Static:
     try:
         chosen = kind(model or engine.kind)
     except KeyError:
-        from perfmodel.errors import nearest
         from perfmodel.kinds import BUILT_IN
 
         raise InputError(

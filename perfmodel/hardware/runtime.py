@@ -76,6 +76,9 @@ class Runtime(Spec):
     """Devices and tags of devices that it makes sense for; all where empty."""
     engine: str | None = None
     """Engine that it drives, by name or tag; the device's default where left out."""
+    runs: tuple[Literal["tokens", "frames", "sequences", "runs"], ...] = ()
+    """What the workloads that it runs yield; anything where empty. A device's default runtime that
+    does not run a workload gives way to `generic`."""
     formats: tuple[str, ...] = ()
     """Formats that it can run; all where empty."""
     sources: Mapping[str, Annotated[Source, BeforeValidator(title_alone)]] = Field(
