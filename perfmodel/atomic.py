@@ -1,0 +1,80 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from perfmodel.errors import Fault, nearest
+
+__all__ = ["output_faults", "replacing", "write_text"]
+
+
+def output_faults(
+    path: str | Path, suffixes: tuple[str, ...] = (), option: str = "-o"
+) -> list[Fault]:
+    """Faults of a file that is to be written: found before any work is done.
+
+    Parameters
+    ----------
+    path : str or Path
+    suffixes : tuple of str
+        Accepted endings; any where empty.
+    option : str
+        What the user wrote it after, for the messages.
+    """
+    path = Path(path)
+    faults: list[Fault] = []
+    if suffixes and not path.name.endswith(suffixes):
+        meant = nearest(path.suffix, suffixes, cutoff=0.5)
+        faults.append(
+            Fault(
+                f"'{path.name}' does not say its format",
+                file=option,
+                expected="a name that ends in " + " or ".join(suffixes),
+                suggestion=path.with_suffix(meant).name if meant else "",
+            )
+        )
+    folder = path.parent
+    if path.is_dir():
+        faults.append(Fault(f"'{path}' is a folder", file=option, expected="the name of a file"))
+    elif not folder.is_dir():
+        faults.append(
+            Fault(f"there is no folder '{folder}'", file=option, expected="an existing folder")
+        )
+    elif not os.access(folder, os.W_OK):
+        faults.append(Fault(f"the folder '{folder}' cannot be written to", file=option))
+    return faults
+
+
+@contextmanager
+def replacing(path: str | Path) -> Generator[Path]:
+    """Give a temporary file beside `path`, which replaces it on success and vanishes on failure.
+
+    Parameters
+    ----------
+    path : str or Path
+        Final name; whatever stands there stays untouched until the new file is complete.
+    """
+    path = Path(path)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        # mkstemp makes files private; give the result the permissions of any new file.
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~mask)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

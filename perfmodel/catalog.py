@@ -1,0 +1,123 @@
+"""Names to what they stand for: the only place that imports a module by a name made at run time.
+
+Built-in things first, from a static table, so that a plain checkout works; then entry points, so
+that another package can add its own under the same names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, Final
+
+from perfmodel.errors import Fault, InputError, nearest
+
+__all__ = ["EXTRAS", "kinds", "load", "loaded", "names", "need", "plots_of"]
+
+#: Entry-point group -> name -> ``module:attribute``.
+BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
+    "perfmodel.plots": {"prediction": "perfmodel.plots:prediction_plots"},
+}
+
+#: Optional library -> the extra of perfmodel that installs it (empty: install it by itself).
+EXTRAS: Final[Mapping[str, str]] = {
+    "onnx": "onnx",
+    "torch": "torch",
+    "jax": "jax",
+    "pymoo": "search",
+    "optuna": "search",
+    "pandas": "notebook",
+    "ipywidgets": "notebook",
+    "distributed": "dask",
+    "pyarrow": "parquet",
+    "dash": "ui",
+    "genz_llm": "peers",
+    "polars": "",
+    "xarray": "",
+}
+
+
+def names(group: str, built_in: Iterable[str] = ()) -> list[str]:
+    """Names of a group, sorted: built in, and added by other packages.
+
+    Parameters
+    ----------
+    group : str
+        An entry-point group, such as ``perfmodel.kinds``.
+    built_in : iterable of str
+        More names that perfmodel itself has.
+    """
+    from importlib.metadata import entry_points
+
+    added = {point.name for point in entry_points(group=group)}
+    return sorted({*BUILT_IN.get(group, ()), *built_in, *added})
+
+
+def load(group: str, name: str) -> Any:
+    """What a name of a group stands for.
+
+    Raises
+    ------
+    InputError
+        No such name, with the nearest.
+    """
+    from importlib.metadata import entry_points
+
+    target = BUILT_IN.get(group, {}).get(name)
+    if target is not None:
+        module, _, attribute = target.partition(":")
+        return getattr(import_module(module), attribute)
+    for point in entry_points(group=group, name=name):
+        return point.load()
+    known = names(group)
+    meant = nearest(name, known)
+    raise InputError(
+        Fault(f"{group} has no '{name}'", suggestion=meant,
+              expected="" if meant else "one of " + ", ".join(known))
+    )  # fmt: skip
+
+
+def kinds() -> list[str]:
+    """Names of the kinds of hardware."""
+    return names("perfmodel.kinds", import_module("perfmodel.kinds").BUILT_IN)
+
+
+def plots_of(prediction: Any) -> Any:
+    """The plots of a prediction: an object with a method a plot."""
+    return load("perfmodel.plots", "prediction")(prediction)
+
+
+def need(module: str, instead: str = "") -> Any:
+    """Import an optional library.
+
+    Parameters
+    ----------
+    module : str
+        Name of the module, perhaps one inside a library (``pyarrow.parquet``).
+    instead : str
+        What works without it.
+
+    Raises
+    ------
+    InputError
+        With what to install.
+    """
+    try:
+        return import_module(module)
+    except ImportError:
+        library = module.partition(".")[0]
+        extra = EXTRAS.get(library, "")
+        wanted = f"pip install 'perfmodel[{extra}]'" if extra else f"pip install {library}"
+        raise InputError(
+            Fault(f"{library} is not installed",
+                  expected=wanted + (f", or {instead}" if instead else ""))
+        ) from None  # fmt: skip
+
+
+def loaded(module: str) -> bool:
+    """Whether an optional library is installed, without importing it."""
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False

@@ -1,0 +1,89 @@
+"""What a column's name says about it: its dimension, its unit, and whether more of it is better."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final
+
+from perfmodel.units import DIMENSIONS
+
+__all__ = ["TEXT", "TRUTH", "dimension_of", "more_is_better", "unit_of"]
+
+#: Pseudo dimensions of columns that hold no quantity.
+TEXT: Final = "text"
+TRUTH: Final = "truth"
+RATE: Final = "rate"
+
+# Longest first: `bandwidth_bytes_per_s` is neither a time nor a plain rate.
+_SUFFIXES: Final = (
+    ("_bytes_per_s", "bandwidth"),
+    ("_per_s", RATE),
+    ("_bytes", "bytes"),
+    ("_usd", "price"),
+    ("_hz", "frequency"),
+    ("_m2", "area"),
+    ("_s", "time"),
+    ("_j", "energy"),
+    ("_w", "power"),
+)
+_FACTS: Final = {
+    "bandwidth": "bandwidth",
+    "capacity": "bytes",
+    "reserved": "bytes",
+    "latency": "time",
+    "launch_overhead": "time",
+    "per_run": "time",
+    "per_operator": "time",
+    "per_layer_clocks": "clocks",
+    "clock": "frequency",
+    "units": "count",
+    "energy_per_byte": "energy_per_byte",
+    "idle": "power",
+    "busy": "power",
+    "area": "area",
+    "price": "price",
+    "sustained_fraction": "fraction",
+}
+_SECTIONS: Final = {
+    "peaks": "compute",
+    "vector_peaks": "compute",
+    "energy_per_op": "energy_per_op",
+    "efficiency": "fraction",
+}
+_BETTER: Final = ("utilization", "feasible", "accuracy", "sqnr_db")
+
+
+@lru_cache(maxsize=4096)
+def dimension_of(name: str) -> str:
+    """Dimension of a column by its name.
+
+    Parameters
+    ----------
+    name : str
+        A metric (``latency_s``) or the path of a fact (``memories.dram.bandwidth``).
+
+    Returns
+    -------
+    str
+        A key of `perfmodel.units.DIMENSIONS`, ``"rate"``, or ``""`` where the name does not say.
+    """
+    if "." in name:
+        parts = name.split(".")
+        return _SECTIONS.get(parts[-2], "") or _FACTS.get(parts[-1], "")
+    if name == "utilization":
+        return "fraction"
+    return next((found for suffix, found in _SUFFIXES if name.endswith(suffix)), "")
+
+
+def unit_of(name: str, dimension: str | None = None) -> str:
+    """SI unit of a column's numbers; ``""`` for pure numbers and texts."""
+    found = dimension_of(name) if dimension is None else dimension
+    if found == RATE:
+        return "1/s"
+    unit = DIMENSIONS[found].unit if found in DIMENSIONS else ""
+    return "" if unit == "1" else unit
+
+
+def more_is_better(name: str) -> bool:
+    """Whether a larger number is the better one: rates, utilization, accuracy."""
+    return (name.endswith("_per_s") and name != "required_bandwidth_bytes_per_s") or name in _BETTER

@@ -1,0 +1,158 @@
+"""Tables to and from CSV and Parquet, in pieces: a file need not fit in memory."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from perfmodel.catalog import need
+from perfmodel.columns import TEXT, TRUTH
+from perfmodel.errors import Fault, InputError
+
+if TYPE_CHECKING:
+    from perfmodel.table.columnar import Table
+
+__all__ = ["SUFFIXES", "arrow_table", "csv_text", "need_arrow", "read_table", "writer"]
+
+SUFFIXES = (".csv", ".parquet")
+
+
+@contextmanager
+def writer(path: Path, like: Table) -> Generator[Callable[[Table], None]]:
+    """Give a function that appends a table with the columns of `like` to a file.
+
+    Parameters
+    ----------
+    path : Path
+        Ends in ``.csv`` or ``.parquet``.
+    like : Table
+        Sets names, types and units; its rows are not written.
+    """
+    if path.name.endswith(".csv"):
+        with path.open("w", encoding="utf-8", newline="") as file:
+            file.write(csv_line(like.columns))
+
+            def append(table: Table) -> None:
+                file.write(csv_text(table))
+
+            yield append
+        return
+    need_arrow()
+    schema = _schema(like)
+    with need("pyarrow.parquet").ParquetWriter(path, schema, compression="zstd") as made:
+
+        def write(table: Table) -> None:
+            made.write_table(arrow_table(table, schema))
+
+        yield write
+
+
+def need_arrow() -> Any:
+    """The module pyarrow, or what to install."""
+    return need("pyarrow", "a file that ends in .csv")
+
+
+def csv_line(cells: Sequence[str]) -> str:
+    """One line of CSV."""
+    out = StringIO()
+    csv.writer(out, lineterminator="\n").writerow(cells)
+    return out.getvalue()
+
+
+def csv_text(table: Table) -> str:
+    """Rows as CSV without a header: NaN is empty, numbers read back exactly."""
+    columns: list[list[str]] = []
+    for name in table.columns:
+        values = table[name]
+        if table.dimensions[name] == TEXT:
+            columns.append([str(v) for v in values.tolist()])
+        elif values.dtype.kind == "f":
+            columns.append([_digits(v) for v in values.tolist()])
+        else:
+            columns.append([str(v).lower() for v in values.tolist()])
+    out = StringIO()
+    csv.writer(out, lineterminator="\n").writerows(zip(*columns, strict=True))
+    return out.getvalue()
+
+
+def _digits(value: float) -> str:
+    if value != value:
+        return ""
+    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+
+
+def _schema(table: Table) -> Any:
+    arrow = need_arrow()
+    kinds = {TEXT: arrow.string(), TRUTH: arrow.bool_()}
+    fields = [
+        arrow.field(name, kinds.get(dimension, arrow.float64()),
+                    metadata={"unit": table.units[name], "dimension": dimension})
+        for name, dimension in table.dimensions.items()
+    ]  # fmt: skip
+    return arrow.schema(fields, metadata={"perfmodel": json.dumps({"axes": table.axes})})
+
+
+def arrow_table(table: Table, schema: Any = None) -> Any:
+    """A pyarrow Table with units in the metadata of its fields."""
+    arrow = need_arrow()
+    schema = _schema(table) if schema is None else schema
+    arrays: list[Any] = []
+    for field in schema:
+        values: Any = table[str(field.name)]
+        if field.type == arrow.string():
+            arrays.append(_texts(arrow, values))
+        else:
+            target = np.bool_ if field.type == arrow.bool_() else np.float64
+            arrays.append(arrow.array(np.ascontiguousarray(values, dtype=target), type=field.type))
+    return arrow.Table.from_arrays(arrays, schema=schema)
+
+
+def _texts(arrow: Any, values: Any) -> Any:
+    if len(values) and values.strides[0] == 0:  # one text, repeated
+        return arrow.repeat(arrow.scalar(str(values[0])), len(values))
+    return arrow.array(values.tolist(), type=arrow.string())
+
+
+def read_table(path: str | Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """Columns and dimensions of a file that perfmodel wrote."""
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(Fault("there is no such file", file=str(path)))
+    if path.name.endswith(".parquet"):
+        return _read_parquet(path)
+    with path.open(encoding="utf-8", newline="") as file:
+        lines = list(csv.reader(file))
+    if not lines:
+        raise InputError(Fault("an empty file", file=str(path), expected="a line of column names"))
+    columns = {name: _typed([line[i] for line in lines[1:]]) for i, name in enumerate(lines[0])}
+    return columns, {}
+
+
+def _typed(cells: list[str]) -> Any:
+    if cells and set(cells) <= {"true", "false"}:
+        return np.array([cell == "true" for cell in cells])
+    try:
+        return np.array([float(cell) if cell else np.nan for cell in cells])
+    except ValueError:
+        return np.array(cells, dtype=object)
+
+
+def _read_parquet(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    need_arrow()
+    table = need("pyarrow.parquet").read_table(path)
+    columns: dict[str, Any] = {}
+    dimensions: dict[str, str] = {}
+    for field in table.schema:
+        columns[field.name] = table[field.name].to_numpy()
+        metadata: dict[bytes, bytes] = field.metadata or {}
+        found = metadata.get(b"dimension", b"").decode()
+        if found:
+            dimensions[field.name] = found
+    return columns, dimensions
