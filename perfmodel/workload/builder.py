@@ -24,8 +24,9 @@ VECTOR_OPS: Mapping[str, float] = {
 
 def conv_size(size: Dim, kernel: int, stride: int, padding: tuple[int, int], dilation: int) -> Dim:
     """Return a convolution's or pool's output extent for one axis."""
-    reach = size + (padding[0] + padding[1] - dilation * (kernel - 1) - 1)
-    return simplify(floor_div(reach, stride) + 1)
+    # The 1 that is added stands inside the floor, so that a free extent stays one monomial.
+    reach = size + (padding[0] + padding[1] - dilation * (kernel - 1) - 1 + stride)
+    return simplify(floor_div(simplify(reach), stride))
 
 
 def pair(value: int | Sequence[int], axes: int) -> tuple[int, ...]:

@@ -1,0 +1,90 @@
+"""Family ``layers``: a plain graph, written as a list of named layers.
+
+A layer is ``{name, op, input or inputs, ...}``; without inputs it reads the layer above. Extents
+are numbers, names of `parameters`, or arithmetic on them. ``op: repeat`` with ``count`` and
+``layers`` holds layers that occur several times, each with its own weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from pydantic import BaseModel, ConfigDict, SkipValidation, model_validator
+
+from perfmodel.pydantic_faults import checked
+from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.graph import Graph
+from perfmodel.workload.layer_graph import Assembly
+from perfmodel.workload.symbols import Dim, symbol
+
+
+class Frozen(dict[str, Any]):
+    """A mapping inside a structure; hashable, since it is never changed."""
+
+    def __hash__(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return hash(tuple(self.items()))
+
+
+class LayersStructure(BaseModel):
+    """A plain graph.
+
+    Attributes
+    ----------
+    parameters
+        Free dimensions and their defaults.
+    inputs
+        Name -> shape, or -> ``{shape, format}``.
+    layers
+        The layers in the order in which they run.
+    outputs
+        Names of the layers that leave the network; the last one by default.
+    unit
+        What one run yields: ``frames``, ``tokens`` ...; ``batch`` of them where that is free.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    parameters: SkipValidation[Mapping[str, float]] = Frozen()
+    inputs: SkipValidation[Mapping[str, Any]] = Frozen()
+    layers: SkipValidation[tuple[Any, ...]] = ()
+    outputs: SkipValidation[tuple[str, ...]] = ()
+    unit: str = "runs"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check(cls, data: Any) -> Any:
+        """Refuse every fault of the graph at once, and freeze it."""
+        if not isinstance(data, Mapping):
+            return data
+        given = cast("Mapping[str, Any]", data)
+        flaws = Assembly(given).flaws
+        return checked({key: _freeze(value) for key, value in given.items()}, flaws)
+
+
+def _freeze(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        items = cast("Mapping[str, Any]", value).items()
+        return Frozen({key: _freeze(item) for key, item in items})
+    if isinstance(value, list | tuple):
+        return tuple(_freeze(item) for item in cast("tuple[Any, ...]", value))
+    return value
+
+
+def build(structure: LayersStructure, semantics: Semantics) -> Graph:
+    """Build the graph; layers that reach no output only where the runtime executes them."""
+    data = {key: getattr(structure, key) for key in type(structure).model_fields}
+    return Assembly(data, dead_branches=semantics.runs_dead_branches).graph()
+
+
+def parameters(structure: LayersStructure) -> dict[str, float]:
+    """Return the free dimensions and their defaults."""
+    return dict(structure.parameters)
+
+
+def items(structure: LayersStructure) -> tuple[str, Dim]:
+    """Return the unit of a run, once or ``batch`` times."""
+    return structure.unit, symbol("batch") if "batch" in structure.parameters else 1
+
+
+FAMILY_LAYERS = Family("layers", LayersStructure, parameters, build, items)
