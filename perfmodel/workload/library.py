@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -49,23 +49,28 @@ class Entry:
         Where the structure comes from; counts that others published.
     path
         The file.
+    fields
+        Names of the structure's fields, which settings may replace.
+    base
+        The workload with the defaults; `variants` are those of other structures, made once.
     """
 
     name: str
-    aliases: tuple[str, ...]
-    title: str
-    tags: tuple[str, ...]
     family: Family
     structure: Any
     parameters: Mapping[str, float]
     defaults: Mapping[str, float]
-    precision: str
-    sources: Mapping[str, WorkloadSource]
-    published: Published | None
     path: Path
     fields: frozenset[str]
     base: Workload
-    variants: dict[tuple[tuple[str, Any], ...], Workload]
+    aliases: tuple[str, ...] = ()
+    title: str = ""
+    tags: tuple[str, ...] = ()
+    sources: Mapping[str, WorkloadSource] = field(default_factory=dict[str, Any])
+    published: Published | None = None
+    variants: dict[tuple[tuple[str, Any], ...], Workload] = field(
+        default_factory=dict[tuple[tuple[str, Any], ...], Workload]
+    )
 
 
 def find(name: str | Path, settings: Mapping[str, Value] | None = None) -> Workload:
@@ -87,16 +92,16 @@ def find(name: str | Path, settings: Mapping[str, Value] | None = None) -> Workl
         An unknown name, a file with faults, or settings that the model does not have: all of them
         at once.
     """
-    entry = _KNOWN.get(name) if type(name) is str else None
-    if entry is None:
+    found = _KNOWN.get(name) if type(name) is str else None
+    if found is None:
         text = str(name)
         if isinstance(name, Path) or _is_path(text):
             if not text.endswith((".yaml", ".yml")):
                 return _imported(Path(name), settings or {})
-            entry = _from_path(Path(name))
+            found = _from_path(Path(name))
         else:
-            entry = _KNOWN[text] = _load(_library_path(text))
-    return with_settings(entry, settings) if settings else entry.base
+            found = _KNOWN[text] = _load(_library_path(text))
+    return with_settings(found, settings) if settings else found.base
 
 
 def names(tag: str | None = None) -> list[str]:
@@ -184,15 +189,26 @@ def _load(path: Path) -> Entry:
     data, marks = read(path)
     file = validate(WorkloadFile, data, marks, str(path))
     kind = family(file.family)
-    structure: Any = kind.structure.model_validate(file.structure)
+    structure = kind.structure.model_validate(file.structure)
+    made = entry(file.name, kind, structure, path, file.parameters, precision=file.precision)
+    return replace(made, aliases=file.aliases, title=file.title, tags=file.tags,
+                   sources=file.sources, published=file.published)  # fmt: skip
+
+
+def entry(
+    name: str, kind: Family, structure: Any, path: Path,
+    defaults: Mapping[str, float] | None = None, *, precision: str = "",
+    notes: tuple[str, ...] = (),
+) -> Entry:  # fmt: skip
+    """Return the entry of a validated structure, for readers of other files too."""
+    defaults = defaults or {}
     free = kind.parameters(structure)
-    bound = {k: v for k, v in file.parameters.items() if k in free}
-    base = from_family(file.name, kind, structure, bound, origin=str(path),
-                       precision=file.precision)  # fmt: skip
+    bound = {k: v for k, v in defaults.items() if k in free}
+    base = from_family(name, kind, structure, bound, origin=str(path), precision=precision)
+    base.notes = notes
     return Entry(
-        file.name, file.aliases, file.title, file.tags, kind, structure,
-        cast("Mapping[str, float]", base.parameters), file.parameters, file.precision,
-        file.sources, file.published, path, frozenset(kind.structure.model_fields), base, {},
+        name, kind, structure, cast("Mapping[str, float]", base.parameters), defaults, path,
+        frozenset(kind.structure.model_fields), base,
     )  # fmt: skip
 
 
@@ -213,7 +229,7 @@ def _imported(path: Path, settings: Mapping[str, Value]) -> Workload:
 # settings
 
 
-def with_settings(entry: Entry, settings: Mapping[str, Value]) -> Workload:
+def with_settings(model: Entry, settings: Mapping[str, Value]) -> Workload:
     """Return a model with fields of its structure replaced and free dimensions bound.
 
     Raises
@@ -224,13 +240,13 @@ def with_settings(entry: Entry, settings: Mapping[str, Value]) -> Workload:
     free: dict[str, Value] = {}
     changed: dict[str, Value] = {}
     for key, value in settings.items():
-        if key in entry.parameters or key.partition(".")[0] not in entry.fields:
+        if key in model.parameters or key.partition(".")[0] not in model.fields:
             free[key] = value
         else:
             changed[key] = value
     if not changed:
-        return _bound(entry, entry.base, free)
-    symbols = getattr(entry.structure, "FREE", ())
+        return _bound(model, model.base, free)
+    symbols = getattr(model.structure, "FREE", ())
     swept = [k for k, v in changed.items() if k in symbols and _varies(v)]
     fixed = {k: _plain(v) for k, v in changed.items() if k not in swept}
     if swept:
@@ -238,22 +254,22 @@ def with_settings(entry: Entry, settings: Mapping[str, Value]) -> Workload:
         free |= {k: changed[k] for k in swept}
     key = tuple(fixed.items())
     try:
-        base = entry.variants.get(key)
+        base = model.variants.get(key)
     except TypeError:  # a list or mapping among the settings
         key, base = (), None
     if base is None:
-        base = _variant(entry, fixed, free)
+        base = _variant(model, fixed, free)
         if key:
-            entry.variants[key] = base
-    return _bound(entry, base, free)
+            model.variants[key] = base
+    return _bound(model, base, free)
 
 
-def _bound(entry: Entry, base: Workload, free: Mapping[str, Value]) -> Workload:
+def _bound(model: Entry, base: Workload, free: Mapping[str, Value]) -> Workload:
     if not free:
         return base
     if free.keys() <= base.parameters.keys():
         return base.bind(free)
-    raise InputError(_unknown(entry, base.parameters, free))
+    raise InputError(_unknown(model, base.parameters, free))
 
 
 def _number(value: Value) -> Value:
@@ -275,7 +291,7 @@ def _plain(value: Value) -> Value:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _variant(entry: Entry, fixed: Mapping[str, Any], free: Mapping[str, Value]) -> Workload:
+def _variant(model: Entry, fixed: Mapping[str, Any], free: Mapping[str, Value]) -> Workload:
     """Return the model with another structure."""
     from perfmodel.specfile import validate
 
@@ -284,7 +300,7 @@ def _variant(entry: Entry, fixed: Mapping[str, Any], free: Mapping[str, Value]) 
               expected="one number; predict once for each")
         for key, value in fixed.items() if is_array(value)
     ]  # fmt: skip
-    data = entry.structure.model_dump()
+    data = model.structure.model_dump()
     for key, value in fixed.items():
         *outer, last = key.split(".")
         inner = data
@@ -296,27 +312,28 @@ def _variant(entry: Entry, fixed: Mapping[str, Any], free: Mapping[str, Value]) 
     base: Workload | None = None
     if not faults:
         try:
-            structure = validate(entry.family.structure, data)
-            known = entry.family.parameters(structure)
-            bound = {k: v for k, v in entry.defaults.items() if k in known}
-            base = from_family(entry.name, entry.family, structure, bound,
-                               origin=str(entry.path), precision=entry.precision)  # fmt: skip
+            structure = validate(model.family.structure, data)
+            known = model.family.parameters(structure)
+            bound = {k: v for k, v in model.defaults.items() if k in known}
+            base = from_family(model.name, model.family, structure, bound, origin=model.base.origin,
+                               precision=model.base.precision)  # fmt: skip
+            base.notes = model.base.notes
         except InputError as error:
             faults += error.faults
-    parameters = entry.parameters if base is None else base.parameters
-    faults += _unknown(entry, parameters, free)
+    parameters = model.parameters if base is None else base.parameters
+    faults += _unknown(model, parameters, free)
     if faults or base is None:
         raise InputError(faults)
     return base
 
 
 def _unknown(
-    entry: Entry, parameters: Mapping[str, Value], free: Mapping[str, Value]
+    model: Entry, parameters: Mapping[str, Value], free: Mapping[str, Value]
 ) -> list[Fault]:
     """Return the faults of settings that are meant for free dimensions."""
     from perfmodel.workload.library_file import all_parameters
 
-    elsewhere = all_parameters(entry.family, entry.structure)
+    elsewhere = all_parameters(model.family, model.structure)
     faults: list[Fault] = []
     for key, value in free.items():
         if key in parameters:
@@ -327,10 +344,10 @@ def _unknown(
                       expected="phase " + " or ".join(phases), suggestion=f"phase={phases[0]}")
             )  # fmt: skip
         else:
-            known = sorted({*parameters, *entry.fields})
+            known = sorted({*parameters, *model.fields})
             meant = nearest(key, known)
             faults.append(
-                Fault(f"'{entry.name}' has no setting '{key}'", path=key, suggestion=meant,
+                Fault(f"'{model.name}' has no setting '{key}'", path=key, suggestion=meant,
                       expected="" if meant else "one of " + ", ".join(known))
             )  # fmt: skip
     return faults

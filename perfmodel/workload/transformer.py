@@ -95,10 +95,10 @@ def layer_groups(s: TransformerStructure) -> Iterator[tuple[str, Dim, int, Exper
         if not s.window:
             yield name, count, 0, experts
             continue
-        if not s.full_every:
-            yield name, count, s.window, experts
-            continue
-        full = simplify(floor_div(before + count, s.full_every) - floor_div(before, s.full_every))
+        full: Dim = s.full_layers
+        if s.full_every:
+            full = floor_div(before + count, s.full_every) - floor_div(before, s.full_every)
+            full = simplify(full)
         before = before + count
         sliding = simplify(count - full)
         if sliding != 0:

@@ -91,9 +91,9 @@ class TransformerStructure(_Frozen):
         where 0).
     latent
         Multi-head latent attention instead.
-    window, full_every
-        Sliding window in tokens (0: none), and that every n-th layer attends to everything (0: none
-        does).
+    window, full_every, full_layers
+        Sliding window in tokens (0: none), and which layers attend to everything all the same:
+        every n-th, or so many of them (0: none).
     ffn_width, gated, activation
         The feed-forward network: hidden width, whether a gate multiplies it (SwiGLU, GeGLU).
     experts
@@ -131,6 +131,7 @@ class TransformerStructure(_Frozen):
     latent: Latent | None = None
     window: CountOrNone = 0
     full_every: CountOrNone = 0
+    full_layers: CountOrNone = 0
     ffn_width: CountOrNone = 0
     gated: bool = True
     activation: Literal["silu", "gelu", "gelu_tanh", "relu"] = "silu"
@@ -169,12 +170,31 @@ class TransformerStructure(_Frozen):
         yield from _heads(data)
         yield from _feed_forward(data)
         yield from _phase(data)
-        if _positive(data, "full_every") and not _positive(data, "window"):
-            yield Flaw(("full_every",), "says which layers have no window, but 'window' is not set",
-                       "'window' in tokens")  # fmt: skip
+        yield from _windows(data)
         for field in _free(data):
             if field == "width" and not _positive(data, "head_dim"):
                 yield Flaw(("free",), "a free 'width' leaves the head size open", "'head_dim'")
+
+
+def _windows(data: Mapping[str, Any]) -> Iterator[Flaw]:
+    for field in ("full_every", "full_layers"):
+        if _positive(data, field) and not _positive(data, "window"):
+            yield Flaw((field,), "says which layers have no window, but 'window' is not set",
+                       "'window' in tokens")  # fmt: skip
+    full, layers = _positive(data, "full_layers"), _positive(data, "layers")
+    if full and layers and full > layers:
+        yield Flaw(("full_layers",), f"{full} of {layers} layers", f"0 to {layers}")
+    if full and _positive(data, "full_every"):
+        yield Flaw(("full_layers",), "contradicts 'full_every'", "one of the two")
+    experts = data.get("experts")
+    if isinstance(experts, BaseModel):
+        experts = experts.model_dump()
+    dense = isinstance(experts, Mapping) and _positive(
+        cast("Mapping[str, Any]", experts), "dense_layers"
+    )
+    if full and dense:
+        yield Flaw(("full_layers",), "does not say which of the first dense layers are meant",
+                   "'full_every'")  # fmt: skip
 
 
 def _free(data: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -1,0 +1,128 @@
+"""Hugging Face ``config.json`` to a workload, without transformers.
+
+A config names its architecture (``model_type``) and its sizes; `huggingface_models` says what each
+architecture makes of them. Keys that do not shape the graph are ignored.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from perfmodel.arrays import Value
+from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.pydantic_faults import Flaw, locate
+from perfmodel.specfile import Marks, read
+from perfmodel.workload.families import family
+from perfmodel.workload.importers.huggingface_models import ARCHITECTURES, Config
+from perfmodel.workload.library import Entry, entry, with_settings
+from perfmodel.workload.library_file import structure_flaws
+from perfmodel.workload.workload import Workload
+
+__all__ = ["load_config", "supported"]
+
+_FILES: dict[str, tuple[tuple[int, int], Entry]] = {}
+
+
+def supported() -> list[str]:
+    """Return the values of ``model_type`` that can be read."""
+    return sorted(ARCHITECTURES)
+
+
+def load_config(path: Path, settings: Mapping[str, Value] | None = None) -> Workload:
+    """Return the workload of a Hugging Face ``config.json``.
+
+    Parameters
+    ----------
+    path
+        The file; its folder names the workload where the config does not.
+    settings
+        As in `perfmodel.workload.library.find`: free dimensions, and fields of the structure.
+
+    Raises
+    ------
+    InputError
+        Every fault of the file, or of the settings, with its place.
+    """
+    try:
+        status = os.stat(path)
+        stamp = status.st_mtime_ns, status.st_size
+    except OSError:
+        stamp = 0, 0
+    known = _FILES.get(str(path))
+    if known is None or known[0] != stamp:
+        data, marks = read(path, json_text=True)
+        known = _FILES[str(path)] = stamp, parse(data, marks, path)
+    return with_settings(known[1], settings) if settings else known[1].base
+
+
+def parse(data: Any, marks: Marks, path: Path) -> Entry:
+    """Return the library entry of a config's data.
+
+    Raises
+    ------
+    InputError
+        Every fault, with its place.
+    """
+    file = str(path)
+    if not isinstance(data, dict):
+        raise InputError(Fault("is not a mapping", file=file, line=1, column=1,
+                               expected="a config with a 'model_type'"))  # fmt: skip
+    plain = cast("dict[str, Any]", data)
+    found = plain.get("model_type")
+    read_architecture = ARCHITECTURES.get(found) if isinstance(found, str) else None
+    if read_architecture is None:
+        raise InputError(locate([_unknown_type(plain, found)], marks, file))
+    config = Config(plain)
+    name, structure = read_architecture(config)
+    kind = family(name)
+    flaws = config.flaws
+    if not flaws:
+        flaws = [config.placed(flaw) for flaw in structure_flaws(kind, structure)]
+    if flaws:
+        raise InputError(locate(flaws, marks, file))
+    return entry(
+        _name(plain, path), kind, kind.structure.model_validate(structure), path, config.defaults,
+        precision=_precision(plain, config), notes=tuple(config.notes),
+    )  # fmt: skip
+
+
+def _unknown_type(data: Mapping[str, Any], found: Any) -> Flaw:
+    expected = "one of " + ", ".join(supported())
+    if "model_type" not in data:
+        written = nearest("model_type", [key for key in data if key not in ("model", "type")], 0.8)
+        if written:
+            return Flaw((written,), f"unknown key '{written}'", "", "model_type", on_key=True)
+        return Flaw((), "missing key 'model_type'", expected, on_key=True)
+    if not isinstance(found, str):
+        return Flaw(("model_type",), f"{found!r} is not a text", expected)
+    meant = nearest(found, ARCHITECTURES)
+    return Flaw(("model_type",), f"no reader for the architecture '{found}'",
+                expected if not meant else "", meant)  # fmt: skip
+
+
+def _name(data: Mapping[str, Any], path: Path) -> str:
+    stated = data.get("_name_or_path")
+    text = stated.rstrip("/").rpartition("/")[2] if isinstance(stated, str) else ""
+    if not text:
+        text = path.resolve().parent.name if path.name == "config.json" else path.name
+        text = text.removesuffix(".config.json").removesuffix(".json")
+    return text or str(data["model_type"])
+
+
+def _precision(data: Mapping[str, Any], config: Config) -> str:
+    """Return the precision that a quantised checkpoint fixes; empty for any other."""
+    found = data.get("quantization_config")
+    if not isinstance(found, Mapping):
+        return ""
+    quantised = cast("Mapping[str, Any]", found)
+    method, bits, group = (quantised.get(k) for k in ("quant_method", "bits", "group_size"))
+    if method in ("gptq", "awq") and bits in (2, 3, 4, 8):
+        grouped = f"g{group}" if isinstance(group, int) and group > 0 else ""
+        return f"w{bits}{grouped}a16"
+    if method == "fp8":
+        return "w=fp8_e4m3,a=fp8_e4m3,kv=bf16"
+    config.notes.append(f"quantisation '{method}' of the checkpoint is not read: say a precision")
+    return ""
