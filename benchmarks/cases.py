@@ -1,0 +1,183 @@
+"""What is timed: each case returns lines of the table."""
+
+from __future__ import annotations
+
+import math
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from measure import Sample, command, fresh_process, peak_memory_bytes, side_by_side
+
+
+@dataclass(frozen=True)
+class Line:
+    """One measured quantity; `limit` is what it must not exceed (or reach, if `at_least`)."""
+
+    what: str
+    unit: str
+    sample: Sample
+    limit: float | None = None
+    at_least: bool = False
+
+    @property
+    def met(self) -> bool | None:
+        if self.limit is None:
+            return None
+        value = self.sample.median
+        return value >= self.limit if self.at_least else value <= self.limit
+
+
+def decode() -> list[Line]:
+    """One Llama-3-8B decode step on an A100: a name and numbers in, predicted seconds out.
+
+    Nothing is reused from call to call but what is cached by structure: the context differs in
+    every call. GenZ gets the same question, its weights and cache in 16 bits as well.
+    """
+    from GenZ import decode_moddeling
+
+    from perfmodel.hardware.library import hardware
+    from perfmodel.predict import predict
+    from perfmodel.workload.library import find
+
+    def ours(i: int, model: str | None = "roofline") -> float:
+        settings = {"phase": "decode", "batch": 1, "context": 1000 + i}
+        found = predict(
+            find("llama_3_8b", settings), hardware("a100"), precision="fp16", model=model,
+            runtime="ideal",
+        )  # fmt: skip
+        return found.latency_s
+
+    def genz(i: int) -> float:
+        return decode_moddeling(
+            model="meta-llama/Llama-3.1-8B", batch_size=1, input_tokens=1000 + i, output_tokens=1,
+            Bb=1, system_name="A100_80GB_GPU", bits="bf16",
+        )["Latency"]  # fmt: skip
+
+    # The numbers asked for are the same ones: both within a quarter of each other.
+    assert abs(ours(0) / (genz(0) * 1e-3) - 1) < 0.25
+    times = side_by_side(
+        {
+            "bare": (ours, 200),
+            "hierarchical": (lambda i: ours(i, None), 100),
+            "genz": (genz, 5),
+        },
+        rounds=7,
+    )
+    ratio = Sample(
+        tuple(g / o for g, o in zip(times["genz"].values, times["bare"].values, strict=True))
+    )
+    ms = 1e3
+    return [
+        Line("Llama-3-8B decode, bare roofline", "ms", times["bare"].each(lambda s: s * ms), 0.2),
+        Line("the same, every memory level", "ms", times["hierarchical"].each(lambda s: s * ms)),
+        Line("the same question to GenZ 0.0.16", "ms", times["genz"].each(lambda s: s * ms)),
+        Line("GenZ / bare roofline", "x", ratio, 200, at_least=True),
+    ]
+
+
+def million() -> list[Line]:
+    """A million decode points over batch x context x weight bits x bandwidth, three metrics."""
+    import numpy as np
+
+    from perfmodel.formats import parse_precision
+    from perfmodel.hardware.library import hardware
+    from perfmodel.predict import predict
+    from perfmodel.workload.library import find
+
+    batch, context = np.arange(1.0, 26.0), np.linspace(128.0, 8192.0, 40)
+    bits, bandwidth = np.linspace(2.0, 16.0, 25), np.geomspace(1e11, 3e12, 40)
+    device, precision = hardware("a100"), parse_precision("w4a16")
+    shape = (25, 40, 25, 40)
+
+    def points(i: int) -> None:
+        workload = find(
+            "llama_3_8b",
+            {"batch": batch[:, None, None, None] + i, "context": context[:, None, None]},
+        )
+        found = predict(
+            workload,
+            device.machine("ideal").vary({"memories.main.bandwidth": bandwidth}),
+            precision=precision.with_bits(weights=bits[:, None]),
+            model="roofline",
+        )
+        for metric in (found.latency_s, found.energy_j, found.peak_memory_bytes):
+            assert metric.shape == shape
+
+    seconds = side_by_side({"points": (points, 1)}, rounds=9)["points"]
+    rate = seconds.each(lambda s: math.prod(shape) / s / 1e6)
+    memory = Sample((peak_memory_bytes() / 1e6,))
+    return [
+        Line("decode points a second, one core", "million", rate, 1, at_least=True),
+        Line("memory of a million points, peak", "MB", memory, 500),
+    ]
+
+
+def warm() -> list[Line]:
+    """ResNet-18 again, as an interactive session asks: another batch each time."""
+    from perfmodel.hardware.library import hardware
+    from perfmodel.predict import predict
+    from perfmodel.workload.library import find
+
+    def ask(i: int, model: str | None) -> float:
+        workload = find("resnet18", {"batch": 1 + i % 64})
+        return predict(workload, hardware("a100"), precision="fp16", model=model).latency_s
+
+    times = side_by_side(
+        {"bare": (lambda i: ask(i, "roofline"), 100), "full": (lambda i: ask(i, None), 100)},
+        rounds=9,
+    )
+    return [
+        Line("ResNet-18, bare roofline", "ms", times["bare"].each(lambda s: s * 1e3), 1),
+        Line("ResNet-18, every memory level", "ms", times["full"].each(lambda s: s * 1e3), 1),
+    ]
+
+
+def start() -> list[Line]:
+    """What a fresh process costs before it does anything."""
+    bare = fresh_process([sys.executable, "-c", "pass"], rounds=7)
+    empty = fresh_process([sys.executable, "-c", "import perfmodel"], rounds=7)
+    first = fresh_process([sys.executable, "-c", _FIRST], rounds=7)
+    help_ = fresh_process([command(), "--help"], rounds=7)
+    return [
+        Line("python -c pass", "ms", bare.each(lambda s: s * 1e3)),
+        Line("import perfmodel, a fresh process", "ms", empty.each(lambda s: s * 1e3), 300),
+        Line("the same and a first prediction", "ms", first.each(lambda s: s * 1e3)),
+        Line("perfmodel --help", "ms", help_.each(lambda s: s * 1e3), 350),
+    ]
+
+
+_FIRST = (
+    "import perfmodel as pm; "
+    "pm.predict(pm.workload('llama_3_8b', phase='decode'), pm.hardware('a100')).latency_s"
+)
+
+
+def sweep() -> list[Line]:
+    """100,000 points from the command line to a Parquet file, start of the process included."""
+    with tempfile.TemporaryDirectory() as folder:
+        ask = [
+            command(), "sweep", "llama_3_8b", "--device", "a100",
+            "--set", "phase=decode", "--set", "batch=1..25", "--set", "context=128..4096:128",
+            "--set", "precision=w16a16,w8a16,w4a16,w4a16kv8,w4a16kv4",
+            "--set", f"memories.main.bandwidth={','.join(str(10**10 * i) for i in range(1, 26))}",
+            "-o", str(Path(folder) / "points.parquet"),
+        ]  # fmt: skip
+        seconds = fresh_process(ask, rounds=3)
+    return [Line("perfmodel sweep of 100,000 points to Parquet", "s", seconds)]
+
+
+#: Name -> case; each runs in a process of its own.
+CASES: Mapping[str, Callable[[], list[Line]]] = {
+    "decode": decode,
+    "million": million,
+    "warm": warm,
+    "start": start,
+    "sweep": sweep,
+}
+
+# GenZ's own warnings (about pandas) are its business.
+warnings.filterwarnings("ignore", module="GenZ")
