@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from perfmodel.workload.graph import Tensor
-from perfmodel.workload.symbols import Dim, constant, product, simplify
+from perfmodel.workload.symbols import Dim, constant, product, simplify, symbol
 
 #: Extents; ``None`` where nothing says them.
 Shape = tuple[Dim, ...]
@@ -26,6 +26,8 @@ class Edge:
         Fixed numeric format; empty where the precision decides (plain floating point).
     numbers
         The content, row by row, where it is small and known; entries may be free dimensions.
+    depends
+        Free dimensions that its numbers, or its shape, were lost to.
     tensor
         Its tensor in the graph, once an operator touched it.
     """
@@ -35,6 +37,7 @@ class Edge:
     kind: str = "data"
     format: str = ""
     numbers: tuple[Dim, ...] | None = None
+    depends: frozenset[str] = frozenset()
     tensor: Tensor | None = None
     tag: str = ""
 
@@ -71,6 +74,13 @@ class Node:
     """A node: operator type, attributes, and the values it reads and writes.
 
     Absent optional inputs and outputs are ``None``.
+
+    Attributes
+    ----------
+    bound
+        Numbers that free dimensions are bound to for good.
+    opened
+        Free dimensions that this node brings in (how many are not zero, say), with defaults.
     """
 
     op: str
@@ -79,6 +89,8 @@ class Node:
     outputs: tuple[Edge | None, ...]
     attributes: Mapping[str, Any] = field(default_factory=dict[str, Any])
     domain: str = ""
+    bound: Mapping[str, int] = field(default_factory=dict[str, int])
+    opened: dict[str, float] = field(default_factory=dict[str, float])
 
     @property
     def label(self) -> str:
@@ -158,6 +170,15 @@ class Node:
                 raise NotPricedError(f"attribute '{name}' is no list of whole numbers: {value!r}")
             numbers.append(item)
         return tuple(numbers)
+
+    def open(self, index: int, axis: int, default: float = 1) -> Dim:
+        """Return an extent of an output that only running the network tells: a free dimension."""
+        edge = self.outputs[index] if index < len(self.outputs) else None
+        name = f"dim_{edge.name if edge is not None else self.name}_{axis}"
+        if name in self.bound:
+            return self.bound[name]
+        self.opened[name] = default
+        return symbol(name)
 
     def text(self, name: str, default: str) -> str:
         """Return an attribute that is text."""

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from perfmodel.workload.importers import onnx_operators_quantised as quantised
+from perfmodel.workload.importers import onnx_operators_special as special
 from perfmodel.workload.importers.onnx_operators_movement import MOVEMENT
 from perfmodel.workload.importers.onnx_operators_pointwise import POINTWISE
 from perfmodel.workload.importers.onnx_operators_products import PRODUCTS
 from perfmodel.workload.importers.onnx_pricing import Pricing
 
 #: Operators of the standard, by type.
-TABLE: Mapping[str, Pricing] = {**PRODUCTS, **POINTWISE, **MOVEMENT}
+TABLE: Mapping[str, Pricing] = {
+    **PRODUCTS, **POINTWISE, **MOVEMENT, **quantised.QUANTISED, **special.SPECIAL,
+}  # fmt: skip
 
 #: Operators of other domains that mean something else than the standard's of that name.
-CONTRIBUTED: Mapping[str, Pricing] = {}
+CONTRIBUTED: Mapping[str, Pricing] = {**quantised.CONTRIBUTED, **special.CONTRIBUTED}
 
 #: Domains whose other operators are spelled and behave as in `TABLE`.
 DOMAINS = frozenset({"com.microsoft", "com.microsoft.nchwc", "ai.onnx.contrib"})

@@ -41,7 +41,7 @@ def convolution(
     out = n.out.known[2:]
     c = simplify(channels / groups)
     m: Dim = second if transposed else simplify(first / groups)
-    names = (p.tensor(x).name, p.tensor(w).name, p.tensor(n.out).name)
+    names = (p.tensor(x).name, p.weight(w).name, p.tensor(n.out).name)
     over, limits = (spatial, spatial) if transposed else (out, spatial)
     nest = conv_nest(
         batch, groups, m, c, over, kernel, (1,) * axes if transposed else stride, dilation,
@@ -51,8 +51,8 @@ def convolution(
     per_output = extra + (1 if bias is not None else 0)
     p.add(
         n, "depthwise" if groups != 1 and groups == channels else "conv",
-        [p.tensor(x), p.tensor(w), *p.vector(bias)], ops=product(y.elements, per_output),
-        nests=[nest], pair=(p.tensor(w).slot, p.tensor(x).slot),
+        [p.tensor(x), p.weight(w), *p.vector(bias)], ops=product(y.elements, per_output),
+        nests=[nest], pair=(p.weight(w).slot, p.tensor(x).slot),
         attributes={"kernel": tuple(kernel), "stride": stride, "dilation": dilation,
                     "padding": n.wholes("pads") or (0,) * (2 * axes), "groups": groups,
                     "transposed": transposed},
@@ -129,7 +129,7 @@ def matrices(
     bias: Edge | None = None, extra: Dim = 0, b_batched: bool, kind: str = "gemm",
 ) -> None:  # fmt: skip
     """Add a product of ``batch, m, n, k``; `extra` counts operations an output."""
-    x, w, y = p.tensor(a), p.tensor(b), p.tensor(n.out)
+    x, w, y = p.tensor(a), p.weight(b), p.tensor(n.out)
     nest = gemm_nest(*dims, x.name, w.name, y.name, b_batched=b_batched)
     per_output = extra + (1 if bias is not None else 0)
     p.add(
@@ -209,13 +209,13 @@ def deform_conv(p: Pricer, n: Node) -> None:
     nest = conv_nest(
         x.known[0], groups, simplify(w.known[0] / groups), w.known[1], out, kernel,
         _per_axis(n, "strides", axes), _per_axis(n, "dilations", axes), x.known[2:],
-        (p.tensor(x).name, p.tensor(w).name, p.tensor(n.out).name),
+        (p.tensor(x).name, p.weight(w).name, p.tensor(n.out).name),
     )  # fmt: skip
     samples = product(x.known[0], x.known[1], *out, *kernel)
     p.add(
-        n, "conv", [p.tensor(x), p.tensor(w), *p.reads(offsets, mask), *p.vector(bias)],
+        n, "conv", [p.tensor(x), p.weight(w), *p.reads(offsets, mask), *p.vector(bias)],
         ops=simplify(samples * (7 if mask is None else 8) + (n.out.elements if bias else 0)),
-        nests=[nest], pair=(p.tensor(w).slot, p.tensor(x).slot),
+        nests=[nest], pair=(p.weight(w).slot, p.tensor(x).slot),
     )  # fmt: skip
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from perfmodel.workload.builder import VECTOR_OPS
 from perfmodel.workload.graph import Tensor
 from perfmodel.workload.importers.onnx_node import Edge, Node, NotPricedError
 from perfmodel.workload.nest import LoopNest
 from perfmodel.workload.sequence import SequenceBuilder
-from perfmodel.workload.symbols import Dim, constant
+from perfmodel.workload.symbols import Dim, constant, product, simplify
 
 Pricing = Callable[["Pricer", Node], None]
 
@@ -21,6 +22,10 @@ RANDOM = frozenset(
 
 #: Domains of the standard's own operators.
 STANDARD = frozenset({"", "ai.onnx"})
+
+
+#: What rules raise on attributes and shapes that the standard does not allow.
+MALFORMED = (ValueError, TypeError, IndexError, KeyError, ZeroDivisionError, OverflowError)
 
 
 @dataclass
@@ -49,6 +54,8 @@ class Pricer:
             pricing(self, node)
         except NotPricedError as reason:
             self._keep(node, str(reason))
+        except MALFORMED as error:
+            self._keep(node, f"it is malformed: {error}")
 
     def _keep(self, node: Node, reason: str) -> None:
         """Name an operator without a price; what it stores still counts as stored."""
@@ -99,12 +106,19 @@ class Pricer:
         self.builder.tensors[made.name] = made
         return made
 
+    def weight(self, edge: Edge) -> Tensor:
+        """Return the tensor of an operand that holds parameters unless it is computed."""
+        if edge.kind == "constant" and edge.tensor is None:
+            edge.kind = "weight"
+        return self.tensor(edge)
+
     def vector(self, edge: Edge | None) -> list[Tensor]:
         """Return a bias or a scale as a tensor to read, tagged as the vector it is."""
         if edge is None:
             return []
-        if edge.kind == "weight" and edge.tensor is None and not edge.tag:
-            edge.tag = "vector"
+        if not edge.is_data and edge.tensor is None:
+            edge.kind = "weight"
+            edge.tag = edge.tag or "vector"
         return [self.tensor(edge)]
 
     def reads(self, *edges: Edge | None) -> list[Tensor]:
@@ -133,6 +147,7 @@ class Pricer:
         """Add the operator of a node; it writes the node's outputs unless `writes` is given."""
         if writes is None:
             writes = [self.tensor(e) for e in node.made]
+        ops = simplify(ops + converted(node))
         taken = None
         if inplace is not None and inplace.is_data and inplace.shape == node.out.shape:
             taken = self.tensor(inplace)
@@ -140,6 +155,17 @@ class Pricer:
             node.name or node.op, kind, reads, writes, nests=nests, vector_ops=ops, pair=pair,
             inplace=taken, attributes={"op": node.op, **(attributes or {})},
         )  # fmt: skip
+
+
+def converted(node: Node) -> Dim:
+    """Return operations of conversions that were folded into an operator."""
+    if not node.attributes.get("integer"):
+        return 0
+    per_output: float = len(node.attributes.get("fused", ()))
+    if node.attributes.get("requantised", True):
+        to_integers = node.out.format.startswith(("int", "uint"))
+        per_output += VECTOR_OPS["quantise" if to_integers else "dequantise"]
+    return product(per_output, node.out.elements)
 
 
 def _role(edge: Edge) -> tuple[str, str]:

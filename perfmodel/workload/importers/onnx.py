@@ -1,0 +1,262 @@
+"""ONNX files as workloads: no weights read, symbolic dimensions free."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from perfmodel.arrays import Value, is_array
+from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.workload.families import Semantics
+from perfmodel.workload.graph import Graph
+from perfmodel.workload.importers.onnx_build import OnnxBuild
+from perfmodel.workload.importers.onnx_dimensions import LENGTH_DEFAULT
+from perfmodel.workload.importers.onnx_node import Edge
+from perfmodel.workload.importers.onnx_numbers import symbols_of
+from perfmodel.workload.importers.onnx_read import RawModel, read_onnx
+from perfmodel.workload.importers.onnx_walk import Walked
+from perfmodel.workload.symbols import Dim, evaluate
+from perfmodel.workload.workload import PLAIN, Workload, check_extent
+
+_LONGEST_DEFAULT: Final = 2**20
+
+
+class OnnxWorkload(Workload):
+    """A workload read from an ONNX file.
+
+    Attributes
+    ----------
+    structural
+        Free dimension -> why the structure of the graph needs its number: it takes no array.
+    """
+
+    __slots__ = ("_extents", "_model", "structural")
+
+    def __init__(self, model: RawModel, settings: Mapping[str, Value]) -> None:
+        name = Path(model.file).stem
+        length = LENGTH_DEFAULT
+        while True:
+            made = _resolved(model, name, settings, length)
+            faults = _too_small(made.walked.extents, made.parameters, model.file)
+            if not faults:
+                break
+            # A length that nobody gave grows until every window fits.
+            length *= 2
+            free = [n for n, d in made.walked.defaults.items()
+                    if n not in settings and d * 2 == length]  # fmt: skip
+            if not free or length > _LONGEST_DEFAULT:
+                raise InputError(faults)
+        self._model = model
+        self._extents: dict[Dim, str] = made.walked.extents
+        self.structural = made.structural
+        notes = (*_assumed(made.walked, settings), *_needed(made.structural))
+        super().__init__(
+            name, made.build, made.parameters, _items(made.walked.inputs),
+            precision=_precision(made.build), origin=model.file, notes=notes,
+        )  # fmt: skip
+
+    def graph(self, semantics: Semantics = PLAIN) -> Graph:
+        """Return the graph; what it says of itself joins the notes."""
+        graph = super().graph(semantics)
+        build = self._build
+        if isinstance(build, OnnxBuild):
+            self.notes = tuple(dict.fromkeys((*self.notes, *build.notes)))
+        return graph
+
+    def bind(self, settings: Mapping[str, Value]) -> Workload:
+        """Return the workload with other numbers for free dimensions.
+
+        Those that the structure needs read the model anew.
+
+        Raises
+        ------
+        InputError
+            Unknown names, numbers that are no extents, an array where one number is needed, or an
+            input that leaves a window empty.
+        """
+        same = {
+            k: v for k, v in settings.items()
+            if k in self.structural and not is_array(v) and v == self.parameters[k]
+        }  # fmt: skip
+        rest = {k: v for k, v in settings.items() if k not in same}
+        if any(k in self.structural or k not in self.parameters for k in rest):
+            return OnnxWorkload(self._model, {**self.parameters, **settings})
+        made = super().bind(rest)
+        copy = object.__new__(OnnxWorkload)
+        for slot in Workload.__slots__:
+            setattr(copy, slot, getattr(made, slot))
+        copy._model, copy._extents, copy.structural = self._model, self._extents, self.structural
+        faults = _too_small(copy._extents, copy.parameters, self.origin)
+        if faults:
+            raise InputError(faults)
+        return copy
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the model as read, and the numbers."""
+        return OnnxWorkload, (self._model, dict(self.parameters))
+
+
+def load_onnx(path: str | Path, settings: Mapping[str, Value] | None = None) -> Workload:
+    """Read an ONNX file without its weights.
+
+    Parameters
+    ----------
+    path
+        The file; data in other files next to it is not needed.
+    settings
+        Free dimension -> number or array, by the name that the file gives it; one without a name is
+        called ``dim_<input>_<axis>``. An input that holds one number may be given by its name.
+        Without a number, a batch is 1, an image 224 wide and high, any other length 128: the notes
+        say which were assumed.
+
+    Raises
+    ------
+    InputError
+        The file is no ONNX, or no graph; or settings that it does not have. All faults at once.
+    """
+    return OnnxWorkload(read_onnx(path), settings or {})
+
+
+def _too_small(
+    extents: Mapping[Dim, str], parameters: Mapping[str, Value], file: str
+) -> list[Fault]:
+    """Return the fault of an input so small that a window does not fit."""
+    for dim, label in extents.items():
+        value = evaluate(dim, parameters)
+        if not _plain(value):
+            return []
+        if np.min(value) < 1:
+            names = sorted(symbols_of(dim))
+            return [
+                Fault(
+                    f"{label} would be left with an extent of {np.min(value):g}",
+                    path=names[0] if names else "graph", file=file,
+                    expected="a larger " + (" or ".join(names) or "input"),
+                )
+            ]  # fmt: skip
+    return []
+
+
+class _Resolved(NamedTuple):
+    """A model with those free dimensions bound that its structure depends on."""
+
+    build: OnnxBuild
+    walked: Walked
+    structural: dict[str, str]
+    parameters: dict[str, Value]
+
+
+def _resolved(
+    model: RawModel, name: str, settings: Mapping[str, Value], length: int
+) -> _Resolved:
+    """Bind to numbers the free dimensions that the structure turns out to depend on."""
+    settable = [v.name for v in model.graph.inputs if v.shape == ()]
+    scalars = _scalars(model, {k: v for k, v in settings.items() if k in settable})
+    structural: dict[str, str] = {}
+    bound: dict[str, int] = {}
+    while True:
+        walked = OnnxBuild(model, name, bound, scalars, {}).walk(length)
+        _unknown(walked, settings, settable, model.file)
+        wanted = {s: b for b in reversed(walked.blockers) for s in b.symbols if s not in bound}
+        if not wanted:
+            break
+        faults: list[Fault] = []
+        for symbol, blocker in wanted.items():
+            value = settings.get(symbol, walked.defaults.get(symbol, 1))
+            if is_array(value) or isinstance(value, list | tuple):
+                faults.append(
+                    Fault(
+                        f"'{symbol}' decides the structure ({blocker.label}: {blocker.reason})",
+                        path=symbol, file=model.file, expected="one number, no array",
+                    )
+                )  # fmt: skip
+                continue
+            if value != int(value):
+                faults.append(Fault(f"{value} is not whole", path=symbol, file=model.file))
+            structural[symbol] = f"{blocker.label}: {blocker.reason}"
+            bound[symbol] = int(value)
+        if faults:
+            raise InputError(faults)
+    parameters: dict[str, Value] = {
+        k: settings.get(k, bound.get(k, v)) for k, v in walked.defaults.items()
+    }
+    for key, number in {**bound, **scalars}.items():
+        parameters[key] = number
+    numbers = {k: float(np.max(v)) for k, v in parameters.items() if _plain(v)}
+    build = OnnxBuild(model, name, bound, scalars, numbers)
+    return _Resolved(build, walked, structural, parameters)
+
+
+def _plain(value: Value) -> bool:
+    return not is_array(value) or isinstance(value, np.ndarray | np.generic)
+
+
+def _scalars(model: RawModel, given: Mapping[str, Value]) -> dict[str, float]:
+    faults: list[Fault] = []
+    scalars: dict[str, float] = {}
+    for name, value in given.items():
+        if isinstance(value, bool | int | float) or (isinstance(value, np.generic)):
+            scalars[name] = value if isinstance(value, int) else float(value)
+        else:
+            faults.append(Fault(f"input '{name}' holds one number", path=name, file=model.file,
+                                expected="one number, no array"))  # fmt: skip
+    if faults:
+        raise InputError(faults)
+    return scalars
+
+
+def _unknown(walked: Walked, settings: Mapping[str, Value], settable: list[str], file: str) -> None:
+    """Raise the faults of settings: names that the file does not have, numbers that are none."""
+    known = [*walked.defaults, *settable]
+    faults: list[Fault] = []
+    for name, value in settings.items():
+        if name in settable:
+            continue
+        if name in walked.defaults:
+            faults += check_extent(name, value)
+        else:
+            faults.append(
+                Fault(
+                    f"the network has no free dimension '{name}'", path=name, file=file,
+                    expected="one of " + ", ".join(sorted(known)) if known else "no settings",
+                    suggestion=nearest(name, known),
+                )
+            )  # fmt: skip
+    if faults:
+        raise InputError(faults)
+
+
+def _assumed(walked: Walked, settings: Mapping[str, Value]) -> list[str]:
+    return [
+        f"'{name}' is taken to be {value:g}"
+        for name, value in walked.defaults.items()
+        if name not in settings
+    ]
+
+
+def _needed(structural: Mapping[str, str]) -> list[str]:
+    return [f"'{name}' decides the structure: {why}" for name, why in structural.items()]
+
+
+def _items(inputs: list[Edge]) -> tuple[str, Dim]:
+    first = inputs[0].shape if inputs else None
+    if first is not None and len(first) == 4 and (first[1] in {1, 3, 4} or first[3] in {1, 3, 4}):
+        return "frames", first[0]
+    return "runs", 1
+
+
+def _precision(build: OnnxBuild) -> str:
+    """Return the floating-point format that most of the file's numbers are in."""
+    formats: dict[str, float] = {}
+    for tensor in build(PLAIN).tensors.values():
+        if tensor.role == "weight" and tensor.format in {"", "fp32", "fp16", "bf16", "fp64"}:
+            size = evaluate(tensor.elements, build.numbers)
+            key = tensor.format or "fp32"
+            formats[key] = formats.get(key, 0.0) + float(size)
+    return max(formats, key=lambda f: formats[f]) if formats else "fp32"
+
+
+__all__ = ["OnnxWorkload", "load_onnx"]

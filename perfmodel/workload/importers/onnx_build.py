@@ -1,0 +1,171 @@
+"""From a walked ONNX model to a graph: branches chosen, quantisation folded, dead code left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from perfmodel.workload.families import Semantics
+from perfmodel.workload.graph import Graph
+from perfmodel.workload.importers.onnx_dimensions import LENGTH_DEFAULT, Dimensions
+from perfmodel.workload.importers.onnx_node import Edge, Node
+from perfmodel.workload.importers.onnx_pricing import Pricer
+from perfmodel.workload.importers.onnx_quantised import fold_quantisation
+from perfmodel.workload.importers.onnx_read import RawModel
+from perfmodel.workload.importers.onnx_walk import Choice, Repeat, Step, Walked, Walker
+from perfmodel.workload.sequence import SequenceBuilder
+from perfmodel.workload.symbols import Dim, evaluate, product
+
+
+class OnnxBuild:
+    """Builds the graph of a model, once for each semantics.
+
+    Parameters
+    ----------
+    model
+        The file as read.
+    bound
+        Free dimensions that the structure depends on, with their numbers.
+    scalars
+        Network inputs of one number that are given.
+    numbers
+        Numbers of the other free dimensions, to tell the costlier of two branches.
+    """
+
+    def __init__(
+        self, model: RawModel, name: str, bound: Mapping[str, int], scalars: Mapping[str, float],
+        numbers: Mapping[str, float],
+    ) -> None:  # fmt: skip
+        self.model = model
+        self.name = name
+        self.bound = dict(bound)
+        self.scalars = dict(scalars)
+        self.numbers = dict(numbers)
+        self.notes: list[str] = []
+        self._graphs: dict[Semantics, Graph] = {}
+
+    def walk(self, length: int = LENGTH_DEFAULT) -> Walked:
+        """Return shapes and constants of every value; `length` is the default of a length."""
+        dimensions = Dimensions(dict(self.bound), length=length)
+        return Walker(self.model, dimensions, self.scalars).walk()
+
+    def __call__(self, semantics: Semantics) -> Graph:
+        """Return the graph under these semantics."""
+        graph = self._graphs.get(semantics)
+        if graph is None:
+            graph = self._graphs[semantics] = self.build(semantics)
+        return graph
+
+    def build(self, semantics: Semantics) -> Graph:
+        """Build the graph."""
+        walked = self.walk()
+        self.notes = list(walked.notes)
+        steps = self.choose(walked.steps, {**walked.defaults, **self.numbers})
+        steps, integer = fold_quantisation(steps, walked.outputs)
+        if integer:
+            self.notes.append(f"{integer} operators run on the integers that the file holds")
+        if not semantics.runs_dead_branches:
+            steps = _alive(steps, walked.outputs)
+        builder = SequenceBuilder(self.name)
+        pricer = Pricer(builder)
+        for edge in walked.inputs:
+            if edge.shape is not None:
+                builder.inputs.append(pricer.tensor(edge).name)
+        _price(pricer, steps, 1)
+        for edge in walked.outputs:
+            if edge.tensor is not None and edge.tensor.name not in builder.outputs:
+                builder.outputs.append(edge.tensor.name)
+        if builder.not_priced:
+            self.notes.append(f"{len(builder.not_priced)} operators are not priced")
+        return builder.build(walked.defaults)
+
+    def choose(self, steps: list[Step], numbers: Mapping[str, float]) -> list[Step]:
+        """Write out the costlier branch wherever only the data decide."""
+        chosen: list[Step] = []
+        for step in steps:
+            if isinstance(step, Repeat):
+                step.steps = self.choose(step.steps, numbers)
+                chosen.append(step)
+            elif isinstance(step, Choice):
+                sides = (
+                    (self.choose(step.then_steps, numbers), step.then_outputs, "then"),
+                    (self.choose(step.else_steps, numbers), step.else_outputs, "else"),
+                )
+                costs = [_cost(side, numbers) for side, _, _ in sides]
+                taken, outputs, which = sides[0] if costs[0] >= costs[1] else sides[1]
+                if costs[0] != costs[1]:
+                    self.notes.append(
+                        f"the data decide If at {step.node.name}: the costlier branch "
+                        f"('{which}') is taken"
+                    )
+                chosen += taken
+                for outer, inner in zip(step.node.made, outputs, strict=False):
+                    outer.shape, outer.format = inner.shape, inner.format
+                    chosen.append(
+                        Node("Identity", f"{step.node.name}.{outer.name}", (inner,), (outer,))
+                    )
+            else:
+                chosen.append(step)
+        return chosen
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the built graphs out: they are built again where they are needed."""
+        return {**self.__dict__, "_graphs": {}}
+
+
+def _cost(steps: list[Step], numbers: Mapping[str, float]) -> tuple[float, float]:
+    """Return multiply-accumulates and other work of a branch, by pricing it for a trial."""
+    edges = {id(e): e for s in steps for e in _touched(s)}
+    before = {i: (e.tensor, e.kind, e.tag, e.shape, e.format) for i, e in edges.items()}
+    inputs = {id(s): s.inputs for s in steps if isinstance(s, Node)}
+    builder = SequenceBuilder("trial")
+    _price(Pricer(builder), steps, 1)
+    graph = builder.build()
+    work: Dim = 0
+    for block, operator in graph.walk():
+        moved: Dim = operator.vector_ops
+        for access in operator.accesses:
+            moved = moved + access.elements
+        work = work + block.count * moved
+    for i, edge in edges.items():
+        edge.tensor, edge.kind, edge.tag, edge.shape, edge.format = before[i]
+    for step in steps:
+        if isinstance(step, Node):
+            step.inputs = inputs[id(step)]
+    return float(evaluate(graph.macs, numbers)), float(evaluate(work, numbers))
+
+
+def _touched(step: Step) -> list[Edge]:
+    if isinstance(step, Node):
+        return [*step.present, *step.made]
+    if isinstance(step, Repeat):
+        return [e for s in step.steps for e in _touched(s)]
+    return [e for s in (*step.then_steps, *step.else_steps) for e in _touched(s)]
+
+
+def _price(pricer: Pricer, steps: list[Step], times: Dim) -> None:
+    for step in steps:
+        if isinstance(step, Node):
+            pricer.price(step)
+        elif isinstance(step, Repeat):
+            total = product(times, step.count)
+            with pricer.builder.phase(step.name, total):
+                _price(pricer, step.steps, total)
+
+
+def _alive(steps: list[Step], outputs: list[Edge]) -> list[Step]:
+    """Return the steps that an output depends on."""
+    read = {id(e) for e in outputs}
+    kept: list[Step] = []
+    for step in reversed(steps):
+        if isinstance(step, Node):
+            if step.made and not any(id(e) in read for e in step.made):
+                continue
+            read |= {id(e) for e in step.present}
+        else:
+            touched = {id(e) for e in _touched(step)}
+            if not touched & read:
+                continue
+            read |= touched
+        kept.append(step)
+    return kept[::-1]

@@ -1,0 +1,122 @@
+"""Infer what a node writes: own rules first, then the file's declarations, then onnx itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import Any
+
+from perfmodel.workload.importers import onnx_attention
+from perfmodel.workload.importers import onnx_shapes_movement as movement
+from perfmodel.workload.importers import onnx_shapes_special as special
+from perfmodel.workload.importers.onnx_node import Edge, Node, NotPricedError, Shape
+from perfmodel.workload.importers.onnx_pricing import MALFORMED, STANDARD
+from perfmodel.workload.importers.onnx_read import FORMATS
+from perfmodel.workload.importers.onnx_shapes import RULES as PLAIN
+from perfmodel.workload.importers.onnx_shapes import Rule
+from perfmodel.workload.symbols import constant
+
+_STANDARD: Mapping[str, Rule] = {
+    **PLAIN, **movement.RULES, **special.RULES, "Attention": onnx_attention.shapes,
+}  # fmt: skip
+_CONTRIBUTED: Mapping[str, Rule] = {**special.CONTRIBUTED, **onnx_attention.RULES}
+
+
+def infer(
+    node: Node, opsets: Mapping[str, int], declared: Sequence[Shape | None],
+    formats: Sequence[str],
+) -> None:  # fmt: skip
+    """Set shapes and formats of a node's outputs.
+
+    Raises
+    ------
+    NotPricedError
+        Nothing tells the shape of its first output.
+    """
+    reason = "nothing infers its shape"
+    try:
+        rule = _rule(node)
+        if rule is not None:
+            rule(node)
+    except NotPricedError as error:
+        reason = str(error)
+    except MALFORMED as error:
+        reason = f"it is malformed: {error}"
+    missing = [e for e in node.made if e.shape is None]
+    if missing and node.made[0].shape is None:
+        _standard_inference(node, opsets)
+    for edge, shape, format in zip(node.outputs, declared, formats, strict=True):
+        if edge is not None and edge.shape is None and shape is not None:
+            edge.shape, edge.format = shape, format
+    if node.made and node.made[0].shape is None:
+        raise NotPricedError(reason)
+
+
+def _rule(node: Node) -> Rule | None:
+    if node.domain in STANDARD:
+        return _STANDARD.get(node.op) or _CONTRIBUTED.get(node.op)
+    if node.domain.startswith("com.microsoft"):
+        return _CONTRIBUTED.get(node.op) or _STANDARD.get(node.op)
+    return None
+
+
+def _standard_inference(node: Node, opsets: Mapping[str, int]) -> None:
+    """Ask onnx for the outputs of one standard node whose inputs have fixed shapes."""
+    if node.domain not in STANDARD or not node.made:
+        return
+    if not all(e.shape is not None and all(constant(d) is not None for d in e.shape)
+               for e in node.present):  # fmt: skip
+        return
+    onnx: Any = import_module("onnx")
+    inference: Any = import_module("onnx.shape_inference")
+    helper = onnx.helper
+    try:
+        opset = opsets.get("", opsets.get("ai.onnx", 1))
+        schema = onnx.defs.get_schema(node.op, opset)
+        attributes = {
+            k: v for k, v in node.attributes.items()
+            if isinstance(v, int | float | str) or (isinstance(v, tuple) and len(v))
+        }  # fmt: skip
+        proto = helper.make_node(
+            node.op, [e.name if e is not None else "" for e in node.inputs],
+            [e.name if e is not None else "" for e in node.outputs], **attributes,
+        )  # fmt: skip
+        types = {e.name: _type(helper, e) for e in node.present}
+        data = {e.name: _content(helper, e) for e in node.present if e.numbers is not None}
+        made = inference.infer_node_outputs(
+            schema, proto, types, {k: v for k, v in data.items() if v is not None},
+            opset_imports=[helper.make_opsetid("", opset)],
+        )  # fmt: skip
+    except Exception:  # onnx's C++ raises what it likes; there is just no answer then
+        return
+    for edge in node.made:
+        kind = made.get(edge.name)
+        if kind is None or not kind.HasField("tensor_type"):
+            continue
+        tensor = kind.tensor_type
+        if not tensor.HasField("shape"):
+            continue
+        dims = tensor.shape.dim
+        if all(d.HasField("dim_value") and d.dim_value >= 0 for d in dims):
+            edge.shape = tuple(int(d.dim_value) for d in dims)
+            format = FORMATS.get(int(tensor.elem_type), "")
+            edge.format = "" if format == "fp32" else format
+
+
+_ELEMENTS: Mapping[str, int] = {format: i for i, format in reversed(FORMATS.items())} | {"": 1}
+
+
+def _type(helper: Any, edge: Edge) -> Any:
+    return helper.make_tensor_type_proto(
+        _ELEMENTS.get(edge.format, 1), [int(constant(d) or 0) for d in edge.known]
+    )
+
+
+def _content(helper: Any, edge: Edge) -> Any:
+    numbers = [constant(v) for v in edge.numbers or ()]
+    if any(v is None for v in numbers):
+        return None
+    shape = [int(constant(d) or 0) for d in edge.known]
+    kind = _ELEMENTS.get(edge.format, 1)
+    values = [float(v) if kind in {1, 10, 11} else int(v) for v in numbers if v is not None]
+    return helper.make_tensor(edge.name, kind, shape, values)

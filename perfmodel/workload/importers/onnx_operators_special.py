@@ -1,0 +1,255 @@
+"""Prices of recurrent cells, signal transforms, selections, and fused operators of onnxruntime."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from perfmodel.workload.builder import VECTOR_OPS
+from perfmodel.workload.graph import Tensor
+from perfmodel.workload.importers import onnx_attention
+from perfmodel.workload.importers.onnx_node import Node, NotPricedError, fixed
+from perfmodel.workload.importers.onnx_operators_pointwise import norm
+from perfmodel.workload.importers.onnx_operators_products import (
+    conv,
+    gemm,
+    matrices,
+    product_of,
+)
+from perfmodel.workload.importers.onnx_pricing import Pricer, Pricing
+from perfmodel.workload.importers.onnx_shapes_special import stft_lengths, transform_axis
+from perfmodel.workload.nest import LoopNest, Operand
+from perfmodel.workload.symbols import Dim, constant, product, simplify
+
+_GATES: Mapping[str, int] = {"LSTM": 4, "GRU": 3, "RNN": 1}
+
+
+def recurrent(p: Pricer, n: Node) -> None:
+    """Price ``LSTM``, ``GRU``, ``RNN``.
+
+    The product with the input is one GEMM over all steps, so its weights are read once; that with
+    the hidden state waits for each step, so nothing says that its weights stay near the engine.
+    """
+    x, w, r, bias = n.need(0), n.need(1), n.need(2), n.get(3)
+    gates = _GATES[n.op]
+    if n.whole("layout", 0):
+        batch, steps, features = x.known
+    else:
+        steps, batch, features = x.known
+    directions, hidden = r.known[0], r.known[-1]
+    width = simplify(hidden * gates)
+    wt, rt = p.weight(w), p.weight(r)
+    made = [p.tensor(e) for e in n.made]
+    if not made:
+        raise NotPricedError("it has no output")
+    y = made[0]
+    state = p.scratch(f"{n.name}.state", (batch, directions, hidden), role="state")
+    reads: list[Tensor | tuple[Tensor, Dim]] = [
+        p.tensor(x), wt, (rt, product(rt.elements, steps)),
+        *((t, product(t.elements, steps)) for t in p.vector(bias)),
+        *p.reads(n.get(5), n.get(6)),
+    ]  # fmt: skip
+    dims: tuple[tuple[str, Dim], ...] = (
+        ("t", steps), ("d", directions), ("m", batch), ("n", width),
+    )  # fmt: skip
+    out = Operand(y.name, "output", ((("m", 1),), (("t", 1),), (("d", 1),), (("n", 1),)))
+
+    def nest(weight: Tensor, k: Dim, name: str) -> LoopNest:
+        return LoopNest(
+            (*dims, ("k", k)),
+            (
+                Operand(name, "input", ((("m", 1),), (("t", 1),), (("k", 1),))),
+                Operand(weight.name, "weight", ((("d", 1),), (("n", 1),), (("k", 1),))),
+                out,
+            ),
+        )
+
+    states = 2 if n.op == "LSTM" else 1
+    kept = product(2 * states, state.elements, steps)
+    p.add(
+        n, "recurrent", reads, [*made, (state, kept)],
+        nests=[nest(wt, features, p.tensor(x).name), nest(rt, hidden, state.name)],
+        ops=product(batch, steps, directions, hidden, gates * 8), pair=(wt.slot, p.tensor(x).slot),
+        attributes={"cell": n.op.lower()},
+    )  # fmt: skip
+
+
+def _fft(length: Dim, what: str) -> float:
+    """Operations of a complex FFT, ``5 n log2 n`` (Cooley and Tukey's radix 2, real operations)."""
+    size = fixed(length, what)
+    return 5.0 * size * math.log2(size) if size > 1 else 0.0
+
+
+def dft(p: Pricer, n: Node) -> None:
+    """Price ``DFT`` as an FFT; half of it for real input."""
+    x = n.need(0)
+    axis = transform_axis(n)
+    size = x.known[axis]
+    real = constant(x.known[-1]) == 1
+    signals = simplify(product(*x.known[:-1]) / size)
+    ops = _fft(size, "the length of a transform") * (0.5 if real else 1.0)
+    p.add(
+        n, "elementwise", [p.tensor(x)], ops=product(signals, ops), attributes={"function": "fft"}
+    )
+
+
+def stft(p: Pricer, n: Node) -> None:
+    """Price ``STFT``: a window product and a real FFT a frame."""
+    x = n.need(0)
+    frames, length = stft_lengths(n)
+    size = fixed(length, "the length of a frame")
+    per_frame = 0.5 * _fft(length, "the length of a frame") + size
+    taken = product(x.known[0], frames, size)
+    reads: list[Tensor | tuple[Tensor, Dim]] = [(p.tensor(x), taken), *p.reads(n.get(2))]
+    p.add(n, "elementwise", reads, ops=product(x.known[0], frames, per_frame),
+          attributes={"function": "fft"})  # fmt: skip
+
+
+def select(p: Pricer, n: Node) -> None:
+    """Price ``TopK`` and ``Unique``: every element passes a heap of k, or a sort."""
+    x = n.need(0)
+    along = n.out.known[-1] if n.op == "TopK" else x.elements
+    number = constant(along)
+    depth = math.log2(number + 1) if number else 16.0
+    p.add(n, "pool", p.reads(x), ops=product(x.elements, max(depth, 1.0)))
+
+
+def scan_through(p: Pricer, n: Node) -> None:
+    """Price ``NonZero`` and ``Multinomial``: every element is looked at once."""
+    x = n.need(0)
+    p.add(n, "pool", [p.tensor(x)], ops=x.elements)
+
+
+def suppress(p: Pricer, n: Node) -> None:
+    """Price ``NonMaxSuppression``.
+
+    Of each class at most `k` boxes are kept and every box is compared with those: ``n k`` overlaps
+    of 12 operations (the worst case; how many are kept only the data tell).
+    """
+    boxes, scores, limit = n.need(0), n.need(1), n.get(2)
+    count = boxes.known[1]
+    most = limit.number() if limit is not None else None
+    kept = count if most is None else most
+    p.add(n, "pool", p.reads(boxes, scores),
+          ops=product(*scores.known[:2], count, kept, 12))  # fmt: skip
+
+
+def loss(p: Pricer, n: Node) -> None:
+    """Price a loss: a softmax where it has one, and one operation an element."""
+    x = n.need(0)
+    softmax = VECTOR_OPS["softmax"] + 4 if n.op.startswith("Softmax") else 0
+    p.add(n, "softmax" if softmax else "pool", p.reads(*n.present),
+          ops=product(softmax + 1, x.elements))  # fmt: skip
+
+
+def rotary(p: Pricer, n: Node) -> None:
+    """Price ``RotaryEmbedding``."""
+    x = n.need(0)
+    p.add(n, "elementwise", p.reads(*n.present), ops=product(VECTOR_OPS["rope"], x.elements),
+          inplace=x, attributes={"function": "rope"})  # fmt: skip
+
+
+def gated(p: Pricer, n: Node) -> None:
+    """Price ``SwiGLU``."""
+    p.add(n, "elementwise", p.reads(*n.present), ops=product(VECTOR_OPS["swiglu"], n.out.elements),
+          attributes={"function": "swiglu"})  # fmt: skip
+
+
+def col2im(p: Pricer, n: Node) -> None:
+    """Price ``Col2Im``: overlapping columns are added up."""
+    x = n.need(0)
+    p.add(n, "pool", [p.tensor(x)], ops=x.elements)
+
+
+def fused_matmul(p: Pricer, n: Node) -> None:
+    """Price ``FusedMatMul``: either side may be turned."""
+    a, b = n.need(0), n.need(1)
+    shape = a.known
+    if n.whole("transA", 0):
+        *lead, k, m = shape
+        rows = product(*lead, m)
+        if b.is_data and len(b.known) > 2:
+            batch = product(*n.out.known[:-2])
+            matrices(p, n, a, b, (batch, m, n.out.known[-1], k), b_batched=True)
+        else:
+            matrices(p, n, a, b, (1, rows, n.out.known[-1], k), b_batched=b.is_data)
+        return
+    product_of(p, n, a, b, transposed=bool(n.whole("transB", 0)))
+
+
+def embed_norm(p: Pricer, n: Node) -> None:
+    """Price ``EmbedLayerNormalization``: three lookups, their sum, a normalisation."""
+    ids, y = n.need(0), n.out
+    reads: list[Tensor | tuple[Tensor, Dim]] = list(p.reads(ids, n.get(1)))
+    for table in n.inputs[2:5]:
+        if table is not None:
+            table.tag = table.tag or "embedding"
+            reads.append((p.weight(table), y.elements))
+    for vector in n.inputs[5:7]:
+        reads += p.vector(vector)
+    ops = VECTOR_OPS["layer_norm"] + 2
+    p.add(n, "gather", reads, [p.tensor(y)], ops=product(ops, y.elements))
+
+
+def skip_norm(p: Pricer, n: Node) -> None:
+    """Price a normalisation of a sum with a residual."""
+    norm(p, n)
+
+
+def experts(p: Pricer, n: Node) -> None:
+    """Price ``MoE`` of onnxruntime: the experts that uniform routing of the tokens touches."""
+    from perfmodel.workload.nest import gemm_nest
+    from perfmodel.workload.symbols import distinct_experts
+
+    x, router = n.need(0), n.need(1)
+    per_token = n.whole("k", 1)
+    count = fixed(router.known[-1], "the experts")
+    tokens = product(*router.known[:-1])
+    rows = product(tokens, per_token)
+    weights = [e for e in (n.get(2), n.get(4), n.get(6)) if e is not None and len(e.known) == 3]
+    if not weights:
+        raise NotPricedError("the weights of its experts are missing")
+    width = x.known[-1]
+    touched = distinct_experts(count, per_token, tokens)
+    reads: list[Tensor | tuple[Tensor, Dim]] = [p.tensor(x), p.tensor(router)]
+    nests: list[LoopNest] = []
+    y = p.tensor(n.out)
+    for edge in weights:
+        edge.tag = edge.tag or "expert"
+        w = p.weight(edge)
+        per_expert = simplify(w.elements / count)
+        reads.append((w, product(touched, per_expert)))
+        features = simplify(per_expert / width)
+        nests.append(gemm_nest(1, rows, features, width, x.name, w.name, y.name, b_batched=False))
+    first = p.weight(weights[0])
+    p.add(n, "moe", reads, nests=nests, ops=product(rows, 8, nests[0].size("n")),
+          pair=(first.slot, p.tensor(x).slot),
+          attributes={"experts": count, "per_token": per_token})  # fmt: skip
+
+
+SPECIAL: Mapping[str, Pricing] = {
+    **dict.fromkeys(_GATES, recurrent),
+    "DFT": dft,
+    "STFT": stft,
+    "TopK": select,
+    "Unique": select,
+    "NonZero": scan_through,
+    "Multinomial": scan_through,
+    "NonMaxSuppression": suppress,
+    **dict.fromkeys(("NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss"), loss),
+    "RotaryEmbedding": rotary,
+    "SwiGLU": gated,
+    "Col2Im": col2im,
+    "Attention": onnx_attention.price,
+}
+
+CONTRIBUTED: Mapping[str, Pricing] = {
+    **onnx_attention.PRICES,
+    **dict.fromkeys(("FusedMatMul", "TransposeMatMul"), fused_matmul),
+    "FusedConv": conv,
+    "FusedGemm": gemm,
+    "EmbedLayerNormalization": embed_norm,
+    **dict.fromkeys(("SkipLayerNormalization", "SkipSimplifiedLayerNormalization"), skip_norm),
+    "MoE": experts,
+    "RotaryEmbedding": rotary,
+}

@@ -1,0 +1,285 @@
+"""Fold quantise and dequantise nodes into the integer operators that they stand around."""
+
+from __future__ import annotations
+
+from perfmodel.formats import find
+from perfmodel.workload.importers.onnx_node import Edge, Node
+from perfmodel.workload.importers.onnx_walk import Choice, Repeat, Step
+
+_PRODUCTS = frozenset({"Conv", "ConvTranspose", "MatMul", "Gemm", "FusedConv", "FusedGemm"})
+
+#: Operators that runtimes run on 8-bit values between a dequantise and a quantise.
+_OTHERS = frozenset(
+    {"Add", "Sub", "Mul", "Div", "Relu", "LeakyRelu", "Clip", "HardSwish", "HardSigmoid", "Sigmoid",
+     "Tanh", "Softmax", "AveragePool", "GlobalAveragePool", "ReduceMean", "Where", "Min", "Max",
+     "PRelu", "Concat", "MaxPool", "Resize", "Pad", "Gelu", "Pow", "Sqrt", "Sum", "Mean"}
+)  # fmt: skip
+
+#: Those that move values and change none: a dequantise may pass through to the other side.
+_MOVERS = frozenset(
+    {"Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Split", "Gather", "Expand",
+     "MaxPool", "DepthToSpace", "SpaceToDepth", "Identity", "Tile", "Concat", "Pad", "GatherElements"}
+)  # fmt: skip
+
+#: Activations that the clipping of a quantise swallows, or that join the requantisation.
+_FUSED = frozenset({"Relu", "Clip", "LeakyRelu"})
+
+
+def fold_quantisation(steps: list[Step], outputs: list[Edge]) -> tuple[list[Step], int]:
+    """Return the steps with every folded pair gone, and how many operators became integer ones.
+
+    A product whose operands are dequantised reads the integers instead and writes the integers of
+    the quantise behind it. A weight that only a dequantise reads stays stored as it is. Everything
+    else keeps its explicit conversions.
+    """
+    nested = 0
+    for step in steps:
+        if isinstance(step, Repeat):
+            step.steps, n = fold_quantisation(step.steps, [*outputs, *_edges(steps)])
+            nested += n
+        elif isinstance(step, Choice):
+            step.then_steps, n = fold_quantisation(step.then_steps, list(step.then_outputs))
+            step.else_steps, m = fold_quantisation(step.else_steps, list(step.else_outputs))
+            nested += n + m
+    folder = _Folder(steps, outputs)
+    folder.run()
+    return folder.steps, folder.count + nested
+
+
+def _edges(steps: list[Step]) -> list[Edge]:
+    return [e for s in steps if isinstance(s, Node) for e in s.present]
+
+
+class _Folder:
+    def __init__(self, steps: list[Step], outputs: list[Edge]) -> None:
+        self.steps = steps
+        self.count = 0
+        self.maker: dict[int, Node] = {}
+        self.readers: dict[int, list[Node]] = {}
+        self.kept: set[int] = {id(e) for e in outputs}
+        for step in steps:
+            if isinstance(step, Node):
+                for edge in step.made:
+                    self.maker[id(edge)] = step
+                for edge in step.present:
+                    self.readers.setdefault(id(edge), []).append(step)
+            else:
+                # What a body reads from outside stays as it is.
+                self.kept |= {id(e) for e in _inner(step)}
+        self.gone: set[int] = set()
+
+    def run(self) -> None:
+        found = False
+        for step in list(self.steps):
+            if isinstance(step, Node) and step.op in {"DequantizeLinear", "MatMulInteger",
+                                                      "ConvInteger"}:  # fmt: skip
+                found = True
+                break
+        if not found:
+            return
+        for step in list(self.steps):
+            if not isinstance(step, Node) or id(step) in self.gone:
+                continue
+            if step.op in _PRODUCTS:
+                self.product(step)
+            elif step.op in {"MatMulInteger", "ConvInteger"}:
+                self.integer(step)
+            elif step.op in _OTHERS or step.op in _MOVERS:
+                self.other(step)
+        self.sweep()
+
+    def source(self, edge: Edge | None) -> Edge | None:
+        """Return the integers behind a dequantised value."""
+        maker = self.maker.get(id(edge)) if edge is not None else None
+        if maker is None or maker.op != "DequantizeLinear" or maker.need(0).shape is None:
+            return None
+        integers = maker.need(0)
+        block = maker.attributes.get("block_size", 0)
+        if not integers.is_data and integers.tensor is None:
+            self.store(integers, block if isinstance(block, int) else 0)
+        return integers
+
+    def store(self, edge: Edge, block: int) -> None:
+        """Mark integers that a dequantise reads as the parameters they are."""
+        if len(edge.known):
+            edge.kind = "weight"
+        if edge.format == "uint8" and find(edge.format) is None:
+            edge.format = "int8"
+        grouped = f"{edge.format}g{block}"
+        if block > 0 and edge.format.startswith("int") and find(grouped) is not None:
+            edge.format = grouped
+
+    def behind(self, node: Node) -> tuple[Edge, list[Node]] | None:
+        """Return the integers that a quantise makes of a node's output, and the nodes between."""
+        between: list[Node] = []
+        edge = node.out
+        while True:
+            readers = self.readers.get(id(edge), [])
+            if id(edge) in self.kept or len(readers) != 1 or len(node.made) != 1:
+                return None
+            reader = readers[0]
+            if reader.need(0) is not edge:
+                return None
+            if reader.op == "QuantizeLinear":
+                return reader.out, [*between, reader]
+            if reader.op not in _FUSED or between:
+                return None
+            between.append(reader)
+            edge = reader.out
+
+    def product(self, node: Node) -> None:
+        sources = [self.source(e) for e in node.inputs[:2]]
+        narrow = sources[1] if len(sources) > 1 else None
+        if narrow is None:
+            return
+        if sources[0] is None and narrow.is_data:
+            return
+        inputs = list(node.inputs)
+        for i, source in enumerate(sources):
+            if source is not None:
+                self.swap(node, inputs, i, source)
+        if len(inputs) > 2:
+            bias = self.source(inputs[2])
+            if bias is not None:
+                self.swap(node, inputs, 2, bias)
+        node.inputs = tuple(inputs)
+        if sources[0] is not None:
+            self.count += 1
+            self.requantise(node)
+
+    def requantise(self, node: Node) -> None:
+        """Let a product write the integers of the quantise behind it."""
+        found = self.behind(node)
+        passed: list[str] = []
+        if found is not None:
+            integers, between = found
+            passed = [n.op for n in between if n.op != "QuantizeLinear"]
+            self.gone |= {id(n) for n in between}
+            node.outputs = (integers,)
+            self.maker[id(integers)] = node
+        node.attributes = {**node.attributes, "integer": True, "fused": tuple(passed)}
+
+    def integer(self, node: Node) -> None:
+        """Take the conversion and the scaling behind an integer product into it."""
+        edge = node.out
+        passed: list[Node] = []
+        allowed = ("Cast", "Mul", "Add")
+        for op in allowed:
+            readers = self.readers.get(id(edge), [])
+            if len(readers) != 1 or id(edge) in self.kept or readers[0].op != op:
+                break
+            reader = readers[0]
+            others = [e for e in reader.present if e is not edge]
+            scales = [self.scale(e) for e in others if e.is_data]
+            if any(s is None for s in scales):
+                break
+            self.gone |= {id(s) for s in scales if s is not None and s.op == "Mul"}
+            passed.append(reader)
+            edge = reader.out
+        if passed:
+            self.gone |= {id(n) for n in passed}
+            vectors = [
+                e for n in passed[1:] for e in n.present
+                if not e.is_data and len(e.known) == 1 and e.shape != (1,)
+            ]  # fmt: skip
+            node.outputs = (edge,)
+            node.attributes = {
+                **node.attributes, "integer": True, "requantised": False,
+                "fused": tuple(n.op for n in passed),
+            }  # fmt: skip
+            node.inputs = (*_padded(node.inputs, 4), *vectors)
+        self.count += 1
+
+    def scale(self, edge: Edge) -> Node | None:
+        """Return the node that makes a scale which nothing else reads."""
+        maker = self.maker.get(id(edge))
+        if maker is None or len(edge.shape or ()) > 1:
+            return None
+        if maker.op == "DynamicQuantizeLinear":
+            return maker
+        alone = len(self.readers.get(id(edge), [])) == 1 and id(edge) not in self.kept
+        return maker if maker.op == "Mul" and alone else None
+
+    def other(self, node: Node) -> None:
+        """Run another operator on integers where all it reads and writes is quantised."""
+        data = [e for e in node.present if self.matters(node, e)]
+        sources = [self.source(e) for e in data]
+        if not data or any(s is None for s in sources):
+            return
+        written: list[tuple[Edge, Node]] = []
+        for edge in node.made:
+            readers = self.readers.get(id(edge), [])
+            if id(edge) in self.kept or not readers:
+                return
+            quantises = [r for r in readers if r.op == "QuantizeLinear"]
+            if len(quantises) != len(readers) or len(readers) != 1:
+                return
+            written.append((quantises[0].out, quantises[0]))
+        inputs = list(node.inputs)
+        for i, edge in enumerate(inputs):
+            for old, source in zip(data, sources, strict=True):
+                if edge is old and source is not None:
+                    self.swap(node, inputs, i, source)
+        node.inputs = tuple(inputs)
+        node.outputs = tuple(e for e, _ in written)
+        for edge, quantise in written:
+            self.maker[id(edge)] = node
+            self.gone.add(id(quantise))
+        moves = node.op in _MOVERS
+        node.attributes = {**node.attributes, "integer": True, "requantised": not moves}
+        self.count += not moves
+
+    def matters(self, node: Node, edge: Edge) -> bool:
+        """Whether an input carries values (not a shape, an index or a bound)."""
+        if edge is node.inputs[0]:
+            return True
+        if node.op in _STRUCTURAL:
+            return False
+        return edge.format in {"", "fp32", "fp16"} and not (
+            edge.kind == "constant" and edge.shape in {(), (1,)}
+        )
+
+    def swap(self, node: Node, inputs: list[Edge | None], index: int, source: Edge) -> None:
+        old = inputs[index]
+        inputs[index] = source
+        if old is not None:
+            readers = self.readers.get(id(old), [])
+            self.readers[id(old)] = [r for r in readers if r is not node]
+        self.readers.setdefault(id(source), []).append(node)
+
+    def sweep(self) -> None:
+        """Drop dequantises that nothing reads any more."""
+        alive: list[Step] = []
+        for step in self.steps:
+            if isinstance(step, Node):
+                if id(step) in self.gone:
+                    continue
+                unread = step.op == "DequantizeLinear" and not any(
+                    self.readers.get(id(e)) or id(e) in self.kept for e in step.made
+                )
+                if unread:
+                    continue
+            alive.append(step)
+        self.steps = alive
+
+
+_STRUCTURAL = frozenset(
+    {"Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Split", "Gather", "Expand",
+     "MaxPool", "Resize", "Pad", "Clip", "ReduceMean", "Tile", "GatherElements", "AveragePool"}
+)  # fmt: skip
+
+
+def _padded(inputs: tuple[Edge | None, ...], count: int) -> tuple[Edge | None, ...]:
+    return (*inputs[:count], *((None,) * (count - len(inputs))))
+
+
+def _inner(step: Step) -> list[Edge]:
+    """Return every value that the nodes inside a step read or make."""
+    if isinstance(step, Node):
+        return [*step.present, *step.made]
+    if isinstance(step, Repeat):
+        return [e for s in step.steps for e in _inner(s)]
+    return [
+        *step.then_outputs, *step.else_outputs, *step.node.present, *step.node.made,
+        *(e for s in (*step.then_steps, *step.else_steps) for e in _inner(s)),
+    ]  # fmt: skip

@@ -1,0 +1,361 @@
+"""Read an ONNX file into light values: no weights, only small constants that shapes may need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from perfmodel.errors import Fault, InputError
+
+#: TensorProto element type -> numeric format.
+FORMATS: Mapping[int, str] = {
+    1: "fp32", 2: "uint8", 3: "int8", 4: "int16", 5: "int16", 6: "int32", 7: "int64", 8: "string",
+    9: "bool", 10: "fp16", 11: "fp64", 12: "int32", 13: "int64", 14: "fp64", 15: "fp64", 16: "bf16",
+    17: "fp8_e4m3", 18: "fp8_e4m3", 19: "fp8_e5m2", 20: "fp8_e5m2", 21: "int4", 22: "int4",
+    23: "fp4", 24: "int8", 25: "int2", 26: "int2",
+}  # fmt: skip
+
+#: Elements of a constant that are kept, and the largest extent and size that a file may claim.
+KEPT = 4096
+LARGEST_EXTENT = 2**40
+LARGEST_BYTES = 2**31
+_DEEPEST = 24
+
+
+@dataclass(slots=True)
+class RawTensor:
+    """A stored tensor: shape and format, and its numbers where they are few."""
+
+    shape: tuple[int, ...]
+    format: str
+    numbers: tuple[int | float, ...] | None = None
+
+
+@dataclass(slots=True)
+class RawValue:
+    """A declared value; an extent is a number, a name, or ``None``."""
+
+    name: str
+    shape: tuple[int | str | None, ...] | None
+    format: str
+
+
+@dataclass(slots=True)
+class RawNode:
+    """A node by the names of what it reads and writes (empty where absent)."""
+
+    op: str
+    domain: str
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: dict[str, Any] = field(default_factory=dict[str, Any])
+    graphs: dict[str, RawGraph] = field(default_factory=dict[str, "RawGraph"])
+
+
+@dataclass(slots=True)
+class RawGraph:
+    """A graph or the body of a control-flow node."""
+
+    name: str
+    nodes: list[RawNode]
+    stored: dict[str, RawTensor]
+    inputs: list[RawValue]
+    outputs: list[str]
+    declared: dict[str, RawValue]
+
+
+@dataclass(slots=True)
+class RawModel:
+    """A file: its graph, the versions of its operator sets, and where it lies."""
+
+    graph: RawGraph
+    opsets: dict[str, int]
+    file: str
+
+    @property
+    def opset(self) -> int:
+        """Version of the standard's operators."""
+        return self.opsets.get("", self.opsets.get("ai.onnx", 1))
+
+
+def read_onnx(path: str | Path) -> RawModel:
+    """Read a file.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, is no ONNX, or is no well-formed graph; every fault at once.
+    """
+    file = Path(path)
+    try:
+        onnx = _module("onnx")
+        decode_error = _module("google.protobuf.message").DecodeError
+    except ImportError:
+        raise InputError(
+            Fault("reading ONNX needs the package onnx", file=str(file),
+                  expected="pip install 'perfmodel[onnx]'")
+        ) from None  # fmt: skip
+    try:
+        if file.stat().st_size > LARGEST_BYTES:
+            raise InputError(Fault(f"is larger than {LARGEST_BYTES} bytes", file=str(file)))
+        content = file.read_bytes()
+    except OSError as error:
+        reason = (error.strerror or "cannot be read").lower()
+        raise InputError(Fault(reason, file=str(file), expected="a readable file")) from None
+    expected = "an ONNX model (protobuf)"
+    try:
+        # Parsed as it stands: data in other files stays there.
+        model = onnx.ModelProto.FromString(content)
+    except (decode_error, RuntimeError, ValueError):
+        raise InputError(
+            Fault("is truncated or no ONNX", file=str(file), expected=expected)
+        ) from None
+    if not model.ir_version or not model.HasField("graph") or not len(model.graph.node):
+        raise InputError(Fault("holds no ONNX graph", file=str(file), expected=expected))
+    if len(model.functions):
+        model = _inlined(onnx, model, str(file))
+    return _Reader(onnx, str(file)).model(model)
+
+
+def _module(name: str) -> Any:
+    return import_module(name)
+
+
+def _inlined(onnx: Any, model: Any, file: str) -> Any:
+    """Write the model's own functions out where they are called."""
+    inliner = _module("onnx.inliner")
+    try:
+        return inliner.inline_local_functions(model)
+    except Exception as error:  # the inliner's C++ raises a bare RuntimeError or worse
+        reason = str(error).splitlines()[0] if str(error) else "malformed"
+        raise InputError(
+            Fault(f"its functions cannot be inlined: {reason}", path="functions", file=file)
+        ) from None
+
+
+class _Reader:
+    """Walks the protobuf and collects faults."""
+
+    def __init__(self, onnx: Any, file: str) -> None:
+        self.onnx = onnx
+        self.file = file
+        self.faults: list[Fault] = []
+
+    def model(self, proto: Any) -> RawModel:
+        opsets: dict[str, int] = {}
+        for entry in proto.opset_import:
+            opsets[str(entry.domain)] = int(entry.version)
+        graph = self.graph(proto.graph, "graph", frozenset(), 0)
+        if not opsets:
+            self.fault("opset_import", "names no operator set")
+        if self.faults:
+            raise InputError(self.faults)
+        return RawModel(graph, opsets, self.file)
+
+    def fault(self, path: str, message: str, expected: str = "") -> None:
+        self.faults.append(Fault(message, path=path, file=self.file, expected=expected))
+
+    def graph(self, proto: Any, path: str, outer: frozenset[str], depth: int) -> RawGraph:
+        if depth > _DEEPEST:
+            self.fault(path, f"is nested deeper than {_DEEPEST} graphs")
+            return RawGraph("", [], {}, [], [], {})
+        stored = {str(t.name): self.tensor(t, f"{path}.initializer") for t in proto.initializer}
+        for sparse in proto.sparse_initializer:
+            values = sparse.values
+            stored[str(values.name)] = RawTensor(
+                tuple(int(d) for d in sparse.dims), FORMATS.get(int(values.data_type), "fp32")
+            )
+        inputs = [self.value(v, f"{path}.input") for v in proto.input if v.name not in stored]
+        declared = {str(v.name): self.value(v, path) for v in (*proto.value_info, *proto.output)}
+        known = outer | set(stored) | {v.name for v in inputs}
+        nodes = self.nodes(proto.node, path, known, depth)
+        outputs = [str(v.name) for v in proto.output]
+        made = known | {o for n in nodes for o in n.outputs}
+        for name in outputs:
+            if name and name not in made:
+                self.fault(f"{path}.output", f"no node makes '{name}'")
+        if not outputs:
+            self.fault(f"{path}.output", "the graph has no output")
+        return RawGraph(str(proto.name), nodes, stored, inputs, outputs, declared)
+
+    def nodes(
+        self, protos: Iterable[Any], path: str, known: frozenset[str], depth: int
+    ) -> list[RawNode]:
+        rows = list(protos)
+        order = self.order(rows, path, known)
+        nodes: list[RawNode] = []
+        here = set(known)
+        counts: dict[str, int] = {}
+        for i in order:
+            proto = rows[i]
+            op = str(proto.op_type)
+            n = counts[op] = counts.get(op, 0) + 1
+            node = RawNode(
+                op, str(proto.domain), str(proto.name) or f"{op}_{n}",
+                tuple(map(str, proto.input)), tuple(map(str, proto.output)),
+            )  # fmt: skip
+            for attribute in proto.attribute:
+                self.attribute(node, attribute, f"{path}.node[{i}]", frozenset(here), depth)
+            here.update(node.outputs)
+            nodes.append(node)
+        return nodes
+
+    def order(self, rows: Sequence[Any], path: str, known: frozenset[str]) -> list[int]:
+        """Return an order in which each node reads what is there; the file's own where it is."""
+        makers: dict[str, int] = {}
+        for i, proto in enumerate(rows):
+            if not proto.op_type:
+                self.fault(f"{path}.node[{i}]", "has no operator type")
+            for name in proto.output:
+                if name and (name in makers or name in known):
+                    self.fault(f"{path}.node[{i}].output", f"'{name}' is made twice")
+                makers[name] = i
+        needs: list[set[int]] = []
+        for i, proto in enumerate(rows):
+            reads = {str(n) for n in proto.input} | set(_captured(proto, _DEEPEST))
+            for name in proto.input:
+                if name and name not in known and name not in makers:
+                    label = proto.name or proto.op_type
+                    self.fault(f"{path}.node[{i}].input", f"'{label}' reads '{name}'",
+                               "a value that an input, a weight or a node gives")  # fmt: skip
+            needs.append({makers[n] for n in reads if n and n in makers and n not in known})
+        done: set[int] = set()
+        order: list[int] = []
+        stack: list[tuple[int, bool]] = [(i, False) for i in reversed(range(len(rows)))]
+        waiting: set[int] = set()
+        while stack:
+            i, ready = stack.pop()
+            if i in done:
+                continue
+            if ready:
+                waiting.discard(i)
+                done.add(i)
+                order.append(i)
+                continue
+            if i in waiting:
+                label = rows[i].name or rows[i].op_type
+                self.fault(f"{path}.node[{i}]", f"'{label}' waits for itself",
+                           "a graph without a cycle")  # fmt: skip
+                return list(range(len(rows)))
+            waiting.add(i)
+            stack.append((i, True))
+            stack += [(j, False) for j in sorted(needs[i], reverse=True) if j not in done]
+        return order
+
+    def attribute(
+        self, node: RawNode, proto: Any, path: str, known: frozenset[str], depth: int
+    ) -> None:
+        kinds = self.onnx.AttributeProto
+        name = str(proto.name)
+        if proto.type == kinds.GRAPH:
+            node.graphs[name] = self.graph(proto.g, f"{path}.{name}", known, depth + 1)
+        elif proto.type == kinds.TENSOR:
+            node.attributes[name] = self.tensor(proto.t, f"{path}.{name}")
+        elif proto.type == kinds.FLOAT:
+            node.attributes[name] = float(proto.f)
+        elif proto.type == kinds.INT:
+            node.attributes[name] = int(proto.i)
+        elif proto.type == kinds.STRING:
+            node.attributes[name] = proto.s.decode("utf-8", "replace")
+        elif proto.type == kinds.FLOATS:
+            node.attributes[name] = tuple(map(float, proto.floats))
+        elif proto.type == kinds.INTS:
+            node.attributes[name] = tuple(map(int, proto.ints))
+        elif proto.type == kinds.STRINGS:
+            node.attributes[name] = tuple(s.decode("utf-8", "replace") for s in proto.strings)
+        elif proto.type == kinds.SPARSE_TENSOR:
+            dims = tuple(int(d) for d in proto.sparse_tensor.dims)
+            values = proto.sparse_tensor.values
+            node.attributes[name] = RawTensor(dims, FORMATS.get(int(values.data_type), "fp32"))
+
+    def value(self, proto: Any, path: str) -> RawValue:
+        name = str(proto.name)
+        if not proto.type.HasField("tensor_type"):
+            return RawValue(name, None, "")
+        kind = proto.type.tensor_type
+        shape: list[int | str | None] | None = None
+        if kind.HasField("shape"):
+            shape = []
+            for dim in kind.shape.dim:
+                if dim.HasField("dim_value"):
+                    size = int(dim.dim_value)
+                    if size > LARGEST_EXTENT:
+                        self.fault(f"{path}.{name}", f"an extent of {size} is absurd",
+                                   f"at most {LARGEST_EXTENT}")  # fmt: skip
+                    # Exporters write 0 and -1 for what they do not know.
+                    shape.append(size if size > 0 else None)
+                else:
+                    shape.append(str(dim.dim_param).strip() or None)
+        return RawValue(name, None if shape is None else tuple(shape),
+                        FORMATS.get(int(kind.elem_type), ""))  # fmt: skip
+
+    def tensor(self, proto: Any, path: str) -> RawTensor:
+        shape = tuple(int(d) for d in proto.dims)
+        name = f"{path}.{proto.name}" if proto.name else path
+        if any(d < 0 or d > LARGEST_EXTENT for d in shape):
+            self.fault(name, f"{list(shape)} is no shape", f"extents from 0 to {LARGEST_EXTENT}")
+            return RawTensor((0,), "fp32")
+        size = prod(shape)
+        if size > LARGEST_EXTENT:
+            self.fault(name, f"a tensor of {size:g} elements is absurd",
+                       f"at most {LARGEST_EXTENT}")  # fmt: skip
+        format = FORMATS.get(int(proto.data_type))
+        if format is None:
+            self.fault(name, f"{int(proto.data_type)} is no element type")
+            return RawTensor(shape, "fp32")
+        return RawTensor(shape, format, self.numbers(proto, size, format, name))
+
+    def numbers(
+        self, proto: Any, size: int, format: str, path: str
+    ) -> tuple[int | float, ...] | None:
+        """Return the numbers of a small tensor, ``None`` for a large one or data left out.
+
+        Floating-point tensors are kept up to 16 elements only: scales of a resize, never weights.
+        """
+        external = proto.data_location == self.onnx.TensorProto.EXTERNAL
+        few = size <= (16 if format.startswith(("fp", "bf")) else KEPT)
+        if external or format == "string":
+            return None
+        raw = len(proto.raw_data)
+        if raw and not format.startswith(("int4", "fp4", "int2")):
+            width = self.onnx.helper.tensor_dtype_to_np_dtype(proto.data_type).itemsize
+            if raw != size * width:
+                self.fault(path, f"holds {raw} bytes for {size} elements of {format}",
+                           f"{size * width} bytes")  # fmt: skip
+                return None
+        if not few or not (size == 0 or raw or _listed(proto)):
+            return None
+        try:
+            array = self.onnx.numpy_helper.to_array(proto)
+            return tuple(array.ravel().tolist())
+        except (ValueError, TypeError, IndexError) as error:
+            self.fault(path, f"its data cannot be read: {error}")
+            return None
+
+
+def _listed(proto: Any) -> bool:
+    return any(
+        len(getattr(proto, name))
+        for name in ("float_data", "int32_data", "int64_data", "double_data", "uint64_data")
+    )
+
+
+def _captured(proto: Any, depth: int) -> Iterable[str]:
+    """Yield the names that a node's subgraphs read (some of them from outside)."""
+    if depth <= 0:
+        return
+    for attribute in proto.attribute:
+        if attribute.HasField("g"):
+            inner = {str(n) for node in attribute.g.node for n in node.output}
+            for node in attribute.g.node:
+                for name in (*node.input, *_captured(node, depth - 1)):
+                    if name not in inner:
+                        yield str(name)
+            for output in attribute.g.output:
+                if output.name not in inner:
+                    yield str(output.name)

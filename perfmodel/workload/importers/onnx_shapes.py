@@ -1,0 +1,402 @@
+"""Shapes and formats of what a node writes, free dimensions as symbols."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from perfmodel.workload.builder import broadcast
+from perfmodel.workload.importers.onnx_node import (
+    Edge,
+    Node,
+    NotPricedError,
+    Shape,
+    UnknownShapeError,
+    axis_of,
+    fixed,
+)
+from perfmodel.workload.importers.onnx_numbers import floor_div, sign
+from perfmodel.workload.importers.onnx_read import FORMATS
+from perfmodel.workload.symbols import Dim, constant, product, simplify
+
+Rule = Callable[[Node], None]
+
+
+def give(node: Node, shape: Sequence[Dim], index: int = 0, format: str | None = None) -> None:
+    """Set the shape and format of one output; by default the format of the first input."""
+    edge = node.outputs[index] if index < len(node.outputs) else None
+    if edge is None:
+        return
+    dims = tuple(simplify(d) for d in shape)
+    for dim in dims:
+        if sign(dim) == -1:
+            raise NotPricedError(f"its output would have an extent of {dim}")
+    edge.shape = dims
+    if format is None:
+        first = node.present[0] if node.present else None
+        format = first.format if first is not None else ""
+    edge.format = format
+
+
+def same(node: Node) -> None:
+    """Every output is shaped as the first input."""
+    for i in range(len(node.outputs)):
+        give(node, node.need(0).known, i)
+
+
+def first_same(node: Node) -> None:
+    """Only the first output is of interest; it is shaped as the first input."""
+    give(node, node.need(0).known)
+
+
+def broadcasting(node: Node) -> None:
+    """Inputs are broadcast as NumPy does."""
+    shapes = [e.known for e in node.present]
+    if node.attributes.get("broadcast"):
+        # Before operator set 7 a smaller second input was aligned from an axis.
+        shapes = shapes[:1]
+    give(node, spread(*shapes), format=_common(node.present))
+
+
+def _common(edges: Sequence[Edge]) -> str:
+    data = [e.format for e in edges if e.is_data] or [e.format for e in edges]
+    return data[0] if data else ""
+
+
+def spread(*shapes: Shape) -> Shape:
+    """Return the broadcast shape.
+
+    Raises
+    ------
+    NotPricedError
+        The shapes do not broadcast.
+    """
+    try:
+        return broadcast(shapes)
+    except ValueError as error:
+        raise NotPricedError(str(error)) from None
+
+
+def logical(node: Node) -> None:
+    """A comparison or a test: ``bool``."""
+    give(node, spread(*(e.known for e in node.present)), format="bool")
+
+
+def where(node: Node) -> None:
+    """``Where`` is formatted as what it picks from."""
+    give(node, spread(*(e.known for e in node.present)), format=node.need(1).format)
+
+
+def cast(node: Node) -> None:
+    """``Cast``: the format is an attribute (or another input's)."""
+    if node.op in {"CastLike", "BitCast"} and node.get(1) is not None:
+        format = node.need(1).format
+    else:
+        to = node.attributes.get("to", 1)
+        format = FORMATS.get(to, "") if isinstance(to, int) else str(to).lower()
+    give(node, node.need(0).known, format=format)
+
+
+def convolution(node: Node) -> None:
+    """Convolutions, their integer and transposed forms."""
+    quantised = node.op == "QLinearConv"
+    x, w = node.need(0), node.need(3 if quantised else 1)
+    batch, _, *spatial = ranked(x, 3)
+    taps = list(ranked(w, 3)[2:])
+    if len(taps) != len(spatial):
+        raise NotPricedError(f"weights with {len(taps)} axes for an input with {len(spatial)}")
+    channels = w.known[0]
+    groups = node.whole("group", 1)
+    if groups <= 0:
+        raise NotPricedError(f"{groups} groups")
+    format = {"ConvInteger": "int32"}.get(node.op)
+    if quantised and node.get(7) is not None:
+        format = node.need(7).format
+    kernel = [fixed(t, "a kernel size") for t in taps]
+    if node.op == "ConvTranspose":
+        give(node, (batch, simplify(w.known[1] * groups), *_scattered(node, spatial, kernel)))
+    else:
+        given, made = constant(x.known[1]), constant(simplify(w.known[1] * groups))
+        if given is not None and made is not None and given != made:
+            raise NotPricedError(f"{made:g} channels in the weights, {given:g} in the input")
+        give(node, (batch, channels, *windows(node, spatial, kernel)), format=format)
+
+
+def _scattered(node: Node, spatial: Sequence[Dim], kernel: Sequence[int]) -> list[Dim]:
+    stated = node.wholes("output_shape")
+    if stated is not None:
+        return list(stated[-len(kernel) :])
+    axes = len(kernel)
+    s, d = per_axis(node, "strides", axes), per_axis(node, "dilations", axes)
+    extra = node.wholes("output_padding") or (0,) * axes
+    auto = node.text("auto_pad", "NOTSET")
+    if auto.startswith("SAME"):
+        return [simplify(n * s[i]) for i, n in enumerate(spatial)]
+    pads = node.wholes("pads") or (0,) * (2 * axes)
+    return [
+        simplify((n - 1) * s[i] + extra[i] + (kernel[i] - 1) * d[i] + 1 - pads[i] - pads[i + axes])
+        for i, n in enumerate(spatial)
+    ]
+
+
+def windows(node: Node, spatial: Sequence[Dim], kernel: Sequence[int]) -> list[Dim]:
+    """Return the extents of sliding windows with the node's strides, dilations and padding."""
+    axes = len(kernel)
+    s, d = per_axis(node, "strides", axes), per_axis(node, "dilations", axes)
+    auto = node.text("auto_pad", "NOTSET")
+    pads = node.wholes("pads") or (0,) * (2 * axes)
+    if len(pads) != 2 * axes:
+        raise NotPricedError(f"{len(pads)} pads for {axes} axes")
+    ceil = bool(node.whole("ceil_mode", 0))
+    out: list[Dim] = []
+    for i, n in enumerate(spatial):
+        if s[i] <= 0 or kernel[i] <= 0 or d[i] <= 0:
+            raise NotPricedError("a stride, kernel or dilation below 1")
+        if auto.startswith("SAME"):
+            out.append(simplify(floor_div(n + (s[i] - 1), s[i])))
+            continue
+        before, after = (0, 0) if auto == "VALID" else (pads[i], pads[i + axes])
+        # The 1 that is added stands inside the floor, so that a free extent stays one monomial.
+        reach = n + (before + after - d[i] * (kernel[i] - 1) - 1 + s[i])
+        extent = simplify(floor_div(simplify(reach + (s[i] - 1 if ceil else 0)), s[i]))
+        fixed_extent = constant(extent)
+        if ceil and fixed_extent is not None:
+            # A window that starts in the padding at the end is dropped.
+            size = constant(n)
+            if size is not None and (fixed_extent - 1) * s[i] >= size + before:
+                extent = simplify(extent - 1)
+        out.append(extent)
+    return out
+
+
+def per_axis(node: Node, name: str, axes: int) -> tuple[int, ...]:
+    """Return an attribute with one number an axis, ones where it is absent."""
+    numbers = node.wholes(name) or (1,) * axes
+    if len(numbers) != axes:
+        raise NotPricedError(f"attribute '{name}' has {len(numbers)} numbers for {axes} axes")
+    return numbers
+
+
+def ranked(edge: Edge, least: int) -> Shape:
+    """Return a shape of at least so many dimensions."""
+    if len(edge.known) < least:
+        raise NotPricedError(f"'{edge.name}' has {len(edge.known)} dimensions")
+    return edge.known
+
+
+def pool(node: Node) -> None:
+    """Pooling windows; indices of a ``MaxPool`` are ``int64``."""
+    x = node.need(0)
+    batch, channels, *spatial = ranked(x, 3)
+    kernel = node.wholes("kernel_shape")
+    if kernel is None or len(kernel) != len(spatial):
+        raise NotPricedError("attribute 'kernel_shape' does not fit the input")
+    shape = (batch, channels, *windows(node, spatial, kernel))
+    give(node, shape)
+    give(node, shape, 1, "int64")
+
+
+def global_pool(node: Node) -> None:
+    """Global pools leave ones."""
+    shape = ranked(node.need(0), 2)
+    give(node, (*shape[:2], *((1,) * (len(shape) - 2))))
+
+
+def gemm(node: Node) -> None:
+    """``Gemm``."""
+    a, b = ranked(node.need(0), 2), ranked(node.need(1), 2)
+    m, k = (a[1], a[0]) if node.whole("transA", 0) else (a[0], a[1])
+    n, k2 = (b[0], b[1]) if node.whole("transB", 0) else (b[1], b[0])
+    _meet(k, k2)
+    give(node, (m, n))
+
+
+def _meet(k: Dim, other: Dim) -> None:
+    a, b = constant(k), constant(other)
+    if a is not None and b is not None and a != b:
+        raise NotPricedError(f"inner extents {a:g} and {b:g} differ")
+
+
+def matmul(node: Node) -> None:
+    """``MatMul`` and its integer forms."""
+    second = 3 if node.op == "QLinearMatMul" else 1
+    format = {"MatMulInteger": "int32"}.get(node.op)
+    if node.op == "QLinearMatMul" and node.get(7) is not None:
+        format = node.need(7).format
+    give(node, stacked(node.need(0).known, node.need(second).known), format=format)
+
+
+def stacked(a: Shape, b: Shape) -> Shape:
+    """Return the shape of a product of stacks of matrices."""
+    if not a or not b:
+        raise NotPricedError("a product with a scalar")
+    left = (1, *a) if len(a) == 1 else a
+    right = (*b, 1) if len(b) == 1 else b
+    _meet(left[-1], right[-2])
+    shape = (*spread(left[:-2], right[:-2]), left[-2], right[-1])
+    if len(a) == 1:
+        shape = (*shape[:-2], shape[-1])
+    return shape[:-1] if len(b) == 1 else shape
+
+
+def einsum(node: Node) -> None:
+    """``Einsum`` without ellipses."""
+    equation = node.text("equation", "").replace(" ", "")
+    left, arrow, target = equation.partition("->")
+    terms = left.split(",")
+    if "." in equation or len(terms) != len(node.present):
+        raise NotPricedError(f"equation '{equation}' with {len(node.present)} inputs")
+    sizes: dict[str, Dim] = {}
+    for term, edge in zip(terms, node.present, strict=True):
+        if len(term) != len(edge.known):
+            raise NotPricedError(f"'{term}' for {len(edge.known)} dimensions")
+        for letter, size in zip(term, edge.known, strict=True):
+            if sizes.get(letter, 1) == 1:
+                sizes[letter] = size
+    if not arrow:
+        target = "".join(c for c in sorted(sizes) if left.count(c) == 1)
+    if not set(target) <= set(sizes):
+        raise NotPricedError(f"equation '{equation}' makes an index from nothing")
+    give(node, [sizes[c] for c in target])
+
+
+def reduced_axes(node: Node, rank: int) -> set[int]:
+    """Return the axes that a reduction runs over."""
+    axes = node.wholes("axes")
+    second = node.get(1)
+    if axes is None and second is not None:
+        if second.numbers is None:
+            raise UnknownShapeError("the reduced axes are computed from data")
+        axes = tuple(fixed(v, "an axis") for v in second.numbers)
+    if not axes:
+        return set() if node.whole("noop_with_empty_axes", 0) else set(range(rank))
+    return {axis_of(a, rank) for a in axes}
+
+
+def reduction(node: Node) -> None:
+    """Reductions over axes of an attribute or an input."""
+    x = node.need(0).known
+    axes = reduced_axes(node, len(x))
+    if node.whole("keepdims", 1):
+        give(node, [1 if i in axes else d for i, d in enumerate(x)])
+    else:
+        give(node, [d for i, d in enumerate(x) if i not in axes])
+
+
+def arg_reduction(node: Node) -> None:
+    """``ArgMax`` and ``ArgMin``: positions along one axis."""
+    x = node.need(0).known
+    axis = axis_of(node.whole("axis", 0), len(x))
+    kept = (1,) if node.whole("keepdims", 1) else ()
+    give(node, (*x[:axis], *kept, *x[axis + 1 :]), format="int64")
+
+
+def batch_norm(node: Node) -> None:
+    """Normalised output; running statistics beside it are of training."""
+    x = node.need(0).known
+    give(node, x)
+    for i in range(1, len(node.outputs)):
+        give(node, x[1:2], i)
+
+
+def layer_norm(node: Node) -> None:
+    """Normalised output, then mean and inverse deviation over the normalised axes."""
+    x = node.need(0).known
+    give(node, x)
+    if not x:
+        return
+    axis = axis_of(node.whole("axis", -1), len(x))
+    statistic = (*x[:axis], *((1,) * (len(x) - axis)))
+    skip = node.op.startswith("Skip")
+    for i in range(1, len(node.outputs)):
+        give(node, x if skip and i == 3 else statistic, i)
+
+
+def top_k(node: Node) -> None:
+    """``TopK``: values and positions."""
+    x = node.need(0).known
+    axis = axis_of(node.whole("axis", -1), len(x))
+    second = node.get(1)
+    k = second.number() if second is not None else node.whole("k", 1)
+    if k is None:
+        raise UnknownShapeError("k is computed from data")
+    shape = (*x[:axis], k, *x[axis + 1 :])
+    give(node, shape)
+    give(node, shape, 1, "int64")
+
+
+def recurrent(node: Node) -> None:
+    """``LSTM``, ``GRU``, ``RNN``: the sequence, then the last states."""
+    x, r = ranked(node.need(0), 3), ranked(node.need(2), 3)
+    directions, hidden = r[0], r[-1]
+    if node.whole("layout", 0):
+        batch, steps = x[0], x[1]
+        give(node, (batch, steps, directions, hidden))
+        last: Shape = (batch, directions, hidden)
+    else:
+        steps, batch = x[0], x[1]
+        give(node, (steps, directions, batch, hidden))
+        last = (directions, batch, hidden)
+    for i in range(1, len(node.outputs)):
+        give(node, last, i)
+
+
+def none(node: Node) -> None:
+    """Outputs that hold one number."""
+    for i in range(len(node.outputs)):
+        give(node, (), i)
+
+
+def loss(node: Node) -> None:
+    """Losses: a number, or one an element where nothing reduces; then the log-probabilities."""
+    x = node.need(0).known
+    each = (*x[:1], *x[2:])
+    give(node, each if node.text("reduction", "mean") == "none" else ())
+    give(node, x, 1)
+
+
+RULES: Mapping[str, Rule] = {
+    **dict.fromkeys(
+        ("Abs", "Neg", "Sign", "Ceil", "Floor", "Round", "Relu", "LeakyRelu", "ThresholdedRelu",
+         "Clip", "Elu", "Celu", "Selu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Erf", "Exp",
+         "Log", "Sqrt", "Reciprocal", "Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh",
+         "Asinh", "Acosh", "Atanh", "Softplus", "Softsign", "Mish", "Gelu", "Swish", "Shrink",
+         "Softmax", "LogSoftmax", "Hardmax", "CumSum", "CumProd", "LRN", "MeanVarianceNormalization",
+         "LpNormalization", "InstanceNormalization", "GroupNormalization", "ReverseSequence",
+         "Trilu", "Identity", "BitwiseNot", "Scatter", "ScatterElements", "ScatterND",
+         "TensorScatter", "RMSNormalization", "RotaryEmbedding"),
+        first_same,
+    ),
+    **dict.fromkeys(
+        ("Add", "Sub", "Mul", "Div", "Mod", "Pow", "Max", "Min", "Sum", "Mean", "PRelu",
+         "BitwiseAnd", "BitwiseOr", "BitwiseXor", "BitShift"),
+        broadcasting,
+    ),
+    **dict.fromkeys(
+        ("Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "And", "Or", "Xor", "Not",
+         "IsNaN", "IsInf"),
+        logical,
+    ),
+    "Where": where,
+    "Cast": cast, "CastLike": cast, "BitCast": cast,
+    **dict.fromkeys(("Conv", "ConvTranspose", "ConvInteger", "QLinearConv", "DeformConv"),
+                    convolution),
+    **dict.fromkeys(("MaxPool", "AveragePool", "LpPool"), pool),
+    **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool"), global_pool),
+    "Gemm": gemm,
+    **dict.fromkeys(("MatMul", "MatMulInteger", "QLinearMatMul"), matmul),
+    "Einsum": einsum,
+    **dict.fromkeys(
+        ("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2",
+         "ReduceSumSquare", "ReduceLogSum", "ReduceLogSumExp"),
+        reduction,
+    ),
+    "ArgMax": arg_reduction, "ArgMin": arg_reduction,
+    "BatchNormalization": batch_norm,
+    **dict.fromkeys(("LayerNormalization", "SimplifiedLayerNormalization"), layer_norm),
+    "TopK": top_k,
+    **dict.fromkeys(("LSTM", "GRU", "RNN"), recurrent),
+    **dict.fromkeys(("NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss"), loss),
+    "Det": lambda node: give(node, node.need(0).known[:-2]),
+}  # fmt: skip
+
+__all__ = ["RULES", "give", "none", "product", "reduced_axes", "same", "spread", "stacked"]

@@ -1,0 +1,412 @@
+"""Walk an ONNX graph in order: shapes and constants of every value, subgraphs written out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from perfmodel.workload.importers.onnx_dimensions import Dimensions
+from perfmodel.workload.importers.onnx_infer import infer
+from perfmodel.workload.importers.onnx_node import Edge, Node, NotPricedError
+from perfmodel.workload.importers.onnx_numbers import symbols_of, work_out
+from perfmodel.workload.importers.onnx_pricing import MALFORMED, RANDOM, STANDARD
+from perfmodel.workload.importers.onnx_read import RawGraph, RawModel, RawNode, RawTensor
+from perfmodel.workload.symbols import Dim, constant, symbol
+
+#: A trip count that stands for "until the condition fails".
+_ENDLESS = 2**31 - 1
+
+
+@dataclass(slots=True)
+class Repeat:
+    """The body of a loop and how often it runs."""
+
+    name: str
+    count: Dim
+    steps: list[Step]
+
+
+@dataclass(slots=True)
+class Choice:
+    """The two bodies of an ``If`` whose condition only the data decide."""
+
+    node: Node
+    then_steps: list[Step]
+    else_steps: list[Step]
+    then_outputs: tuple[Edge, ...]
+    else_outputs: tuple[Edge, ...]
+
+
+#: Operators with windows, which need an input of some size.
+_WINDOWED = frozenset({"Conv", "ConvInteger", "QLinearConv", "MaxPool", "AveragePool", "LpPool"})
+
+Step: TypeAlias = Node | Repeat | Choice
+Scope: TypeAlias = dict[str, Edge]
+
+
+@dataclass(slots=True)
+class Blocker:
+    """A node that needs the number of free dimensions."""
+
+    label: str
+    reason: str
+    symbols: frozenset[str]
+
+
+@dataclass(slots=True)
+class Walked:
+    """Everything that one walk finds."""
+
+    steps: list[Step]
+    inputs: list[Edge]
+    outputs: list[Edge]
+    blockers: list[Blocker]
+    defaults: dict[str, float]
+    notes: list[str]
+    extents: dict[Dim, str] = field(default_factory=dict[Dim, str])
+
+
+class Walker:
+    """Walks a model with some free dimensions bound to numbers for good."""
+
+    def __init__(
+        self, model: RawModel, dimensions: Dimensions, scalars: Mapping[str, float]
+    ) -> None:
+        self.model = model
+        self.dimensions = dimensions
+        self.scalars = scalars
+        self.blockers: list[Blocker] = []
+        self.notes: list[str] = []
+        self.defaults: dict[str, float] = {}
+        self.extents: dict[Dim, str] = {}
+        self.mixed = _mixed(model.graph)
+
+    def walk(self) -> Walked:
+        """Return the steps of the whole graph, with the inputs and outputs of the network."""
+        graph = self.model.graph
+        scope: Scope = {}
+        inputs: list[Edge] = []
+        weights = parameters_among_inputs(graph)
+        if weights:
+            self.notes.append(
+                f"{len(weights)} inputs are taken for the network's parameters: "
+                + ", ".join(sorted(weights)[:4])
+            )
+        for value in graph.inputs:
+            shape = self.dimensions.shape(value)
+            edge = Edge(value.name, shape, format=self.format(value.format))
+            if value.name in weights:
+                edge.kind = "weight"
+            elif value.name in self.scalars and shape == ():
+                edge.kind, edge.numbers = "constant", (self.scalars[value.name],)
+            else:
+                inputs.append(edge)
+            scope[value.name] = edge
+        steps = self.graph(graph, scope)
+        outputs = [scope[name] for name in graph.outputs if name in scope]
+        defaults = {**self.dimensions.defaults, **self.defaults}
+        return Walked(
+            steps, inputs, outputs, self.blockers, defaults, self.notes, self.extents
+        )  # fmt: skip
+
+    def format(self, format: str) -> str:
+        """Return the fixed format of an element type; plain fp32 is the precision's to choose."""
+        return "" if format == "fp32" and not self.mixed else format
+
+    def stored(self, name: str, raw: RawTensor) -> Edge:
+        """Return a stored tensor as an edge.
+
+        Whole numbers of 32 bits and more are shapes and indices, not parameters.
+        """
+        parameter = raw.format not in {"int64", "int32", "bool", "string"} and raw.shape != ()
+        if raw.numbers is not None and len(raw.numbers) == 1:
+            parameter = False
+        return Edge(
+            name, raw.shape, "weight" if parameter else "constant", self.format(raw.format),
+            raw.numbers,
+        )  # fmt: skip
+
+    # nodes
+
+    def graph(self, raw: RawGraph, scope: Scope) -> list[Step]:
+        """Walk the nodes of a graph whose inputs are in the scope."""
+        for name, tensor in raw.stored.items():
+            scope[name] = self.stored(name, tensor)
+        steps: list[Step] = []
+        for node in raw.nodes:
+            inputs = tuple(scope.get(name) if name else None for name in node.inputs)
+            standard = node.domain in STANDARD
+            if standard and node.op == "Constant":
+                scope[node.outputs[0]] = self.constant(node)
+            elif standard and node.op == "If" and len(node.graphs) == 2:
+                steps += self.choice(node, inputs, scope)
+            elif standard and node.op in {"Loop", "Scan"} and "body" in node.graphs:
+                steps += self.loop(node, inputs, scope)
+            else:
+                made = self.node(node, inputs, raw)
+                for name, edge in zip(node.outputs, made.outputs, strict=True):
+                    if name and edge is not None:
+                        scope[name] = edge
+                steps.append(made)
+        return steps
+
+    def constant(self, raw: RawNode) -> Edge:
+        """Return what a ``Constant`` holds."""
+        for value in raw.attributes.values():
+            if isinstance(value, RawTensor):
+                return self.stored(raw.outputs[0], value)
+            if isinstance(value, int | float):
+                format = "int64" if isinstance(value, int) else self.format("fp32")
+                return Edge(raw.outputs[0], (), "constant", format, (value,))
+            if isinstance(value, tuple):
+                numbers: tuple[float, ...] = value
+                if all(isinstance(v, int | float) for v in numbers):
+                    whole = all(isinstance(v, int) for v in numbers)
+                    format = "int64" if whole else self.format("fp32")
+                    return Edge(raw.outputs[0], (len(numbers),), "constant", format, numbers)
+        return Edge(raw.outputs[0], (), "constant")
+
+    def node(self, raw: RawNode, inputs: tuple[Edge | None, ...], graph: RawGraph) -> Node:
+        """Return a node with the shapes, formats and numbers of its outputs."""
+        outputs = tuple(Edge(name) if name else None for name in raw.outputs)
+        node = Node(
+            raw.op, raw.name, inputs, outputs, raw.attributes, raw.domain, self.dimensions.bound
+        )
+        present = node.present
+        lost = frozenset[str]().union(*(e.depends for e in present))
+        if raw.op not in RANDOM and not any(e.is_data for e in present):
+            kind = "weight" if any(e.kind == "weight" for e in present) else "constant"
+            for edge in node.made:
+                edge.kind = kind
+        declared = [
+            self.dimensions.declared(graph.declared[e.name])
+            if e is not None and e.name in graph.declared
+            else None
+            for e in outputs
+        ]
+        formats = [graph.declared[e.name].format if e is not None and e.name in graph.declared
+                   else "" for e in outputs]  # fmt: skip
+        try:
+            infer(node, self.model.opsets, declared, [self.format(f) for f in formats])
+        except NotPricedError as reason:
+            self.block(node, str(reason), lost)
+        if node.op == "Shape" or node.op == "Size":
+            for edge in node.made:
+                edge.kind = "constant"
+        if not any(e.is_data for e in node.made):
+            self.numbers(node, lost)
+        self.defaults.update(node.opened)
+        self.watch(node)
+        return node
+
+    def numbers(self, node: Node, lost: frozenset[str]) -> None:
+        """Work out constants; what is lost to a free dimension is remembered."""
+        try:
+            work_out(node)
+        except (NotPricedError, *MALFORMED):
+            lost = lost | free_in(node)
+        for edge in node.made:
+            if edge.numbers is None:
+                edge.depends = lost
+
+    def watch(self, node: Node) -> None:
+        """Remember extents that a small input would leave empty."""
+        if node.op in _WINDOWED and node.made and node.out.is_data and node.out.shape is not None:
+            for dim in node.out.shape[2:]:
+                number = constant(dim)
+                if number is None or number < 1:
+                    self.extents.setdefault(dim, node.label)
+
+    def block(self, node: Node, reason: str, lost: frozenset[str]) -> None:
+        """Note a node that has no shape; one that only lacks numbers may get them."""
+        symbols = lost | free_in(node)
+        if any(e.shape is None and not e.depends for e in node.present):
+            # An input that nothing can tell: numbers for free dimensions would not help.
+            return
+        for edge in node.made:
+            edge.depends = symbols
+        if symbols:
+            self.blockers.append(Blocker(node.label, reason, symbols))
+
+    # subgraphs
+
+    def choice(self, raw: RawNode, inputs: tuple[Edge | None, ...], scope: Scope) -> list[Step]:
+        """Walk the branch that a known condition selects, or both."""
+        condition = inputs[0] if inputs else None
+        known = condition.number() if condition is not None else None
+        if known is not None:
+            body = raw.graphs["then_branch" if known else "else_branch"]
+            steps, outputs = self.branch(body, scope)
+            for name, edge in zip(raw.outputs, outputs, strict=False):
+                scope[name] = edge
+            return steps
+        if condition is not None and condition.depends:
+            self.blockers.append(
+                Blocker(f"If at {raw.name}", "its condition compares extents", condition.depends)
+            )
+        then_steps, then_outputs = self.branch(raw.graphs["then_branch"], scope)
+        else_steps, else_outputs = self.branch(raw.graphs["else_branch"], scope)
+        outer = tuple(Edge(name) for name in raw.outputs)
+        for i, edge in enumerate(outer):
+            scope[edge.name] = edge
+            sides = [o[i] for o in (then_outputs, else_outputs) if i < len(o)]
+            if sides:
+                picked = next((s for s in sides if s.shape is not None), sides[0])
+                edge.shape, edge.format = picked.shape, picked.format
+        node = Node("If", raw.name, inputs, outer)
+        return [Choice(node, then_steps, else_steps, then_outputs, else_outputs)]
+
+    def branch(self, body: RawGraph, scope: Scope) -> tuple[list[Step], tuple[Edge, ...]]:
+        """Walk a branch in a scope of its own."""
+        inner = dict(scope)
+        steps = self.graph(body, inner)
+        return steps, tuple(inner[n] for n in body.outputs if n in inner)
+
+    def loop(self, raw: RawNode, inputs: tuple[Edge | None, ...], scope: Scope) -> list[Step]:
+        """Walk the body of a ``Loop`` or ``Scan`` once, to run as often as the node says."""
+        body = raw.graphs["body"]
+        inner = dict(scope)
+        scan = raw.op == "Scan"
+        before: list[Step] = []
+        if scan:
+            slices = int(raw.attributes.get("num_scan_inputs", 1))
+            states = len(inputs) - slices
+            axes = raw.attributes.get("scan_input_axes") or (0,) * slices
+            count: Dim = 1
+            given = list(inputs[:states])
+            for source, axis in zip(inputs[states:], axes, strict=False):
+                if (
+                    source is None
+                    or source.shape is None
+                    or not -len(source.shape) <= axis < len(source.shape)
+                ):
+                    given.append(None)
+                    continue
+                at = axis % len(source.shape)
+                count = source.shape[at]
+                piece = Edge(f"{source.name}.slice", source.shape[:at] + source.shape[at + 1 :],
+                             source.kind, source.format)  # fmt: skip
+                before.append(Node("ScanInput", f"{raw.name}.slice", (source,), (piece,)))
+                given.append(piece)
+        else:
+            states = max(len(inputs) - 2, 0)
+            count = self.trips(raw, inputs, body)
+            counter = Edge(f"{raw.name}.iteration", (), format="int64")
+            given = [counter, Edge(f"{raw.name}.condition", (), format="bool"), *inputs[2:]]
+        for value, source in zip(body.inputs, given, strict=False):
+            inner[value.name] = self.carried(value.name, source)
+        for value in body.inputs[len(given) :]:
+            inner[value.name] = Edge(value.name)
+        steps = self.graph(body, inner)
+        results = [inner.get(n, Edge(n)) for n in body.outputs]
+        if not scan:
+            results = results[1:]
+        after: list[Step] = []
+        for i, name in enumerate(raw.outputs):
+            if not name:
+                continue
+            result = results[i] if i < len(results) else Edge(name)
+            if i < states:
+                scope[name] = result
+                continue
+            shape = None if result.shape is None else (count, *result.shape)
+            scope[name] = Edge(name, shape, format=result.format)
+            after.append(Node("ScanOutput", f"{raw.name}.{name}", (result,), (scope[name],)))
+        return [*before, Repeat(raw.name, count, steps), *after]
+
+    def carried(self, name: str, source: Edge | None) -> Edge:
+        """Return what the body sees of an outer value that changes from run to run."""
+        if source is None:
+            return Edge(name)
+        if source.is_data:
+            return source
+        return Edge(name, source.shape, "data", source.format)
+
+    def trips(self, raw: RawNode, inputs: tuple[Edge | None, ...], body: RawGraph) -> Dim:
+        """Return how often a ``Loop`` runs; a free dimension where only the data tell."""
+        limit = inputs[0] if inputs else None
+        number = limit.number() if limit is not None else None
+        endless = number is None or ((constant(number) or 0) >= _ENDLESS)
+        if number is not None and not endless and _runs_through(raw, inputs, body):
+            return number
+        name = f"trips_{raw.name}"
+        if name in self.dimensions.bound:
+            return self.dimensions.bound[name]
+        most = None if number is None or endless else constant(number)
+        self.defaults[name] = most or 1
+        self.notes.append(
+            f"the data decide how often Loop at {raw.name} runs: '{name}' is {most or 1:g}"
+        )
+        return symbol(name)
+
+
+def _runs_through(raw: RawNode, inputs: tuple[Edge | None, ...], body: RawGraph) -> bool:
+    """Whether a loop's condition is handed through, or constantly true."""
+    first = inputs[1] if len(inputs) > 1 else None
+    if first is not None and not first.number():
+        return False
+    last = body.outputs[0] if body.outputs else ""
+    if len(body.inputs) > 1 and last == body.inputs[1].name:
+        return True
+    if last in body.stored:
+        return True
+    makers = {o: n for n in body.nodes for o in n.outputs}
+    while last in makers and makers[last].op in {"Identity", "Cast"}:
+        last = makers[last].inputs[0]
+        if len(body.inputs) > 1 and last == body.inputs[1].name:
+            return True
+    return last in body.stored or (last in makers and makers[last].op == "Constant")
+
+
+def free_in(node: Node) -> frozenset[str]:
+    """Return the free dimensions in the shapes and numbers that a node reads."""
+    names: set[str] = set()
+    for edge in node.present:
+        for dim in (*(edge.shape or ()), *(edge.numbers or ())):
+            names |= symbols_of(dim)
+    return frozenset(names)
+
+
+#: Inputs that only ever hold parameters, by operator.
+_PARAMETERS: Mapping[str, tuple[int, ...]] = {
+    "Conv": (1, 2), "ConvTranspose": (1, 2), "BatchNormalization": (1, 2, 3, 4),
+    "InstanceNormalization": (1, 2), "LayerNormalization": (1, 2), "LSTM": (1, 2, 3),
+    "GRU": (1, 2, 3), "RNN": (1, 2, 3), "PRelu": (1,), "Gemm": (2,),
+}  # fmt: skip
+
+
+def parameters_among_inputs(graph: RawGraph) -> set[str]:
+    """Return inputs that can only be parameters: a file without weights declares them so."""
+    shaped = {
+        v.name: v.shape
+        for v in graph.inputs[1:]
+        if v.shape is not None and all(isinstance(d, int) for d in v.shape)
+    }
+    found: set[str] = set()
+    has_weights = bool(graph.stored)
+    for node in graph.nodes:
+        at = _PARAMETERS.get(node.op, ())
+        found |= {node.inputs[i] for i in at if i < len(node.inputs) and node.inputs[i] in shaped}
+        matrix = node.op in {"Gemm", "MatMul"} and len(node.inputs) > 1
+        if matrix and not has_weights and len(shaped.get(node.inputs[1]) or ()) == 2:
+            found.add(node.inputs[1])
+    return found
+
+
+def _mixed(graph: RawGraph) -> bool:
+    """Whether the file holds other floating-point formats beside fp32."""
+    others = {"fp16", "bf16", "fp64"}
+    tensors = [t for t in graph.stored.values() if len(t.shape)]
+    tensors += [
+        value
+        for node in graph.nodes
+        if node.op == "Constant"
+        for value in node.attributes.values()
+        if isinstance(value, RawTensor) and len(value.shape)
+    ]
+    if any(t.format in others and t.numbers is None for t in tensors):
+        return True
+    if any(v.format in others for v in graph.inputs):
+        return True
+    return any(_mixed(inner) for node in graph.nodes for inner in node.graphs.values())
