@@ -1,0 +1,453 @@
+"""A plan: what runs where and when, and what lives where, for one graph.
+
+Schedulers make plans and predictions read them. A plan is a value: frozen, comparable, written to
+JSON and read back. `Plan.check` tells whether it fits a graph; one that does not is bad input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from perfmodel.errors import Fault, InputError, nearest
+
+__all__ = ["Capacity", "Move", "Placement", "Plan", "Residency", "Transfer"]
+
+
+class _Tensor(Protocol):
+    @property
+    def role(self) -> str: ...
+
+
+class _Access(Protocol):
+    @property
+    def tensor(self) -> str: ...
+    @property
+    def mode(self) -> str: ...
+    @property
+    def elements(self) -> Any: ...
+
+
+class _Operator(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def accesses(self) -> tuple[_Access, ...]: ...
+
+
+class GraphLike(Protocol):
+    """What a plan needs of a graph (`perfmodel.workload.graph.Graph`)."""
+
+    @property
+    def tensors(self) -> Mapping[str, _Tensor]: ...
+    @property
+    def inputs(self) -> tuple[str, ...]: ...
+    def walk(self) -> Iterator[tuple[Any, Any]]:
+        """Iterate over (block, operator) in execution order."""
+        ...
+
+    def content_hash(self) -> str:
+        """Return a hash of the graph's content."""
+        ...
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False,
+        use_attribute_docstrings=True,
+    )  # fmt: skip
+
+
+class Placement(_Value):
+    """One operator of the order; its place in the order is its step."""
+
+    operator: str
+    """Name of the operator in the graph."""
+    device: str = ""
+    """Device that runs it; may be left out where there is one."""
+    engine: str = ""
+    """Engine of that device."""
+    start_s: float | None = Field(None, ge=0)
+    """When it starts, in seconds from the beginning, where the plan knows."""
+    end_s: float | None = Field(None, ge=0)
+    """When it has ended."""
+
+
+class Residency(_Value):
+    """A tensor held in a memory from one step to another, both included."""
+
+    tensor: str
+    """Name of the tensor in the graph."""
+    memory: str
+    """Memory that holds it."""
+    first: int = Field(ge=0)
+    """First step at which it is there."""
+    last: int = Field(ge=0)
+    """Last step at which it is there."""
+    size_bytes: float = Field(ge=0)
+    """Bytes that it takes."""
+    device: str = ""
+    """Device of the memory."""
+    address: int | None = Field(None, ge=0)
+    """Offset inside the memory, in bytes, where the plan allocates."""
+
+
+class Move(_Value):
+    """A tensor copied between two memories of a device before a step begins."""
+
+    tensor: str
+    """Name of the tensor in the graph."""
+    kind: Literal["spill", "reload"]
+    """To an outer memory, or back from it."""
+    step: int = Field(ge=0)
+    """Step before which it happens."""
+    source: str
+    """Memory that it leaves."""
+    target: str
+    """Memory that it reaches."""
+    size_bytes: float = Field(ge=0)
+    """Bytes moved."""
+    device: str = ""
+    """Device of both memories."""
+
+
+class Transfer(_Value):
+    """A tensor sent over a link to another device before a step begins."""
+
+    tensor: str
+    """Name of the tensor in the graph."""
+    step: int = Field(ge=0)
+    """Step before which it has arrived."""
+    link: str
+    """Link that carries it."""
+    source: str
+    """Device that sends."""
+    target: str
+    """Device that receives."""
+    size_bytes: float = Field(ge=0)
+    """Bytes sent."""
+    start_s: float | None = Field(None, ge=0)
+    """When it starts, where the plan knows."""
+    end_s: float | None = Field(None, ge=0)
+    """When it has arrived."""
+
+
+class Capacity(_Value):
+    """What a memory may hold."""
+
+    memory: str
+    """Name of the memory."""
+    size_bytes: float = Field(gt=0)
+    """Bytes that the plan may use of it."""
+    device: str = ""
+    """Device of the memory."""
+
+
+class Plan(_Value):
+    """A schedule of one graph."""
+
+    schema_version: Literal[1] = 1
+    """Version of this form."""
+    graph: str
+    """`content_hash` of the graph, repetitions written out."""
+    precision: str = ""
+    """Precision that the sizes hold for, as text."""
+    method: str = ""
+    """Scheduler that made it."""
+    order: tuple[Placement, ...]
+    """Every operator once, in the order in which they start."""
+    capacities: tuple[Capacity, ...] = ()
+    """Memories that bound the plan."""
+    residency: tuple[Residency, ...] = ()
+    """What lives where; empty for a plan that only orders and places."""
+    moves: tuple[Move, ...] = ()
+    """Spills and reloads."""
+    transfers: tuple[Transfer, ...] = ()
+    """What crosses links."""
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """Devices that run an operator, in order of first use."""
+        return tuple(dict.fromkeys(p.device for p in self.order))
+
+    @property
+    def spill_bytes(self) -> float:
+        """Bytes written to outer memories."""
+        return sum(m.size_bytes for m in self.moves if m.kind == "spill")
+
+    @property
+    def reload_bytes(self) -> float:
+        """Bytes read back from outer memories."""
+        return sum(m.size_bytes for m in self.moves if m.kind == "reload")
+
+    @property
+    def transfer_bytes(self) -> float:
+        """Bytes sent between devices."""
+        return sum(t.size_bytes for t in self.transfers)
+
+    def held_bytes(self, memory: str, device: str = "") -> list[float]:
+        """Return what a memory holds at each step, in bytes."""
+        steps = [0.0] * len(self.order)
+        for r in self.residency:
+            if (r.memory, r.device) == (memory, device):
+                for step in range(r.first, min(r.last + 1, len(steps))):
+                    steps[step] += r.size_bytes
+        return steps
+
+    def to_json(self, *, indent: int | None = None) -> str:
+        """Return the plan as JSON; `from_json` gives an equal plan back."""
+        return self.model_dump_json(indent=indent, exclude_defaults=True)
+
+    @classmethod
+    def from_json(cls, text: str, name: str = "plan.json") -> Plan:
+        """Read a plan.
+
+        Parameters
+        ----------
+        text
+            As `to_json` writes it.
+        name
+            File name for faults.
+
+        Raises
+        ------
+        InputError
+            Every fault of form, with its place.
+        """
+        from perfmodel.specfile import read, validate
+
+        data, marks = read(text, name, json_text=True)
+        return validate(cls, data, marks, name)
+
+    def check(self, graph: GraphLike, sizes: Mapping[str, float] | None = None) -> list[Fault]:
+        """Return what keeps the plan from fitting a graph; empty when it fits.
+
+        Parameters
+        ----------
+        graph
+            The graph with its repetitions written out.
+        sizes
+            Bytes of each tensor, to compare with what the plan says.
+        """
+        if graph.content_hash() != self.graph:
+            # Nothing else would say more: names and steps belong to another graph.
+            expected = f"the graph with hash {self.graph}"
+            return [Fault(f"is for another graph than {graph.content_hash()}", "graph",
+                          expected=expected)]  # fmt: skip
+        return list(dict.fromkeys(_Check(self, graph, sizes or {}).faults()))
+
+    def require(self, graph: GraphLike, sizes: Mapping[str, float] | None = None) -> None:
+        """Refuse a plan that does not fit.
+
+        Raises
+        ------
+        InputError
+            Every fault that `check` finds.
+        """
+        faults = self.check(graph, sizes)
+        if faults:
+            raise InputError(faults)
+
+
+@dataclass(slots=True)
+class _Check:
+    """Facts of a plan and its graph, and the faults between them."""
+
+    plan: Plan
+    graph: GraphLike
+    sizes: Mapping[str, float]
+    operators: dict[str, _Operator] = field(default_factory=dict[str, "_Operator"])
+    maker: dict[str, str] = field(default_factory=dict[str, str])
+    step: dict[str, int] = field(default_factory=dict[str, int])
+
+    def faults(self) -> Iterator[Fault]:
+        """Yield every fault."""
+        for _, operator in self.graph.walk():
+            self.operators[operator.name] = operator
+            for access in operator.accesses:
+                if access.mode == "write":
+                    self.maker.setdefault(access.tensor, operator.name)
+        for i, placement in enumerate(self.plan.order):
+            self.step.setdefault(placement.operator, i)
+        yield from self._order()
+        yield from self._times()
+        yield from self._names()
+        yield from self._memories()
+        yield from self._addresses()
+        yield from self._crossings()
+        if self.plan.residency:
+            yield from self._presence()
+            yield from self._arrivals()
+
+    def _order(self) -> Iterator[Fault]:
+        seen: set[str] = set()
+        for i, placement in enumerate(self.plan.order):
+            name = placement.operator
+            if name not in self.operators:
+                yield Fault(f"the graph has no operator '{name}'", f"order.{i}",
+                            suggestion=nearest(name, self.operators))  # fmt: skip
+            elif name in seen:
+                yield Fault(f"'{name}' runs twice", f"order.{i}", expected="each operator once")
+            seen.add(name)
+        for name in self.operators:
+            if name not in seen:
+                yield Fault(f"'{name}' never runs", "order", expected="every operator once")
+        for i, _, tensor, maker in self._reads():
+            if self.step.get(maker, i) > i:
+                yield Fault(f"'{self.plan.order[i].operator}' reads '{tensor}' before '{maker}' "
+                            f"makes it at step {self.step[maker]}", f"order.{i}")  # fmt: skip
+
+    def _reads(self) -> Iterator[tuple[int, Placement, str, str]]:
+        """Yield (step, placement, tensor, its maker) for what is read of another operator."""
+        for i, placement in enumerate(self.plan.order):
+            operator = self.operators.get(placement.operator)
+            for access in operator.accesses if operator is not None else ():
+                maker = self.maker.get(access.tensor, "")
+                if access.mode == "read" and maker and maker != placement.operator:
+                    yield i, placement, access.tensor, maker
+
+    def _times(self) -> Iterator[Fault]:
+        order = self.plan.order
+        busy: dict[tuple[str, str], tuple[float, str]] = {}
+        for i, p in enumerate(order):
+            if p.start_s is None or p.end_s is None:
+                continue
+            if p.end_s < p.start_s:
+                yield Fault(f"'{p.operator}' ends before it starts", f"order.{i}")
+            until, other = busy.get((p.device, p.engine), (0.0, ""))
+            if other and p.start_s < until:
+                yield Fault(f"'{p.operator}' starts while '{other}' holds the engine",
+                            f"order.{i}", expected=f"a start from {until:g} s")  # fmt: skip
+            busy[p.device, p.engine] = max((until, other), (p.end_s, p.operator))
+        for i, p, tensor, maker in self._reads():
+            made = order[self.step[maker]] if maker in self.step else None
+            ready = None if made is None else made.end_s
+            for t in self.plan.transfers:
+                if (t.tensor, t.target) == (tensor, p.device) and t.end_s is not None:
+                    ready = t.end_s
+            if ready is not None and p.start_s is not None and p.start_s < ready:
+                yield Fault(f"'{p.operator}' starts before '{tensor}' is there", f"order.{i}",
+                            expected=f"a start from {ready:g} s")  # fmt: skip
+
+    def _names(self) -> Iterator[Fault]:
+        steps = len(self.plan.order)
+        devices = set(self.plan.devices)
+        for group in ("residency", "moves", "transfers"):
+            for i, item in enumerate(getattr(self.plan, group)):
+                path = f"{group}.{i}"
+                if item.tensor not in self.graph.tensors:
+                    yield Fault(f"the graph has no tensor '{item.tensor}'", path,
+                                suggestion=nearest(item.tensor, self.graph.tensors))  # fmt: skip
+                elif self.sizes and item.size_bytes != self.sizes.get(item.tensor):
+                    yield Fault(f"'{item.tensor}' has {item.size_bytes:g} bytes", path,
+                                expected=f"{self.sizes.get(item.tensor, 0):g} bytes")  # fmt: skip
+                last = item.last if group == "residency" else item.step
+                if last >= steps:
+                    yield Fault(f"step {last} is beyond the order", path,
+                                expected=f"a step from 0 to {steps - 1}")  # fmt: skip
+                if group == "residency" and item.first > item.last:
+                    yield Fault(f"ends at step {item.last}, before step {item.first}", path)
+                used = (item.source, item.target) if group == "transfers" else (item.device,)
+                for device in used:
+                    if device not in devices:
+                        yield Fault(f"no operator runs on device '{device}'", path,
+                                    suggestion=nearest(device, devices))  # fmt: skip
+                if group == "transfers" and item.source == item.target:
+                    yield Fault(f"sends '{item.tensor}' to where it is", path)
+
+    def _memories(self) -> Iterator[Fault]:
+        for i, c in enumerate(self.plan.capacities):
+            held = self.plan.held_bytes(c.memory, c.device)
+            worst = max(held, default=0.0)
+            if worst > c.size_bytes:
+                step = held.index(worst)
+                name = self.plan.order[step].operator
+                yield Fault(
+                    f"'{c.memory}' holds {worst:g} bytes at step {step} ('{name}')",
+                    f"capacities.{i}",
+                    expected=f"{c.size_bytes:g} bytes at most",
+                )
+
+    def _addresses(self) -> Iterator[Fault]:
+        limits = {(c.device, c.memory): c.size_bytes for c in self.plan.capacities}
+        placed: dict[tuple[str, str], list[tuple[int, Residency]]] = {}
+        for i, r in enumerate(self.plan.residency):
+            if r.address is None:
+                continue
+            limit = limits.get((r.device, r.memory))
+            if limit is not None and r.address + r.size_bytes > limit:
+                yield Fault(f"'{r.tensor}' ends at {r.address + r.size_bytes:g}",
+                            f"residency.{i}", expected=f"an end up to {limit:g}")  # fmt: skip
+            placed.setdefault((r.device, r.memory), []).append((i, r))
+        for entries in placed.values():
+            entries.sort(key=lambda entry: entry[1].first)
+            open_: list[Residency] = []
+            for i, r in entries:
+                open_ = [o for o in open_ if o.last >= r.first]
+                for o in open_:
+                    assert r.address is not None
+                    assert o.address is not None
+                    apart = (r.address >= o.address + o.size_bytes
+                             or o.address >= r.address + r.size_bytes)  # fmt: skip
+                    if not apart and o.tensor != r.tensor:
+                        yield Fault(f"'{r.tensor}' overlaps '{o.tensor}' at step {r.first}",
+                                    f"residency.{i}")  # fmt: skip
+                open_.append(r)
+
+    def _crossings(self) -> Iterator[Fault]:
+        """What another device makes must have been sent by the time it is read."""
+        for i, placement, tensor, maker in self._reads():
+            made = self.step.get(maker)
+            source = "" if made is None else self.plan.order[made].device
+            if made is None or source == placement.device:
+                continue
+            if not any(t.tensor == tensor and t.target == placement.device and made < t.step <= i
+                       for t in self.plan.transfers):  # fmt: skip
+                yield Fault(f"'{placement.operator}' on '{placement.device}' reads '{tensor}', "
+                            f"which stays on '{source}'", f"order.{i}",
+                            expected=f"a transfer to '{placement.device}'")  # fmt: skip
+
+    def _presence(self) -> Iterator[Fault]:
+        """Every activation that an operator moves must be resident on its device."""
+        for i, placement in enumerate(self.plan.order):
+            operator = self.operators.get(placement.operator)
+            for access in operator.accesses if operator is not None else ():
+                if self.graph.tensors[access.tensor].role != "activation" or access.elements == 0:
+                    continue
+                if not any(r.tensor == access.tensor and r.device == placement.device
+                           and r.first <= i <= r.last for r in self.plan.residency):  # fmt: skip
+                    yield Fault(f"'{operator.name if operator else ''}' {access.mode}s "
+                                f"'{access.tensor}', which is in no memory at step {i}",
+                                f"order.{i}")  # fmt: skip
+
+    def _arrivals(self) -> Iterator[Fault]:
+        """A residency begins where the tensor is made, moved or sent to."""
+        for i, r in enumerate(self.plan.residency):
+            maker = self.maker.get(r.tensor)
+            made = None if maker is None else self.step.get(maker)
+            if made is None or r.tensor in self.graph.inputs:
+                continue
+            here = r.device == self.plan.order[made].device
+            moved = any(m.tensor == r.tensor and m.target == r.memory and m.device == r.device
+                        and m.step <= r.first for m in self.plan.moves)  # fmt: skip
+            sent = any(t.tensor == r.tensor and t.target == r.device and t.step <= r.first
+                       for t in self.plan.transfers)  # fmt: skip
+            if r.first < made:
+                yield Fault(f"'{r.tensor}' is held before '{maker}' makes it at step {made}",
+                            f"residency.{i}")  # fmt: skip
+            elif not (here and r.first == made) and not moved and not sent:
+                yield Fault(f"'{r.tensor}' appears in '{r.memory}' at step {r.first} from nowhere",
+                            f"residency.{i}", expected="a reload or a transfer before")  # fmt: skip
+        for i, m in enumerate(self.plan.moves):
+            held = any(r.tensor == m.tensor and r.memory == m.source and r.device == m.device
+                       and r.first <= m.step and r.last >= m.step - 1
+                       for r in self.plan.residency)  # fmt: skip
+            earlier = any(o.tensor == m.tensor and o.target == m.source and o.device == m.device
+                          and o.step <= m.step for o in self.plan.moves)  # fmt: skip
+            outside = m.kind == "reload" and m.tensor in self.graph.inputs
+            if not (held or earlier or outside):
+                yield Fault(f"'{m.source}' does not hold '{m.tensor}' at step {m.step}",
+                            f"moves.{i}")  # fmt: skip
