@@ -106,9 +106,7 @@ class WorkloadFile(_Form):
                        flaw.on_key)  # fmt: skip
         defaults = data.get("parameters")
         if isinstance(defaults, Mapping):
-            known: tuple[str, ...] = ()
-            if not flaws:
-                known = tuple(all_parameters(kind, kind.structure.model_validate(shape)))
+            known = _known_parameters(kind, shape)
             yield from _defaults(cast("Mapping[str, Any]", defaults), known)
 
 
@@ -135,6 +133,14 @@ def all_parameters(kind: Family, structure: BaseModel) -> dict[str, tuple[str, .
         for name in kind.parameters(structure.model_copy(update={"phase": phase})):
             found[name] = (*found.get(name, ()), phase)
     return found
+
+
+def _known_parameters(kind: Family, shape: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the free dimensions of a structure, even one with faults; none where it is too bad."""
+    try:
+        return tuple(all_parameters(kind, kind.structure.model_construct(None, **shape)))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return ()
 
 
 def _defaults(defaults: Mapping[str, Any], known: tuple[str, ...]) -> Iterator[Flaw]:

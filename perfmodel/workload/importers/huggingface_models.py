@@ -228,7 +228,7 @@ def qwen3(c: Config) -> Made:
 def _qwen_experts(c: Config, per_token: int) -> dict[str, Any]:
     step = c.size("decoder_sparse_step", 1)
     if step != 1:
-        c.refuse("decoder_sparse_step", f"experts in every {step}th layer alone", "1")
+        c.refuse("decoder_sparse_step", f"experts in one of {step} layers", "1")
     dense = c.sizes("mlp_only_layers") or []
     if dense != list(range(len(dense))):
         c.refuse("mlp_only_layers", "dense layers after the first ones", "[0, 1, ...]")
@@ -308,7 +308,7 @@ def deepseek(c: Config) -> Made:
     """DeepSeek-V2 and V3: latent attention, shared experts, first layers dense."""
     frequency = c.size("moe_layer_freq", 1)
     if frequency != 1:
-        c.refuse("moe_layer_freq", f"experts in every {frequency}th layer alone", "1")
+        c.refuse("moe_layer_freq", f"experts in one of {frequency} layers", "1")
     width = c.size("moe_intermediate_size", field="experts.ffn_width")
     dense = c.size("first_k_dense_replace", 0, field="experts.dense_layers", least=0)
     experts = {
