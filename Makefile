@@ -32,7 +32,7 @@ test: lint pytest
 lint: $(VENV)/.dev
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	$(PY) -m pyright
+	$(PY) -m pyright --pythonpath $(PY)
 	$(VENV)/bin/lint-imports --no-cache
 
 format: $(VENV)/.dev

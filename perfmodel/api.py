@@ -1,0 +1,233 @@
+"""The face: the words that ``import perfmodel as pm`` offers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from perfmodel.formats import Precision, as_precision
+from perfmodel.hardware import library as devices
+from perfmodel.hardware.device import Device
+from perfmodel.hardware.runtime import Runtime
+from perfmodel.predict import predict as core_predict
+from perfmodel.prediction import Prediction
+from perfmodel.resolve import DeviceLike, WorkloadLike, resolve
+from perfmodel.workload import library as workloads
+from perfmodel.workload.workload import Workload
+
+if TYPE_CHECKING:
+    from perfmodel.compare import Comparison
+    from perfmodel.plan import Plan
+    from perfmodel.solve import Solution
+    from perfmodel.table import Table
+
+__all__ = [
+    "compare",
+    "hardware",
+    "precision",
+    "predict",
+    "runtime",
+    "solve",
+    "sweep",
+    "validate",
+    "workload",
+]
+
+
+def hardware(name: str | Path | Device, directories: Iterable[str | Path] = ()) -> Device:
+    """Return a device.
+
+    Parameters
+    ----------
+    name
+        A name or alias of the library (``hardware.list()``), or a path to a spec file.
+    directories
+        More folders of spec files; theirs win over the library's.
+
+    Raises
+    ------
+    InputError
+        An unknown name, or every fault of the file.
+    """
+    return devices.hardware(name, directories)
+
+
+def runtime(name: str | Path | Runtime, directories: Iterable[str | Path] = ()) -> Runtime:
+    """Return a runtime by name or path; as `hardware`."""
+    return devices.runtime(name, directories)
+
+
+def precision(text: str | Precision) -> Precision:
+    """Return the formats of weights, activations and KV cache that a text stands for.
+
+    Parameters
+    ----------
+    text
+        ``fp16``, ``q4_k_m``, ``w4a16kv8``, ``w=q4_0,a=fp16,kv=q8_0``.
+
+    Raises
+    ------
+    InputError
+        The text is none of these.
+    """
+    return as_precision(text)
+
+
+def workload(name: WorkloadLike, **settings: Any) -> Workload:
+    """Return a workload.
+
+    Parameters
+    ----------
+    name
+        A name of the library (``workload.library.names()``), or a path: ``.yaml``, ``.onnx``, a
+        Hugging Face ``config.json``, or an operator graph ``.json``.
+    **settings
+        Free dimensions (``batch=8``, numbers or arrays) and fields of the structure
+        (``phase="decode"``).
+
+    Raises
+    ------
+    InputError
+        An unknown name, faults of the file, or settings that it does not have.
+    """
+    if isinstance(name, Workload):
+        return name.bind(settings) if settings else name
+    return workloads.find(name, settings)
+
+
+def predict(
+    workload: WorkloadLike,
+    device: DeviceLike,
+    *,
+    precision: str | Precision | None = None,
+    runtime: str | Runtime | None = None,
+    set: Mapping[str, Any] | None = None,
+    engine: str | None = None,
+    model: str | None = None,
+    fuse: bool | None = None,
+    flash_attention: bool | None = None,
+    relaxed: bool = False,
+    warm: bool = False,
+    plan: Plan | None = None,
+) -> Prediction:
+    """Predict what a workload costs on a device.
+
+    Parameters
+    ----------
+    workload, device
+        Objects, names of the library, or paths.
+    precision
+        Precision or its text, such as ``w4a16kv8``.
+    runtime
+        Runtime or its name; by default the device's.
+    set
+        More settings by name: facts of the device by path
+        (``{"memories.main.bandwidth": "25 GB/s"}``), parameters of the workload
+        (``{"batch": 8}``), ``weight_bits``, ``kv_bits``. Numbers may be arrays, which broadcast.
+    engine, model, fuse, flash_attention, relaxed, warm, plan
+        As for `perfmodel.predict.predict`.
+
+    Returns
+    -------
+    Prediction
+        Numbers where every input is a number; else arrays of their broadcast shape.
+
+    Raises
+    ------
+    InputError
+        Every fault of the input at once. A workload that does not fit is a result, not an error.
+    """
+    subject = resolve(workload, device, precision, runtime, set, engine, model)
+    return core_predict(
+        subject.workload, subject.device, precision=subject.precision, runtime=subject.runtime,
+        engine=subject.engine, model=subject.model, fuse=fuse, flash_attention=flash_attention,
+        relaxed=relaxed, warm=warm, plan=plan,
+    )  # fmt: skip
+
+
+def compare(
+    workload: WorkloadLike | Prediction,
+    a: DeviceLike | Prediction,
+    b: DeviceLike | Prediction | None = None,
+    **options: Any,
+) -> Comparison:
+    """Compare two predictions: what differs, and why, kernel by kernel.
+
+    Parameters
+    ----------
+    workload, a, b
+        A workload and two devices; or two predictions.
+    **options
+        As for `predict`, for both; a pair gives each its own: ``precision=("w16a16", "w4a16")``.
+    """
+    from perfmodel.compare import compare as run
+
+    return run(workload, a, b, **options)
+
+
+def sweep(
+    workloads: WorkloadLike | Iterable[WorkloadLike],
+    devices: DeviceLike | Iterable[DeviceLike],
+    set: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Table:
+    """Predict at every point of a grid.
+
+    Parameters
+    ----------
+    workloads, devices
+        One or several; names, paths or objects. ``"tag:phone"`` stands for all devices with a tag.
+    set
+        Axis by name: an array or a list, or a text such as ``"2**9..2**15"``. Facts of devices,
+        parameters of workloads, ``precision``, ``runtime``.
+    **options
+        As for `perfmodel.sweep.run.sweep`: ``where``, ``output``, ``executor``, ``resume``,
+        ``zip``, ``sobol``, ``seed`` and what `predict` takes.
+
+    Returns
+    -------
+    Table
+        One row a point.
+
+    Raises
+    ------
+    InputError
+        Every fault of the input at once, before anything is computed or written.
+    """
+    from perfmodel.sweep import sweep as run
+
+    return run(workloads, devices, set, **options)
+
+
+def solve(
+    workload: WorkloadLike,
+    device: DeviceLike,
+    variable: str,
+    until: str,
+    **options: Any,
+) -> Solution:
+    """Find the value of one number at which a condition starts, or ceases, to hold.
+
+    Parameters
+    ----------
+    workload, device
+        As for `predict`.
+    variable
+        A fact of the device (``memories.main.bandwidth``) or a parameter of the workload.
+    until
+        A condition on metrics, such as ``"tokens_per_s >= 20"``.
+    **options
+        As for `predict`.
+    """
+    from perfmodel.solve import solve as run
+
+    return run(workload, device, variable, until, **options)
+
+
+def validate(names: str | Iterable[str] | None = None, **options: Any) -> Any:
+    """Compare predictions with measured rows; as `perfmodel.validate.validate`."""
+    from importlib import import_module
+
+    chosen = [names] if isinstance(names, str) else names
+    return import_module("perfmodel.validate").validate(chosen, **options)

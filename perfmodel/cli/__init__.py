@@ -1,0 +1,110 @@
+"""The command line: ``perfmodel``.
+
+Exit codes: 0 done, 1 infeasible, 2 bad input. Results go to stdout; faults, notes and progress to
+stderr.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cyclopts.exceptions import CycloptsError
+
+__all__ = ["BAD_INPUT", "DONE", "INFEASIBLE", "main"]
+
+DONE = 0
+INFEASIBLE = 1
+BAD_INPUT = 2
+#: As shells report a program that a signal ended.
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Those of the process by default.
+
+    Returns
+    -------
+    int
+        The exit code.
+    """
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        code = _run(given)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # The reader has gone (`perfmodel ... | head`): say nothing, not even at shutdown.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return BROKEN_PIPE
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return INTERRUPTED
+
+
+def _run(given: list[str]) -> int:
+    from cyclopts.exceptions import CycloptsError
+
+    from perfmodel.cli.app import app
+    from perfmodel.errors import InputError, PerfmodelError
+
+    try:
+        code = app(given, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        return _refuse(_parse_fault(error))
+    except InputError as error:
+        return _refuse(*map(str, error.faults))
+    except PerfmodelError as error:
+        return _refuse(str(error))
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        return _refuse(f"{place}{error.strerror or error}")
+    except (MemoryError, RecursionError, OverflowError) as error:
+        return _refuse(f"the input is too large or too deep ({type(error).__name__}: {error})")
+    except Exception as error:
+        if os.environ.get("PERFMODEL_DEBUG"):
+            raise
+        return _refuse(
+            f"internal error, which is a bug: {type(error).__name__}: {error} "
+            "(PERFMODEL_DEBUG=1 shows where)"
+        )
+    return code if isinstance(code, int) else DONE
+
+
+def _refuse(*lines: str) -> int:
+    for line in lines:
+        sys.stderr.write(f"error: {line}\n")
+    return BAD_INPUT
+
+
+def _parse_fault(error: CycloptsError) -> str:
+    """One line for what the command line's parser refuses."""
+    from cyclopts.exceptions import UnknownCommandError
+
+    from perfmodel.cli.app import COMMANDS, GROUPS
+    from perfmodel.errors import Fault, nearest
+
+    chain = list(error.command_chain or ())
+    command = " ".join(("perfmodel", *chain))
+    if isinstance(error, UnknownCommandError) and error.unused_tokens:
+        known = [*GROUPS[chain[0]][1]] if chain else [*COMMANDS, *GROUPS]
+        name = error.unused_tokens[0]
+        meant = nearest(name, known)
+        return str(
+            Fault(f"{command} has no command '{name}'", suggestion=meant,
+                  expected="" if meant else "one of " + ", ".join(sorted(known)))
+        )  # fmt: skip
+    error.verbose = False
+    text = " ".join(str(error).split()).replace('"', "'")
+    return f"{text} See {command} --help"

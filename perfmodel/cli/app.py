@@ -1,0 +1,64 @@
+"""The commands by name; each is imported when it is run."""
+
+from __future__ import annotations
+
+from cyclopts import App, Parameter
+
+from perfmodel._version import __version__
+
+__all__ = ["app"]
+
+app = App(
+    name="perfmodel",
+    help="What a neural network will cost on a machine: latency, energy, traffic and memory.",
+    version=__version__,
+    version_flags=["--version"],
+    help_format="plaintext",
+    default_parameter=Parameter(negative=(), show_default=False),
+)
+
+#: Command -> what it does, in a line. The function of the same name in the module of the same name.
+COMMANDS = {
+    "predict": "Predict latency, energy, traffic and memory of a workload on a device.",
+    "sweep": "Predict at every point of a grid; store it, or name the best.",
+    "compare": "Say what differs between two devices on a workload, and why.",
+    "solve": "Find the value of one number at which a condition starts to hold.",
+    "validate": "Compare predictions with measured rows.",
+    "doctor": "Say what is installed and whether it works.",
+}
+GROUPS = {
+    "hardware": (
+        "Devices and runtimes of the library: list, show, check, diff, schema.",
+        {
+            "list": "Names of the devices (or runtimes), with their tags.",
+            "show": "What the library knows of a device, with the source of every number.",
+            "check": "Read spec files, name every fault, and grade what is left.",
+            "diff": "Facts in which two devices differ.",
+            "schema": "JSON Schema of spec files.",
+        },
+    ),
+    "workload": (
+        "Models of the library and files: list, show, check, import.",
+        {
+            "list": "Names of the models.",
+            "show": "Parameters, multiply-accumulates, free dimensions and operators of a model.",
+            "check": "Read model files and name every fault.",
+            "import": "Read a model file and write what was understood of it.",
+        },
+    ),
+    "format": (
+        "Numeric formats: list, show.",
+        {
+            "list": "Names of the formats with their bits.",
+            "show": "What a format or precision stores and computes.",
+        },
+    ),
+}
+
+for name, text in COMMANDS.items():
+    app.command(f"perfmodel.cli.{name}:{name}", name=name, help=text)
+for group, (text, commands) in GROUPS.items():
+    inner = App(name=group, help=text, version_flags=[])
+    for name, line in commands.items():
+        inner.command(f"perfmodel.cli.{group}:{name}_{group}", name=name, help=line)
+    app.command(inner)

@@ -1,0 +1,82 @@
+"""What commands share: reading ``--set``, printing results, writing files."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from perfmodel.errors import Fault
+from perfmodel.settings import FaultList, is_fact, plain_value
+
+__all__ = ["note", "pairs", "print_json", "say", "scalars", "to_json"]
+
+
+def pairs(items: Iterable[str], faults: FaultList, option: str = "--set") -> dict[str, str]:
+    """Split ``NAME=VALUE`` texts; a name that is given twice is a fault."""
+    found: dict[str, str] = {}
+    for item in items:
+        name, mark, value = item.partition("=")
+        name, value = name.strip(), value.strip()
+        if not mark or not name or not value:
+            faults.append(Fault(f"'{item}' sets nothing", file=option, expected="NAME=VALUE"))
+        elif name in found:
+            faults.append(Fault(f"'{name}' is set twice", file=option,
+                                expected="one value; `perfmodel sweep` takes lists"))  # fmt: skip
+        else:
+            found[name] = value
+    return found
+
+
+def scalars(items: Iterable[str], faults: FaultList) -> dict[str, Any]:
+    """Settings of one point: texts for facts (with their unit), plain values for the rest."""
+    found: dict[str, Any] = {}
+    for name, text in pairs(items, faults).items():
+        found[name] = _fact(text) if is_fact(name) else plain_value(text)
+        if isinstance(found[name], str) and ("," in text or ".." in text):
+            faults.append(
+                Fault(f"'{text}' is a list", path=name, file="--set",
+                      expected="one value; `perfmodel sweep` takes lists and ranges")
+            )  # fmt: skip
+            del found[name]
+    return found
+
+
+def _fact(text: str) -> Any:
+    value = plain_value(text)
+    # A plain number is SI; anything else has a unit, which the fact's dimension checks.
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else text
+
+
+def to_json(data: Any) -> str:
+    """Strict JSON: no NaN, which JSON does not have."""
+    return json.dumps(data, indent=2, allow_nan=False, default=_plain) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return dict(value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def print_json(data: Any) -> None:
+    """Print a result as JSON on stdout."""
+    sys.stdout.write(to_json(data))
+
+
+def say(*lines: str) -> None:
+    """Print lines of a result on stdout."""
+    for line in lines:
+        sys.stdout.write(f"{line}\n")
+
+
+def note(*lines: str) -> None:
+    """Print remarks on stderr."""
+    for line in lines:
+        sys.stderr.write(f"{line}\n")

@@ -1,0 +1,102 @@
+"""``perfmodel doctor``."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from perfmodel._version import __version__
+from perfmodel.catalog import EXTRAS, kinds, loaded
+from perfmodel.cli import BAD_INPUT, DONE
+from perfmodel.cli.common import print_json, say
+
+__all__ = ["doctor"]
+
+_NEEDED = (
+    "numpy", "scipy", "pydantic", "PyYAML", "networkx", "plotly", "pulp", "highspy", "cyclopts",
+    "rich",
+)  # fmt: skip
+_DISTRIBUTIONS = {"genz_llm": "genz-llm", "distributed": "distributed"}
+
+
+def doctor(*, json: bool = False) -> int:
+    """Say what is installed and whether it works.
+
+    Parameters
+    ----------
+    json
+        Print JSON.
+    """
+    found = report()
+    if json:
+        print_json(found)
+    else:
+        _print(found)
+    return DONE if not found["problems"] else BAD_INPUT
+
+
+def report() -> dict[str, Any]:
+    """Versions, optional libraries, the library's size, and one prediction as a check."""
+    problems: list[str] = []
+    needed = {name: _version(name) for name in _NEEDED}
+    problems += [f"{name} is missing: pip install {name}" for name, v in needed.items() if not v]
+    optional = {
+        module: {
+            "version": _version(_DISTRIBUTIONS.get(module, module)) if loaded(module) else None,
+            "install": f"pip install 'perfmodel[{extra}]'" if extra else f"pip install {module}",
+        }
+        for module, extra in EXTRAS.items()
+    }
+    library: dict[str, int] = {}
+    latency: float | None = None
+    try:
+        from perfmodel.hardware.library import device_names, names
+        from perfmodel.predict import predict
+        from perfmodel.resolve import resolve
+        from perfmodel.workload.library import names as workload_names
+
+        library = {
+            "devices": len(device_names()),
+            "runtimes": len(names("runtimes")),
+            "workloads": len(workload_names()),
+            "kinds": len(kinds()),
+        }
+        latency = predict(*resolve("resnet18", "a100")[:2]).latency_s
+    except Exception as error:
+        problems.append(f"a prediction of resnet18 on a100 fails: {type(error).__name__}: {error}")
+    problems += [f"the library has no {noun}" for noun, count in library.items() if not count]
+    return {
+        "perfmodel": __version__,
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "executable": sys.executable,
+        "needed": needed,
+        "optional": optional,
+        "library": library,
+        "resnet18_on_a100_latency_s": latency,
+        "problems": problems,
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _print(found: dict[str, Any]) -> None:
+    say(
+        f"perfmodel {found['perfmodel']}, Python {found['python']}, {found['platform']}",
+        "library: " + ", ".join(f"{count} {noun}" for noun, count in found["library"].items()),
+        "needed: " + ", ".join(f"{name} {v or 'MISSING'}" for name, v in found["needed"].items()),
+        "optional:",
+    )
+    for name, entry in found["optional"].items():
+        say(f"  {name:<12} {entry['version'] or 'not installed: ' + entry['install']}")
+    for problem in found["problems"]:
+        say(f"! {problem}")
+    if not found["problems"]:
+        say("everything works")

@@ -1,0 +1,118 @@
+"""``perfmodel predict``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from perfmodel.atomic import output_faults, write_text
+from perfmodel.cli import DONE, INFEASIBLE
+from perfmodel.cli.common import print_json, say, scalars, to_json
+from perfmodel.predict import predict as run
+from perfmodel.prediction import Prediction
+from perfmodel.resolve import resolve
+from perfmodel.settings import FaultList
+
+__all__ = ["predict"]
+
+_SUFFIXES = (".json", ".csv", ".parquet", ".txt")
+
+
+def predict(
+    workload: str,
+    device: str,
+    /,
+    *,
+    set: list[str] | None = None,
+    precision: str | None = None,
+    runtime: str | None = None,
+    engine: str | None = None,
+    model: str | None = None,
+    relaxed: bool = False,
+    warm: bool = False,
+    fuse: Annotated[bool | None, Parameter(negative="--no-fuse")] = None,
+    flash_attention: Annotated[bool | None, Parameter(negative="--no-flash-attention")] = None,
+    explain: bool = False,
+    rows: int = 8,
+    json: bool = False,
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+) -> int:
+    """Predict latency, energy, traffic and memory of a workload on a device.
+
+    Parameters
+    ----------
+    workload
+        A model of the library, or a path: .yaml, .onnx, config.json, operator graph .json.
+    device
+        A device of the library, or a path to a spec file.
+    set
+        NAME=VALUE, as often as needed: memories.main.bandwidth="25 GB/s", batch=8, phase=prefill.
+    precision
+        Formats of weights, activations and KV cache: fp16, w4a16kv8, q4_k_m, ...
+    runtime
+        Software that runs it; by default the device's.
+    engine
+        Engine of the device; by default the runtime's.
+    model
+        Kind of cost model; "roofline" is the bare roofline.
+    relaxed
+        Continuous forms of ceilings and floors.
+    warm
+        Weights stay in the nearest memory that holds everything, from one run to the next.
+    fuse
+        Elementwise operators ride on the operator before them; by default as the runtime does.
+    flash_attention
+        Attention scores stay on chip; by default as the runtime does.
+    explain
+        Show the arithmetic behind the latency, with sources, and the table of kernels.
+    rows
+        How many kernels --explain opens; 8 by default.
+    json
+        Print JSON.
+    output
+        Write the result to a file: .json and .txt as printed, .csv and .parquet one row a kernel.
+    """
+    faults = FaultList()
+    settings = scalars(set or (), faults)
+    if output is not None:
+        faults.extend(output_faults(output, _SUFFIXES))
+    subject = resolve(
+        workload, device, precision, runtime, settings, engine=engine, model=model, faults=faults
+    )
+    found = run(
+        subject.workload, subject.device, precision=subject.precision, runtime=subject.runtime,
+        engine=subject.engine, model=subject.model, relaxed=relaxed, warm=warm, fuse=fuse,
+        flash_attention=flash_attention,
+    )  # fmt: skip
+    text = _text(found, explain, rows)
+    if output is not None:
+        _write(found, text, output)
+    if json:
+        data = found.to_dict()
+        if explain:
+            data["table"] = found.table.to_records()
+            data["explain"] = found.explain(rows)
+        print_json(data)
+    elif output is None:
+        say(text)
+    return DONE if found.feasible else INFEASIBLE
+
+
+def _text(found: Prediction, explain: bool, rows: int) -> str:
+    if not explain:
+        return repr(found)
+    return f"{found.explain(rows)}\n\n{found.table}"
+
+
+def _write(found: Prediction, text: str, output: Path) -> None:
+    match output.suffix:
+        case ".json":
+            write_text(output, to_json(found.to_dict()))
+        case ".csv":
+            found.table.to_csv(output)
+        case ".parquet":
+            found.table.to_parquet(output)
+        case _:
+            write_text(output, text + "\n")

@@ -1,0 +1,165 @@
+"""From names, paths and settings to what a prediction takes, with every fault at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.formats import Precision, as_precision
+from perfmodel.hardware.device import Device
+from perfmodel.hardware.library import hardware
+from perfmodel.hardware.library import runtime as find_runtime
+from perfmodel.hardware.machine import Machine
+from perfmodel.hardware.runtime import Runtime
+from perfmodel.settings import FaultList, Settings, split
+from perfmodel.workload.library import find
+from perfmodel.workload.workload import Workload
+
+__all__ = ["DeviceLike", "Subject", "WorkloadLike", "machine_of", "resolve", "with_bits"]
+
+WorkloadLike: TypeAlias = str | Path | Workload
+DeviceLike: TypeAlias = str | Path | Device | Machine
+
+
+class Subject(NamedTuple):
+    """What `predict` takes.
+
+    Attributes
+    ----------
+    workload, device, precision, runtime
+        Resolved.
+    engine, model
+        Names, checked by `predict`.
+    """
+
+    workload: Workload
+    device: Device | Machine
+    precision: Precision | None
+    runtime: Runtime | None
+    engine: str | None = None
+    model: str | None = None
+
+
+def resolve(
+    workload: WorkloadLike,
+    device: DeviceLike,
+    precision: str | Precision | None = None,
+    runtime: str | Path | Runtime | None = None,
+    settings: Mapping[str, Any] | None = None,
+    engine: str | None = None,
+    model: str | None = None,
+    faults: FaultList | None = None,
+) -> Subject:
+    """Return what `predict` takes.
+
+    Parameters
+    ----------
+    workload, device
+        Objects, names or paths.
+    settings
+        By name, as `perfmodel.settings.split` sorts them.
+    faults
+        Faults gathered so far; more are added, and all are raised.
+
+    Raises
+    ------
+    InputError
+        Every fault of all of them at once.
+    """
+    faults = FaultList() if faults is None else faults
+    parts = split(settings) if settings else Settings()
+    given: dict[str, Any] = {
+        "precision": precision,
+        "runtime": runtime,
+        "engine": engine,
+        "model": model,
+    }
+    for name, value in parts.options.items():
+        if given[name] is not None and given[name] != value:
+            faults.append(Fault(f"'{name}' is given twice: {given[name]} and {value}", path=name))
+        given[name] = value
+    for name in parts.subjects:
+        faults.append(Fault(f"'{name}' cannot be set here", path=name,
+                            expected=f"the {name} as an argument, or a sweep"))  # fmt: skip
+    made = faults.trying(_workload, workload, parts.workload)
+    chosen = faults.trying(_runtime, given["runtime"])
+    found = faults.trying(_device, device)
+    machine = found
+    if found is not None and parts.facts:
+        # The path of a fact is known under any runtime, so a fault of the runtime hides none here.
+        machine = faults.trying(machine_of, found, chosen, parts.facts, made)
+    formats = faults.trying(_precision, given["precision"])
+    if parts.bits and (formats is not None or given["precision"] is None):
+        formats = faults.trying(with_bits, formats, parts.bits, made)
+    faults.settle()
+    assert made is not None
+    assert machine is not None
+    return Subject(made, machine, formats, chosen, given["engine"], given["model"])
+
+
+def _workload(workload: WorkloadLike, settings: Mapping[str, Any]) -> Workload:
+    if isinstance(workload, Workload):
+        return workload.bind(settings) if settings else workload
+    return find(workload, settings)
+
+
+def _device(device: DeviceLike) -> Device | Machine:
+    return device if isinstance(device, Machine) else hardware(device)
+
+
+def _runtime(runtime: str | Path | Runtime | None) -> Runtime | None:
+    return None if runtime is None else find_runtime(runtime)
+
+
+def _precision(precision: str | Precision | None) -> Precision | None:
+    return None if precision is None else as_precision(precision)
+
+
+def machine_of(
+    device: Device | Machine, runtime: Runtime | None, facts: Mapping[str, Any],
+    workload: Workload | None = None,
+) -> Machine:  # fmt: skip
+    """Return a machine with facts varied, under the runtime that `predict` would take."""
+    if isinstance(device, Machine):
+        machine = device
+        if runtime is not None and runtime != device.runtime:
+            machine = Machine(device.device, runtime).vary(device.varied)
+    else:
+        machine = device.machine(runtime)
+        runs = machine.runtime.runs
+        if runtime is None and runs and workload is not None and workload.unit not in runs:
+            machine = device.machine("generic")
+    return machine.vary(facts)
+
+
+def with_bits(
+    precision: Precision | None, bits: Mapping[str, Any], workload: Workload | None = None
+) -> Precision:
+    """Return a precision with other stored bits an element for some roles."""
+    import numpy as np
+
+    faults: list[Fault] = []
+    checked: dict[str, Any] = {}
+    for role, value in bits.items():
+        try:
+            array = np.asarray(value, dtype=float)
+        except (TypeError, ValueError):
+            array = np.array(np.nan)
+        if not np.all((array > 0) & (array <= 64)):
+            faults.append(Fault(f"{value} is no number of bits", path=f"{role} bits",
+                                expected="a number above 0, at most 64"))  # fmt: skip
+        checked[role] = array if array.ndim else float(array)
+    if faults:
+        raise InputError(faults)
+    if precision is None:
+        precision = as_precision((workload and workload.precision) or "fp16")
+    return precision.with_bits(**checked)
+
+
+def option_fault(name: str, value: str, known: list[str]) -> Fault:
+    """Fault of an option that takes one of a few words."""
+    meant = nearest(value, known)
+    return Fault(f"'{value}' is no {name}", path=name, suggestion=meant,
+                 expected="" if meant else "one of " + ", ".join(known))  # fmt: skip

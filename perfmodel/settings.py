@@ -1,0 +1,130 @@
+"""What users set by name: facts of a device, parameters of a workload, and a few reserved words.
+
+A dotted path is a fact of the device by entry name or role (``memories.main.bandwidth``); a plain
+name is a parameter of the workload, or what shapes it (``phase``, ``layers``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, ParamSpec, TypeVar
+
+from perfmodel.errors import Fault, InputError
+
+__all__ = [
+    "BITS", "OPTIONS", "RESERVED", "FaultList", "Settings", "is_fact", "plain_value", "split",
+]  # fmt: skip
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+#: Stored bits an element by role, as numbers that may vary (the compute format stays).
+BITS: Final = {"weight_bits": "weights", "activation_bits": "activations", "kv_bits": "kv"}
+#: Categories of a prediction that are no part of a workload.
+OPTIONS: Final = ("precision", "runtime", "engine", "model")
+RESERVED: Final = ("device", "workload", *OPTIONS)
+
+_SECTIONS: Final = ("engines", "memories", "links", "power", "runtime")
+_POWER: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*\*\*\s*(-?\d+)\s*", re.ASCII)
+
+
+class FaultList(list[Fault]):
+    """Faults gathered over several steps, so that a user sees all of them at once."""
+
+    def trying(self, work: Callable[P, R], /, *arguments: P.args, **named: P.kwargs) -> R | None:
+        """Return what a call returns; ``None`` where it raises `InputError`, keeping its faults."""
+        try:
+            return work(*arguments, **named)
+        except InputError as error:
+            self.extend(error.faults)
+            return None
+
+    def trying_for(
+        self, place: str, work: Callable[P, R], /, *arguments: P.args, **named: P.kwargs
+    ) -> R | None:
+        """Do as `trying`, and name the place where faults say none."""
+        try:
+            return work(*arguments, **named)
+        except InputError as error:
+            self.extend(f if f.file else replace(f, file=place) for f in error.faults)
+            return None
+
+    def settle(self) -> None:
+        """Raise `InputError` with everything gathered, if there is anything."""
+        if self:
+            raise InputError(self)
+
+
+def is_fact(name: str) -> bool:
+    """Whether a name is a device's (``memories.main.bandwidth``) rather than a workload's."""
+    return (name.partition(".")[0] in _SECTIONS and "." in name) or name in ("area", "price")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Settings by what they apply to.
+
+    Attributes
+    ----------
+    workload : dict
+        Parameters and fields of the structure.
+    facts : dict
+        Facts of the device by path.
+    bits : dict
+        Role (``weights``, ``activations``, ``kv``) -> stored bits an element.
+    options : dict
+        ``precision``, ``runtime``, ``engine``, ``model``.
+    subjects : dict
+        ``device``, ``workload``.
+    """
+
+    workload: dict[str, Any] = field(default_factory=dict[str, Any])
+    facts: dict[str, Any] = field(default_factory=dict[str, Any])
+    bits: dict[str, Any] = field(default_factory=dict[str, Any])
+    options: dict[str, Any] = field(default_factory=dict[str, Any])
+    subjects: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+def split(settings: Mapping[str, Any]) -> Settings:
+    """Sort settings by what they apply to."""
+    found = Settings()
+    for name, value in settings.items():
+        if name in OPTIONS:
+            found.options[name] = value
+        elif name in RESERVED:
+            found.subjects[name] = value
+        elif name in BITS:
+            found.bits[BITS[name]] = value
+        elif is_fact(name):
+            found.facts[name] = value
+        else:
+            found.workload[name] = value
+    return found
+
+
+def plain_value(text: str) -> Any:
+    """What a text stands for as a setting of a workload: a number, a truth value, or itself."""
+    clean = text.strip()
+    power = _POWER.fullmatch(clean)
+    if power is not None:
+        return _whole(float(power[1]) ** int(power[2]))
+    folded = clean.lower()
+    if folded in ("true", "false"):
+        return folded == "true"
+    if folded in ("null", "none", "~"):
+        return None
+    if re.fullmatch(r"[+-]?(\d[\d_]*\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", clean, re.ASCII):
+        return _whole(float(clean))
+    return clean
+
+
+def _whole(value: float) -> float | int:
+    return int(value) if value.is_integer() and abs(value) < 1e15 else value
+
+
+def text_list(values: str | Iterable[str]) -> list[str]:
+    """Texts of a list that may be written with commas: ``"a,b"``, ``["a", "b,c"]``."""
+    parts = [values] if isinstance(values, str) else list(values)
+    return [item.strip() for part in parts for item in part.split(",") if item.strip()]
