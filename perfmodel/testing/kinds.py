@@ -44,7 +44,7 @@ class KindConformance:
         ]
 
     def _predict(self, workload: Workload, machine: Device | Machine | None = None) -> Prediction:
-        return predict(workload, machine or self.device(), precision=self.precision())
+        return predict(workload, machine or self._machine(), precision=self.precision())
 
     def _machine(self) -> Machine:
         return self.device().machine()
