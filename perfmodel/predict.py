@@ -96,6 +96,7 @@ def predict(
         fusion = Fusion(
             fusion.elementwise if fuse is None else fuse,
             fusion.flash_attention if flash_attention is None else flash_attention,
+            fusion.into,
         )
     lowered = lower(graph, fusion, tagged=bool(chosen.weights.overrides))
     job = Job(workload, machine, chosen, static, lowered, bare, relaxed, warm)
@@ -176,7 +177,7 @@ def _static(machine: Machine, model: str | None) -> Static:
     semantics = runtime.semantics
     found = Static(
         name, chosen, tuple(levels), stores[0] if stores else main, device.overlap,
-        Fusion(fusion.elementwise, fusion.attention == "flash"),
+        Fusion(fusion.elementwise, fusion.attention == "flash", fusion.elementwise_into),
         Semantics(semantics.head_on_every_token, semantics.runs_dead_branches),
         semantics.causal_skips_masked, (device, runtime),
     )  # fmt: skip

@@ -9,7 +9,7 @@ from perfmodel.arrays import Value, namespace
 
 def compose(
     compute: Mapping[str, Value], memory: Mapping[str, Value], overhead: Mapping[str, Value],
-    overlap: str,
+    overlap: str, cold: Value = None,
 ) -> Value:  # fmt: skip
     """Return seconds of each row.
 
@@ -18,17 +18,28 @@ def compose(
     compute
         Terms of arithmetic; they add.
     memory
-        Seconds of each level.
+        Seconds of each level, main memory last.
     overhead
         Terms that nothing overlaps.
     overlap
         ``full``: the slowest of arithmetic and each level (roofline); ``none``: their sum (levels
-        of older Intel cores, ECM).
+        of older Intel cores, ECM); ``cold_weights_add``: as full, but no arithmetic starts on
+        weights that are still in main memory: their time adds to that of arithmetic and of the
+        levels before it.
+    cold
+        Seconds of moving weights from main memory, part of that level's.
     """
     total = sum(compute.values(), 0.0)
+    if cold is not None:
+        levels = list(memory.values())
+        xp = namespace(total, *levels, cold)
+        for seconds in levels[:-1]:
+            total = xp.maximum(total, seconds)
+        total = xp.maximum(total + cold, levels[-1])
+        return sum(overhead.values(), total)
     xp = namespace(total, *memory.values())
     for seconds in memory.values():
-        total = xp.maximum(total, seconds) if overlap == "full" else total + seconds
+        total = total + seconds if overlap == "none" else xp.maximum(total, seconds)
     for seconds in overhead.values():
         total = total + seconds
     return total

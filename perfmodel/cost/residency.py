@@ -79,6 +79,22 @@ def level_traffic(table: OperatorTable, setting: Setting) -> dict[str, Value]:
     return out
 
 
+def cold_weight_bytes(table: OperatorTable, setting: Setting) -> Value:
+    """Return the bytes of weights that each row takes from the memory that stores them.
+
+    ``None`` where the accesses are not known one by one (the bare roofline).
+    """
+    access = table.accesses
+    if setting.bare or access is None:
+        return None
+    moved = _access_bytes(access, table.points, setting) * (access.tensor == -1)[:, None]
+    if setting.warm:
+        everything = footprint_bytes(table, setting)
+        for level in setting.levels[:-1]:
+            moved = moved * (everything > _usable(setting, level))
+    return _by_row(moved, access, setting)
+
+
 def _usable(setting: Setting, level: str) -> Value:
     reserved = setting.fact(f"memories.{level}.reserved", 0.0)
     return setting.facts[f"memories.{level}.capacity"] - reserved

@@ -27,7 +27,8 @@ class Setting:
     weights_memory
         Memory that stores the weights (main memory unless a memory has the role ``weights``).
     overlap
-        ``full``: the slowest of compute and memory levels; ``none``: their sum.
+        ``full``: the slowest of compute and memory levels; ``none``: their sum;
+        ``cold_weights_add``: as full, and weights from main memory add.
     bare
         The bare roofline: one peak, one bandwidth, nothing else.
     causal_skips_masked

@@ -119,8 +119,9 @@ class Device(Spec):
     """Runtime assumed where none is named."""
     default_engine: str | None = None
     """Engine that ``engines.main`` stands for; the first where left out."""
-    overlap: Literal["full", "none"] = "full"
-    """How times compose: full (the slowest of compute and each level) or none (their sum)."""
+    overlap: Literal["full", "none", "cold_weights_add"] = "full"
+    """How times compose: full (the slowest of compute and each level), none (their sum), or
+    cold_weights_add (as full, but weights coming from main memory add to the compute time)."""
     sources: Mapping[str, Annotated[Source, BeforeValidator(title_alone)]] = Field(
         default_factory=dict
     )

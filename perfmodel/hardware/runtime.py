@@ -20,17 +20,24 @@ if TYPE_CHECKING:
 __all__ = ["EFFICIENCY_CLASSES", "Fusion", "Runtime", "Semantics"]
 
 EFFICIENCY_CLASSES: Final = (
-    "bandwidth", "gemm", "gemv", "conv", "depthwise", "attention", "recurrent", "scan",
-    "embedding", "vector",
+    "bandwidth", "gemm", "gemv", "conv", "grouped", "depthwise", "attention", "recurrent", "scan",
+    "embedding", "vector", "elementwise", "norm", "softmax", "pool", "copy",
 )  # fmt: skip
 """Operator classes that an efficiency multiplies the peak of; ``bandwidth`` multiplies the main
-memory's."""
+memory's, ``copy`` the bandwidth of every level where a kernel only moves data. ``grouped`` (a
+convolution in groups) falls back to ``conv``; ``elementwise``, ``norm``, ``softmax`` and ``pool``,
+where they are kernels of their own, to ``vector``."""
 
 Time: TypeAlias = Annotated[Quantity, Of("time")]
 Clocks: TypeAlias = Annotated[Quantity, Of("clocks")]
 Draw: TypeAlias = Annotated[Quantity, Of("bandwidth_per_clock", positive=True, bare=True)]
 Efficiency: TypeAlias = Annotated[Quantity, Of("fraction", positive=True, ceiling=1.2)]
 Norm: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=100.0)]
+
+OperatorKind: TypeAlias = Literal[
+    "gemm", "conv", "depthwise", "attention", "moe", "recurrent", "elementwise", "norm", "softmax",
+    "pool", "copy", "gather", "resize", "scan", "quantise",
+]  # fmt: skip
 
 ZERO: Final = Quantity(value=0.0)
 
@@ -40,6 +47,8 @@ class Fusion(Spec):
 
     elementwise: bool = True
     """Chains of elementwise operators ride on the operator before them."""
+    elementwise_into: tuple[OperatorKind, ...] = ()
+    """Operator classes whose kernels elementwise operators ride on; all where empty."""
     attention: Literal["flash", "unfused"] = "flash"
     """flash: scores never leave the chip; unfused: they are written and read back."""
 

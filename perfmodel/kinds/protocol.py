@@ -40,6 +40,9 @@ class Terms:
         Compute format -> operations (two a MAC), for energy.
     unsupported
         Compute formats that the engine has no peak for in any wider form.
+    cold
+        Seconds of weights that come from main memory before a row's arithmetic, where they do not
+        overlap with it; part of that level's seconds.
     """
 
     compute: dict[str, Value]
@@ -50,6 +53,7 @@ class Terms:
     operations: dict[str, Value]
     executed: dict[str, str]
     unsupported: tuple[str, ...] = ()
+    cold: Value = None
 
 
 class Kind(Protocol):

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 
-from perfmodel.arrays import Value
+import numpy as np
+
+from perfmodel.arrays import Value, is_array
 from perfmodel.cost.setting import Setting
 from perfmodel.formats import FALLBACKS, Format, compute_format, format_named
+from perfmodel.workload.lower import OperatorTable
+
+#: Class of operator -> the wider one whose efficiency holds where a runtime states none for it.
+_WIDER: Mapping[str, str] = {"moe": "gemm", "grouped": "conv"}
+
+#: Operators with multiply-accumulates.
+MATRIX_KINDS = frozenset({"gemm", "conv", "grouped", "depthwise", "attention", "moe", "recurrent"})
+
+#: Operators that only move data.
+MOVES = frozenset({"copy", "gather", "resize"})
 
 #: Vector units are looked up in this order when the activation's own format has no peak.
 _VECTOR_ORDER = ("fp32", "fp16", "bf16", "int32", "int16", "int8")
@@ -41,12 +54,12 @@ def _named(compute: str) -> Format:
 def efficiency(setting: Setting, kind: str, pair: tuple[str, str]) -> Value:
     """Return the runtime's fraction of peak for a class of operator (1 where it states none).
 
-    A runtime may state it for one weight format: ``gemm.q4_0``. Experts are GEMMs.
+    A runtime may state it for one weight format: ``gemm.q4_0``. Experts are GEMMs, a convolution
+    in groups is a convolution, unless it says otherwise.
     """
     facts = setting.facts
     name = setting.precision.format_of(pair[0]).name
-    kinds = (kind, "gemm") if kind == "moe" else (kind,)
-    for each in kinds:
+    for each in (kind, _WIDER[kind]) if kind in _WIDER else (kind,):
         for key in (f"{each}.{name}", each):
             found = facts.get(f"runtime.efficiency.{key}")
             if found is not None:
@@ -79,6 +92,43 @@ def vector_peak(setting: Setting) -> tuple[str, Value]:
             if found is not None:
                 return name, found
     return "", float("inf")
+
+
+def vector_rates(table: OperatorTable, setting: Setting) -> Value:
+    """Return elementwise operations a second of each row: one number, or ``(rows, points)``.
+
+    A runtime's efficiency of a class (``norm``, ``softmax`` ..., else ``vector``) holds for kernels
+    of their own; what rides on a matrix operator goes at the vector units' peak.
+    """
+    _, peak = vector_peak(setting)
+    if setting.bare:
+        return peak
+    facts = setting.facts
+    general = facts.get("runtime.efficiency.vector", 1.0)
+    shares: list[Value] = [
+        1.0 if row.kind in MATRIX_KINDS else facts.get(f"runtime.efficiency.{row.kind}", general)
+        for row in table.rows
+    ]
+    return _by_row(shares, table, setting, peak)
+
+
+def copy_shares(table: OperatorTable, setting: Setting) -> Value:
+    """Return the fraction of each level's bandwidth that rows reach: 1 but where they only move."""
+    share = None if setting.bare else setting.facts.get("runtime.efficiency.copy")
+    if share is None:
+        return 1.0
+    return _by_row([share if row.kind in MOVES else 1.0 for row in table.rows], table, setting, 1.0)
+
+
+def _by_row(shares: list[Value], table: OperatorTable, setting: Setting, scale: Value) -> Value:
+    first = shares[0]
+    if all(share is first or (not is_array(share) and share == first) for share in shares):
+        return scale * first
+    xp = setting.xp
+    if any(is_array(share) and np.ndim(share) for share in shares):
+        columns = [xp.broadcast_to(xp.asarray(share), (table.points,)) for share in shares]
+        return xp.stack(columns) * scale
+    return xp.asarray(shares)[:, None] * scale
 
 
 def bandwidth(setting: Setting, level: str) -> Value:

@@ -13,16 +13,18 @@ import numpy as np
 
 from perfmodel.arrays import Value, is_array
 from perfmodel.cost.compose import compose
-from perfmodel.cost.residency import level_traffic
+from perfmodel.cost.residency import cold_weight_bytes, level_traffic
 from perfmodel.cost.setting import Setting
 from perfmodel.kinds.protocol import Equation, Terms
 from perfmodel.kinds.rates import (
+    MATRIX_KINDS,
     bandwidth,
+    copy_shares,
     efficiency,
     executed_format,
     pair_format,
     sparse_speedup,
-    vector_peak,
+    vector_rates,
 )
 from perfmodel.workload.lower import OperatorTable
 
@@ -49,22 +51,30 @@ class Roofline:
         if setting.causal_skips_masked:
             macs = macs - table.masked_macs
         rates, operations, executed, unsupported = matrix_rates(table, macs, setting)
-        _, vector_rate = vector_peak(setting)
-        if not setting.bare:
-            vector_rate = vector_rate * setting.fact("runtime.efficiency.vector", 1.0)
-        compute = {"matrix": (2.0 * macs) / rates, "vector": table.vector_ops / vector_rate}
+        vector = table.vector_ops / vector_rates(table, setting)
+        compute = {"matrix": (2.0 * macs) / rates, "vector": vector}
         operations["vector"] = table.vector_ops
         traffic = level_traffic(table, setting)
         memory: dict[str, Value] = {}
+        share = copy_shares(table, setting)
+        copies = is_array(share) or share != 1.0
         for level, moved in traffic.items():
             seconds = moved / bandwidth(setting, level)
+            if copies:
+                seconds = seconds / share
             latency = 0.0 if setting.bare else setting.fact(f"memories.{level}.latency", 0.0)
             if is_array(latency) or latency:
                 seconds = seconds + latency * (moved > 0)
             memory[level] = seconds
         overhead = launch_times(table, setting)
-        row_s = compose(compute, memory, overhead, setting.overlap)
-        return Terms(compute, memory, overhead, traffic, row_s, operations, executed, unsupported)
+        cold: Value = None
+        if setting.overlap == "cold_weights_add":
+            moved = cold_weight_bytes(table, setting)
+            cold = None if moved is None else moved / bandwidth(setting, setting.weights_memory)
+        row_s = compose(compute, memory, overhead, setting.overlap, cold)
+        return Terms(
+            compute, memory, overhead, traffic, row_s, operations, executed, unsupported, cold
+        )
 
 
 def launch_times(table: OperatorTable, setting: Setting) -> dict[str, Value]:
@@ -149,9 +159,6 @@ def matrix_rates(
     else:
         stacked = xp.asarray(per_row)[:, None]
     return stacked, operations, executed, tuple(dict.fromkeys(unsupported))
-
-
-MATRIX_KINDS = frozenset({"gemm", "conv", "depthwise", "attention", "moe", "recurrent"})
 
 
 def best_format(setting: Setting) -> str:

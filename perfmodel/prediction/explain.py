@@ -68,6 +68,11 @@ def explain(prediction: Prediction, rows: int = 8) -> str:
 
 
 def _rule(overlap: str) -> str:
+    if overlap == "cold_weights_add":
+        return (
+            "max(arithmetic + cold weights, each nearer level + cold weights, main memory) "
+            "+ overheads"
+        )
     if overlap == "full":
         return "max(arithmetic, each memory level) + overheads"
     return "arithmetic + each memory level + overheads"
@@ -85,7 +90,9 @@ def _row(prediction: Prediction, columns: dict[str, np.ndarray], i: int) -> list
     if columns["vector_ops"][i]:
         rate = columns["vector_ops"][i] / columns["vector_s"][i]
         arithmetic.append(f"{columns['vector_ops'][i]:.12g}/{rate:.12g}")
-    parts = [" + ".join(arithmetic) or "0"]
+    cold = f" + {columns['cold_weights_s'][i]:.12g}" if terms.cold is not None else ""
+    parts = [(" + ".join(arithmetic) or "0") + cold]
+    last = list(terms.memory)[-1]
     for level in terms.memory:
         moved = columns[f"{level}_bytes"][i]
         if moved:
@@ -94,9 +101,10 @@ def _row(prediction: Prediction, columns: dict[str, np.ndarray], i: int) -> list
             )  # fmt: skip
             rate = moved / (columns[f"{level}_s"][i] - latency)
             text = f"{moved:.12g}/{rate:.12g}"
-            parts.append(text + (f" + {latency:.12g}" if latency else ""))
+            text += f" + {latency:.12g}" if latency else ""
+            parts.append(text if level == last else text + cold)
     extra = [f"{columns[f'{k}_s'][i]:.12g}" for k in terms.overhead if columns[f"{k}_s"][i]]
-    if setting.overlap == "full":
+    if setting.overlap != "none":
         body = f"max({', '.join(parts)})" if len(parts) > 1 else parts[0]
     else:
         body = " + ".join(parts)

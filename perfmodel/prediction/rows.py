@@ -13,6 +13,7 @@ from perfmodel.units import show
 if TYPE_CHECKING:
     from perfmodel.prediction.prediction import Prediction
     from perfmodel.table import Table
+    from perfmodel.workload.lower import Row
 
 
 def _column(values: Value, rows: int) -> Any:
@@ -51,8 +52,7 @@ def row_columns(prediction: Prediction) -> dict[str, Any]:
     if prediction._setting.causal_skips_masked:  # pyright: ignore[reportPrivateUsage]
         macs = macs - _column(table.masked_macs, n)
     return {
-        "name": np.array([f"{r.block}.{r.name}" if r.block and not r.name.startswith(r.block)
-                          else r.name for r in table.rows], dtype=object),
+        "name": np.array([_name(r) for r in table.rows], dtype=object),
         "kind": np.array([r.kind for r in table.rows], dtype=object),
         "phase": np.array([r.phase for r in table.rows], dtype=object),
         "count": count,
@@ -61,10 +61,17 @@ def row_columns(prediction: Prediction) -> dict[str, Any]:
         **{f"{level}_bytes": _column(moved, n) for level, moved in terms.traffic.items()},
         **{f"{k}_s": v for k, v in parts.items()},
         **{f"{k}_s": v for k, v in over.items()},
+        **({} if terms.cold is None else {"cold_weights_s": _column(terms.cold, n)}),
         "row_s": seconds,
         "total_s": count * seconds,
         "bound_by": bound,
     }  # fmt: skip
+
+
+def _name(row: Row) -> str:
+    """Return a row's name, its block before it unless it says so itself (``prefill/layer.x``)."""
+    said = (row.name, row.name.removeprefix(f"{row.phase}/"))
+    return row.name if any(n.startswith(row.block) for n in said) else f"{row.block}.{row.name}"
 
 
 def row_table(prediction: Prediction) -> Table:

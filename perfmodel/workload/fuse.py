@@ -17,13 +17,17 @@ class Fusion(NamedTuple):
     ----------
     elementwise
         Chains of elementwise operators (activations, residual adds, folded batch normalisation)
-        join the operator that produces their input, when they are its only reader.
+        join the operator that produces their input, when they are its only reader and of its
+        shape.
     flash_attention
         Attention keeps its score matrix on chip.
+    into
+        Classes of operator that elementwise ones join; all where empty.
     """
 
     elementwise: bool = True
     flash_attention: bool = True
+    into: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +89,15 @@ def _block_kernels(
             continue
         target = position
         if fusion.elementwise and operator.kind == "elementwise":
+            made = graph.tensors[operator.writes[0]].elements
+            # A kernel that makes a few numbers cannot finish the many that they are broadcast to.
             hosts = [
                 producer[name]
                 for name in (alias.get(n, n) for n in operator.reads)
-                if name in producer and readers.get(name, 0) == 1
+                if name in producer
+                and readers.get(name, 0) == 1
+                and graph.tensors[name].elements == made
+                and (not fusion.into or _head(groups[producer[name]]).kind in fusion.into)
             ]
             if hosts:
                 target = max(hosts)
@@ -100,6 +109,10 @@ def _block_kernels(
     return [_kernel(graph, block, tuple(groups[at]), alias, readers) for at in sorted(groups)]
 
 
+def _head(operators: Sequence[Operator]) -> Operator:
+    return next((op for op in operators if op.kind in _MATRIX), operators[0])
+
+
 def _kernel(
     graph: Graph, block: Block, operators: Sequence[Operator], alias: Mapping[str, str],
     readers: Mapping[str, int],
@@ -109,7 +122,7 @@ def _kernel(
     inside = (
         {alias.get(n, n) for op in operators for n in op.writes} if len(operators) > 1 else set()
     )
-    head = next((op for op in operators if op.kind in _MATRIX), operators[0])
+    head = _head(operators)
     macs: Dim = 0
     vector_ops: Dim = 0
     for i, operator in enumerate(operators):

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from perfmodel.arrays import Value
 from perfmodel.workload.fuse import Fusion, Kernel, kernels
-from perfmodel.workload.graph import Graph, Tensor
+from perfmodel.workload.graph import Graph, Operator, Tensor
 from perfmodel.workload.program import Program
 from perfmodel.workload.symbols import Dim, poly
 
@@ -94,6 +94,13 @@ class Accesses:
     lifetimes: Lifetimes
 
 
+def _class(head: Operator) -> str:
+    """Return the class of a kernel: its head's kind, ``grouped`` for a convolution in groups."""
+    if head.kind == "conv" and dict(head.attributes).get("groups", 1) != 1:
+        return "grouped"
+    return head.kind
+
+
 class Lowered:
     """A graph compiled for one fusion; `bind` gives its table for a set of parameters."""
 
@@ -103,7 +110,7 @@ class Lowered:
         self._tagged = tagged
         self.rows = tuple(
             Row(
-                k.head.name, k.head.kind, k.block.name, k.block.phase,
+                k.head.name, _class(k.head), k.block.name, k.block.phase,
                 (self._slot_name(k.head.pair[0]), self._slot_name(k.head.pair[1])),
                 tuple(op.name for op in k.operators),
             )
