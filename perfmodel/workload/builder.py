@@ -140,8 +140,8 @@ class GraphBuilder:
     def build(self, defaults: Mapping[str, float] | None = None) -> Graph:
         """Return the graph; `defaults` are numbers for its free dimensions."""
         self._close()
-        outputs = self.outputs or ([self._blocks[-1].operators[-1].writes[-1]]
-                                   if self._blocks else [])  # fmt: skip
+        last = self._blocks[-1].operators[-1].writes if self._blocks else ()
+        outputs = self.outputs or list(last[-1:])
         return Graph(
             self.name, dict(self.tensors), tuple(self._blocks), tuple(self.inputs), tuple(outputs),
             tuple(self.not_priced), defaults=dict(defaults or {}),

@@ -14,8 +14,8 @@ from perfmodel.workload.families import Semantics
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.importers.onnx_build import OnnxBuild
 from perfmodel.workload.importers.onnx_dimensions import LENGTH_DEFAULT
+from perfmodel.workload.importers.onnx_extents import symbols_of
 from perfmodel.workload.importers.onnx_node import Edge
-from perfmodel.workload.importers.onnx_numbers import symbols_of
 from perfmodel.workload.importers.onnx_read import RawModel, read_onnx
 from perfmodel.workload.importers.onnx_walk import Walked
 from perfmodel.workload.symbols import Dim, evaluate
@@ -149,9 +149,7 @@ class _Resolved(NamedTuple):
     parameters: dict[str, Value]
 
 
-def _resolved(
-    model: RawModel, name: str, settings: Mapping[str, Value], length: int
-) -> _Resolved:
+def _resolved(model: RawModel, name: str, settings: Mapping[str, Value], length: int) -> _Resolved:
     """Bind to numbers the free dimensions that the structure turns out to depend on."""
     settable = [v.name for v in model.graph.inputs if v.shape == ()]
     scalars = _scalars(model, {k: v for k, v in settings.items() if k in settable})
@@ -180,11 +178,9 @@ def _resolved(
             bound[symbol] = int(value)
         if faults:
             raise InputError(faults)
-    parameters: dict[str, Value] = {
-        k: settings.get(k, bound.get(k, v)) for k, v in walked.defaults.items()
-    }
-    for key, number in {**bound, **scalars}.items():
-        parameters[key] = number
+    parameters: dict[str, Value] = (
+        {k: settings.get(k, v) for k, v in walked.defaults.items()} | bound | scalars
+    )
     numbers = {k: float(np.max(v)) for k, v in parameters.items() if _plain(v)}
     build = OnnxBuild(model, name, bound, scalars, numbers)
     return _Resolved(build, walked, structural, parameters)
@@ -198,8 +194,10 @@ def _scalars(model: RawModel, given: Mapping[str, Value]) -> dict[str, float]:
     faults: list[Fault] = []
     scalars: dict[str, float] = {}
     for name, value in given.items():
-        if isinstance(value, bool | int | float) or (isinstance(value, np.generic)):
-            scalars[name] = value if isinstance(value, int) else float(value)
+        if isinstance(value, int | float):
+            scalars[name] = value
+        elif is_array(value) and np.ndim(value) == 0:
+            scalars[name] = float(np.asarray(value, dtype=float))
         else:
             faults.append(Fault(f"input '{name}' holds one number", path=name, file=model.file,
                                 expected="one number, no array"))  # fmt: skip

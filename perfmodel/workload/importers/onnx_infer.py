@@ -73,10 +73,9 @@ def _standard_inference(node: Node, opsets: Mapping[str, int]) -> None:
     try:
         opset = opsets.get("", opsets.get("ai.onnx", 1))
         schema = onnx.defs.get_schema(node.op, opset)
-        attributes = {
-            k: v for k, v in node.attributes.items()
-            if isinstance(v, int | float | str) or (isinstance(v, tuple) and len(v))
-        }  # fmt: skip
+        attributes: dict[str, Any] = {
+            k: v for k, v in node.attributes.items() if isinstance(v, int | float | str | tuple)
+        }
         proto = helper.make_node(
             node.op, [e.name if e is not None else "" for e in node.inputs],
             [e.name if e is not None else "" for e in node.outputs], **attributes,
@@ -103,7 +102,9 @@ def _standard_inference(node: Node, opsets: Mapping[str, int]) -> None:
             edge.format = "" if format == "fp32" else format
 
 
-_ELEMENTS: Mapping[str, int] = {format: i for i, format in reversed(FORMATS.items())} | {"": 1}
+_ELEMENTS: Mapping[str, int] = {
+    **{format: i for i, format in sorted(FORMATS.items(), reverse=True)}, "": 1,
+}  # fmt: skip
 
 
 def _type(helper: Any, edge: Edge) -> Any:

@@ -81,6 +81,8 @@ class Node:
         Numbers that free dimensions are bound to for good.
     opened
         Free dimensions that this node brings in (how many are not zero, say), with defaults.
+    failure
+        Why its outputs have no shape, where they have none.
     """
 
     op: str
@@ -91,6 +93,7 @@ class Node:
     domain: str = ""
     bound: Mapping[str, int] = field(default_factory=dict[str, int])
     opened: dict[str, float] = field(default_factory=dict[str, float])
+    failure: str = ""
 
     @property
     def label(self) -> str:

@@ -4,156 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from perfmodel.workload.importers.onnx_extents import (
+    UndecidedError,
+    ceil,
+    compare,
+    divide,
+    floor,
+    larger,
+    modulo,
+    smaller,
+)
 from perfmodel.workload.importers.onnx_node import Edge, Node, NotPricedError, axis_of, fixed
-from perfmodel.workload.symbols import Atom, Dim, Poly, constant, maximum, minimum, poly, simplify
-from perfmodel.workload.symbols import floor_div as floor_div_atom
+from perfmodel.workload.symbols import Dim, Poly, constant, simplify
 
 Numbers = npt.NDArray[np.object_]
 
 #: Elements of a constant that are worked out, and terms that one of them may have.
 MOST = 4096
 _MOST_TERMS = 256
-
-
-class UndecidedError(NotPricedError):
-    """The answer depends on a free dimension."""
-
-
-def symbols_of(dim: Dim) -> frozenset[str]:
-    """Return the names of the free dimensions in a dimension."""
-    if not isinstance(dim, Poly):
-        return frozenset()
-    names: set[str] = set()
-    waiting: list[Poly] = [dim]
-    while waiting:
-        for monomial in waiting.pop().terms:
-            for atom, _ in monomial:
-                names |= _atom_names(atom, waiting)
-    return frozenset(names)
-
-
-def _atom_names(atom: Atom, waiting: list[Poly]) -> set[str]:
-    if atom.args:
-        waiting.extend(atom.args)
-        return set()
-    return {atom.name}
-
-
-def floor_div(dim: Dim, divisor: int) -> Dim:
-    """Return ``floor(dim / divisor)``, exactly where every coefficient divides."""
-    value = simplify(dim)
-    if isinstance(value, Poly) and all(c % divisor == 0 for c in value.terms.values()):
-        return simplify(value / divisor)
-    return floor_div_atom(value, divisor)
-
-
-def sign(dim: Dim) -> int | None:
-    """Return the sign of a dimension, ``None`` where it depends; free dimensions are at least 1."""
-    value = simplify(dim)
-    if not isinstance(value, Poly):
-        return (value > 0) - (value < 0)
-    at_one = value.terms.get((), 0.0)
-    rest = [(m, c) for m, c in value.terms.items() if m]
-    for direction in (1, -1):
-        if all(c * direction > 0 for _, c in rest):
-            # A plain parameter counts at least 1, a function of some at least 0.
-            least = sum(c * direction for m, c in rest if not any(a.args for a, _ in m))
-            if least + at_one * direction > 0:
-                return direction
-    return None
-
-
-def compare(op: str, a: Dim, b: Dim) -> bool:
-    """Compare two dimensions.
-
-    Raises
-    ------
-    UndecidedError
-        The answer depends on a free dimension.
-    """
-    which = sign(simplify(poly(a) - poly(b)) if _free(a) or _free(b) else a - b)
-    if which is None:
-        raise UndecidedError(f"whether {a} {op} {b} depends on a free dimension")
-    return {
-        "Equal": which == 0, "Less": which < 0, "LessOrEqual": which <= 0, "Greater": which > 0,
-        "GreaterOrEqual": which >= 0,
-    }[op]  # fmt: skip
-
-
-def _free(value: Dim) -> bool:
-    return isinstance(value, Poly)
-
-
-def divide(a: Dim, b: Dim, *, whole: bool) -> Dim:
-    """Return ``a / b``; for whole numbers towards zero, as ONNX divides.
-
-    Raises
-    ------
-    UndecidedError
-        No closed form.
-    """
-    divisor = constant(b)
-    if divisor == 0:
-        raise NotPricedError("division by zero in a shape")
-    if not whole:
-        return simplify(poly(a) / b) if _free(a) or _free(b) else a / b
-    if not _free(a) and not _free(b):
-        quotient = abs(int(a)) // abs(int(b))
-        return quotient if (a >= 0) == (b > 0) else -quotient
-    if divisor is not None and divisor > 0:
-        return floor_div(a, int(divisor))
-    if divisor is None and len(poly(b).terms) == 1:
-        exact = simplify(poly(a) / b)
-        terms = poly(exact).terms.items()
-        if all(c == int(c) and all(n > 0 for _, n in m) for m, c in terms):
-            return exact
-    if a == b:
-        return 1
-    raise UndecidedError(f"{a} / {b} has no closed form")
-
-
-def _modulo(a: Dim, b: Dim) -> Dim:
-    if not _free(a) and not _free(b):
-        if b == 0:
-            raise NotPricedError("division by zero in a shape")
-        return a % b
-    return simplify(a - poly(b) * divide(a, b, whole=True))
-
-
-def smaller(a: Dim, b: Dim) -> Dim:
-    """Return the smaller of two, decided where possible."""
-    if not _free(a) and not _free(b):
-        return min(a, b)
-    which = sign(simplify(poly(a) - poly(b)))
-    return minimum(a, b) if which is None else (a if which <= 0 else b)
-
-
-def larger(a: Dim, b: Dim) -> Dim:
-    """Return the larger of two, decided where possible."""
-    if not _free(a) and not _free(b):
-        return max(a, b)
-    which = sign(simplify(poly(a) - poly(b)))
-    return maximum(a, b) if which is None else (a if which >= 0 else b)
-
-
-def floor(value: Dim) -> Dim:
-    """Return the largest whole number not above a dimension with fractional coefficients."""
-    number = simplify(value)
-    if not isinstance(number, Poly):
-        return math.floor(number)
-    parts = [Fraction(c).limit_denominator(4096) for c in number.terms.values()]
-    common = math.lcm(*(p.denominator for p in parts))
-    return floor_div(simplify(number * common), common) if common > 1 else number
-
-
-def _ceil(value: Dim) -> Dim:
-    return simplify(-poly(floor(simplify(-poly(value)))))
 
 
 def array(edge: Edge | None) -> Numbers | None:
@@ -196,21 +69,22 @@ def _all(node: Node) -> list[Numbers] | None:
     return None if any(a is None for a in arrays) else [a for a in arrays if a is not None]
 
 
-def _each(function: Callable[..., Any]) -> _Rule:
-    """Apply a function to each element of broadcast inputs."""
+def _one(function: Callable[[Any], Any]) -> _Rule:
+    """Apply a function to each element of the first input."""
 
     def rule(node: Node) -> _Result:
-        arrays = _all(node)
-        if not arrays:
-            return None
-        call = np.frompyfunc(function, len(arrays), 1)
-        return np.asarray(call(*arrays), dtype=object)
+        x = array(node.get(0))
+        return None if x is None else _mapped(function, x)
 
     return rule
 
 
-def _fold(function: Callable[[Any, Any], Any]) -> _Rule:
-    """Apply a function of two to any number of broadcast inputs."""
+def _mapped(function: Callable[[Any], Any], x: Numbers) -> Numbers:
+    return np.asarray(np.frompyfunc(function, 1, 1)(x), dtype=object)
+
+
+def _two(function: Callable[[Any, Any], Any]) -> _Rule:
+    """Apply a function of two to broadcast inputs, from the left where there are more."""
 
     def rule(node: Node) -> _Result:
         arrays = _all(node)
@@ -225,9 +99,20 @@ def _fold(function: Callable[[Any, Any], Any]) -> _Rule:
     return rule
 
 
+def _compared(op: str) -> _Rule:
+    def test(a: Any, b: Any) -> bool:
+        return compare(op, a, b)
+
+    return _two(test)
+
+
 def _div(node: Node) -> _Result:
     whole = not node.out.format.startswith(("fp", "bf")) and node.out.format != ""
-    return _each(lambda a, b: divide(a, b, whole=whole))(node)
+
+    def quotient(a: Any, b: Any) -> Dim:
+        return divide(a, b, whole=whole)
+
+    return _two(quotient)(node)
 
 
 def _cast(node: Node) -> _Result:
@@ -236,7 +121,7 @@ def _cast(node: Node) -> _Result:
         return None
     to = node.out.format
     if to == "bool":
-        return np.asarray(np.frompyfunc(lambda v: not compare("Equal", v, 0), 1, 1)(x), object)
+        return _mapped(lambda v: not compare("Equal", v, 0), x)
     if to in {"", "fp16", "bf16", "fp32", "fp64"}:
         return x
 
@@ -247,7 +132,7 @@ def _cast(node: Node) -> _Result:
             raise UndecidedError(f"{v} is no whole number")
         return int(v)
 
-    return np.asarray(np.frompyfunc(whole, 1, 1)(x), dtype=object)
+    return _mapped(whole, x)
 
 
 def _pow(a: Dim, b: Dim) -> Dim:
@@ -277,14 +162,18 @@ def _real(function: Callable[[float], float]) -> _Rule:
         except (ValueError, OverflowError):
             raise NotPricedError("a number beyond range") from None
 
-    return _each(one)
+    return _one(one)
 
 
 def _where(node: Node) -> _Result:
     arrays = _all(node)
     if arrays is None or len(arrays) != 3:
         return None
-    return np.asarray(np.frompyfunc(lambda c, a, b: a if c else b, 3, 1)(*arrays), dtype=object)
+    condition, yes, no = np.broadcast_arrays(*arrays)
+    made: Numbers = np.empty(condition.shape, dtype=object)
+    for place in np.ndindex(condition.shape):
+        made[place] = yes[place] if condition[place] else no[place]
+    return made
 
 
 def _shape(node: Node) -> _Result:
@@ -344,7 +233,7 @@ def _gather(node: Node) -> _Result:
     x, index = array(node.get(0)), array(node.get(1))
     if x is None or index is None:
         return None
-    where = np.frompyfunc(lambda v: fixed(v, "an index"), 1, 1)(index)
+    where = _mapped(lambda v: fixed(v, "an index"), index)
     axis = axis_of(node.whole("axis", 0), x.ndim)
     try:
         return np.take(x, np.asarray(where, dtype=np.intp), axis=axis)
@@ -419,22 +308,22 @@ def _nonzero(node: Node) -> _Result:
     return np.asarray(np.nonzero(x), dtype=object)
 
 
-_SAME: _Rule = _each(lambda v: v)
+_SAME: _Rule = _one(lambda v: v)
 
 _RULES: Mapping[str, _Rule] = {
-    "Add": _each(lambda a, b: a + b),
-    "Sub": _each(lambda a, b: a - b),
-    "Mul": _each(lambda a, b: a * b),
+    "Add": _two(lambda a, b: a + b),
+    "Sub": _two(lambda a, b: a - b),
+    "Mul": _two(lambda a, b: a * b),
     "Div": _div,
-    "Mod": _each(_modulo),
-    "Pow": _each(_pow),
-    "Neg": _each(lambda a: -a),
-    "Abs": _each(lambda a: a if compare("GreaterOrEqual", a, 0) else -a),
-    "Min": _fold(smaller),
-    "Max": _fold(larger),
-    "Sum": _fold(lambda a, b: a + b),
-    "Floor": _each(floor),
-    "Ceil": _each(_ceil),
+    "Mod": _two(modulo),
+    "Pow": _two(_pow),
+    "Neg": _one(lambda a: -a),
+    "Abs": _one(lambda a: a if compare("GreaterOrEqual", a, 0) else -a),
+    "Min": _two(smaller),
+    "Max": _two(larger),
+    "Sum": _two(lambda a, b: a + b),
+    "Floor": _one(floor),
+    "Ceil": _one(ceil),
     "Sqrt": _real(math.sqrt),
     "Round": _real(round),
     "Log": _real(math.log),
@@ -442,14 +331,11 @@ _RULES: Mapping[str, _Rule] = {
     "Cast": _cast,
     "CastLike": _cast,
     "Identity": _SAME,
-    "Not": _each(lambda a: not a),
-    "And": _each(lambda a, b: bool(a) and bool(b)),
-    "Or": _each(lambda a, b: bool(a) or bool(b)),
-    "Xor": _each(lambda a, b: bool(a) != bool(b)),
-    **{
-        op: _each(lambda a, b, op=op: compare(op, a, b))
-        for op in ("Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual")
-    },
+    "Not": _one(lambda a: not a),
+    "And": _two(lambda a, b: bool(a) and bool(b)),
+    "Or": _two(lambda a, b: bool(a) or bool(b)),
+    "Xor": _two(lambda a, b: bool(a) != bool(b)),
+    **{op: _compared(op) for op in ("Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual")},
     "Where": _where,
     "Shape": _shape,
     "Size": _size,

@@ -83,6 +83,11 @@ def fill(p: Pricer, n: Node) -> None:
     p.add(n, "copy", [])
 
 
+def gather_up(p: Pricer, n: Node) -> None:
+    """Price what a loop leaves of every run: as much is read as is written in the end."""
+    p.add(n, "copy", [(p.tensor(n.need(0)), n.out.elements)])
+
+
 def masked_copy(p: Pricer, n: Node) -> None:
     """Price ``Trilu``: a copy."""
     p.add(n, "copy", [p.tensor(n.need(0))])
@@ -91,7 +96,7 @@ def masked_copy(p: Pricer, n: Node) -> None:
 MOVEMENT: Mapping[str, Pricing] = {
     **dict.fromkeys(
         ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout", "Optional",
-         "OptionalGetElement"),
+         "OptionalGetElement", "BitCast", "ScanInput"),
         view,
     ),
     **dict.fromkeys(("Shape", "Size"), shape_only),
@@ -109,4 +114,5 @@ MOVEMENT: Mapping[str, Pricing] = {
     **dict.fromkeys(("Constant", "ConstantOfShape", "Range", "EyeLike", "OneHot", "HannWindow",
                      "HammingWindow", "BlackmanWindow", "MelWeightMatrix"), fill),
     "Trilu": masked_copy,
+    "ScanOutput": gather_up,
 }  # fmt: skip

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from perfmodel.workload.graph import Tensor
 from perfmodel.workload.importers.onnx_node import Edge, Node, NotPricedError, Shape, fixed
 from perfmodel.workload.importers.onnx_pricing import Pricer, Pricing
+from perfmodel.workload.importers.onnx_shapes import indices
 from perfmodel.workload.nest import LoopNest, Operand, conv_nest, gemm_nest
 from perfmodel.workload.symbols import Dim, product, simplify
 
@@ -143,26 +144,12 @@ def einsum(p: Pricer, n: Node) -> None:
 
     More than two operands are contracted pairwise from the left, as frameworks do.
     """
-    equation = n.text("equation", "").replace(" ", "")
-    left, arrow, target = equation.partition("->")
-    terms = left.split(",")
-    if len(terms) != len(n.present) or "." in equation:
-        raise NotPricedError(f"equation '{equation}' with {len(n.present)} inputs")
-    if not arrow:
-        letters = sorted(set(left) - {","})
-        target = "".join(c for c in letters if left.count(c) == 1)
-    sizes: dict[str, Dim] = {}
-    for term, edge in zip(terms, n.present, strict=True):
-        if len(term) != len(edge.known):
-            raise NotPricedError(f"'{term}' for an input with {len(edge.known)} dimensions")
-        for letter, size in zip(term, edge.known, strict=True):
-            if sizes.get(letter, 1) == 1:
-                sizes[letter] = size
+    terms, target, sizes = indices(n)
     y = p.tensor(n.out)
     tensors = [p.tensor(e) for e in n.present]
     if len(terms) == 1:
-        p.add(n, "pool" if len(target) < len(set(left)) else "copy", tensors,
-              ops=tensors[0].elements if len(target) < len(set(left)) else 0)  # fmt: skip
+        p.add(n, "pool" if len(target) < len(set(terms[0])) else "copy", tensors,
+              ops=tensors[0].elements if len(target) < len(set(terms[0])) else 0)  # fmt: skip
         return
     nests: list[LoopNest] = []
     have, held = terms[0], tensors[0]

@@ -18,8 +18,8 @@ from perfmodel.workload.importers.onnx_operators_products import (
 )
 from perfmodel.workload.importers.onnx_pricing import Pricer, Pricing
 from perfmodel.workload.importers.onnx_shapes_special import stft_lengths, transform_axis
-from perfmodel.workload.nest import LoopNest, Operand
-from perfmodel.workload.symbols import Dim, constant, product, simplify
+from perfmodel.workload.nest import LoopNest, Operand, conv_nest, gemm_nest
+from perfmodel.workload.symbols import Dim, constant, distinct_experts, product, simplify
 
 _GATES: Mapping[str, int] = {"LSTM": 4, "GRU": 3, "RNN": 1}
 
@@ -198,9 +198,6 @@ def skip_norm(p: Pricer, n: Node) -> None:
 
 def experts(p: Pricer, n: Node) -> None:
     """Price ``MoE`` of onnxruntime: the experts that uniform routing of the tokens touches."""
-    from perfmodel.workload.nest import gemm_nest
-    from perfmodel.workload.symbols import distinct_experts
-
     x, router = n.need(0), n.need(1)
     per_token = n.whole("k", 1)
     count = fixed(router.known[-1], "the experts")
@@ -227,7 +224,63 @@ def experts(p: Pricer, n: Node) -> None:
           attributes={"experts": count, "per_token": per_token})  # fmt: skip
 
 
+def linear_attention(p: Pricer, n: Node) -> None:
+    """Price ``LinearAttention``: per step an outer product into the state and a product with it.
+
+    The delta rules read the state once more to correct it; decay and rate are elementwise.
+    """
+    q, k, v = n.need(0), n.need(1), n.need(2)
+    batch, steps, width = k.known
+    heads, groups = n.whole("q_num_heads", 1), n.whole("kv_num_heads", 1)
+    key, value = simplify(width / groups), simplify(v.known[2] / groups)
+    state = p.scratch(f"{n.name}.state", (batch, groups, key, value), role="state")
+    y = p.tensor(n.out)
+    delta = "delta" in n.text("update_rule", "gated_delta")
+
+    def nest(count: Dim, a: str, b: str, out: str) -> LoopNest:
+        axes = ((("b", 1),), (("t", 1),), (("h", 1),))
+        return LoopNest(
+            (("b", batch), ("t", steps), ("h", count), ("i", key), ("j", value)),
+            (
+                Operand(a, "input", (*axes, (("i", 1),))),
+                Operand(b, "input", (*axes, (("j", 1),))),
+                Operand(out, "output", (*axes, (("j", 1),))),
+            ),
+        )
+
+    names = p.tensor(q).name, p.tensor(k).name, p.tensor(v).name
+    nests = [
+        nest(groups, names[1], names[2], state.name),
+        nest(heads, names[0], state.name, y.name),
+    ]
+    if delta:
+        nests.append(nest(groups, names[1], state.name, state.name))
+    gate = product(
+        batch, steps, groups, key, value, 2 if "gated" in n.text("update_rule", "") else 1
+    )
+    moved = product(2, state.elements, steps)
+    p.add(n, "recurrent", p.reads(*n.present), [*(p.tensor(e) for e in n.made), (state, moved)],
+          nests=nests, ops=gate, pair=("activation", "activation"),
+          attributes={"cell": "linear_attention"})  # fmt: skip
+
+
+def causal_conv(p: Pricer, n: Node) -> None:
+    """Price ``CausalConvWithState``: a depthwise convolution over the past and the input."""
+    x, w, bias = n.need(0), n.need(1), n.get(2)
+    batch, channels, steps = x.known
+    window = fixed(w.known[2], "a kernel size")
+    tensors = p.tensor(x), p.weight(w), p.tensor(n.out)
+    nest = conv_nest(batch, channels, 1, 1, [steps], [window], [1], [1], [steps],
+                     (tensors[0].name, tensors[1].name, tensors[2].name))  # fmt: skip
+    active = VECTOR_OPS["silu"] if n.text("activation", "none") not in {"none", ""} else 0
+    p.add(n, "depthwise", [*tensors[:2], *p.vector(bias), *p.reads(n.get(3))], nests=[nest],
+          ops=product(active + (bias is not None), n.out.elements),
+          pair=(tensors[1].slot, tensors[0].slot))  # fmt: skip
+
+
 SPECIAL: Mapping[str, Pricing] = {
+    "LinearAttention": linear_attention,
+    "CausalConvWithState": causal_conv,
     **dict.fromkeys(_GATES, recurrent),
     "DFT": dft,
     "STFT": stft,

@@ -51,6 +51,8 @@ class Pricer:
             pricing = find_pricing(node.op, node.domain)
             if pricing is None:
                 raise NotPricedError(f"unknown operator of domain '{node.domain or 'ai.onnx'}'")
+            if node.failure:
+                raise NotPricedError(node.failure)
             pricing(self, node)
         except NotPricedError as reason:
             self._keep(node, str(reason))

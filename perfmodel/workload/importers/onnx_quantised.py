@@ -10,15 +10,16 @@ _PRODUCTS = frozenset({"Conv", "ConvTranspose", "MatMul", "Gemm", "FusedConv", "
 
 #: Operators that runtimes run on 8-bit values between a dequantise and a quantise.
 _OTHERS = frozenset(
-    {"Add", "Sub", "Mul", "Div", "Relu", "LeakyRelu", "Clip", "HardSwish", "HardSigmoid", "Sigmoid",
-     "Tanh", "Softmax", "AveragePool", "GlobalAveragePool", "ReduceMean", "Where", "Min", "Max",
-     "PRelu", "Concat", "MaxPool", "Resize", "Pad", "Gelu", "Pow", "Sqrt", "Sum", "Mean"}
+    {"Add", "Sub", "Mul", "Div", "Relu", "LeakyRelu", "Clip", "HardSwish", "HardSigmoid",
+     "Sigmoid", "Tanh", "Softmax", "AveragePool", "GlobalAveragePool", "ReduceMean", "Where", "Min",
+     "Max", "PRelu", "Concat", "MaxPool", "Resize", "Pad", "Gelu", "Pow", "Sqrt", "Sum", "Mean"}
 )  # fmt: skip
 
 #: Those that move values and change none: a dequantise may pass through to the other side.
 _MOVERS = frozenset(
-    {"Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Split", "Gather", "Expand",
-     "MaxPool", "DepthToSpace", "SpaceToDepth", "Identity", "Tile", "Concat", "Pad", "GatherElements"}
+    {"Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Split", "Gather",
+     "Expand", "MaxPool", "DepthToSpace", "SpaceToDepth", "Identity", "Tile", "Concat", "Pad",
+     "GatherElements"}
 )  # fmt: skip
 
 #: Activations that the clipping of a quantise swallows, or that join the requantisation.
@@ -69,13 +70,8 @@ class _Folder:
         self.gone: set[int] = set()
 
     def run(self) -> None:
-        found = False
-        for step in list(self.steps):
-            if isinstance(step, Node) and step.op in {"DequantizeLinear", "MatMulInteger",
-                                                      "ConvInteger"}:  # fmt: skip
-                found = True
-                break
-        if not found:
+        integer = {"DequantizeLinear", "MatMulInteger", "ConvInteger"}
+        if not any(isinstance(step, Node) and step.op in integer for step in self.steps):
             return
         for step in list(self.steps):
             if not isinstance(step, Node) or id(step) in self.gone:
@@ -264,8 +260,9 @@ class _Folder:
 
 
 _STRUCTURAL = frozenset(
-    {"Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Split", "Gather", "Expand",
-     "MaxPool", "Resize", "Pad", "Clip", "ReduceMean", "Tile", "GatherElements", "AveragePool"}
+    {"Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Split", "Gather",
+     "Expand", "MaxPool", "Resize", "Pad", "Clip", "ReduceMean", "Tile", "GatherElements",
+     "AveragePool"}
 )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from perfmodel.workload.builder import broadcast
+from perfmodel.workload.importers.onnx_extents import floor_div, sign
 from perfmodel.workload.importers.onnx_node import (
     Edge,
     Node,
@@ -14,9 +15,8 @@ from perfmodel.workload.importers.onnx_node import (
     axis_of,
     fixed,
 )
-from perfmodel.workload.importers.onnx_numbers import floor_div, sign
 from perfmodel.workload.importers.onnx_read import FORMATS
-from perfmodel.workload.symbols import Dim, constant, product, simplify
+from perfmodel.workload.symbols import Dim, constant, simplify
 
 Rule = Callable[[Node], None]
 
@@ -35,12 +35,6 @@ def give(node: Node, shape: Sequence[Dim], index: int = 0, format: str | None = 
         first = node.present[0] if node.present else None
         format = first.format if first is not None else ""
     edge.format = format
-
-
-def same(node: Node) -> None:
-    """Every output is shaped as the first input."""
-    for i in range(len(node.outputs)):
-        give(node, node.need(0).known, i)
 
 
 def first_same(node: Node) -> None:
@@ -238,13 +232,24 @@ def stacked(a: Shape, b: Shape) -> Shape:
     return shape[:-1] if len(b) == 1 else shape
 
 
-def einsum(node: Node) -> None:
-    """``Einsum`` without ellipses."""
+def indices(node: Node) -> tuple[list[str], str, dict[str, Dim]]:
+    """Return the terms of an ``Einsum``, its target, and the extent of each index.
+
+    The axes of an ellipsis are written out with letters of their own.
+    """
     equation = node.text("equation", "").replace(" ", "")
     left, arrow, target = equation.partition("->")
     terms = left.split(",")
-    if "." in equation or len(terms) != len(node.present):
+    if len(terms) != len(node.present):
         raise NotPricedError(f"equation '{equation}' with {len(node.present)} inputs")
+    spare = [chr(0x3B1 + i) for i in range(24)]
+    widest = 0
+    for i, edge in enumerate(node.present):
+        if "..." in terms[i]:
+            hidden = len(edge.known) - len(terms[i]) + 3
+            widest = max(widest, hidden)
+            terms[i] = terms[i].replace("...", "".join(spare[24 - hidden :]) if hidden > 0 else "")
+    dots = "".join(spare[24 - widest :]) if widest else ""
     sizes: dict[str, Dim] = {}
     for term, edge in zip(terms, node.present, strict=True):
         if len(term) != len(edge.known):
@@ -252,10 +257,19 @@ def einsum(node: Node) -> None:
         for letter, size in zip(term, edge.known, strict=True):
             if sizes.get(letter, 1) == 1:
                 sizes[letter] = size
-    if not arrow:
-        target = "".join(c for c in sorted(sizes) if left.count(c) == 1)
+    if arrow:
+        target = target.replace("...", dots)
+    else:
+        once = (c for c in sorted(sizes) if c not in dots and "".join(terms).count(c) == 1)
+        target = dots + "".join(once)
     if not set(target) <= set(sizes):
         raise NotPricedError(f"equation '{equation}' makes an index from nothing")
+    return terms, target, sizes
+
+
+def einsum(node: Node) -> None:
+    """``Einsum``."""
+    _, target, sizes = indices(node)
     give(node, [sizes[c] for c in target])
 
 
@@ -340,12 +354,6 @@ def recurrent(node: Node) -> None:
         give(node, last, i)
 
 
-def none(node: Node) -> None:
-    """Outputs that hold one number."""
-    for i in range(len(node.outputs)):
-        give(node, (), i)
-
-
 def loss(node: Node) -> None:
     """Losses: a number, or one an element where nothing reduces; then the log-probabilities."""
     x = node.need(0).known
@@ -360,8 +368,9 @@ RULES: Mapping[str, Rule] = {
          "Clip", "Elu", "Celu", "Selu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Erf", "Exp",
          "Log", "Sqrt", "Reciprocal", "Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh",
          "Asinh", "Acosh", "Atanh", "Softplus", "Softsign", "Mish", "Gelu", "Swish", "Shrink",
-         "Softmax", "LogSoftmax", "Hardmax", "CumSum", "CumProd", "LRN", "MeanVarianceNormalization",
-         "LpNormalization", "InstanceNormalization", "GroupNormalization", "ReverseSequence",
+         "Softmax", "LogSoftmax", "Hardmax", "CumSum", "CumProd", "LRN",
+         "MeanVarianceNormalization", "LpNormalization", "InstanceNormalization",
+         "GroupNormalization", "ReverseSequence",
          "Trilu", "Identity", "BitwiseNot", "Scatter", "ScatterElements", "ScatterND",
          "TensorScatter", "RMSNormalization", "RotaryEmbedding"),
         first_same,
@@ -398,5 +407,3 @@ RULES: Mapping[str, Rule] = {
     **dict.fromkeys(("NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss"), loss),
     "Det": lambda node: give(node, node.need(0).known[:-2]),
 }  # fmt: skip
-
-__all__ = ["RULES", "give", "none", "product", "reduced_axes", "same", "spread", "stacked"]

@@ -5,16 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from perfmodel.workload.importers.onnx_extents import floor, larger, sign, smaller
 from perfmodel.workload.importers.onnx_node import (
     Edge,
     Node,
     NotPricedError,
-    Shape,
     UnknownShapeError,
     axis_of,
     fixed,
 )
-from perfmodel.workload.importers.onnx_numbers import floor, larger, sign, smaller
 from perfmodel.workload.importers.onnx_shapes import Rule, give, spread
 from perfmodel.workload.symbols import Dim, Poly, ceil_div, constant, poly, product, simplify
 
@@ -213,13 +212,10 @@ def _clipped(bound: Dim, size: Dim, low: Dim, high: Dim) -> Dim:
         return high
     if number is not None and number <= -_TO_THE_END:
         return low
-    negative = sign(bound)
-    if negative == -1:
+    # What is negative as a whole counts from the end; n - 1 with a free n from the front.
+    coefficients = bound.terms.values() if isinstance(bound, Poly) else ()
+    if sign(bound) == -1 or (coefficients and all(c < 0 for c in coefficients)):
         bound = simplify(size + bound)
-    elif negative is None and isinstance(bound, Poly) and any(c < 0 for c in bound.terms.values()):
-        # -(something free) counts from the end, n - 1 from the front: only both signs tell.
-        if all(c < 0 for c in bound.terms.values()):
-            bound = simplify(size + bound)
     return larger(low, smaller(bound, high))
 
 
@@ -356,8 +352,8 @@ def one_hot(node: Node) -> None:
 
 def random_like(node: Node) -> None:
     """Random numbers in a stated shape or that of an input."""
-    shape: Shape | None = node.get(0).known if node.get(0) is not None else None  # type: ignore[union-attr]
-    give(node, shape if shape is not None else node.wholes("shape") or (), format="fp32")
+    like = node.get(0)
+    give(node, like.known if like is not None else node.wholes("shape") or (), format="")
 
 
 def blocks(node: Node) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from perfmodel.workload.importers.onnx_extents import floor_div
 from perfmodel.workload.importers.onnx_node import (
     Node,
     NotPricedError,
     axis_of,
     fixed,
 )
-from perfmodel.workload.importers.onnx_numbers import floor_div
 from perfmodel.workload.importers.onnx_read import FORMATS
 from perfmodel.workload.importers.onnx_shapes import RULES as PLAIN
 from perfmodel.workload.importers.onnx_shapes import (
@@ -269,7 +269,26 @@ def swiglu(node: Node) -> None:
     give(node, (*x[:axis], simplify(x[axis] / 2), *x[axis + 1 :]))
 
 
+def linear_attention(node: Node) -> None:
+    """``LinearAttention``: the values of each query head, and the state kept."""
+    q, k, v = (ranked(node.need(i), 3) for i in range(3))
+    heads, groups = node.whole("q_num_heads", 0), node.whole("kv_num_heads", 0)
+    if heads <= 0 or groups <= 0:
+        raise NotPricedError("attributes 'q_num_heads' and 'kv_num_heads' are missing")
+    wide = simplify(v[2] / groups)
+    give(node, (q[0], q[1], product(heads, wide)))
+    give(node, (q[0], groups, simplify(k[2] / groups), wide), 1)
+
+
+def causal_conv(node: Node) -> None:
+    """``CausalConvWithState``: as long as the input, and the last positions but one window."""
+    x, w = ranked(node.need(0), 3), ranked(node.need(1), 3)
+    give(node, x)
+    give(node, (*x[:2], simplify(w[2] - 1)), 1)
+
+
 RULES: Mapping[str, Rule] = {
+    "LinearAttention": linear_attention, "CausalConvWithState": causal_conv,
     "DFT": dft, "STFT": stft, "NonZero": nonzero, "Compress": compress,
     "NonMaxSuppression": suppression, "Unique": unique, "Multinomial": multinomial,
     "QuantizeLinear": quantise, "DequantizeLinear": dequantise,

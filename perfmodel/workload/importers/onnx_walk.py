@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias, cast
 
 from perfmodel.workload.importers.onnx_dimensions import Dimensions
+from perfmodel.workload.importers.onnx_extents import symbols_of
 from perfmodel.workload.importers.onnx_infer import infer
 from perfmodel.workload.importers.onnx_node import Edge, Node, NotPricedError
-from perfmodel.workload.importers.onnx_numbers import symbols_of, work_out
+from perfmodel.workload.importers.onnx_numbers import work_out
 from perfmodel.workload.importers.onnx_pricing import MALFORMED, RANDOM, STANDARD
 from perfmodel.workload.importers.onnx_read import RawGraph, RawModel, RawNode, RawTensor
 from perfmodel.workload.symbols import Dim, constant, symbol
@@ -160,8 +161,9 @@ class Walker:
                 format = "int64" if isinstance(value, int) else self.format("fp32")
                 return Edge(raw.outputs[0], (), "constant", format, (value,))
             if isinstance(value, tuple):
-                numbers: tuple[float, ...] = value
-                if all(isinstance(v, int | float) for v in numbers):
+                items = cast("tuple[Any, ...]", value)
+                numbers = tuple(v for v in items if isinstance(v, int | float))
+                if len(numbers) == len(items):
                     whole = all(isinstance(v, int) for v in numbers)
                     format = "int64" if whole else self.format("fp32")
                     return Edge(raw.outputs[0], (len(numbers),), "constant", format, numbers)
@@ -190,6 +192,7 @@ class Walker:
         try:
             infer(node, self.model.opsets, declared, [self.format(f) for f in formats])
         except NotPricedError as reason:
+            node.failure = str(reason)
             self.block(node, str(reason), lost)
         if node.op == "Shape" or node.op == "Size":
             for edge in node.made:
@@ -388,9 +391,8 @@ def parameters_among_inputs(graph: RawGraph) -> set[str]:
     for node in graph.nodes:
         at = _PARAMETERS.get(node.op, ())
         found |= {node.inputs[i] for i in at if i < len(node.inputs) and node.inputs[i] in shaped}
-        matrix = node.op in {"Gemm", "MatMul"} and len(node.inputs) > 1
-        if matrix and not has_weights and len(shaped.get(node.inputs[1]) or ()) == 2:
-            found.add(node.inputs[1])
+        if node.op in {"Gemm", "MatMul"} and not has_weights:
+            found |= {n for n in node.inputs[1:2] if len(shaped.get(n) or ()) == 2}
     return found
 
 
