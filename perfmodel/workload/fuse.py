@@ -120,7 +120,7 @@ def _kernel(
     reads: dict[str, Dim] = {}
     writes: dict[str, Dim] = {}
     inside = (
-        {alias.get(n, n) for op in operators for n in op.writes} if len(operators) > 1 else set()
+        {alias.get(n, n) for op in operators for n in op.writes} if len(operators) > 1 else set[str]()
     )
     head = _head(operators)
     macs: Dim = 0
