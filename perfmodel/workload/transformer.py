@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from perfmodel.workload.families import Family, Semantics
 from perfmodel.workload.graph import Graph, Tensor
@@ -53,7 +54,11 @@ def build(s: TransformerStructure, semantics: Semantics) -> Graph:
                 forward(g, s, Step(batch, prompt, prompt, stored=stored), every=every)
             with g.phase("decode", generate):
                 forward(g, s, Step(batch, 1, mean, cached=True, stored=stored), every=True)
-    return g.build(parameters(s))
+    graph = g.build(parameters(s))
+    if s.phase not in {"prefill", "decode"}:
+        return graph
+    # A phase by itself says which it is, so that its seconds are a TTFT or a TPOT.
+    return replace(graph, blocks=tuple(replace(b, phase=s.phase) for b in graph.blocks))
 
 
 def forward(g: SequenceBuilder, s: TransformerStructure, step: Step, *, every: bool) -> Tensor:
