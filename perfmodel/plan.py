@@ -262,6 +262,9 @@ class _Check:
     operators: dict[str, _Operator] = field(default_factory=dict[str, "_Operator"])
     maker: dict[str, str] = field(default_factory=dict[str, str])
     step: dict[str, int] = field(default_factory=dict[str, int])
+    held: dict[str, list[Residency]] = field(default_factory=dict[str, "list[Residency]"])
+    moved: dict[str, list[Move]] = field(default_factory=dict[str, "list[Move]"])
+    sent: dict[str, list[Transfer]] = field(default_factory=dict[str, "list[Transfer]"])
 
     def faults(self) -> Iterator[Fault]:
         """Yield every fault."""
@@ -272,6 +275,12 @@ class _Check:
                     self.maker.setdefault(access.tensor, operator.name)
         for i, placement in enumerate(self.plan.order):
             self.step.setdefault(placement.operator, i)
+        for r in self.plan.residency:
+            self.held.setdefault(r.tensor, []).append(r)
+        for m in self.plan.moves:
+            self.moved.setdefault(m.tensor, []).append(m)
+        for t in self.plan.transfers:
+            self.sent.setdefault(t.tensor, []).append(t)
         yield from self._order()
         yield from self._times()
         yield from self._names()
@@ -325,8 +334,8 @@ class _Check:
         for i, p, tensor, maker in self._reads():
             made = order[self.step[maker]] if maker in self.step else None
             ready = None if made is None else made.end_s
-            for t in self.plan.transfers:
-                if (t.tensor, t.target) == (tensor, p.device) and t.end_s is not None:
+            for t in self.sent.get(tensor, ()):
+                if t.target == p.device and t.end_s is not None:
                     ready = t.end_s
             if ready is not None and p.start_s is not None and p.start_s < ready:
                 yield Fault(f"'{p.operator}' starts before '{tensor}' is there", f"order.{i}",
@@ -404,8 +413,8 @@ class _Check:
             source = "" if made is None else self.plan.order[made].device
             if made is None or source == placement.device:
                 continue
-            if not any(t.tensor == tensor and t.target == placement.device and made < t.step <= i
-                       for t in self.plan.transfers):  # fmt: skip
+            if not any(t.target == placement.device and made < t.step <= i
+                       for t in self.sent.get(tensor, ())):  # fmt: skip
                 yield Fault(f"'{placement.operator}' on '{placement.device}' reads '{tensor}', "
                             f"which stays on '{source}'", f"order.{i}",
                             expected=f"a transfer to '{placement.device}'")  # fmt: skip
@@ -417,8 +426,8 @@ class _Check:
             for access in operator.accesses if operator is not None else ():
                 if self.graph.tensors[access.tensor].role != "activation" or access.elements == 0:
                     continue
-                if not any(r.tensor == access.tensor and r.device == placement.device
-                           and r.first <= i <= r.last for r in self.plan.residency):  # fmt: skip
+                if not any(r.device == placement.device and r.first <= i <= r.last
+                           for r in self.held.get(access.tensor, ())):  # fmt: skip
                     yield Fault(f"'{operator.name if operator else ''}' {access.mode}s "
                                 f"'{access.tensor}', which is in no memory at step {i}",
                                 f"order.{i}")  # fmt: skip
@@ -431,10 +440,10 @@ class _Check:
             if made is None or r.tensor in self.graph.inputs:
                 continue
             here = r.device == self.plan.order[made].device
-            moved = any(m.tensor == r.tensor and m.target == r.memory and m.device == r.device
-                        and m.step <= r.first for m in self.plan.moves)  # fmt: skip
-            sent = any(t.tensor == r.tensor and t.target == r.device and t.step <= r.first
-                       for t in self.plan.transfers)  # fmt: skip
+            moved = any(m.target == r.memory and m.device == r.device and m.step <= r.first
+                        for m in self.moved.get(r.tensor, ()))  # fmt: skip
+            sent = any(t.target == r.device and t.step <= r.first
+                       for t in self.sent.get(r.tensor, ()))  # fmt: skip
             if r.first < made:
                 yield Fault(f"'{r.tensor}' is held before '{maker}' makes it at step {made}",
                             f"residency.{i}")  # fmt: skip
@@ -442,11 +451,10 @@ class _Check:
                 yield Fault(f"'{r.tensor}' appears in '{r.memory}' at step {r.first} from nowhere",
                             f"residency.{i}", expected="a reload or a transfer before")  # fmt: skip
         for i, m in enumerate(self.plan.moves):
-            held = any(r.tensor == m.tensor and r.memory == m.source and r.device == m.device
-                       and r.first <= m.step and r.last >= m.step - 1
-                       for r in self.plan.residency)  # fmt: skip
-            earlier = any(o.tensor == m.tensor and o.target == m.source and o.device == m.device
-                          and o.step <= m.step for o in self.plan.moves)  # fmt: skip
+            held = any(r.memory == m.source and r.device == m.device and r.first <= m.step
+                       and r.last >= m.step - 1 for r in self.held.get(m.tensor, ()))  # fmt: skip
+            earlier = any(o.target == m.source and o.device == m.device and o.step <= m.step
+                          for o in self.moved.get(m.tensor, ()))  # fmt: skip
             outside = m.kind == "reload" and m.tensor in self.graph.inputs
             if not (held or earlier or outside):
                 yield Fault(f"'{m.source}' does not hold '{m.tensor}' at step {m.step}",
