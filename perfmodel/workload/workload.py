@@ -119,7 +119,7 @@ class Workload:
 
 def check_extent(name: str, value: Value) -> list[Fault]:
     """Return the faults of a value bound to a free dimension (none for a tracer)."""
-    expected = f"a number from 1 to {_LIMIT:g}, or an array of them"
+    expected = f"a number above 0, at most {_LIMIT:g}, or an array of them"
     if is_array(value) and not isinstance(value, np.ndarray | np.generic):
         return []
     if type(value) is int or type(value) is float:
