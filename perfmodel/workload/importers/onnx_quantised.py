@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from perfmodel.formats import find
-from perfmodel.workload.importers.onnx_node import Edge, Node
+from perfmodel.workload.importers.onnx_node import Edge, Node, NotPricedError
 from perfmodel.workload.importers.onnx_walk import Choice, Repeat, Step
 
 _PRODUCTS = frozenset({"Conv", "ConvTranspose", "MatMul", "Gemm", "FusedConv", "FusedGemm"})
@@ -76,13 +76,19 @@ class _Folder:
         for step in list(self.steps):
             if not isinstance(step, Node) or id(step) in self.gone:
                 continue
-            if step.op in _PRODUCTS:
-                self.product(step)
-            elif step.op in {"MatMulInteger", "ConvInteger"}:
-                self.integer(step)
-            elif step.op in _OTHERS or step.op in _MOVERS:
-                self.other(step)
+            try:
+                self.fold(step)
+            except NotPricedError:
+                continue  # it lacks something, and stays as it is
         self.sweep()
+
+    def fold(self, step: Node) -> None:
+        if step.op in _PRODUCTS:
+            self.product(step)
+        elif step.op in {"MatMulInteger", "ConvInteger"}:
+            self.integer(step)
+        elif step.op in _OTHERS or step.op in _MOVERS:
+            self.other(step)
 
     def source(self, edge: Edge | None) -> Edge | None:
         """Return the integers behind a dequantised value."""

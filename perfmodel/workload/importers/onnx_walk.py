@@ -42,6 +42,8 @@ class Choice:
 #: Operators with windows, which need an input of some size.
 _WINDOWED = frozenset({"Conv", "ConvInteger", "QLinearConv", "MaxPool", "AveragePool", "LpPool"})
 
+_BRANCHES = {"then_branch", "else_branch"}
+
 Step: TypeAlias = Node | Repeat | Choice
 Scope: TypeAlias = dict[str, Edge]
 
@@ -140,9 +142,13 @@ class Walker:
             standard = node.domain in STANDARD
             if standard and node.op == "Constant":
                 scope[node.outputs[0]] = self.constant(node)
-            elif standard and node.op == "If" and len(node.graphs) == 2:
+            elif standard and node.op == "If" and node.graphs.keys() >= _BRANCHES:
                 steps += self.choice(node, inputs, scope)
-            elif standard and node.op in {"Loop", "Scan"} and "body" in node.graphs:
+            elif (
+                standard
+                and "body" in node.graphs
+                and (node.op == "Loop" or (node.op == "Scan" and _scan_axes(node) is not None))
+            ):
                 steps += self.loop(node, inputs, scope)
             else:
                 made = self.node(node, inputs, raw)
@@ -194,7 +200,9 @@ class Walker:
         except NotPricedError as reason:
             node.failure = str(reason)
             self.block(node, str(reason), lost)
-        if node.op == "Shape" or node.op == "Size":
+        for edge in node.made:
+            edge.format = self.format(edge.format)
+        if node.op in {"Shape", "Size"}:
             for edge in node.made:
                 edge.kind = "constant"
         if not any(e.is_data for e in node.made):
@@ -273,9 +281,8 @@ class Walker:
         scan = raw.op == "Scan"
         before: list[Step] = []
         if scan:
-            slices = int(raw.attributes.get("num_scan_inputs", 1))
-            states = len(inputs) - slices
-            axes = raw.attributes.get("scan_input_axes") or (0,) * slices
+            axes = _scan_axes(raw) or ()
+            states = len(inputs) - len(axes)
             count: Dim = 1
             given = list(inputs[:states])
             for source, axis in zip(inputs[states:], axes, strict=False):
@@ -342,6 +349,18 @@ class Walker:
             f"the data decide how often Loop at {raw.name} runs: '{name}' is {most or 1:g}"
         )
         return symbol(name)
+
+
+def _scan_axes(raw: RawNode) -> tuple[int, ...] | None:
+    """Return the axis that a ``Scan`` cuts each scanned input along, ``None`` if malformed."""
+    count = raw.attributes.get("num_scan_inputs")
+    if not isinstance(count, int) or not 0 < count <= len(raw.inputs):
+        return None
+    listed = cast("object", raw.attributes.get("scan_input_axes", (0,) * count))
+    if not isinstance(listed, tuple):
+        return None
+    axes = tuple(a for a in cast("tuple[object, ...]", listed) if isinstance(a, int))
+    return axes if len(axes) == count else None
 
 
 def _runs_through(raw: RawNode, inputs: tuple[Edge | None, ...], body: RawGraph) -> bool:

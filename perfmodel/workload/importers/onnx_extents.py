@@ -1,0 +1,147 @@
+"""Arithmetic on extents that may be free: signs, comparisons, divisions, bounds."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+from perfmodel.workload.importers.onnx_node import NotPricedError
+from perfmodel.workload.symbols import Atom, Dim, Poly, constant, maximum, minimum, poly, simplify
+from perfmodel.workload.symbols import floor_div as floor_div_atom
+
+
+class UndecidedError(NotPricedError):
+    """The answer depends on a free dimension."""
+
+
+def symbols_of(dim: Dim) -> frozenset[str]:
+    """Return the names of the free dimensions in a dimension."""
+    if not isinstance(dim, Poly):
+        return frozenset()
+    names: set[str] = set()
+    waiting: list[Poly] = [dim]
+    while waiting:
+        for monomial in waiting.pop().terms:
+            for atom, _ in monomial:
+                names |= _atom_names(atom, waiting)
+    return frozenset(names)
+
+
+def _atom_names(atom: Atom, waiting: list[Poly]) -> set[str]:
+    if atom.args:
+        waiting.extend(atom.args)
+        return set()
+    return {atom.name}
+
+
+def floor_div(dim: Dim, divisor: int) -> Dim:
+    """Return ``floor(dim / divisor)``, exactly where every coefficient divides."""
+    value = simplify(dim)
+    if isinstance(value, Poly) and all(c % divisor == 0 for c in value.terms.values()):
+        return simplify(value / divisor)
+    return floor_div_atom(value, divisor)
+
+
+def sign(dim: Dim) -> int | None:
+    """Return the sign of a dimension, ``None`` where it depends; free dimensions are at least 1."""
+    value = simplify(dim)
+    if not isinstance(value, Poly):
+        return (value > 0) - (value < 0)
+    at_one = value.terms.get((), 0.0)
+    rest = [(m, c) for m, c in value.terms.items() if m]
+    for direction in (1, -1):
+        if all(c * direction > 0 for _, c in rest):
+            # A plain parameter counts at least 1, a function of some at least 0.
+            least = sum(c * direction for m, c in rest if not any(a.args for a, _ in m))
+            if least + at_one * direction > 0:
+                return direction
+    return None
+
+
+def compare(op: str, a: Dim, b: Dim) -> bool:
+    """Compare two dimensions.
+
+    Raises
+    ------
+    UndecidedError
+        The answer depends on a free dimension.
+    """
+    which = sign(simplify(poly(a) - poly(b)) if _free(a) or _free(b) else a - b)
+    if which is None:
+        raise UndecidedError(f"whether {a} {op} {b} depends on a free dimension")
+    return {
+        "Equal": which == 0, "Less": which < 0, "LessOrEqual": which <= 0, "Greater": which > 0,
+        "GreaterOrEqual": which >= 0,
+    }[op]  # fmt: skip
+
+
+def _free(value: Dim) -> bool:
+    return isinstance(value, Poly)
+
+
+def divide(a: Dim, b: Dim, *, whole: bool) -> Dim:
+    """Return ``a / b``; for whole numbers towards zero, as ONNX divides.
+
+    Raises
+    ------
+    UndecidedError
+        No closed form.
+    """
+    divisor = constant(b)
+    if divisor == 0:
+        raise NotPricedError("division by zero in a shape")
+    if not whole:
+        return simplify(poly(a) / b) if _free(a) or _free(b) else a / b
+    if not isinstance(a, Poly) and not isinstance(b, Poly):
+        quotient = abs(int(a)) // abs(int(b))
+        return quotient if (a >= 0) == (b > 0) else -quotient
+    if divisor is not None and divisor > 0:
+        return floor_div(a, int(divisor))
+    if divisor is None and len(poly(b).terms) == 1:
+        exact = simplify(poly(a) / b)
+        terms = poly(exact).terms.items()
+        if all(c == int(c) and all(n > 0 for _, n in m) for m, c in terms):
+            return exact
+    if a == b:
+        return 1
+    raise UndecidedError(f"{a} / {b} has no closed form")
+
+
+def modulo(a: Dim, b: Dim) -> Dim:
+    """Return what a division leaves, with the sign of the divisor."""
+    if not isinstance(a, Poly) and not isinstance(b, Poly):
+        if b == 0:
+            raise NotPricedError("division by zero in a shape")
+        return a % b
+    return simplify(a - poly(b) * divide(a, b, whole=True))
+
+
+def smaller(a: Dim, b: Dim) -> Dim:
+    """Return the smaller of two, decided where possible."""
+    if not _free(a) and not _free(b):
+        return min(a, b)
+    which = sign(simplify(poly(a) - poly(b)))
+    return minimum(a, b) if which is None else (a if which <= 0 else b)
+
+
+def larger(a: Dim, b: Dim) -> Dim:
+    """Return the larger of two, decided where possible."""
+    if not _free(a) and not _free(b):
+        return max(a, b)
+    which = sign(simplify(poly(a) - poly(b)))
+    return maximum(a, b) if which is None else (a if which >= 0 else b)
+
+
+def floor(value: Dim) -> Dim:
+    """Return the largest whole number not above a dimension with fractional coefficients."""
+    number = simplify(value)
+    if not isinstance(number, Poly):
+        return math.floor(number)
+    parts = [Fraction(c).limit_denominator(4096) for c in number.terms.values()]
+    common = math.lcm(*(p.denominator for p in parts))
+    return floor_div(simplify(number * common), common) if common > 1 else number
+
+
+def ceil(value: Dim) -> Dim:
+    """Return the smallest whole number not below a dimension."""
+    return simplify(-poly(floor(simplify(-poly(value)))))
