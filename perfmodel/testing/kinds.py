@@ -92,8 +92,11 @@ class KindConformance:
             rising = rising or (path.startswith("memories.") and path.endswith(".bandwidth"))
             rising = rising or ".peaks." in path or ".vector_peaks." in path
             falling = path.endswith((".latency", ".launch_overhead")) or path in (
-                "runtime.per_run", "runtime.per_operator", "runtime.per_layer", "runtime.per_layer_clocks",
-            )  # fmt: skip
+                "runtime.per_run",
+                "runtime.per_operator",
+                "runtime.per_layer",
+                "runtime.per_layer_clocks",
+            )
             if not rising and not falling:
                 continue
             varied = machine.vary({path: value * _FACTORS})

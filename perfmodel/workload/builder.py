@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -94,7 +94,7 @@ class GraphBuilder:
         self.outputs.extend(t.name for t in tensors)
 
     @contextmanager
-    def repeat(self, count: Dim, name: str) -> Iterator[None]:
+    def repeat(self, count: Dim, name: str) -> Generator[None, None, None]:
         """Collect the operators of one layer that the network holds `count` times.
 
         Raises
@@ -115,7 +115,7 @@ class GraphBuilder:
         self._scope, self._layers = scopes
 
     @contextmanager
-    def phase(self, name: str, count: Dim = 1) -> Iterator[None]:
+    def phase(self, name: str, count: Dim = 1) -> Generator[None, None, None]:
         """Collect the operators of a phase (``prefill``, ``decode``) that runs `count` times.
 
         Weights are stored once however often the phase runs.

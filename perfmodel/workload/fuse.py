@@ -119,9 +119,9 @@ def _kernel(
 ) -> Kernel:  # fmt: skip
     reads: dict[str, Dim] = {}
     writes: dict[str, Dim] = {}
-    inside = (
-        {alias.get(n, n) for op in operators for n in op.writes} if len(operators) > 1 else set[str]()
-    )
+    inside: set[str] = set()
+    if len(operators) > 1:
+        inside = {alias.get(n, n) for op in operators for n in op.writes}
     head = _head(operators)
     macs: Dim = 0
     vector_ops: Dim = 0

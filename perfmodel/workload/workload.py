@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from perfmodel.arrays import Value, is_array, points_shape
+from perfmodel.arrays import Value, is_array, namespace, points_shape
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.workload.families import Family, Semantics
 from perfmodel.workload.graph import Graph
@@ -120,13 +120,13 @@ class Workload:
 def check_extent(name: str, value: Value) -> list[Fault]:
     """Return the faults of a value bound to a free dimension (none for a tracer)."""
     expected = f"a number above 0, at most {_LIMIT:g}, or an array of them"
-    if is_array(value) and not isinstance(value, np.ndarray | np.generic):
+    if namespace(value) is not np:
         return []
     if type(value) is int or type(value) is float:
         good = 0 < value <= _LIMIT
     else:
         try:
-            array: Any = np.asarray(value, dtype=float)
+            array = np.asarray(value, dtype=float)
         except (TypeError, ValueError):
             return [Fault(f"{value!r} is not a number", path=name, expected=expected)]
         good = bool(array.size and np.all((array > 0) & (array <= _LIMIT)))
