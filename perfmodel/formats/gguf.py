@@ -64,7 +64,11 @@ def _mix(name: str, base: str, note: str, **wider: dict[str, float]) -> Format:
 
 # `use_more_bits` picks the first and last eighth of the layers and every third between: one half.
 _HALF = {"q6_k": 0.5, "q4_k": 0.5}
+# Every file type keeps the head in q6_k unless it is q8_0 or wider (`output.weight` in
+# `llama_tensor_get_type`): Llama-2-7B in q4_0 is a file of 3.826 GB, not of 3.79.
+_HEAD = {"q6_k": 1.0}
 _MIXTURES: tuple[Format, ...] = (
+    *(_mix(name, name, "head in q6_k", head=_HEAD) for name in ("q4_0", "q4_1", "q5_0", "q5_1")),
     _mix(
         "q4_k_m", "q4_k", "half of attn_v and ffn_down in q6_k, head in q6_k",
         attn_v=_HALF, ffn_down=_HALF, head={"q6_k": 1.0},
@@ -87,4 +91,5 @@ _MIXTURES: tuple[Format, ...] = (
     ),
 )  # fmt: skip
 
-GGUF: tuple[Format, ...] = (*_BLOCKS, *_MIXTURES)
+_MIXED = {f.name for f in _MIXTURES}
+GGUF: tuple[Format, ...] = (*(f for f in _BLOCKS if f.name not in _MIXED), *_MIXTURES)
