@@ -17,7 +17,10 @@ __all__ = ["EXTRAS", "kinds", "load", "loaded", "names", "need", "plots_of"]
 
 #: Entry-point group -> name -> ``module:attribute``.
 BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
-    "perfmodel.plots": {"prediction": "perfmodel.plots:prediction_plots"},
+    "perfmodel.plots": {
+        "prediction": "perfmodel.plots:prediction_plots",
+        "table": "perfmodel.plots:table_plots",
+    },
 }
 
 #: Optional library -> the extra of perfmodel that installs it (empty: install it by itself).
@@ -83,9 +86,9 @@ def kinds() -> list[str]:
     return names("perfmodel.kinds", import_module("perfmodel.kinds").BUILT_IN)
 
 
-def plots_of(prediction: Any) -> Any:
-    """The plots of a prediction: an object with a method a plot."""
-    return load("perfmodel.plots", "prediction")(prediction)
+def plots_of(subject: Any, of: str = "prediction") -> Any:
+    """The plots of a prediction or of a ``table``: an object with a method a plot."""
+    return load("perfmodel.plots", of)(subject)
 
 
 def need(module: str, instead: str = "") -> Any:

@@ -273,6 +273,13 @@ class Table:
         """The first rows."""
         return self._take(slice(0, rows))
 
+    @property
+    def plot(self) -> Any:
+        """Plots: ``pareto(x, y, under="tpot_s <= 50 ms")``."""
+        from perfmodel.catalog import plots_of
+
+        return plots_of(self, "table")
+
     # ways out
 
     def to_dict(self) -> dict[str, list[Any]]:

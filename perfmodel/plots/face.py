@@ -1,0 +1,99 @@
+"""What ``prediction.plot`` and ``table.plot`` are: a method a plot, others by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from perfmodel.catalog import load, names
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+    from perfmodel.prediction.prediction import Prediction
+    from perfmodel.table import Table
+
+#: Entry-point groups of plots: functions that take a prediction, or a table, first.
+PREDICTION_GROUP = "perfmodel.prediction_plots"
+TABLE_GROUP = "perfmodel.table_plots"
+
+
+class PredictionPlots:
+    """Plots of a prediction; of an array-valued one, of its first point.
+
+    Each returns a plotly figure, with a text alternative in ``layout.meta["alt"]``. Plots of other
+    packages are further methods (entry points ``perfmodel.prediction_plots``).
+    """
+
+    def __init__(self, prediction: Prediction) -> None:
+        self._prediction = prediction
+
+    def roofline(self, *, level: str | None = None) -> Figure:
+        """Rows under the roofs of the machine; see `perfmodel.plots.roofline.roofline`."""
+        from perfmodel.plots.roofline import roofline
+
+        return roofline(self._prediction, level=level)
+
+    def bottlenecks(self, *, by: str = "class") -> Figure:
+        """Time by what binds; see `perfmodel.plots.bottlenecks.bottlenecks`."""
+        from perfmodel.plots.bottlenecks import bottlenecks
+
+        return bottlenecks(self._prediction, by=by)
+
+    def memory(self) -> Figure:
+        """Memory over the schedule; see `perfmodel.plots.memory.memory`."""
+        from perfmodel.plots.memory import memory
+
+        return memory(self._prediction)
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        return _further(PREDICTION_GROUP, name, self._prediction)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *names(PREDICTION_GROUP)})
+
+    def __repr__(self) -> str:
+        return f"plots: {', '.join(names(PREDICTION_GROUP, ('roofline', 'bottlenecks', 'memory')))}"
+
+
+class TablePlots:
+    """Plots of a table, such as that of a sweep."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def pareto(
+        self, x: str, y: str, *, under: str | None = None, color: str | None = None,
+        best: str | None = None,
+    ) -> Figure:  # fmt: skip
+        """Rows in two metrics with their front; see `perfmodel.plots.pareto.pareto`."""
+        from perfmodel.plots.pareto import pareto
+
+        return pareto(self._table, x, y, under=under, color=color, best=best)
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        return _further(TABLE_GROUP, name, self._table)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *names(TABLE_GROUP)})
+
+    def __repr__(self) -> str:
+        return f"plots: {', '.join(names(TABLE_GROUP, ('pareto',)))}"
+
+
+def _further(group: str, name: str, subject: Any) -> Callable[..., Any]:
+    from functools import partial
+
+    if name.startswith("_") or name not in names(group):
+        raise AttributeError(f"no plot '{name}'")
+    return partial(load(group, name), subject)
+
+
+def prediction_plots(prediction: Prediction) -> PredictionPlots:
+    """Return the plots of a prediction."""
+    return PredictionPlots(prediction)
+
+
+def table_plots(table: Table) -> TablePlots:
+    """Return the plots of a table."""
+    return TablePlots(table)

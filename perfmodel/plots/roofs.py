@@ -1,0 +1,109 @@
+"""What a roofline is made of: roofs from the rows' own rates, and rows as points under them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from perfmodel.plots.subject import Column, Subject
+
+_LARGEST, _SMALLEST = 46.0, 7.0
+
+
+class Roof(NamedTuple):
+    """One roof: what the rows can reach, beside what the data sheet says.
+
+    Attributes
+    ----------
+    name
+        Memory, or compute format.
+    value
+        Bytes a second of a memory, operations a second of a format, as this prediction used it.
+    peak
+        The theoretical figure.
+    """
+
+    name: str
+    value: float
+    peak: float
+
+
+class Points(NamedTuple):
+    """Rows that have arithmetic and traffic, as points.
+
+    Attributes
+    ----------
+    row
+        Index of each row.
+    x
+        Operational intensity: operations a byte across `level`.
+    y
+        Operations a second.
+    level
+        Memory whose traffic counts.
+    diameter
+        Pixels; the area is the share of the latency.
+    """
+
+    row: npt.NDArray[np.intp]
+    x: Column
+    y: Column
+    level: list[str]
+    diameter: Column
+
+
+def row_points(subject: Subject, level: str | None = None) -> Points:
+    """Return the points, by a memory's traffic or by that of each row's slowest memory."""
+    columns, operations = subject.columns, subject.operations
+    levels = [level] if level else list(subject.levels)
+    bytes_ = np.stack([columns[f"{name}_bytes"] for name in levels])
+    seconds = np.stack([columns[f"{name}_s"] for name in levels])
+    which = np.argmax(np.where(bytes_ > 0, seconds, -1.0), axis=0)
+    moved = bytes_[which, np.arange(bytes_.shape[1])]
+    index = np.flatnonzero((operations > 0) & (moved > 0) & (columns["row_s"] > 0))
+    share = columns["total_s"] / (columns["total_s"].sum() or 1.0)
+    diameter = np.maximum(_SMALLEST, _LARGEST * np.sqrt(share))
+    return Points(
+        index, operations[index] / moved[index], operations[index] / columns["row_s"][index],
+        [levels[which[i]] for i in index], diameter[index],
+    )  # fmt: skip
+
+
+def memory_roofs(subject: Subject) -> list[Roof]:
+    """Return a roof for each memory that carries traffic, nearest the engine first."""
+    out: list[Roof] = []
+    for level in subject.levels:
+        moved, seconds = subject.columns[f"{level}_bytes"], subject.columns[f"{level}_s"]
+        busy = moved > 0
+        rate = float(np.max(moved[busy] / (seconds[busy] - subject.latency(level))))
+        out.append(Roof(level, rate, float(subject.setting.facts[f"memories.{level}.bandwidth"])))
+    return out
+
+
+def compute_roofs(subject: Subject) -> list[Roof]:
+    """Return a roof for each format that multiplies, and ``vector`` for other arithmetic."""
+    columns, setting = subject.columns, subject.setting
+    out: list[Roof] = []
+    for name, rows in subject.formats().items():
+        rates = 2.0 * columns["macs"][rows] / columns["matrix_s"][rows]
+        peak = setting.facts.get(f"engines.{setting.engine}.peaks.{name}")
+        best = float(np.max(rates))
+        out.append(Roof(name, best, float(peak) if peak is not None else best))
+    some = (columns["vector_ops"] > 0) & (columns["vector_s"] > 0)
+    if some.any():
+        best = float(np.max(columns["vector_ops"][some] / columns["vector_s"][some]))
+        out.append(Roof("vector", best, best))
+    return sorted(out, key=lambda roof: -roof.value)
+
+
+def merged(roofs: list[Roof]) -> list[Roof]:
+    """Return roofs with those that coincide as one, their names joined."""
+    out: list[Roof] = []
+    for roof in roofs:
+        if out and abs(out[-1].value / roof.value - 1) < 0.02:
+            out[-1] = Roof(f"{out[-1].name}, {roof.name}", roof.value, roof.peak)
+        else:
+            out.append(roof)
+    return out

@@ -1,0 +1,103 @@
+"""What a plot of a prediction reads: one point's rows, its rates and its words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from perfmodel.arrays import is_array
+from perfmodel.prediction.rows import row_columns
+
+if TYPE_CHECKING:
+    from perfmodel.prediction.prediction import Prediction
+
+Column = npt.NDArray[np.float64]
+
+
+class Subject:
+    """One point of a prediction, opened row by row.
+
+    Attributes
+    ----------
+    prediction
+        The point (the first one of an array-valued prediction).
+    columns
+        Columns of `Prediction.table`.
+    levels
+        Memories that carry traffic, nearest the engine first.
+    """
+
+    def __init__(self, prediction: Prediction) -> None:
+        self.many = prediction.shape
+        self.prediction = prediction.at(0) if prediction.shape else prediction
+        self.columns: dict[str, Any] = row_columns(self.prediction)
+        self.table, self.terms = self.prediction._opened  # pyright: ignore[reportPrivateUsage]
+        self.setting = self.prediction._setting  # pyright: ignore[reportPrivateUsage]
+        self.job = self.prediction._job  # pyright: ignore[reportPrivateUsage]
+        self.levels = tuple(
+            level for level in self.terms.traffic if np.any(self.columns[f"{level}_bytes"] > 0)
+        )
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the rows."""
+        return [str(name) for name in self.columns["name"]]
+
+    @property
+    def bounds(self) -> list[str]:
+        """What binds some row, the one with most seconds first."""
+        spent: dict[str, float] = {}
+        for name, seconds in zip(self.columns["bound_by"], self.columns["total_s"], strict=True):
+            spent[str(name)] = spent.get(str(name), 0.0) + float(seconds)
+        return sorted(spent, key=lambda name: -spent[name])
+
+    @property
+    def operations(self) -> Column:
+        """Operations of each row: two a multiply-accumulate, and those of vector work."""
+        return 2.0 * self.columns["macs"] + self.columns["vector_ops"]
+
+    def formats(self) -> dict[str, npt.NDArray[np.bool_]]:
+        """Return compute format executed -> the rows that multiply in it."""
+        n = len(self.table.rows)
+        out: dict[str, npt.NDArray[np.bool_]] = {}
+        for name, done in self.terms.operations.items():
+            if name != "vector":
+                some = np.broadcast_to(np.asarray(done, dtype=float)[:, :1], (n, 1))[:, 0] > 0
+                out[name] = some & (self.columns["macs"] > 0)
+        return {name: rows for name, rows in out.items() if rows.any()}
+
+    def latency(self, level: str) -> float:
+        """Return seconds of a memory's first byte."""
+        if self.setting.bare:
+            return 0.0
+        return float(np.asarray(self.setting.fact(f"memories.{level}.latency", 0.0)))
+
+    @property
+    def unit(self) -> str:
+        """``FLOP`` where everything multiplied is floating point, else ``OP``."""
+        names = list(self.formats())
+        return "FLOP" if all(n.startswith(("fp", "bf", "tf")) for n in names) else "OP"
+
+    @property
+    def title(self) -> str:
+        """Workload and device."""
+        p = self.prediction
+        return f"{p.workload.name} on {p.machine.device.name}"
+
+    @property
+    def subtitle(self) -> str:
+        """Everything else that was chosen: parameters, precision, runtime."""
+        p = self.prediction
+        bound = [f"{k} {_brief(v)}" for k, v in p.workload.parameters.items()]
+        runtime = "bare roofline" if self.setting.bare else f"runtime {p.machine.runtime.name}"
+        text = ", ".join([*bound, p.precision, runtime])
+        if self.many:
+            text += f" (first of {int(np.prod(self.many))} points)"
+        return text
+
+
+def _brief(value: Any) -> str:
+    number = np.asarray(value).reshape(-1)[0] if is_array(value) else value
+    return f"{number:g}" if isinstance(number, float) else f"{number}"
