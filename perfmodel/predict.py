@@ -99,6 +99,10 @@ def predict(
             fusion.into,
         )
     lowered = lower(graph, fusion, tagged=bool(chosen.weights.overrides))
+    if not lowered.rows:
+        raise InputError(
+            Fault(f"'{workload.name}' computes nothing", expected="an operator that is no view")
+        )
     job = Job(workload, machine, chosen, static, lowered, bare, relaxed, warm)
     return job.run()
 

@@ -120,9 +120,14 @@ def copy_shares(table: OperatorTable, setting: Setting) -> Value:
     return _by_row([share if row.kind in MOVES else 1.0 for row in table.rows], table, setting, 1.0)
 
 
+def alike(left: Value, right: Value) -> bool:
+    """Tell whether two values are one array, or equal numbers."""
+    return left is right or (not is_array(left) and not is_array(right) and left == right)
+
+
 def _by_row(shares: list[Value], table: OperatorTable, setting: Setting, scale: Value) -> Value:
     first = shares[0]
-    if all(share is first or (not is_array(share) and share == first) for share in shares):
+    if all(alike(share, first) for share in shares):
         return scale * first
     xp = setting.xp
     if any(is_array(share) and np.ndim(share) for share in shares):

@@ -18,6 +18,7 @@ from perfmodel.cost.setting import Setting
 from perfmodel.kinds.protocol import Equation, Terms
 from perfmodel.kinds.rates import (
     MATRIX_KINDS,
+    alike,
     bandwidth,
     copy_shares,
     efficiency,
@@ -147,7 +148,7 @@ def matrix_rates(
                     mask[rows] = 2.0
             operations[name] = macs * mask
     first = rates[0]
-    if all(rate is first or (not is_array(rate) and rate == first) for rate in rates):
+    if all(alike(rate, first) for rate in rates):
         return first, operations, executed, tuple(dict.fromkeys(unsupported))
     xp = setting.xp
     per_row: list[Value] = [1.0] * len(table.rows)

@@ -232,7 +232,8 @@ class Prediction:
     @property
     def parameters(self) -> Value:
         """Stored parameters of the network."""
-        return self._job.workload.weights
+        stored = self._job.workload.weights
+        return self._setting.xp.broadcast_to(stored, self.shape) if self.shape else stored
 
     @property
     def bit_operations(self) -> Value:
