@@ -360,7 +360,7 @@ class Prediction:
         return summary(self)
 
     def _repr_html_(self) -> str:
-        from perfmodel.prediction.rows import html
+        from perfmodel.prediction.html import html
 
         return html(self)
 

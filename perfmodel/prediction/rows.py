@@ -1,8 +1,7 @@
-"""A prediction row by row, as a table, a dictionary, a text and HTML."""
+"""A prediction row by row, as a table, a dictionary and a text."""
 
 from __future__ import annotations
 
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -148,9 +147,9 @@ def facts_line(prediction: Prediction) -> list[tuple[str, str]]:
     p = prediction
     out = [("latency", show(p.latency_s, "time"))]
     if p.tokens_per_s is not None:
-        out.append(("tokens/s", f"{p.tokens_per_s:.4g}"))
+        out.append(("tokens/s", rate(p.tokens_per_s)))
     else:
-        out.append((f"{p.workload.unit}/s", f"{p.frames_per_s:.4g}"))
+        out.append((f"{p.workload.unit}/s", rate(p.frames_per_s)))
     if p.ttft_s is not None and p.tpot_s is not None:
         out += [("TTFT", show(p.ttft_s, "time")), ("TPOT", show(p.tpot_s, "time"))]
     if not np.isnan(p.energy_j):
@@ -167,22 +166,29 @@ def facts_line(prediction: Prediction) -> list[tuple[str, str]]:
     return out
 
 
+def rate(value: float) -> str:
+    """Return items a second to four figures, in plain digits where people read them."""
+    return f"{value:.0f}" if 1e3 <= value < 1e9 else f"{value:.4g}"
+
+
 def _title(prediction: Prediction) -> str:
     m = prediction.machine
-    bound = ", ".join(f"{k}={_brief(v)}" for k, v in prediction.workload.parameters.items())
+    bound = ", ".join(f"{k}={brief(v)}" for k, v in prediction.workload.parameters.items())
     return (
         f"{prediction.workload.name} ({bound}) on {m.device.name}, {prediction.precision}, "
         f"runtime {m.runtime.name}"
     )
 
 
-def _brief(value: Any) -> str:
+def brief(value: Any) -> str:
+    """Return a parameter as a title has it: a number, or the shape of an array."""
     if is_array(value) and np.ndim(value):
         return f"array{np.shape(value)}"
     return f"{value:g}" if isinstance(value, float) else f"{value}"
 
 
-def _warnings(prediction: Prediction) -> list[str]:
+def warnings_of(prediction: Prediction) -> list[str]:
+    """Return what a reader must know beside the numbers: what does not fit, what is not priced."""
     out = [f"infeasible: {v}" for v in prediction.violations]
     out += [
         f"{wanted} runs as {name}: the engine has no peak of its own for it"
@@ -208,32 +214,5 @@ def summary(prediction: Prediction) -> str:
         return "\n".join(lines)
     width = max(len(label) for label, _ in facts_line(prediction))
     lines += [f"  {label:<{width}}  {text}" for label, text in facts_line(prediction)]
-    lines += [f"  ! {text}" for text in _warnings(prediction)]
+    lines += [f"  ! {text}" for text in warnings_of(prediction)]
     return "\n".join(lines)
-
-
-def html(prediction: Prediction) -> str:
-    """Return the prediction as an HTML fragment: headline numbers and the slowest rows."""
-    title = escape(_title(prediction))
-    if prediction.shape:
-        return f"<pre>{escape(summary(prediction))}</pre>"
-    facts = "".join(
-        f"<tr><th style='text-align:left'>{escape(label)}</th><td>{escape(text)}</td></tr>"
-        for label, text in facts_line(prediction)
-    )
-    columns = row_columns(prediction)
-    order = np.argsort(-columns["total_s"])[:8]
-    whole = float(columns["total_s"].sum()) or 1.0
-    rows = "".join(
-        f"<tr><td>{escape(str(columns['name'][i]))}</td><td>{columns['count'][i]:g}</td>"
-        f"<td>{escape(show(float(columns['row_s'][i]), 'time'))}</td>"
-        f"<td>{100 * columns['total_s'][i] / whole:.1f} %</td>"
-        f"<td>{escape(str(columns['bound_by'][i]))}</td></tr>"
-        for i in order
-    )
-    warnings = "".join(f"<p>&#9888; {escape(text)}</p>" for text in _warnings(prediction))
-    return (
-        f"<div><b>{title}</b>{warnings}<div style='display:flex;gap:2em;align-items:flex-start'>"
-        f"<table>{facts}</table><table><tr><th>row</th><th>times</th><th>each</th>"
-        f"<th>of latency</th><th>bound by</th></tr>{rows}</table></div></div>"
-    )
