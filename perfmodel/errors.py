@@ -48,7 +48,7 @@ class Fault:
             text += f"; expected {self.expected}"
         if self.suggestion:
             text += f"; did you mean '{self.suggestion}'?"
-        return text
+        return text if text.isprintable() else _printable(text)
 
 
 class PerfmodelError(Exception):
@@ -114,6 +114,9 @@ def nearest(name: str, candidates: Iterable[str], cutoff: float = 0.6) -> str:
     folded = _fold(name)
     if folded in by_folded:
         return by_folded[folded]
+    longer = [c for c in by_folded if folded and c.startswith(f"{folded}_")]
+    if longer:  # a name cut short: llama_3 means llama_3_8b, not llama_13b
+        return by_folded[min(longer, key=lambda c: (len(c), c))]
     swapped = [c for c in by_folded if sorted(c) == sorted(folded)]
     if swapped:  # two letters changed places: fp61 means fp16, not fp6
         return by_folded[swapped[0]]
@@ -131,6 +134,11 @@ def nearest(name: str, candidates: Iterable[str], cutoff: float = 0.6) -> str:
 def _fold(name: str) -> str:
     """Case, dashes and spaces do not make two names different."""
     return name.strip().lower().replace("-", "_").replace(" ", "_")
+
+
+def _printable(text: str) -> str:
+    """Escape what would break the line or steer a terminal: names come from files."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def _fault(item: Fault | str) -> Fault:

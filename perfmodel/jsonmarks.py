@@ -24,21 +24,40 @@ def compose_json(text: str, name: str, faults: list[Fault], max_depth: int, max_
         json.loads(text)
     except json.JSONDecodeError as error:
         place = (error.lineno, error.colno)
-        message = f"not valid JSON: {error.msg[:1].lower()}{error.msg[1:]}"
-        faults.append(Fault(message, file=name, line=place[0], column=place[1]))
+        message, expected = _said(error, text)
+        faults.append(Fault(message, file=name, line=place[0], column=place[1], expected=expected))
         return Node(None, file=name)
     except RecursionError:
         message = f"is nested deeper than {max_depth} levels"
-        faults.append(Fault(message, file=name, line=1, column=1))
+        faults.append(Fault(message, file=name, line=1, column=1, expected="a flatter file"))
         return Node(None, file=name)
     except ValueError as error:  # an integer beyond the interpreter's limit of digits
         reason = "a number is too large" if "digit" in str(error) else str(error)
-        faults.append(Fault(f"not valid JSON: {reason}", file=name, line=1, column=1))
+        faults.append(Fault(f"not valid JSON: {reason}", file=name, line=1, column=1,
+                            expected="numbers of a sane length"))  # fmt: skip
         return Node(None, file=name)
     try:
         return _Placer(text, name, faults, max_depth, max_nodes).value(0)
     except _Stop:
         return Node(None, file=name)
+
+
+def _said(error: json.JSONDecodeError, text: str) -> tuple[str, str]:
+    """What the decoder said, in a user's words, and what it waited for."""
+    said = f"{error.msg[:1].lower()}{error.msg[1:]}"
+    if not text.strip():
+        return "not valid JSON: the file is empty", "keys and values in braces"
+    if error.pos >= len(text.rstrip()):
+        return "not valid JSON: the file ends too early", "a closing quote, bracket or brace"
+    if "nterminated string" in error.msg:
+        return "not valid JSON: a text that does not end", "a closing quote"
+    if "double quotes" in error.msg:
+        return "not valid JSON: no key here", "a key in double quotes, and no comma after the last"
+    if error.msg == "Expecting value":
+        return "not valid JSON: no value here", "a number, a text in double quotes, [...] or {...}"
+    expected = {"Expecting ',' delimiter": "a comma", "Expecting ':' delimiter": "a colon",
+                "Extra data": "nothing after the closing brace"}.get(error.msg, "")  # fmt: skip
+    return f"not valid JSON: {said}", expected or "text as JSON escapes it"
 
 
 class _Stop(Exception):
@@ -76,10 +95,12 @@ class _Placer:
     def _value(self, token: str, line: int, column: int, depth: int) -> Node:
         self.count += 1
         if self.count > self.max_nodes:
-            self._fault(f"holds more than {self.max_nodes} values", line, column)
+            self._fault(f"holds more than {self.max_nodes} values", line, column, "fewer")
             raise _Stop
         if depth > self.max_depth:
-            self._fault(f"is nested deeper than {self.max_depth} levels", line, column)
+            self._fault(
+                f"is nested deeper than {self.max_depth} levels", line, column, "a flatter file"
+            )
             raise _Stop
         content: Any
         if token == "{":
@@ -95,7 +116,9 @@ class _Placer:
         else:
             content = json.loads(token)
             if isinstance(content, float) and not math.isfinite(content):
-                self._fault(f"'{token[:20]}' is not a finite number", line, column)
+                self._fault(
+                    f"'{token[:20]}' is not a finite number", line, column, "a finite number"
+                )
                 content = None
         return Node(content, line, column, self.name)
 
@@ -108,7 +131,9 @@ class _Placer:
             child = self.value(depth + 1)
             if key in content:
                 first = content[key].key_line
-                self._fault(f"duplicate key '{key}' (first on line {first})", line, column)
+                self._fault(
+                    f"duplicate key '{key}' (first on line {first})", line, column, "each key once"
+                )
             else:
                 content[key] = Node(child.value, child.line, child.column, self.name, line, column)
             token, line, column = self.token()
@@ -116,5 +141,7 @@ class _Placer:
                 token, line, column = self.token()
         return content
 
-    def _fault(self, message: str, line: int, column: int) -> None:
-        self.faults.append(Fault(message, file=self.name, line=line, column=column))
+    def _fault(self, message: str, line: int, column: int, expected: str) -> None:
+        self.faults.append(
+            Fault(message, file=self.name, line=line, column=column, expected=expected)
+        )

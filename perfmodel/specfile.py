@@ -104,13 +104,13 @@ def _text(source: FilePath | str | bytes, name: str) -> str:
     if isinstance(source, FilePath):
         try:
             if source.stat().st_size > MAX_BYTES:
-                raise InputError(Fault(f"is larger than {MAX_BYTES} bytes", file=name))
+                raise InputError(_too_large(name))
             source = source.read_bytes()
         except (OSError, ValueError) as error:  # ValueError: a null character in the name
             reason = (getattr(error, "strerror", None) or "cannot be read").lower()
             raise InputError(Fault(reason, file=name, expected="a readable file")) from None
     if len(source) > MAX_BYTES:
-        raise InputError(Fault(f"is larger than {MAX_BYTES} bytes", file=name))
+        raise InputError(_too_large(name))
     if isinstance(source, str):
         return source.removeprefix("\ufeff")
     try:
@@ -119,8 +119,14 @@ def _text(source: FilePath | str | bytes, name: str) -> str:
         line = source.count(b"\n", 0, error.start) + 1
         column = error.start - (source.rfind(b"\n", 0, error.start) + 1) + 1
         raise InputError(
-            Fault("is not UTF-8 text", file=name, line=line, column=column, expected="a YAML file")
-        ) from None
+            Fault("is not UTF-8 text", file=name, line=line, column=column,
+                  expected="a text file in UTF-8")
+        ) from None  # fmt: skip
+
+
+def _too_large(name: str) -> Fault:
+    return Fault(f"is larger than {MAX_BYTES >> 20} MiB", file=name,
+                 expected="a specification, which is a few KiB")  # fmt: skip
 
 
 class _Stop(Exception):
@@ -153,10 +159,18 @@ class _Composer:
             self._fault(f"not valid YAML: {problem}", mark, _yaml_hint(problem))
         except yaml.YAMLError as error:
             problem = str(error).splitlines()[0]
-            self.faults.append(Fault(f"not valid YAML: {problem}", file=self.name, line=1))
+            # Only the reader's error has no mark: a character that YAML does not allow.
+            offset = max(0, getattr(error, "position", 0) or 0)
+            before = text.encode()[:offset].decode(errors="ignore")
+            line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+            self.faults.append(
+                Fault(f"not valid YAML: {problem}", file=self.name, line=line, column=column,
+                      expected="text without control characters")
+            )  # fmt: skip
         if root is None:
             if not self.faults:
-                self.faults.append(Fault("is empty", file=self.name, line=1, column=1))
+                self.faults.append(Fault("is empty", file=self.name, line=1, column=1,
+                                         expected="keys and values"))  # fmt: skip
             return Node(None, file=self.name)
         return root
 
@@ -167,13 +181,14 @@ class _Composer:
     def _node(self, event: Any, events: Iterator[Any], depth: int) -> Node:
         mark = event.start_mark
         if depth > MAX_DEPTH:
-            self._fault(f"is nested deeper than {MAX_DEPTH} levels", mark)
+            self._fault(f"is nested deeper than {MAX_DEPTH} levels", mark, "a flatter file")
             raise _Stop
         self._grow(1, mark)
         if isinstance(event, yaml.AliasEvent):
             known = self.anchors.get(event.anchor)
             if known is None:
-                self._fault(f"no anchor '{event.anchor}' before this alias", mark)
+                self._fault(f"no anchor '{event.anchor}' before this alias", mark,
+                            f"'&{event.anchor}' on a value above")  # fmt: skip
                 return self._place(None, mark)
             self._grow(known[1], mark)
             return known[0]
@@ -226,7 +241,8 @@ class _Composer:
         if integer or _FLOAT.fullmatch(text):
             number = float(text)
             if not math.isfinite(number):
-                self._fault(f"'{text[:20]}...' is too large for a number", mark, "a finite number")
+                shown = text if len(text) <= 24 else f"{text[:20]}..."
+                self._fault(f"'{shown}' is too large for a number", mark, "a finite number")
                 return None
             return int(text) if integer else number
         return text
@@ -253,9 +269,13 @@ def _yaml_hint(problem: str) -> str:
         return "spaces for indentation, and quotes around texts that begin with a sign"
     if "mapping values are not allowed" in problem:
         return "quotes around a text that holds ': '"
-    if "expected ',' or" in problem or "did not find expected" in problem:
-        return "a closed bracket, brace or quote and even indentation"
-    return ""
+    if "escape character" in problem:
+        return "single quotes around a text with backslashes"
+    if "nesting depth" in problem:
+        return "a flatter file"
+    if "YAML document" in problem or "directive" in problem:
+        return "no line that begins with %"
+    return "a closed bracket, brace or quote and even indentation"
 
 
 def reads_as_text(text: str) -> bool:

@@ -49,7 +49,7 @@ def test_every_fault_of_form_is_reported_at_once() -> None:
             "expected plain values"
         ),
         "f:4:4: '.nan' is not a finite number; expected a finite number",
-        "f:5:4: '1e999...' is too large for a number; expected a finite number",
+        "f:5:4: '1e999' is too large for a number; expected a finite number",
     ]
 
 
