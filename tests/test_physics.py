@@ -464,43 +464,6 @@ def test_a_causal_mask_voids_half_of_attention(batch: int, prompt: int, model: s
     assert skips + masked == pytest.approx(not_, rel=1e-12)
 
 
-@small
-@given(st.floats(0.5, 2.0), st.integers(64, 320), machines(), models)
-def test_the_relaxed_form_stays_within_a_step_of_the_staircase(
-    multiplier: float, size: int, machine: Machine, model: str | None
-) -> None:
-    """Relaxed between the hard forms of one step less and one step more.
-
-    Channels round to a multiple of 8 and never below 90 % (so a channel moves by less than 8);
-    five halvings of the image move its size by at most 62.
-    """
-    narrowest = 64
-
-    def ask(m: float, s: int, *, relaxed: bool = False) -> float:
-        workload = find("resnet18", {"width_multiplier": m, "height": s, "width": s})
-        return predict(workload, machine, model=model, relaxed=relaxed).latency_s
-
-    relaxed = ask(multiplier, size, relaxed=True)
-    assert ask(multiplier - 8 / narrowest, size) <= relaxed * (1 + 1e-9)
-    assert relaxed <= ask(multiplier / 0.9, size + 62) * (1 + 1e-9)
-
-
-@given(st.integers(1, 9), st.integers(4, 24), machines(), models)
-def test_the_relaxed_form_meets_the_staircase_at_its_corners(
-    halvings: int, eighths: int, machine: Machine, model: str | None
-) -> None:
-    """Sizes of 32 n + 1 halve to whole numbers, and eighths of the width are multiples of 8."""
-    size = 32 * halvings + 1
-    settings_ = {"width_multiplier": eighths / 8, "height": size, "width": size}
-    workload = find("resnet18", settings_)
-    hard, relaxed = (predict(workload, machine, model=model, relaxed=r) for r in (False, True))
-    for metric in METRICS:
-        value = getattr(hard, metric)
-        if value is not None:
-            same = pytest.approx(value, rel=1e-12, nan_ok=True)
-            assert getattr(relaxed, metric) == same, metric
-
-
 def test_a_network_of_views_is_bad_input() -> None:
     g = GraphBuilder("views")
     g.output(g.view(g.input("x", (3, 4)), (12,)))
