@@ -1,0 +1,204 @@
+"""Loaders of measured rows: CSV files, plain or gzipped, with the place of every cell."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import math
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from perfmodel.errors import Fault, InputError, nearest
+
+__all__ = ["Rows", "read_rows"]
+
+#: Larger files are refused: rows of measurements are read whole.
+LIMIT: Final = 512 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row: its texts by column, and where it stands."""
+
+    cells: dict[str, str]
+    line: int
+
+    def __getitem__(self, column: str) -> str:
+        return self.cells[column]
+
+    def get(self, column: str, default: str = "") -> str:
+        """Return a cell's text, stripped; `default` where the column or the text is missing."""
+        return self.cells.get(column, "").strip() or default
+
+
+class Rows:
+    """The rows of a CSV file.
+
+    Parameters
+    ----------
+    file : str
+        As faults name it.
+    text : str
+        Content, first line the header.
+
+    Attributes
+    ----------
+    columns : tuple of str
+        Names of the header, stripped.
+    rows : list of Row
+
+    Raises
+    ------
+    InputError
+        With every row that has too few or too many cells, columns named twice or not at all.
+    """
+
+    __slots__ = ("_lines", "columns", "file", "rows")
+
+    def __init__(self, file: str, text: str) -> None:
+        self.file = file
+        self._lines = text.splitlines()
+        reader = csv.reader(io.StringIO(text), strict=True)
+        faults: list[Fault] = []
+        self.columns: tuple[str, ...] = ()
+        self.rows: list[Row] = []
+        start = 1
+        try:
+            for cells in reader:
+                line, start = start, reader.line_num + 1
+                if not any(cell.strip() for cell in cells):
+                    continue  # a blank line
+                if not self.columns:
+                    self.columns = tuple(cell.strip() for cell in cells)
+                    faults += self._header_faults(line)
+                elif len(cells) != len(self.columns):
+                    expected = f"{len(self.columns)} cells, as the header has"
+                    faults.append(Fault(f"{len(cells)} cells", file=file, line=line, column=1,
+                                        expected=expected))  # fmt: skip
+                else:
+                    self.rows.append(Row(dict(zip(self.columns, cells, strict=True)), line))
+        except csv.Error as error:
+            faults.append(Fault(f"not CSV: {error}", file=file, line=start, column=1))
+        if not self.columns:
+            faults.append(Fault("empty file", file=file, line=1, column=1,
+                                expected="a header line with names of columns"))  # fmt: skip
+        elif not self.rows and not faults:
+            faults.append(Fault("a header and no rows", file=file, line=1, column=1))
+        if faults:
+            raise InputError(faults)
+
+    def _header_faults(self, line: int) -> Iterator[Fault]:
+        for i, name in enumerate(self.columns):
+            if not name or name in self.columns[:i]:
+                message = f"column '{name}' stands there twice" if name else "column without a name"
+                yield Fault(message, file=self.file, line=line, column=self._column(line, i))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.rows)
+
+    def _column(self, line: int, index: int) -> int:
+        """Return the 1-based position of a cell in its line; 1 for one that starts further down."""
+        text = self._lines[line - 1] if line <= len(self._lines) else ""
+        cell, at, quoted = 0, 0, False
+        for i, letter in enumerate(text):
+            if cell == index:
+                break
+            if letter == '"':
+                quoted = not quoted
+            elif letter == "," and not quoted:
+                cell, at = cell + 1, i + 1
+        return at + 1 if cell == index else 1
+
+    def fault(
+        self, row: Row | None, column: str, message: str, expected: str = "", suggestion: str = ""
+    ) -> Fault:
+        """Return a fault at a cell, or at the header's cell where there is no row."""
+        line = 1 if row is None else row.line
+        place = self._column(line, self.columns.index(column)) if column in self.columns else 1
+        return Fault(message, column, self.file, line, place, expected, suggestion)
+
+    def missing(self, required: Sequence[str]) -> list[Fault]:
+        """Return a fault for each column that is not there."""
+        out: list[Fault] = []
+        for name in required:
+            if name not in self.columns:
+                meant = nearest(name, self.columns)
+                note = f"column '{meant}' renamed" if meant else "columns " + ", ".join(required)
+                out.append(Fault(f"no column '{name}'", name, self.file, 1, 1, expected=note))
+        return out
+
+    def number(
+        self, row: Row, column: str, faults: list[Fault], *, scale: float = 1.0,
+        above_zero: bool = True,
+    ) -> float | None:  # fmt: skip
+        """Return a cell as a number times `scale`; ``None`` where it is empty or at fault.
+
+        Parameters
+        ----------
+        faults : list of Fault
+            Gets a fault for a text that is no finite number, or not above zero where it must be.
+        """
+        text = row.get(column)
+        if not text:
+            return None
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        good = math.isfinite(value) and (value > 0 or not above_zero)
+        if not good:
+            wanted = "a number above zero" if above_zero else "a finite number"
+            faults.append(self.fault(row, column, f"'{text}' is no measurement", wanted))
+            return None
+        return value * scale
+
+    def select(self, keep: Callable[[Row], bool]) -> list[Row]:
+        """Return the rows that a condition holds for."""
+        return [row for row in self.rows if keep(row)]
+
+
+def read_rows(path: str | Path) -> Rows:
+    """Read a CSV file, gzipped where its name ends in ``.gz``.
+
+    Parameters
+    ----------
+    path
+        UTF-8, comma-separated, with a header; a byte order mark is allowed.
+
+    Raises
+    ------
+    InputError
+        Where the file cannot be read, with every fault of its form.
+    """
+    path, shown = Path(path), str(path)
+    try:
+        if path.suffix == ".gz":
+            with gzip.open(path, "rb") as stream:
+                data = stream.read(LIMIT + 1)
+        else:
+            with path.open("rb") as stream:
+                data = stream.read(LIMIT + 1)
+    except FileNotFoundError:
+        raise InputError(Fault("no such file", file=shown)) from None
+    except (OSError, EOFError, zlib.error) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise InputError(Fault(f"cannot be read: {reason}", file=shown)) from None
+    if len(data) > LIMIT:
+        raise InputError(Fault("absurdly large", file=shown, expected="at most 512 MiB"))
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        column = error.start - data.rfind(b"\n", 0, error.start)
+        raise InputError(Fault("not UTF-8 text", file=shown, line=line, column=column)) from None
+    if "\0" in text:
+        line = text[: text.index("\0")].count("\n") + 1
+        raise InputError(Fault("holds NUL, so it is not text", file=shown, line=line, column=1))
+    return Rows(shown, text)

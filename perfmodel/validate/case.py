@@ -1,0 +1,90 @@
+"""What a data set hands to validation: measured rows, each with what to predict for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from perfmodel.formats import Precision
+from perfmodel.hardware.device import Device
+from perfmodel.hardware.machine import Machine
+from perfmodel.hardware.runtime import Runtime
+from perfmodel.workload.workload import Workload
+
+__all__ = ["Case", "Cases", "Question"]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A measured quantity of a row.
+
+    Attributes
+    ----------
+    target
+        Name of the target that it counts for.
+    metric
+        Attribute of `Prediction` that answers it, such as ``latency_s``.
+    measured
+        SI.
+    workload
+        What was run.
+    """
+
+    target: str
+    metric: str
+    measured: float
+    workload: Workload
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A measured row.
+
+    Attributes
+    ----------
+    name
+        As reports name it.
+    device
+        As `by_device` names it.
+    machine
+        Device, or machine with the row's facts; ``None`` where the row cannot be predicted.
+    questions
+        What was measured.
+    group
+        Family of networks, weight format ...: a second way to group errors; may be empty.
+    reason
+        Why the row cannot be predicted.
+    engine
+        Engine of the device; the runtime's where left out.
+    warm
+        Measured over repeated runs, so that small networks keep their weights in a cache.
+    """
+
+    name: str
+    device: str
+    machine: Device | Machine | None = None
+    questions: Sequence[Question] = ()
+    precision: Precision | str | None = None
+    runtime: Runtime | str | None = None
+    group: str = ""
+    reason: str = ""
+    warm: bool = False
+    engine: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cases:
+    """The cases of a data set.
+
+    Attributes
+    ----------
+    primary
+        Target whose error is the data set's.
+    notes
+        What a reader of the errors must know.
+    """
+
+    name: str
+    cases: Sequence[Case]
+    primary: str = "latency_s"
+    notes: tuple[str, ...] = field(default=())

@@ -1,0 +1,25 @@
+"""Data sets by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, Final
+
+__all__ = ["DATASETS", "dataset", "datasets"]
+
+#: Data set -> module with NAME, TITLE and ``load(folder, devices) -> Cases``.
+DATASETS: Final[Mapping[str, str]] = {
+    "llamacpp_apple_4167": "perfmodel.validate.llamacpp_apple",
+    "cpu_zen4": "perfmodel.validate.cpu_zen4",
+}
+
+
+def dataset(name: str) -> Any:
+    """Return the module of a data set."""
+    return import_module(DATASETS[name])
+
+
+def datasets() -> dict[str, str]:
+    """Return data set -> what it is."""
+    return {name: dataset(name).TITLE for name in DATASETS}

@@ -1,0 +1,68 @@
+"""Errors of predictions against measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypedDict
+
+import numpy as np
+import numpy.typing as npt
+
+Vector = npt.NDArray[np.float64]
+
+__all__ = ["Errors", "errors", "ranks", "spearman"]
+
+
+class Errors(TypedDict):
+    """Fractions, not per cent (0.06 is 6 %); ``None`` where there are too few rows.
+
+    mape: mean of ``|predicted / measured - 1|``; median_ape: its median; bias: mean of
+    ``predicted / measured - 1``, positive where predictions are too high; within_10: share of rows
+    off by at most 10 %; spearman: rank correlation, from two rows up.
+    """
+
+    mape: float | None
+    median_ape: float | None
+    bias: float | None
+    within_10: float | None
+    spearman: float | None
+
+
+def errors(predicted: Sequence[float], measured: Sequence[float]) -> Errors:
+    """Return the errors of predictions.
+
+    Parameters
+    ----------
+    predicted, measured
+        As long as each other; measured above zero.
+    """
+    p, m = np.asarray(predicted, dtype=float), np.asarray(measured, dtype=float)
+    if not p.size:
+        return Errors(mape=None, median_ape=None, bias=None, within_10=None, spearman=None)
+    off = p / m - 1.0
+    size = np.abs(off)
+    return Errors(
+        mape=float(size.mean()),
+        median_ape=float(np.median(size)),
+        bias=float(off.mean()),
+        within_10=float((size <= 0.1).mean()),
+        spearman=spearman(p, m),
+    )
+
+
+def ranks(values: Sequence[float] | Vector) -> Vector:
+    """Return ranks from 1, ties sharing their mean rank."""
+    array = np.asarray(values, dtype=float)
+    _, inverse, counts = np.unique(array, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    return (last - (counts - 1) / 2.0)[inverse].astype(np.float64)
+
+
+def spearman(a: Sequence[float] | Vector, b: Sequence[float] | Vector) -> float | None:
+    """Return Spearman's rank correlation; ``None`` below two rows or where all ranks are tied."""
+    x, y = ranks(a), ranks(b)
+    if x.size < 2:
+        return None
+    x, y = x - x.mean(), y - y.mean()
+    scale = float(np.sqrt((x @ x) * (y @ y)))
+    return float(x @ y) / scale if scale else None

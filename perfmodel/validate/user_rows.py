@@ -1,0 +1,159 @@
+"""A user's own measurements: a CSV file with the columns of ``docs/validate.md``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.hardware.library import hardware
+from perfmodel.hardware.library import runtime as find_runtime
+from perfmodel.measurements import Row, Rows, read_rows
+from perfmodel.resolve import resolve
+from perfmodel.settings import is_fact, plain_value
+from perfmodel.validate.case import Case, Cases, Question
+
+__all__ = ["IGNORED", "MEASURED", "load"]
+
+#: Measured column -> attribute of `Prediction`; the first that a row has is its primary target.
+MEASURED: Final = {
+    "latency_s": "latency_s",
+    "tokens_per_s": "tokens_per_s",
+    "frames_per_s": "frames_per_s",
+    "ttft_s": "ttft_s",
+    "tpot_s": "tpot_s",
+    "energy_j": "energy_j",
+    "power_w": "power_w",
+    "peak_memory_bytes": "peak_memory_bytes",
+    "traffic_bytes": "traffic_bytes",
+}
+
+#: What is predicted.
+_SUBJECT: Final = ("model", "device", "runtime", "precision", "engine", "warm")
+
+#: Columns that say something to people alone.
+IGNORED: Final = ("name", "source", "note", "date", "url")
+
+
+class _Read(NamedTuple):
+    """A row as a case, the settings it gives, and those that its model or device does not have."""
+
+    case: Case
+    given: frozenset[str] = frozenset()
+    unknown: frozenset[str] = frozenset()
+
+
+def load(path: Path, devices: Sequence[str | Path] = ()) -> Cases:
+    """Return the cases of a file.
+
+    Parameters
+    ----------
+    path
+        CSV, or gzipped CSV.
+    devices
+        Folders with more specs of devices.
+
+    Raises
+    ------
+    InputError
+        Columns that are missing or of no meaning, cells that are no measurements: all at once. A
+        row whose model or device is not known is no fault: it cannot be predicted.
+    """
+    rows = read_rows(path)
+    faults = _header(rows)
+    if faults:
+        raise InputError(faults)
+    measured = [c for c in MEASURED if c in rows.columns]
+    settings = [
+        c for c in rows.columns if c not in MEASURED and c not in _SUBJECT and c not in IGNORED
+    ]
+    read = [_read(rows, row, measured, settings, devices, faults) for row in rows]
+    faults += [
+        _meaningless(rows, column)
+        for column in settings
+        if (having := [r for r in read if column in r.given])
+        and all(column in r.unknown for r in having)
+    ]
+    if faults:
+        raise InputError(faults)
+    cases = [r.case for r in read]
+    had = {q.target for case in cases for q in case.questions}
+    primary = next((c for c in measured if c in had), measured[0])
+    return Cases(path.name.removesuffix(".gz").removesuffix(".csv"), cases, primary)
+
+
+def _header(rows: Rows) -> list[Fault]:
+    faults = rows.missing(("model", "device"))
+    if not any(c in MEASURED for c in rows.columns):
+        expected = "one or more of " + ", ".join(MEASURED)
+        meant = {c: m for c in rows.columns if (m := nearest(c, MEASURED))}
+        place = next(iter(meant), "")
+        suggestion = meant.get(place, "")
+        faults.append(rows.fault(None, place, "no column of measurements", expected, suggestion))
+    return faults
+
+
+def _meaningless(rows: Rows, column: str) -> Fault:
+    what = "no device has a fact" if is_fact(column) else "no model has a parameter"
+    known = [*MEASURED, *_SUBJECT, *IGNORED, "batch", "context", "prompt", "phase"]
+    meant = nearest(column, known)
+    expected = "" if meant else f"{', '.join(known)} or another parameter of a model"
+    return rows.fault(None, column, f"{what} of this name", expected, meant)
+
+
+def _read(
+    rows: Rows, row: Row, measured: list[str], settings: list[str], devices: Sequence[str | Path],
+    faults: list[Fault],
+) -> _Read:  # fmt: skip
+    values = {
+        column: value
+        for column in measured
+        if (value := rows.number(row, column, faults)) is not None
+    }
+    warm = _truth(rows, row, faults)
+    name, device = row.get("name", f"line {row.line} {row.get('model')}"), row.get("device")
+    faults += [
+        rows.fault(row, column, "is empty", f"the {column} that was measured")
+        for column in ("model", "device")
+        if not row.get(column)
+    ]
+    if not values:
+        return _Read(Case(name, device, reason="no measurement in the row"))
+    given = {c: plain_value(row.get(c)) for c in settings if row.get(c)}
+    try:
+        runtime = row.get("runtime")
+        subject = resolve(
+            row.get("model"), hardware(device, devices), row.get("precision") or None,
+            find_runtime(runtime, devices) if runtime else None, given, row.get("engine") or None,
+        )  # fmt: skip
+    except InputError as error:
+        reason = str(replace(error.faults[0], file="", line=0, column=0))
+        unknown = frozenset(f.path for f in error.faults if f.path in given and _unknown(f))
+        faults += [
+            rows.fault(row, f.path, f.message, f.expected, f.suggestion)
+            for f in error.faults
+            if f.path in given and f.path not in unknown
+        ]
+        return _Read(Case(name, device, reason=reason), frozenset(given), unknown)
+    questions = [Question(c, MEASURED[c], value, subject.workload) for c, value in values.items()]
+    case = Case(
+        name, device, subject.device, questions, subject.precision, subject.runtime,
+        row.get("model"), warm=warm, engine=subject.engine,
+    )  # fmt: skip
+    return _Read(case, frozenset(given))
+
+
+def _unknown(fault: Fault) -> bool:
+    """Tell a setting that a model or device does not have from a value that it cannot take."""
+    return " has no " in fault.message or fault.message == "no such fact"
+
+
+def _truth(rows: Rows, row: Row, faults: list[Fault]) -> bool:
+    text = row.get("warm").lower()
+    if text in ("1", "true", "yes"):
+        return True
+    if text not in ("", "0", "false", "no"):
+        faults.append(rows.fault(row, "warm", f"'{text}' is neither", "true or false"))
+    return False
