@@ -45,6 +45,13 @@ def infer(
     missing = [e for e in node.made if e.shape is None]
     if missing and node.made[0].shape is None:
         _standard_inference(node, opsets)
+    if node.opened and all(s is not None or e is None
+                           for e, s in zip(node.outputs, declared, strict=True)):  # fmt: skip
+        # The file knows better than a free dimension what the data decide.
+        node.opened.clear()
+        for edge, shape in zip(node.outputs, declared, strict=True):
+            if edge is not None:
+                edge.shape = shape
     for edge, shape, format in zip(node.outputs, declared, formats, strict=True):
         if edge is not None and edge.shape is None and shape is not None:
             edge.shape, edge.format = shape, format

@@ -331,8 +331,10 @@ def top_k(node: Node) -> None:
     axis = axis_of(node.whole("axis", -1), len(x))
     second = node.get(1)
     k = second.number() if second is not None else node.whole("k", 1)
+    if k is None and second is not None and second.is_data and not second.depends:
+        k = node.open(0, axis)
     if k is None:
-        raise UnknownShapeError("k is computed from data")
+        raise UnknownShapeError("k is not known")
     shape = (*x[:axis], k, *x[axis + 1 :])
     give(node, shape)
     give(node, shape, 1, "int64")

@@ -36,6 +36,17 @@ def numbers(edge: Edge | None, what: str) -> tuple[Dim, ...]:
     return edge.numbers
 
 
+def told_by_data(edge: Edge | None) -> bool:
+    """Whether only running the network tells an input's numbers (no free dimension would)."""
+    return edge is not None and edge.numbers is None and edge.is_data and not edge.depends
+
+
+def opened(node: Node, target: Edge) -> list[Dim]:
+    """Return as many extents as a computed target shape has, each a free dimension."""
+    (count,) = (fixed(d, "the length of a shape") for d in target.known)
+    return [node.open(0, axis) for axis in range(count)]
+
+
 def reshape(node: Node) -> None:
     """``Reshape``: zeros copy an extent, -1 takes what is left."""
     x = node.need(0)
@@ -220,8 +231,16 @@ def _clipped(bound: Dim, size: Dim, low: Dim, high: Dim) -> Dim:
 
 
 def sliced(node: Node) -> None:
-    """``Slice``."""
+    """``Slice``; one whose bounds the data decide takes free extents."""
     shape = list(node.need(0).known)
+    if told_by_data(node.get(1)) or told_by_data(node.get(2)):
+        axes: Sequence[Dim] = range(_length(node.need(1)))
+        if node.get(3) is not None:
+            axes = numbers(node.get(3), "the axes")
+        for axis in (axis_of(fixed(a, "an axis"), len(shape)) for a in axes):
+            shape[axis] = node.open(0, axis)
+        give(node, shape)
+        return
     for axis, start, end, step in slice_bounds(node):
         span = simplify(end - start) if step > 0 else simplify(start - end)
         if isinstance(span, Poly):
@@ -231,8 +250,15 @@ def sliced(node: Node) -> None:
     give(node, shape)
 
 
+def _length(edge: Edge) -> int:
+    return fixed(edge.elements, "how many bounds there are")
+
+
 def expand(node: Node) -> None:
     """``Expand``: broadcast with a shape."""
+    if told_by_data(node.get(1)):
+        give(node, spread(node.need(0).known, tuple(opened(node, node.need(1)))))
+        return
     give(node, spread(node.need(0).known, tuple(numbers(node.get(1), "the target shape"))))
 
 
@@ -323,11 +349,16 @@ def shape_of(node: Node) -> None:
 def filled(node: Node) -> None:
     """``ConstantOfShape``."""
     value = node.attributes.get("value")
-    give(node, numbers(node.get(0), "the shape"), format=getattr(value, "format", "fp32"))
+    target = node.need(0)
+    shape = opened(node, target) if told_by_data(target) else numbers(target, "the shape")
+    give(node, shape, format=getattr(value, "format", "fp32"))
 
 
 def range_of(node: Node) -> None:
     """``Range``."""
+    if any(told_by_data(e) for e in node.present):
+        give(node, (node.open(0, 0),))
+        return
     start, end, step = (numbers(node.get(i), "a bound")[0] for i in range(3))
     by = constant(step)
     if by is None or by == 0:

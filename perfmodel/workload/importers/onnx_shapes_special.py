@@ -311,5 +311,5 @@ CONTRIBUTED: Mapping[str, Rule] = {
                      "SimplifiedLayerNormalization"), layer_norm),
     **dict.fromkeys(("FastGelu", "BiasGelu", "QuickGelu", "BiasAdd", "RotaryEmbedding",
                      "ScaledTanh", "ParametricSoftplus", "Affine", "ImageScaler", "Rsqrt",
-                     "GroupNorm", "Gelu"), first_same),
+                     "GroupNorm", "Gelu", "MoE"), first_same),
 }  # fmt: skip

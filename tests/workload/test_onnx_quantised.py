@@ -1,0 +1,147 @@
+"""Quantised ONNX files are priced as the integer operators that they are."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+
+from perfmodel.workload.graph import Operator
+from perfmodel.workload.importers.onnx import load_onnx
+
+Write = Callable[..., Path]
+node = helper.make_node
+SCALES: dict[str, Any] = {"s": np.float32(0.1), "z": np.uint8(128), "zw": np.int8(0)}
+
+
+def _operators(workload: Any) -> list[Operator]:
+    return [operator for _, operator in workload.graph().walk()]
+
+
+def _scalars() -> dict[str, Any]:
+    return {name: np.asarray(value) for name, value in SCALES.items()}
+
+
+def _pair(x: str, to: str, zero: str = "z") -> list[Any]:
+    return [
+        node("QuantizeLinear", [x, "s", zero], [f"{to}_q"], name=f"{to}.quantise"),
+        node("DequantizeLinear", [f"{to}_q", "s", zero], [to], name=f"{to}.dequantise"),
+    ]
+
+
+def test_pairs_around_a_convolution_fold_into_it(onnx_file: Write) -> None:
+    nodes = [
+        *_pair("x", "xd"),
+        node("DequantizeLinear", ["w", "s", "zw"], ["wd"], name="w.dequantise"),
+        node("DequantizeLinear", ["b", "s"], ["bd"], name="b.dequantise"),
+        node("Conv", ["xd", "wd", "bd"], ["c"], name="conv", pads=[1, 1, 1, 1]),
+        node("Relu", ["c"], ["r"], name="relu"),
+        *_pair("r", "rd"),
+        node("MaxPool", ["rd"], ["p"], name="pool", kernel_shape=[2, 2], strides=[2, 2]),
+        *_pair("p", "y"),
+    ]
+    weights = {"w": ("INT8", [4, 3, 3, 3]), "b": ("INT32", [4]), **_scalars()}
+    workload = load_onnx(onnx_file(nodes, {"x": [1, 3, 8, 8]}, ["y"], weights))
+    assert [(o.name, o.kind) for o in _operators(workload)] == [
+        ("xd.quantise", "quantise"), ("conv", "conv"), ("pool", "pool"),
+        ("y.dequantise", "quantise"),
+    ]  # fmt: skip
+    tensors = workload.graph().tensors
+    conv = _operators(workload)[1]
+    assert conv.pair == ("=int8", "=uint8")
+    assert workload.macs == 4 * 64 * 27
+    assert workload.weights == 108 + 4
+    assert {tensors[n].format for n in conv.reads} == {"uint8", "int8", "int32"}
+    assert tensors[conv.writes[0]].format == "uint8"
+    # Bias, activation and requantisation (3 operations) of each output.
+    assert conv.vector_ops == 4 * 64 * (1 + 1 + 3)
+    assert {tensors[n].format for n in _operators(workload)[2].reads} == {"uint8"}
+
+
+def test_only_the_weights_of_a_product_may_be_narrow(onnx_file: Write) -> None:
+    nodes = [
+        node("DequantizeLinear", ["w", "scales"], ["wd"], name="unpack", axis=0, block_size=32),
+        node("MatMul", ["x", "wd"], ["y"], name="product"),
+    ]
+    weights = {"w": ("INT4", [64, 16]), "scales": [2, 16]}
+    workload = load_onnx(onnx_file(nodes, {"x": ["n", 64]}, ["y"], weights), {"n": 5})
+    (product,) = _operators(workload)
+    assert product.pair == ("=int4g32", "activation")
+    assert workload.macs == 5 * 64 * 16
+
+
+def test_weights_of_few_bits(onnx_file: Write) -> None:
+    nodes = [
+        node("MatMulNBits", ["x", "packed", "scales"], ["y"], name="product",
+             domain="com.microsoft", K=256, N=64, bits=4, block_size=32),
+    ]  # fmt: skip
+    weights = {"packed": ("UINT8", [64, 8, 16]), "scales": [512]}
+    path = onnx_file(nodes, {"x": ["batch", "tokens", 256]}, ["y"], weights)
+    workload = load_onnx(path, {"batch": 2, "tokens": 7})
+    assert workload.macs == 14 * 256 * 64
+    assert workload.weights == 256 * 64
+    (product,) = _operators(workload)
+    assert product.pair == ("=int4g32", "activation")
+    assert [workload.number(d) for d in workload.graph().tensors["y"].shape] == [2, 7, 64]
+
+
+def test_operators_with_integers_inside(onnx_file: Write) -> None:
+    nodes = [
+        node("QLinearConv", ["x", "s", "z", "w", "s", "zw", "s", "z", "b"], ["c"], name="conv"),
+        node("QLinearAdd", ["c", "s", "z", "c", "s", "z", "s", "z"], ["a"], name="add",
+             domain="com.microsoft"),
+        node("QLinearGlobalAveragePool", ["a", "s", "z", "s", "z"], ["g"], name="pool",
+             domain="com.microsoft"),
+        node("Flatten", ["g"], ["f"], name="flatten"),
+        node("QLinearMatMul", ["f", "s", "z", "v", "s", "zw", "s", "z"], ["m"], name="product"),
+        node("DequantizeLinear", ["m", "s", "z"], ["y"], name="out"),
+    ]  # fmt: skip
+    weights = {
+        "w": ("INT8", [4, 3, 3, 3]), "b": ("INT32", [4]), "v": ("INT8", [4, 10]), **_scalars(),
+    }  # fmt: skip
+    inputs = {"x": (TensorProto.UINT8, ["n", 3, 8, 8])}
+    workload = load_onnx(onnx_file(nodes, inputs, ["y"], weights), {"n": 2})
+    assert workload.graph().not_priced == ()
+    assert workload.macs == 2 * (4 * 36 * 27 + 40)
+    assert workload.weights == 108 + 4 + 40
+    products = [o for o in _operators(workload) if o.nests]
+    assert [o.pair for o in products] == [("=int8", "=uint8")] * 2
+    formats = {t.format for n, t in workload.graph().tensors.items() if n in {"c", "a", "g", "m"}}
+    assert formats == {"uint8"}
+
+
+def test_dynamic_quantisation_takes_its_scaling_in(onnx_file: Write) -> None:
+    nodes = [
+        node("DynamicQuantizeLinear", ["x"], ["q", "qs", "qz"], name="quantise"),
+        node("MatMulInteger", ["q", "w", "qz", "zw"], ["i"], name="product"),
+        node("Cast", ["i"], ["f"], name="cast", to=TensorProto.FLOAT),
+        node("Mul", ["qs", "s"], ["scale"], name="scales"),
+        node("Mul", ["f", "scale"], ["y"], name="scaled"),
+    ]
+    weights = {"w": ("INT8", [64, 16]), **_scalars()}
+    workload = load_onnx(onnx_file(nodes, {"x": ["n", 64]}, ["y"], weights), {"n": 5})
+    assert [o.name for o in _operators(workload)] == ["quantise", "product"]
+    product = _operators(workload)[1]
+    assert product.pair == ("=int8", "=uint8")
+    assert workload.graph().tensors[product.writes[0]].format == ""
+    assert workload.macs == 5 * 64 * 16
+
+
+@pytest.mark.parametrize("reader", ["Relu", "Softmax"])
+def test_what_is_read_elsewhere_keeps_its_conversion(onnx_file: Write, reader: str) -> None:
+    nodes = [
+        *_pair("x", "xd"),
+        node("DequantizeLinear", ["w", "s", "zw"], ["wd"], name="w.dequantise"),
+        node("MatMul", ["xd", "wd"], ["m"], name="product"),
+        node(reader, ["m"], ["y"], name="float"),
+        *_pair("m", "other"),
+    ]
+    weights = {"w": ("INT8", [8, 8]), **_scalars()}
+    workload = load_onnx(onnx_file(nodes, {"x": [4, 8]}, ["y", "other"], weights))
+    names = [o.name for o in _operators(workload)]
+    assert names == ["xd.quantise", "product", "float", "other.quantise", "other.dequantise"]
+    product = _operators(workload)[1]
+    assert product.pair == ("=int8", "=uint8")
+    assert workload.graph().tensors[product.writes[0]].format == ""
