@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
@@ -137,12 +138,52 @@ def _flaws(item: Mapping[str, Any], model: type[BaseModel]) -> list[Flaw]:
             return [Flaw(path, f"{_shown(item['input'])} is not a mapping", "keys and values")]
         case "tuple_type" | "list_type":
             return [Flaw(path, f"{_shown(item['input'])} is not a list", "a list")]
+        case kind if (plain := _plain_words(str(kind), item["input"], context)) is not None:
+            return [Flaw(path, *plain, on_key=on_key)]
         case _:
             message = str(item["msg"]).removeprefix("Value error, ")
             if "expected" not in context and item["type"] not in ("quantity", "value_error"):
                 message = f"{_shown(item['input'])}: {message[:1].lower()}{message[1:]}"
             expected, suggestion = context.get("expected", ""), context.get("suggestion", "")
             return [Flaw(path, message, str(expected), str(suggestion), on_key)]
+
+
+def _plain_words(kind: str, given: Any, context: Mapping[str, Any]) -> tuple[str, str, str] | None:
+    """Message, expectation and suggestion for what pydantic words for programmers."""
+    shown = _shown(given)
+    match kind:
+        case "greater_than":
+            return f"{shown} is too small", f"a number above {context['gt']:,}", ""
+        case "greater_than_equal":
+            return f"{shown} is too small", f"a number from {context['ge']:,}", ""
+        case "less_than":
+            return f"{shown} is too large", f"a number below {context['lt']:,}", ""
+        case "less_than_equal":
+            return f"{shown} is too large", f"at most {context['le']:,}", ""
+        case "int_type" | "int_parsing" | "int_from_float" | "int_parsing_size":
+            quoted = isinstance(given, str) and given.strip().isdecimal()
+            expected = "a whole number without quotes" if quoted else "a whole number"
+            return f"{shown} is not a whole number", expected, ""
+        case "float_type" | "float_parsing":
+            return f"{shown} is not a number", "a number", ""
+        case "string_type":
+            number = isinstance(given, int | float) and not isinstance(given, bool)
+            return f"{shown} is not a text", "a text in quotes" if number else "a text", ""
+        case "bool_type" | "bool_parsing":
+            return f"{shown} is neither true nor false", "true or false", ""
+        case "too_short" | "too_long" | "string_too_short" | "string_too_long":
+            length = context.get("actual_length", len(given))
+            least, most = context.get("min_length"), context.get("max_length")
+            noun = "characters" if kind.startswith("string") else "entries"
+            said = f"holds {length} {noun}" if length else "is empty"
+            return said, f"at least {least}" if least is not None else f"at most {most}", ""
+        case "string_pattern_mismatch":
+            pattern = str(context["pattern"])
+            folded = re.sub(r"[^a-z0-9]+", "_", str(given).lower()).strip("_")
+            meant = folded if re.search(pattern, folded) else ""
+            return f"{shown} is not spelled as it must be", f"text that matches {pattern}", meant
+        case _:
+            return None
 
 
 def _unknown_key(path: Path, model: type[BaseModel]) -> Flaw:

@@ -86,8 +86,8 @@ def test_suits_goes_by_name_alias_or_tag(card: Device) -> None:
          "named 'manul'; did you mean 'manual'?")),
         ("attention: unfused", "attention: flsh", ("17:41: fusion.attention: unknown value 'flsh'; "
          "expected one of flash, unfused; did you mean 'flash'?")),
-        ("elementwise: false", "elementwise: nope", ("17:23: fusion.elementwise: 'nope': input "
-         "should be a valid boolean, unable to interpret input")),
+        ("elementwise: false", "elementwise: nope", ("17:23: fusion.elementwise: 'nope' is "
+         "neither true nor false; expected true or false")),
         ("per_run", "pre_run", "8:1: pre_run: unknown key 'pre_run'; did you mean 'per_run'?"),
         ("name: engine_x\n", "", "1:1: missing key 'name'"),
     ],
