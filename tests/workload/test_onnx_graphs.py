@@ -327,3 +327,71 @@ def test_the_demonstration_network_is_weightless(checkout: Path, tmp_path: Path)
     # Sizes as MobileNetV2 halves them: 112, 56, 28, 28, 14.
     assert workload.weights > 1.6e6
     assert workload.macs[1] == 8 * workload.macs[0]
+
+
+def _attention_block(onnx_file: Write) -> Path:
+    """Self-attention over a cache as exporters write it: extents by way of shapes, a mask."""
+    nodes = [
+        node("Gather", ["table", "ids"], ["e"], name="embed"),
+        node("Shape", ["e"], ["se"], name="shape"),
+        node("Gather", ["se", "i0"], ["b"], name="batch_of"),
+        node("Gather", ["se", "i1"], ["q"], name="queries_of"),
+        node("Shape", ["past"], ["sp"], name="past_shape"),
+        node("Gather", ["sp", "i2"], ["p"], name="past_of"),
+        node("Add", ["p", "q"], ["total"], name="total"),
+        node("Range", ["p", "total", "i1"], ["positions"], name="positions"),
+        node("Gather", ["places", "positions"], ["pe"], name="place"),
+        node("Add", ["e", "pe"], ["x"], name="join"),
+        node("MatMul", ["x", "wq"], ["xq"], name="to_query"),
+        node("MatMul", ["x", "wk"], ["xk"], name="to_key"),
+        node("Unsqueeze", ["b", "at0"], ["b1"], name="u1"),
+        node("Unsqueeze", ["q", "at0"], ["q1"], name="u2"),
+        node("Concat", ["b1", "q1", "heads"], ["target"], name="target", axis=0),
+        node("Reshape", ["xq", "target"], ["xq4"], name="split_q"),
+        node("Reshape", ["xk", "target"], ["xk4"], name="split_k"),
+        node("Transpose", ["xq4"], ["qt"], name="turn_q", perm=[0, 2, 1, 3]),
+        node("Transpose", ["xk4"], ["kt"], name="turn_k", perm=[0, 2, 1, 3]),
+        node("Concat", ["past", "kt"], ["keys"], name="cache", axis=2),
+        node("Transpose", ["keys"], ["keys_t"], name="turn", perm=[0, 1, 3, 2]),
+        node("MatMul", ["qt", "keys_t"], ["scores"], name="scores"),
+        node("Range", ["i0", "total", "i1"], ["all"], name="all"),
+        node("Unsqueeze", ["positions", "at1"], ["rows"], name="rows"),
+        node("LessOrEqual", ["all", "rows"], ["mask"], name="mask"),
+        node("Where", ["mask", "scores", "low"], ["masked"], name="masked"),
+        node("Softmax", ["masked"], ["weights"], name="softmax"),
+        node("MatMul", ["weights", "keys"], ["mixed"], name="mix"),
+        node("Transpose", ["mixed"], ["mt"], name="turn_back", perm=[0, 2, 1, 3]),
+        node("Concat", ["b1", "q1", "wide"], ["flat"], name="flat", axis=0),
+        node("Reshape", ["mt", "flat"], ["y"], name="join_heads"),
+    ]
+    weights = {
+        "table": [1000, 64], "places": [512, 64], "wq": [64, 64], "wk": [64, 64],
+        **{f"i{i}": np.array(i) for i in range(3)},
+        "at0": np.array([0]), "at1": np.array([1]), "heads": np.array([4, 16]),
+        "wide": np.array([64]), "low": np.array(-1e9, np.float32),
+    }  # fmt: skip
+    inputs = {
+        "ids": (TensorProto.INT64, ["batch", "sequence"]), "past": ["batch", 4, "past", 16],
+        "mask_in": ["batch", "past + sequence"],
+    }  # fmt: skip
+    return onnx_file(nodes, inputs, ["y", "keys"], weights)
+
+
+def test_attention_over_a_cache_stays_free_in_every_dimension(onnx_file: Write) -> None:
+    path = _attention_block(onnx_file)
+    settings = {"batch": np.array([1, 2, 3]), "sequence": np.array([5, 1, 7]), "past": 40}
+    workload = load_onnx(path, settings)
+    assert isinstance(workload, OnnxWorkload)
+    assert workload.structural == {}
+    assert workload.graph().not_priced == ()
+    batch, queries = settings["batch"], settings["sequence"]
+    keys = queries + 40
+    expected = batch * queries * 2 * 64 * 64 + 2 * batch * 4 * queries * keys * 16
+    np.testing.assert_allclose(workload.macs, expected, rtol=1e-12)
+    assert workload.weights == 1000 * 64 + 512 * 64 + 2 * 64 * 64
+    shapes = workload.graph().tensors
+    assert [list(np.broadcast_to(workload.number(d), 3)) for d in shapes["y"].shape] == [
+        list(batch), list(queries), [64] * 3,
+    ]  # fmt: skip
+    # The mask is made anew for each length, so it is work and no constant.
+    assert "mask" in {o.name for o in _operators(workload)}

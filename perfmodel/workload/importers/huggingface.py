@@ -49,7 +49,7 @@ def load_config(path: Path, settings: Mapping[str, Value] | None = None) -> Work
     try:
         status = os.stat(path)
         stamp = status.st_mtime_ns, status.st_size
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a null character in the name
         stamp = 0, 0
     known = _FILES.get(str(path))
     if known is None or known[0] != stamp:

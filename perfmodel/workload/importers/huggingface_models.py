@@ -64,19 +64,15 @@ class Config:
         value = self.data.get(key)
         if value is None and (key not in self.data or nullable):
             if default is None:
-                self._missing(key)
+                self._missing(key, _size(least))
                 return 1
             return default
         if isinstance(value, float) and value.is_integer():
             value = int(value)
         if type(value) is not int or not least <= value <= _LIMIT:
-            shown = f"'{value}'" if isinstance(value, str) else value
-            if isinstance(value, list | dict):
-                shown = "a list" if isinstance(value, list) else "a mapping"
             self.flaws.append(
-                Flaw((*self.path, key), f"{shown} is not a size",
-                     f"a whole number from {least} to {_LIMIT:,}")
-            )  # fmt: skip
+                Flaw((*self.path, key), f"{shown(value)} is not a size", _size(least))
+            )
             return 1
         return value
 
@@ -86,7 +82,9 @@ class Config:
         if value is None:
             return default
         if type(value) is not bool:
-            self.flaws.append(Flaw((*self.path, key), f"{value!r} is not a flag", "true or false"))
+            self.flaws.append(
+                Flaw((*self.path, key), f"{shown(value)} is not a flag", "true or false")
+            )
             return default
         return value
 
@@ -98,7 +96,7 @@ class Config:
                 continue
             if not isinstance(value, str) or value not in _ACTIVATIONS:
                 self.flaws.append(
-                    Flaw((*self.path, key), f"unknown activation {value!r}",
+                    Flaw((*self.path, key), f"unknown activation {shown(value)}",
                          "one of " + ", ".join(_ACTIVATIONS), nearest(str(value), _ACTIVATIONS))
                 )  # fmt: skip
                 return default
@@ -109,7 +107,7 @@ class Config:
         """Return a list, or none."""
         value = self.data.get(key)
         if value is not None and not isinstance(value, list):
-            self.flaws.append(Flaw((*self.path, key), f"{value!r} is not a list", "a list"))
+            self.flaws.append(Flaw((*self.path, key), f"{shown(value)} is not a list", "a list"))
             return None
         return cast("list[Any] | None", value)
 
@@ -131,13 +129,20 @@ class Config:
         path = ".".join(map(str, flaw.path))
         return Flaw(self._fields.get(path, ()), flaw.message, flaw.expected, flaw.suggestion)
 
-    def _missing(self, key: str) -> None:
+    def _missing(self, key: str, expected: str) -> None:
+        if key in self.data:
+            self.flaws.append(Flaw((*self.path, key), "has no value", expected))
+            return
         written = nearest(key, [k for k in self.data if k not in _KEYS], 0.75)
         if written:
             self.flaws.append(Flaw((*self.path, written), f"unknown key '{written}'", "", key,
                                    on_key=True))  # fmt: skip
         else:
-            self.flaws.append(Flaw(self.path, f"missing key '{key}'", on_key=True))
+            self.flaws.append(Flaw(self.path, f"missing key '{key}'", expected, on_key=True))
+
+
+def _size(least: int) -> str:
+    return f"a whole number from {least} to {_LIMIT:,}"
 
 
 #: Keys that are right as they are, so that none is taken for a misspelling of another.

@@ -10,7 +10,7 @@ from perfmodel.workload.graph import Tensor
 from perfmodel.workload.importers.onnx_node import Edge, Node, NotPricedError
 from perfmodel.workload.nest import LoopNest
 from perfmodel.workload.sequence import SequenceBuilder
-from perfmodel.workload.symbols import Dim, constant, product, simplify
+from perfmodel.workload.symbols import Dim, Poly, constant, product, simplify
 
 Pricing = Callable[["Pricer", Node], None]
 
@@ -74,6 +74,8 @@ class Pricer:
         if node.op in RANDOM or any(e.is_data for e in node.present) or not node.made:
             return False
         if not node.present and not all(e.kind == "constant" for e in node.made):
+            return False
+        if any(isinstance(d, Poly) for e in node.made for d in e.shape or ()):
             return False
         weights = [e for e in node.present if e.kind == "weight"]
         for edge in node.made:

@@ -102,10 +102,11 @@ def read_onnx(path: str | Path) -> RawModel:
         ) from None  # fmt: skip
     try:
         if file.stat().st_size > LARGEST_BYTES:
-            raise InputError(Fault(f"is larger than {LARGEST_BYTES} bytes", file=str(file)))
+            raise InputError(Fault(f"is larger than {LARGEST_BYTES >> 30} GiB", file=str(file),
+                                   expected="a protobuf file, with its weights beside it"))  # fmt: skip
         content = file.read_bytes()
-    except OSError as error:
-        reason = (error.strerror or "cannot be read").lower()
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        reason = (getattr(error, "strerror", None) or "cannot be read").lower()
         raise InputError(Fault(reason, file=str(file), expected="a readable file")) from None
     expected = "an ONNX model (protobuf)"
     try:

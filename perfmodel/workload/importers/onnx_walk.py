@@ -13,7 +13,7 @@ from perfmodel.workload.importers.onnx_node import Edge, Node, NotPricedError
 from perfmodel.workload.importers.onnx_numbers import work_out
 from perfmodel.workload.importers.onnx_pricing import MALFORMED, RANDOM, STANDARD
 from perfmodel.workload.importers.onnx_read import RawGraph, RawModel, RawNode, RawTensor
-from perfmodel.workload.symbols import Dim, constant, symbol
+from perfmodel.workload.symbols import Dim, Poly, constant, symbol
 
 #: A trip count that stands for "until the condition fails".
 _ENDLESS = 2**31 - 1
@@ -202,6 +202,9 @@ class Walker:
             self.block(node, str(reason), lost)
         for edge in node.made:
             edge.format = self.format(edge.format)
+            if any(isinstance(d, Poly) for d in edge.shape or ()):
+                # As large as the input says, so no runtime can fold it on loading.
+                edge.kind = "data"
         if node.op in {"Shape", "Size"}:
             for edge in node.made:
                 edge.kind = "constant"
