@@ -109,9 +109,18 @@ def locate(flaws: Iterable[Flaw], marks: Marks, file: str) -> list[Fault]:
 def faults_of(error: ValidationError, model: type[BaseModel]) -> list[Flaw]:
     """Flaws of a pydantic error raised for ``model``."""
     flaws: list[Flaw] = []
-    for item in error.errors(include_url=False):
-        flaws += _flaws(cast("Mapping[str, Any]", item), model)
+    items = [cast("Mapping[str, Any]", item) for item in error.errors(include_url=False)]
+    for item in items:
+        if item["type"] == "too_short" and any(_inside(other, item) for other in items):
+            continue  # pydantic counts entries with faults as none; theirs are told
+        flaws += _flaws(item, model)
     return flaws
+
+
+def _inside(item: Mapping[str, Any], of: Mapping[str, Any]) -> bool:
+    """Whether an error lies below the place of another."""
+    depth = len(of["loc"])
+    return len(item["loc"]) > depth and item["loc"][:depth] == of["loc"]
 
 
 def _flaws(item: Mapping[str, Any], model: type[BaseModel]) -> list[Flaw]:
