@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
+from perfmodel.catalog import kinds
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.formats import Precision, as_precision
 from perfmodel.hardware.device import Device
@@ -17,7 +18,15 @@ from perfmodel.settings import FaultList, Settings, split
 from perfmodel.workload.library import find
 from perfmodel.workload.workload import Workload
 
-__all__ = ["DeviceLike", "Subject", "WorkloadLike", "machine_of", "resolve", "with_bits"]
+__all__ = [
+    "DeviceLike",
+    "Subject",
+    "WorkloadLike",
+    "check_choices",
+    "machine_of",
+    "resolve",
+    "with_bits",
+]
 
 WorkloadLike: TypeAlias = str | Path | Workload
 DeviceLike: TypeAlias = str | Path | Device | Machine
@@ -90,6 +99,9 @@ def resolve(
     if found is not None and parts.facts:
         # The path of a fact is known under any runtime, so a fault of the runtime hides none here.
         machine = faults.trying(machine_of, found, chosen, parts.facts, made)
+    if found is not None:
+        spec = found if isinstance(found, Machine) else found.machine()
+        faults += check_choices(spec, given["engine"], given["model"])
     formats = faults.trying(_precision, given["precision"])
     if parts.bits and (formats is not None or given["precision"] is None):
         formats = faults.trying(with_bits, formats, parts.bits, made)
@@ -158,8 +170,19 @@ def with_bits(
     return precision.with_bits(**checked)
 
 
-def option_fault(name: str, value: str, known: list[str]) -> Fault:
-    """Fault of an option that takes one of a few words."""
-    meant = nearest(value, known)
-    return Fault(f"'{value}' is no {name}", path=name, suggestion=meant,
-                 expected="" if meant else "one of " + ", ".join(known))  # fmt: skip
+def check_choices(machine: Machine, engine: str | None, model: str | None) -> list[Fault]:
+    """Faults of an engine and a cost model chosen by name."""
+    known = {
+        "engine": [e.name for e in machine.device.engines],
+        "model": kinds(),
+    }
+    faults: list[Fault] = []
+    for name, value in (("engine", engine), ("model", model)):
+        if value is not None and value not in known[name]:
+            meant = nearest(value, known[name])
+            faults.append(
+                Fault(f"{machine.device.name} has no {name} '{value}'" if name == "engine"
+                      else f"there is no {name} '{value}'", path=name, suggestion=meant,
+                      expected="" if meant else "one of " + ", ".join(known[name]))
+            )  # fmt: skip
+    return faults

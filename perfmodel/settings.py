@@ -6,6 +6,7 @@ name is a parameter of the workload, or what shapes it (``phase``, ``layers``).
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ from perfmodel.errors import Fault, InputError
 
 __all__ = [
     "BITS", "OPTIONS", "RESERVED", "FaultList", "Settings", "is_fact", "plain_value", "split",
+    "text_list",
 ]  # fmt: skip
 
 P = ParamSpec("P")
@@ -109,7 +111,10 @@ def plain_value(text: str) -> Any:
     clean = text.strip()
     power = _POWER.fullmatch(clean)
     if power is not None:
-        return _whole(float(power[1]) ** int(power[2]))
+        try:
+            return _whole(float(power[1]) ** int(power[2]))
+        except (OverflowError, ZeroDivisionError):
+            return math.inf
     folded = clean.lower()
     if folded in ("true", "false"):
         return folded == "true"

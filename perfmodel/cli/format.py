@@ -48,7 +48,8 @@ def show_format(name: str, /, *, json: bool = False) -> int:
     else:
         for key, value in data.items():
             if isinstance(value, dict):
-                say(f"{key}:", *(f"  {k:<13} {v}" for k, v in _items(value)))
+                held: dict[str, Any] = data[key]
+                say(f"{key}:", *(f"  {k:<13} {v}" for k, v in _items(held)))
             elif value not in ("", 0, {}):
                 say(f"{key:<15} {value}")
     return DONE
@@ -57,8 +58,8 @@ def show_format(name: str, /, *, json: bool = False) -> int:
 def _items(value: dict[str, Any]) -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = []
     for key, entry in value.items():
-        inner: dict[str, Any] = entry if isinstance(entry, dict) else {}
-        found.append((key, inner.get("bits", entry)))
+        shown: Any = entry
+        found.append((key, shown.get("bits", shown) if isinstance(entry, dict) else entry))
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
@@ -156,3 +156,19 @@ def _read_parquet(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
         if found:
             dimensions[field.name] = found
     return columns, dimensions
+
+
+def csv_columns(text: str, dimensions: Mapping[str, str]) -> dict[str, Any]:
+    """Columns of a CSV text with a header, each of the type that its dimension says."""
+    lines = list(csv.reader(StringIO(text)))
+    columns: dict[str, Any] = {}
+    for i, name in enumerate(lines[0]):
+        cells = [line[i] for line in lines[1:]]
+        if dimensions[name] == TEXT:
+            columns[name] = np.array(cells, dtype=object)
+        elif dimensions[name] == TRUTH:
+            columns[name] = np.array([cell == "true" for cell in cells], dtype=bool)
+        else:
+            numbers = [float(cell) if cell else np.nan for cell in cells]
+            columns[name] = np.array(numbers, dtype=np.float64)
+    return columns

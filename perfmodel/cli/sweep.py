@@ -1,0 +1,256 @@
+"""``perfmodel sweep``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from perfmodel.cli import DONE, INFEASIBLE
+from perfmodel.cli.common import note, pairs, print_json, say
+from perfmodel.settings import OPTIONS, FaultList, text_list
+from perfmodel.sweep.executor import executor_named
+from perfmodel.sweep.plan import METRICS, Options, Plan, make_plan, provisional_columns
+from perfmodel.sweep.run import (
+    DryRun,
+    Outcome,
+    outcome_to_dict,
+    question_faults,
+    run_plan,
+)
+from perfmodel.sweep.store import store_faults
+from perfmodel.sweep.summary import Summary
+from perfmodel.table import Table
+from perfmodel.table.text import as_text
+from perfmodel.units import show
+
+__all__ = ["sweep"]
+
+#: Rows that JSON lists without being asked for the best or the front alone.
+_MOST_ROWS = 100_000
+
+
+def sweep(
+    *workloads: str,
+    device: Annotated[list[str] | None, Parameter(name=["--device", "-d"])] = None,
+    set: list[str] | None = None,
+    precision: str | None = None,
+    runtime: str | None = None,
+    engine: str | None = None,
+    model: str | None = None,
+    relaxed: bool = False,
+    warm: bool = False,
+    zip: list[str] | None = None,
+    sobol: int | None = None,
+    seed: int = 0,
+    where: str | None = None,
+    best: str | None = None,
+    pareto: str | None = None,
+    metrics: str | None = None,
+    executor: str = "serial",
+    resume: bool = False,
+    dry_run: bool = False,
+    top: int = 10,
+    json: bool = False,
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+) -> int:
+    """Predict at every point of a grid; store it, or name the best.
+
+    Parameters
+    ----------
+    workloads
+        Models of the library, or paths.
+    device
+        Devices: D1,D2,tag:phone; as often as needed.
+    set
+        NAME=VALUES, as often as needed: batch=1,2,4 or context=2**9..2**15 or
+        memories.main.bandwidth="25 GB/s,50 GB/s" or phase=prefill,decode. Also linspace(low, high,
+        count), logspace(...), and with --sobol uniform(low, high), loguniform(low, high).
+    precision
+        Precisions, with commas; the same as --set precision=...
+    runtime
+        Runtimes, with commas; of several, each device takes those that are meant for it.
+    engine
+        Engine of the devices.
+    model
+        Kind of cost model; "roofline" is the bare roofline.
+    relaxed
+        Continuous forms of ceilings and floors.
+    warm
+        Weights stay in the nearest memory that holds everything.
+    zip
+        Axes that advance together: batch,context; as often as needed.
+    sobol
+        Take this many points of a Sobol sample of the axes instead of the whole grid.
+    seed
+        Seed of the sample; 0 by default.
+    where
+        Keep rows that satisfy a condition: "tpot_s <= 50 ms and peak_memory_bytes < 8 GiB".
+    best
+        Name the row that is best in this column: energy_j, tokens_per_s.
+    pareto
+        Name the rows that no other beats in all of these columns: latency_s,energy_j.
+    metrics
+        Columns to compute, with commas; all by default.
+    executor
+        serial (the default) or process:N.
+    resume
+        Take up an unfinished sweep to the same output.
+    dry_run
+        Say how many points, how long and how large, from a pilot; write nothing.
+    top
+        How many rows to print where neither --best nor --pareto is asked for; 10 by default.
+    json
+        Print JSON.
+    output
+        Stream the rows to a .csv or .parquet file, with a manifest beside it.
+    """
+    faults = FaultList()
+    settings: dict[str, Any] = pairs(set or (), faults)
+    _options(settings, {"precision": precision, "runtime": runtime})
+    wanted = text_list(metrics) if metrics else None
+    objectives = text_list(pareto) if pareto else []
+    columns = provisional_columns(settings, wanted)
+    condition, found = question_faults(columns, where, best, objectives)
+    faults += found
+    chosen = faults.trying(executor_named, executor)
+    if output is not None:
+        faults += store_faults(output)
+    if resume and output is None:
+        faults.append(_needs_output())
+    plan = make_plan(
+        list(workloads), text_list(device or ()), settings, zip=zip or (), sobol=sobol, seed=seed,
+        metrics=wanted, options=Options(engine=engine, model=model, relaxed=relaxed, warm=warm),
+        faults=faults, place="--set",
+    )  # fmt: skip
+    note(*(f"note: {text}" for text in plan.notes))
+    assert chosen is not None
+    if dry_run:
+        return _dry_run(plan, condition, output, chosen.workers, json)
+    summary = Summary(best or "", objectives, top=0 if best or objectives else top)
+    with _progress(plan.points) as progress:
+        outcome = run_plan(
+            plan, where=condition, output=output, executor=chosen, resume=resume,
+            progress=progress, summary=summary, argv=sys.argv,
+            keep=json and output is None and plan.points <= _MOST_ROWS,
+        )  # fmt: skip
+    if json:
+        data = outcome_to_dict(outcome, plan, outcome.table)
+        data["output"] = str(output) if output is not None else None
+        print_json(data)
+    else:
+        _print(outcome, plan, output, best, objectives)
+    return DONE if summary.feasible else INFEASIBLE
+
+
+def _needs_output() -> Any:
+    from perfmodel.errors import Fault
+
+    return Fault("there is nothing to resume without an output", file="--resume",
+                 expected="-o FILE")  # fmt: skip
+
+
+def _options(settings: dict[str, Any], given: dict[str, str | None]) -> None:
+    """Options that may hold several values become axes."""
+    for name in OPTIONS:
+        value = given.get(name)
+        if value is not None:
+            settings[name] = f"{settings[name]},{value}" if name in settings else value
+
+
+def _dry_run(plan: Plan, where: Any, output: Path | None, workers: int, json: bool) -> int:
+    from perfmodel.sweep.run import dry_run as pilot
+
+    found: DryRun = pilot(plan, where=where, output=output, workers=workers)
+    if json:
+        print_json(found._asdict() | {"axes": {a.name: a.describe() for a in plan.axes}})
+        return DONE
+    say(
+        f"{found.points} points: {found.cases} choices of categories in {found.chunks} chunks",
+        f"about {show(found.seconds, 'time')} (from a pilot of {found.pilot_points} points)",
+    )
+    if output is not None:
+        say(f"about {show(found.bytes, 'bytes')} in {output}; nothing was written")
+    return DONE
+
+
+def _print(
+    outcome: Outcome, plan: Plan, output: Path | None, best: str | None, pareto: list[str]
+) -> None:
+    summary = outcome.summary
+    kept = "" if summary.rows == summary.points else f", {summary.rows} satisfy the condition"
+    note(f"{summary.points} points{kept}, {summary.feasible} of them fit; "
+         f"{show(outcome.seconds, 'time')}")  # fmt: skip
+    if output is not None:
+        note(f"wrote {output} and {output.name}.manifest.json")
+    if best:
+        say(f"best {best}:" if summary.best else f"best {best}: no point qualifies")
+        if summary.best:
+            say(*(f"  {line}" for line in _row_lines(summary.best, plan)))
+    if pareto:
+        size = 0 if summary.front is None else len(summary.front)
+        say(f"{size} rows on the front of {', '.join(pareto)}:")
+        if summary.front is not None:
+            say(as_text(_brief(summary.front, plan, pareto), rows=200))
+    if not best and not pareto and summary.top is not None:
+        say(as_text(_brief(summary.top, plan, []), rows=len(summary.top)))
+
+
+def _row_lines(row: Any, plan: Plan) -> list[str]:
+    from perfmodel.table.text import as_text as text
+
+    lines: list[str] = []
+    for name, value in row.items():
+        if value != value or value == "":
+            continue
+        cells = text(Table({name: [value]}, plan.columns)).splitlines()
+        unit = cells[1].strip() if len(cells) == 3 else ""
+        lines.append(f"{name:<24} {cells[-1].strip()} {unit}".rstrip())
+    return lines
+
+
+#: What a table on the terminal shows beside the axes.
+_BRIEF = ("latency_s", "tokens_per_s", "frames_per_s", "energy_j", "peak_memory_bytes",
+          "feasible", "bottleneck")  # fmt: skip
+
+
+def _brief(table: Table, plan: Plan, more: list[str]) -> Table:
+    """A table with the columns that a reader compares: what varies, and the headline metrics."""
+    names = ["workload", "device", "runtime", "precision", *(axis.name for axis in plan.axes)]
+    wanted = dict.fromkeys([*names, *more, *(n for n in _BRIEF if n in plan.metrics)])
+    kept = [n for n in wanted if n in table and (n not in METRICS or _says(table, n))]
+    return table.select(*kept)
+
+
+def _says(table: Table, name: str) -> bool:
+    column = table[name]
+    return column.dtype.kind != "f" or not bool((column != column).all())
+
+
+@contextmanager
+def _progress(points: int) -> Generator[Any]:
+    """A bar on stderr, if that is a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn("points"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("points", total=points)
+
+        def advance(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield advance

@@ -1,0 +1,278 @@
+"""Two predictions side by side: what differs, and why, kernel by kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from html import escape
+from typing import Any, cast
+
+import numpy as np
+
+from perfmodel.arrays import is_array
+from perfmodel.differences import fact_differences
+from perfmodel.errors import Fault, InputError
+from perfmodel.predict import predict
+from perfmodel.prediction import Prediction
+from perfmodel.resolve import DeviceLike, Subject, WorkloadLike, resolve
+from perfmodel.settings import FaultList
+from perfmodel.table import Table
+from perfmodel.units import show
+
+__all__ = ["Comparison", "compare"]
+
+_METRICS = (
+    "latency_s", "tokens_per_s", "frames_per_s", "ttft_s", "tpot_s", "energy_j", "power_w",
+    "peak_memory_bytes", "weight_bytes", "kv_bytes", "activation_bytes", "utilization", "macs",
+)  # fmt: skip
+
+
+def compare(
+    workload: WorkloadLike | Prediction,
+    a: DeviceLike | Prediction,
+    b: DeviceLike | Prediction | None = None,
+    *,
+    precision: Any = None,
+    runtime: Any = None,
+    engine: Any = None,
+    model: Any = None,
+    set: Any = None,
+    **options: Any,
+) -> Comparison:
+    """Compare a workload on two devices, or two predictions.
+
+    Parameters
+    ----------
+    workload, a, b
+        A workload and two devices; or two predictions and nothing else.
+    precision, runtime, engine, model, set
+        As for `predict`, for both; a pair (tuple) gives each its own.
+    **options
+        ``fuse``, ``flash_attention``, ``relaxed``, ``warm``, for both.
+
+    Raises
+    ------
+    InputError
+        Every fault of both sides at once.
+    """
+    if isinstance(workload, Prediction):
+        if not isinstance(a, Prediction) or b is not None:
+            raise InputError(Fault("one prediction alone", expected="two predictions"))
+        return Comparison(workload, a)
+    if b is None or isinstance(a, Prediction) or isinstance(b, Prediction):
+        raise InputError(Fault("one device alone", expected="a workload and two devices"))
+    given = {"precision": precision, "runtime": runtime, "engine": engine, "model": model,
+             "set": set}  # fmt: skip
+    faults = FaultList()
+    subjects: list[Subject | None] = []
+    for side, device in enumerate((a, b)):
+        chosen = {n: _of_side(v, side) for n, v in given.items()}
+        settings = chosen.pop("set")
+        subjects.append(faults.trying(resolve, workload, device, settings=settings, **chosen))
+    faults.settle()
+    first, second = (_predicted(s, options) for s in subjects if s is not None)
+    return Comparison(first, second)
+
+
+def _of_side(given: Any, side: int) -> Any:
+    return cast("Any", given)[side] if isinstance(given, tuple) else given
+
+
+def _predicted(subject: Subject, options: Mapping[str, Any]) -> Prediction:
+    return predict(
+        subject.workload, subject.device, precision=subject.precision, runtime=subject.runtime,
+        engine=subject.engine, model=subject.model, **options,
+    )  # fmt: skip
+
+
+class Comparison:
+    """What differs between two predictions of one point each.
+
+    Parameters
+    ----------
+    a, b : Prediction
+        Scalar predictions, usually of one workload on two machines.
+
+    Raises
+    ------
+    InputError
+        Where a prediction has many points.
+    """
+
+    def __init__(self, a: Prediction, b: Prediction) -> None:
+        for name, each in (("a", a), ("b", b)):
+            if each.shape:
+                raise InputError(
+                    Fault(f"{name} has {each.shape} points", expected=f"one: {name}.at(index)")
+                )
+        self.a, self.b = a, b
+
+    @property
+    def ratio(self) -> float:
+        """Latency of `a` over that of `b`: how many times faster `b` is."""
+        return float(self.a.latency_s / self.b.latency_s)
+
+    @cached_property
+    def metrics(self) -> Table:
+        """Metric, value of each, and b over a."""
+        rows: list[tuple[str, float, float]] = []
+        for name in _METRICS:
+            values = [getattr(each, name) for each in (self.a, self.b)]
+            if any(v is not None and not np.isnan(v) for v in values):
+                rows.append((name, *(np.nan if v is None else float(v) for v in values)))  # pyright: ignore[reportArgumentType]
+        for level in dict.fromkeys((*self.a.levels, *self.b.levels)):
+            moved = [each.traffic_bytes.get(level, np.nan) for each in (self.a, self.b)]
+            rows.append((f"traffic_bytes {level}", float(moved[0]), float(moved[1])))
+        names, first, second = zip(*rows, strict=True)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.divide(second, first)
+        return Table({"metric": names, "a": first, "b": second, "ratio": ratio},
+                     {"a": "", "b": ""})  # fmt: skip
+
+    @cached_property
+    def table(self) -> Table:
+        """One row a kernel, largest difference first: seconds of all its runs, and what binds it.
+
+        A kernel that only one side has (other fusion, other graph) has zero seconds on the other.
+        """
+        left, right = _rows(self.a), _rows(self.b)
+        names = list(dict.fromkeys((*left, *right)))
+        a_s = np.array([left[n][0] if n in left else 0.0 for n in names])
+        b_s = np.array([right[n][0] if n in right else 0.0 for n in names])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = a_s / b_s
+        whole = self.a.latency_s - self.b.latency_s
+        difference = a_s - b_s
+        made = Table({
+            "kernel": names,
+            "a_s": a_s,
+            "b_s": b_s,
+            "difference_s": difference,
+            "ratio": ratio,
+            "share": difference / whole if whole else np.full(len(names), np.nan),
+            "bound_by_a": [left[n][1] if n in left else "" for n in names],
+            "bound_by_b": [right[n][1] if n in right else "" for n in names],
+        })  # fmt: skip
+        return made[np.argsort(-np.abs(difference), kind="stable")]
+
+    @cached_property
+    def facts(self) -> Table:
+        """Facts of the two machines that differ; engine and main memory by role."""
+        return fact_differences(self.a.machine, self.b.machine)
+
+    @cached_property
+    def reasons(self) -> list[str]:
+        """Why, in sentences: which kernels make the difference, and what bounds them on each."""
+        out = [self._headline()]
+        groups: dict[tuple[str, str], list[str]] = {}
+        for row in self.table.rows():
+            groups.setdefault((row.bound_by_a, row.bound_by_b), []).append(row.kernel)
+        sides = (_Side(self.a), _Side(self.b))
+        totals = [
+            (sides[0].seconds(k) - sides[1].seconds(k), pair, k) for pair, k in groups.items()
+        ]
+        whole = self.a.latency_s - self.b.latency_s
+        for difference, (left, right), kernels in sorted(totals, key=lambda t: -abs(t[0]))[:4]:
+            if abs(difference) < 0.02 * max(abs(whole), 1e-3 * self.a.latency_s):
+                continue
+            told = " and ".join(
+                f"{side.told(bound, kernels)} on {name}"
+                for side, bound, name in zip(sides, (left, right), self._names(), strict=True)
+            )
+            few = ", ".join(kernels[:3]) + (f" and {len(kernels) - 3} more" if kernels[3:] else "")
+            out.append(f"{show(difference, 'time')} of it in {few}: {told}")
+        for name, each in zip(self._names(), (self.a, self.b), strict=True):
+            out += [
+                f"{wanted} runs as {ran} on {name}"
+                for wanted, ran in each.executed.items()
+                if wanted != ran
+            ]
+            out += [f"does not fit {name}: {v}" for v in each.violations]
+        return out
+
+    def _names(self) -> tuple[str, str]:
+        first, second = (each.machine.device.name for each in (self.a, self.b))
+        if first != second:
+            return first, second
+        labels = [
+            f"{each.machine.device.name} ({each.precision}, {each.machine.runtime.name})"
+            for each in (self.a, self.b)
+        ]
+        return (labels[0], labels[1]) if labels[0] != labels[1] else ("a", "b")
+
+    def _headline(self) -> str:
+        a, b = self._names()
+        first, second = show(self.a.latency_s, "time"), show(self.b.latency_s, "time")
+        if self.ratio == 1:
+            return f"{a} and {b} take the same time: {first}"
+        word, factor = ("faster", self.ratio) if self.ratio > 1 else ("slower", 1 / self.ratio)
+        return f"{b} is {factor:.3g} times {word} than {a}: {second}, not {first}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, ready for JSON."""
+        return {
+            "workload": self.a.workload.name,
+            "a": self.a.to_dict(),
+            "b": self.b.to_dict(),
+            "ratio": self.ratio,
+            "reasons": self.reasons,
+            "metrics": self.metrics.to_records(),
+            "kernels": self.table.to_records(),
+            "facts": self.facts.to_records(),
+        }
+
+    def __repr__(self) -> str:
+        lines = [*self.reasons, "", repr(self.metrics), "", repr(self.table.head(8))]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        items = "".join(f"<li>{escape(text)}</li>" for text in self.reasons)
+        tables = "".join(t._repr_html_() for t in (self.metrics, self.table.head(8)))  # pyright: ignore[reportPrivateUsage]
+        return f"<div><ul>{items}</ul>{tables}</div>"
+
+
+def _rows(prediction: Prediction) -> dict[str, tuple[float, str]]:
+    """Kernel -> seconds of all its runs, and what binds it."""
+    table = prediction.table
+    found: dict[str, tuple[float, str]] = {}
+    for name, phase, seconds, bound in zip(
+        *(table[c].tolist() for c in ("name", "phase", "total_s", "bound_by")), strict=True
+    ):
+        key = name if name not in found else f"{name} ({phase or 'again'})"
+        known = found.get(key, (0.0, bound))
+        found[key] = (known[0] + seconds, bound)
+    per_run = prediction.machine.get("runtime.per_run", 0.0)
+    if per_run and not is_array(per_run):
+        found["(once a run)"] = (float(per_run), "runtime")
+    return found
+
+
+class _Side:
+    """One prediction's kernels by name, for sentences."""
+
+    def __init__(self, prediction: Prediction) -> None:
+        self.prediction = prediction
+        table = prediction.table
+        self.columns = {name: table[name] for name in table}
+        self.names = np.array([str(n) for n in table["name"]], dtype=object)
+        self.rows = _rows(prediction)
+
+    def seconds(self, kernels: list[str]) -> float:
+        """Seconds of some kernels."""
+        return sum(self.rows[k][0] for k in kernels if k in self.rows)
+
+    def told(self, bound: str, kernels: list[str]) -> str:
+        """What bounds some kernels, with the rate that they reach."""
+        mine = np.isin(self.names, np.array(kernels, dtype=object))
+        seconds = float(self.columns["total_s"][mine].sum())
+        if not bound or not seconds:
+            return "nothing"
+        count = self.columns["count"][mine]
+        if f"{bound}_bytes" in self.columns:
+            moved = float((count * self.columns[f"{bound}_bytes"][mine]).sum())
+            return f"{bound}-bound ({show(moved / seconds, 'bandwidth')})"
+        work = {"matrix": ("macs", 2.0), "vector": ("vector_ops", 1.0)}.get(bound)
+        if work is not None:
+            done = float((count * self.columns[work[0]][mine]).sum()) * work[1]
+            return f"{bound}-bound ({show(done / seconds, 'compute')})"
+        return f"{bound}-bound"

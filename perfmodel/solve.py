@@ -1,0 +1,353 @@
+"""Where a condition starts to hold: one number of a device or a workload is solved for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from perfmodel.columns import TRUTH, dimension_of
+from perfmodel.errors import Fault, InputError
+from perfmodel.expressions import Expression, parse_expression
+from perfmodel.predict import predict
+from perfmodel.prediction import METRICS, Prediction
+from perfmodel.resolve import DeviceLike, Subject, WorkloadLike, machine_of, resolve, with_bits
+from perfmodel.settings import BITS, FaultList, is_fact
+from perfmodel.units import DIMENSIONS, show
+
+__all__ = ["HIGHEST", "LOWEST", "Solution", "solve"]
+
+#: The search spans these multiples of the base value.
+LOWEST: Final = 1e-3
+HIGHEST: Final = 1e6
+
+_STEPS: Final = 577
+"""Points of the first look: 64 a decade, both ends included."""
+_FINER: Final = 65
+_PRECISION: Final = 1e-13
+#: Where a fact is zero, the search is around something of its kind.
+_TYPICAL: Final = {"time": 1e-6, "bytes": 1e6, "power": 1.0, "clocks": 1e3}
+_SCALED: Final = ("multiplier", "factor", "ratio", "fraction", "scale")
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Solution:
+    """What `solve` found.
+
+    Attributes
+    ----------
+    variable : str
+        What was solved for.
+    until : str
+        The condition.
+    value : float or None
+        Where it starts to hold, on the side where it does; ``None`` where it never does.
+    direction : str
+        ``at least`` or ``at most`` (the value), ``any`` or ``none``.
+    base : float
+        The value to start with.
+    low, high : float
+        What was searched.
+    prediction : Prediction
+        At the value; at the searched value that comes nearest where there is none.
+    fits : bool
+        Whether fitting into memory was part of the condition.
+    """
+
+    variable: str
+    until: str
+    value: float | None
+    direction: str
+    base: float
+    low: float
+    high: float
+    prediction: Prediction = field(repr=False)
+    nearest_value: float = 0.0
+    fits: bool = True
+    flips: int = 1
+    dimension: str = ""
+    memory_binds: bool = False
+
+    @property
+    def feasible(self) -> bool:
+        """Whether some value satisfies the condition."""
+        return self.value is not None
+
+    @cached_property
+    def reached(self) -> dict[str, float]:
+        """Metrics of the condition at the value (or where it comes nearest)."""
+        names = parse_expression(self.until).names
+        columns = _columns(self.prediction, names)
+        return {name: float(np.asarray(columns[name]).reshape(-1)[0]) for name in names}
+
+    @property
+    def binds(self) -> str:
+        """What limits the prediction there: its bottleneck, or the first limit exceeded."""
+        broken = self.prediction.violations
+        return str(broken[0].message) if broken and self.fits else self.prediction.bottleneck
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, ready for JSON."""
+        return {
+            "variable": self.variable,
+            "until": self.until,
+            "feasible": self.feasible,
+            "value": self.value,
+            "unit": DIMENSIONS[self.dimension].unit if self.dimension else "",
+            "direction": self.direction,
+            "base": self.base,
+            "searched": {"low": self.low, "high": self.high},
+            "nearest": self.nearest_value,
+            "reached": self.reached,
+            "binds": self.binds,
+            "memory_binds": self.memory_binds,
+            "flips": self.flips,
+            "prediction": self.prediction.to_dict(),
+        }
+
+    def __repr__(self) -> str:
+        return "\n".join(self._lines())
+
+    def _shown(self, value: float) -> str:
+        return show(value, self.dimension, digits=6) if self.dimension else f"{value:.9g}"
+
+    def _lines(self) -> list[str]:
+        span = f"from {self._shown(self.low)} to {self._shown(self.high)}"
+        reached = ", ".join(_said(name, value) for name, value in self.reached.items())
+        machine, workload = self.prediction.machine, self.prediction.workload
+        where = f"{workload.name} on {machine.device.name}"
+        if self.value is None:
+            return [
+                f"no {self.variable} {span} satisfies {self.until} for {where}",
+                f"  nearest at {self._shown(self.nearest_value)}: {reached}",
+                f"  what binds there: {self.binds}",
+            ]
+        if self.direction == "any":
+            head = f"every {self.variable} {span} satisfies {self.until} for {where}"
+        else:
+            head = (
+                f"{self.variable} of {self.direction} {self._shown(self.value)} satisfies "
+                f"{self.until} for {where} (now {self._shown(self.base)})"
+            )
+        lines = [head, f"  there: {reached}", f"  what binds there: {self.binds}"]
+        if self.memory_binds:
+            lines.append("  beyond it the workload no longer fits")
+        if self.flips > 1:
+            lines.append(f"  the condition flips {self.flips} times: this is the value nearest now")
+        return lines
+
+
+def _said(name: str, value: float) -> str:
+    found = dimension_of(name)
+    if found in DIMENSIONS:
+        return f"{name} = {show(value, found)}"
+    return f"{name} = {value:.6g}"
+
+
+def solve(
+    workload: WorkloadLike,
+    device: DeviceLike,
+    variable: str,
+    until: str,
+    *,
+    precision: Any = None,
+    runtime: Any = None,
+    set: Mapping[str, Any] | None = None,
+    engine: str | None = None,
+    model: str | None = None,
+    relaxed: bool = False,
+    warm: bool = False,
+    fits: bool = True,
+    faults: FaultList | None = None,
+) -> Solution:
+    """Find the value of one number at which a condition starts, or ceases, to hold.
+
+    Parameters
+    ----------
+    workload, device, precision, runtime, set, engine, model, relaxed, warm
+        As for `predict`.
+    variable
+        A fact of the device (``memories.main.bandwidth``), a parameter of the workload (``batch``)
+        or ``weight_bits``, ``activation_bits``, ``kv_bits``.
+    until
+        A condition on metrics: ``"tokens_per_s >= 20"``, ``"tpot_s <= 50 ms and energy_j < 2 J"``.
+    fits
+        Fitting into the memories is part of the condition.
+    faults
+        Faults gathered so far; all are raised together.
+
+    Returns
+    -------
+    Solution
+        Searched from `LOWEST` to `HIGHEST` times the base value: the grid first, then the bracket
+        that lies nearest to the base. A parameter of the workload is a whole number.
+
+    Raises
+    ------
+    InputError
+        Every fault.
+    """
+    faults = FaultList() if faults is None else faults
+    settings = dict(set or {})
+    condition = faults.trying(parse_expression, until, "--until")
+    if condition is not None:
+        known = [*METRICS, "feasible"]
+        faults += condition.condition_faults(known, {"feasible": TRUTH})
+    subject = faults.trying(resolve, workload, device, precision, runtime, settings, engine, model)
+    problem = None
+    if subject is not None:
+        options = {"relaxed": relaxed, "warm": warm}
+        problem = faults.trying(_problem, subject, variable, options)
+    if problem is not None and condition is not None and not faults:
+        faults += _absent(problem, condition)
+    faults.settle()
+    assert problem is not None
+    assert condition is not None
+    return _search(problem, condition, fits)
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """One number free, everything else fixed."""
+
+    variable: str
+    base: float
+    low: float
+    high: float
+    whole: bool
+    dimension: str
+    at: Callable[[Any], Prediction]
+
+    def grid(self) -> Floats:
+        values = np.geomspace(self.low, self.high, _STEPS)
+        if self.whole:
+            values = np.rint(values)
+        # The base itself is among them, so that it is never between two looks.
+        return np.unique(np.append(values, self.base))
+
+
+def _problem(subject: Subject, variable: str, options: Mapping[str, Any]) -> _Problem:
+    def run(workload: Any, device: Any, precision: Any) -> Prediction:
+        return predict(
+            workload, device, precision=precision, runtime=subject.runtime, engine=subject.engine,
+            model=subject.model, **options,
+        )  # fmt: skip
+
+    workload, device, precision = subject.workload, subject.device, subject.precision
+    if variable in BITS:
+        role = BITS[variable]
+        base = run(workload, device, precision)._job.precision  # pyright: ignore[reportPrivateUsage]
+        bits = float(getattr(base, role).element_bits)
+        return _Problem(variable, bits, 1e-3, 64.0, False, "",
+                        lambda x: run(workload, device, with_bits(base, {role: x})))  # fmt: skip
+    if is_fact(variable):
+        machine = run(workload, device, precision).machine
+        spec = machine_of(device, subject.runtime, {}, workload)
+        held = spec.get(variable)
+        if held is None and not spec.dimension(variable):
+            spec.vary({variable: 1.0})  # raises, with the nearest path
+        dimension = spec.dimension(variable)
+        base = float(held) if held else _TYPICAL.get(dimension, 0.0)
+        if not base:
+            message = (
+                f"{machine.device.name} does not say this number, so there is nothing to scale"
+            )
+            raise InputError(Fault(message, path=variable, expected="--set with a value to start"))
+        limit = DIMENSIONS[dimension].limit if dimension in DIMENSIONS else np.inf
+        return _Problem(variable, base, base * LOWEST, min(base * HIGHEST, limit), False, dimension,
+                        lambda x: run(workload, spec.vary({variable: x}), precision))  # fmt: skip
+    if variable not in workload.parameters:
+        workload.bind({variable: 1})  # raises, with the nearest name
+    base = float(workload.parameters[variable])
+    whole = base.is_integer() and not variable.endswith(_SCALED)
+    low, high = base * LOWEST, min(base * HIGHEST, 1e12)
+    return _Problem(variable, base, max(1.0, np.ceil(low)) if whole else low, high, whole, "",
+                    lambda x: run(workload.bind({variable: x}), device, precision))  # fmt: skip
+
+
+def _absent(problem: _Problem, condition: Expression) -> list[Fault]:
+    """Faults of metrics that this workload or device does not have."""
+    found = problem.at(problem.base)
+    columns = _columns(found, condition.names)
+    rates = [m for m in ("tokens_per_s", "frames_per_s") if getattr(found, m) is not None]
+    faults: list[Fault] = []
+    for name in condition.names:
+        if columns[name] is None or bool(np.isnan(np.asarray(columns[name], dtype=float)).all()):
+            meant = rates[0] if name in ("tokens_per_s", "frames_per_s") else ""
+            faults.append(
+                Fault(f"there is no {name} for this workload on this device", file="--until",
+                      suggestion=meant,
+                      expected="" if meant else "a metric that `perfmodel predict` shows")
+            )  # fmt: skip
+    return faults
+
+
+def _columns(prediction: Prediction, names: tuple[str, ...]) -> dict[str, Any]:
+    """Metrics by name; of those by memory, main memory's."""
+    found: dict[str, Any] = {}
+    for name in names:
+        value = getattr(prediction, name)
+        if isinstance(value, dict):
+            value = value.get(prediction.machine.main_memory, np.nan)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        found[name] = value
+    return found
+
+
+def _search(problem: _Problem, condition: Expression, fits: bool) -> Solution:
+    def margins(values: Floats) -> tuple[Floats, Floats]:
+        prediction = problem.at(values)
+        margin = condition.margin(_columns(prediction, condition.names))
+        shape = values.shape
+        fitting = np.broadcast_to(np.asarray(prediction.feasible), shape)
+        limit = np.where(fitting, np.inf, -1.0) if fits else np.full(shape, np.inf)
+        return np.broadcast_to(np.asarray(margin, dtype=float), shape), limit
+
+    grid = problem.grid()
+    margin, limit = margins(grid)
+    both = np.minimum(margin, limit)
+    holds = both > 0
+
+    def solution(value: float | None, direction: str, at: float, **more: Any) -> Solution:
+        return Solution(
+            problem.variable, condition.text, value, direction, problem.base, float(grid[0]),
+            float(grid[-1]), problem.at(at), at, fits, dimension=problem.dimension, **more,
+        )  # fmt: skip
+
+    if not holds.any():
+        # Among values that fit, the one that comes nearest; else the nearest to fitting.
+        at = float(grid[int(np.argmax(np.where(limit > 0, margin, margin - 2.0)))])
+        return solution(None, "none", at)
+    if holds.all():
+        return solution(float(grid[0]), "any", float(grid[0]), flips=0)
+    flips = np.flatnonzero(holds[1:] != holds[:-1])
+    distance = np.abs(np.log(grid[flips] * grid[flips + 1]) / 2 - np.log(problem.base))
+    first = int(flips[int(np.argmin(distance))])
+    rising = bool(holds[first + 1])
+    low, high = float(grid[first]), float(grid[first + 1])
+    while not _close(low, high, problem.whole):
+        values = np.geomspace(low, high, _FINER)
+        values[0], values[-1] = low, high
+        if problem.whole:
+            values = np.unique(np.rint(values))
+        part, fitting = margins(values)
+        good = np.minimum(part, fitting) > 0
+        change = int(np.flatnonzero(good[1:] != good[:-1])[0])
+        rising = bool(good[change + 1])
+        low, high = float(values[change]), float(values[change + 1])
+    value = high if rising else low
+    beyond = low if rising else high
+    alone, fitting = margins(np.array([beyond]))
+    return solution(
+        value, "at least" if rising else "at most", value, flips=len(flips),
+        memory_binds=bool(alone[0] > 0 >= fitting[0]),
+    )  # fmt: skip
+
+
+def _close(low: float, high: float, whole: bool) -> bool:
+    return high - low <= (1.0 if whole else _PRECISION * high)

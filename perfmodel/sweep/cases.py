@@ -1,0 +1,117 @@
+"""Which parts of a grid are looped and which are batched.
+
+Numbers are batched: they go through `predict` as arrays. Categories (device, precision, runtime,
+phase, layers ...) are looped. A case is one choice of all categories with the numbers under it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from perfmodel.axes import Axis
+
+__all__ = ["Case", "Numbers", "product_of"]
+
+#: Axes that advance together: name -> one number a step.
+Numbers: TypeAlias = dict[str, npt.NDArray[np.float64]]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One choice of all categories.
+
+    Attributes
+    ----------
+    workload, device : int
+        Index into the plan's.
+    categories : dict
+        Category by axis name.
+    groups : tuple of dict
+        Numbers that are batched, a group for each set of axes that advance together, slowest
+        first.
+    """
+
+    workload: int
+    device: int
+    categories: dict[str, Any] = field(default_factory=dict[str, Any])
+    groups: tuple[Numbers, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Steps of each group."""
+        return tuple(len(next(iter(group.values()))) for group in self.groups)
+
+    @property
+    def points(self) -> int:
+        """How many points it has."""
+        return int(np.prod(self.shape, dtype=np.int64)) if self.groups else 1
+
+    def numbers(self, start: int, stop: int) -> Numbers:
+        """Numbers of a range of its points, flat, in C order of the groups."""
+        if not self.groups:
+            return {}
+        index = np.unravel_index(np.arange(start, stop), self.shape)
+        return {
+            name: values[at]
+            for group, at in zip(self.groups, index, strict=True)
+            for name, values in group.items()
+        }
+
+
+def product_of(
+    groups: Sequence[Sequence[Axis]], looped: Mapping[str, bool]
+) -> Iterator[tuple[dict[str, Any], tuple[Numbers, ...]]]:
+    """Yield every choice of categories with the numbers that are batched under it.
+
+    Parameters
+    ----------
+    groups : sequence of sequence of Axis
+        Axes that advance together.
+    looped : mapping of str to bool
+        Which axes are categories.
+
+    Notes
+    -----
+    A group that mixes both is split by its distinct categories: each takes the steps where they
+    stand, in order.
+    """
+    options = [list(_split(group, looped)) for group in groups if group]
+    for chosen in product(*options):
+        categories: dict[str, Any] = {}
+        numbers: list[Numbers] = []
+        for part, batch in chosen:
+            categories |= part
+            if batch:
+                numbers.append(batch)
+        yield categories, tuple(numbers)
+
+
+def _split(
+    group: Sequence[Axis], looped: Mapping[str, bool]
+) -> Iterator[tuple[dict[str, Any], Numbers]]:
+    categories = [axis for axis in group if looped[axis.name]]
+    numbers = [axis for axis in group if not looped[axis.name]]
+    steps: dict[tuple[str, ...], list[int]] = {}
+    for i in range(len(group[0])):
+        # Keyed by type as well: True and 1 are different settings.
+        key = tuple(f"{type(axis.values[i]).__name__} {axis.values[i]!r}" for axis in categories)
+        steps.setdefault(key, []).append(i)
+    for at in steps.values():
+        chosen = {axis.name: axis.values[at[0]] for axis in categories}
+        if not numbers:
+            # Without numbers a repeated choice is the same point again.
+            yield chosen, {}
+            continue
+        yield (
+            chosen,
+            {
+                axis.name: np.array([axis.values[i] for i in at], dtype=np.float64)
+                for axis in numbers
+            },
+        )

@@ -1,0 +1,328 @@
+"""What a sweep will do: its cases, chunks and columns, found before anything runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final, cast
+
+from perfmodel._version import __version__
+from perfmodel.axes import Axis, make_axis, sample, zip_groups
+from perfmodel.columns import RATE, TEXT, TRUTH, dimension_of
+from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.hardware.device import Device
+from perfmodel.hardware.machine import Machine
+from perfmodel.resolve import DeviceLike, WorkloadLike
+from perfmodel.settings import BITS, RESERVED, FaultList, is_fact
+from perfmodel.sweep.cases import Case
+from perfmodel.workload.workload import Workload
+
+__all__ = ["CHUNK", "METRICS", "Options", "Plan", "make_plan", "provisional_columns"]
+
+#: Points of a chunk: what `predict` takes at once, and what is stored at once.
+CHUNK: Final = 16_384
+
+#: Columns of results, in this order; ``traffic_bytes`` and ``bandwidth_bytes_per_s`` are those of
+#: main memory.
+METRICS: Final = (
+    "latency_s", "tokens_per_s", "frames_per_s", "ttft_s", "tpot_s", "energy_j", "power_w",
+    "peak_memory_bytes", "weight_bytes", "kv_bytes", "activation_bytes", "traffic_bytes",
+    "bandwidth_bytes_per_s", "utilization", "macs", "feasible", "bottleneck",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What holds for every point, as `predict` takes it; ``None`` leaves it to `predict`."""
+
+    precision: Any = None
+    runtime: Any = None
+    engine: str | None = None
+    model: str | None = None
+    fuse: bool | None = None
+    flash_attention: bool | None = None
+    relaxed: bool = False
+    warm: bool = False
+
+    def describe(self) -> dict[str, Any]:
+        """Those that were given, as a manifest says them."""
+        return {
+            name: value if isinstance(value, bool) else str(value)
+            for name in self.__slots__
+            if (value := getattr(self, name)) not in (None, False)
+        }
+
+
+#: A range of points of one case: case, start, stop.
+Piece = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sweep, resolved and checked.
+
+    Attributes
+    ----------
+    workloads, devices : tuple
+        Names, paths or objects, as `predict` resolves them (names cross process borders).
+    axes : tuple of Axis
+        What varies, in the order given.
+    cases : tuple of Case
+        Every choice of categories.
+    metrics : tuple of str
+        Columns to compute, of `METRICS`.
+    options : Options
+    sobol : int
+        Points of the sample; 0 for a whole grid.
+    notes : tuple of str
+        Remarks, such as axes that do not apply to a workload.
+    """
+
+    workloads: tuple[WorkloadLike, ...]
+    devices: tuple[DeviceLike, ...]
+    axes: tuple[Axis, ...]
+    cases: tuple[Case, ...]
+    metrics: tuple[str, ...] = METRICS
+    options: Options = field(default_factory=Options)
+    zips: tuple[tuple[str, ...], ...] = ()
+    sobol: int = 0
+    seed: int = 0
+    notes: tuple[str, ...] = ()
+    dimensions: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def points(self) -> int:
+        """Points of all cases."""
+        return sum(case.points for case in self.cases)
+
+    @cached_property
+    def chunks(self) -> tuple[tuple[Piece, ...], ...]:
+        """Points in bundles of at most `CHUNK`, in order."""
+        made: list[tuple[Piece, ...]] = []
+        current: list[Piece] = []
+        room = CHUNK
+        for index, case in enumerate(self.cases):
+            start, points = 0, case.points
+            while start < points:
+                stop = min(points, start + room)
+                current.append((index, start, stop))
+                room -= stop - start
+                start = stop
+                if not room:
+                    made.append(tuple(current))
+                    current, room = [], CHUNK
+        if current:
+            made.append(tuple(current))
+        return tuple(made)
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Column -> dimension, in order."""
+        axes: dict[str, str] = {}
+        for axis in self.axes:
+            number = axis.is_number and axis.name not in RESERVED
+            known = self.dimensions.get(axis.name) or dimension_of(axis.name)
+            axes[axis.name] = known if number else TEXT
+        return _column_dimensions(axes, self.metrics)
+
+    @property
+    def axis_columns(self) -> tuple[str, ...]:
+        """Columns that were varied."""
+        several = [("workload", self.workloads), ("device", self.devices)]
+        names = [name for name, held in several if len(held) > 1]
+        return (*names, *(axis.name for axis in self.axes if axis.name not in names))
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """Everything that the results depend on, ready for JSON."""
+        from perfmodel.sweep.identity import identity
+
+        return identity(self)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of `identity`: equal for equal results."""
+        text = json.dumps([__version__, self.identity], sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _column_dimensions(axes: Mapping[str, str], metrics: Iterable[str]) -> dict[str, str]:
+    subjects = dict.fromkeys(("workload", "device", "runtime", "precision"), TEXT)
+    kinds = {"feasible": TRUTH, "bottleneck": TEXT}
+    results = {name: kinds.get(name) or dimension_of(name) for name in metrics}
+    return subjects | {name: d for name, d in axes.items() if name not in subjects} | results
+
+
+def provisional_columns(
+    settings: Mapping[str, Any] | None, metrics: Iterable[str] | None = None
+) -> dict[str, str]:
+    """Columns that a sweep will have, as far as its names say: what conditions are checked on."""
+    axes: dict[str, str] = {}
+    for name, given in (settings or {}).items():
+        axes[name] = dimension_of(name)
+        if name in RESERVED:
+            axes[name] = TEXT
+        elif not is_fact(name) and name not in BITS:
+            try:
+                axes[name] = "" if make_axis(name, given).is_number else TEXT
+            except InputError:
+                axes[name] = ""  # reported where the plan is made
+    known = METRICS if metrics is None else [name for name in metrics if name in METRICS]
+    return _column_dimensions(axes, known)
+
+
+def make_plan(
+    workloads: WorkloadLike | Iterable[WorkloadLike],
+    devices: DeviceLike | Iterable[DeviceLike],
+    settings: Mapping[str, Any] | None = None,
+    *,
+    zip: Iterable[Iterable[str] | str] = (),
+    sobol: int | None = None,
+    seed: int = 0,
+    metrics: Iterable[str] | None = None,
+    options: Options | None = None,
+    faults: FaultList | None = None,
+    place: str = "",
+) -> Plan:
+    """Resolve and check a sweep.
+
+    Parameters
+    ----------
+    workloads, devices
+        One or several; a text may hold several with commas, and ``tag:phone`` stands for devices.
+    settings
+        Axis by name.
+    zip
+        Groups of axes that advance together.
+    sobol
+        Points of a Sobol sample of the axes, instead of the whole grid.
+    metrics
+        Columns to compute; all of `METRICS` by default.
+    faults
+        Faults gathered so far; all are raised together.
+    place
+        Where settings stand, for faults (``--set``).
+
+    Raises
+    ------
+    InputError
+        Every fault.
+    """
+    from perfmodel.sweep.resolve_cases import resolve_cases, resolve_devices, resolve_workloads
+
+    faults = FaultList() if faults is None else faults
+    given = dict(settings or {})
+    options = options or Options()
+    found_devices = resolve_devices(_with(devices, given.pop("device", None)), faults)
+    found_workloads = resolve_workloads(_with(workloads, given.pop("workload", None)), faults)
+    chosen = _metrics(metrics, faults)
+    dimensions = _dimensions(given, [d for _, d in found_devices])
+    axes: list[Axis] = []
+    for name, value in given.items():
+        axis = faults.trying(make_axis, name, value, dimensions.get(name, ""), place)
+        if axis is not None:
+            axes.append(axis)
+    for name in ("precision", "runtime", "engine", "model"):
+        if name in given and getattr(options, name) is not None:
+            faults.append(Fault(f"'{name}' is given twice", path=name, file=place))
+    zips = [tuple(group.split(",") if isinstance(group, str) else group) for group in zip]
+    groups = _groups(axes, list(given), zips, sobol, seed, faults)
+    cases, notes = resolve_cases(found_workloads, found_devices, groups, options, faults, place)
+    faults.settle()
+    return Plan(
+        tuple(ref for ref, _ in found_workloads),
+        tuple(ref for ref, _ in found_devices),
+        tuple(axes), tuple(cases), chosen, options,
+        tuple(tuple(n.strip() for n in group) for group in zips), sobol or 0, seed,
+        tuple(notes), dimensions,
+    )  # fmt: skip
+
+
+def _with(given: Any, more: Any) -> list[Any]:
+    """A list of references: texts with commas taken apart, other things as they are."""
+    single = isinstance(given, str | Path | Workload | Device | Machine) or given is None
+    items: list[Any] = [given] if single else list(cast("Iterable[Any]", given))
+    if more is not None:
+        items += [more] if isinstance(more, str) else list(more)
+    found: list[Any] = []
+    for item in items:
+        if isinstance(item, str):
+            found += [part.strip() for part in item.split(",") if part.strip()]
+        else:
+            found.append(item)
+    return found
+
+
+def _metrics(wanted: Iterable[str] | None, faults: FaultList) -> tuple[str, ...]:
+    if wanted is None:
+        return METRICS
+    chosen = tuple(dict.fromkeys(wanted))
+    for name in chosen:
+        if name not in METRICS:
+            meant = nearest(name, METRICS)
+            expected = "" if meant else "one of " + ", ".join(METRICS)
+            faults.append(
+                Fault(f"there is no metric '{name}'", suggestion=meant, expected=expected)
+            )
+    return chosen
+
+
+def _dimensions(given: Mapping[str, Any], devices: Sequence[Any]) -> dict[str, str]:
+    """Dimension of each fact: as a device says, else as its path suggests."""
+    found: dict[str, str] = {}
+    machines = [d if isinstance(d, Machine) else d.machine() for d in devices]
+    for name in given:
+        if is_fact(name):
+            said = (machine.dimension(name) for machine in machines)
+            found[name] = next((d for d in said if d), "") or _guess(name)
+    return found
+
+
+def _guess(name: str) -> str:
+    guess = dimension_of(name)
+    return "" if guess in (RATE, TEXT, TRUTH) else guess
+
+
+def _groups(
+    axes: list[Axis], names: list[str], zips: Sequence[Sequence[str]], sobol: int | None,
+    seed: int, faults: FaultList,
+) -> list[list[Axis]]:  # fmt: skip
+    by_name = {axis.name: axis for axis in axes}
+    if sobol is not None:
+        if zips:
+            faults.append(Fault("a sample of the axes leaves nothing to zip", file="--zip"))
+        if not 1 <= sobol <= 2**24:
+            faults.append(Fault(f"{sobol} is no number of points", file="--sobol",
+                                expected="from 1 to 16777216"))  # fmt: skip
+            return []
+        return [sample(axes, sobol, seed)] if axes else []
+    for axis in axes:
+        if axis.spread is not None:
+            faults.append(
+                Fault("a continuous interval cannot be listed", path=axis.name,
+                      expected="a sample (--sobol 1024), or linspace or logspace with a count")
+            )  # fmt: skip
+    listed = {name: len(axis) for name, axis in by_name.items() if axis.spread is None}
+    grouped = faults.trying(zip_groups, names, zips, listed)
+    if grouped is None:
+        return [[axis] for axis in axes if axis.spread is None]
+    return [
+        [by_name[name] for name in group if name in listed]
+        for group in grouped
+        if any(name in listed for name in group)
+    ]
+
+
+def pieces_points(pieces: Iterable[Piece]) -> int:
+    """Points of a bundle."""
+    return sum(stop - start for _, start, stop in pieces)
+
+
+def all_pieces(plan: Plan) -> Iterator[Piece]:
+    """Every piece of every chunk."""
+    for chunk in plan.chunks:
+        yield from chunk

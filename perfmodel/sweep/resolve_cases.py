@@ -1,0 +1,328 @@
+"""From axes to cases: what each axis means to each workload and device, and every fault of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from perfmodel.axes import Axis
+from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.formats import Precision, as_precision
+from perfmodel.hardware.device import Device
+from perfmodel.hardware.library import hardware, select
+from perfmodel.hardware.library import runtime as find_runtime
+from perfmodel.hardware.machine import Machine
+from perfmodel.hardware.runtime import Runtime
+from perfmodel.resolve import DeviceLike, WorkloadLike, check_choices, machine_of, with_bits
+from perfmodel.settings import BITS, OPTIONS, FaultList, is_fact
+from perfmodel.sweep.cases import Case, product_of
+from perfmodel.workload import library
+from perfmodel.workload.workload import Workload
+
+if TYPE_CHECKING:
+    from perfmodel.sweep.plan import Options
+
+__all__ = ["bound", "resolve_cases", "resolve_devices", "resolve_workloads"]
+
+Devices = Sequence[tuple[DeviceLike, Device | Machine]]
+Workloads = Sequence[tuple[WorkloadLike, Workload]]
+
+
+def resolve_devices(wanted: Iterable[DeviceLike], faults: FaultList) -> Devices:
+    """Return what each device was called and what it is; tags stand for several."""
+    found: list[tuple[DeviceLike, Device | Machine]] = []
+    asked = list(wanted)
+    for item in asked:
+        if isinstance(item, Machine):
+            found.append((item, item))
+            continue
+        names: list[str | Path | Device] = [item]
+        if isinstance(item, str) and item.startswith("tag:"):
+            names = list(faults.trying(select, item) or ())
+        for name in names:
+            device = faults.trying(hardware, name)
+            if device is not None and all(device != known for _, known in found):
+                found.append((name, device))
+    if not asked:
+        faults.append(Fault("no devices", file="--device", expected="such as a100,tag:phone"))
+    return found
+
+
+def resolve_workloads(wanted: Iterable[WorkloadLike], faults: FaultList) -> Workloads:
+    """Return what each workload was called and what it is."""
+    found: list[tuple[WorkloadLike, Workload]] = []
+    asked = list(wanted)
+    for item in asked:
+        made = item if isinstance(item, Workload) else faults.trying(library.find, item)
+        if made is None:
+            continue
+        if made.graph().schedulable_only:
+            faults.append(
+                Fault(f"'{made.name}' can be scheduled but not predicted: it holds sizes only",
+                      expected="a workload with operators")
+            )  # fmt: skip
+        elif all(item is not ref and item != ref for ref, _ in found):
+            found.append((item, made))
+    if not asked:
+        faults.append(Fault("no workloads", expected="such as llama_3_8b"))
+    return found
+
+
+def bound(ref: WorkloadLike, settings: Mapping[str, Any]) -> Workload:
+    """Return a workload with settings."""
+    if isinstance(ref, Workload):
+        return ref.bind(settings) if settings else ref
+    return library.find(ref, settings)
+
+
+def resolve_cases(
+    workloads: Workloads, devices: Devices, groups: list[list[Axis]], options: Options,
+    faults: FaultList, place: str,
+) -> tuple[list[Case], list[str]]:  # fmt: skip
+    """Return every case, and remarks; faults are gathered, not raised."""
+    axes = [axis for group in groups for axis in group]
+    _check_options(axes, options, faults, place)
+    _check_devices(devices, axes, faults, place)
+    names = [a.name for a in axes if not (a.name in OPTIONS or a.name in BITS or is_fact(a.name))]
+    cases: list[Case] = []
+    applied: dict[str, int] = dict.fromkeys(names, 0)
+    refused: dict[str, list[Fault]] = {name: [] for name in names}
+    notes: list[str] = []
+    for w, (ref, base) in enumerate(workloads):
+        known = FaultList()
+        found = _workload_groups(ref, base, groups, names, known)
+        faults += [f if f.file else replace(f, file=place) for f in known]
+        used = {name for fitting in found for name in fitting[1]}
+        for name in names:
+            applied[name] += name in used
+            if name not in used:
+                refused[name].append(_unknown(ref, base, name, place))
+        idle = [name for name in names if name not in used]
+        if idle and len(workloads) > 1:
+            notes.append(f"{', '.join(idle)} does not apply to {base.name}")
+        for d, (_, device) in enumerate(devices):
+            cases += _cases(w, d, device, found, options, faults)
+    for name, count in applied.items():
+        if not count and workloads:
+            faults += refused[name][:1] if len(workloads) == 1 else refused[name]
+    _check_fits(workloads, devices, cases, options, faults)
+    return cases, [*notes, *_left_out(cases, devices, axes)]
+
+
+Found = tuple[list[list[Axis]], frozenset[str], dict[str, bool], Mapping[str, Any]]
+
+
+def _workload_groups(
+    ref: WorkloadLike, base: Workload, groups: list[list[Axis]], names: list[str], faults: FaultList
+) -> list[Found]:
+    """For each choice of structure: groups that apply, names used, which axes are looped."""
+    shaping = _shaping_names(ref, base, names, groups)
+    structural = [[a for a in g if a.name in shaping] for g in groups]
+    structural = [group for group in structural if group]
+    out: list[Found] = []
+    for choice, _ in product_of(structural, dict.fromkeys(shaping, True)):
+        made = faults.trying(bound, ref, choice)
+        if made is None:
+            continue
+        free = [n for n in names if n not in shaping and n in made.parameters]
+        used = frozenset([*shaping, *free])
+        others = [
+            _restricted([a for a in g if a.name not in names or a.name in used], choice)
+            for g in groups
+        ]
+        fitting = [group for group in others if group and len(group[0])]
+        looped = {a.name: _is_category(a, shaping) for g in fitting for a in g}
+        arrays = {a.name: a for g in fitting for a in g if a.name in free}
+        looped |= _refusing_arrays(ref, choice, arrays, faults)
+        out.append((fitting, used, looped, choice))
+    return out
+
+
+def _restricted(group: list[Axis], choice: Mapping[str, Any]) -> list[Axis]:
+    """Steps of a group at which its structural axes take the chosen values."""
+    fixed = [axis for axis in group if axis.name in choice]
+    if not fixed:
+        return group
+    steps = [
+        i for i in range(len(group[0]))
+        if all(a.values[i] == choice[a.name] and type(a.values[i]) is type(choice[a.name])
+               for a in fixed)
+    ]  # fmt: skip
+    return [Axis(a.name, tuple(a.values[i] for i in steps)) for a in group]
+
+
+def _shaping_names(
+    ref: WorkloadLike, base: Workload, names: list[str], groups: list[list[Axis]]
+) -> frozenset[str]:
+    """Axes that shape the graph of a workload (``phase``, ``layers``), which must be looped."""
+    if isinstance(ref, Workload) or str(ref).endswith((".onnx", ".json")):
+        return frozenset()
+    fields = library.describe(ref).fields
+    by_name = {axis.name: axis for group in groups for axis in group}
+    found = [
+        n for n in names
+        if n not in base.parameters and n.partition(".")[0] in fields
+        and not (by_name[n].is_number and n in getattr(library.describe(ref).structure, "FREE", ())
+                 and len(by_name[n]) > _MANY)
+    ]  # fmt: skip
+    return frozenset(found)
+
+
+#: A field that may stay free (``width``) is looped up to here, as exact graphs; batched beyond.
+_MANY = 64
+
+
+def _is_category(axis: Axis, shaping: frozenset[str]) -> bool:
+    return axis.name in shaping or axis.name in OPTIONS or not axis.is_number
+
+
+def _refusing_arrays(
+    ref: WorkloadLike, choice: Mapping[str, Any], axes: Mapping[str, Axis], faults: FaultList
+) -> dict[str, bool]:
+    """Which free dimensions must be looped, since the workload takes no arrays for them."""
+    if not axes:
+        return {}
+    arrays = {name: np.array(axis.values, dtype=object) for name, axis in axes.items()}
+    numeric = {
+        name: np.unique(np.array(axis.values, dtype=float))
+        for name, axis in axes.items()
+        if axis.is_number
+    }
+    looped: dict[str, bool] = {}
+    for name, values in arrays.items():
+        whole = numeric[name] if name in numeric else values[0]
+        try:
+            bound(ref, {**choice, name: whole})
+        except InputError as error:
+            singles = FaultList()
+            for value in dict.fromkeys(values.tolist()):
+                singles.trying(bound, ref, {**choice, name: value})
+            if singles:
+                faults += singles if name not in numeric else error.faults
+            else:
+                looped[name] = True
+    return looped
+
+
+def _unknown(ref: WorkloadLike, base: Workload, name: str, place: str) -> Fault:
+    """The fault of an axis that a workload does not have, in the library's own words."""
+    try:
+        bound(ref, {name: 1})
+    except InputError as error:
+        return replace(error.faults[0], file=place)
+    return Fault(f"'{base.name}' has no setting '{name}'", path=name, file=place,
+                 suggestion=nearest(name, base.parameters))  # fmt: skip
+
+
+def _check_options(axes: list[Axis], options: Options, faults: FaultList, place: str) -> None:
+    checks: dict[str, Any] = {"precision": as_precision, "runtime": find_runtime}
+    for name, check in checks.items():
+        found = [a.values for a in axes if a.name == name]
+        for value in dict.fromkeys(found[0]) if found else [getattr(options, name)]:
+            if value is not None:
+                faults.trying_for(place if found else "", check, value)
+    for axis in axes:
+        if axis.name in BITS:
+            try:
+                with_bits(None, {BITS[axis.name]: axis.values})
+            except InputError:
+                message, expected = "holds what is no number of bits", "above 0, at most 64"
+                faults.append(Fault(message, path=axis.name, file=place, expected=expected))
+
+
+def _check_devices(devices: Devices, axes: list[Axis], faults: FaultList, place: str) -> None:
+    """Check every fact against every device: an override that hits nothing is a fault."""
+    facts = {a.name: a for a in axes if is_fact(a.name)}
+    seen: set[str] = set()
+    for _, device in devices:
+        machine = device if isinstance(device, Machine) else device.machine()
+        for name, axis in facts.items():
+            if not axis.is_number:
+                if name not in seen:
+                    seen.add(name)
+                    faults.append(Fault("holds texts", path=name, file=place,
+                                        expected="numbers"))  # fmt: skip
+                continue
+            try:
+                machine.vary({name: np.array(axis.values, dtype=float)})
+            except InputError as error:
+                for fault in error.faults:
+                    named = f"{machine.device.name}: {fault.message}"
+                    message = named if len(devices) > 1 else fault.message
+                    faults.append(replace(fault, message=message, file=place))
+
+
+def _cases(
+    w: int, d: int, device: Device | Machine, found: list[Found], options: Options,
+    faults: FaultList,
+) -> list[Case]:  # fmt: skip
+    made: list[Case] = []
+    for groups, _, looped, choice in found:
+        for categories, numbers in product_of(groups, looped):
+            made.append(Case(w, d, {**choice, **categories}, numbers))
+    runtimes = {case.categories.get("runtime") for case in made} - {None}
+    if len(runtimes) > 1:
+        # Of several runtimes a device takes those that are meant for it.
+        spec = device.device if isinstance(device, Machine) else device
+        suits = {r: _suits(r, spec) for r in runtimes}
+        kept = [case for case in made if suits[case.categories["runtime"]]]
+        if not kept and made and not faults:
+            faults.append(
+                Fault(f"none of the runtimes is meant for {spec.name}", path="runtime",
+                      expected="one such as " + spec.default_runtime)
+            )  # fmt: skip
+        made = kept
+    return made
+
+
+def _suits(name: Any, device: Device) -> bool:
+    try:
+        return find_runtime(name).suits(device)
+    except InputError:
+        return True  # reported where the names are checked
+
+
+def _check_fits(
+    workloads: Workloads, devices: Devices, cases: list[Case], options: Options, faults: FaultList
+) -> None:
+    """Check that each device has what its runtimes, engines and models ask for."""
+    if faults:
+        return
+    seen: set[tuple[Any, ...]] = set()
+    for case in cases:
+        chosen = {n: case.categories.get(n, getattr(options, n)) for n in OPTIONS}
+        key = (case.device, chosen["runtime"], chosen["engine"], chosen["model"])
+        if key in seen:
+            continue
+        seen.add(key)
+        runtime = chosen["runtime"]
+        given: Runtime | None = None if runtime is None else find_runtime(runtime)
+        workload = workloads[case.workload][1]
+        machine = faults.trying(machine_of, devices[case.device][1], given, {}, workload)
+        if machine is not None:
+            faults += check_choices(machine, chosen["engine"], chosen["model"])
+
+
+def _left_out(cases: list[Case], devices: Devices, axes: list[Axis]) -> list[str]:
+    """Remarks on runtimes that a device was not asked with."""
+    wanted = {value for axis in axes if axis.name == "runtime" for value in axis.values}
+    notes: list[str] = []
+    for d, (_, device) in enumerate(devices):
+        had = {c.categories.get("runtime") for c in cases if c.device == d}
+        lacking = sorted(map(str, wanted - had))
+        if wanted and had and lacking:
+            name = device.device.name if isinstance(device, Machine) else device.name
+            notes.append(f"{', '.join(lacking)} is not meant for {name}")
+    return notes
+
+
+def precision_of(
+    value: str | Precision | None, bits: Mapping[str, Any], workload: Workload
+) -> Precision | None:
+    """Return the precision of a point, with numbers of bits in."""
+    chosen = None if value is None else as_precision(value)
+    return with_bits(chosen, bits, workload) if bits else chosen

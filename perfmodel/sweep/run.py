@@ -1,0 +1,381 @@
+"""Run a plan: on an executor, into memory or a file, with what was asked kept aside."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from perfmodel._version import __version__
+from perfmodel.columns import TEXT, TRUTH, unit_of
+from perfmodel.errors import Fault
+from perfmodel.expressions import Expression, parse_expression
+from perfmodel.resolve import DeviceLike, WorkloadLike
+from perfmodel.settings import FaultList
+from perfmodel.sweep.evaluate import evaluate
+from perfmodel.sweep.executor import Executor, Serial, executor_named
+from perfmodel.sweep.plan import Options, Plan, make_plan, pieces_points, provisional_columns
+from perfmodel.sweep.store import Store, store_faults
+from perfmodel.sweep.summary import Summary
+from perfmodel.table import Table, objective_faults
+
+__all__ = ["DryRun", "Outcome", "dry_run", "question_faults", "run_plan", "sweep"]
+
+
+class Outcome(NamedTuple):
+    """What a run leaves.
+
+    Attributes
+    ----------
+    summary : Summary
+    table : Table or None
+        All rows, where they were to stay in memory.
+    seconds : float
+        Wall-clock time.
+    """
+
+    summary: Summary
+    table: Table | None
+    seconds: float
+
+
+def question_faults(
+    plan_columns: Mapping[str, str],
+    where: str | None,
+    best: str | None,
+    pareto: Sequence[str],
+    option: str = "--where",
+) -> tuple[Expression | None, list[Fault]]:
+    """Read what is asked of the rows: the condition, and every fault of all questions."""
+    faults = FaultList()
+    condition = faults.trying(parse_expression, where, option) if where else None
+    if condition is not None:
+        faults += condition.condition_faults(plan_columns, plan_columns)
+    if best:
+        faults += objective_faults([best], plan_columns, "--best")
+    faults += objective_faults(pareto, plan_columns, "--pareto")
+    return condition, faults
+
+
+def sweep(
+    workloads: WorkloadLike | Iterable[WorkloadLike],
+    devices: DeviceLike | Iterable[DeviceLike],
+    set: Mapping[str, Any] | None = None,
+    *,
+    precision: Any = None,
+    runtime: Any = None,
+    engine: str | None = None,
+    model: str | None = None,
+    fuse: bool | None = None,
+    flash_attention: bool | None = None,
+    relaxed: bool = False,
+    warm: bool = False,
+    zip: Iterable[Iterable[str] | str] = (),
+    sobol: int | None = None,
+    seed: int = 0,
+    metrics: Iterable[str] | None = None,
+    where: str | None = None,
+    output: str | Path | None = None,
+    executor: str | Executor = "serial",
+    resume: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Table:
+    """Predict at every point of a grid.
+
+    Parameters
+    ----------
+    workloads, devices
+        One or several: names, paths or objects; ``"tag:phone"`` stands for all devices so tagged.
+    set
+        Axis by name: an array, a list or a text (``"2**9..2**15"``). A dotted path is a fact of
+        the devices; ``weight_bits``, ``activation_bits`` and ``kv_bits`` are stored bits;
+        ``precision``, ``runtime``, ``engine``, ``model``, ``device`` and ``workload`` are
+        reserved; any other name is a parameter or a field of the workloads.
+    precision, runtime, engine, model, fuse, flash_attention, relaxed, warm
+        For every point, as `predict` takes them. (A list of precisions or runtimes is an axis.)
+    zip
+        Groups of axes that advance together: ``[("batch", "context")]``.
+    sobol, seed
+        Points of a scrambled Sobol sample of the axes instead of the whole grid, and its seed.
+    metrics
+        Columns to compute (`perfmodel.sweep.METRICS`); all by default.
+    where
+        Keep only rows that satisfy a condition.
+    output
+        A ``.csv`` or ``.parquet`` file to stream the rows to, with a manifest beside it. It
+        appears whole at the end; an earlier one is replaced only then.
+    executor
+        ``serial`` or ``process:N``.
+    resume
+        Take up an unfinished sweep to the same output.
+    progress
+        Called with (points done, points in all).
+
+    Returns
+    -------
+    Table
+        One row a point: workload, device, runtime, precision, axes, metrics.
+
+    Raises
+    ------
+    InputError
+        Every fault, before anything is computed or written.
+    """
+    settings = dict(set or {})
+    single: dict[str, Any] = {}
+    for name, value in (("precision", precision), ("runtime", runtime)):
+        if isinstance(value, list | tuple):
+            settings[name] = list(value)  # pyright: ignore[reportUnknownArgumentType]
+        else:
+            single[name] = value
+    faults = FaultList()
+    chosen = faults.trying(executor_named, executor)
+    path = None if output is None else Path(output)
+    if path is not None:
+        faults += store_faults(path, "output")
+    known = provisional_columns(settings, metrics)
+    condition, found = question_faults(known, where, None, (), "where")
+    faults += found
+    options = Options(
+        single.get("precision"), single.get("runtime"), engine, model, fuse, flash_attention,
+        relaxed, warm,
+    )  # fmt: skip
+    plan = make_plan(workloads, devices, settings, zip=zip, sobol=sobol, seed=seed, metrics=metrics,
+                     options=options, faults=faults)  # fmt: skip
+    done = run_plan(plan, where=condition, output=path, executor=chosen, resume=resume,
+                    progress=progress, summary=Summary(top=0))  # fmt: skip
+    if path is not None:
+        return Table.read(path)
+    assert done.table is not None
+    return done.table
+
+
+def run_plan(
+    plan: Plan,
+    *,
+    where: Expression | None = None,
+    output: Path | None = None,
+    executor: Executor | None = None,
+    resume: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+    summary: Summary | None = None,
+    keep: bool = True,
+    argv: Sequence[str] = (),
+) -> Outcome:
+    """Run a checked plan.
+
+    Parameters
+    ----------
+    plan : Plan
+    where : Expression, optional
+        Rows to keep.
+    output : Path, optional
+        File to stream to; rows then stay in memory only while they are written.
+    keep : bool
+        Keep all rows in memory, where there is no output.
+    summary : Summary, optional
+        Collects what is asked of the rows.
+    argv : sequence of str
+        Command line, for the manifest.
+
+    Raises
+    ------
+    InputError
+        Where parts to resume from are of another sweep.
+    """
+    executor = executor or Serial()
+    summary = summary or Summary()
+    started, clock = datetime.now(UTC), time.perf_counter()
+    chunks = range(len(plan.chunks))
+    done: set[int] = set()
+    store: Store | None = None
+    empty = Table({n: _empty(d) for n, d in plan.columns.items()}, plan.columns, plan.axis_columns)
+    if output is not None:
+        store = Store(output, f"{plan.fingerprint}:{where or ''}")
+        faults = FaultList(store.resume_faults() if resume else [])
+        faults.settle()
+        done = store.open(resume)
+    collector = _Collector(plan, where is None) if store is None and keep else None
+    tables = _in_order(plan, executor, chunks, done, store, empty)
+    points = 0
+    for index, whole in tables:
+        count = pieces_points(plan.chunks[index])
+        fresh = index not in done
+        table = whole.where(where) if where is not None and fresh else whole
+        if store is not None and fresh:
+            store.put(index, table)
+        if collector is not None:
+            collector.add(table)
+        summary.add(table, count)
+        points += count
+        if progress is not None:
+            progress(points, plan.points)
+    seconds = time.perf_counter() - clock
+    if store is not None:
+        store.finish(len(chunks), empty, {
+            **_manifest(plan, where, executor, argv), "started": started.isoformat(),
+            "finished": datetime.now(UTC).isoformat(), "seconds": seconds,
+            "points": plan.points, "rows": summary.rows, "resumed_chunks": len(done),
+        })  # fmt: skip
+    return Outcome(summary, collector.table() if collector is not None else None, seconds)
+
+
+def _in_order(
+    plan: Plan, executor: Executor, chunks: Sequence[int], done: set[int], store: Store | None,
+    like: Table,
+) -> Iterator[tuple[int, Table]]:  # fmt: skip
+    """Yield every chunk with its table, computed or read back."""
+    computed = executor.tables(plan, [index for index in chunks if index not in done])
+    for index in chunks:
+        if index in done and store is not None:
+            yield index, store.read(index, like)
+        else:
+            yield index, next(computed)
+
+
+def _manifest(
+    plan: Plan, where: Expression | None, executor: Executor, argv: Sequence[str]
+) -> dict[str, Any]:
+    return {
+        "perfmodel": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "argv": list(argv),
+        **plan.identity,
+        "columns": {name: unit_of(name, dim) for name, dim in plan.columns.items()},
+        "where": str(where) if where is not None else None,
+        "executor": f"{type(executor).__name__.lower()}:{executor.workers}",
+        "fingerprint": plan.fingerprint,
+        "notes": list(plan.notes),
+    }
+
+
+def _empty(dimension: str) -> Any:
+    kind = object if dimension == TEXT else bool if dimension == TRUTH else np.float64
+    return np.empty(0, dtype=kind)
+
+
+class _Collector:
+    """Rows in memory: written into place where their number is known beforehand."""
+
+    def __init__(self, plan: Plan, all_rows: bool) -> None:
+        self._plan = plan
+        self._parts: list[Table] | None = None if all_rows else []
+        self._columns: dict[str, Any] = {}
+        if all_rows:
+            self._columns = {
+                name: np.empty(plan.points, dtype=_empty(dimension).dtype)
+                for name, dimension in plan.columns.items()
+            }
+        self._at = 0
+
+    def add(self, table: Table) -> None:
+        if self._parts is not None:
+            self._parts.append(table)
+            return
+        for name, whole in self._columns.items():
+            whole[self._at : self._at + len(table)] = table[name]
+        self._at += len(table)
+
+    def table(self) -> Table:
+        plan = self._plan
+        if self._parts is None:
+            return Table(self._columns, plan.columns, plan.axis_columns)
+        like = Table({n: _empty(d) for n, d in plan.columns.items()}, plan.columns)
+        joined = Table.concat([like, *self._parts])
+        return Table(dict(joined), plan.columns, plan.axis_columns)
+
+
+class DryRun(NamedTuple):
+    """What a sweep would take.
+
+    Attributes
+    ----------
+    points, cases, chunks : int
+    pilot_points : int
+        Points that were computed to find out.
+    seconds : float
+        Estimated wall-clock time.
+    bytes : int
+        Estimated size of the output; 0 where none is asked for.
+    """
+
+    points: int
+    cases: int
+    chunks: int
+    pilot_points: int
+    seconds: float
+    bytes: int
+
+
+def dry_run(
+    plan: Plan, *, where: Expression | None = None, output: Path | None = None, workers: int = 1,
+    budget_s: float = 1.0,
+) -> DryRun:  # fmt: skip
+    """Estimate a sweep from a pilot of a few chunks, spread over it.
+
+    Parameters
+    ----------
+    budget_s
+        Time after which no more of the pilot is started.
+    """
+    last = len(plan.chunks) - 1
+    wanted = dict.fromkeys(round(last * share) for share in (0.0, 0.5, 1.0, 0.25, 0.75))
+    clock = time.perf_counter()
+    points, size, seconds = 0, 0, 0.0
+    for index in wanted:
+        begin = time.perf_counter()
+        table = evaluate(plan, plan.chunks[index])
+        seconds += time.perf_counter() - begin
+        if where is not None:
+            table = table.where(where)
+        points += pieces_points(plan.chunks[index])
+        size += _size(table, output)
+        if time.perf_counter() - clock > budget_s:
+            break
+    scale = plan.points / max(points, 1)
+    return DryRun(
+        plan.points, len(plan.cases), len(plan.chunks), points,
+        seconds * scale / min(workers, max(1, len(plan.chunks))), round(size * scale),
+    )  # fmt: skip
+
+
+def _size(table: Table, output: Path | None) -> int:
+    """Bytes of rows as they would be stored."""
+    if output is None:
+        return 0
+    if output.suffix == ".csv":
+        from perfmodel.table.files import csv_text
+
+        return len(csv_text(table).encode())
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "pilot.parquet"
+        table.to_parquet(path)
+        return path.stat().st_size
+
+
+def outcome_to_dict(outcome: Outcome, plan: Plan, rows: Table | None) -> dict[str, Any]:
+    """What a run found, ready for JSON."""
+    summary = outcome.summary
+    best = None
+    if summary.best is not None:
+        best = json.loads(Table({k: [v] for k, v in summary.best.items()}).to_json())["rows"][0]
+    return {
+        "points": summary.points,
+        "kept": summary.rows,
+        "feasible": summary.feasible,
+        "seconds": outcome.seconds,
+        "columns": {name: unit_of(name, dim) for name, dim in plan.columns.items()},
+        "best": best,
+        "pareto": summary.front.to_records() if summary.front is not None else None,
+        "rows": rows.to_records() if rows is not None else None,
+        "notes": list(plan.notes),
+    }

@@ -1,0 +1,70 @@
+"""What is kept of a stream of rows: how many, the best, the front, the fastest few."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from perfmodel.columns import more_is_better
+from perfmodel.table import Row, Table
+
+__all__ = ["Summary"]
+
+
+class Summary:
+    """Counts and extremes of rows that come chunk by chunk.
+
+    Parameters
+    ----------
+    best : str
+        Objective of the best row; empty for none.
+    pareto : sequence of str
+        Objectives of the front; empty for none.
+    top : int
+        How many of the best rows by the first objective (else latency) to keep.
+    """
+
+    def __init__(self, best: str = "", pareto: Sequence[str] = (), top: int = 10) -> None:
+        self.points = 0
+        self.rows = 0
+        self.feasible = 0
+        self._best, self._pareto, self._count = best, tuple(pareto), top
+        self._order = best or (self._pareto[0] if self._pareto else "latency_s")
+        self.top: Table | None = None
+        self.front: Table | None = None
+        self.best: Row | None = None
+        self._best_table: Table | None = None
+
+    def add(self, table: Table, points: int) -> None:
+        """Take in the rows that are left of some points."""
+        self.points += points
+        self.rows += len(table)
+        fits = np.asarray(table["feasible"], dtype=bool) if "feasible" in table else None
+        self.feasible += len(table) if fits is None else int(fits.sum())
+        fitting = table if fits is None or fits.all() else table.where(fits)
+        if not len(fitting):
+            return
+        if self._best:
+            mine = fitting if self._best_table is None else _join(self._best_table, fitting)
+            values = np.asarray(mine[self._best], dtype=float)
+            if not np.isnan(values).all():
+                sign = -1.0 if more_is_better(self._best) else 1.0
+                at = int(np.nanargmin(sign * values))
+                self._best_table = mine[at : at + 1]
+                self.best = mine[at]
+        if self._pareto:
+            found = fitting.pareto(*self._pareto)
+            joined = found if self.front is None else _join(self.front, found)
+            self.front = joined.pareto(*self._pareto)
+        if self._count and self._order in fitting:
+            few = self._head(fitting)
+            self.top = few if self.top is None else self._head(_join(self.top, few))
+
+    def _head(self, table: Table) -> Table:
+        ordered = table.sort(self._order, descending=more_is_better(self._order))
+        return ordered.head(self._count)
+
+
+def _join(first: Table, second: Table) -> Table:
+    return Table.concat([first, second])
