@@ -5,10 +5,12 @@ Layers and names follow torchvision, which puts the stride of a bottleneck on it
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.families import Family, Semantics
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
@@ -35,6 +37,14 @@ class ResNetStructure(ImageStructure):
                       Field(min_length=1, max_length=8)] = (3, 4, 6, 3)  # fmt: skip
     groups: int = Field(1, gt=0, le=4096)
     width_per_group: int = Field(64, gt=0, le=4096)
+
+    @staticmethod
+    def structure_faults(data: Mapping[str, Any]) -> Iterator[Flaw]:
+        """Yield fields that only bottleneck blocks have."""
+        if data.get("block", "bottleneck") == "basic":
+            for key, usual in (("groups", 1), ("width_per_group", 64)):
+                if data.get(key, usual) != usual:
+                    yield Flaw((key,), f"basic blocks have no '{key}'", "block: bottleneck")
 
 
 def build(structure: ResNetStructure, semantics: Semantics) -> Graph:

@@ -174,7 +174,7 @@ def _from_path(path: Path) -> Entry:
     try:
         status = os.stat(path)
         stamp = status.st_mtime_ns, status.st_size
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a null character in the name
         stamp = 0, 0
     known = _FILES.get(str(path))
     if known is None or known[0] != stamp:

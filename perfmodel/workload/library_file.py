@@ -7,7 +7,8 @@ from typing import Any, Literal, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from perfmodel.errors import nearest
+from perfmodel.errors import InputError, nearest
+from perfmodel.formats import as_precision
 from perfmodel.pydantic_faults import Flaw, faults_of
 from perfmodel.workload.families import BUILT_IN, Family, family
 from perfmodel.workload.workload import check_extent
@@ -88,6 +89,13 @@ class WorkloadFile(_Form):
             if isinstance(key, str) and key not in known_sources:
                 yield Flaw(("published", "source"), f"no source is named '{key}'",
                            "a key of 'sources'", nearest(key, known_sources))  # fmt: skip
+        precision = data.get("precision")
+        if isinstance(precision, str) and precision:
+            try:
+                as_precision(precision)
+            except InputError as error:
+                for fault in error.faults:
+                    yield Flaw(("precision",), fault.message, fault.expected, fault.suggestion)
         name, structure = data.get("family"), data.get("structure", {})
         if not isinstance(name, str):
             return
@@ -99,6 +107,10 @@ class WorkloadFile(_Form):
             return
         if not isinstance(structure, Mapping):
             return
+        if "structure" not in data and nearest(
+            "structure", data.keys() - WorkloadFile.model_fields
+        ):
+            return  # misspelt, which is a fault of its own: what would be missing in it is not
         shape = cast("Mapping[str, Any]", structure)
         flaws = structure_flaws(kind, shape)
         for flaw in flaws:

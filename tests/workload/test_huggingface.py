@@ -178,14 +178,15 @@ def test_a_missing_key_is_named(tmp_path: Path, name: str, key: str) -> None:
     data = config(name)
     del data[key]
     path = written(tmp_path, data)
-    assert faults(path) == [f"{path}:1:1: missing key '{key}'"]
+    expected = "a whole number from 1 to 10,000,000"
+    assert faults(path) == [f"{path}:1:1: missing key '{key}'; expected {expected}"]
 
 
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
         (-4096, "-4096"), (0, "0"), (10**12, "1000000000000"), (1.5, "1.5"), ("big", "'big'"),
-        (True, "True"), ([4096], "a list"), ({}, "a mapping"),
+        (True, "true"), ([4096], "a list"), ({}, "a mapping"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("key", ["hidden_size", "num_hidden_layers", "vocab_size"])

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias, cast
 from perfmodel.errors import nearest
 from perfmodel.marks import Path
 from perfmodel.pydantic_faults import Flaw
+from perfmodel.workload.layer_fields import shown
 
 #: Family and fields of its structure.
 Made: TypeAlias = tuple[str, dict[str, Any]]

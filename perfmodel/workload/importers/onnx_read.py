@@ -102,8 +102,10 @@ def read_onnx(path: str | Path) -> RawModel:
         ) from None  # fmt: skip
     try:
         if file.stat().st_size > LARGEST_BYTES:
-            raise InputError(Fault(f"is larger than {LARGEST_BYTES >> 30} GiB", file=str(file),
-                                   expected="a protobuf file, with its weights beside it"))  # fmt: skip
+            message = f"is larger than {LARGEST_BYTES >> 30} GiB"
+            raise InputError(
+                Fault(message, file=str(file), expected="a model with its weights in another file")
+            )
         content = file.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
         reason = (getattr(error, "strerror", None) or "cannot be read").lower()
