@@ -162,13 +162,13 @@ def _plain_words(kind: str, given: Any, context: Mapping[str, Any]) -> tuple[str
     shown = _shown(given)
     match kind:
         case "greater_than":
-            return f"{shown} is too small", f"a number above {context['gt']:,}", ""
+            return f"{shown} is too small", f"a number above {_plain(context['gt'])}", ""
         case "greater_than_equal":
-            return f"{shown} is too small", f"a number from {context['ge']:,}", ""
+            return f"{shown} is too small", f"a number from {_plain(context['ge'])}", ""
         case "less_than":
-            return f"{shown} is too large", f"a number below {context['lt']:,}", ""
+            return f"{shown} is too large", f"a number below {_plain(context['lt'])}", ""
         case "less_than_equal":
-            return f"{shown} is too large", f"at most {context['le']:,}", ""
+            return f"{shown} is too large", f"at most {_plain(context['le'])}", ""
         case "int_type" | "int_parsing" | "int_from_float" | "int_parsing_size":
             quoted = isinstance(given, str) and given.strip().isdecimal()
             expected = "a whole number without quotes" if quoted else "a whole number"
@@ -193,6 +193,10 @@ def _plain_words(kind: str, given: Any, context: Mapping[str, Any]) -> tuple[str
             return f"{shown} is not spelled as it must be", f"text that matches {pattern}", meant
         case _:
             return None
+
+
+def _plain(bound: float) -> str:
+    return f"{int(bound):,}" if bound == int(bound) else f"{bound:,}"
 
 
 def _unknown_key(path: Path, model: type[BaseModel]) -> Flaw:

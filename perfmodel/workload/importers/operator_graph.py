@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from pydantic import BaseModel, ConfigDict, Field
 
 from perfmodel.arrays import Value
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.specfile import read, validate
 from perfmodel.workload.importers.operator_sizes import sizes_graph
 from perfmodel.workload.sequence import SequenceBuilder
@@ -39,7 +39,7 @@ _LIMIT = 2**40
 class NodeEntry(BaseModel):
     """A node of the file; its own count of multiply-accumulates is not read."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, strict=True)
 
     name: str = ""
     op: str = Field(min_length=1)
@@ -56,7 +56,7 @@ class NodeEntry(BaseModel):
 class GraphEntry(BaseModel):
     """The file: nodes in order of execution; its own totals are not read."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, strict=True)
 
     model: str = ""
     inputs: dict[str, list[int]] = {}
@@ -133,14 +133,16 @@ def _faults(entry: GraphEntry, marks: Marks, file: str) -> list[Fault]:
     """Return what the entries' types cannot say: order, cycles, counts, extents."""
     faults: list[Fault] = []
 
-    def fault(path: tuple[str | int, ...], message: str, expected: str = "") -> None:
+    def fault(
+        path: tuple[str | int, ...], message: str, expected: str = "", near: str = ""
+    ) -> None:
         line, column = marks.at(path)
-        shown = ".".join(str(p) for p in path)
-        faults.append(Fault(message, shown, file, line, column, expected))
+        faults.append(Fault(message, marks.show(path), file, line, column, expected, near))
 
     for name, shape in entry.inputs.items():
         if any(not 0 < d <= _LIMIT for d in shape):
             fault(("inputs", name), f"{shape} is no shape", f"extents from 1 to {_LIMIT}")
+    shapes_of: dict[str, list[int] | None] = dict(entry.inputs)
     made_at = {o: i for i, n in enumerate(entry.nodes) for o in n.outputs if o}
     made: dict[str, int] = {}
     for i, node in enumerate(entry.nodes):
@@ -150,12 +152,19 @@ def _faults(entry: GraphEntry, marks: Marks, file: str) -> list[Fault]:
             ("out_shapes", node.outputs, node.out_shapes),
         ):
             if shapes and len(shapes) != len(names):
-                fault((*place, key), f"{len(shapes)} shapes for {len(names)} tensors")
+                fault((*place, key), f"{len(shapes)} shapes for {len(names)} tensors",
+                      "one each, or null")  # fmt: skip
             for j, shape in enumerate(shapes):
                 if shape is not None and any(not 0 <= d <= _LIMIT for d in shape):
                     fault((*place, key, j), f"{shape} is no shape", f"extents from 0 to {_LIMIT}")
         for j, name in enumerate(node.inputs):
-            if name in node.weights or not name or name in entry.inputs or name in made:
+            if name in node.weights or not name:
+                continue
+            if name in entry.inputs or name in made:
+                made_shape, read = shapes_of.get(name), _shape(node.in_shapes, j)
+                if made_shape and read and 0 not in made_shape and tuple(made_shape) != read:
+                    fault((*place, "in_shapes", j), f"'{name}' is read as {list(read)}",
+                          f"{made_shape}, as it is made")  # fmt: skip
                 continue
             if name in made_at:
                 later = entry.nodes[made_at[name]].name or entry.nodes[made_at[name]].op
@@ -164,13 +173,19 @@ def _faults(entry: GraphEntry, marks: Marks, file: str) -> list[Fault]:
                     f"'{name}' is read before '{later}' makes it",
                     "nodes in order of execution, without a cycle",
                 )
+            elif not _COMPUTED.search(name) and j not in _STRUCTURAL.get(node.op, ()):
+                fault((*place, "inputs", j), f"nothing makes '{name}'",
+                      "an input of the graph, an output of a node, or a name among 'weights'",
+                      nearest(name, [*entry.inputs, *made, *node.weights]))  # fmt: skip
         for j, name in enumerate(node.outputs):
             if name and (name in made or name in entry.inputs):
-                fault((*place, "outputs", j), f"'{name}' is made twice")
+                fault((*place, "outputs", j), f"'{name}' is made twice", "each name once")
             made[name] = i
+            shapes_of[name] = node.out_shapes[j] if j < len(node.out_shapes) else None
     for j, name in enumerate(entry.outputs or []):
         if name not in made and name not in entry.inputs:
-            fault(("outputs", j), f"no node makes '{name}'")
+            fault(("outputs", j), f"no node makes '{name}'", "an output of a node",
+                  nearest(name, made))  # fmt: skip
     return faults
 
 

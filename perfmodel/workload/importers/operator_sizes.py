@@ -27,7 +27,7 @@ _LIMIT = 2**60
 class SizeEntry(BaseModel):
     """An operator: the positions of those it reads, and the size of its one output."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, strict=True)
 
     name: str = ""
     inputs: list[int] = []
@@ -39,7 +39,7 @@ class SizeEntry(BaseModel):
 class SizesEntry(BaseModel):
     """The file; what it says of known optima is not read."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, strict=True)
 
     name: str = ""
     unit: str = "B"
@@ -68,8 +68,7 @@ def sizes_graph(data: object, marks: Marks, file: str) -> Graph:
         path: tuple[str | int, ...], message: str, expected: str = "", near: str = ""
     ) -> None:
         line, column = marks.at(path)
-        shown = ".".join(str(p) for p in path)
-        faults.append(Fault(message, shown, file, line, column, expected, near))
+        faults.append(Fault(message, marks.show(path), file, line, column, expected, near))
 
     if entry.unit not in UNITS:
         fault(("unit",), f"'{entry.unit}' is no unit of size", "one of " + ", ".join(UNITS),
@@ -87,7 +86,7 @@ def sizes_graph(data: object, marks: Marks, file: str) -> Graph:
                       f"a position from 0 to {count - 1}")  # fmt: skip
         if op.inplace is not None and op.inplace not in op.inputs:
             fault(("operators", i, "inplace"), f"{op.inplace} is none of its inputs",
-                  "null, or one of " + ", ".join(map(str, op.inputs)))  # fmt: skip
+                  " or ".join(["null", *map(str, dict.fromkeys(op.inputs))]))  # fmt: skip
     order = _order([op.inputs for op in entry.operators])
     if len(order) < count and not faults:
         stuck = sorted(set(range(count)) - set(order))
