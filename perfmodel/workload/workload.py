@@ -106,11 +106,11 @@ class Workload:
                 faults += check_extent(name, value)
         if faults:
             raise InputError(faults)
-        made = Workload(
-            self.name, self._build, {**self.parameters, **settings}, (self.unit, self._items),
+        bound = {name: _number(value) for name, value in settings.items()}
+        return Workload(
+            self.name, self._build, {**self.parameters, **bound}, (self.unit, self._items),
             precision=self.precision, origin=self.origin, notes=self.notes,
         )  # fmt: skip
-        return made
 
     def __repr__(self) -> str:
         settings = ", ".join(f"{k}={_brief(v)}" for k, v in self.parameters.items())
@@ -126,13 +126,23 @@ def check_extent(name: str, value: Value) -> list[Fault]:
         good = 0 < value <= _LIMIT
     else:
         try:
-            array = np.asarray(value, dtype=float)
-        except (TypeError, ValueError):
+            array = np.asarray(value)
+        except ValueError:  # lists of unequal length
+            return [Fault(f"{value!r} is no array", path=name, expected=expected)]
+        if array.dtype.kind not in "iuf":
             return [Fault(f"{value!r} is not a number", path=name, expected=expected)]
         good = bool(array.size and np.all((array > 0) & (array <= _LIMIT)))
     if good:
         return []
     return [Fault(f"{_brief(value)} is not an extent", path=name, expected=expected)]
+
+
+def _number(value: Value) -> Value:
+    """Return a number of Python, an array of floats (so that no product overflows) or a tracer."""
+    if type(value) is int or type(value) is float or namespace(value) is not np:
+        return value
+    array = np.asarray(value, dtype=float)
+    return array if array.ndim else float(array)
 
 
 def _brief(value: Value) -> str:
