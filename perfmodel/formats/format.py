@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 from perfmodel.arrays import Value
 from perfmodel.errors import Fault, InputError, nearest
 
@@ -62,7 +60,7 @@ class Format:
 
     def with_bits(self, element_bits: Value) -> Format:
         """Return the format with another number (or an array) of bits an element."""
-        text = f"{element_bits:g}" if np.ndim(element_bits) == 0 else "array"
+        text = f"{element_bits:g}" if isinstance(element_bits, int | float) else "array"
         return replace(self, name=f"{self.name}@{text}", element_bits=element_bits, overrides=())
 
     @property

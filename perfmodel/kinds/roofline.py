@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from perfmodel.arrays import Value, is_array
+from perfmodel.arrays import Value, is_array, namespace
 from perfmodel.cost.compose import compose
 from perfmodel.cost.residency import cold_weight_bytes, level_traffic
 from perfmodel.cost.setting import Setting
@@ -163,11 +163,15 @@ def matrix_rates(
 
 
 def best_format(setting: Setting) -> str:
-    """Return the engine's fastest format."""
+    """Return the engine's fastest format; one whose peak is traced comes last."""
     head = f"engines.{setting.engine}.peaks."
-    found = [p for p in setting.facts if p.startswith(head)]
-    best = max(found, key=lambda p: float(np.max(np.asarray(setting.facts[p]))), default="")
+    found = {p: peak for p, peak in setting.facts.items() if p.startswith(head)}
+    best = max(found, key=lambda p: _largest(found[p]), default="")
     return best.removeprefix(head)
+
+
+def _largest(value: Value) -> float:
+    return float(np.max(value)) if namespace(value) is np else 0.0
 
 
 KIND = Roofline()

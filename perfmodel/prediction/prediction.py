@@ -247,9 +247,10 @@ class Prediction:
         good = fits(self._totals, self._setting)
         if self.unsupported:
             good = good & False
+        xp = namespace(good)
         if not self.shape:
-            return bool(np.asarray(good).reshape(-1)[0])
-        return np.broadcast_to(np.asarray(good).reshape(-1), (self._count,)).reshape(self.shape)
+            return bool(np.reshape(good, -1)[0]) if xp is np else good.reshape(())
+        return xp.broadcast_to(xp.asarray(good).reshape(-1), (self._count,)).reshape(self.shape)
 
     # opened on access
 
