@@ -14,6 +14,8 @@ from perfmodel.workload.importers.operator_graph import load_operator_graph
 
 NAME = "cpu_zen4"
 TITLE = "networks on one core of a Zen 4 server, ONNX Runtime, fp32, batch 1"
+#: Where its file lies.
+PLACES = ("cpu_zen4/models.csv", "models.csv")
 DEVICE = "zen4_core"
 RUNTIME = "onnxruntime_cpu"
 
@@ -27,7 +29,7 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     With a suffix: the rows of the file with that suffix, else those marked ``heldout`` in
     ``models.csv``; without one those not marked. Where no row is of the wanted kind, all are.
     """
-    path = folder.need(NAME, f"{NAME}/models.csv", "models.csv")
+    path = folder.need(NAME, *PLACES)
     rows = read_rows(path)
     faults = rows.missing(("model",))
     if not set(_MEASURED) & set(rows.columns):

@@ -8,10 +8,11 @@ from typing import Any, Final
 
 __all__ = ["DATASETS", "dataset", "datasets"]
 
-#: Data set -> module with NAME, TITLE and ``load(folder, devices) -> Cases``.
+#: Data set -> module with NAME, TITLE, PLACES and ``load(folder, devices) -> Cases``.
 DATASETS: Final[Mapping[str, str]] = {
     "llamacpp_apple_4167": "perfmodel.validate.llamacpp_apple",
     "cpu_zen4": "perfmodel.validate.cpu_zen4",
+    "genz": "perfmodel.validate.genz",
 }
 
 

@@ -22,6 +22,8 @@ from perfmodel.workload.workload import Workload
 
 NAME = "llamacpp_apple_4167"
 TITLE = "llama.cpp on Apple silicon: Llama-2-7B in F16, Q8_0 and Q4_0, decode and prefill"
+#: Where its file lies.
+PLACES = ("measured/llamacpp_apple_4167.csv", "llamacpp_apple_4167.csv")
 RUNTIME = "llama_cpp_metal"
 MODELS = {"LLaMA 7B v2": "llama_2_7b", "LLaMA-2-7B": "llama_2_7b"}
 
@@ -36,8 +38,7 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
 
     Each chip is the library's device of that name with the row's core count and bandwidth.
     """
-    name = f"{NAME}.csv"
-    path = folder.need(NAME, f"measured/{name}", name)
+    path = folder.need(NAME, *PLACES)
     rows = read_rows(path)
     faults = rows.missing(_COLUMNS)
     if faults:

@@ -14,7 +14,7 @@ from perfmodel.validate.case import Case, Cases, Question
 from perfmodel.validate.metrics import Errors, errors
 from perfmodel.validate.result import ValidationResult
 
-__all__ = ["evaluate"]
+__all__ = ["error_of", "evaluate", "grouped", "worst_of"]
 
 _WORST = 10
 
@@ -51,13 +51,11 @@ def evaluate(cases: Cases) -> ValidationResult:
         covered += 1
         rows += found
     targets = {
-        target: _of([r for r in rows if r["target"] == target])
+        target: error_of([r for r in rows if r["target"] == target])
         for target in dict.fromkeys([cases.primary, *(r["target"] for r in rows)])
         if any(r["target"] == target for r in rows) or target == cases.primary
     }
     primary = [r for r in rows if r["target"] == cases.primary]
-    worst = sorted(primary, key=lambda r: -abs(r["error"]))[:_WORST]
-    keys = ("name", "device", "measured", "predicted", "error")
     notes = list(cases.notes)
     if tight:
         first = ", ".join(dict.fromkeys(tight[:3]))
@@ -65,10 +63,10 @@ def evaluate(cases: Cases) -> ValidationResult:
     total = len(cases.cases)
     return ValidationResult(
         cases.name, total, covered / total if total else 0.0, targets, cases.primary,
-        _groups(primary, lambda r: r["device"]), _groups(primary, lambda r: r["group"]),
+        grouped(primary, lambda r: r["device"]), grouped(primary, lambda r: r["group"]),
         _baselines(primary),
         tuple({"reason": k, "rows": len(v), "first": v[0]} for k, v in failed.items()),
-        tuple({k: r[k] for k in keys} for r in worst), tuple(rows), tuple(notes),
+        worst_of(primary), tuple(rows), tuple(notes),
     )  # fmt: skip
 
 
@@ -115,18 +113,27 @@ def _metric(found: Prediction, name: str) -> float:
     return number
 
 
-def _of(rows: Sequence[dict[str, Any]], key: str = "predicted") -> Errors:
+def worst_of(rows: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
+    """Return the rows that are farthest off."""
+    keys = ("name", "device", "measured", "predicted", "error")
+    found = sorted(rows, key=lambda r: -abs(r["error"]))[:_WORST]
+    return tuple({k: r[k] for k in keys} for r in found)
+
+
+def error_of(rows: Sequence[dict[str, Any]], key: str = "predicted") -> Errors:
+    """Return the errors of rows; `key` names what predicted them."""
     return errors([r[key] for r in rows], [r["measured"] for r in rows])
 
 
-def _groups(
+def grouped(
     rows: Sequence[dict[str, Any]], key: Callable[[dict[str, Any]], str]
 ) -> dict[str, dict[str, Any]]:
+    """Return group -> rows, mape and bias."""
     out: dict[str, dict[str, Any]] = {}
     for name in dict.fromkeys(key(r) for r in rows):
         if not name:
             continue
-        found = _of([r for r in rows if key(r) == name])
+        found = error_of([r for r in rows if key(r) == name])
         count = sum(1 for r in rows if key(r) == name)
         out[name] = {"rows": count, "mape": found["mape"], "bias": found["bias"]}
     return out
@@ -135,14 +142,14 @@ def _groups(
 def _baselines(rows: Sequence[dict[str, Any]]) -> dict[str, Errors]:
     if not rows:
         return {}
-    out = {"roofline": _of(rows, "roofline")}
+    out = {"roofline": error_of(rows, "roofline")}
     scale = _scale(r["measured"] / r["roofline"] for r in rows)
     out["roofline_scaled"] = errors(
         [scale * r["roofline"] for r in rows], [r["measured"] for r in rows]
     )
     counted = [r for r in rows if r["compute"] is not None]
     if counted:
-        out["compute"] = _of(counted, "compute")
+        out["compute"] = error_of(counted, "compute")
     return out
 
 

@@ -30,8 +30,8 @@ def validate(
     Parameters
     ----------
     names
-        Data sets (see `perfmodel.validate.datasets`), or paths to CSV files of measurements; all
-        data sets where left out.
+        Data sets (see `perfmodel.validate.datasets`), or paths to CSV files of measurements; the
+        data sets that the folder has where left out.
     data
         Folder laid out as the project's data; by default ``PERFMODEL_DATA``, else
         ``../shared/data``.
@@ -50,7 +50,7 @@ def validate(
     InputError
         Unknown names, files with faults: all of them at once.
     """
-    chosen = [names] if isinstance(names, str | Path) else list(names or DATASETS)
+    chosen = [names] if isinstance(names, str | Path) else list(names or _present(data, suffix))
     folders = [devices] if isinstance(devices, str | Path) else list(devices or ())
     faults = [
         Fault("no such folder", file=str(folder), expected="a folder of device specs")
@@ -66,6 +66,13 @@ def validate(
     if faults:
         raise InputError(list(dict.fromkeys(faults)))
     return [item if isinstance(item, ValidationResult) else evaluate(item) for item in loaded]
+
+
+def _present(data: str | Path | None, suffix: str) -> list[str]:
+    """Return the data sets whose files are there; all where none are, so that each says so."""
+    folder = data_folder(data, suffix)
+    found = [name for name in DATASETS if folder.find(*dataset(name).PLACES) is not None]
+    return found or list(DATASETS)
 
 
 def _load(
