@@ -161,8 +161,10 @@ def test_unknown_names_and_folders(folder: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(InputError) as caught:
         validate(["cpu_zen5", "absent.csv", APPLE], data=folder)
     assert [str(f) for f in caught.value.faults] == [
-        "no data set is named 'cpu_zen5'; expected a path to a .csv file, or one of "
-        f"{', '.join(DATASETS)}; did you mean 'cpu_zen4'?",
+        (
+            "no data set is named 'cpu_zen5'; expected a path to a .csv file, or one of "
+            f"{', '.join(DATASETS)}; did you mean 'cpu_zen4'?"
+        ),
         "absent.csv: no such file",
     ]
     monkeypatch.setenv("PERFMODEL_DATA", str(folder))
