@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 _FENCE = re.compile(r"^```(\w*)[ \t]*([^\n`]*)\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
+CHECKOUT = Path(__file__).resolve().parent.parent
 _CHECK = doctest.OutputChecker()
 _FLAGS = doctest.ELLIPSIS
 
@@ -76,7 +77,7 @@ def blocks(page: str) -> list[Block]:
 
 
 def run(page: str, folder: Path) -> Iterator[Step]:
-    """Run the blocks of a page in a folder.
+    """Run the blocks of a page in a folder, as in a checkout.
 
     Parameters
     ----------
@@ -85,15 +86,15 @@ def run(page: str, folder: Path) -> Iterator[Step]:
     folder
         Where files are written and commands run.
     """
+    for shared in ("examples", "hardware_specs", "workloads"):
+        (folder / shared).symlink_to(CHECKOUT / shared, target_is_directory=True)
     found = blocks(page)
     names: dict[str, Any] = {"__name__": "__main__"}
     for i, block in enumerate(found):
         if block.language == "python":
             printed = _python(block, names, folder)
             after = found[i + 1] if i + 1 < len(found) else None
-            if after and after.language == "text" and not page[block.end : after.start].strip(
-                "`text\n "
-            ):  # fmt: skip
+            if after and after.language == "text" and _next(page[block.end : after.start]):
                 yield Step(block.line, block.text, after.text, printed, after.start, after.end)
             else:
                 yield Step(block.line, block.text, "", printed, -1, -1)
@@ -101,6 +102,11 @@ def run(page: str, folder: Path) -> Iterator[Step]:
             yield from _console(block, folder)
         elif block.language == "yaml" and block.name:
             (folder / block.name).write_text(block.text, encoding="utf-8")
+
+
+def _next(between: str) -> bool:
+    """Tell whether nothing but two fences stands between two blocks."""
+    return not between.replace("```text", "").replace("```", "").strip()
 
 
 def _python(block: Block, names: dict[str, Any], folder: Path) -> str:
@@ -141,7 +147,7 @@ def shell(command: str, folder: Path) -> str:
 
 
 def updated(page: str, folder: Path) -> str:
-    """Return the page with what its blocks print now (outputs with ``...`` stay while they hold)."""
+    """Return the page with what its blocks print; an output with ``...`` stays while it holds."""
     changes = [step for step in run(page, folder) if not step.good]
     for step in reversed(changes):
         if step.start >= 0:

@@ -1,0 +1,101 @@
+"""The pages tell the truth: code blocks are run and what they print is compared; links lead on."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = sorted(
+    [ROOT / "README.md", *(ROOT / "docs").glob("*.md")], key=lambda path: path.name
+)  # fmt: skip
+OTHERS = [ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+
+
+def load() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("run_blocks", ROOT / "docs" / "run_blocks.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    # Dataclasses look their module up.
+    sys.modules["run_blocks"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+run_blocks = load()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_blocks_print_what_the_page_says(page: Path, tmp_path: Path) -> None:
+    steps = list(run_blocks.run(page.read_text(encoding="utf-8"), tmp_path))
+    wrong = [f"{page.name} {step}" for step in steps if not step.good]
+    assert wrong == [], "\n".join([*wrong, "(python docs/run_blocks.py --update FILE refreshes)"])
+
+
+@pytest.mark.parametrize("page", [*PAGES, *OTHERS], ids=lambda path: path.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)\s]+)\)", text)
+    local = [link.partition("#")[0] for link in links if "://" not in link]
+    missing = [link for link in local if link and not (page.parent / link).exists()]
+    assert missing == []
+
+
+def test_commands_to_type_exist() -> None:
+    """``sh`` blocks are not run; what they ask for must be there."""
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for page in [*PAGES, *OTHERS]:
+        for block in run_blocks.blocks(page.read_text(encoding="utf-8")):
+            if block.language == "sh":
+                for word in re.findall(r"\bmake ([a-z]+)", block.text):
+                    assert word in targets, f"{page.name}: make {word}"
+
+
+def test_python_examples_in_pages_are_many() -> None:
+    """The pages are run at all: a fence spelled another way would pass in silence."""
+    languages = {"python", "console", "text", "yaml", "sh", "ebnf", "json"}
+    count = 0
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        found = run_blocks.blocks(text)
+        assert len(re.findall(r"^```", text, re.MULTILINE)) == 2 * len(found), page.name
+        assert {block.language for block in found} <= languages, page.name
+        count += sum(block.language in {"python", "console"} for block in found)
+    assert count > 25
+
+
+PAGE = """
+```python
+print(1 + 1)
+```
+
+```text
+3
+```
+
+```console
+$ echo one; echo two
+one
+...
+$ exit 3
+```
+"""
+
+
+def test_a_wrong_page_is_found_and_mended(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    (tmp_path / "c").mkdir()
+    steps = list(run_blocks.run(PAGE, tmp_path / "a"))
+    assert [step.good for step in steps] == [False, True, True]
+    assert "line 2" in str(steps[0])
+    mended = run_blocks.updated(PAGE, tmp_path / "b")
+    assert mended == PAGE.replace("3\n```\n\n```console", "2\n```\n\n```console")
+    assert all(step.good for step in run_blocks.run(mended, tmp_path / "c"))
