@@ -298,7 +298,7 @@ def _function(name: str, word: str, inside: str, dim: str) -> list[Any] | Spread
 
 def _item(name: str, item: Any, dim: str) -> Any:
     """One value: a number in SI, a truth value or a text."""
-    given = cast("Any", item)
+    given: Any = item
     if isinstance(item, np.generic):
         given = cast("Any", item).item()
     if name in RESERVED:

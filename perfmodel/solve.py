@@ -340,13 +340,25 @@ def _search(problem: _Problem, condition: Expression, fits: bool) -> Solution:
         change = int(np.flatnonzero(good[1:] != good[:-1])[0])
         rising = bool(good[change + 1])
         low, high = float(values[change]), float(values[change + 1])
-    value = high if rising else low
-    beyond = low if rising else high
+    value, beyond = (high, low) if rising else (low, high)
+    if not problem.whole:
+        value = _settled(problem, condition, value, 1.0 if rising else -1.0)
     alone, fitting = margins(np.array([beyond]))
     return solution(
         value, "at least" if rising else "at most", value, flips=len(flips),
         memory_binds=bool(alone[0] > 0 >= fitting[0]),
     )  # fmt: skip
+
+
+def _settled(problem: _Problem, condition: Expression, value: float, side: float) -> float:
+    """The value, moved by the rounding of its last digits until one prediction alone satisfies."""
+    moved = value
+    for step in range(6):
+        margin = condition.margin(_columns(problem.at(moved), condition.names))
+        if float(np.asarray(margin).reshape(-1)[0]) > 0:
+            return moved
+        moved = value * (1.0 + side * 1e-15 * 4.0**step)
+    return value
 
 
 def _close(low: float, high: float, whole: bool) -> bool:

@@ -13,6 +13,7 @@ app = App(
     help="What a neural network will cost on a machine: latency, energy, traffic and memory.",
     version=__version__,
     version_flags=["--version"],
+    suppress_keyboard_interrupt=False,
     help_format="plaintext",
     default_parameter=Parameter(negative=(), show_default=False),
 )

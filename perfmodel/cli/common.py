@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
 
 from perfmodel.errors import Fault
 from perfmodel.settings import FaultList, is_fact, plain_value
 
-__all__ = ["note", "pairs", "print_json", "say", "scalars", "to_json"]
+if TYPE_CHECKING:
+    from cyclopts import Token
+
+__all__ = ["Whole", "note", "pairs", "print_json", "say", "scalars", "to_json"]
+
+
+def _whole(_type: Any, tokens: Sequence[Token]) -> int:
+    """Read a whole number; cyclopts by itself would cut 1.5 down to 1."""
+    text = tokens[0].value
+    if not re.fullmatch(r"[+-]?\d{1,18}", text, re.ASCII):
+        raise ValueError(f"'{text}' is not a whole number.")
+    return int(text)
+
+
+Whole = Annotated[int, Parameter(converter=_whole)]
+"""A whole number on the command line."""
 
 
 def pairs(items: Iterable[str], faults: FaultList, option: str = "--set") -> dict[str, str]:

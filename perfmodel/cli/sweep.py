@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from perfmodel.cli import DONE, INFEASIBLE
-from perfmodel.cli.common import note, pairs, print_json, say
+from perfmodel.cli.common import Whole, note, pairs, print_json, say
 from perfmodel.settings import OPTIONS, FaultList, text_list
 from perfmodel.sweep.executor import executor_named
 from perfmodel.sweep.plan import METRICS, Options, Plan, make_plan, provisional_columns
@@ -45,8 +45,8 @@ def sweep(
     relaxed: bool = False,
     warm: bool = False,
     zip: list[str] | None = None,
-    sobol: int | None = None,
-    seed: int = 0,
+    sobol: Whole | None = None,
+    seed: Whole = 0,
     where: str | None = None,
     best: str | None = None,
     pareto: str | None = None,
@@ -54,7 +54,7 @@ def sweep(
     executor: str = "serial",
     resume: bool = False,
     dry_run: bool = False,
-    top: int = 10,
+    top: Whole = 10,
     json: bool = False,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
 ) -> int:
@@ -103,7 +103,7 @@ def sweep(
     dry_run
         Say how many points, how long and how large, from a pilot; write nothing.
     top
-        How many rows to print where neither --best nor --pareto is asked for; 10 by default.
+        How many rows to print where no --best, --pareto or --output is asked for; 10 by default.
     json
         Print JSON.
     output
@@ -131,13 +131,19 @@ def sweep(
     assert chosen is not None
     if dry_run:
         return _dry_run(plan, condition, output, chosen.workers, json)
-    summary = Summary(best or "", objectives, top=0 if best or objectives else top)
-    with _progress(plan.points) as progress:
-        outcome = run_plan(
-            plan, where=condition, output=output, executor=chosen, resume=resume,
-            progress=progress, summary=summary, argv=sys.argv,
-            keep=json and output is None and plan.points <= _MOST_ROWS,
-        )  # fmt: skip
+    quiet = best or objectives or output is not None
+    summary = Summary(best or "", objectives, top=0 if quiet else top)
+    try:
+        with _progress(plan.points) as progress:
+            outcome = run_plan(
+                plan, where=condition, output=output, executor=chosen, resume=resume,
+                progress=progress, summary=summary, argv=sys.argv,
+                keep=json and output is None and plan.points <= _MOST_ROWS,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        if output is not None:
+            note(f"{summary.points} of {plan.points} points are done: --resume goes on from there")
+        raise
     if json:
         data = outcome_to_dict(outcome, plan, outcome.table)
         data["output"] = str(output) if output is not None else None

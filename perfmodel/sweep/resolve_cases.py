@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from perfmodel.arrays import is_array
 from perfmodel.axes import Axis
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.formats import Precision, as_precision
@@ -21,7 +24,7 @@ from perfmodel.resolve import DeviceLike, WorkloadLike, check_choices, machine_o
 from perfmodel.settings import BITS, OPTIONS, FaultList, is_fact
 from perfmodel.sweep.cases import Case, product_of
 from perfmodel.workload import library
-from perfmodel.workload.workload import Workload
+from perfmodel.workload.workload import StructureBuild, Workload
 
 if TYPE_CHECKING:
     from perfmodel.sweep.plan import Options
@@ -57,7 +60,7 @@ def resolve_workloads(wanted: Iterable[WorkloadLike], faults: FaultList) -> Work
     found: list[tuple[WorkloadLike, Workload]] = []
     asked = list(wanted)
     for item in asked:
-        made = item if isinstance(item, Workload) else faults.trying(library.find, item)
+        made = faults.trying(bound, item, {})
         if made is None:
             continue
         if made.graph().schedulable_only:
@@ -73,10 +76,31 @@ def resolve_workloads(wanted: Iterable[WorkloadLike], faults: FaultList) -> Work
 
 
 def bound(ref: WorkloadLike, settings: Mapping[str, Any]) -> Workload:
-    """Return a workload with settings."""
+    """Return a workload with settings; a file that must be imported is read once."""
     if isinstance(ref, Workload):
         return ref.bind(settings) if settings else ref
-    return library.find(ref, settings)
+    name = str(ref)
+    if not name.endswith((".onnx", ".json")):
+        return library.find(ref, settings)
+    fixed: dict[str, Any] = {}
+    if name.endswith("config.json"):  # fields of its structure are settled as it is read
+        fixed = {k: v for k, v in settings.items() if not is_array(v)}
+    rest = {k: v for k, v in settings.items() if k not in fixed}
+    made = _imported(name, _stamp(name), tuple(fixed.items()))
+    return made.bind(rest) if rest else made
+
+
+@lru_cache(maxsize=64)
+def _imported(name: str, stamp: tuple[int, int], fixed: tuple[tuple[str, Any], ...]) -> Workload:
+    return library.find(name, dict(fixed))
+
+
+def _stamp(name: str) -> tuple[int, int]:
+    try:
+        status = os.stat(name)
+    except OSError:
+        return 0, 0
+    return status.st_mtime_ns, status.st_size
 
 
 def resolve_cases(
@@ -159,17 +183,17 @@ def _shaping_names(
     ref: WorkloadLike, base: Workload, names: list[str], groups: list[list[Axis]]
 ) -> frozenset[str]:
     """Axes that shape the graph of a workload (``phase``, ``layers``), which must be looped."""
-    if isinstance(ref, Workload) or str(ref).endswith((".onnx", ".json")):
+    build = base._build  # pyright: ignore[reportPrivateUsage]
+    if isinstance(ref, Workload) or not isinstance(build, StructureBuild):
         return frozenset()
-    fields = library.describe(ref).fields
+    fields: Iterable[str] = build.family.structure.model_fields
     by_name = {axis.name: axis for group in groups for axis in group}
-    found = [
+    may_stay_free = getattr(build.structure, "FREE", ())
+    return frozenset(
         n for n in names
         if n not in base.parameters and n.partition(".")[0] in fields
-        and not (by_name[n].is_number and n in getattr(library.describe(ref).structure, "FREE", ())
-                 and len(by_name[n]) > _MANY)
-    ]  # fmt: skip
-    return frozenset(found)
+        and not (n in may_stay_free and by_name[n].is_number and len(by_name[n]) > _MANY)
+    )  # fmt: skip
 
 
 #: A field that may stay free (``width``) is looped up to here, as exact graphs; batched beyond.

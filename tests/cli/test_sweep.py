@@ -1,0 +1,125 @@
+"""``perfmodel sweep``: rows, best, front, files, dry runs, faults."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import perfmodel as pm
+from perfmodel.table import Table
+
+Run = Callable[..., Any]
+GRID = ("--set", "batch=1,2,4", "--set", "context=2**7..2**9", "--precision", "w4a16,w16a16")
+SETTINGS = {"batch": [1, 2, 4], "context": [128, 256, 512], "precision": ["w4a16", "w16a16"]}
+
+
+def test_json_rows_are_those_of_python(run: Run) -> None:
+    done = run("sweep", "llama_3_8b", "--device", "a100,tag:phone", *GRID, "--json")
+    assert done.code == 0
+    table = pm.sweep("llama_3_8b", ["a100", "tag:phone"], SETTINGS)
+    assert done.data["points"] == done.data["kept"] == len(table)
+    assert done.data["rows"] == table.to_records()
+    assert done.data["columns"]["latency_s"] == "s"
+
+
+def test_where_best_and_pareto(run: Run) -> None:
+    questions = ("--where", "tpot_s <= 20 ms", "--best", "energy_j", "--pareto",
+                 "latency_s,energy_j")  # fmt: skip
+    done = run("sweep", "llama_3_8b", "-d", "a100", "-d", "rtx_4090", *GRID, *questions, "--json")
+    kept = pm.sweep("llama_3_8b", ["a100", "rtx_4090"], SETTINGS).where("tpot_s <= 20 ms")
+    best = kept.best("energy_j")
+    assert best is not None
+    assert done.data["best"]["energy_j"] == best["energy_j"]
+    assert done.data["pareto"] == kept.pareto("latency_s", "energy_j").to_records()
+    assert done.data["kept"] == len(kept)
+    text = run("sweep", "llama_3_8b", "-d", "a100", "-d", "rtx_4090", *GRID, *questions)
+    assert "best energy_j:" in text.out
+    assert "on the front of latency_s, energy_j" in text.out
+    assert "36 points" in text.err  # remarks go to stderr
+
+
+def test_without_an_output_the_fastest_rows_are_shown(run: Run) -> None:
+    done = run("sweep", "resnet18,mobilenet_v2", "-d", "a100,h100", "--set", "batch=1..8", "--top",
+               "3")  # fmt: skip
+    lines = done.out.splitlines()
+    assert lines[0].split()[:3] == ["workload", "device", "runtime"]
+    assert len(lines) == 2 + 3
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_file_with_its_manifest(run: Run, tmp_path: Path, suffix: str) -> None:
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow")
+    path = tmp_path / f"points{suffix}"
+    done = run("sweep", "llama_3_8b", "--device", "a100", *GRID, "-o", str(path), "--executor",
+               "process:2")  # fmt: skip
+    assert (done.code, done.out) == (0, "")
+    assert Table.read(path) == pm.sweep("llama_3_8b", "a100", SETTINGS)
+    manifest = json.loads((tmp_path / f"points{suffix}.manifest.json").read_text())
+    assert manifest["points"] == 18
+    assert manifest["executor"] == "processes:2"
+
+
+def test_a_dry_run_writes_nothing(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "points.csv"
+    done = run("sweep", "llama_3_8b", "--device", "a100", *GRID, "-o", str(path), "--dry-run",
+               "--json")  # fmt: skip
+    assert done.data["points"] == 18
+    assert done.data["bytes"] > 0
+    assert list(tmp_path.iterdir()) == []
+    assert "18 points" in run("sweep", "llama_3_8b", "--device", "a100", *GRID, "--dry-run").out
+
+
+def test_nothing_that_fits_exits_1(run: Run) -> None:
+    assert run("sweep", "llama_3_8b", "-d", "stm32h743", "--set", "batch=1,2").code == 1
+    done = run("sweep", "llama_3_8b", "-d", "a100", *GRID, "--where", "latency_s > 1 h", "--best",
+               "energy_j")  # fmt: skip
+    assert done.code == 1
+    assert "no point qualifies" in done.out
+
+
+def test_zip_and_sample(run: Run) -> None:
+    done = run("sweep", "llama_3_8b", "-d", "a100", "--set", "batch=1,2", "--set", "context=3,4",
+               "--zip", "batch,context", "--json")  # fmt: skip
+    assert [(r["batch"], r["context"]) for r in done.data["rows"]] == [(1, 3), (2, 4)]
+    arguments = ("sweep", "llama_3_8b", "-d", "a100", "--set", "batch=uniform(1, 64)", "--set",
+                 "memories.main.bandwidth=loguniform(100 GB/s, 10 TB/s)", "--sobol", "16",
+                 "--json")  # fmt: skip
+    first, again = run(*arguments).data["rows"], run(*arguments).data["rows"]
+    assert first == again
+    assert len(first) == 16
+    assert run(*arguments, "--seed", "1").data["rows"] != first
+
+
+def test_all_faults_of_one_line_at_once(run: Run, tmp_path: Path) -> None:
+    done = run(
+        "sweep", "llama_3_8b", "lama", "--device", "a10,tag:fone", "--device", "a100", "--set",
+        "memories.main.bandwidth=25 GB", "--set", "bacth=1", "--set", "context=9..1", "--where",
+        "tpt_s < 1", "--best", "enrgy_j", "--pareto", "latency_s,device", "--zip", "batch,y",
+        "--executor", "proces:2", "--metrics", "latency", "-o", str(tmp_path / "no" / "x.txt"),
+    )  # fmt: skip
+    assert done.code == 2
+    assert done.out == ""
+    for part in (
+        "no workload is named 'lama'", "no device is named 'a10'", "tag:phone",
+        "did you mean '25 GB/s'", "did you mean 'batch'", "runs backwards", "no column 'tpt_s'",
+        "no column 'enrgy_j'", "--pareto", "no axis 'y'", "did you mean 'process:2'",
+        "did you mean 'latency_s'", "x.txt", "there is no folder",
+    ):  # fmt: skip
+        assert part in done.err, part
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_remarks_go_to_stderr(run: Run) -> None:
+    done = run("sweep", "llama_3_8b", "resnet18", "-d", "a100", "--set", "context=1,2", "--json")
+    assert "context does not apply to resnet18" in done.err
+    assert done.data["notes"] == ["context does not apply to resnet18"]
+
+
+def test_resume_needs_an_output(run: Run) -> None:
+    done = run("sweep", "resnet18", "-d", "a100", "--resume")
+    assert done.code == 2
+    assert "nothing to resume" in done.err
+    assert run("sweep").code == 2
