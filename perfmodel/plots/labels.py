@@ -105,7 +105,10 @@ class Placer:
         slope = math.radians(angle)
         end = (px + length * math.cos(slope), py + length * math.sin(slope))
         boxes = _chain((px, py), end, height / 2, height / 2)
-        inside = 0 <= end[0] <= self.width and 0 <= end[1] <= self.height
+        inside = all(
+            b.left >= 0 and b.bottom >= 0 and b.right <= self.width and b.top <= self.height
+            for b in boxes
+        )
         if not inside or any(b.overlap(o) for b in boxes for o in (*self.labels, *self.marks)):
             return False
         self.labels += boxes

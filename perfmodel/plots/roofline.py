@@ -52,7 +52,8 @@ _VEIL = "rgba(255,255,255,0.65)"
 def roofline(prediction: Prediction, *, level: str | None = None) -> Figure:
     """Draw rows under roofs, log-log.
 
-    A point's size is its share of the latency, its colour what binds it. Lines are what this
+    A point's size is its share of the latency, its colour what binds it; its rate leaves out the
+    time that a runtime charges to a whole layer, which is no kernel's own. Lines are what this
     prediction used (sustained bandwidths, peaks times the runtime's efficiency); the theoretical
     ones are dotted where they differ.
 
@@ -137,6 +138,7 @@ class _Drawing:
                        automargin=False, **decades(bottom, top)),
             annotations=self.notes,
             legend={"orientation": "h", "x": 0.0, "y": -0.13, "yanchor": "top",
+                    "itemsizing": "constant",
                     "title": {"text": "bound by  ", "side": "left", "font": {"size": 13}}},
         )  # fmt: skip
 
@@ -214,7 +216,11 @@ class _Drawing:
         if self.formats:
             end = math.log10(self.formats[0].value) - rise
         end -= 2 * half * math.cos(turn) / place.per_x
-        for pixels in (11.0, -11.0, 19.0, -19.0):
+        sides = (11.0, -11.0, 19.0, -19.0)
+        if roof.peak > 1.01 * roof.value:
+            # Away from the dotted line of the theoretical bandwidth.
+            sides = (-11.0, -19.0, 11.0, 19.0)
+        for pixels in sides:
             lift = pixels / place.per_y / math.cos(turn)
             for x in np.arange(start, end, 6 / place.per_x):
                 y = float(x) + rise + lift

@@ -40,7 +40,7 @@ class Points(NamedTuple):
     x
         Operational intensity: operations a byte across `level`.
     y
-        Operations a second.
+        Operations a second of the kernel itself.
     level
         Memory whose traffic counts.
     diameter
@@ -62,11 +62,13 @@ def row_points(subject: Subject, level: str | None = None) -> Points:
     seconds = np.stack([columns[f"{name}_s"] for name in levels])
     which = np.argmax(np.where(bytes_ > 0, seconds, -1.0), axis=0)
     moved = bytes_[which, np.arange(bytes_.shape[1])]
-    index = np.flatnonzero((operations > 0) & (moved > 0) & (columns["row_s"] > 0))
+    # What a layer costs is charged to its first row, but says nothing of that kernel.
+    own = columns["row_s"] - columns.get("layer_s", 0.0)
+    index = np.flatnonzero((operations > 0) & (moved > 0) & (own > 0))
     share = columns["total_s"] / (columns["total_s"].sum() or 1.0)
     diameter = np.maximum(_SMALLEST, _LARGEST * np.sqrt(share))
     return Points(
-        index, operations[index] / moved[index], operations[index] / columns["row_s"][index],
+        index, operations[index] / moved[index], operations[index] / own[index],
         [levels[which[i]] for i in index], diameter[index],
     )  # fmt: skip
 

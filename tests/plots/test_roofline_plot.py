@@ -47,7 +47,8 @@ def test_points_are_rows_at_their_intensity_and_rate(prediction: Prediction) -> 
         slowest = max(moved, key=lambda level: row[f"{level}_s"])
         x, y = drawn[row.name]
         assert x == pytest.approx(operations / moved[slowest], rel=1e-12)
-        assert y == pytest.approx(operations / row.row_s, rel=1e-12)
+        layer = row.get("layer_s", 0.0)
+        assert y == pytest.approx(operations / (row.row_s - layer), rel=1e-12)
 
 
 def gemm(m: int, n: int, k: int) -> Workload:

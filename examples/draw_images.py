@@ -1,0 +1,48 @@
+"""Draw the images of the README and the docs: ``python examples/draw_images.py [docs/images]``.
+
+Needs the package ``kaleido`` and a Chromium or Chrome that it finds.
+"""
+
+import argparse
+from pathlib import Path
+
+import perfmodel as pm
+
+#: Half again as many pixels as on screen, for displays that have them.
+SCALE = 1.5
+
+
+def figures():
+    """Return file name -> figure."""
+    orin = pm.hardware("jetson_agx_orin")
+    request = pm.workload("llama_3_8b", phase="request", batch=4, prompt=1024, generate=256)
+    answer = pm.predict(request, orin, precision="w4a16")
+    resnet = pm.predict(pm.workload("resnet50"), orin, precision="int8")
+    devices = ["h100", "a100", "rtx_4090", "apple_m2_ultra", "apple_m2_max", "jetson_agx_orin"]
+    table = pm.sweep(
+        "llama_3_8b",
+        devices,
+        {"batch": "2**0..2**7", "context": 2048, "precision": ["w16a16", "w4a16"]},
+    )
+    return {
+        "roofline": answer.plot.roofline(),
+        "bottlenecks": answer.plot.bottlenecks(by="block"),
+        "memory": resnet.plot.memory(),
+        "pareto": table.plot.pareto("tpot_s", "tokens_per_s", under="tpot_s <= 50 ms"),
+    }
+
+
+def main() -> None:
+    """Draw them all."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", nargs="?", default="docs/images", type=Path)
+    folder = parser.parse_args().folder
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, figure in figures().items():
+        path = folder / f"{name}.png"
+        figure.write_image(path, scale=SCALE)
+        print(f"{path}: {figure.layout.meta['alt']}")
+
+
+if __name__ == "__main__":
+    main()
