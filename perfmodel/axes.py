@@ -302,6 +302,8 @@ def _item(name: str, item: Any, dim: str) -> Any:
     if isinstance(item, np.generic):
         given = cast("Any", item).item()
     if name in RESERVED:
+        if isinstance(given, bool | int | float):
+            raise _AxisError(f"{given} is no name", "a text")
         return given
     if isinstance(given, bool) or given is None:
         if dim:

@@ -10,10 +10,11 @@ from typing import Any, cast
 import numpy as np
 
 from perfmodel.arrays import is_array
-from perfmodel.differences import fact_differences
+from perfmodel.differences import fact_differences, role_path
 from perfmodel.errors import Fault, InputError
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
+from perfmodel.prediction.explain import used_facts
 from perfmodel.resolve import DeviceLike, Subject, WorkloadLike, resolve
 from perfmodel.settings import FaultList
 from perfmodel.table import Table
@@ -120,9 +121,10 @@ class Comparison:
             values = [getattr(each, name) for each in (self.a, self.b)]
             if any(v is not None and not np.isnan(v) for v in values):
                 rows.append((name, *(np.nan if v is None else float(v) for v in values)))  # pyright: ignore[reportArgumentType]
-        for level in dict.fromkeys((*self.a.levels, *self.b.levels)):
-            moved = [each.traffic_bytes.get(level, np.nan) for each in (self.a, self.b)]
-            rows.append((f"traffic_bytes {level}", float(moved[0]), float(moved[1])))
+        sides = [_traffic(each) for each in (self.a, self.b)]
+        for level in dict.fromkeys((*sides[0], *sides[1])):
+            first_moved, second_moved = (float(side.get(level, np.nan)) for side in sides)
+            rows.append((f"traffic_bytes {level}", first_moved, second_moved))
         names, first, second = zip(*rows, strict=True)
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.divide(second, first)
@@ -159,6 +161,14 @@ class Comparison:
     def facts(self) -> Table:
         """Facts of the two machines that differ; engine and main memory by role."""
         return fact_differences(self.a.machine, self.b.machine)
+
+    @cached_property
+    def used_facts(self) -> Table:
+        """Those of `facts` that one of the latencies depends on."""
+        used = {
+            role_path(each.machine, path) for each in (self.a, self.b) for path in used_facts(each)
+        }
+        return self.facts.where(np.array([path in used for path in self.facts["fact"]], dtype=bool))
 
     @cached_property
     def reasons(self) -> list[str]:
@@ -229,6 +239,12 @@ class Comparison:
         items = "".join(f"<li>{escape(text)}</li>" for text in self.reasons)
         tables = "".join(t._repr_html_() for t in (self.metrics, self.table.head(8)))  # pyright: ignore[reportPrivateUsage]
         return f"<div><ul>{items}</ul>{tables}</div>"
+
+
+def _traffic(prediction: Prediction) -> dict[str, float]:
+    """Memory -> bytes; main memory by its role, since the two devices name it differently."""
+    main = prediction.machine.main_memory
+    return {"main" if n == main else n: moved for n, moved in prediction.traffic_bytes.items()}
 
 
 def _rows(prediction: Prediction) -> dict[str, tuple[float, str]]:

@@ -8,7 +8,13 @@ from perfmodel.hardware.machine import Machine
 from perfmodel.table import Table
 from perfmodel.units import show
 
-__all__ = ["fact_differences", "role_path"]
+__all__ = ["fact_differences", "role_path", "show_fact"]
+
+
+def show_fact(path: str, value: float, dimension: str) -> str:
+    """A fact as people write it: floating-point rates in FLOP/s, integer ones in OP/s."""
+    floating = path.rpartition(".")[2].startswith(("fp", "bf", "tf", "mx", "nv"))
+    return show(value, dimension, unit="FLOP/s" if dimension == "compute" and floating else "")
 
 
 def role_path(machine: Machine, path: str) -> str:
@@ -41,10 +47,14 @@ def fact_differences(a: Machine, b: Machine) -> Table:
         first, second = left.get(path), right.get(path)
         if first is not None and second is not None and first[0] == second[0]:
             continue
+        if (first is None and second is not None and second[2]) or (
+            second is None and first is not None and first[2]
+        ):
+            continue  # a default that nobody stated, of an entry that the other lacks
         ratio = float("nan")
         if first is not None and second is not None and first[0]:
             ratio = second[0] / first[0]
-        texts = ["" if one is None else show(*one) for one in (first, second)]
+        texts = ["" if one is None else show_fact(path, *one[:2]) for one in (first, second)]
         rows.append((path, *texts, ratio))  # pyright: ignore[reportArgumentType]
     paths, firsts, seconds, ratios = zip(*rows, strict=True) if rows else ((), (), (), ())
     return Table({
@@ -55,8 +65,12 @@ def fact_differences(a: Machine, b: Machine) -> Table:
     })  # fmt: skip
 
 
-def _by_role(machine: Machine) -> dict[str, tuple[float, str]]:
+def _by_role(machine: Machine) -> dict[str, tuple[float, str, bool]]:
+    """Path by role -> value, dimension, whether it is a default that nobody stated."""
+    origins = machine.provenance
     return {
-        role_path(machine, path): (float(value), machine.dimension(path))
+        role_path(machine, path): (
+            float(value), machine.dimension(path), origins[path].writer == "default",
+        )
         for path, value in machine.facts.items()
-    }
+    }  # fmt: skip

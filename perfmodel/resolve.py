@@ -89,6 +89,10 @@ def resolve(
         if given[name] is not None and given[name] != value:
             faults.append(Fault(f"'{name}' is given twice: {given[name]} and {value}", path=name))
         given[name] = value
+    for name, value in given.items():
+        if isinstance(value, bool | int | float | list | tuple | dict):
+            faults.append(Fault(f"{value!r} is no name", path=name, expected="a text"))
+            given[name] = None
     for name in parts.subjects:
         faults.append(Fault(f"'{name}' cannot be set here", path=name,
                             expected=f"the {name} as an argument, or a sweep"))  # fmt: skip

@@ -87,3 +87,20 @@ def test_results_are_json(tmp_path: Path) -> None:
         pm.solve("resnet18", "a100", "batch", "latency_s <= 1 ms").to_dict(),
     ):
         assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_numbers_are_no_names() -> None:
+    with pytest.raises(InputError) as caught:
+        pm.predict("resnet18", "a100", set={"precision": 4, "model": True})
+    assert [fault.path for fault in caught.value.faults] == ["precision", "model"]
+    with pytest.raises(InputError, match="4 is no name"):
+        pm.sweep("resnet18", "a100", {"precision": [4]})
+
+
+def test_the_library_lists_itself() -> None:
+    assert "resnet18" in pm.workload.list()
+    assert pm.workload.list("llm") == [
+        n for n in pm.workload.list() if n in pm.workload.list("llm")
+    ]
+    with pytest.raises(AttributeError, match="no attribute 'lists'"):
+        pm.workload.lists  # noqa: B018

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from perfmodel.errors import Fault
-from perfmodel.settings import FaultList, is_fact, plain_value
+from perfmodel.settings import RESERVED, FaultList, is_fact, plain_value
 
 if TYPE_CHECKING:
     from cyclopts import Token
@@ -52,6 +52,9 @@ def scalars(items: Iterable[str], faults: FaultList) -> dict[str, Any]:
     """Settings of one point: texts for facts (with their unit), plain values for the rest."""
     found: dict[str, Any] = {}
     for name, text in pairs(items, faults).items():
+        if name in RESERVED:
+            found[name] = text
+            continue
         found[name] = _fact(text) if is_fact(name) else plain_value(text)
         if isinstance(found[name], str) and ("," in text or ".." in text):
             faults.append(

@@ -96,7 +96,7 @@ def _pair(name: str, text: str | None, faults: FaultList) -> str | tuple[str, ..
 
 
 def _text(found: Comparison, rows: Whole) -> str:
-    facts = found.facts
+    facts, more = found.used_facts, len(found.facts) - len(found.used_facts)
     return "\n".join(
         [
             f"a: {_side(found, 'a')}",
@@ -108,7 +108,7 @@ def _text(found: Comparison, rows: Whole) -> str:
             "",
             as_text(found.table, rows=rows),
             "",
-            f"facts that differ ({len(facts)}):",
+            f"facts that differ and matter here (of {more + len(facts)} that differ):",
             as_text(facts, rows=60) if facts else "none",
         ]
     )

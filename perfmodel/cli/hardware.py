@@ -12,7 +12,7 @@ from perfmodel.atomic import output_faults, write_text
 from perfmodel.cli import BAD_INPUT, DONE
 from perfmodel.cli.common import note, print_json, say, to_json
 from perfmodel.cli.format import repr_all
-from perfmodel.differences import fact_differences
+from perfmodel.differences import fact_differences, show_fact
 from perfmodel.errors import Fault, InputError
 from perfmodel.hardware import library
 from perfmodel.hardware.device import Device
@@ -140,7 +140,7 @@ def facts_with_provenance(machine: Machine) -> dict[str, Any]:
         dimension = machine.dimension(path)
         found[path] = {
             "value": value,
-            "text": units.show(value, dimension),
+            "text": show_fact(path, value, dimension),
             "unit": units.DIMENSIONS[dimension].unit,
             "writer": origin.writer,
             "source": origin.source,
