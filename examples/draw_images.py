@@ -17,7 +17,7 @@ def figures():
     orin = pm.hardware("jetson_agx_orin")
     request = pm.workload("llama_3_8b", phase="request", batch=4, prompt=1024, generate=256)
     answer = pm.predict(request, orin, precision="w4a16")
-    resnet = pm.predict(pm.workload("resnet50"), orin, precision="int8")
+    small = pm.predict(pm.workload("mlperf_tiny_vww"), pm.hardware("stm32h743"), precision="int8")
     devices = ["h100", "a100", "rtx_4090", "apple_m2_ultra", "apple_m2_max", "jetson_agx_orin"]
     table = pm.sweep(
         "llama_3_8b",
@@ -27,7 +27,7 @@ def figures():
     return {
         "roofline": answer.plot.roofline(),
         "bottlenecks": answer.plot.bottlenecks(by="block"),
-        "memory": resnet.plot.memory(),
+        "memory": small.plot.memory(),
         "pareto": table.plot.pareto("tpot_s", "tokens_per_s", under="tpot_s <= 50 ms"),
     }
 

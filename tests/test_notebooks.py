@@ -1,0 +1,67 @@
+"""Notebooks run from top to bottom, and are committed without outputs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+# In a process of its own: the kernel's libraries warn about themselves.
+RUN = """
+import sys, nbformat
+from nbclient import NotebookClient
+notebook = nbformat.read(sys.argv[1], as_version=4)
+NotebookClient(notebook, timeout=300, kernel_name="python3").execute(cwd=sys.argv[3])
+nbformat.write(notebook, sys.argv[2])
+"""
+
+
+def cells(path: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return found
+
+
+def test_there_is_a_first_notebook() -> None:
+    assert [path.name for path in NOTEBOOKS] == ["first_roofline.ipynb"]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_it_is_committed_without_outputs(path: Path) -> None:
+    for cell in cells(path):
+        assert not cell.get("outputs")
+        assert cell.get("execution_count") is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_it_runs(path: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, str(path), str(tmp_path / "run.ipynb"), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    shown: list[str] = []
+    figures = 0
+    for cell in cells(tmp_path / "run.ipynb"):
+        if cell["cell_type"] != "code" or cell["source"] == "":
+            continue
+        for output in cell["outputs"]:
+            assert output["output_type"] != "error"
+            assert output.get("name") != "stderr", output["text"]
+            data = output.get("data", {})
+            figures += "application/vnd.plotly.v1+json" in data
+            shown += ["".join(data.get("text/html", [])), "".join(output.get("text", []))]
+    text = "\n".join(shown)
+    assert figures == 4
+    assert "llama_3_8b" in text
+    assert "latency_s = " in text
+    assert "too much" in text
