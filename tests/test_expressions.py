@@ -70,8 +70,14 @@ def faults(text: str) -> list[str]:
             ],
         ),
         ("latency_s <= 5 MS", ["--where:1:14: 'MS' is not a unit; did you mean '5 ms'?"]),
-        ("latency_s <= 5 GB", ["--where:1:11: a time and a size cannot be compared"]),
-        ("latency_s + 5 GB < 1", ["--where:1:11: a time and a size cannot be added"]),
+        (
+            "latency_s <= 5 GB",
+            ["--where:1:11: a time and a size cannot be compared; expected a time on both sides"],
+        ),
+        (
+            "latency_s + 5 GB < 1",
+            ["--where:1:11: a time and a size cannot be added; expected a time on both sides"],
+        ),
         ("latency_s = 5", ["--where:1:11: '=' means nothing here; did you mean '=='?"]),
         ("latency_s =< 5", ["--where:1:11: '=<' means nothing here; did you mean '<='?"]),
         (
@@ -79,8 +85,19 @@ def faults(text: str) -> list[str]:
             ["--where:1:10: '&&' means nothing here; did you mean 'and'?"],
         ),
         ("(latency_s < 1", ["--where:1:1: this parenthesis is never closed"]),
-        ("latency_s < 1)", ["--where:1:14: ')' does not belong here"]),
-        ("latency_s $ 1", ["--where:1:11: '$' means nothing here"]),
+        (
+            "latency_s < 1)",
+            [
+                "--where:1:14: ')' does not belong here; expected 'and', 'or', a comparison, or the end"
+            ],
+        ),
+        (
+            "latency_s $ 1",
+            [
+                "--where:1:11: '$' means nothing here; "
+                "expected columns, numbers, comparisons, 'and', 'or', 'not'"
+            ],
+        ),
     ],
 )
 def test_faults(text: str, expected: list[str]) -> None:

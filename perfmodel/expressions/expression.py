@@ -1,0 +1,267 @@
+"""Conditions and quantities over named columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from perfmodel.columns import TEXT, TRUTH, dimension_of
+from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.expressions.nodes import (
+    ARITHMETIC,
+    COMPARISONS,
+    Name,
+    Node,
+    Number,
+    Operation,
+    Text,
+    walk,
+)
+from perfmodel.expressions.syntax import Parser
+from perfmodel.units import DIMENSIONS
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """A condition (or a quantity) over named columns.
+
+    Attributes
+    ----------
+    text : str
+        As it was written.
+    root : Node
+        The tree.
+    """
+
+    text: str
+    root: Node
+    file: str = ""
+
+    def __call__(self, columns: Mapping[str, Any]) -> Any:
+        """Evaluate on columns: numbers or arrays that broadcast; a NaN satisfies nothing.
+
+        Raises
+        ------
+        InputError
+            Unknown names and quantities of different dimensions, all at once.
+        """
+        faults = self.check(columns, {name: _held(value) for name, value in columns.items()})
+        if faults:
+            raise InputError(faults)
+        with np.errstate(all="ignore"):
+            return _value(self.root, columns)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Columns that it reads, in order of appearance."""
+        found = [node.name for node in walk(self.root) if isinstance(node, Name)]
+        return tuple(dict.fromkeys(found))
+
+    def condition_faults(
+        self, names: Iterable[str], dimensions: Mapping[str, str] | None = None
+    ) -> list[Fault]:
+        """Faults of `check`, and of an expression that is a quantity rather than a condition."""
+        faults = self.check(names, dimensions)
+        root = self.root
+        truth = isinstance(root, Operation) and root.kind not in ARITHMETIC
+        if isinstance(root, Name):
+            truth = dimensions is None or dimensions.get(root.name) == TRUTH
+        if not truth and not faults:
+            expected = "a comparison, such as latency_s <= 5 ms"
+            faults.append(self._fault(root, "this is not a condition", expected=expected))
+        return faults
+
+    def check(
+        self, names: Iterable[str], dimensions: Mapping[str, str] | None = None
+    ) -> list[Fault]:
+        """Faults against the columns that there are.
+
+        Parameters
+        ----------
+        names : iterable of str
+            Columns.
+        dimensions : mapping of str to str, optional
+            Dimension by column, ``"text"`` or ``"truth"``; by default what its name says.
+        """
+        known = list(names)
+        given = dimensions or {}
+        faults: list[Fault] = []
+        # A word compared with a column of texts lacks its quotes.
+        texts = {
+            child.name
+            for node in walk(self.root) if isinstance(node, Operation)
+            for child in node.operands if isinstance(child, Name)
+            if any(isinstance(o, Name) and given.get(o.name) == TEXT for o in node.operands)
+        }  # fmt: skip
+        for node in walk(self.root):
+            if isinstance(node, Name) and node.name not in known:
+                meant = nearest(node.name, known)
+                columns = "one of " + ", ".join(known)
+                expected = (
+                    f"'{node.name}' in quotes, or a column" if node.name in texts else columns
+                )
+                faults.append(
+                    self._fault(
+                        node, f"there is no column '{node.name}'", suggestion=meant,
+                        expected="" if meant else expected,
+                    )
+                )  # fmt: skip
+        if not faults:
+            self._dimension(self.root, given, faults)
+        return faults
+
+    def margin(self, columns: Mapping[str, Any]) -> Any:
+        """How far the condition is from flipping: positive where it holds, negative where not.
+
+        Parameters
+        ----------
+        columns : mapping of str to number or array
+
+        Returns
+        -------
+        float or ndarray
+            Of a comparison, the difference of its sides relative to the larger; the least of an
+            ``and``, the greatest of an ``or``; 1 or -1 for a truth value. NaN counts as -inf.
+        """
+        with np.errstate(all="ignore"):
+            return _margin(self.root, columns)
+
+    def _fault(self, node: Node, message: str, **rest: str) -> Fault:
+        place = f"'{self.text}'" if not self.file else self.file
+        return Fault(message, file=place, line=1, column=node.column, **rest)
+
+    def _dimension(self, node: Node, given: Mapping[str, str], faults: list[Fault]) -> str | None:
+        """Dimension of a subtree; ``None`` where anything may be compared with it."""
+        if isinstance(node, Number):
+            return node.dimension or None
+        if isinstance(node, Text):
+            return TEXT
+        if isinstance(node, Name):
+            return given.get(node.name) or dimension_of(node.name) or None
+        parts = [self._dimension(child, given, faults) for child in node.operands]
+        kind = node.kind
+        if kind in ("and", "or", "not"):
+            for child, part in zip(node.operands, parts, strict=True):
+                if part not in (TRUTH, None) or isinstance(child, Number):
+                    faults.append(
+                        self._fault(child, "this is not a condition",
+                                    expected="a comparison, such as latency_s <= 5 ms")
+                    )  # fmt: skip
+            return TRUTH
+        if TEXT in parts and (kind not in ("==", "!=") or len(set(parts)) > 1):
+            at = node.operands[parts.index(TEXT)]
+            faults.append(
+                self._fault(at, "a text can only be compared with another by == or !=",
+                            expected="such as device == 'a100'")
+            )  # fmt: skip
+            return TRUTH if kind in COMPARISONS else None
+        if kind in COMPARISONS or kind in ("+", "-"):
+            known = [p for p in parts if p is not None]
+            if len(set(known)) > 1:
+                left, right = (_phrase(p) for p in dict.fromkeys(known))
+                verb = "compared" if kind in COMPARISONS else "added"
+                faults.append(self._fault(node, f"{left} and {right} cannot be {verb}",
+                                          expected=f"{left} on both sides"))  # fmt: skip
+            return TRUTH if kind in COMPARISONS else (known[0] if known else None)
+        return parts[0] if kind == "neg" else None
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@lru_cache(maxsize=256)
+def parse_expression(text: str, file: str = "") -> Expression:
+    """Read an expression.
+
+    Parameters
+    ----------
+    text : str
+        Such as ``"tokens_per_s >= 20 and energy_j < 3 J"``.
+    file : str
+        Where it stands, for faults: ``--where``.
+
+    Raises
+    ------
+    InputError
+        Syntax and unknown units, with their column.
+    """
+    return Expression(text, Parser(text, file).parse(), file)
+
+
+def _phrase(name: str) -> str:
+    if name in DIMENSIONS:
+        return DIMENSIONS[name].noun
+    return {TEXT: "a text", TRUTH: "a truth value"}.get(name, f"a {name}")
+
+
+def _held(value: Any) -> str:
+    kind = np.asarray(value).dtype.kind
+    return {"b": TRUTH, "U": TEXT, "O": TEXT}.get(kind, "")
+
+
+def _value(node: Node, columns: Mapping[str, Any]) -> Any:
+    if isinstance(node, Number | Text):
+        return node.value
+    if isinstance(node, Name):
+        value = columns[node.name]
+        return np.nan if value is None else value
+    parts = [_value(child, columns) for child in node.operands]
+    kind = node.kind
+    if kind in ("and", "or"):
+        combine = np.logical_and if kind == "and" else np.logical_or
+        return combine.reduce(np.broadcast_arrays(*parts), axis=0)
+    if kind == "not":
+        return np.logical_not(parts[0])
+    if kind == "neg":
+        return -parts[0]
+    left, right = parts
+    match kind:
+        case "+":
+            return left + right
+        case "-":
+            return left - right
+        case "*":
+            return left * right
+        case "/":
+            return np.divide(left, right)
+        case "<=":
+            return np.less_equal(left, right)
+        case ">=":
+            return np.greater_equal(left, right)
+        case "<":
+            return np.less(left, right)
+        case ">":
+            return np.greater(left, right)
+        case "==":
+            return np.asarray(left == right)
+        case _:
+            unequal = np.asarray(left != right)
+            missing = [np.isnan(v) for v in (left, right) if np.asarray(v).dtype.kind == "f"]
+            for gap in missing:
+                unequal = unequal & ~gap
+            return unequal
+
+
+def _margin(node: Node, columns: Mapping[str, Any]) -> Any:
+    if isinstance(node, Operation) and node.kind in ("and", "or", "not"):
+        parts = [_margin(child, columns) for child in node.operands]
+        if node.kind == "not":
+            return -np.asarray(parts[0])
+        combine = np.minimum if node.kind == "and" else np.maximum
+        return combine.reduce(np.broadcast_arrays(*parts), axis=0)
+    if isinstance(node, Operation) and node.kind in ("<=", ">=", "<", ">"):
+        left, right = (np.asarray(_value(c, columns), dtype=float) for c in node.operands)
+        high, low = (right, left) if node.kind[0] == "<" else (left, right)
+        scale = np.maximum(np.abs(high), np.abs(low))
+        gap = np.where(high == low, 0.0, (high - low) / np.where(scale > 0, scale, 1.0))
+        # Equal sides satisfy `<=` but not `<`: keep the sign true to the comparison.
+        nudge = np.finfo(float).tiny
+        gap = np.where(gap == 0.0, nudge if node.kind[-1] == "=" else -nudge, gap)
+        return np.where(np.isnan(gap), -np.inf, gap)
+    held = np.asarray(_value(node, columns))
+    truth = held if held.dtype.kind == "b" else np.nan_to_num(held.astype(float)) != 0
+    return np.where(truth, 1.0, -1.0)
