@@ -88,14 +88,15 @@ def faults(text: str) -> list[str]:
         (
             "latency_s < 1)",
             [
-                "--where:1:14: ')' does not belong here; expected 'and', 'or', a comparison, or the end"
+                "--where:1:14: ')' does not belong here; "
+                + "expected 'and', 'or', a comparison, or the end"
             ],
         ),
         (
             "latency_s $ 1",
             [
                 "--where:1:11: '$' means nothing here; "
-                "expected columns, numbers, comparisons, 'and', 'or', 'not'"
+                + "expected columns, numbers, comparisons, 'and', 'or', 'not'"
             ],
         ),
     ],
