@@ -8,7 +8,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from perfmodel.errors import Fault, nearest
+from perfmodel.errors import Fault, InputError, nearest
 
 __all__ = ["output_faults", "replacing", "write_text"]
 
@@ -28,6 +28,8 @@ def output_faults(
     """
     path = Path(path)
     faults: list[Fault] = []
+    if path.is_dir():
+        return [Fault(f"'{path}' is a folder", file=option, expected="the name of a file")]
     if suffixes and not path.name.endswith(suffixes):
         meant = nearest(path.suffix, suffixes, cutoff=0.5)
         faults.append(
@@ -39,14 +41,15 @@ def output_faults(
             )
         )
     folder = path.parent
-    if path.is_dir():
-        faults.append(Fault(f"'{path}' is a folder", file=option, expected="the name of a file"))
-    elif not folder.is_dir():
+    if not folder.is_dir():
         faults.append(
             Fault(f"there is no folder '{folder}'", file=option, expected="an existing folder")
         )
     elif not os.access(folder, os.W_OK):
-        faults.append(Fault(f"the folder '{folder}' cannot be written to", file=option))
+        faults.append(
+            Fault(f"the folder '{folder}' cannot be written to", file=option,
+                  expected="a folder of your own")
+        )  # fmt: skip
     return faults
 
 
@@ -60,7 +63,15 @@ def replacing(path: str | Path) -> Generator[Path]:
         Final name; whatever stands there stays untouched until the new file is complete.
     """
     path = Path(path)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+    try:
+        handle, name = tempfile.mkstemp(
+            prefix=f".{path.name[:100]}.", suffix=path.suffix, dir=path.parent
+        )
+    except OSError as error:
+        reason = (error.strerror or "cannot be written").lower()
+        raise InputError(
+            Fault(f"cannot be written: {reason}", file=str(path), expected="a writable folder")
+        ) from None
     os.close(handle)
     temporary = Path(name)
     try:
