@@ -21,6 +21,10 @@ COLUMNS: dict[str, Any] = {
 }
 
 
+GOES_ON = "expected 'and', 'or', a comparison, or the end"
+WORDS = "expected columns, numbers, comparisons, 'and', 'or', 'not'"
+
+
 def ask(text: str) -> list[bool]:
     found: list[bool] = np.asarray(parse_expression(text)(COLUMNS)).tolist()
     return found
@@ -89,14 +93,14 @@ def faults(text: str) -> list[str]:
             "latency_s < 1)",
             [
                 "--where:1:14: ')' does not belong here; "
-                + "expected 'and', 'or', a comparison, or the end"
+                "expected 'and', 'or', a comparison, or the end"
             ],
         ),
         (
             "latency_s $ 1",
             [
                 "--where:1:11: '$' means nothing here; "
-                + "expected columns, numbers, comparisons, 'and', 'or', 'not'"
+                "expected columns, numbers, comparisons, 'and', 'or', 'not'"
             ],
         ),
     ],
