@@ -60,7 +60,8 @@ def predict(
         Whether elementwise chains join the operator before them, and whether attention scores stay
         on chip; by default as the runtime does.
     relaxed
-        Continuous forms of ceilings and floors, which have a slope.
+        Continuous forms of ceilings and floors, which have a slope, under every dimension given as
+        a float, an array or a tracer; an int is a constant.
     warm
         Weights and KV cache stay, from one run to the next, in the nearest memory that holds the
         whole footprint; by default they come from main memory once a run.

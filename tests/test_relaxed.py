@@ -28,7 +28,7 @@ def test_the_relaxed_form_stays_within_a_step_of_the_staircase(
     narrowest = 64
 
     def ask(m: float, s: int, *, relaxed: bool = False) -> float:
-        workload = find("resnet18", {"width_multiplier": m, "height": s, "width": s})
+        workload = find("resnet18", {"width_multiplier": m, "height": float(s), "width": float(s)})
         return predict(workload, hardware(device), model=model, relaxed=relaxed).latency_s
 
     relaxed = ask(multiplier, size, relaxed=True)
@@ -41,7 +41,7 @@ def test_the_relaxed_form_meets_the_staircase_at_its_corners(
     halvings: int, eighths: int, device: str, model: str | None
 ) -> None:
     """Sizes of 32 n + 1 halve to whole numbers, and eighths of the width are multiples of 8."""
-    size = 32 * halvings + 1
+    size = 32.0 * halvings + 1
     bound = {"width_multiplier": eighths / 8, "height": size, "width": size}
     workload = find("resnet18", bound)
     hard, relaxed = (
@@ -52,3 +52,13 @@ def test_the_relaxed_form_meets_the_staircase_at_its_corners(
         if value is not None:
             same = pytest.approx(value, rel=1e-12, nan_ok=True)
             assert getattr(relaxed, metric) == same, metric
+
+
+def test_what_does_not_vary_keeps_its_stairs() -> None:
+    """An image of 224 ends in 7 rows where only the width is relaxed; a free size in 7.97."""
+    fixed = find("resnet18", {"width_multiplier": 1.0, "height": 224, "width": 224})
+    free = find("resnet18", {"width_multiplier": 1.0, "height": 224.0, "width": 224.0})
+    device = hardware("a100")
+    assert predict(fixed, device, relaxed=True).macs == predict(fixed, device).macs
+    assert predict(free, device, relaxed=True).macs > 1.05 * predict(free, device).macs
+    assert predict(free, device).macs == predict(fixed, device).macs

@@ -70,7 +70,7 @@ class WorkloadFile(_Form):
     """Family of models: transformer, resnet, layers ..."""
     structure: dict[str, Any] = Field(default_factory=dict)
     """Fields of the family's structure."""
-    parameters: dict[str, float] = Field(default_factory=dict)
+    parameters: dict[str, int | float] = Field(default_factory=dict)
     """Defaults of free dimensions."""
     precision: str = ""
     """Precision that the model itself fixes."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from perfmodel.arrays import Array, Value, is_array, namespace
-from perfmodel.workload.symbols import AtomValues, Dim, Monomial, Poly, poly
+from perfmodel.workload.symbols import AtomValues, Dim, Monomial, Poly, parameters_of, poly
 
 
 class Program:
@@ -61,7 +61,9 @@ class Program:
             self._slices[name] = here
             if fixed[here].all():
                 self._fixed[name] = scale[here]
-        self.parameters: frozenset[str] = frozenset(_parameters(self.monomials))
+        self.parameters: frozenset[str] = frozenset[str]().union(
+            *(parameters_of(atom) for monomial in monomials for atom, _ in monomial)
+        )
 
     def __call__(
         self, values: Mapping[str, Value], points: int = 1, *, relaxed: bool = False
@@ -104,15 +106,3 @@ class Program:
             else unique[self._index[here]] * self._scale[here]
             for name, here in self._slices.items()
         }
-
-
-def _parameters(monomials: Sequence[Monomial]) -> set[str]:
-    names: set[str] = set()
-    pending: list[Monomial] = list(monomials)
-    while pending:
-        for atom, _ in pending.pop():
-            if atom.args:
-                pending.extend(m for arg in atom.args for m in arg.terms)
-            else:
-                names.add(atom.name)
-    return names

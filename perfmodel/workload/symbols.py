@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, TypeAlias, Union
 
 from perfmodel.arrays import Value, namespace
@@ -264,6 +265,15 @@ FUNCTIONS: dict[str, _Function] = {
 }
 
 
+@lru_cache(maxsize=65536)
+def parameters_of(atom: Atom) -> frozenset[str]:
+    """Return the names of the parameters that an atom depends on."""
+    if not atom.args:
+        return frozenset((atom.name,))
+    inner = (a for arg in atom.args for monomial in arg.terms for a, _ in monomial)
+    return frozenset[str]().union(*map(parameters_of, inner))
+
+
 def evaluate(dim: Dim, values: Mapping[str, Value], *, relaxed: bool = False) -> Value:
     """Return one dimension with numbers, arrays or tracers bound to its parameters.
 
@@ -278,11 +288,18 @@ def evaluate(dim: Dim, values: Mapping[str, Value], *, relaxed: bool = False) ->
 
 
 class AtomValues:
-    """The values of atoms under one binding of the parameters, each computed once."""
+    """The values of atoms under one binding of the parameters, each computed once.
+
+    The relaxed form is that of the staircases under a parameter that may vary: a float, an array or
+    a tracer. An int is a constant, as to JAX: an image of 224 keeps its 7 rows at the end where a
+    width is differentiated.
+    """
 
     def __init__(self, values: Mapping[str, Value], relaxed: bool) -> None:
         self.values = values
-        self.relaxed = relaxed
+        self.relaxed = (
+            {n for n, v in values.items() if type(v) is not int} if relaxed else set[str]()
+        )
         self.known: dict[Atom, Value] = {}
 
     def __getitem__(self, atom: Atom) -> Value:
@@ -292,9 +309,8 @@ class AtomValues:
                 args = [_evaluate(arg, self) for arg in atom.args]
                 xp = namespace(*args)
                 plain = all(type(a) is float or type(a) is int for a in args)
-                found = FUNCTIONS[atom.name](
-                    args, atom.constants, self.relaxed, _MATH if plain else xp
-                )
+                relaxed = bool(self.relaxed) and not self.relaxed.isdisjoint(parameters_of(atom))
+                found = FUNCTIONS[atom.name](args, atom.constants, relaxed, _MATH if plain else xp)
             else:
                 found = self.values[atom.name]
             self.known[atom] = found

@@ -141,8 +141,8 @@ def _number(value: Value) -> Value:
     """Return a number of Python, an array of floats (so that no product overflows) or a tracer."""
     if type(value) is int or type(value) is float or namespace(value) is not np:
         return value
-    array = np.asarray(value, dtype=float)
-    return array if array.ndim else float(array)
+    array = np.asarray(value)
+    return array.astype(float) if array.ndim else array.item()
 
 
 def _brief(value: Value) -> str:
