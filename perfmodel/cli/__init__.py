@@ -9,10 +9,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from cyclopts.exceptions import CycloptsError
 
 __all__ = ["BAD_INPUT", "DONE", "INFEASIBLE", "main"]
 
@@ -60,7 +56,9 @@ def _run(given: list[str]) -> int:
     try:
         code = app(given, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        return _refuse(_parse_fault(error))
+        from perfmodel.cli.refusal import parse_faults
+
+        return _refuse(*map(str, parse_faults(error, given)))
     except InputError as error:
         return _refuse(*map(str, error.faults))
     except PerfmodelError as error:
@@ -86,25 +84,3 @@ def _refuse(*lines: str) -> int:
     for line in lines:
         sys.stderr.write(f"error: {line}\n")
     return BAD_INPUT
-
-
-def _parse_fault(error: CycloptsError) -> str:
-    """One line for what the command line's parser refuses."""
-    from cyclopts.exceptions import UnknownCommandError
-
-    from perfmodel.cli.app import COMMANDS, GROUPS
-    from perfmodel.errors import Fault, nearest
-
-    chain = list(error.command_chain or ())
-    command = " ".join(("perfmodel", *chain))
-    if isinstance(error, UnknownCommandError) and error.unused_tokens:
-        known = [*GROUPS[chain[0]][1]] if chain else [*COMMANDS, *GROUPS]
-        name = error.unused_tokens[0]
-        meant = nearest(name, known)
-        return str(
-            Fault(f"{command} has no command '{name}'", suggestion=meant,
-                  expected="" if meant else "one of " + ", ".join(sorted(known)))
-        )  # fmt: skip
-    error.verbose = False
-    text = " ".join(str(error).split()).replace('"', "'")
-    return f"{text} See {command} --help"

@@ -24,16 +24,16 @@ COMMAND = [sys.executable, "-m", "perfmodel"]
         (["predic", "x"], "did you mean 'predict'"),
         (["nothing"], "expected one of compare, doctor"),
         (["hardware", "shw"], "did you mean 'show'"),
-        (["predict", "resnet18"], "DEVICE requires an argument"),
-        (["predict", "resnet18", "a100", "--precison", "fp16"], "Did you mean --precision?"),
+        (["predict", "resnet18"], "DEVICE is missing"),
+        (["predict", "resnet18", "a100", "--precison", "fp16"], "did you mean '--precision'?"),
         (
             ["predict", "resnet18", "a100", "--rows", "x"],
-            "Invalid value for --rows: 'x' is not a whole number.",
+            "'x' does not fit --rows; expected a whole number",
         ),
-        (["predict", "resnet18", "a100", "h100"], "Unused Tokens: ['h100']"),
-        (["predict", "resnet18", "a100", "--set"], "--set requires an argument"),
-        (["hardware", "schema", "devise"], "Invalid value"),
-        (["sweep", "resnet18", "--top", "1.5", "-d", "a100"], "Invalid value for --top"),
+        (["predict", "resnet18", "a100", "h100"], "'h100' is one argument too many"),
+        (["predict", "resnet18", "a100", "--set"], "--set has no value"),
+        (["hardware", "schema", "devise"], "did you mean 'device'?"),
+        (["sweep", "resnet18", "--top", "1.5", "-d", "a100"], "'1.5' does not fit --top"),
         (["predict", "", ""], "no workload is named ''"),
         (["predict", "a" * 5000, "a100"], "no workload is named"),
         (["predict", "resnet18", "a100\udcff"], "no device is named"),
@@ -139,7 +139,22 @@ def test_a_full_disk_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
     monkeypatch.setattr("perfmodel.atomic.tempfile.mkstemp", fail)
     assert main(["predict", "resnet18", "a100", "-o", str(tmp_path / "x.json")]) == 2
-    assert "No space left on device" in capsys.readouterr().err
+    assert "no space left on device" in capsys.readouterr().err
+
+
+def test_a_disk_that_fills_up_later_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device", str(tmp_path / "x"))
+
+    monkeypatch.setattr("perfmodel.sweep.store.csv_text", fail)
+    path = tmp_path / "x.csv"
+    assert main(["sweep", "resnet18", "-d", "a100", "--set", "batch=1,2", "-o", str(path)]) == 2
+    err = capsys.readouterr().err
+    assert "No space left on device" in err
+    assert "internal error" not in err
+    assert not path.exists()
 
 
 def test_progress_is_for_terminals_alone(run: Run) -> None:

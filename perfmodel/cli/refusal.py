@@ -1,0 +1,154 @@
+"""What the command line's parser refuses, as faults: all of them, not only the first."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Sequence
+from typing import Any, get_args, get_origin
+
+from cyclopts.exceptions import (
+    CoercionError,
+    CycloptsError,
+    MissingArgumentError,
+    RepeatArgumentError,
+    UnknownCommandError,
+    UnknownOptionError,
+    UnusedCliTokensError,
+)
+
+from perfmodel.cli.app import COMMANDS, GROUPS, app
+from perfmodel.errors import Fault, nearest
+
+__all__ = ["parse_faults"]
+
+#: The parser stops at its first fault; it is mended and asked again, at most so often.
+_MOST = 20
+#: A value that whatever is missing might have had.
+_FILLED = "1"
+
+
+def parse_faults(error: CycloptsError, given: Sequence[str]) -> list[Fault]:
+    """Return every fault of a command line that the parser refused."""
+    faults: list[Fault] = []
+    tokens = list(given)
+    while len(faults) < _MOST:
+        found, rest = _fault(error, tokens)
+        if found[0] in faults:
+            break
+        faults += found
+        if rest is None:
+            break
+        tokens = rest
+        try:
+            app.parse_args(tokens, exit_on_error=False, print_error=False)
+            break
+        except CycloptsError as another:
+            error = another
+    return faults
+
+
+def _fault(error: CycloptsError, tokens: list[str]) -> tuple[list[Fault], list[str] | None]:
+    """Return what is wrong, and the command line without it; ``None`` where that is not clear."""
+    chain = list(error.command_chain or ())
+    command = " ".join(("perfmodel", *chain))
+    usage = f"what '{command} --help' shows"
+    match error:
+        case UnknownCommandError() if error.unused_tokens:
+            return [_command(error.unused_tokens[0], chain, command)], None
+        case UnknownOptionError():
+            return _option(error, tokens, command, usage)
+        case UnusedCliTokensError() if error.unused_tokens:
+            extra = list(error.unused_tokens)
+            faults = [Fault(f"'{t}' is one argument too many", file=command, expected=usage)
+                      for t in extra]  # fmt: skip
+            return faults, _without(tokens, extra)
+        case MissingArgumentError():
+            name = error.keyword or _name(error)
+            if error.keyword and error.keyword in tokens:
+                at = tokens.index(error.keyword) + 1
+                fault = Fault(f"{name} has no value", file=command, expected=f"{name} VALUE")
+                return [fault], [*tokens[:at], _FILLED, *tokens[at:]]
+            option = [name, _FILLED] if name.startswith("-") else [_FILLED]
+            return [Fault(f"{name} is missing", file=command, expected=usage)], [*tokens, *option]
+        case RepeatArgumentError():
+            name = error.token.keyword or ""
+            fault = Fault(f"{name} contradicts what is given before it", file=command,
+                          expected="each option once")  # fmt: skip
+            return [fault], _cut(tokens, name, error.token.value)
+        case CoercionError() if error.token is not None:
+            name = error.token.keyword or _name(error)
+            expected, choices = _wanted(error.target_type)
+            value = error.token.value
+            message, meant = f"'{value}' does not fit {name}", nearest(value, choices)
+            fault = Fault(message, file=command, expected=expected or usage, suggestion=meant)
+            return [fault], _cut(tokens, name, value) if error.token.keyword else None
+        case _:
+            error.verbose = False
+            text = " ".join(str(error).split()).replace('"', "'").rstrip(".")
+            return [Fault(text, file=command, expected=usage)], None
+
+
+def _command(name: str, chain: list[str], command: str) -> Fault:
+    known = [*GROUPS[chain[0]][1]] if chain else [*COMMANDS, *GROUPS]
+    options = ["--help"] if chain else ["--help", "--version"]
+    meant = nearest(name, options if name.startswith("-") else known)
+    if name.startswith("-"):
+        return Fault(f"{command} has no option '{name}'", suggestion=meant,
+                     expected="" if meant else " or ".join(options))  # fmt: skip
+    return Fault(f"{command} has no command '{name}'", suggestion=meant,
+                 expected="" if meant else "one of " + ", ".join(sorted(known)))  # fmt: skip
+
+
+def _option(
+    error: UnknownOptionError, tokens: list[str], command: str, usage: str
+) -> tuple[list[Fault], list[str] | None]:
+    name = error.token.keyword or ""
+    known = [n for a in error.argument_collection for n in a.names if n.startswith("--")]
+    meant = nearest(name, known, cutoff=0.7)
+    fault = Fault(f"there is no option {name}", file=command, suggestion=meant,
+                  expected="" if meant else usage)  # fmt: skip
+    at = next((i for i, t in enumerate(tokens) if t == name or t.startswith(f"{name}=")), None)
+    if at is None:
+        return [fault], None
+    lone = "=" in tokens[at] or at + 1 == len(tokens) or tokens[at + 1].startswith("-")
+    if meant and not any(t == meant or t.startswith(f"{meant}=") for t in tokens):
+        return [fault], [*tokens[:at], meant + tokens[at][len(name) :], *tokens[at + 1 :]]
+    return [fault], [*tokens[:at], *tokens[at + 1 :]] if lone else None
+
+
+def _name(error: CycloptsError) -> str:
+    argument: Any = error.argument
+    names = [] if argument is None else [str(n) for n in argument.names]
+    first = names[0] if names else "an argument"
+    return first if first.startswith("-") else first.upper()
+
+
+def _wanted(target: Any) -> tuple[str, list[str]]:
+    """Return what a type takes, in words and as choices."""
+    if get_origin(target) in (types.UnionType, typing.Union):
+        inner = [t for t in get_args(target) if t is not type(None)]
+        return _wanted(inner[0]) if len(inner) == 1 else ("", [])
+    if get_origin(target) is typing.Literal:
+        choices = [str(choice) for choice in get_args(target)]
+        return "one of " + ", ".join(choices), choices
+    words = {int: "a whole number", float: "a number", bool: "true or false"}
+    return words.get(target, ""), []
+
+
+def _without(tokens: list[str], extra: list[str]) -> list[str]:
+    kept = tokens[::-1]
+    for token in reversed(extra):
+        if token in kept:
+            kept.remove(token)
+    return kept[::-1]
+
+
+def _cut(tokens: list[str], name: str, value: str) -> list[str] | None:
+    """Return the tokens without the last ``NAME VALUE``."""
+    for i in range(len(tokens) - 1, -1, -1):
+        if tokens[i] == f"{name}={value}" or (tokens[i] == name and not value):
+            return tokens[:i] + tokens[i + 1 :]
+        if tokens[i] == name and tokens[i + 1 : i + 2] == [value]:
+            return tokens[:i] + tokens[i + 2 :]
+    return None
