@@ -48,16 +48,15 @@ class ResNetStructure(ImageStructure):
 
 
 def build(structure: ResNetStructure, semantics: Semantics) -> Graph:
-    """Build the graph; channels are multiples of ``divisible(64 * width_multiplier, 8)``."""
+    """Build the graph; a stage's width is ``divisible(64 * 2**stage * width_multiplier, 8)``."""
     del semantics
     g = ImageBuilder("resnet", folded=structure.batch_norm == "folded")
-    base = divisible(64 * symbol("width_multiplier"), 8)
     x = g.conv_norm(
-        g.image(structure.image_channels), base, 7, stride=2, activation="relu", name="conv1"
+        g.image(structure.image_channels), _width(0), 7, stride=2, activation="relu", name="conv1"
     )
     x = g.pool(x, 3, stride=2, padding=1, name="maxpool")
     for i, depth in enumerate(structure.depths):
-        planes, name = simplify(base * 2**i), f"layer{i + 1}"
+        planes, name = _width(i), f"layer{i + 1}"
         x = _block(g, x, planes, structure, stride=1 if i == 0 else 2, name=f"{name}.0")
         if depth > 1:
             with g.repeat(depth - 1, f"{name}.1"):
@@ -65,6 +64,10 @@ def build(structure: ResNetStructure, semantics: Semantics) -> Graph:
     x = g.global_pool(x, name="avgpool")
     g.output(g.linear(x, structure.classes, name="fc", tag="head"))
     return g.build(parameters(structure))
+
+
+def _width(stage: int) -> Dim:
+    return divisible(64 * 2**stage * symbol("width_multiplier"), 8)
 
 
 def _block(
