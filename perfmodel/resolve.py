@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
-from perfmodel.catalog import kinds
+from perfmodel.catalog import is_kind, kinds
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.formats import Precision, as_precision
 from perfmodel.hardware.device import Device
@@ -14,7 +14,7 @@ from perfmodel.hardware.library import hardware
 from perfmodel.hardware.library import runtime as find_runtime
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
-from perfmodel.settings import FaultList, Settings, split
+from perfmodel.settings import BITS, FaultList, Settings, split
 from perfmodel.workload.library import find
 from perfmodel.workload.workload import Workload
 
@@ -87,7 +87,8 @@ def resolve(
     }
     for name, value in parts.options.items():
         if given[name] is not None and given[name] != value:
-            faults.append(Fault(f"'{name}' is given twice: {given[name]} and {value}", path=name))
+            faults.append(Fault(f"'{name}' is given twice: {given[name]} and {value}", path=name,
+                                expected="one of them"))  # fmt: skip
         given[name] = value
     for name, value in given.items():
         if isinstance(value, bool | int | float | list | tuple | dict):
@@ -103,11 +104,11 @@ def resolve(
     if found is not None and parts.facts:
         # The path of a fact is known under any runtime, so a fault of the runtime hides none here.
         machine = faults.trying(machine_of, found, chosen, parts.facts, made)
-    if found is not None:
+    if found is not None and (given["engine"] is not None or given["model"] is not None):
         spec = found if isinstance(found, Machine) else found.machine()
         faults += check_choices(spec, given["engine"], given["model"])
     formats = faults.trying(_precision, given["precision"])
-    if parts.bits and (formats is not None or given["precision"] is None):
+    if parts.bits:
         formats = faults.trying(with_bits, formats, parts.bits, made)
     faults.settle()
     assert made is not None
@@ -157,6 +158,7 @@ def with_bits(
     import numpy as np
 
     faults: list[Fault] = []
+    names = {role: name for name, role in BITS.items()}
     checked: dict[str, Any] = {}
     for role, value in bits.items():
         try:
@@ -164,7 +166,7 @@ def with_bits(
         except (TypeError, ValueError):
             array = np.array(np.nan)
         if not np.all((array > 0) & (array <= 64)):
-            faults.append(Fault(f"{value} is no number of bits", path=f"{role} bits",
+            faults.append(Fault(f"{value} is no number of bits", path=names[role],
                                 expected="a number above 0, at most 64"))  # fmt: skip
         checked[role] = array if array.ndim else float(array)
     if faults:
@@ -176,17 +178,19 @@ def with_bits(
 
 def check_choices(machine: Machine, engine: str | None, model: str | None) -> list[Fault]:
     """Faults of an engine and a cost model chosen by name."""
-    known = {
-        "engine": [e.name for e in machine.device.engines],
-        "model": kinds(),
-    }
     faults: list[Fault] = []
-    for name, value in (("engine", engine), ("model", model)):
-        if value is not None and value not in known[name]:
-            meant = nearest(value, known[name])
+    if engine is not None:
+        names = [e.name for e in machine.device.engines]
+        if engine not in names:
             faults.append(
-                Fault(f"{machine.device.name} has no {name} '{value}'" if name == "engine"
-                      else f"there is no {name} '{value}'", path=name, suggestion=meant,
-                      expected="" if meant else "one of " + ", ".join(known[name]))
-            )  # fmt: skip
+                _no_such("engine", f"{machine.device.name} has no engine '{engine}'", engine, names)
+            )
+    if model is not None and not is_kind(model):
+        faults.append(_no_such("model", f"there is no model '{model}'", model, kinds()))
     return faults
+
+
+def _no_such(path: str, message: str, value: str, known: list[str]) -> Fault:
+    meant = nearest(value, known)
+    return Fault(message, path=path, suggestion=meant,
+                 expected="" if meant else "one of " + ", ".join(known))  # fmt: skip

@@ -11,13 +11,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from perfmodel.errors import Fault
+from perfmodel.errors import Fault, nearest
 from perfmodel.settings import RESERVED, FaultList, is_fact, plain_value
 
 if TYPE_CHECKING:
     from cyclopts import Token
 
-__all__ = ["Whole", "note", "pairs", "print_json", "say", "scalars", "to_json"]
+__all__ = [
+    "Count",
+    "Whole",
+    "note",
+    "pairs",
+    "print_json",
+    "say",
+    "scalars",
+    "tag_faults",
+    "to_json",
+]
 
 
 def _whole(_type: Any, tokens: Sequence[Token]) -> int:
@@ -30,6 +40,17 @@ def _whole(_type: Any, tokens: Sequence[Token]) -> int:
 
 Whole = Annotated[int, Parameter(converter=_whole)]
 """A whole number on the command line."""
+
+
+def _count(_type: Any, tokens: Sequence[Token]) -> int:
+    number = _whole(_type, tokens)
+    if number < 0:
+        raise ValueError(f"'{number}' is below zero.")
+    return number
+
+
+Count = Annotated[int, Parameter(converter=_count)]
+"""How many of something: a whole number from zero."""
 
 
 def pairs(items: Iterable[str], faults: FaultList, option: str = "--set") -> dict[str, str]:
@@ -84,6 +105,16 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def tag_faults(tag: str | None, known: Iterable[str], noun: str) -> list[Fault]:
+    """Fault of a tag that nothing of the library has."""
+    tags = sorted(set(known))
+    if tag is None or tag in tags:
+        return []
+    meant = nearest(tag, tags)
+    return [Fault(f"no {noun} has the tag '{tag}'", file="--tag", suggestion=meant,
+                  expected="" if meant else "one of " + ", ".join(tags))]  # fmt: skip
 
 
 def print_json(data: Any) -> None:

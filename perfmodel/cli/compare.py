@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from perfmodel.atomic import output_faults, write_text
 from perfmodel.cli import DONE
-from perfmodel.cli.common import Whole, print_json, say, scalars, to_json
+from perfmodel.cli.common import Count, print_json, say, scalars, to_json
 from perfmodel.compare import Comparison
 from perfmodel.compare import compare as run
 from perfmodel.errors import Fault
@@ -30,7 +30,7 @@ def compare(
     runtime: str | None = None,
     model: str | None = None,
     warm: bool = False,
-    rows: Whole = 10,
+    rows: Count = 10,
     json: bool = False,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
 ) -> int:
@@ -95,7 +95,7 @@ def _pair(name: str, text: str | None, faults: FaultList) -> str | tuple[str, ..
     return parts
 
 
-def _text(found: Comparison, rows: Whole) -> str:
+def _text(found: Comparison, rows: Count) -> str:
     facts, more = found.used_facts, len(found.facts) - len(found.used_facts)
     return "\n".join(
         [

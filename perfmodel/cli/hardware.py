@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from perfmodel import units
 from perfmodel.atomic import output_faults, write_text
 from perfmodel.cli import BAD_INPUT, DONE
-from perfmodel.cli.common import note, print_json, say, to_json
+from perfmodel.cli.common import note, print_json, say, tag_faults, to_json
 from perfmodel.cli.format import repr_all
 from perfmodel.differences import fact_differences, show_fact
 from perfmodel.errors import Fault, InputError
@@ -37,8 +37,8 @@ def list_hardware(*, tag: str | None = None, runtimes: bool = False, json: bool 
         Print JSON.
     """
     room: library.Room = "runtimes" if runtimes else "devices"
-    if tag is not None and not runtimes:
-        library.select(f"tag:{tag}")  # an unknown tag is a fault, with the nearest
+    tags = [each for e in library.entries(room).values() for each in e.tags]
+    FaultList(tag_faults(tag, tags, room.removesuffix("s"))).settle()
     found = [e for e in library.entries(room).values() if tag is None or tag in e.tags]
     found.sort(key=lambda entry: entry.name)
     if json:

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from perfmodel.atomic import output_faults, write_text
 from perfmodel.cli import DONE, INFEASIBLE
-from perfmodel.cli.common import Whole, print_json, say, scalars, to_json
+from perfmodel.cli.common import Count, print_json, say, scalars, to_json
 from perfmodel.predict import predict as run
 from perfmodel.prediction import Prediction
 from perfmodel.resolve import resolve
@@ -35,7 +35,7 @@ def predict(
     fuse: Annotated[bool | None, Parameter(negative="--no-fuse")] = None,
     flash_attention: Annotated[bool | None, Parameter(negative="--no-flash-attention")] = None,
     explain: bool = False,
-    rows: Whole = 8,
+    rows: Count = 8,
     json: bool = False,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
 ) -> int:
@@ -100,7 +100,7 @@ def predict(
     return DONE if found.feasible else INFEASIBLE
 
 
-def _text(found: Prediction, explain: bool, rows: Whole) -> str:
+def _text(found: Prediction, explain: bool, rows: Count) -> str:
     if not explain:
         return repr(found)
     return f"{found.explain(rows)}\n\n{found.table}"

@@ -80,6 +80,8 @@ def _fault(error: CycloptsError, tokens: list[str]) -> tuple[list[Fault], list[s
             name = error.token.keyword or _name(error)
             expected, choices = _wanted(error.target_type)
             value = error.token.value
+            if value.startswith("-") and value[1:].isdecimal():
+                expected = f"{expected} from 0" if expected else usage
             message, meant = f"'{value}' does not fit {name}", nearest(value, choices)
             fault = Fault(message, file=command, expected=expected or usage, suggestion=meant)
             return [fault], _cut(tokens, name, value) if error.token.keyword else None

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from perfmodel.cli import DONE, INFEASIBLE
-from perfmodel.cli.common import Whole, note, pairs, print_json, say
+from perfmodel.cli.common import Count, Whole, note, pairs, print_json, say
 from perfmodel.settings import OPTIONS, FaultList, text_list
 from perfmodel.sweep.executor import executor_named
 from perfmodel.sweep.plan import METRICS, Options, Plan, make_plan, provisional_columns
@@ -54,7 +54,7 @@ def sweep(
     executor: str = "serial",
     resume: bool = False,
     dry_run: bool = False,
-    top: Whole = 10,
+    top: Count = 10,
     json: bool = False,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
 ) -> int:

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from perfmodel.atomic import output_faults, write_text
 from perfmodel.cli import BAD_INPUT, DONE
-from perfmodel.cli.common import note, print_json, say, scalars, to_json
+from perfmodel.cli.common import note, print_json, say, scalars, tag_faults, to_json
 from perfmodel.cli.format import repr_all
 from perfmodel.errors import Fault, InputError
 from perfmodel.settings import FaultList
@@ -32,7 +32,9 @@ def list_workload(*, tag: str | None = None, json: bool = False) -> int:
     json
         Print JSON.
     """
-    found = [library.describe(name) for name in library.names(tag)]
+    entries = [library.describe(name) for name in library.names()]
+    FaultList(tag_faults(tag, (t for e in entries for t in e.tags), "workload")).settle()
+    found = [e for e in entries if tag is None or tag in e.tags]
     if json:
         print_json([
             {"name": e.name, "title": e.title, "tags": e.tags, "aliases": e.aliases,

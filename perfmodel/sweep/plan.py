@@ -21,10 +21,12 @@ from perfmodel.settings import BITS, RESERVED, FaultList, is_fact
 from perfmodel.sweep.cases import Case
 from perfmodel.workload.workload import Workload
 
-__all__ = ["CHUNK", "METRICS", "Options", "Plan", "make_plan", "provisional_columns"]
+__all__ = ["CHUNK", "METRICS", "MOST_POINTS", "Options", "Plan", "make_plan", "provisional_columns"]
 
 #: Points of a chunk: what `predict` takes at once, and what is stored at once.
 CHUNK: Final = 16_384
+#: A larger grid is a slip: a core would take hours for it, and a disk would not hold it.
+MOST_POINTS: Final = 10**10
 
 #: Columns of results, in this order; ``traffic_bytes`` and ``bandwidth_bytes_per_s`` are those of
 #: main memory.
@@ -171,7 +173,9 @@ def provisional_columns(
                 axes[name] = "" if make_axis(name, given).is_number else TEXT
             except InputError:
                 axes[name] = ""  # reported where the plan is made
-    known = METRICS if metrics is None else [name for name in metrics if name in METRICS]
+    wanted = METRICS if metrics is None else list(metrics)
+    # A metric that there is none of is reported where the plan is made: all stand in for it.
+    known = wanted if all(name in METRICS for name in wanted) else METRICS
     return _column_dimensions(axes, known)
 
 
@@ -232,6 +236,12 @@ def make_plan(
     zips = [tuple(group.split(",") if isinstance(group, str) else group) for group in zip]
     groups = _groups(axes, list(given), zips, sobol, seed, faults)
     cases, notes = resolve_cases(found_workloads, found_devices, groups, options, faults, place)
+    points = sum(case.points for case in cases)
+    if points > MOST_POINTS:
+        faults.append(
+            Fault(f"the grid has {points:,} points", file=place,
+                  expected=f"at most {MOST_POINTS:,}; a sample (--sobol 65536) spans a large grid")
+        )  # fmt: skip
     faults.settle()
     return Plan(
         tuple(ref for ref, _ in found_workloads),

@@ -54,7 +54,7 @@ def question_faults(
 ) -> tuple[Expression | None, list[Fault]]:
     """Read what is asked of the rows: the condition, and every fault of all questions."""
     faults = FaultList()
-    condition = faults.trying(parse_expression, where, option) if where else None
+    condition = faults.trying(parse_expression, where, option) if where is not None else None
     if condition is not None:
         faults += condition.condition_faults(plan_columns, plan_columns)
     if best:

@@ -19,7 +19,7 @@ def test_hardware_list(run: Run) -> None:
     phones = run("hardware", "list", "--tag", "phone", "--json").data
     assert [d["name"] for d in phones] == device_names("phone")
     assert "llama_cpp" in run("hardware", "list", "--runtimes").out
-    assert "did you mean 'tag:phone'" in run("hardware", "list", "--tag", "fone").err
+    assert "did you mean 'phone'" in run("hardware", "list", "--tag", "fone").err
 
 
 @pytest.mark.parametrize("name", device_names())
