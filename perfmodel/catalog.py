@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from perfmodel.errors import Fault, InputError, nearest
 
-__all__ = ["EXTRAS", "kinds", "load", "loaded", "names", "need", "plots_of"]
+__all__ = ["EXTRAS", "is_kind", "kinds", "load", "loaded", "names", "need", "plots_of"]
 
 #: Entry-point group -> name -> ``module:attribute``.
 BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
@@ -84,6 +84,11 @@ def load(group: str, name: str) -> Any:
 def kinds() -> list[str]:
     """Names of the kinds of hardware."""
     return names("perfmodel.kinds", import_module("perfmodel.kinds").BUILT_IN)
+
+
+def is_kind(name: str) -> bool:
+    """Whether a name is that of a kind of hardware; the installed packages are asked last."""
+    return name in import_module("perfmodel.kinds").BUILT_IN or name in kinds()
 
 
 def plots_of(subject: Any, of: str = "prediction") -> Any:

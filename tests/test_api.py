@@ -104,3 +104,15 @@ def test_the_library_lists_itself() -> None:
     ]
     with pytest.raises(AttributeError, match="no attribute 'lists'"):
         pm.workload.lists  # noqa: B018
+
+
+def test_a_prediction_looks_for_no_installed_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asking them takes twenty times as long as a prediction."""
+    pm.predict("llama_3_8b", "a100", model="roofline")
+
+    def ask(**_: object) -> None:
+        raise AssertionError("entry points were asked for")
+
+    monkeypatch.setattr("importlib.metadata.entry_points", ask)
+    pm.predict("llama_3_8b", "a100", model="roofline", precision="w4a16", set={"batch": 2})
+    pm.sweep("llama_3_8b", "a100", {"batch": [1, 2]}, engine="gpu")
