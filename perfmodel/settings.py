@@ -120,7 +120,7 @@ def plain_value(text: str) -> Any:
         return folded == "true"
     if folded in ("null", "none", "~"):
         return None
-    if re.fullmatch(r"[+-]?(\d[\d_]*\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", clean, re.ASCII):
+    if re.fullmatch(r"[+-]?(\d+(_\d+)*\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", clean, re.ASCII):
         return _whole(float(clean))
     return clean
 

@@ -29,7 +29,7 @@ def test_facts(name: str) -> None:
     ("text", "value"),
     [("8", 8), ("-1", -1), ("0.5", 0.5), ("1e3", 1000), ("1_000", 1000), ("2**10", 1024),
      ("2**-1", 0.5), ("true", True), ("False", False), ("none", None), ("prefill", "prefill"),
-     ("1 GB", "1 GB"), ("2**99999", float("inf"))],
+     ("1 GB", "1 GB"), ("2**99999", float("inf")), ("0_", "0_"), ("1__0", "1__0")],
 )  # fmt: skip
 def test_what_texts_stand_for(text: str, value: Any) -> None:
     found = plain_value(text)
