@@ -82,12 +82,14 @@ class Rows:
                 else:
                     self.rows.append(Row(dict(zip(self.columns, cells, strict=True)), line))
         except csv.Error as error:
-            faults.append(Fault(f"not CSV: {error}", file=file, line=start, column=1))
+            faults.append(Fault(f"not CSV: {error}", file=file, line=start, column=1,
+                                expected="quotes that close, or none"))  # fmt: skip
         if not self.columns:
             faults.append(Fault("empty file", file=file, line=1, column=1,
                                 expected="a header line with names of columns"))  # fmt: skip
         elif not self.rows and not faults:
-            faults.append(Fault("a header and no rows", file=file, line=1, column=1))
+            faults.append(Fault("a header and no rows", file=file, line=1, column=1,
+                                expected="one row a measurement"))  # fmt: skip
         if faults:
             raise InputError(faults)
 
@@ -95,7 +97,8 @@ class Rows:
         for i, name in enumerate(self.columns):
             if not name or name in self.columns[:i]:
                 message = f"column '{name}' stands there twice" if name else "column without a name"
-                yield Fault(message, file=self.file, line=line, column=self._column(line, i))
+                yield Fault(message, file=self.file, line=line, column=self._column(line, i),
+                            expected="a name of its own for each column")  # fmt: skip
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -127,6 +130,12 @@ class Rows:
     def missing(self, required: Sequence[str]) -> list[Fault]:
         """Return a fault for each column that is not there."""
         out: list[Fault] = []
+        alone = self.columns[0] if len(self.columns) == 1 else ""
+        mark = next((m for m in ("\t", ";", "|") if m in alone), "")
+        if mark:  # one fault, not one for each column that this hides
+            name = "a tab" if mark == "\t" else f"'{mark}'"
+            return [Fault(f"columns are parted by {name}", "", self.file, 1, alone.index(mark) + 1,
+                          expected="commas")]  # fmt: skip
         for name in required:
             if name not in self.columns:
                 meant = nearest(name, self.columns)
@@ -186,10 +195,12 @@ def read_rows(path: str | Path) -> Rows:
             with path.open("rb") as stream:
                 data = stream.read(LIMIT + 1)
     except FileNotFoundError:
-        raise InputError(Fault("no such file", file=shown)) from None
+        raise InputError(Fault("no such file", file=shown, expected="a readable file")) from None
     except (OSError, EOFError, zlib.error) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise InputError(Fault(f"cannot be read: {reason}", file=shown)) from None
+        raise InputError(
+            Fault(f"cannot be read: {reason}", file=shown, expected="a readable file")
+        ) from None
     if len(data) > LIMIT:
         raise InputError(Fault("absurdly large", file=shown, expected="at most 512 MiB"))
     try:
@@ -197,8 +208,14 @@ def read_rows(path: str | Path) -> Rows:
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         column = error.start - data.rfind(b"\n", 0, error.start)
-        raise InputError(Fault("not UTF-8 text", file=shown, line=line, column=column)) from None
+        raise InputError(
+            Fault("not UTF-8 text", file=shown, line=line, column=column,
+                  expected="a text file in UTF-8")
+        ) from None  # fmt: skip
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
-        raise InputError(Fault("holds NUL, so it is not text", file=shown, line=line, column=1))
+        raise InputError(
+            Fault("holds NUL, so it is not text", file=shown, line=line, column=1,
+                  expected="a text file in UTF-8")
+        )  # fmt: skip
     return Rows(shown, text)

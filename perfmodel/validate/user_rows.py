@@ -86,7 +86,7 @@ def load(path: Path, devices: Sequence[str | Path] = ()) -> Cases:
 
 def _header(rows: Rows) -> list[Fault]:
     faults = rows.missing(("model", "device"))
-    if not any(c in MEASURED for c in rows.columns):
+    if len(rows.columns) > 1 and not any(c in MEASURED for c in rows.columns):
         expected = "one or more of " + ", ".join(MEASURED)
         meant = {c: m for c in rows.columns if (m := nearest(c, MEASURED))}
         place = next(iter(meant), "")

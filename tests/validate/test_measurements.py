@@ -49,9 +49,10 @@ def test_every_ragged_row_is_named(write: Callable[..., Path]) -> None:
 
 def test_columns_twice_or_nameless(write: Callable[..., Path]) -> None:
     path = write('a,"b, c",a,\n1,2,3,4\n')
+    own = "expected a name of its own for each column"
     assert faults_of(lambda: read_rows(path)) == [
-        f"{path}:1:10: column 'a' stands there twice",
-        f"{path}:1:12: column without a name",
+        f"{path}:1:10: column 'a' stands there twice; {own}",
+        f"{path}:1:12: column without a name; {own}",
     ]
 
 
@@ -73,7 +74,9 @@ def test_what_is_no_table(content: bytes, told: str, write: Callable[..., Path])
 
 def test_missing_and_broken_files(tmp_path: Path) -> None:
     absent = tmp_path / "absent.csv"
-    assert faults_of(lambda: read_rows(absent)) == [f"{absent}: no such file"]
+    assert faults_of(lambda: read_rows(absent)) == [
+        f"{absent}: no such file; expected a readable file"
+    ]
     broken = tmp_path / "broken.csv.gz"
     broken.write_bytes(gzip.compress(b"a,b\n1,2\n" * 100)[:-20])
     assert faults_of(lambda: read_rows(broken))[0].startswith(f"{broken}: cannot be read")
