@@ -90,9 +90,16 @@ def describe_precision(precision: Precision) -> dict[str, Any]:
     """Formats by role and what the multipliers see, ready for JSON."""
     from perfmodel.formats import compute_format
 
+    weights = describe_format(precision.weights)
+    if precision.sparsity is not None:
+        weights |= {
+            "bits": float(precision.bits("weight")),
+            "sparsity": precision.sparsity.pattern,
+            "density": precision.sparsity.density,
+        }
     return {
         "name": str(precision),
-        "weights": describe_format(precision.weights),
+        "weights": weights,
         "activations": describe_format(precision.activations),
         "kv": describe_format(precision.kv),
         "compute": compute_format(precision.weights, precision.activations),

@@ -37,23 +37,25 @@ def build(s: TransformerStructure, semantics: Semantics) -> Graph:
     g = SequenceBuilder("transformer")
     batch = symbol("batch")
     if s.phase == "decode":
-        forward(g, s, Step(batch, 1, symbol("context"), cached=True), every=True)
+        g.output(forward(g, s, Step(batch, 1, symbol("context"), cached=True), every=True))
     elif s.phase == "encode":
         tokens = symbol("tokens")
-        forward(g, s, Step(batch, tokens, tokens), every=True)
+        g.output(forward(g, s, Step(batch, tokens, tokens), every=True))
     else:
         prompt = symbol("prompt")
         every = semantics.head_on_every_token
         if s.phase == "prefill":
-            forward(g, s, Step(batch, prompt, prompt), every=every)
+            g.output(forward(g, s, Step(batch, prompt, prompt), every=every))
         else:
             generate = symbol("generate")
             mean = simplify(prompt + (generate + 1) * 0.5)
             stored = simplify(prompt + generate)
             with g.phase("prefill"):
+                # Its scores are sampled from at once: they are not held through the decoding.
                 forward(g, s, Step(batch, prompt, prompt, stored=stored), every=every)
             with g.phase("decode", generate):
-                forward(g, s, Step(batch, 1, mean, cached=True, stored=stored), every=True)
+                last = forward(g, s, Step(batch, 1, mean, cached=True, stored=stored), every=True)
+            g.output(last)
     graph = g.build(parameters(s))
     if s.phase not in {"prefill", "decode"}:
         return graph
@@ -76,9 +78,7 @@ def forward(g: SequenceBuilder, s: TransformerStructure, step: Step, *, every: b
     for name, count, window, experts in layer_groups(s):
         with g.repeat(count, name):
             x = layer(g, x, s, step, window=window, experts=experts)
-    x = _head(g, x, s, step, table, every=every)
-    g.output(x)
-    return x
+    return _head(g, x, s, step, table, every=every)
 
 
 def layer_groups(s: TransformerStructure) -> Iterator[tuple[str, Dim, int, Experts | None]]:
