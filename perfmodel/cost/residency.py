@@ -41,7 +41,7 @@ def row_bytes(table: OperatorTable, setting: Setting) -> Value:
                 total = total.copy()
             total[rows] += moved
         else:
-            total = total.at[rows].add(moved)
+            total = xp.asarray(total).at[rows].add(moved)
     return xp.zeros((n, 1)) if total is None else total
 
 
