@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from perfmodel.errors import nearest
 from perfmodel.pydantic_faults import Flaw
@@ -27,7 +27,7 @@ from perfmodel.workload.layer_operators import (
     show,
 )
 from perfmodel.workload.layer_sizes import EXPECTED, SizeError, checked_extent
-from perfmodel.workload.symbols import Dim, constant, evaluate
+from perfmodel.workload.symbols import Dim, Poly, constant, evaluate
 from perfmodel.workload.workload import check_extent
 
 KEYS = ("parameters", "inputs", "layers", "outputs", "unit")
@@ -55,6 +55,8 @@ class Assembly:
         Mapping with the keys `KEYS`.
     dead_branches
         Whether to keep layers whose result reaches no output.
+    at_defaults
+        Put the defaults in place of the free dimensions, whose extents are else taken to agree.
 
     Attributes
     ----------
@@ -64,7 +66,9 @@ class Assembly:
         Free dimensions and their defaults.
     """
 
-    def __init__(self, data: Mapping[str, Any], *, dead_branches: bool = True) -> None:
+    def __init__(
+        self, data: Mapping[str, Any], *, dead_branches: bool = True, at_defaults: bool = False
+    ) -> None:
         self.flaws: list[Flaw] = []
         self.parameters: dict[str, float] = {}
         self._builder = LayerBuilder("layers")
@@ -72,6 +76,7 @@ class Assembly:
         self._weights: dict[str, Tensor] = {}
         self._previous = ""
         self._data = data
+        self._numeric = at_defaults
         self._unknown_keys()
         self._read_parameters()
         self._read_inputs()
@@ -149,8 +154,20 @@ class Assembly:
             self._made[name] = None
             for item in read_shape(shape, place, self.parameters):
                 if not self._take(item):
-                    self._made[name] = self._builder.input(name, item, format=number_format)
+                    shape = self._extents(item)
+                    self._made[name] = self._builder.input(name, shape, format=number_format)
             self._previous = name
+
+    def _extents(self, value: Any) -> Any:
+        """Return a field's value, with numbers for its extents where defaults are asked for."""
+        if not self._numeric:
+            return value
+        if isinstance(value, tuple):
+            return tuple(map(self._extents, cast("tuple[Any, ...]", value)))
+        if not isinstance(value, Poly):
+            return value
+        number = float(evaluate(value, self.parameters))
+        return int(number) if number.is_integer() else number
 
     def _take(self, item: Any) -> bool:
         """Note a flaw; tell whether it was one."""
@@ -320,6 +337,7 @@ class Assembly:
                 values[key] = self._tied(values[key], (*layer.place, key))
         if len(self.flaws) > before or len(ready) < len(inputs):
             return None
+        values = {key: self._extents(value) for key, value in values.items()}
         return self._built(layer, operator, ready, values)
 
     def _built(
@@ -335,7 +353,10 @@ class Assembly:
         try:
             made = operator.add(self._builder, layer.name, inputs, values)
         except (ValueError, ZeroDivisionError) as error:
-            self._flaw(layer.place, f"shapes do not fit: {error}")
+            when = " where free dimensions have their defaults" if self._numeric else ""
+            shapes = ", ".join(show(t.shape) for t in inputs)
+            self._flaw(layer.place, f"shapes do not fit{when}: {error}",
+                       f"fields that fit an input {shapes}")  # fmt: skip
             return None
         latest = self._builder.latest
         if latest is not None:

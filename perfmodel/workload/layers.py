@@ -58,7 +58,7 @@ class LayersStructure(BaseModel):
         if not isinstance(data, Mapping):
             return data
         given = cast("Mapping[str, Any]", data)
-        flaws = Assembly(given).flaws
+        flaws = Assembly(given).flaws or Assembly(given, at_defaults=True).flaws
         return checked({key: _freeze(value) for key, value in given.items()}, flaws)
 
 

@@ -253,7 +253,7 @@ of one an axis
 1e12, a free dimension, or arithmetic on them
 15:61: structure.layers.wide.bais: unknown key 'bais'; did you mean 'bias'?
 16:7: structure.layers.heads: shapes do not fit: a head_dim is needed where queries, keys and \
-values are one input
+values are one input; expected fields that fit an input (1, 5, 8)
 17:59: structure.layers.square.features: no free dimension 'tokens'; expected one of the \
 parameters 2nd, batch, height
 18:45: structure.layers.sum.inputs.1: a cycle: sum -> narrow -> sum; expected layers that read \
