@@ -14,6 +14,7 @@ from perfmodel.prediction import Prediction
 from perfmodel.prediction.job import Job, Static
 from perfmodel.workload.families import Semantics
 from perfmodel.workload.fuse import Fusion
+from perfmodel.workload.graph import Graph
 from perfmodel.workload.lower import lower
 from perfmodel.workload.workload import Workload
 
@@ -101,11 +102,22 @@ def predict(
         )
     lowered = lower(graph, fusion, tagged=bool(chosen.weights.overrides))
     if not lowered.rows:
-        raise InputError(
-            Fault(f"'{workload.name}' computes nothing", expected="an operator that is no view")
-        )
+        raise InputError(_nothing(workload, graph))
     job = Job(workload, machine, chosen, static, lowered, bare, relaxed, warm)
     return job.run()
+
+
+def _nothing(workload: Workload, graph: Graph) -> list[Fault]:
+    """Return why there is nothing to predict: what is not priced, if that is all there is."""
+    said = f"'{workload.name}' computes nothing"
+    if not graph.not_priced:
+        return [Fault(said, file=workload.origin, expected="an operator that is no view")]
+    first = Fault(f"{said} that has a price", file=workload.origin,
+                  expected="at least one operator that has")  # fmt: skip
+    return [
+        first,
+        *(Fault(f"not priced: {reason}", file=workload.origin) for reason in graph.not_priced[:20]),
+    ]
 
 
 def _machine(

@@ -9,7 +9,13 @@ from typing import Any
 from perfmodel.workload.importers import onnx_attention
 from perfmodel.workload.importers import onnx_shapes_movement as movement
 from perfmodel.workload.importers import onnx_shapes_special as special
-from perfmodel.workload.importers.onnx_node import Edge, Node, NotPricedError, Shape
+from perfmodel.workload.importers.onnx_node import (
+    ContradictionError,
+    Edge,
+    Node,
+    NotPricedError,
+    Shape,
+)
 from perfmodel.workload.importers.onnx_pricing import MALFORMED, STANDARD
 from perfmodel.workload.importers.onnx_read import FORMATS
 from perfmodel.workload.importers.onnx_shapes import RULES as PLAIN
@@ -40,6 +46,8 @@ def infer(
             rule(node)
     except NotPricedError as error:
         reason = str(error)
+        if isinstance(error, ContradictionError):
+            node.contradiction = reason
     except MALFORMED as error:
         reason = f"it is malformed: {error}"
     missing = [e for e in node.made if e.shape is None]

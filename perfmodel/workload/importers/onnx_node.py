@@ -83,6 +83,8 @@ class Node:
         Free dimensions that this node brings in (how many are not zero, say), with defaults.
     failure
         Why its outputs have no shape, where they have none.
+    contradiction
+        What the file says of it that cannot be: no runtime would run it.
     """
 
     op: str
@@ -94,6 +96,7 @@ class Node:
     bound: Mapping[str, int] = field(default_factory=dict[str, int])
     opened: dict[str, float] = field(default_factory=dict[str, float])
     failure: str = ""
+    contradiction: str = ""
 
     @property
     def label(self) -> str:
@@ -197,6 +200,10 @@ class UnknownShapeError(NotPricedError):
     """An operator has no price because an extent is unknown."""
 
 
+class ContradictionError(NotPricedError):
+    """An operator's fixed attributes and shapes contradict each other."""
+
+
 def axis_of(axis: int, rank: int) -> int:
     """Return an axis counted from the front.
 
@@ -206,7 +213,7 @@ def axis_of(axis: int, rank: int) -> int:
         There is no such axis.
     """
     if not -rank <= axis < rank:
-        raise NotPricedError(f"there is no axis {axis} in {rank} dimensions")
+        raise ContradictionError(f"there is no axis {axis} in {rank} dimensions")
     return axis % rank
 
 

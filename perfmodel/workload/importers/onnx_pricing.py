@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from perfmodel.errors import nearest
 from perfmodel.workload.builder import VECTOR_OPS
 from perfmodel.workload.graph import Tensor
 from perfmodel.workload.importers.onnx_node import Edge, Node, NotPricedError
@@ -50,7 +51,7 @@ class Pricer:
                 return
             pricing = find_pricing(node.op, node.domain)
             if pricing is None:
-                raise NotPricedError(f"unknown operator of domain '{node.domain or 'ai.onnx'}'")
+                raise NotPricedError(_unknown(node))
             if node.failure:
                 raise NotPricedError(node.failure)
             pricing(self, node)
@@ -176,6 +177,14 @@ def _role(edge: Edge) -> tuple[str, str]:
     if edge.kind == "constant":
         return "activation", "constant"
     return ("weight", edge.tag) if edge.kind == "weight" else ("activation", "")
+
+
+def _unknown(node: Node) -> str:
+    from perfmodel.workload.importers import onnx_operators
+
+    meant = nearest(node.op, onnx_operators.TABLE, cutoff=0.8)
+    hint = f"; did you mean '{meant}'?" if meant and node.domain in STANDARD else ""
+    return f"unknown operator of domain '{node.domain or 'ai.onnx'}'{hint}"
 
 
 def find_pricing(op: str, domain: str) -> Pricing | None:

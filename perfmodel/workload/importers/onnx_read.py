@@ -9,7 +9,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import Fault, InputError, nearest
 
 #: TensorProto element type -> numeric format.
 FORMATS: Mapping[int, str] = {
@@ -153,19 +153,24 @@ class _Reader:
         opsets: dict[str, int] = {}
         for entry in proto.opset_import:
             opsets[str(entry.domain)] = int(entry.version)
+            if entry.version < 1:
+                self.fault("opset_import", f"there is no operator set {entry.version}",
+                           "a version from 1")  # fmt: skip
         graph = self.graph(proto.graph, "graph", frozenset(), 0)
         if not opsets:
-            self.fault("opset_import", "names no operator set")
+            self.fault("opset_import", "names no operator set", "a version of the standard's")
         if self.faults:
             raise InputError(self.faults)
         return RawModel(graph, opsets, self.file)
 
-    def fault(self, path: str, message: str, expected: str = "") -> None:
-        self.faults.append(Fault(message, path=path, file=self.file, expected=expected))
+    def fault(self, path: str, message: str, expected: str, near: str = "") -> None:
+        self.faults.append(
+            Fault(message, path=path, file=self.file, expected=expected, suggestion=near)
+        )
 
     def graph(self, proto: Any, path: str, outer: frozenset[str], depth: int) -> RawGraph:
         if depth > _DEEPEST:
-            self.fault(path, f"is nested deeper than {_DEEPEST} graphs")
+            self.fault(path, f"is nested deeper than {_DEEPEST} graphs", "a flatter model")
             return RawGraph("", [], {}, [], [], {})
         stored = {str(t.name): self.tensor(t, f"{path}.initializer") for t in proto.initializer}
         for sparse in proto.sparse_initializer:
@@ -181,9 +186,10 @@ class _Reader:
         made = known | {o for n in nodes for o in n.outputs}
         for name in outputs:
             if name and name not in made:
-                self.fault(f"{path}.output", f"no node makes '{name}'")
+                self.fault(f"{path}.output", f"no node makes '{name}'",
+                           "an output of a node", nearest(name, made))  # fmt: skip
         if not outputs:
-            self.fault(f"{path}.output", "the graph has no output")
+            self.fault(f"{path}.output", "the graph has no output", "a value that a node makes")
         return RawGraph(str(proto.name), nodes, stored, inputs, outputs, declared)
 
     def nodes(
@@ -211,12 +217,14 @@ class _Reader:
     def order(self, rows: Sequence[Any], path: str, known: frozenset[str]) -> list[int]:
         """Return an order in which each node reads what is there; the file's own where it is."""
         makers: dict[str, int] = {}
+        before = len(self.faults)
         for i, proto in enumerate(rows):
             if not proto.op_type:
-                self.fault(f"{path}.node[{i}]", "has no operator type")
+                self.fault(f"{path}.node[{i}]", "has no operator type", "such as Conv")
             for name in proto.output:
                 if name and (name in makers or name in known):
-                    self.fault(f"{path}.node[{i}].output", f"'{name}' is made twice")
+                    self.fault(f"{path}.node[{i}].output", f"'{name}' is made twice",
+                               "each name once")  # fmt: skip
                 makers[name] = i
         needs: list[set[int]] = []
         for i, proto in enumerate(rows):
@@ -225,8 +233,11 @@ class _Reader:
                 if name and name not in known and name not in makers:
                     label = proto.name or proto.op_type
                     self.fault(f"{path}.node[{i}].input", f"'{label}' reads '{name}'",
-                               "a value that an input, a weight or a node gives")  # fmt: skip
+                               "a value that an input, a weight or a node gives",
+                               nearest(str(name), [*known, *makers]))  # fmt: skip
             needs.append({makers[n] for n in reads if n and n in makers and n not in known})
+        if len(self.faults) > before:
+            return list(range(len(rows)))  # a cycle may only be what these faults make it look
         done: set[int] = set()
         order: list[int] = []
         stack: list[tuple[int, bool]] = [(i, False) for i in reversed(range(len(rows)))]
@@ -309,7 +320,8 @@ class _Reader:
                        f"at most {LARGEST_EXTENT}")  # fmt: skip
         format = FORMATS.get(int(proto.data_type))
         if format is None:
-            self.fault(name, f"{int(proto.data_type)} is no element type")
+            self.fault(name, f"{int(proto.data_type)} is no element type",
+                       f"a number from 1 to {max(FORMATS)}")  # fmt: skip
             return RawTensor(shape, "fp32")
         return RawTensor(shape, format, self.numbers(proto, size, format, name))
 
@@ -337,7 +349,7 @@ class _Reader:
             array = self.onnx.numpy_helper.to_array(proto)
             return tuple(array.ravel().tolist())
         except (ValueError, TypeError, IndexError) as error:
-            self.fault(path, f"its data cannot be read: {error}")
+            self.fault(path, f"its data cannot be read: {error}", "as much data as its shape says")
             return None
 
 

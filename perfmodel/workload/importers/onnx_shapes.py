@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from perfmodel.workload.builder import broadcast
 from perfmodel.workload.importers.onnx_extents import floor_div, sign
 from perfmodel.workload.importers.onnx_node import (
+    ContradictionError,
     Edge,
     Node,
     NotPricedError,
@@ -97,11 +98,11 @@ def convolution(node: Node) -> None:
     batch, _, *spatial = ranked(x, 3)
     taps = list(ranked(w, 3)[2:])
     if len(taps) != len(spatial):
-        raise NotPricedError(f"weights with {len(taps)} axes for an input with {len(spatial)}")
+        raise ContradictionError(f"weights with {len(taps)} axes for an input with {len(spatial)}")
     channels = w.known[0]
     groups = node.whole("group", 1)
     if groups <= 0:
-        raise NotPricedError(f"{groups} groups")
+        raise ContradictionError(f"{groups} groups")
     format = {"ConvInteger": "int32"}.get(node.op)
     if quantised and node.get(7) is not None:
         format = node.need(7).format
@@ -111,7 +112,7 @@ def convolution(node: Node) -> None:
     else:
         given, made = constant(x.known[1]), constant(simplify(w.known[1] * groups))
         if given is not None and made is not None and given != made:
-            raise NotPricedError(f"{made:g} channels in the weights, {given:g} in the input")
+            raise ContradictionError(f"{made:g} channels in the weights, {given:g} in the input")
         give(node, (batch, channels, *windows(node, spatial, kernel)), format=format)
 
 
@@ -139,12 +140,12 @@ def windows(node: Node, spatial: Sequence[Dim], kernel: Sequence[int]) -> list[D
     auto = node.text("auto_pad", "NOTSET")
     pads = node.wholes("pads") or (0,) * (2 * axes)
     if len(pads) != 2 * axes:
-        raise NotPricedError(f"{len(pads)} pads for {axes} axes")
+        raise ContradictionError(f"{len(pads)} pads for {axes} axes")
     ceil = bool(node.whole("ceil_mode", 0))
     out: list[Dim] = []
     for i, n in enumerate(spatial):
         if s[i] <= 0 or kernel[i] <= 0 or d[i] <= 0:
-            raise NotPricedError("a stride, kernel or dilation below 1")
+            raise ContradictionError("a stride, kernel or dilation below 1")
         if auto.startswith("SAME"):
             out.append(simplify(floor_div(n + (s[i] - 1), s[i])))
             continue
@@ -166,7 +167,7 @@ def per_axis(node: Node, name: str, axes: int) -> tuple[int, ...]:
     """Return an attribute with one number an axis, ones where it is absent."""
     numbers = node.wholes(name) or (1,) * axes
     if len(numbers) != axes:
-        raise NotPricedError(f"attribute '{name}' has {len(numbers)} numbers for {axes} axes")
+        raise ContradictionError(f"attribute '{name}' has {len(numbers)} numbers for {axes} axes")
     return numbers
 
 
@@ -207,7 +208,7 @@ def gemm(node: Node) -> None:
 def _meet(k: Dim, other: Dim) -> None:
     a, b = constant(k), constant(other)
     if a is not None and b is not None and a != b:
-        raise NotPricedError(f"inner extents {a:g} and {b:g} differ")
+        raise ContradictionError(f"inner extents {a:g} and {b:g} differ")
 
 
 def matmul(node: Node) -> None:

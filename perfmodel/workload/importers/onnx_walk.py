@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast
 
+from perfmodel.errors import Fault, InputError
 from perfmodel.workload.importers.onnx_dimensions import Dimensions
 from perfmodel.workload.importers.onnx_extents import symbols_of
 from perfmodel.workload.importers.onnx_infer import infer
@@ -84,9 +85,19 @@ class Walker:
         self.defaults: dict[str, float] = {}
         self.extents: dict[Dim, str] = {}
         self.mixed = _mixed(model.graph)
+        self.faults: list[Fault] = []
+        #: Whether fixed numbers are the file's own, and every node walked is sure to run: with
+        #: numbers bound to free dimensions, a default may be what does not fit.
+        self.strict = not dimensions.bound and not scalars
 
     def walk(self) -> Walked:
-        """Return the steps of the whole graph, with the inputs and outputs of the network."""
+        """Return the steps of the whole graph, with the inputs and outputs of the network.
+
+        Raises
+        ------
+        InputError
+            Nodes whose attributes and shapes contradict each other.
+        """
         graph = self.model.graph
         scope: Scope = {}
         inputs: list[Edge] = []
@@ -107,6 +118,8 @@ class Walker:
                 inputs.append(edge)
             scope[value.name] = edge
         steps = self.graph(graph, scope)
+        if self.faults:
+            raise InputError(self.faults)
         outputs = [scope[name] for name in graph.outputs if name in scope]
         defaults = {**self.dimensions.defaults, **self.defaults}
         return Walked(
@@ -200,6 +213,11 @@ class Walker:
         except NotPricedError as reason:
             node.failure = str(reason)
             self.block(node, str(reason), lost)
+        if node.contradiction and self.strict:
+            self.faults.append(
+                Fault(node.contradiction, path=node.label, file=self.model.file,
+                      expected="attributes and shapes that fit each other")
+            )  # fmt: skip
         for edge in node.made:
             edge.format = self.format(edge.format)
             if any(isinstance(d, Poly) for d in edge.shape or ()):
@@ -274,7 +292,9 @@ class Walker:
     def branch(self, body: RawGraph, scope: Scope) -> tuple[list[Step], tuple[Edge, ...]]:
         """Walk a branch in a scope of its own."""
         inner = dict(scope)
+        strict, self.strict = self.strict, False
         steps = self.graph(body, inner)
+        self.strict = strict
         return steps, tuple(inner[n] for n in body.outputs if n in inner)
 
     def loop(self, raw: RawNode, inputs: tuple[Edge | None, ...], scope: Scope) -> list[Step]:
@@ -311,7 +331,9 @@ class Walker:
             inner[value.name] = self.carried(value.name, source)
         for value in body.inputs[len(given) :]:
             inner[value.name] = Edge(value.name)
+        strict, self.strict = self.strict, False
         steps = self.graph(body, inner)
+        self.strict = strict
         results = [inner.get(n, Edge(n)) for n in body.outputs]
         if not scan:
             results = results[1:]
