@@ -82,6 +82,8 @@ def show_hardware(
     faults = FaultList()
     if output is not None:
         faults.extend(output_faults(output))
+    if yaml and json:
+        faults.append(Fault("--yaml and --json exclude each other", expected="one of them"))
     spec = faults.trying(_spec, name)
     used = faults.trying(library.runtime, runtime) if runtime is not None else None
     faults.settle()
