@@ -24,25 +24,20 @@ WARM = "; weights too, from one run to the next"
 def row_bytes(table: OperatorTable, setting: Setting) -> Value:
     """Return bytes that the operands of each row occupy, each counted once; ``(rows, points)``."""
     xp = setting.xp
-    total: Value = None
     n = len(table.rows)
-    for slot, (rows, elements) in table.moved.items():
-        bits = setting.precision.bits(slot)
-        moved = elements * (bits / 8.0)
+    parts = [
+        (rows, elements * (setting.precision.bits(slot) / 8.0))
+        for slot, (rows, elements) in table.moved.items()
+    ]
+    total = xp.zeros((n, max((moved.shape[1] for _, moved in parts), default=1)))
+    for rows, moved in parts:
         if len(rows) == n:
-            total = moved if total is None else total + moved
-            continue
-        if total is None:
-            total = xp.zeros((n, moved.shape[1]))
-        elif moved.shape[1] > total.shape[1]:
-            total = xp.broadcast_to(total, (n, moved.shape[1])) + 0.0
-        if xp is np:
-            if not total.flags.owndata or not total.flags.writeable:
-                total = total.copy()
+            total = total + moved
+        elif xp is np:
             total[rows] += moved
         else:
-            total = xp.asarray(total).at[rows].add(moved)
-    return xp.zeros((n, 1)) if total is None else total
+            total = total.at[rows].add(moved)
+    return total
 
 
 def level_traffic(table: OperatorTable, setting: Setting) -> dict[str, Value]:

@@ -131,7 +131,7 @@ class _Inputs:
         self.values = job.workload.parameters
         self.facts = job.machine.facts
         self.precision = job.precision
-        varied = {p: self.facts[p] for p in self.facts if is_array(self.facts[p])}
+        varied = {p: v for p, v in self.facts.items() if type(v) is not float and is_array(v)}
         bits = {
             role: value for role in _ROLES
             if is_array(value := getattr(job.precision, role).element_bits)
