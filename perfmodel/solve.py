@@ -195,7 +195,7 @@ def solve(
     """
     faults = FaultList() if faults is None else faults
     settings = dict(set or {})
-    if variable in (settings or {}):
+    if variable in settings:
         faults.append(Fault(f"'{variable}' is both set and solved for", path=variable,
                             expected="one of the two"))  # fmt: skip
     condition = faults.trying(parse_expression, until, "--until")
