@@ -12,6 +12,8 @@ from pathlib import Path
 
 from measure import Sample, command, fresh_process, peak_memory_bytes, side_by_side
 
+import perfmodel as pm
+
 
 @dataclass(frozen=True)
 class Line:
@@ -39,17 +41,11 @@ def decode() -> list[Line]:
     """
     from GenZ import decode_moddeling
 
-    from perfmodel.hardware.library import hardware
-    from perfmodel.predict import predict
-    from perfmodel.workload.library import find
-
     def ours(i: int, model: str | None = "roofline") -> float:
-        settings = {"phase": "decode", "batch": 1, "context": 1000 + i}
-        found = predict(
-            find("llama_3_8b", settings), hardware("a100"), precision="fp16", model=model,
-            runtime="ideal",
-        )  # fmt: skip
-        return found.latency_s
+        workload = pm.workload("llama_3_8b", phase="decode", batch=1, context=1000 + i)
+        return pm.predict(
+            workload, pm.hardware("a100"), precision="fp16", model=model, runtime="ideal"
+        ).latency_s
 
     def genz(i: int) -> float:
         return decode_moddeling(
@@ -83,48 +79,48 @@ def million() -> list[Line]:
     """A million decode points over batch x context x weight bits x bandwidth, three metrics."""
     import numpy as np
 
-    from perfmodel.formats import parse_precision
-    from perfmodel.hardware.library import hardware
-    from perfmodel.predict import predict
-    from perfmodel.workload.library import find
-
     batch, context = np.arange(1.0, 26.0), np.linspace(128.0, 8192.0, 40)
     bits, bandwidth = np.linspace(2.0, 16.0, 25), np.geomspace(1e11, 3e12, 40)
-    device, precision = hardware("a100"), parse_precision("w4a16")
+    device = pm.hardware("a100")
     shape = (25, 40, 25, 40)
 
-    def points(i: int) -> None:
-        workload = find(
+    def points(i: int, model: str | None) -> None:
+        workload = pm.workload(
             "llama_3_8b",
-            {"batch": batch[:, None, None, None] + i, "context": context[:, None, None]},
+            phase="decode",
+            batch=batch[:, None, None, None] + i,
+            context=context[:, None, None],
         )
-        found = predict(
+        found = pm.predict(
             workload,
-            device.machine("ideal").vary({"memories.main.bandwidth": bandwidth}),
-            precision=precision.with_bits(weights=bits[:, None]),
-            model="roofline",
+            device,
+            precision="w4a16",
+            model=model,
+            runtime="ideal",
+            set={"weight_bits": bits[:, None], "memories.main.bandwidth": bandwidth},
         )
         for metric in (found.latency_s, found.energy_j, found.peak_memory_bytes):
             assert metric.shape == shape
 
-    seconds = side_by_side({"points": (points, 1)}, rounds=9)["points"]
-    rate = seconds.each(lambda s: math.prod(shape) / s / 1e6)
+    times = side_by_side(
+        {"bare": (lambda i: points(i, "roofline"), 1), "full": (lambda i: points(i, None), 1)},
+        rounds=9,
+    )
+    rates = {n: t.each(lambda s: math.prod(shape) / s / 1e6) for n, t in times.items()}
     memory = Sample((peak_memory_bytes() / 1e6,))
     return [
-        Line("decode points a second, one core", "million", rate, 1, at_least=True),
+        Line("decode points a second, bare roofline", "million", rates["bare"], 1, at_least=True),
+        Line("the same, every memory level", "million", rates["full"]),
         Line("memory of a million points, peak", "MB", memory, 500),
     ]
 
 
 def warm() -> list[Line]:
     """ResNet-18 again, as an interactive session asks: another batch each time."""
-    from perfmodel.hardware.library import hardware
-    from perfmodel.predict import predict
-    from perfmodel.workload.library import find
 
     def ask(i: int, model: str | None) -> float:
-        workload = find("resnet18", {"batch": 1 + i % 64})
-        return predict(workload, hardware("a100"), precision="fp16", model=model).latency_s
+        workload = pm.workload("resnet18", batch=1 + i % 64)
+        return pm.predict(workload, pm.hardware("a100"), precision="fp16", model=model).latency_s
 
     times = side_by_side(
         {"bare": (lambda i: ask(i, "roofline"), 100), "full": (lambda i: ask(i, None), 100)},
