@@ -33,7 +33,10 @@ def compose_json(text: str, name: str, faults: list[Fault], max_depth: int, max_
         return Node(None, file=name)
     except ValueError as error:  # an integer beyond the interpreter's limit of digits
         reason = "a number is too large" if "digit" in str(error) else str(error)
-        faults.append(Fault(f"not valid JSON: {reason}", file=name, line=1, column=1,
+        long = re.search(r"\d{4301,}", text)
+        at = long.start() if long else 0
+        line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
+        faults.append(Fault(f"not valid JSON: {reason}", file=name, line=line, column=column,
                             expected="numbers of a sane length"))  # fmt: skip
         return Node(None, file=name)
     try:
@@ -55,9 +58,13 @@ def _said(error: json.JSONDecodeError, text: str) -> tuple[str, str]:
         return "not valid JSON: no key here", "a key in double quotes, and no comma after the last"
     if error.msg == "Expecting value":
         return "not valid JSON: no value here", "a number, a text in double quotes, [...] or {...}"
-    expected = {"Expecting ',' delimiter": "a comma", "Expecting ':' delimiter": "a colon",
-                "Extra data": "nothing after the closing brace"}.get(error.msg, "")  # fmt: skip
-    return f"not valid JSON: {said}", expected or "text as JSON escapes it"
+    known = {
+        "Expecting ',' delimiter": ("no comma here", "a comma between entries"),
+        "Expecting ':' delimiter": ("no colon here", "a colon after a key"),
+        "Extra data": ("text after the end", "nothing after the closing brace"),
+    }
+    said, expected = known.get(error.msg, (said, "text as JSON escapes it"))
+    return f"not valid JSON: {said}", expected
 
 
 class _Stop(Exception):

@@ -183,9 +183,11 @@ def _plain_words(kind: str, given: Any, context: Mapping[str, Any]) -> tuple[str
         case "too_short" | "too_long" | "string_too_short" | "string_too_long":
             length = context.get("actual_length", len(given))
             least, most = context.get("min_length"), context.get("max_length")
-            noun = "characters" if kind.startswith("string") else "entries"
+            one, noun = ("character", "characters") if "string" in kind else ("entry", "entries")
             said = f"holds {length} {noun}" if length else "is empty"
-            return said, f"at least {least}" if least is not None else f"at most {most}", ""
+            if least is not None:
+                return said, f"at least {least} {one if least == 1 else noun}", ""
+            return said, f"at most {most} {noun}", ""
         case "string_pattern_mismatch":
             pattern = str(context["pattern"])
             folded = re.sub(r"[^a-z0-9]+", "_", str(given).lower()).strip("_")
@@ -196,7 +198,9 @@ def _plain_words(kind: str, given: Any, context: Mapping[str, Any]) -> tuple[str
 
 
 def _plain(bound: float) -> str:
-    return f"{int(bound):,}" if bound == int(bound) else f"{bound:,}"
+    if bound != int(bound):
+        return f"{bound:g}"
+    return f"{int(bound):,}" if bound >= 10_000 else f"{int(bound)}"  # no comma within a year
 
 
 def _unknown_key(path: Path, model: type[BaseModel]) -> Flaw:

@@ -6,7 +6,7 @@ import os
 import re
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
@@ -295,10 +295,35 @@ def _load(
 
         root = inherited(root, model, find)
         bases = {at: Path(file).stem for at, file in origins(root, shown).items()}
-    spec = validate(model, root.plain(), Marks(root), shown)
+    faults: list[Fault] = _runtime_faults(root, shown) if room == "devices" else []
+    try:
+        spec = validate(model, root.plain(), Marks(root), shown)
+    except InputError as error:
+        faults.extend(error.faults)
+        faults.sort(key=lambda fault: (fault.file, fault.line, fault.column))
+        raise InputError(faults) from None
+    if faults:
+        raise InputError(faults)
     if bases and hasattr(spec, "inherit_from"):
         cast("Any", spec).inherit_from(bases)
     return spec
+
+
+def _runtime_faults(root: Node, file: str) -> list[Fault]:
+    """Fault of a default runtime that the library does not have."""
+    node = root.child("default_runtime")
+    if node is None or not isinstance(node.value, str) or _is_path(node.value):
+        return []
+    name: str = node.value
+    try:
+        _entry(name, "runtimes", ())
+    except InputError as error:
+        return [
+            replace(fault, path="default_runtime", file=node.file or file, line=node.line,
+                    column=node.column)
+            for fault in error.faults
+        ]  # fmt: skip
+    return []
 
 
 @lru_cache(maxsize=4096)

@@ -48,7 +48,8 @@ def read_shape(value: object, place: Place, names: Collection[str]) -> Iterator[
     """Yield the faults of a list of extents, then its tuple if there were none."""
     items = as_list(value)
     if items is None or not 1 <= len(items) <= _RANK:
-        yield Flaw(place, f"{shown(value)} is not a shape", f"a list of 1 to {_RANK} extents")
+        what = shown(value) if items is None else f"a list of {len(items)}"
+        yield Flaw(place, f"{what} is not a shape", f"a list of 1 to {_RANK} extents")
         return
     extents: list[Any] = []
     for i, item in enumerate(items):

@@ -162,7 +162,8 @@ def _faults(entry: GraphEntry, marks: Marks, file: str) -> list[Fault]:
                 continue
             if name in entry.inputs or name in made:
                 made_shape, read = shapes_of.get(name), _shape(node.in_shapes, j)
-                if made_shape and read and 0 not in made_shape and tuple(made_shape) != read:
+                sound = made_shape and all(0 < d <= _LIMIT for d in made_shape)
+                if made_shape and sound and read and tuple(made_shape) != read:
                     fault((*place, "in_shapes", j), f"'{name}' is read as {list(read)}",
                           f"{made_shape}, as it is made")  # fmt: skip
                 continue
