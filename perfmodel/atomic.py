@@ -13,6 +13,10 @@ from perfmodel.errors import Fault, InputError, nearest
 __all__ = ["output_faults", "replacing", "write_text"]
 
 
+#: Bytes of a file's name that any file system takes.
+_LONGEST = 255
+
+
 def output_faults(
     path: str | Path, suffixes: tuple[str, ...] = (), option: str = "-o"
 ) -> list[Fault]:
@@ -28,6 +32,9 @@ def output_faults(
     """
     path = Path(path)
     faults: list[Fault] = []
+    if len(os.fsencode(path.name)) > _LONGEST:
+        message = f"'{path.name[:20]}...' is too long a name"
+        return [Fault(message, file=option, expected=f"at most {_LONGEST} bytes")]
     if path.is_dir():
         return [Fault(f"'{path}' is a folder", file=option, expected="the name of a file")]
     if suffixes and not path.name.endswith(suffixes):

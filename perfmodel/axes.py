@@ -307,11 +307,11 @@ def _item(name: str, item: Any, dim: str) -> Any:
         return given
     if isinstance(given, bool) or given is None:
         if dim:
-            raise _AxisError(f"{given} is not a number")
+            raise _AxisError(f"{given} is not a number", "a number")
         return given
     if isinstance(given, int | float):
         if not math.isfinite(given):
-            raise _AxisError(f"{given} is not a number")
+            raise _AxisError(f"{given} is not a number", "a number")
         return float(given) if dim else given
     if not isinstance(given, str):
         raise _AxisError(f"a {type(given).__name__} is not a value", "a number or a text")
@@ -321,7 +321,7 @@ def _item(name: str, item: Any, dim: str) -> Any:
 def _plain(text: str) -> Any:
     value = plain_value(text)
     if isinstance(value, float) and not math.isfinite(value):
-        raise _AxisError(f"'{text.strip()}' is too large")
+        raise _AxisError(f"'{text.strip()}' is too large", "a finite number")
     if value == "" or (isinstance(value, str) and re.search(r"[*()=]", value)):
         raise _AxisError(f"'{text.strip()}' is not a value",
                          "a number, a word, or a range such as 2**9..2**15")  # fmt: skip
@@ -333,17 +333,17 @@ def _number(name: str, text: str, dim: str) -> float | int:
     try:
         value = plain_value(text)
     except OverflowError:
-        raise _AxisError(f"'{text.strip()}' is too large") from None
+        raise _AxisError(f"'{text.strip()}' is too large", "a finite number") from None
     if isinstance(value, int | float) and not isinstance(value, bool):
         if not math.isfinite(value):
-            raise _AxisError(f"'{text.strip()}' is too large")
+            raise _AxisError(f"'{text.strip()}' is too large", "a finite number")
         return float(value) if dim else value
     if not dim:
         found = dimension(text.strip())
         if found:
             raise _AxisError(f"'{text.strip()}' has a unit, which {name} does not take",
                              "a plain number")  # fmt: skip
-        raise _AxisError(f"'{text.strip()}' is not a number")
+        raise _AxisError(f"'{text.strip()}' is not a number", "a number")
     try:
         return parse(text.strip(), dim)
     except UnitError as error:
