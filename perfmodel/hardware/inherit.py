@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any, cast
 
+from perfmodel import units
 from perfmodel.errors import Fault, InputError
 from perfmodel.hardware.device import Device, Power
 from perfmodel.hardware.engine import Engine, engine_class
 from perfmodel.hardware.link import Link
 from perfmodel.hardware.memory import Memory
 from perfmodel.hardware.quantity import Spec
+from perfmodel.hardware.structure import get, hierarchy, listed
 from perfmodel.hardware.write import dimension_of
 from perfmodel.marks import Marks, Node, merge
 
 __all__ = ["inherited"]
+
+_PER_CLOCK = "bandwidth_per_clock"
 
 Finder = Callable[[str], "Node"]
 
@@ -62,8 +68,89 @@ def inherited(root: Node, model: type[Spec], find: Finder, chain: tuple[str, ...
         circle = " -> ".join([*chain[chain.index(below.name) :], below.name])
         raise InputError(_fault(base, f"specs inherit in a circle: {circle}", "another base"))
     below = settled(inherited(below, model, find, chain), model)
+    if model is Device:
+        below = _rescaled(below, root)
     kept = {key: node for key, node in below.children.items() if key not in _OWN}
     return merge(replace(below, value=kept), settled(root, model, keep=True))
+
+
+def _rescaled(below: Node, root: Node) -> Node:
+    """``below`` with sustained bandwidths that follow the bandwidths that ``root`` restates.
+
+    What a base measured is a fraction of its theoretical rate; its figure in bytes a second says
+    nothing about another rate.
+    """
+    restated = {
+        entry.name: entry.children["bandwidth"]
+        for entry in _memories(root)
+        if "bandwidth" in entry.children and "sustained_bandwidth" not in entry.children
+    }
+    changed = [
+        _sustained(below, entry, restated[entry.name]) if entry.name in restated else entry
+        for entry in _memories(below)
+    ]
+    if not changed or not restated:
+        return below
+    memories = replace(below.children["memories"], value=changed)
+    return replace(below, value=below.children | {"memories": memories})
+
+
+def _memories(root: Node) -> list[Node]:
+    memories = root.children.get("memories")
+    return memories.entries if memories is not None else []
+
+
+def _sustained(below: Node, memory: Node, bandwidth: Node) -> Node:
+    given = memory.children.get("sustained_bandwidth")
+    rates = [_rate(node) for node in (given, memory.children.get("bandwidth"), bandwidth)]
+    old, theoretical, new = rates
+    if given is None or old is None or theoretical is None or new is None or not theoretical[0]:
+        return memory  # nothing to follow, or a fault that is reported where it stands
+    fraction = old[0] / theoretical[0]
+    if old[1] != theoretical[1]:
+        clock = _clock(below, memory)
+        if clock is None:
+            return memory
+        fraction *= clock if old[1] == _PER_CLOCK else 1.0 / clock
+    if not math.isfinite(new[0] * fraction):
+        return memory
+    text = units.show(new[0] * fraction, new[1], digits=None)
+    content = given.children or {"value": given}
+    number = replace(content["value"], value=text)
+    said = content["note"].value if "note" in content else None
+    note = f"{fraction:.3g} of the theoretical rate, as in the base" + (f"; {said}" if said else "")
+    content = content | {"value": number, "note": replace(number, value=note)}
+    return replace(memory, value=memory.children
+                   | {"sustained_bandwidth": replace(given, value=content)})  # fmt: skip
+
+
+def _rate(node: Node | None) -> tuple[float, str] | None:
+    """A bandwidth in SI and its dimension; None where it is none."""
+    text = node.children["value"].value if node and "value" in node.children else None
+    text = node.value if node and text is None else text
+    if not isinstance(text, str):
+        return None
+    dimension = _PER_CLOCK if units.dimension(text) == _PER_CLOCK else "bandwidth"
+    try:
+        return units.parse(text, dimension), dimension
+    except units.UnitError:
+        return None
+
+
+def _clock(root: Node, memory: Node) -> float | None:
+    """Clock in Hz of the engine that a memory's bandwidth per clock goes by."""
+    plain = root.plain()
+    by = memory.children.get("clocked_by")
+    for engine in listed(plain, "engines"):
+        name = str(get(engine, "name"))
+        if by.value == name if by is not None else memory.name in hierarchy(plain, name):
+            clock = get(engine, "clock")
+            text = get(cast("Any", clock), "value") if isinstance(clock, dict) else clock
+            try:
+                return units.parse(str(text), "frequency") or None
+            except units.UnitError:
+                return None
+    return None
 
 
 def origins(root: Node, file: str) -> dict[str, str]:

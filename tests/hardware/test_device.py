@@ -180,6 +180,50 @@ def test_an_heir_does_not_claim_the_numbers_of_its_base(tmp_path: Path) -> None:
     assert made.inherited_from("memories.dram.capacity") == ""
 
 
+def test_a_restated_bandwidth_keeps_the_sustained_fraction(tmp_path: Path) -> None:
+    (tmp_path / "fast.yaml").write_text(
+        'name: fast\nbase: a100\nmemories: [{name: hbm, bandwidth: "3 TB/s"}]\n'
+    )
+    made = hardware(tmp_path / "fast.yaml")
+    varied = hardware("a100").machine().vary({"memories.hbm.bandwidth": 3e12})
+    machine = made.machine()
+    assert machine.facts == pytest.approx(varied.facts, rel=1e-12)
+    origin = machine.provenance["memories.hbm.sustained_fraction"]
+    assert (origin.writer, origin.source) == ("base a100", "neusight")
+    assert origin.note is not None
+    assert origin.note.startswith("0.86 of the theoretical rate, as in the base")
+    (tmp_path / "whole.yaml").write_text(made.to_yaml())
+    whole = hardware(tmp_path / "whole.yaml").machine()
+    assert whole.facts == pytest.approx(machine.facts, rel=1e-12)
+    assert hardware(tmp_path / "whole.yaml") == made
+
+
+@pytest.mark.parametrize(
+    ("old", "sustained", "new", "expected"),
+    [
+        ("100 B/clock", "60 GB/s", "50 B/clock", 30e9),
+        ("100 B/clock", "60 GB/s", "200 GB/s", 120e9),
+        ("200 GB/s", "100 B/clock", "50 GB/s", 25e9),
+        ("100 GB/s", "{value: 80 GB/s, source: old}", "{value: 50 GB/s}", 40e9),
+        ("100 GB/s", "80 GB/s", "50 GB/s\", sustained_bandwidth: \"45 GB/s", 45e9),
+    ],
+)
+def test_a_sustained_fraction_in_other_units(
+    old: str, sustained: str, new: str, expected: float, tmp_path: Path
+) -> None:
+    def text(rate: str) -> str:
+        return rate if rate.startswith("{") else f'"{rate}"'
+
+    base = BASE.replace('"100 GB/s"', f"{text(old)}, sustained_bandwidth: {text(sustained)}")
+    (tmp_path / "base_card.yaml").write_text(base)
+    (tmp_path / "heir.yaml").write_text(
+        HEIR.replace('capacity: "16 GB"', f"bandwidth: {text(new)}")
+    )
+    facts = hardware(tmp_path / "heir.yaml").machine().facts
+    reached = facts["memories.dram.bandwidth"] * facts["memories.dram.sustained_fraction"]
+    assert reached == pytest.approx(expected)
+
+
 def test_an_heir_writes_itself_out_whole(tmp_path: Path) -> None:
     made = heir(tmp_path)
     (tmp_path / "whole.yaml").write_text(made.to_yaml())
