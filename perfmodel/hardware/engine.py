@@ -18,7 +18,7 @@ COMPUTE_FORMATS: Final = (
 )  # fmt: skip
 """Formats that engines multiply in; a pair of formats is written weights first: ``int4xint8``."""
 
-Count: TypeAlias = Annotated[Quantity, Of("count", positive=True)]
+Count: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True)]
 Frequency: TypeAlias = Annotated[Quantity, Of("frequency", positive=True)]
 Time: TypeAlias = Annotated[Quantity, Of("time")]
 EnergyPerOp: TypeAlias = Annotated[Quantity, Of("energy_per_op")]

@@ -76,6 +76,8 @@ class Of:
         Whether zero is a fault too.
     ceiling : float
         Larger values are faults; 0 takes the dimension's limit of the absurd.
+    whole : bool
+        Whether a fraction is a fault: what is counted comes in one piece.
     bare : bool
         Whether a spec file may give a number without a unit (the key names the unit).
     per_clock : bool
@@ -85,6 +87,7 @@ class Of:
     dimension: str
     positive: bool = False
     ceiling: float = 0.0
+    whole: bool = False
     bare: bool = False
     per_clock: bool = False
 
@@ -171,6 +174,8 @@ class Of:
             what = "zero" if value == 0 else "negative"
             raise _fault(f"is {what}", f"{dimension.noun} above zero" if self.positive else
                          f"{dimension.noun} of zero or more")  # fmt: skip
+        if self.whole and value != int(value):
+            raise _fault(f"{value:g} is not a whole number", "a whole number above zero")
         ceiling = self.ceiling or dimension.limit
         if value > ceiling:
             shown = units.show(value, self.dimension)

@@ -116,6 +116,17 @@ def test_a_kind_brings_its_own_spec_class(load: Load, spec: str) -> None:
     ]
 
 
+@pytest.mark.parametrize("given", ["1.5", '"0.25"', "{value: 107.5}"])
+def test_units_come_whole(spec: str, load: Callable[..., Device], given: str) -> None:
+    with pytest.raises(
+        InputError, match="is not a whole number; expected a whole number"
+    ) as caught:
+        load(spec.replace("units: 100", f"units: {given}"))
+    (fault,) = caught.value.faults
+    assert (fault.path, fault.line) == ("engines.tensor.units", 20)
+    assert load(spec.replace("units: 100", "units: 1e2")).engines[0].units.value == 100
+
+
 @pytest.mark.parametrize("name", ["fp16", "int4xint8", "fp8_e4m3"])
 def test_compute_formats_and_pairs(name: str) -> None:
     assert is_compute_format(name)
@@ -205,7 +216,7 @@ def test_a_restated_bandwidth_keeps_the_sustained_fraction(tmp_path: Path) -> No
         ("100 B/clock", "60 GB/s", "200 GB/s", 120e9),
         ("200 GB/s", "100 B/clock", "50 GB/s", 25e9),
         ("100 GB/s", "{value: 80 GB/s, source: old}", "{value: 50 GB/s}", 40e9),
-        ("100 GB/s", "80 GB/s", "50 GB/s\", sustained_bandwidth: \"45 GB/s", 45e9),
+        ("100 GB/s", "80 GB/s", '50 GB/s", sustained_bandwidth: "45 GB/s', 45e9),
     ],
 )
 def test_a_sustained_fraction_in_other_units(
