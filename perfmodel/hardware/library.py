@@ -28,6 +28,7 @@ __all__ = [
     "data_root",
     "device_names",
     "entries",
+    "folder_faults",
     "hardware",
     "names",
     "runtime",
@@ -207,6 +208,23 @@ def check(
         room = "runtimes" if not device_like and (runtime_like or in_runtimes) else "devices"
     model: type[Device] | type[Runtime] = Device if room == "devices" else Runtime
     return _load(path, room, model, tuple(directories))
+
+
+def folder_faults(directories: Iterable[str | Path]) -> list[Fault]:
+    """Faults of every spec file in folders that a user points at, and of folders that are none."""
+    faults: list[Fault] = []
+    folders = tuple(directories)
+    for folder in map(Path, folders):
+        if not folder.is_dir():
+            faults.append(Fault("no such folder", file=str(folder),
+                                expected="a folder of device specs"))  # fmt: skip
+            continue
+        for path in sorted(p for p in folder.iterdir() if p.name.endswith(_SUFFIXES)):
+            try:
+                check(path, directories=folders)
+            except InputError as error:
+                faults += error.faults
+    return faults
 
 
 def _find(name: str | Path, room: Room, model: type[S], directories: Iterable[str | Path]) -> S:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.hardware.library import folder_faults
 from perfmodel.validate.case import Cases
 from perfmodel.validate.datasets import DATASETS, dataset
 from perfmodel.validate.files import data_folder
@@ -48,15 +49,12 @@ def validate(
     Raises
     ------
     InputError
-        Unknown names, files with faults: all of them at once.
+        Unknown names, files with faults, specs of `devices` with faults: all of them at once.
     """
     chosen = [names] if isinstance(names, str | Path) else list(names or _present(data, suffix))
     folders = [devices] if isinstance(devices, str | Path) else list(devices or ())
-    faults = [
-        Fault("no such folder", file=str(folder), expected="a folder of device specs")
-        for folder in folders
-        if not Path(folder).is_dir()
-    ]
+    # A broken spec would else be a row that cannot be predicted, or go unnoticed.
+    faults = folder_faults(folders)
     loaded: list[Cases | ValidationResult] = []
     for name in chosen:
         try:

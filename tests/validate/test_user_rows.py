@@ -166,3 +166,15 @@ def test_nothing_predictable_is_null_not_nan(tmp_path: Path) -> None:
     assert found["baselines"] == {}
     json.dumps(found, allow_nan=False)
     assert "0.0 % predicted" in str(validate(path)[0])
+
+
+def test_a_folder_of_devices_with_faults_is_bad_input(tmp_path: Path, checkout: Path) -> None:
+    folder = tmp_path / "devices"
+    folder.mkdir()
+    (folder / "half.yaml").write_text("name: half\nengines: 3\n")
+    (folder / "torn.yaml").write_text("name: torn\nengines: [\n")
+    with pytest.raises(InputError) as caught:
+        validate(checkout / "examples" / "measurements.csv", devices=folder)
+    places = {(Path(f.file).name, f.line) for f in caught.value.faults}
+    assert ("half.yaml", 2) in places
+    assert any(name == "torn.yaml" and line > 0 for name, line in places)
