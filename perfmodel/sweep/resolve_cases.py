@@ -218,15 +218,18 @@ def _refusing_arrays(
     }
     looped: dict[str, bool] = {}
     for name, values in arrays.items():
-        whole = numeric[name] if name in numeric else values[0]
+        if name not in numeric:  # texts among them: looped anyway, and each is to be checked
+            for value in dict.fromkeys(values.tolist()):
+                faults.trying(bound, ref, {**choice, name: value})
+            continue
         try:
-            bound(ref, {**choice, name: whole})
+            bound(ref, {**choice, name: numeric[name]})
         except InputError as error:
             singles = FaultList()
             for value in dict.fromkeys(values.tolist()):
                 singles.trying(bound, ref, {**choice, name: value})
             if singles:
-                faults += singles if name not in numeric else error.faults
+                faults += error.faults
             else:
                 looped[name] = True
     return looped

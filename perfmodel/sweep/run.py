@@ -113,7 +113,8 @@ def sweep(
     executor
         ``serial`` or ``process:N``.
     resume
-        Take up an unfinished sweep to the same output.
+        Take up an unfinished sweep to the same output; a fault where what lies there is of
+        another sweep.
     progress
         Called with (points done, points in all).
 
@@ -187,7 +188,7 @@ def run_plan(
     Raises
     ------
     InputError
-        Where parts to resume from are of another sweep.
+        Where parts to resume from, or the finished file, are of another sweep.
     """
     executor = executor or Serial()
     summary = summary or Summary()
@@ -198,7 +199,8 @@ def run_plan(
     empty = Table({n: _empty(d) for n, d in plan.columns.items()}, plan.columns, plan.axis_columns)
     if output is not None:
         store = Store(output, f"{plan.fingerprint}:{where or ''}")
-        faults = FaultList(store.resume_faults() if resume else [])
+        asked = _manifest(plan, where, executor, argv) if resume else {}
+        faults = FaultList(store.resume_faults(asked) if resume else [])
         faults.settle()
         done = store.open(resume)
     collector = _Collector(plan, where is None) if store is None and keep else None

@@ -12,11 +12,12 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from perfmodel.atomic import output_faults, replacing, write_text
 from perfmodel.catalog import loaded
 from perfmodel.errors import Fault
+from perfmodel.sweep.manifest import differing
 from perfmodel.table import Table
 from perfmodel.table.files import csv_line, csv_text, need_arrow, read_table, writer
 
@@ -58,10 +59,16 @@ class Store:
     def _head(self) -> Path:
         return self.folder / "plan.json"
 
-    def resume_faults(self) -> list[Fault]:
-        """Fault of parts that belong to another sweep."""
+    def resume_faults(self, manifest: Mapping[str, Any]) -> list[Fault]:
+        """Fault of parts, or of a finished file, that belong to another sweep.
+
+        Parameters
+        ----------
+        manifest : mapping
+            Of the sweep that is asked for.
+        """
         if not self._head().is_file():
-            return []
+            return self._finished_faults(manifest)
         try:
             held = json.loads(self._head().read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -72,6 +79,24 @@ class Store:
             Fault(f"what was left unfinished beside '{self.output}' is of another sweep",
                   file="--resume", expected="the same input, or no --resume to start anew")
         ]  # fmt: skip
+
+    def _finished_faults(self, manifest: Mapping[str, Any]) -> list[Fault]:
+        """Fault of a finished file whose manifest describes another sweep."""
+        if not (self.output.is_file() and self.manifest_path.is_file()):
+            return []
+        try:
+            held = json.loads(self.manifest_path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            held = None
+        expected = "the same input, or no --resume to replace the file"
+        if not isinstance(held, dict):
+            return [Fault(f"'{self.manifest_path}' cannot be read as a manifest", file="--resume",
+                          expected=expected)]  # fmt: skip
+        found = differing(cast("dict[str, Any]", held), manifest)
+        if not found:
+            return []
+        return [Fault(f"'{self.output}' holds another sweep: {'; '.join(found)}", file="--resume",
+                      expected=expected)]  # fmt: skip
 
     def open(self, resume: bool) -> set[int]:
         """Prepare the folder of parts; return the chunks that are there already."""

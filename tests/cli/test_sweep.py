@@ -123,3 +123,20 @@ def test_resume_needs_an_output(run: Run) -> None:
     assert done.code == 2
     assert "nothing to resume" in done.err
     assert run("sweep").code == 2
+
+
+def test_resume_keeps_the_file_of_another_sweep(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "r.csv"
+    base = ("sweep", "resnet18", "-o", str(path), "--set")
+    assert run(*base, "batch=1,2", "-d", "a100").code == 0
+    before = path.read_bytes()
+    done = run(*base, "batch=1,4", "-d", "h100", "--resume")
+    assert done.code == 2
+    (line,) = done.faults
+    assert line.startswith("error: --resume: ")
+    assert "devices: a100 there, h100 asked for; axis batch: 1,2 there, 1,4 asked for" in line
+    assert path.read_bytes() == before
+    assert run(*base, "batch=1,2", "-d", "a100", "--resume").code == 0
+    assert path.read_bytes() == before
+    assert run(*base, "batch=1,4", "-d", "h100").code == 0
+    assert path.read_bytes() != before

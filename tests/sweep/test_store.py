@@ -112,6 +112,45 @@ def test_what_is_unfinished_of_another_sweep_is_not_resumed(plan: Plan, output: 
     assert len(Table.read(output)) == 2
 
 
+def test_a_finished_file_of_another_sweep_is_not_resumed(output: Path) -> None:
+    grid = {"batch": [1, 2], "memories.main.bandwidth": "1 TB/s"}
+    table = pm.sweep("resnet18", "a100", grid, output=output)
+    before = output.read_bytes()
+    for devices, settings, more, part in (
+        ("h100", grid, {}, "devices: a100 there, h100 asked for"),
+        ("a100", {**grid, "batch": [1, 2, 4]}, {}, "axis batch: 1,2 there, 1,2,4 asked for"),
+        ("a100", {"batch": [1, 2]}, {}, "axis memories.main.bandwidth: "),
+        ("a100", grid, {"model": "roofline"}, "option model: none there, roofline asked for"),
+        ("a100", grid, {"where": "batch > 1"}, "where: none there, batch > 1 asked for"),
+        ("a100", grid, {"metrics": ["latency_s"]}, "metrics: "),
+        ("a100", {**grid, "batch": "uniform(1, 8)"}, {"sobol": 4}, "sobol: none there, 4 asked"),
+    ):
+        with pytest.raises(InputError, match="holds another sweep") as caught:
+            pm.sweep("resnet18", devices, settings, output=output, resume=True, **more)
+        (fault,) = caught.value.faults
+        assert part in fault.message
+        assert fault.file == "--resume"
+        assert output.read_bytes() == before
+        assert not (output.parent / f".{output.name}.parts").exists()
+    manifest = output.parent / f"{output.name}.manifest.json"
+    assert pm.sweep("resnet18", "a100", grid, output=output, resume=True) == table
+    changed = json.loads(manifest.read_text())
+    changed["devices"][0]["hash"] = "0"
+    manifest.write_text(json.dumps(changed))
+    with pytest.raises(InputError, match="devices: other contents of a100"):
+        pm.sweep("resnet18", "a100", grid, output=output, resume=True)
+    manifest.write_text("[")
+    with pytest.raises(InputError, match="cannot be read as a manifest"):
+        pm.sweep("resnet18", "a100", grid, output=output, resume=True)
+    # Without resume a finished file is replaced, and one that was begun anew is resumed.
+    assert len(pm.sweep("resnet18", "h100", {"batch": [1]}, output=output)) == 1
+    begun = make_plan("resnet18", "a100", {"batch": [1, 2], "precision": "fp16"})
+    with pytest.raises(Stop):
+        run_plan(begun, output=output, progress=interrupted_after(1))
+    run_plan(begun, output=output, resume=True)
+    assert len(Table.read(output)) == 2
+
+
 def test_a_part_that_was_being_written_is_no_part(plan: Plan, output: Path) -> None:
     run_plan(plan, output=output)
     expected = output.read_bytes()
