@@ -108,6 +108,7 @@ def described(made: Workload, name: str) -> dict[str, Any]:
         "name": made.name,
         "title": library_entry.title if library_entry else "",
         "parameters": made.weights,
+        "active_parameters": made.active_weights,
         "macs": made.macs,
         "unit": made.unit,
         "items": made.items(),
@@ -149,6 +150,7 @@ def _say(data: dict[str, Any]) -> None:
     say(
         f"{data['name']}: {data['title']}" if data["title"] else data["name"],
         f"  parameters       {data['parameters']:,.0f}",
+        f"  active           {data['active_parameters']:,.0f} read by a run",
         f"  macs             {data['macs']:,.0f} a run",
         f"  a run yields     {data['items']:g} {data['unit']}",
         f"  free dimensions  {free}",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from perfmodel.arrays import Value
+from perfmodel.arrays import Value, is_array
 from perfmodel.cost.residency import activation_bytes, stored_bytes
 from perfmodel.cost.setting import Setting
 from perfmodel.workload.lower import OperatorTable
@@ -19,14 +19,35 @@ def total(count: Value, values: Value) -> Value:
     return (count * values).sum(axis=0)
 
 
+def pair_bits(table: OperatorTable, setting: Setting) -> Value:
+    """Return element bits of one multiplied operand x those of the other, of each row.
+
+    One number where all rows share it, else ``(rows, points)``.
+    """
+    chosen = setting.precision
+    known: dict[tuple[str, str], Value] = {}
+    for row in table.rows:
+        if row.pair not in known:
+            left, right = (chosen.format_of(slot).element_bits for slot in row.pair)
+            known[row.pair] = left * right
+    values = list(known.values()) or [1.0]
+    if len(values) == 1 or (not any(map(is_array, values)) and len(set(values)) == 1):
+        return values[0]
+    xp = setting.xp
+    rows = [known[row.pair] for row in table.rows]
+    if any(is_array(value) and np.ndim(value) for value in known.values()):
+        return xp.stack([xp.broadcast_to(xp.asarray(r), (table.points,)) for r in rows])
+    return xp.asarray(rows, dtype=float)[:, None]
+
+
 def network_totals(
     table: OperatorTable, setting: Setting, row_s: Value, traffic: Mapping[str, Value],
     operations: Mapping[str, Value],
 ) -> dict[str, Value]:  # fmt: skip
     """Return the sums that predictions are made of; each of shape ``(points,)`` or a number.
 
-    Keys: ``latency_s``, ``macs``, ``vector_ops``, ``weight_bytes``, ``kv_bytes``,
-    ``activation_bytes``, ``traffic LEVEL``, ``operations FORMAT``, ``phase NAME``.
+    Keys: ``latency_s``, ``macs``, ``bit_operations``, ``vector_ops``, ``weight_bytes``,
+    ``kv_bytes``, ``activation_bytes``, ``traffic LEVEL``, ``operations FORMAT``, ``phase NAME``.
     """
     count = table.count
     per_run = 0.0 if setting.bare else setting.fact("runtime.per_run", 0.0)
@@ -35,6 +56,7 @@ def network_totals(
     if setting.causal_skips_masked:
         macs = macs - table.masked_macs
     out["macs"] = total(count, macs)
+    out["bit_operations"] = total(count, macs * pair_bits(table, setting))
     out["vector_ops"] = total(count, table.vector_ops)
     out["weight_bytes"] = stored_bytes(table, setting, "weight")
     out["kv_bytes"] = stored_bytes(table, setting, "kv")

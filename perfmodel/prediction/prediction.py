@@ -13,6 +13,7 @@ from perfmodel.cost.energy import Energy, run_energy
 from perfmodel.cost.residency import TRAFFIC_MODEL, WARM
 from perfmodel.cost.setting import Setting
 from perfmodel.kinds.protocol import Terms
+from perfmodel.kinds.rates import MATRIX_KINDS
 from perfmodel.workload.lower import OperatorTable
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ METRICS = (
     "latency_s", "tokens_per_s", "frames_per_s", "ttft_s", "tpot_s", "energy_j", "power_w",
     "traffic_bytes", "bandwidth_bytes_per_s", "required_bandwidth_bytes_per_s", "utilization",
     "peak_memory_bytes", "weight_bytes", "kv_bytes", "activation_bytes", "macs",
-    "bit_operations", "parameters",
+    "bit_operations", "parameters", "active_parameters",
 )  # fmt: skip
 
 
@@ -60,8 +61,54 @@ class Prediction:
 
     @property
     def precision(self) -> str:
-        """Text of the precision."""
-        return str(self._job.precision)
+        """Text of the precision, with the formats that the file itself fixes for products."""
+        rows = self._job.lowered.rows
+        fixed = {
+            slot[1:] for row in rows if row.kind in MATRIX_KINDS
+            for slot in row.pair if slot.startswith("=")
+        }  # fmt: skip
+        text = str(self._job.precision)
+        return f"{text} ({', '.join(sorted(fixed))} by the file)" if fixed else text
+
+    @property
+    def device(self) -> str:
+        """Name of the device."""
+        return self._job.machine.device.name
+
+    @property
+    def runtime(self) -> str:
+        """Name of the runtime."""
+        return self._job.machine.runtime.name
+
+    @property
+    def varied(self) -> dict[str, Value]:
+        """Facts of the device that were set, by path."""
+        return dict(self._job.machine.varied)
+
+    @property
+    def parameters_bound(self) -> dict[str, Value]:
+        """Free dimension -> the number or array it is bound to."""
+        return dict(self._job.workload.parameters)
+
+    @property
+    def not_priced(self) -> tuple[str, ...]:
+        """Operators that no cost stands for, each with why."""
+        return self._job.lowered.graph.not_priced
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was assumed in reading the network."""
+        return self._job.workload.notes
+
+    @property
+    def energy_model(self) -> str:
+        """Name of the model that gave the energy."""
+        return self.energy.model
+
+    @property
+    def interval_latency_s(self) -> Interval | None:
+        """The interval of the latency; ``None`` for many points (ask `interval`)."""
+        return None if self.shape else self.interval()
 
     @property
     def traffic_model(self) -> str:
@@ -236,10 +283,15 @@ class Prediction:
         return self._setting.xp.broadcast_to(stored, self.shape) if self.shape else stored
 
     @property
+    def active_parameters(self) -> Value:
+        """Parameters that one run reads: of experts those touched, of embeddings the rows."""
+        read = self._job.workload.active_weights
+        return self._setting.xp.broadcast_to(read, self.shape) if self.shape else read
+
+    @property
     def bit_operations(self) -> Value:
-        """Multiply-accumulates x weight bits x activation bits."""
-        chosen = self._job.precision
-        return self.macs * chosen.weights.element_bits * chosen.activations.element_bits
+        """Multiply-accumulates x bits of either operand, summed over the rows."""
+        return self._shaped(self._totals["bit_operations"])
 
     @property
     def feasible(self) -> Value:

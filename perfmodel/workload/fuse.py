@@ -54,6 +54,10 @@ class Kernel:
 _MATRIX = ("gemm", "conv", "depthwise", "attention", "moe", "recurrent")
 
 
+#: Operators that may ride on the one that makes their input; rounding a result is a step of it.
+RIDERS = frozenset({"elementwise", "quantise"})
+
+
 def kernels(graph: Graph, fusion: Fusion) -> list[Kernel]:
     """Group a graph's operators into kernels, in execution order.
 
@@ -88,7 +92,7 @@ def _block_kernels(
         if operator.kind == "view":
             continue
         target = position
-        if fusion.elementwise and operator.kind == "elementwise":
+        if fusion.elementwise and operator.kind in RIDERS:
             made = graph.tensors[operator.writes[0]].elements
             # A kernel that makes a few numbers cannot finish the many that they are broadcast to.
             hosts = [

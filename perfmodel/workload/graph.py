@@ -173,6 +173,20 @@ class Graph:
             total = total + times * self.tensors[name].elements
         return simplify(total)
 
+    @property
+    def active_weight_elements(self) -> Dim:
+        """Weight elements that one run reads: the "active parameters" of a model card.
+
+        Of an embedding table only the rows that are read count, of experts those that are touched.
+        Bind ``batch`` of a decode step to 1 for the figure that cards state.
+        """
+        total: Dim = 0
+        for block, operator in self.walk():
+            for access in operator.accesses:
+                if access.mode == "read" and self.tensors[access.tensor].role == "weight":
+                    total = total + block.count * access.elements
+        return simplify(total)
+
     def stored_weights(self) -> dict[str, Dim]:
         """Return weight name -> how many copies are stored (tied weights once)."""
         stored: dict[str, Dim] = {}

@@ -12,7 +12,7 @@ from perfmodel.workload.symbols import Dim, floor_div, product, simplify, symbol
 from perfmodel.workload.transformer_layers import Step, extent, layer, norm
 from perfmodel.workload.transformer_structure import Experts, TransformerStructure
 
-__all__ = ["FAMILY_TRANSFORMER", "TransformerStructure", "active_weights"]
+__all__ = ["FAMILY_TRANSFORMER", "TransformerStructure"]
 
 
 _PARAMETERS: Mapping[str, Mapping[str, float]] = {
@@ -156,20 +156,6 @@ def items(s: TransformerStructure) -> tuple[str, Dim]:
         return "sequences", batch
     each: dict[str, Dim] = {"decode": 1, "prefill": symbol("prompt"), "request": symbol("generate")}
     return "tokens", product(batch, each[s.phase])
-
-
-def active_weights(graph: Graph) -> Dim:
-    """Return the weight elements that one run of a graph reads: the "active parameters".
-
-    Of an embedding table only the rows that are read count. Bind ``batch`` of a decode step to 1
-    for the figure that model cards state.
-    """
-    total: Dim = 0
-    for block, operator in graph.walk():
-        for access in operator.accesses:
-            if access.mode == "read" and graph.tensors[access.tensor].role == "weight":
-                total = total + block.count * access.elements
-    return simplify(total)
 
 
 FAMILY_TRANSFORMER = Family("transformer", TransformerStructure, parameters, build, items)

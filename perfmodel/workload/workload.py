@@ -79,6 +79,16 @@ class Workload:
         return self.number(self.graph().weight_elements)
 
     @property
+    def active_weights(self) -> Value:
+        """Parameters that one run reads (`Graph.active_weight_elements`)."""
+        return self.number(self.graph().active_weight_elements)
+
+    @property
+    def not_priced(self) -> tuple[str, ...]:
+        """Operators that no cost stands for, each with why."""
+        return self.graph().not_priced
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """Broadcast shape of the parameters; ``()`` when all are numbers."""
         return points_shape(*self.parameters.values())

@@ -91,3 +91,23 @@ def test_sparsity_saves_storage_everywhere_and_time_only_where_the_engine_says()
     assert zeros.latency_s == pytest.approx(dense.latency_s, rel=1e-3)
     speedup = device.machine("ideal").facts["engines.gpu.sparse_speedup.2:4"]
     assert dense.latency_s / speedup <= structured.latency_s < 0.75 * dense.latency_s
+
+
+def test_active_parameters_of_experts_are_those_a_token_touches() -> None:
+    """DeepSeek-V3's model card: 671 B parameters, 37 B active a token."""
+    found = predict(
+        find("deepseek_v3", {"phase": "decode", "batch": 1, "context": 1}),
+        hardware("h100"),
+        precision="w8a16",
+    )
+    assert found.active_parameters == pytest.approx(37e9, rel=0.02)
+    assert found.parameters == pytest.approx(671e9, rel=5e-3)
+
+
+def test_bit_operations_go_by_the_operands_of_each_product() -> None:
+    """Weights of 4 bits x activations of 16 in the projections, 8 x 16 in attention."""
+    decode = find("llama_3_8b", {"phase": "decode", "batch": 1, "context": 2048})
+    found = predict(decode, hardware("h100"), precision="w4a16kv8")
+    attention = 32 * 2048 * 32 * 128 * 2
+    expected = attention * 8 * 16 + (found.macs - attention) * 4 * 16
+    assert found.bit_operations == pytest.approx(expected, rel=1e-12)

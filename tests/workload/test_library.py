@@ -12,7 +12,6 @@ import pytest
 
 from perfmodel.errors import InputError
 from perfmodel.workload.library import describe, find, names
-from perfmodel.workload.transformer import active_weights
 from perfmodel.workload.workload import Workload
 
 MODELS = names()
@@ -75,7 +74,7 @@ def test_counts_match_what_others_published(name: str) -> None:
         assert entry.base.weights == pytest.approx(published.params, rel=5e-3)
         checked += 1
     if published.active_params is not None:
-        active = active_weights(entry.base.graph())
+        active = entry.base.graph().active_weight_elements
         assert entry.base.number(active) == pytest.approx(published.active_params, rel=5e-3)
         checked += 1
     if published.macs is not None:

@@ -20,7 +20,6 @@ from perfmodel.workload.symbols import evaluate
 from perfmodel.workload.transformer import (
     FAMILY_TRANSFORMER,
     TransformerStructure,
-    active_weights,
 )
 from perfmodel.workload.workload import Workload, from_family
 
@@ -149,10 +148,10 @@ def test_a_batch_reads_the_experts_it_touches(batch: int) -> None:
     touched = 16 * (1 - (1 - 2 / 16) ** batch)
     expert = 3 * SMALL["width"] * 40
     base = model({"batch": batch, "context": 10}, ffn_width=1)
-    attention = w.number(active_weights(base.graph())) - SMALL["layers"] * 3 * SMALL["width"]
+    attention = w.number(base.graph().active_weight_elements) - SMALL["layers"] * 3 * SMALL["width"]
     router = SMALL["width"] * 16
     expected = attention + SMALL["layers"] * (touched * expert + router)
-    assert w.number(active_weights(w.graph())) == pytest.approx(expected, rel=1e-12)
+    assert w.number(w.graph().active_weight_elements) == pytest.approx(expected, rel=1e-12)
     dense = base.macs - batch * SMALL["layers"] * 3 * SMALL["width"]
     assert w.macs == dense + batch * SMALL["layers"] * (2 * expert + router)
     assert w.weights - base.weights == SMALL["layers"] * (16 * expert + router - 3 * SMALL["width"])
@@ -173,7 +172,7 @@ def test_first_layers_may_be_dense_and_experts_shared() -> None:
 def test_active_parameters_of_mixtures(name: str, params: float, active: float) -> None:
     w = find(name, {"phase": "decode", "batch": 1})
     assert w.weights == pytest.approx(params, rel=5e-3)
-    assert w.number(active_weights(w.graph())) == pytest.approx(active, rel=5e-3)
+    assert w.number(w.graph().active_weight_elements) == pytest.approx(active, rel=5e-3)
 
 
 def test_a_tied_table_is_stored_once_and_read_for_every_token() -> None:
@@ -181,7 +180,7 @@ def test_a_tied_table_is_stored_once_and_read_for_every_token() -> None:
     table = SMALL["width"] * SMALL["vocabulary"]
     assert own.weights - tied.weights == table
     assert own.macs == tied.macs
-    reads = [w.number(active_weights(w.graph())) for w in (tied, own)]
+    reads = [w.number(w.graph().active_weight_elements) for w in (tied, own)]
     assert reads[0] == reads[1] > table
 
 
