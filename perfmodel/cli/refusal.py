@@ -105,7 +105,8 @@ def _command(name: str, chain: list[str], command: str) -> Fault:
 def _option(
     error: UnknownOptionError, tokens: list[str], command: str, usage: str
 ) -> tuple[list[Fault], list[str] | None]:
-    name = error.token.keyword or ""
+    # A command that takes any number of arguments has the option as a value.
+    name = error.token.keyword or error.token.value.partition("=")[0]
     known = [n for a in error.argument_collection for n in a.names if n.startswith("--")]
     meant = nearest(name, known, cutoff=0.7)
     fault = Fault(f"there is no option {name}", file=command, suggestion=meant,
