@@ -29,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.errors import Fault, InputError, nearest
-from perfmodel.settings import RESERVED, is_fact, plain_value
+from perfmodel.settings import RESERVED, empty_fault, is_fact, plain_value
 from perfmodel.units import UnitError, dimension, parse, show
 
 __all__ = ["Axis", "Spread", "make_axis", "parse_axis", "sample", "zip_groups"]
@@ -157,11 +157,15 @@ def parse_axis(name: str, text: str, dimension_name: str = "", file: str = "") -
     faults: list[Fault] = []
     values: list[Any] = []
     spread: Spread | None = None
-    for part in _parts(name, text):
+    parts = _parts(name, text)
+    given = [part for part in parts if part.strip()]
+    if given and len(given) < len(parts):
+        faults.append(empty_fault(text, parts, file, name))
+    for part in given:
         try:
             found = _range(name, part, dimension_name)
             if isinstance(found, Spread):
-                if values or spread is not None or len(_parts(name, text)) > 1:
+                if values or spread is not None or len(given) > 1:
                     raise _AxisError(f"'{part.strip()}' stands beside other values",
                                      "one interval alone")  # fmt: skip
                 spread = found
@@ -189,11 +193,11 @@ def _parts(name: str, text: str) -> list[str]:
         # The roles of one precision are joined by commas as well: w=q4_0,a=fp16,kv=q8_0.
         joined: list[str] = []
         for part in re.split(r"[,;]", text):
-            if joined and re.match(r"\s*(a|kv)\s*=", part):
+            if joined and joined[-1].strip() and re.match(r"\s*(a|kv)\s*=", part):
                 joined[-1] += "," + part.strip()
             else:
                 joined.append(part)
-        return [part for part in joined if part.strip()]
+        return joined
     parts: list[str] = [""]
     depth = 0
     for character in text:
@@ -202,7 +206,7 @@ def _parts(name: str, text: str) -> list[str]:
             parts.append("")
         else:
             parts[-1] += character
-    return [part for part in parts if part.strip()]
+    return parts
 
 
 def _range(name: str, text: str, dim: str) -> list[Any] | Spread:
@@ -384,8 +388,10 @@ def zip_groups(
     taken: dict[str, int] = {}
     groups: list[tuple[str, ...]] = []
     for index, group in enumerate(zips):
-        parts = group.split(",") if isinstance(group, str) else group
+        parts = group.split(",") if isinstance(group, str) else list(group)
         members = [part.strip() for part in parts if part.strip()]
+        if len(members) < len(parts):
+            faults.append(empty_fault(",".join(parts), parts, file))
         for name in members:
             if name not in names:
                 meant = nearest(name, names)

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, ParamSpec, TypeVar
 
 from perfmodel.errors import Fault, InputError
 
 __all__ = [
-    "BITS", "OPTIONS", "RESERVED", "FaultList", "Settings", "is_fact", "plain_value", "split",
-    "text_list",
+    "BITS", "OPTIONS", "RESERVED", "FaultList", "Settings", "empty_fault", "is_fact", "plain_value",
+    "split", "text_list",
 ]  # fmt: skip
 
 P = ParamSpec("P")
@@ -129,7 +129,30 @@ def _whole(value: float) -> float | int:
     return int(value) if value.is_integer() and abs(value) < 1e15 else value
 
 
-def text_list(values: str | Iterable[str]) -> list[str]:
-    """Texts of a list that may be written with commas: ``"a,b"``, ``["a", "b,c"]``."""
-    parts = [values] if isinstance(values, str) else list(values)
-    return [item.strip() for part in parts for item in part.split(",") if item.strip()]
+def text_list(
+    values: str | Iterable[str], faults: list[Fault] | None = None, place: str = "", path: str = ""
+) -> list[str]:
+    """Texts of a list that may be written with commas: ``"a,b"``, ``["a", "b,c"]``.
+
+    Parameters
+    ----------
+    faults
+        Gets a fault for each text that has nothing between two commas or at an end.
+    place, path
+        Option and name that the texts were given for, for faults.
+    """
+    found: list[str] = []
+    for text in [values] if isinstance(values, str) else values:
+        parts = [part.strip() for part in text.split(",")]
+        if faults is not None and len(parts) > 1 and not all(parts):
+            faults.append(empty_fault(text, parts, place, path))
+        found += [part for part in parts if part]
+    return found
+
+
+def empty_fault(text: str, parts: Sequence[str], place: str, path: str = "") -> Fault:
+    """Fault of a list in which nothing stands between two commas, or at an end."""
+    at = next((i for i, part in enumerate(parts, 1) if not part.strip()), 1)
+    meant = ",".join(part.strip() for part in parts if part.strip())
+    return Fault(f"item {at} of '{text.strip()}' is empty", path=path, file=place,
+                 expected="a value on both sides of each comma", suggestion=meant)  # fmt: skip

@@ -88,6 +88,10 @@ def test_the_roles_of_one_precision_stay_together() -> None:
         ("uniform(1, 2),3", "", "beside other values"),
         ("1..5 ms", "", "has a unit"),
         (",", "", "has no values"),
+        ("1,,2", "", "x: item 2 of '1,,2' is empty; expected a value on both sides"),
+        ("1,2,", "", "item 3 of '1,2,' is empty"),
+        (" ,1", "", "item 1 of ',1' is empty; expected a value on both sides of each comma"),
+        ("1 GB/s,,2 GB/s", "bandwidth", "item 2 of"),
         ("a(b", "", "is not a value"),
         ("1=2", "", "is not a value"),
     ],
@@ -99,6 +103,12 @@ def test_faults(text: str, dimension: str, message: str) -> None:
     assert fault.file == "--set"
     assert fault.path in ("x", BANDWIDTH)
     assert message in str(fault)
+
+
+@pytest.mark.parametrize("text", ["fp16,,int8", "fp16;;int8", "w=q4_0,,a=fp16", ",fp16", "fp16,"])
+def test_an_empty_precision_is_a_fault(text: str) -> None:
+    with pytest.raises(InputError, match="is empty"):
+        parse_axis("precision", text)
 
 
 def test_all_faults_of_an_axis_at_once() -> None:
@@ -156,10 +166,11 @@ def test_zip_groups() -> None:
     assert zip_groups(names, ["a,c"], lengths) == [("a", "c"), ("b",), ("d",)]
     assert zip_groups(names, [("b", "d"), ("c", "a")], lengths) == [("c", "a"), ("b", "d")]
     with pytest.raises(InputError) as caught:
-        zip_groups(names, ["a,b", "c,x,a"], lengths)
+        zip_groups(names, ["a,b", "c,x,a", "d,,"], lengths)
     text = str(caught.value)
     assert "different lengths: a 2, b 3" in text
     assert "no axis 'x'" in text
+    assert "--zip: item 2 of 'd,,' is empty" in text
     assert "'a' is zipped twice" in text
 
 

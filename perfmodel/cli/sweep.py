@@ -112,8 +112,8 @@ def sweep(
     faults = FaultList()
     settings: dict[str, Any] = pairs(set or (), faults)
     _options(settings, {"precision": precision, "runtime": runtime})
-    wanted = text_list(metrics) if metrics else None
-    objectives = text_list(pareto) if pareto else []
+    wanted = text_list(metrics, faults, "--metrics") if metrics else None
+    objectives = text_list(pareto, faults, "--pareto") if pareto else []
     columns = provisional_columns(settings, wanted)
     condition, found = question_faults(columns, where, best, objectives)
     faults += found
@@ -123,7 +123,7 @@ def sweep(
     if resume and output is None:
         faults.append(_needs_output())
     plan = make_plan(
-        list(workloads), text_list(device or ()), settings, zip=zip or (), sobol=sobol, seed=seed,
+        list(workloads), device or (), settings, zip=zip or (), sobol=sobol, seed=seed,
         metrics=wanted, options=Options(engine=engine, model=model, relaxed=relaxed, warm=warm),
         faults=faults, place="--set",
     )  # fmt: skip

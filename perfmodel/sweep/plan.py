@@ -17,7 +17,7 @@ from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.resolve import DeviceLike, WorkloadLike
-from perfmodel.settings import BITS, RESERVED, FaultList, is_fact
+from perfmodel.settings import BITS, RESERVED, FaultList, is_fact, text_list
 from perfmodel.sweep.cases import Case
 from perfmodel.workload.workload import Workload
 
@@ -221,8 +221,8 @@ def make_plan(
     faults = FaultList() if faults is None else faults
     given = dict(settings or {})
     options = options or Options()
-    found_devices = resolve_devices(_with(devices, given.pop("device", None)), faults)
-    found_workloads = resolve_workloads(_with(workloads, given.pop("workload", None)), faults)
+    found_devices = resolve_devices(_with("device", devices, given, faults, place), faults)
+    found_workloads = resolve_workloads(_with("workload", workloads, given, faults, place), faults)
     chosen = _metrics(metrics, faults)
     dimensions = _dimensions(given, [d for _, d in found_devices])
     axes: list[Axis] = []
@@ -252,18 +252,18 @@ def make_plan(
     )  # fmt: skip
 
 
-def _with(given: Any, more: Any) -> list[Any]:
-    """A list of references: texts with commas taken apart, other things as they are."""
-    single = isinstance(given, str | Path | Workload | Device | Machine) or given is None
-    items: list[Any] = [given] if single else list(cast("Iterable[Any]", given))
-    if more is not None:
-        items += [more] if isinstance(more, str) else list(more)
+def _with(
+    name: str, first: Any, settings: dict[str, Any], faults: FaultList, place: str
+) -> list[Any]:
+    """References as given and as set by name: texts with commas taken apart, the rest as it is."""
+    single = isinstance(first, str | Path | Workload | Device | Machine) or first is None
+    items: list[Any] = [first] if single else list(cast("Iterable[Any]", first))
+    more = settings.pop(name, None)
+    option = "--device" if name == "device" else ""
     found: list[Any] = []
-    for item in items:
-        if isinstance(item, str):
-            found += [part.strip() for part in item.split(",") if part.strip()]
-        else:
-            found.append(item)
+    for given, where, path in ((items, option, ""), (() if more is None else more, place, name)):
+        for item in [given] if isinstance(given, str) else given:
+            found += text_list(item, faults, where, path) if isinstance(item, str) else [item]
     return found
 
 

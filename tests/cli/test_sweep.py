@@ -140,3 +140,22 @@ def test_resume_keeps_the_file_of_another_sweep(run: Run, tmp_path: Path) -> Non
     assert path.read_bytes() == before
     assert run(*base, "batch=1,4", "-d", "h100").code == 0
     assert path.read_bytes() != before
+
+
+def test_empty_items_of_lists_are_faults(run: Run) -> None:
+    done = run("sweep", "resnet18,", "-d", "a100,,h100", "--set", "batch=1,,2", "--set",
+               "memories.main.bandwidth=,1 TB/s", "--precision", "fp16,,int8", "--metrics",
+               "latency_s,", "--set", "device=a100,")  # fmt: skip
+    assert done.code == 2
+    expected = "; expected a value on both sides of each comma; did you mean "
+    assert sorted(done.faults) == sorted([
+        f"error: item 2 of 'resnet18,' is empty{expected}'resnet18'?",
+        f"error: --device: item 2 of 'a100,,h100' is empty{expected}'a100,h100'?",
+        f"error: --set: device: item 2 of 'a100,' is empty{expected}'a100'?",
+        f"error: --set: batch: item 2 of '1,,2' is empty{expected}'1,2'?",
+        f"error: --set: memories.main.bandwidth: item 1 of ',1 TB/s' is empty{expected}'1 TB/s'?",
+        f"error: --set: precision: item 2 of 'fp16,,int8' is empty{expected}'fp16,int8'?",
+        f"error: --metrics: item 2 of 'latency_s,' is empty{expected}'latency_s'?",
+    ])  # fmt: skip
+    with pytest.raises(pm.errors.InputError, match="item 2 of 'a100,,h100' is empty"):
+        pm.sweep("resnet18", "a100,,h100")
