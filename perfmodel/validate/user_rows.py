@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.formats import as_precision
 from perfmodel.hardware.library import hardware
 from perfmodel.hardware.library import runtime as find_runtime
 from perfmodel.measurements import Row, Rows, read_rows
 from perfmodel.resolve import resolve
-from perfmodel.settings import is_fact, plain_value
+from perfmodel.settings import FaultList, is_fact, plain_value
 from perfmodel.validate.case import Case, Cases, Question
+from perfmodel.workload.library import find
 
 __all__ = ["IGNORED", "MEASURED", "load"]
 
@@ -37,12 +39,20 @@ _SUBJECT: Final = ("model", "device", "runtime", "precision", "engine", "warm")
 IGNORED: Final = ("name", "source", "note", "date", "url")
 
 
+_UNMEASURED: Final = "no measurement in the row"
+
+
 class _Read(NamedTuple):
-    """A row as a case, the settings it gives, and those that its model or device does not have."""
+    """A row as a case, the settings it gives, and those that its model or device does not have.
+
+    `names` are the faults of its model, device, runtime and precision where there is none of that
+    name; they matter to the file where every row has one.
+    """
 
     case: Case
     given: frozenset[str] = frozenset()
     unknown: frozenset[str] = frozenset()
+    names: tuple[Fault, ...] = ()
 
 
 def load(path: Path, devices: Sequence[str | Path] = ()) -> Cases:
@@ -58,8 +68,9 @@ def load(path: Path, devices: Sequence[str | Path] = ()) -> Cases:
     Raises
     ------
     InputError
-        Columns that are missing or of no meaning, cells that are no measurements: all at once. A
-        row whose model or device is not known is no fault: it cannot be predicted.
+        Columns that are missing or of no meaning, cells that are no measurements: all at once, with
+        every name that is not known at its first place. A row whose model or device is not known is
+        by itself no fault: it cannot be predicted. A file of nothing but such rows is.
     """
     rows = read_rows(path)
     faults = _header(rows)
@@ -76,12 +87,21 @@ def load(path: Path, devices: Sequence[str | Path] = ()) -> Cases:
         if (having := [r for r in read if column in r.given])
         and all(column in r.unknown for r in having)
     ]
-    if faults:
-        raise InputError(faults)
+    measuring = [r for r in read if r.case.reason != _UNMEASURED]
+    if faults or (measuring and all(r.names for r in measuring)):
+        raise InputError([*faults, *_first_places(read)])
     cases = [r.case for r in read]
     had = {q.target for case in cases for q in case.questions}
     primary = next((c for c in measured if c in had), measured[0])
     return Cases(path.name.removesuffix(".gz").removesuffix(".csv"), cases, primary)
+
+
+def _first_places(read: Sequence[_Read]) -> list[Fault]:
+    """Faults of names, each at the first row that has it."""
+    found: dict[tuple[str, str], Fault] = {}
+    for fault in (f for r in read for f in r.names):
+        found.setdefault((fault.path, fault.message), fault)
+    return list(found.values())
 
 
 def _header(rows: Rows) -> list[Fault]:
@@ -120,13 +140,16 @@ def _read(
         if not row.get(column)
     ]
     if not values:
-        return _Read(Case(name, device, reason="no measurement in the row"))
+        return _Read(Case(name, device, reason=_UNMEASURED))
     given = {c: plain_value(row.get(c)) for c in settings if row.get(c)}
+    gathered = FaultList()
+    spec = gathered.trying(hardware, device, devices)
+    runtime = row.get("runtime")
+    chosen = gathered.trying(find_runtime, runtime, devices) if runtime else None
     try:
-        runtime = row.get("runtime")
         subject = resolve(
-            row.get("model"), hardware(device, devices), row.get("precision") or None,
-            find_runtime(runtime, devices) if runtime else None, given, row.get("engine") or None,
+            row.get("model"), spec or device, row.get("precision") or None, chosen, given,
+            row.get("engine") or None, faults=gathered,
         )  # fmt: skip
     except InputError as error:
         reason = str(replace(error.faults[0], file="", line=0, column=0))
@@ -136,13 +159,34 @@ def _read(
             for f in error.faults
             if f.path in given and f.path not in unknown
         ]
-        return _Read(Case(name, device, reason=reason), frozenset(given), unknown)
+        names = tuple(_unknown_names(rows, row, devices))
+        return _Read(Case(name, device, reason=reason), frozenset(given), unknown, names)
     questions = [Question(c, MEASURED[c], value, subject.workload) for c, value in values.items()]
     case = Case(
         name, device, subject.device, questions, subject.precision, subject.runtime,
         row.get("model"), warm=warm, engine=subject.engine,
     )  # fmt: skip
     return _Read(case, frozenset(given))
+
+
+def _unknown_names(rows: Rows, row: Row, devices: Sequence[str | Path]) -> Iterator[Fault]:
+    """Yield a fault for each name in a row that nothing is called by."""
+    checks: dict[str, Callable[[str], object]] = {
+        "model": find,
+        "device": lambda name: hardware(name, devices),
+        "runtime": lambda name: find_runtime(name, devices),
+        "precision": as_precision,
+    }
+    for column, check in checks.items():
+        text = row.get(column)
+        try:
+            if text:
+                check(text)
+        except InputError as error:
+            first = error.faults[0]
+            if not first.line:  # a name; a file with faults has places of its own
+                first = rows.fault(row, column, first.message, first.expected, first.suggestion)
+            yield first
 
 
 def _unknown(fault: Fault) -> bool:

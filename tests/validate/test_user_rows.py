@@ -141,7 +141,8 @@ def test_specs_of_the_users_own(tmp_path: Path) -> None:
         tmp_path, "model,device,precision,phase,batch,context,latency_s\n"
         f"llama_3_8b,twice,fp16,decode,1,64,{run!r}\n",
     )  # fmt: skip
-    assert validate(path)[0].coverage == 0.0
+    with pytest.raises(InputError, match="no device is named 'twice'"):
+        validate(path)
     (found,) = validate(path, devices=specs)
     assert found.coverage == 1.0
     assert found.predictions[0]["error"] < -0.3
@@ -159,7 +160,8 @@ def test_json_has_the_agreed_keys(checkout: Path) -> None:
 
 
 def test_nothing_predictable_is_null_not_nan(tmp_path: Path) -> None:
-    path = written(tmp_path, "model,device,latency_s\nresnet18,nowhere,1\n")
+    # A device that states no power.
+    path = written(tmp_path, "model,device,energy_j\nresnet18,apple_m1_max,1\n")
     (found,) = run_validate([path])
     assert found["coverage"] == 0.0
     assert found["mape"] is None
@@ -178,3 +180,38 @@ def test_a_folder_of_devices_with_faults_is_bad_input(tmp_path: Path, checkout: 
     places = {(Path(f.file).name, f.line) for f in caught.value.faults}
     assert ("half.yaml", 2) in places
     assert any(name == "torn.yaml" and line > 0 for name, line in places)
+
+
+def test_unknown_names_of_all_rows_are_reported_with_the_bad_values(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        "model,device,precision,runtime,batch,latency_s\n"
+        "resnet18,a100,fp16,,1,0.1\n"  # nothing wrong
+        "resnet18,a100,fp16,,1,soon\n"
+        "resnt18,aple_m1,fp16,,1,0.1\n"
+        "resnet18,aple_m1,fp1,ideel,-4,0.1\n",
+    )
+    with pytest.raises(InputError) as caught:
+        validate(path)
+    told = [str(f).removeprefix(str(path)) for f in caught.value.faults]
+    assert [t.partition(";")[0] for t in told] == [
+        ":3:23: latency_s: 'soon' is no measurement",
+        ":5:28: batch: -4 is not an extent",
+        ":4:1: model: no workload is named 'resnt18'",
+        ":4:9: device: no device is named 'aple_m1'",
+        ":5:22: runtime: no runtime is named 'ideel'",
+        ":5:18: precision: 'fp1' is not a precision",
+    ]
+    assert told[2].endswith("did you mean 'resnet18'?")
+
+
+def test_a_file_of_nothing_but_unknown_names_is_refused(tmp_path: Path) -> None:
+    head = "model,device,latency_s\n"
+    bad = "resnt18,a100,1\nresnet18,nowhere,1\nresnet18,nowhere,2\n"
+    path = written(tmp_path, head + bad)
+    with pytest.raises(InputError) as caught:
+        validate(path)
+    assert [(f.line, f.path) for f in caught.value.faults] == [(2, "model"), (3, "device")]
+    (found,) = validate(written(tmp_path, head + bad + "resnet18,a100,1\n"))
+    assert (found.rows, found.coverage) == (4, 0.25)
+    assert sum(u["rows"] for u in found.unpredicted) == 3
