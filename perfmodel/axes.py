@@ -255,6 +255,8 @@ def _steps(text: str, a: float, b: float, by: float) -> list[Any]:
     count = math.floor((b - a) / by * (1 + 1e-12) + 1e-9) + 1
     if count > _MOST:
         raise _AxisError(f"'{text.strip()}' has {count} values", f"at most {_MOST}")
+    if float(a).is_integer() and float(by).is_integer() and max(abs(a), abs(b)) < 1e15:
+        return list(range(int(a), int(a) + count * int(by), int(by)))
     return [_tidy(a + i * by) for i in range(count)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -235,13 +236,17 @@ def make_plan(
             faults.append(Fault(f"'{name}' is given twice", path=name, file=place))
     zips = [tuple(group.split(",") if isinstance(group, str) else group) for group in zip]
     groups = _groups(axes, list(given), zips, sobol, seed, faults)
-    cases, notes = resolve_cases(found_workloads, found_devices, groups, options, faults, place)
-    points = sum(case.points for case in cases)
+    cases: list[Case] = []
+    notes: list[str] = []
+    grid = math.prod(len(group[0]) for group in groups if group)
+    points = grid * max(len(found_workloads), 1) * max(len(found_devices), 1)
     if points > MOST_POINTS:
         faults.append(
             Fault(f"the grid has {points:,} points", file=place,
                   expected=f"at most {MOST_POINTS:,}; a sample (--sobol 65536) spans a large grid")
         )  # fmt: skip
+    else:
+        cases, notes = resolve_cases(found_workloads, found_devices, groups, options, faults, place)
     faults.settle()
     return Plan(
         tuple(ref for ref, _ in found_workloads),

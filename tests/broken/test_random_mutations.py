@@ -1,0 +1,131 @@
+"""Random mutations of sound files: refused or predicted, never anything else."""
+
+from __future__ import annotations
+
+import random
+import re
+import signal
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+JUNK = (
+    "", "0", "-1", "-0.0", "1e999", "1e-320", ".nan", "inf", "NaN", "null", "true", "[]", "{}",
+    "[[1]]", "'", '"', ":", ",", "\t", "\n", "\x00", "\x1b[31m", "é", "\U0001f600", "9" * 400,
+    "&a [*a]", "*b", "!!x y", "- ", "<<: {}", "1 GB/s", "2**9999", "../x", "batch", "channels ** 2",
+    "0x10", "1_000", "1e18", "%", "?", "---", "name",
+)  # fmt: skip
+
+#: File -> mutations tried.
+TRIED = {
+    "board.yaml": 110,
+    "net.yaml": 110,
+    "llm.yaml": 90,
+    "config.json": 70,
+    "graph.json": 70,
+    "sizes.json": 40,
+    "rows.csv": 40,
+    "net.onnx": 110,
+}
+
+#: A mutation that takes longer than this, on however slow a machine, is taken for a hang.
+PATIENCE_S = 60
+
+
+def mutate_text(text: str, dice: random.Random) -> str:
+    """Change a text in one to three places: a scalar, a line, a character or its end."""
+    for _ in range(dice.choice((1, 1, 1, 2, 3))):
+        lines = text.split("\n")
+        at = dice.randrange(len(lines))
+        match dice.randrange(8):
+            case 0 | 1 | 2:
+                words = list(re.finditer(r"[-+.\w]+", text))
+                if words:
+                    word = dice.choice(words)
+                    other = dice.choice((dice.choice(JUNK), dice.choice(words)[0]))
+                    text = text[: word.start()] + other + text[word.end() :]
+            case 3:
+                text = "\n".join(lines[:at] + lines[at + 1 :])
+            case 4:
+                text = "\n".join([*lines[:at], lines[at], *lines[at:]])
+            case 5:
+                lines[at] = dice.choice(("", " ", "  ")) + lines[at].strip()
+                text = "\n".join(lines)
+            case 6:
+                place = dice.randrange(len(text) + 1)
+                text = text[:place] + dice.choice(JUNK) + text[place + dice.randrange(3) :]
+            case _:
+                text = text[: dice.randrange(len(text) + 1)]
+    return text
+
+
+def mutate_bytes(content: bytes, dice: random.Random) -> bytes:
+    """Change, drop or add bytes in one to eight places."""
+    data = bytearray(content)
+    for _ in range(dice.choice((1, 1, 2, 8))):
+        at = dice.randrange(len(data))
+        match dice.randrange(4):
+            case 0:
+                data[at] = dice.randrange(256)
+            case 1:
+                data[at] ^= 1 << dice.randrange(8)
+            case 2:
+                del data[at : at + dice.randrange(1, 9)]
+            case _:
+                data[at:at] = dice.randbytes(dice.randrange(1, 9))
+    return bytes(data)
+
+
+@contextmanager
+def patience(seconds: int) -> Generator[None]:
+    """Turn a hang into a failure, where the system has alarms."""
+    if not hasattr(signal, "SIGALRM"):
+        yield
+        return
+
+    def ring(*_: object) -> None:
+        raise TimeoutError(f"still running after {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("file", TRIED)
+def test_a_random_mutation_is_refused_or_predicted(
+    folder: Path,
+    sound: Callable[[str], tuple[bytes, tuple[str, ...]]],
+    exit_code: Callable[..., tuple[int, str, str]],
+    file: str,
+) -> None:
+    content, command = sound(file)
+    codes: dict[int, int] = {}
+    path = folder / file
+    for number in range(TRIED[file]):
+        dice = random.Random(f"{file} {number}")
+        if file.endswith(".onnx") or number % 5 == 4:
+            mutated = mutate_bytes(content, dice)
+        else:
+            mutated = mutate_text(content.decode(), dice).encode()
+        path.write_bytes(mutated)
+        with patience(PATIENCE_S):
+            code, out, err = exit_code(*command)
+        told = f"mutation {number}: exit code {code}\n{err}\n{mutated!r}"
+        assert code in (0, 1, 2), told
+        assert "too large or too deep" not in err, told
+        assert [p.name for p in folder.iterdir()] == [file], told
+        if code == 2:
+            assert out == "", told
+            lines = err.splitlines()
+            assert lines, told
+            assert all(line.startswith("error: ") for line in lines), told
+            assert all(line.isprintable() for line in lines), told
+        codes[code] = codes.get(code, 0) + 1
+    assert codes.get(2, 0) > TRIED[file] // 4
+    assert codes.get(0, 0) > 0
