@@ -19,6 +19,9 @@ __all__ = ["Rows", "read_rows"]
 #: Larger files are refused: rows of measurements are read whole.
 LIMIT: Final = 512 * 1024 * 1024
 
+#: Measurements beyond this, or below its reciprocal, are slips of the exponent.
+MOST: Final = 1e30
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -161,7 +164,7 @@ class Rows:
             value = float(text)
         except ValueError:
             value = math.nan
-        good = math.isfinite(value) and (value > 0 or not above_zero)
+        good = abs(value) <= MOST and (value >= 1 / MOST or not above_zero)
         if not good:
             wanted = "a number above zero" if above_zero else "a finite number"
             faults.append(self.fault(row, column, f"'{text}' is no measurement", wanted))

@@ -72,6 +72,9 @@ class Dimension:
     limit: float
 
 
+#: Smaller magnitudes than this, in SI units, are slips: their reciprocals overflow.
+LEAST: Final = 1e-30
+
 DIMENSIONS: Final[dict[str, Dimension]] = {
     d.name: d
     for d in (

@@ -265,7 +265,7 @@ def _in_range(value: Any, dimension: str) -> Any:
     """``value`` if every number of it makes sense; tracers have no numbers to look at."""
     if not isinstance(value, float) and not isinstance(value, np.ndarray):
         return value
-    if isinstance(value, float) and 0.0 < value <= units.DIMENSIONS[dimension].limit:
+    if isinstance(value, float) and units.LEAST <= value <= units.DIMENSIONS[dimension].limit:
         return value
     array = np.asarray(cast("Any", value), dtype=np.float64)
     limits = units.DIMENSIONS[dimension]
@@ -276,6 +276,10 @@ def _in_range(value: Any, dimension: str) -> Any:
         word = "zero" if least == 0 else "negative"
         bound = "above zero" if dimension in _ABOVE_ZERO else "of zero or more"
         raise units.UnitError(f"{units.show(least, dimension)} is {word}", f"{limits.noun} {bound}")
+    positive = array[array > 0]
+    if positive.size and (smallest := float(positive.min())) < units.LEAST:
+        raise units.UnitError(f"{smallest:g} {limits.unit} is absurdly small",
+                              f"zero, or at least {units.LEAST:g} {limits.unit}")  # fmt: skip
     most = float(np.max(array, initial=0.0))
     if most > limits.limit:
         raise units.UnitError(f"{units.show(most, dimension)} is absurd",

@@ -176,6 +176,9 @@ class Of:
                          f"{dimension.noun} of zero or more")  # fmt: skip
         if self.whole and value != int(value):
             raise _fault(f"{value:g} is not a whole number", "a whole number above zero")
+        if 0 < value < units.LEAST:
+            raise _fault(f"{value:g} {dimension.unit} is absurdly small",
+                         f"zero, or at least {units.LEAST:g} {dimension.unit}")  # fmt: skip
         ceiling = self.ceiling or dimension.limit
         if value > ceiling:
             shown = units.show(value, self.dimension)

@@ -26,7 +26,7 @@ from perfmodel.workload.layer_operators import (
     LayerOperator,
     show,
 )
-from perfmodel.workload.layer_sizes import EXPECTED, SizeError, checked_extent
+from perfmodel.workload.layer_sizes import EXPECTED, LIMIT, SizeError, checked_extent
 from perfmodel.workload.symbols import Dim, Poly, constant, evaluate
 from perfmodel.workload.workload import check_extent
 
@@ -392,13 +392,15 @@ class Assembly:
     def _fits(self, made: Tensor, layer: _Layer) -> bool:
         """Check the extents of a layer's output, at the defaults where they are free."""
         for dim in made.shape:
+            value = None
             try:
                 checked_extent(dim)
                 value = self._at_defaults(dim)
-                if value is not None and (value < 1 or value != int(value)):
+                if value is not None and not (1 <= value <= LIMIT and value == int(value)):
                     raise SizeError(f"extent {dim} is {value:g} at the defaults of the parameters")
             except SizeError as error:
-                expected = "an input that is large enough" if _below(dim) else EXPECTED
+                small = _below(dim) if value is None else value <= LIMIT
+                expected = "an input that is large enough" if small else EXPECTED
                 self._flaw(layer.place, f"makes {show(made.shape)}: {error}", expected)
                 return False
         return True

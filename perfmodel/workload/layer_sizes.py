@@ -95,6 +95,8 @@ def _evaluate(node: ast.expr, names: Collection[str]) -> Dim:
     """Evaluate the few forms that an extent may take; anything else is refused."""
     match node:
         case ast.Constant(value=int() | float() as number) if not isinstance(number, bool):
+            if abs(number) > LIMIT:
+                raise SizeError(f"'{ast.unparse(node)[:24]}' is beyond {LIMIT:g}")
             return number
         case ast.Name(id=name):
             if name not in names:

@@ -269,6 +269,12 @@ MUTATIONS = [
     (
         "rows.csv",
         "0.001",
+        "1e-320",
+        "rows.csv:2:28: latency_s: '1e-320' is no measurement; expected a number above zero",
+    ),
+    (
+        "rows.csv",
+        "0.001",
         "1 ms",
         "rows.csv:2:28: latency_s: '1 ms' is no measurement; expected a number above zero",
     ),

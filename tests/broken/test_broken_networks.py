@@ -149,6 +149,18 @@ MUTATIONS = [
     (
         "net.yaml",
         "4 * channels, kernel",
+        "1e999 * channels, kernel",
+        "net.yaml:18:42: structure.layers.expand.channels: '1e309' is beyond 1e+12; expected a whole number from 1 to 1e12, a free dimension, or arithmetic on them",
+    ),
+    (
+        "net.yaml",
+        "4 * channels, kernel",
+        "1e12 * channels, kernel",
+        "net.yaml:18:7: structure.layers.expand: makes (batch, 1000000000000*channels, …): extent 1000000000000*channels is 1.6e+13 at the defaults of the parameters; expected a whole number from 1 to 1e12, a free dimension, or arithmetic on them",
+    ),
+    (
+        "net.yaml",
+        "4 * channels, kernel",
         "__import__('os'), kernel",
         "net.yaml:18:42: structure.layers.expand.channels: '__import__('os')' is not an extent; expected a whole number from 1 to 1e12, a free dimension, or arithmetic on them",
     ),

@@ -206,6 +206,16 @@ def test_a_setting_is_refused(
     assert refused("predict", "net.onnx", "a100", *given) == expected.splitlines()
 
 
+@pytest.mark.parametrize("old", [b"image", b"target", b"height", b"relu", b"Gemm"])
+def test_a_name_that_is_no_text(
+    folder: Path, onnx_bytes: bytes, refused: Callable[..., list[str]], old: bytes
+) -> None:
+    name = old[:2] + b"\xe9" + old[3:]
+    (folder / "net.onnx").write_bytes(onnx_bytes.replace(old, name))
+    (line,) = refused("predict", "net.onnx", "a100")
+    assert line == f"net.onnx: graph: the name {name!r} is not UTF-8; expected names in UTF-8"
+
+
 @pytest.mark.parametrize("kept", [0.1, 0.5, 0.9, 0.99])
 def test_a_truncated_file_is_refused(
     folder: Path, onnx_bytes: bytes, refused: Callable[..., list[str]], kept: float

@@ -182,6 +182,10 @@ COMMANDS = [
         "memories.main.bandwidth: 1e+21 EB/s is absurd; expected at most 1 EB/s",
     ),
     (
+        ("predict", "resnet18", "a100", "--set", "memories.main.bandwidth=1e-40"),
+        "memories.main.bandwidth: 1e-40 B/s is absurdly small; expected zero, or at least 1e-30 B/s",
+    ),
+    (
         ("predict", "resnet18", "a100", "--set", "memories.main.kind=dram"),
         "memories.main.kind: no such fact; expected one of memories.main.capacity, memories.main.reserved, memories.main.bandwidth, memories.main.sustained_fraction, memories.main.latency, memories.main.energy_per_byte",
     ),

@@ -58,6 +58,12 @@ MUTATIONS = [
     ),
     (
         "board.yaml",
+        '"100 ns"',
+        '"1e-300 ns"',
+        "board.yaml:31:14: memories.dram.latency: 1e-309 s is absurdly small; expected zero, or at least 1e-30 s",
+    ),
+    (
+        "board.yaml",
         'capacity: "8 GB"',
         "capacity:",
         'board.yaml:28:14: memories.dram.capacity: has no value; expected a size with its unit, such as "256 KiB"',

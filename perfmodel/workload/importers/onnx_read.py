@@ -150,6 +150,11 @@ class _Reader:
         self.faults: list[Fault] = []
 
     def model(self, proto: Any) -> RawModel:
+        garbled = [name for name in _names(proto.graph, _DEEPEST) if isinstance(name, bytes)]
+        for name in dict.fromkeys(garbled[:20]):
+            self.fault("graph", f"the name {name!r} is not UTF-8", "names in UTF-8")
+        if garbled:
+            raise InputError(self.faults)
         opsets: dict[str, int] = {}
         for entry in proto.opset_import:
             opsets[str(entry.domain)] = int(entry.version)
@@ -358,6 +363,22 @@ def _listed(proto: Any) -> bool:
         len(getattr(proto, name))
         for name in ("float_data", "int32_data", "int64_data", "double_data", "uint64_data")
     )
+
+
+def _names(graph: Any, depth: int) -> Iterable[object]:
+    """Yield every name of a graph; protobuf hands out as bytes what is not UTF-8."""
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        yield value.name
+        for dim in value.type.tensor_type.shape.dim:
+            yield dim.dim_param
+    for tensor in graph.initializer:
+        yield tensor.name
+    for node in graph.node:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        for attribute in node.attribute:
+            yield attribute.name
+            if depth > 0 and attribute.HasField("g"):
+                yield from _names(attribute.g, depth - 1)
 
 
 def _captured(proto: Any, depth: int) -> Iterable[str]:
