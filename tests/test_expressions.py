@@ -88,7 +88,10 @@ def faults(text: str) -> list[str]:
             "feasible && latency_s < 1",
             ["--where:1:10: '&&' means nothing here; did you mean 'and'?"],
         ),
-        ("(latency_s < 1", ["--where:1:1: this parenthesis is never closed"]),
+        (
+            "(latency_s < 1",
+            ["--where:1:1: this parenthesis is never closed; expected a ')' after it"],
+        ),
         (
             "latency_s < 1)",
             [f"--where:1:14: ')' does not belong here; {GOES_ON}"],

@@ -225,7 +225,7 @@ class Parser:
             node = self._or()
             self.depth = with_depth - 1
             if not self._take(")"):
-                raise self._error(token, "this parenthesis is never closed")
+                raise self._error(token, "this parenthesis is never closed", "a ')' after it")
             return node
         what = (
             "the condition stops short" if token.kind == "end" else f"'{token.text}' is misplaced"

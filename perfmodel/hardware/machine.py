@@ -19,7 +19,7 @@ from perfmodel.hardware.runtime import Runtime
 __all__ = ["Machine"]
 
 _ABOVE_ZERO: Final = frozenset(
-    {"frequency", "count", "compute", "bandwidth", "bandwidth_per_clock", "area"}
+    {"frequency", "count", "compute", "bandwidth", "bandwidth_per_clock", "area", "fraction"}
 )
 
 

@@ -233,7 +233,8 @@ def make_plan(
             axes.append(axis)
     for name in ("precision", "runtime", "engine", "model"):
         if name in given and getattr(options, name) is not None:
-            faults.append(Fault(f"'{name}' is given twice", path=name, file=place))
+            faults.append(Fault(f"'{name}' is given twice", path=name, file=place,
+                                expected="one of them"))  # fmt: skip
     zips = [tuple(group.split(",") if isinstance(group, str) else group) for group in zip]
     groups = _groups(axes, list(given), zips, sobol, seed, faults)
     cases: list[Case] = []
@@ -309,7 +310,8 @@ def _groups(
     by_name = {axis.name: axis for axis in axes}
     if sobol is not None:
         if zips:
-            faults.append(Fault("a sample of the axes leaves nothing to zip", file="--zip"))
+            faults.append(Fault("a sample of the axes leaves nothing to zip", file="--zip",
+                                expected="--sobol or --zip"))  # fmt: skip
         if not 1 <= sobol <= 2**24:
             faults.append(Fault(f"{sobol} is no number of points", file="--sobol",
                                 expected="from 1 to 16777216"))  # fmt: skip

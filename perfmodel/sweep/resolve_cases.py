@@ -121,6 +121,9 @@ def resolve_cases(
         found = _workload_groups(ref, base, groups, names, known)
         faults += [f if f.file else replace(f, file=place) for f in known]
         used = {name for fitting in found for name in fitting[1]}
+        if known:  # with its values at fault a name may not have come to be used
+            shaping = _shaping_names(ref, base, names, groups)
+            used |= {name for name in names if name in shaping or name in base.parameters}
         for name in names:
             applied[name] += name in used
             if name not in used:
@@ -241,8 +244,9 @@ def _unknown(ref: WorkloadLike, base: Workload, name: str, place: str) -> Fault:
         bound(ref, {name: 1})
     except InputError as error:
         return replace(error.faults[0], file=place)
+    meant, known = nearest(name, base.parameters), ", ".join(base.parameters) or "none"
     return Fault(f"'{base.name}' has no setting '{name}'", path=name, file=place,
-                 suggestion=nearest(name, base.parameters))  # fmt: skip
+                 suggestion=meant, expected="" if meant else f"one of {known}")  # fmt: skip
 
 
 def _check_options(axes: list[Axis], options: Options, faults: FaultList, place: str) -> None:

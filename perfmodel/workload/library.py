@@ -250,7 +250,9 @@ def with_settings(model: Entry, settings: Mapping[str, Value]) -> Workload:
     swept = [k for k, v in changed.items() if k in symbols and _varies(v)]
     fixed = {k: _plain(v) for k, v in changed.items() if k not in swept}
     if swept:
-        fixed["free"] = (*fixed.get("free", ()), *swept)
+        given = fixed.get("free", ())
+        if isinstance(given, list | tuple):  # anything else is for the validation to refuse
+            fixed["free"] = (*cast("tuple[str, ...]", given), *swept)
         free |= {k: changed[k] for k in swept}
     key = tuple(fixed.items())
     try:
@@ -321,6 +323,8 @@ def _variant(model: Entry, fixed: Mapping[str, Any], free: Mapping[str, Value]) 
         except InputError as error:
             faults += error.faults
     parameters = model.parameters if base is None else base.parameters
+    if base is None:  # what would have been free with a sound structure is known all the same
+        free = {key: value for key, value in free.items() if key not in model.fields}
     faults += _unknown(model, parameters, free)
     if faults or base is None:
         raise InputError(faults)

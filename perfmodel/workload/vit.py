@@ -63,7 +63,7 @@ class ViTStructure(BaseModel):
             yield Flaw(("heads",), f"a width of {sizes['width']} does not divide by "
                        f"{sizes['heads']} heads", f"a divisor of {sizes['width']}")  # fmt: skip
         if sizes.get("patch", 16) > sizes.get("image_size", 224):
-            yield Flaw(("patch",), "a patch is larger than the image")
+            yield Flaw(("patch",), "a patch is larger than the image", "at most the image")
 
 
 def encoder(s: ViTStructure) -> TransformerStructure:

@@ -186,6 +186,21 @@ COMMANDS = [
         "memories.main.bandwidth: 1e-40 B/s is absurdly small; expected zero, or at least 1e-30 B/s",
     ),
     (
+        ("predict", "resnet18", "a100", "--set", "runtime.efficiency.gemm=0"),
+        "runtime.efficiency.gemm: 0 is zero; expected a fraction above zero",
+    ),
+    (
+        ("predict", "llama_3_8b", "a100", "--set", "free=-1", "--set", "width=2000.5"),
+        "free: -1 is not a list; expected a list",
+    ),
+    (
+        ("predict", "resnet18", "a100", "--set", "width=many", "--set", "groups=2"),
+        (
+            "groups: basic blocks have no 'groups'; expected block: bottleneck\n"
+            "width: 'many' is not a number; expected a number above 0, at most 1e+12, or an array of them"
+        ),
+    ),
+    (
         ("predict", "resnet18", "a100", "--set", "memories.main.kind=dram"),
         "memories.main.kind: no such fact; expected one of memories.main.capacity, memories.main.reserved, memories.main.bandwidth, memories.main.sustained_fraction, memories.main.latency, memories.main.energy_per_byte",
     ),
