@@ -32,7 +32,7 @@ test: lint pytest
 lint: $(VENV)/.dev
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	$(PY) -m pyright --pythonpath $(PY)
+	$(PY) -m pyright --pythonpath $(PY) --pythonversion $$($(PY) -c "import sys; print(*sys.version_info[:2], sep='.')")
 	$(VENV)/bin/lint-imports --no-cache
 
 format: $(VENV)/.dev

@@ -23,8 +23,13 @@ def compose_json(text: str, name: str, faults: list[Fault], max_depth: int, max_
     try:
         json.loads(text)
     except json.JSONDecodeError as error:
-        place = (error.lineno, error.colno)
-        message, expected = _said(error, text)
+        comma = _trailing_comma(error, text)
+        if comma is None:
+            place = (error.lineno, error.colno)
+            message, expected = _said(error, text)
+        else:
+            place = (text.count("\n", 0, comma) + 1, comma - text.rfind("\n", 0, comma))
+            message, expected = "not valid JSON: a comma after the last entry", "no comma here"
         faults.append(Fault(message, file=name, line=place[0], column=place[1], expected=expected))
         return Node(None, file=name)
     except RecursionError:
@@ -45,6 +50,18 @@ def compose_json(text: str, name: str, faults: list[Fault], max_depth: int, max_
         return Node(None, file=name)
 
 
+def _trailing_comma(error: json.JSONDecodeError, text: str) -> int | None:
+    """Where a comma stands before a closing bracket; decoders differ in what they say of it."""
+    if text[error.pos : error.pos + 1] == ",":
+        comma = error.pos
+    else:
+        before = text[: error.pos].rstrip()
+        comma = len(before) - 1
+        if not before.endswith(","):
+            return None
+    return comma if text[comma + 1 :].lstrip()[:1] in ("}", "]") else None
+
+
 def _said(error: json.JSONDecodeError, text: str) -> tuple[str, str]:
     """What the decoder said, in a user's words, and what it waited for."""
     said = f"{error.msg[:1].lower()}{error.msg[1:]}"
@@ -55,7 +72,7 @@ def _said(error: json.JSONDecodeError, text: str) -> tuple[str, str]:
     if "nterminated string" in error.msg:
         return "not valid JSON: a text that does not end", "a closing quote"
     if "double quotes" in error.msg:
-        return "not valid JSON: no key here", "a key in double quotes, and no comma after the last"
+        return "not valid JSON: no key here", "a key in double quotes"
     if error.msg == "Expecting value":
         return "not valid JSON: no value here", "a number, a text in double quotes, [...] or {...}"
     known = {

@@ -139,8 +139,8 @@ def _by_row(shares: list[Value], table: OperatorTable, setting: Setting, scale: 
 def bandwidth(setting: Setting, level: str) -> Value:
     """Return the bandwidth that a kernel draws from a memory, bytes a second.
 
-    Bare: the theoretical figure. Otherwise the runtime's efficiency of main memory where it states
-    one (a fitted constant replaces the measured fraction, the two are never multiplied), else the
+    Bare: the theoretical figure. Otherwise the runtime's efficiency where it states one, for main
+    memory and the memory that stores the weights (a fitted constant replaces the measured fraction, the two are never multiplied), else the
     device's sustained fraction. A runtime may also state how many bytes a clock each unit can have
     under way; the ceiling joins by a p-norm (a soft minimum).
     """
@@ -148,7 +148,7 @@ def bandwidth(setting: Setting, level: str) -> Value:
     raw = facts[f"memories.{level}.bandwidth"]
     if setting.bare:
         return raw
-    main = level == setting.levels[-1]
+    main = level in (setting.levels[-1], setting.weights_memory)
     share = facts.get("runtime.efficiency.bandwidth") if main else None
     if share is None:
         share = facts.get(f"memories.{level}.sustained_fraction", 1.0)

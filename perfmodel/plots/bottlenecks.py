@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.plots.style import GREY, axis, bound_colors, figure, percent, ticks
 from perfmodel.plots.subject import Subject
@@ -116,7 +114,7 @@ def _spent(subject: Subject, by: str) -> dict[str, dict[str, float]]:
         bar = out.setdefault(str(key(i)), {})
         bound = str(columns["bound_by"][i])
         bar[bound] = bar.get(bound, 0.0) + float(columns["total_s"][i])
-    rest = float(subject.prediction.latency_s) - float(np.sum(columns["total_s"]))
+    rest = float(subject.prediction.latency_s) - float(sum(columns["total_s"].tolist()))
     if rest > 1e-9 * float(subject.prediction.latency_s):
         out[_RUN] = {_RUN: rest}
     return out

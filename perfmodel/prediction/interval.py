@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 #: sheet's peak or bandwidth is a ceiling that kernels seldom pass, so it is one-sided (see below).
 WIDTHS = {"measured": 0.10, "datasheet": 0.30, "fitted": 0.15, "estimated": 0.60}
 
-#: Facts that are upper limits as a data sheet gives them: no kernel is faster.
-_CEILINGS = (".peaks.", ".vector_peaks.", ".bandwidth")
+#: Dimensions of facts that make a machine faster as they grow, and of those that make it slower or
+#: dearer. Clocks and units are not shifted: the peaks that follow them are; capacities neither.
+_RATES = frozenset({"compute", "bandwidth", "bandwidth_per_clock", "fraction"})
+_COSTS = frozenset({"time", "clocks", "energy_per_op", "energy_per_byte", "power"})
 
 
 class Interval(NamedTuple):
@@ -56,29 +58,28 @@ def interval(prediction: Prediction, metric: str = "latency_s") -> Interval:
 
 
 def _shifted(prediction: Prediction, sign: int) -> Prediction:
-    """Return the prediction with rates lower (-1) or higher (+1), costs the other way."""
+    """Return the prediction with rates lower (-1) or higher (+1), costs the other way.
+
+    Which of the two a fact is, its dimension says.
+    """
     job = prediction._job  # pyright: ignore[reportPrivateUsage]
     machine = job.machine
     changes: dict[str, Value] = {}
     for path, known in machine.provenance.items():
         value = machine.facts.get(path)
-        if value is None or path.startswith(("area", "price", "links.")):
-            continue
         width = WIDTHS.get(known.confidence or "", 0.0)
-        cost = not any(
-            mark in path for mark in (*_CEILINGS, ".units", "efficiency", "draw", "clock")
-        )
-        if path.endswith((".capacity", ".reserved", ".pnorm", ".units", ".clock")) or not width:
+        dimension = machine.dimension(path)
+        cost = dimension in _COSTS
+        if value is None or not width or not (cost or dimension in _RATES):
             continue
-        if ".sustained_fraction" in path or "sparse" in path:
-            cost = False
-        faster = sign > 0
-        if not cost and faster and known.confidence == "datasheet":
+        if path.startswith("links."):
             continue
-        grow = faster != cost
-        changed = value * (1.0 + width) if grow else value / (1.0 + width)
-        if "fraction" in path or "efficiency" in path:
-            changed = np.minimum(changed, 1.2)
+        better = sign > 0
+        if better and not cost and known.confidence == "datasheet":
+            continue  # no kernel passes what a data sheet promises
+        changed = value * (1.0 + width) if better != cost else value / (1.0 + width)
+        if dimension == "fraction" and "sparse_speedup" not in path:
+            changed = np.minimum(changed, np.maximum(value, 1.0))  # a share of a ceiling
         changes[path] = changed
     from dataclasses import replace
 

@@ -269,6 +269,23 @@ def refused(
 
 
 @pytest.fixture
+def mutated(
+    folder: Path,
+    sound: Callable[[str], tuple[bytes, tuple[str, ...]]],
+    refused: Callable[..., list[str]],
+) -> Callable[[str, str, str], list[str]]:
+    """Write a sound file with one passage changed; what its command says of it."""
+
+    def run(file: str, old: str, new: str) -> list[str]:
+        content, command = sound(file)
+        assert old in content.decode()
+        (folder / file).write_text(content.decode().replace(old, new, 1))
+        return refused(*command)
+
+    return run
+
+
+@pytest.fixture
 def says() -> Callable[[Sequence[str], str], None]:
     """Compare what was said with what should be; ``…`` stands for any text in a line."""
 

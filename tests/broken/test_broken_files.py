@@ -74,7 +74,7 @@ FILES = [
     (
         "config.json",
         b'{"model_type": "llama",}',
-        "config.json:1:24: not valid JSON: no key here; expected a key in double quotes, and no comma after the last",
+        "config.json:1:23: not valid JSON: a comma after the last entry; expected no comma here",
     ),
     (
         "config.json",

@@ -2,7 +2,6 @@
 # ruff: noqa: E501  (each fault reads as it is printed; … stands for a list of names)
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -301,16 +300,11 @@ MUTATIONS = [
 
 @pytest.mark.parametrize(("file", "old", "new", "expected"), MUTATIONS)
 def test_a_mutation_is_refused(
-    folder: Path,
-    sound: Callable[[str], tuple[bytes, tuple[str, ...]]],
-    refused: Callable[..., list[str]],
+    mutated: Callable[[str, str, str], list[str]],
     says: Callable[[list[str], str], None],
     file: str,
     old: str,
     new: str,
     expected: str,
 ) -> None:
-    content, command = sound(file)
-    assert old in content.decode()
-    (folder / file).write_text(content.decode().replace(old, new, 1))
-    says(refused(*command), expected)
+    says(mutated(file, old, new), expected)

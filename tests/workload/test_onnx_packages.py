@@ -39,11 +39,30 @@ def _sound(samples: int, rate: int | None) -> dict[str, Any]:
     return feeds if rate is None else feeds | {"sr": np.array(rate, np.int64)}
 
 
+def _reader_version() -> int:
+    """Generation of the readers in the rapidocr that this Python gets: 3 or 4."""
+    try:
+        folder = Path(str(distribution("rapidocr-onnxruntime").locate_file(OCR)))
+    except PackageNotFoundError:
+        return 4
+    (found,) = folder.glob("ch_PP-OCRv?_rec_infer.onnx")
+    return int(found.name.removeprefix("ch_PP-OCRv")[0])
+
+
+_V = _reader_version()
+#: How the files of each generation call the free dimensions of their input.
+_DIMENSIONS: dict[int, dict[str, dict[str, int]]] = {
+    3: {"det": {"dim_x_2": 320, "dim_x_3": 256},
+        "rec": {"dim_x_0": 2, "dim_x_2": 48, "dim_x_3": 320}},
+    4: {"det": {"p2o.DynamicDimension.1": 320, "p2o.DynamicDimension.2": 256},
+        "rec": {"p2o.DynamicDimension.0": 2, "dim_x_2": 48, "p2o.DynamicDimension.1": 320}},
+}  # fmt: skip
+
 CASES: list[tuple[str, str, dict[str, Any], dict[str, int]]] = [
-    ("rapidocr-onnxruntime", f"{OCR}/ch_PP-OCRv4_det_infer.onnx", _image(1, 3, 320, 256),
-     {"p2o.DynamicDimension.1": 320, "p2o.DynamicDimension.2": 256}),
-    ("rapidocr-onnxruntime", f"{OCR}/ch_PP-OCRv4_rec_infer.onnx", _image(2, 3, 48, 320),
-     {"p2o.DynamicDimension.0": 2, "dim_x_2": 48, "p2o.DynamicDimension.1": 320}),
+    ("rapidocr-onnxruntime", f"{OCR}/ch_PP-OCRv{_V}_det_infer.onnx", _image(1, 3, 320, 256),
+     _DIMENSIONS[_V]["det"]),
+    ("rapidocr-onnxruntime", f"{OCR}/ch_PP-OCRv{_V}_rec_infer.onnx", _image(2, 3, 48, 320),
+     _DIMENSIONS[_V]["rec"]),
     ("rapidocr-onnxruntime", f"{OCR}/ch_ppocr_mobile_v2.0_cls_infer.onnx", _image(1, 3, 48, 192),
      {"dim_x_2": 48, "dim_x_3": 192}),
     ("magika", "magika/models/standard_v3_3/model.onnx", {"bytes": np.ones((3, 2048), np.int32)},
