@@ -140,9 +140,10 @@ def bandwidth(setting: Setting, level: str) -> Value:
     """Return the bandwidth that a kernel draws from a memory, bytes a second.
 
     Bare: the theoretical figure. Otherwise the runtime's efficiency where it states one, for main
-    memory and the memory that stores the weights (a fitted constant replaces the measured fraction, the two are never multiplied), else the
-    device's sustained fraction. A runtime may also state how many bytes a clock each unit can have
-    under way; the ceiling joins by a p-norm (a soft minimum).
+    memory and the memory that stores the weights (a fitted constant replaces the measured fraction,
+    the two are never multiplied), else the device's sustained fraction. A runtime may also state
+    how many bytes a clock each unit can have under way; the ceiling joins by a p-norm (a soft
+    minimum).
     """
     facts = setting.facts
     raw = facts[f"memories.{level}.bandwidth"]

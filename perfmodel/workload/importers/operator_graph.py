@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from perfmodel.marks import Marks
     from perfmodel.workload.families import Semantics
     from perfmodel.workload.graph import Graph
-    from perfmodel.workload.importers.onnx_node import Edge, Node, Shape
+    from perfmodel.workload.importers.onnx.node import Edge, Node, Shape
 
 #: A value that a node computes is called so by exporters: folded, it is no learned parameter.
 _COMPUTED = re.compile(r"_output_\d+$")
@@ -191,7 +191,7 @@ def _faults(entry: GraphEntry, marks: Marks, file: str) -> list[Fault]:
 
 
 def _graph(entry: GraphEntry, name: str) -> tuple[Graph, tuple[str, ...]]:
-    from perfmodel.workload.importers.onnx_pricing import Pricer
+    from perfmodel.workload.importers.onnx.pricing import Pricer
 
     builder = SequenceBuilder(name)
     pricer = Pricer(builder)
@@ -218,7 +218,7 @@ def _graph(entry: GraphEntry, name: str) -> tuple[Graph, tuple[str, ...]]:
 
 def _edges(entry: GraphEntry) -> dict[str, Edge]:
     """Return every value of the file; one whose extents the file did not know has no shape."""
-    from perfmodel.workload.importers.onnx_node import Edge
+    from perfmodel.workload.importers.onnx.node import Edge
 
     edges: dict[str, Edge] = {n: Edge(n, tuple(s)) for n, s in entry.inputs.items()}
     made = {o for n in entry.nodes for o in n.outputs}
@@ -259,7 +259,7 @@ def _computed_shape(node: NodeEntry, index: int) -> Shape | None:
 
 
 def _nodes(entry: GraphEntry, edges: Mapping[str, Edge]) -> list[Node]:
-    from perfmodel.workload.importers.onnx_node import Node
+    from perfmodel.workload.importers.onnx.node import Node
 
     return [
         Node(

@@ -7,17 +7,17 @@ from collections.abc import Mapping
 
 from perfmodel.workload.builder import VECTOR_OPS
 from perfmodel.workload.graph import Tensor
-from perfmodel.workload.importers import onnx_attention
-from perfmodel.workload.importers.onnx_node import Node, NotPricedError, fixed
-from perfmodel.workload.importers.onnx_operators_pointwise import norm
-from perfmodel.workload.importers.onnx_operators_products import (
+from perfmodel.workload.importers.onnx import attention
+from perfmodel.workload.importers.onnx.node import Node, NotPricedError, fixed
+from perfmodel.workload.importers.onnx.operators_pointwise import norm
+from perfmodel.workload.importers.onnx.operators_products import (
     conv,
     gemm,
     matrices,
     product_of,
 )
-from perfmodel.workload.importers.onnx_pricing import Pricer, Pricing
-from perfmodel.workload.importers.onnx_shapes_special import stft_lengths, transform_axis
+from perfmodel.workload.importers.onnx.pricing import Pricer, Pricing
+from perfmodel.workload.importers.onnx.shapes_special import stft_lengths, transform_axis
 from perfmodel.workload.nest import LoopNest, Operand, conv_nest, gemm_nest
 from perfmodel.workload.symbols import Dim, constant, distinct_experts, product, simplify
 
@@ -293,11 +293,11 @@ SPECIAL: Mapping[str, Pricing] = {
     "RotaryEmbedding": rotary,
     "SwiGLU": gated,
     "Col2Im": col2im,
-    "Attention": onnx_attention.price,
+    "Attention": attention.price,
 }
 
 CONTRIBUTED: Mapping[str, Pricing] = {
-    **onnx_attention.PRICES,
+    **attention.PRICES,
     **dict.fromkeys(("FusedMatMul", "TransposeMatMul"), fused_matmul),
     "FusedConv": conv,
     "FusedGemm": gemm,

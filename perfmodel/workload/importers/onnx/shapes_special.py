@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from perfmodel.workload.importers.onnx_extents import floor_div
-from perfmodel.workload.importers.onnx_node import (
+from perfmodel.workload.importers.onnx.extents import floor_div
+from perfmodel.workload.importers.onnx.node import (
     Node,
     NotPricedError,
     axis_of,
     fixed,
 )
-from perfmodel.workload.importers.onnx_read import FORMATS
-from perfmodel.workload.importers.onnx_shapes import RULES as PLAIN
-from perfmodel.workload.importers.onnx_shapes import (
+from perfmodel.workload.importers.onnx.read import FORMATS
+from perfmodel.workload.importers.onnx.shapes import RULES as PLAIN
+from perfmodel.workload.importers.onnx.shapes import (
     Rule,
     first_same,
     give,
@@ -23,7 +23,7 @@ from perfmodel.workload.importers.onnx_shapes import (
     spread,
     stacked,
 )
-from perfmodel.workload.importers.onnx_shapes_movement import numbers
+from perfmodel.workload.importers.onnx.shapes_movement import numbers
 from perfmodel.workload.symbols import Dim, constant, product, simplify
 
 

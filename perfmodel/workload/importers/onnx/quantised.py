@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from perfmodel.formats import find
-from perfmodel.workload.importers.onnx_node import Edge, Node, NotPricedError
-from perfmodel.workload.importers.onnx_walk import Choice, Repeat, Step
+from perfmodel.workload.importers.onnx.node import Edge, Node, NotPricedError
+from perfmodel.workload.importers.onnx.walk import Choice, Repeat, Step
 
 _PRODUCTS = frozenset({"Conv", "ConvTranspose", "MatMul", "Gemm", "FusedConv", "FusedGemm"})
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from perfmodel.workload.graph import Tensor
-from perfmodel.workload.importers.onnx_node import Edge, Node, NotPricedError, Shape, fixed
-from perfmodel.workload.importers.onnx_pricing import Pricer, Pricing
-from perfmodel.workload.importers.onnx_shapes import indices
+from perfmodel.workload.importers.onnx.node import Edge, Node, NotPricedError, Shape, fixed
+from perfmodel.workload.importers.onnx.pricing import Pricer, Pricing
+from perfmodel.workload.importers.onnx.shapes import indices
 from perfmodel.workload.nest import LoopNest, Operand, conv_nest, gemm_nest
 from perfmodel.workload.symbols import Dim, product, simplify
 

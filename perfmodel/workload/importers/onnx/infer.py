@@ -6,26 +6,26 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
-from perfmodel.workload.importers import onnx_attention
-from perfmodel.workload.importers import onnx_shapes_movement as movement
-from perfmodel.workload.importers import onnx_shapes_special as special
-from perfmodel.workload.importers.onnx_node import (
+from perfmodel.workload.importers.onnx import attention
+from perfmodel.workload.importers.onnx import shapes_movement as movement
+from perfmodel.workload.importers.onnx import shapes_special as special
+from perfmodel.workload.importers.onnx.node import (
     ContradictionError,
     Edge,
     Node,
     NotPricedError,
     Shape,
 )
-from perfmodel.workload.importers.onnx_pricing import MALFORMED, STANDARD
-from perfmodel.workload.importers.onnx_read import FORMATS
-from perfmodel.workload.importers.onnx_shapes import RULES as PLAIN
-from perfmodel.workload.importers.onnx_shapes import Rule
+from perfmodel.workload.importers.onnx.pricing import MALFORMED, STANDARD
+from perfmodel.workload.importers.onnx.read import FORMATS
+from perfmodel.workload.importers.onnx.shapes import RULES as PLAIN
+from perfmodel.workload.importers.onnx.shapes import Rule
 from perfmodel.workload.symbols import constant
 
 _STANDARD: Mapping[str, Rule] = {
-    **PLAIN, **movement.RULES, **special.RULES, "Attention": onnx_attention.shapes,
+    **PLAIN, **movement.RULES, **special.RULES, "Attention": attention.shapes,
 }  # fmt: skip
-_CONTRIBUTED: Mapping[str, Rule] = {**special.CONTRIBUTED, **onnx_attention.RULES}
+_CONTRIBUTED: Mapping[str, Rule] = {**special.CONTRIBUTED, **attention.RULES}
 
 
 def infer(

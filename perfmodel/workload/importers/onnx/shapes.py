@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from perfmodel.workload.builder import broadcast
-from perfmodel.workload.importers.onnx_extents import floor_div, sign
-from perfmodel.workload.importers.onnx_node import (
+from perfmodel.workload.importers.onnx.extents import floor_div, sign
+from perfmodel.workload.importers.onnx.node import (
     ContradictionError,
     Edge,
     Node,
@@ -16,7 +16,7 @@ from perfmodel.workload.importers.onnx_node import (
     axis_of,
     fixed,
 )
-from perfmodel.workload.importers.onnx_read import FORMATS
+from perfmodel.workload.importers.onnx.read import FORMATS
 from perfmodel.workload.symbols import Dim, constant, simplify
 
 Rule = Callable[[Node], None]

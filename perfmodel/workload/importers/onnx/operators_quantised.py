@@ -8,15 +8,15 @@ from dataclasses import replace
 from perfmodel.formats import find
 from perfmodel.workload.builder import VECTOR_OPS
 from perfmodel.workload.graph import Tensor
-from perfmodel.workload.importers.onnx_node import Edge, Node, NotPricedError
-from perfmodel.workload.importers.onnx_operators_movement import MOVEMENT
-from perfmodel.workload.importers.onnx_operators_pointwise import POINTWISE
-from perfmodel.workload.importers.onnx_operators_products import (
+from perfmodel.workload.importers.onnx.node import Edge, Node, NotPricedError
+from perfmodel.workload.importers.onnx.operators_movement import MOVEMENT
+from perfmodel.workload.importers.onnx.operators_pointwise import POINTWISE
+from perfmodel.workload.importers.onnx.operators_products import (
     convolution,
     matrices,
     product_of,
 )
-from perfmodel.workload.importers.onnx_pricing import Pricer, Pricing
+from perfmodel.workload.importers.onnx.pricing import Pricer, Pricing
 from perfmodel.workload.symbols import Dim, product
 
 #: Operations that bring an accumulated integer to the output's scale: product, round, clip.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
-from perfmodel.workload.importers.onnx_node import NotPricedError
+from perfmodel.workload.importers.onnx.node import NotPricedError
 from perfmodel.workload.symbols import Atom, Dim, Poly, constant, maximum, minimum, poly, simplify
 from perfmodel.workload.symbols import floor_div as floor_div_atom
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from perfmodel.workload.importers.onnx_node import Shape
-from perfmodel.workload.importers.onnx_read import RawValue
+from perfmodel.workload.importers.onnx.node import Shape
+from perfmodel.workload.importers.onnx.read import RawValue
 from perfmodel.workload.symbols import Dim, simplify, symbol
 
 #: What exporters write where they know no name.

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from perfmodel.workload.builder import VECTOR_OPS
 from perfmodel.workload.graph import Tensor
-from perfmodel.workload.importers.onnx_node import Edge, Node, NotPricedError, fixed
-from perfmodel.workload.importers.onnx_pricing import Pricer, Pricing
-from perfmodel.workload.importers.onnx_shapes import Rule, give
+from perfmodel.workload.importers.onnx.node import Edge, Node, NotPricedError, fixed
+from perfmodel.workload.importers.onnx.pricing import Pricer, Pricing
+from perfmodel.workload.importers.onnx.shapes import Rule, give
 from perfmodel.workload.nest import LoopNest, Operand, gemm_nest
 from perfmodel.workload.sequence import attended_pairs
 from perfmodel.workload.symbols import Dim, constant, product, simplify

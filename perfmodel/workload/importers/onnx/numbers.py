@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.workload.importers.onnx_extents import (
+from perfmodel.workload.importers.onnx.extents import (
     UndecidedError,
     ceil,
     compare,
@@ -19,7 +19,7 @@ from perfmodel.workload.importers.onnx_extents import (
     modulo,
     smaller,
 )
-from perfmodel.workload.importers.onnx_node import Edge, Node, NotPricedError, axis_of, fixed
+from perfmodel.workload.importers.onnx.node import Edge, Node, NotPricedError, axis_of, fixed
 from perfmodel.workload.symbols import Dim, Poly, constant, simplify
 
 Numbers = npt.NDArray[np.object_]
@@ -242,7 +242,7 @@ def _gather(node: Node) -> _Result:
 
 
 def _slice(node: Node) -> _Result:
-    from perfmodel.workload.importers.onnx_shapes_movement import slice_bounds
+    from perfmodel.workload.importers.onnx.shapes_movement import slice_bounds
 
     x = array(node.get(0))
     if x is None:
@@ -273,7 +273,7 @@ def _range(node: Node) -> _Result:
 
 def _reduce(function: Callable[[Any, Any], Any]) -> _Rule:
     def rule(node: Node) -> _Result:
-        from perfmodel.workload.importers.onnx_shapes import reduced_axes
+        from perfmodel.workload.importers.onnx.shapes import reduced_axes
 
         x = array(node.get(0))
         if x is None or not x.size:

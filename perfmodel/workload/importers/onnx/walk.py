@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast
 
 from perfmodel.errors import Fault, InputError
-from perfmodel.workload.importers.onnx_dimensions import Dimensions
-from perfmodel.workload.importers.onnx_extents import symbols_of
-from perfmodel.workload.importers.onnx_infer import infer
-from perfmodel.workload.importers.onnx_node import Edge, Node, NotPricedError
-from perfmodel.workload.importers.onnx_numbers import work_out
-from perfmodel.workload.importers.onnx_pricing import MALFORMED, RANDOM, STANDARD
-from perfmodel.workload.importers.onnx_read import RawGraph, RawModel, RawNode, RawTensor
+from perfmodel.workload.importers.onnx.dimensions import Dimensions
+from perfmodel.workload.importers.onnx.extents import symbols_of
+from perfmodel.workload.importers.onnx.infer import infer
+from perfmodel.workload.importers.onnx.node import Edge, Node, NotPricedError
+from perfmodel.workload.importers.onnx.numbers import work_out
+from perfmodel.workload.importers.onnx.pricing import MALFORMED, RANDOM, STANDARD
+from perfmodel.workload.importers.onnx.read import RawGraph, RawModel, RawNode, RawTensor
 from perfmodel.workload.symbols import Dim, Poly, constant, symbol
 
 #: A trip count that stands for "until the condition fails".

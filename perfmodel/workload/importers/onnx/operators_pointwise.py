@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from perfmodel.workload.builder import VECTOR_OPS
-from perfmodel.workload.importers.onnx_node import Node, NotPricedError
-from perfmodel.workload.importers.onnx_pricing import Pricer, Pricing
+from perfmodel.workload.importers.onnx.node import Node, NotPricedError
+from perfmodel.workload.importers.onnx.pricing import Pricer, Pricing
 from perfmodel.workload.symbols import Dim, product, simplify
 
 #: ONNX function -> entry of `VECTOR_OPS`, or operations an element by the same count

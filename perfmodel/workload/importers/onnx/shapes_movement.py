@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from perfmodel.workload.importers.onnx_extents import floor, larger, sign, smaller
-from perfmodel.workload.importers.onnx_node import (
+from perfmodel.workload.importers.onnx.extents import floor, larger, sign, smaller
+from perfmodel.workload.importers.onnx.node import (
     Edge,
     Node,
     NotPricedError,
@@ -14,7 +14,7 @@ from perfmodel.workload.importers.onnx_node import (
     axis_of,
     fixed,
 )
-from perfmodel.workload.importers.onnx_shapes import Rule, give, spread
+from perfmodel.workload.importers.onnx.shapes import Rule, give, spread
 from perfmodel.workload.symbols import Dim, Poly, ceil_div, constant, poly, product, simplify
 
 #: Exporters write the largest number of a type for "to the end".

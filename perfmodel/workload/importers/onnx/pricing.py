@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from perfmodel.errors import nearest
 from perfmodel.workload.builder import VECTOR_OPS
 from perfmodel.workload.graph import Tensor
-from perfmodel.workload.importers.onnx_node import Edge, Node, NotPricedError
+from perfmodel.workload.importers.onnx.node import Edge, Node, NotPricedError
 from perfmodel.workload.nest import LoopNest
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import Dim, Poly, constant, product, simplify
@@ -180,20 +180,18 @@ def _role(edge: Edge) -> tuple[str, str]:
 
 
 def _unknown(node: Node) -> str:
-    from perfmodel.workload.importers import onnx_operators
+    from perfmodel.workload.importers.onnx import operators
 
-    meant = nearest(node.op, onnx_operators.TABLE, cutoff=0.8)
+    meant = nearest(node.op, operators.TABLE, cutoff=0.8)
     hint = f"; did you mean '{meant}'?" if meant and node.domain in STANDARD else ""
     return f"unknown operator of domain '{node.domain or 'ai.onnx'}'{hint}"
 
 
 def find_pricing(op: str, domain: str) -> Pricing | None:
     """Return how to price an operator type, ``None`` where nothing does."""
-    from perfmodel.workload.importers import onnx_operators
+    from perfmodel.workload.importers.onnx import operators
 
-    table = onnx_operators.TABLE
+    table = operators.TABLE
     if domain in STANDARD:
         return table.get(op)
-    return onnx_operators.CONTRIBUTED.get(op) or (
-        table.get(op) if domain in onnx_operators.DOMAINS else None
-    )
+    return operators.CONTRIBUTED.get(op) or (table.get(op) if domain in operators.DOMAINS else None)

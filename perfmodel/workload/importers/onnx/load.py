@@ -12,12 +12,12 @@ from perfmodel.arrays import Value, is_array
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.workload.families import Semantics
 from perfmodel.workload.graph import Graph
-from perfmodel.workload.importers.onnx_build import OnnxBuild
-from perfmodel.workload.importers.onnx_dimensions import LENGTH_DEFAULT
-from perfmodel.workload.importers.onnx_extents import symbols_of
-from perfmodel.workload.importers.onnx_node import Edge
-from perfmodel.workload.importers.onnx_read import RawModel, read_onnx
-from perfmodel.workload.importers.onnx_walk import Walked
+from perfmodel.workload.importers.onnx.build import OnnxBuild
+from perfmodel.workload.importers.onnx.dimensions import LENGTH_DEFAULT
+from perfmodel.workload.importers.onnx.extents import symbols_of
+from perfmodel.workload.importers.onnx.node import Edge
+from perfmodel.workload.importers.onnx.read import RawModel, read_onnx
+from perfmodel.workload.importers.onnx.walk import Walked
 from perfmodel.workload.symbols import Dim, evaluate
 from perfmodel.workload.workload import PLAIN, Workload, check_extent
 

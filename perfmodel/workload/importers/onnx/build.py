@@ -7,12 +7,12 @@ from typing import Any
 
 from perfmodel.workload.families import Semantics
 from perfmodel.workload.graph import Graph
-from perfmodel.workload.importers.onnx_dimensions import LENGTH_DEFAULT, Dimensions
-from perfmodel.workload.importers.onnx_node import Edge, Node
-from perfmodel.workload.importers.onnx_pricing import Pricer
-from perfmodel.workload.importers.onnx_quantised import fold_quantisation
-from perfmodel.workload.importers.onnx_read import RawModel
-from perfmodel.workload.importers.onnx_walk import Choice, Repeat, Step, Walked, Walker
+from perfmodel.workload.importers.onnx.dimensions import LENGTH_DEFAULT, Dimensions
+from perfmodel.workload.importers.onnx.node import Edge, Node
+from perfmodel.workload.importers.onnx.pricing import Pricer
+from perfmodel.workload.importers.onnx.quantised import fold_quantisation
+from perfmodel.workload.importers.onnx.read import RawModel
+from perfmodel.workload.importers.onnx.walk import Choice, Repeat, Step, Walked, Walker
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import Dim, evaluate, product
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from perfmodel.workload.importers import onnx_operators_quantised as quantised
-from perfmodel.workload.importers import onnx_operators_special as special
-from perfmodel.workload.importers.onnx_operators_movement import MOVEMENT
-from perfmodel.workload.importers.onnx_operators_pointwise import POINTWISE
-from perfmodel.workload.importers.onnx_operators_products import PRODUCTS
-from perfmodel.workload.importers.onnx_pricing import Pricing
+from perfmodel.workload.importers.onnx import operators_quantised as quantised
+from perfmodel.workload.importers.onnx import operators_special as special
+from perfmodel.workload.importers.onnx.operators_movement import MOVEMENT
+from perfmodel.workload.importers.onnx.operators_pointwise import POINTWISE
+from perfmodel.workload.importers.onnx.operators_products import PRODUCTS
+from perfmodel.workload.importers.onnx.pricing import Pricing
 
 #: Operators of the standard, by type.
 TABLE: Mapping[str, Pricing] = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from perfmodel.workload.graph import Tensor
-from perfmodel.workload.importers.onnx_node import Node
-from perfmodel.workload.importers.onnx_pricing import Pricer, Pricing
+from perfmodel.workload.importers.onnx.node import Node
+from perfmodel.workload.importers.onnx.pricing import Pricer, Pricing
 from perfmodel.workload.symbols import Dim, product, simplify
 
 
