@@ -21,7 +21,7 @@ from perfmodel.errors import InputError
 from perfmodel.hardware.engine import Engine, engine_class, engine_kinds
 from perfmodel.hardware.link import Link
 from perfmodel.hardware.memory import Memory
-from perfmodel.hardware.quantity import Confidence, Of, Quantity, Spec
+from perfmodel.hardware.quantity import Confidence, Document, Of, Quantity, Spec
 from perfmodel.hardware.structure import check_device, hierarchy
 from perfmodel.pydantic_faults import Flaw, checked, subclass
 
@@ -90,7 +90,7 @@ def title_alone(given: Any) -> Any:
     return {"title": given} if isinstance(given, str) else given
 
 
-class Device(Spec):
+class Device(Document):
     """A machine as its data sheets and measurements describe it."""
 
     schema_version: Literal[1] = 1
@@ -150,21 +150,6 @@ class Device(Spec):
     @model_validator(mode="after")
     def _check(self) -> Device:
         return checked(self, Device.structure_faults(self))
-
-    def __hash__(self) -> int:
-        return hash(self.content_hash)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Device):
-            return NotImplemented
-        return self is other or self.content_hash == other.content_hash
-
-    @cached_property
-    def content_hash(self) -> str:
-        """Sixteen hexadecimal digits that change with anything the spec says."""
-        from perfmodel.hardware.write import content_hash
-
-        return content_hash(self)
 
     def inherited_from(self, path: str) -> str:
         """Name of the base spec that a number came from; ``""`` where the device states it."""
@@ -248,9 +233,3 @@ class Device(Spec):
         from perfmodel.hardware.grade import grade
 
         return grade(self)
-
-    def to_yaml(self) -> str:
-        """A spec file that reads back as an equal device."""
-        from perfmodel.hardware.write import to_yaml
-
-        return to_yaml(self)

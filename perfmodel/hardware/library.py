@@ -15,6 +15,7 @@ import yaml
 
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.marks import Marks, Node
+from perfmodel.shipped import data_root
 from perfmodel.specfile import read, validate
 
 if TYPE_CHECKING:
@@ -66,32 +67,6 @@ class Entry:
     tags: tuple[str, ...] = ()
     title: str = ""
     base: str = ""
-
-
-def data_root(kind: str = "hardware_specs") -> Path:
-    """Folder of the data that ships with the package.
-
-    Parameters
-    ----------
-    kind : str
-        ``hardware_specs`` or ``workloads``.
-
-    Returns
-    -------
-    Path
-        Inside the installed package, else in the checkout beside it.
-    """
-    return _data_root(kind)
-
-
-@lru_cache
-def _data_root(kind: str) -> Path:
-    from importlib.resources import files
-
-    inside = files("perfmodel").joinpath("_data", kind)
-    if inside.is_dir():
-        return Path(str(inside))
-    return Path(__file__).resolve().parents[2] / kind
 
 
 def entries(room: Room = "devices", directories: Iterable[str | Path] = ()) -> dict[str, Entry]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, TypeAlias, cast
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -34,6 +35,31 @@ class Spec(BaseModel):
     def __hash__(self) -> int:
         # Mappings inside keep the generated hash from working; equal specs dump equal.
         return hash((type(self), self.model_dump_json()))
+
+
+class Document(Spec):
+    """A spec that is a file of its own: compared, hashed and written by its content."""
+
+    def __hash__(self) -> int:
+        return hash(self.content_hash)
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return self is other or self.content_hash == cast("Document", other).content_hash
+
+    @cached_property
+    def content_hash(self) -> str:
+        """Sixteen hexadecimal digits that change with anything the spec says."""
+        from perfmodel.hardware.write import content_hash
+
+        return content_hash(self)
+
+    def to_yaml(self) -> str:
+        """A spec file that reads back as an equal spec."""
+        from perfmodel.hardware.write import to_yaml
+
+        return to_yaml(self)
 
 
 class Quantity(Spec):

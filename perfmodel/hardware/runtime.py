@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from perfmodel.errors import nearest
 from perfmodel.hardware.device import Name, Source, title_alone
-from perfmodel.hardware.quantity import Confidence, Of, Quantity, Spec
+from perfmodel.hardware.quantity import Confidence, Document, Of, Quantity, Spec
 from perfmodel.hardware.structure import check_sources, mapped
 from perfmodel.pydantic_faults import Flaw, checked
 
@@ -64,7 +63,7 @@ class Semantics(Spec):
     """Operators whose results nobody reads are run all the same."""
 
 
-class Runtime(Spec):
+class Runtime(Document):
     """Software that runs a network: its overheads, efficiencies, fusion and semantics."""
 
     schema_version: Literal[1] = 1
@@ -127,31 +126,10 @@ class Runtime(Spec):
     def _checked(self) -> Runtime:
         return checked(self, Runtime.structure_faults(self))
 
-    def __hash__(self) -> int:
-        return hash(self.content_hash)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Runtime):
-            return NotImplemented
-        return self is other or self.content_hash == other.content_hash
-
-    @cached_property
-    def content_hash(self) -> str:
-        """Sixteen hexadecimal digits that change with anything the spec says."""
-        from perfmodel.hardware.write import content_hash
-
-        return content_hash(self)
-
     def suits(self, device: Device) -> bool:
         """Whether the runtime is meant for a device (by its name, an alias or a tag)."""
         words = {device.name, *device.aliases, *device.tags}
         return not self.applies_to or bool(words.intersection(self.applies_to))
-
-    def to_yaml(self) -> str:
-        """A spec file that reads back as an equal runtime."""
-        from perfmodel.hardware.write import to_yaml
-
-        return to_yaml(self)
 
 
 def _check(data: Any) -> Iterator[Flaw]:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from perfmodel.hardware.device import Device
-from perfmodel.hardware.library import data_root
 from perfmodel.hardware.runtime import EFFICIENCY_CLASSES, Runtime
+from perfmodel.shipped import data_root
 
 __all__ = ["json_schema", "main", "stale", "write"]
 

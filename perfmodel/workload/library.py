@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -14,6 +13,7 @@ import numpy as np
 
 from perfmodel.arrays import Value, is_array
 from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.shipped import data_root
 from perfmodel.workload.families import Family, family
 from perfmodel.workload.workload import Workload, check_extent, from_family
 
@@ -131,19 +131,8 @@ def _is_path(name: str) -> bool:
     return name.endswith(_SUFFIXES) or "/" in name or os.sep in name
 
 
-@lru_cache
-def _folder() -> Path:
-    """Return the folder of workload files: inside an installed package, else beside it."""
-    from importlib.resources import files
-
-    inside = files("perfmodel").joinpath("_data", "workloads")
-    if inside.is_dir():
-        return Path(str(inside))
-    return Path(__file__).resolve().parents[2] / "workloads"
-
-
 def _stems() -> dict[str, Path]:
-    return {path.stem: path for path in _folder().glob("*.yaml")}
+    return {path.stem: path for path in data_root("workloads").glob("*.yaml")}
 
 
 def _library_path(name: str) -> Path:

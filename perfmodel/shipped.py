@@ -1,0 +1,28 @@
+"""Where the data that ships with the package lies."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+
+@lru_cache
+def data_root(kind: str = "hardware_specs") -> Path:
+    """Folder of the data that ships with the package.
+
+    Parameters
+    ----------
+    kind : str
+        ``hardware_specs`` or ``workloads``.
+
+    Returns
+    -------
+    Path
+        Inside the installed package, else in the checkout beside it.
+    """
+    from importlib.resources import files
+
+    inside = files("perfmodel").joinpath("_data", kind)
+    if inside.is_dir():
+        return Path(str(inside))
+    return Path(__file__).resolve().parents[1] / kind
