@@ -62,7 +62,7 @@ def row_points(subject: Subject, level: str | None = None) -> Points:
     seconds = np.stack([columns[f"{name}_s"] for name in levels])
     which = np.argmax(np.where(bytes_ > 0, seconds, -1.0), axis=0)
     moved = bytes_[which, np.arange(bytes_.shape[1])]
-    # What a layer costs is charged to its first row, but says nothing of that kernel.
+    # A share of what a layer costs says nothing of the kernel that carries it.
     own = columns["row_s"] - columns.get("layer_s", 0.0)
     index = np.flatnonzero((operations > 0) & (moved > 0) & (own > 0))
     share = columns["total_s"] / (columns["total_s"].sum() or 1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -209,12 +210,11 @@ class Lowered:
         return 1
 
     def _layers(self) -> list[Dim]:
-        marks: list[Dim] = []
-        last: object = None
-        for kernel in self.kernels:
-            marks.append(1 if kernel.block.layer and kernel.block is not last else 0)
-            last = kernel.block
-        return marks
+        """Return each kernel's share of what a layer costs: spread evenly over its kernels."""
+        sizes = Counter(id(kernel.block) for kernel in self.kernels)
+        return [
+            1.0 / sizes[id(kernel.block)] if kernel.block.layer else 0 for kernel in self.kernels
+        ]
 
     def _traffic(self, kernel: Kernel) -> list[tuple[str, Dim]]:
         out = [
