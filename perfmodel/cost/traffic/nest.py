@@ -1,4 +1,4 @@
-"""What tiled traffic is computed for: a nest with numbers, the widths of its operands, conventions."""
+"""What tiled traffic is computed for: a nest with numbers, its widths, the conventions."""
 
 from __future__ import annotations
 
