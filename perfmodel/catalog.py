@@ -13,10 +13,14 @@ from typing import Any, Final
 
 from perfmodel.errors import Fault, InputError, nearest
 
-__all__ = ["EXTRAS", "is_kind", "kinds", "load", "loaded", "names", "need", "plots_of"]
+__all__ = ["EXTRAS", "is_kind", "kinds", "load", "load_kind", "loaded", "names", "need", "plots_of"]
 
 #: Entry-point group -> name -> ``module:attribute``.
 BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
+    "perfmodel.kinds": {
+        "roofline": "perfmodel.kinds.roofline:KIND",
+    },
+    "perfmodel.memory_kinds": {},
     "perfmodel.plots": {
         "prediction": "perfmodel.plots:prediction_plots",
         "table": "perfmodel.plots:table_plots",
@@ -81,14 +85,20 @@ def load(group: str, name: str) -> Any:
     )  # fmt: skip
 
 
+def load_kind(group: str, name: str) -> Any:
+    """Load a kind of hardware so that it registers its spec class; None where none is so named."""
+    built_in = name in BUILT_IN.get(group, {})
+    return load(group, name) if built_in or name in names(group) else None
+
+
 def kinds() -> list[str]:
     """Names of the kinds of hardware."""
-    return names("perfmodel.kinds", import_module("perfmodel.kinds").BUILT_IN)
+    return names("perfmodel.kinds")
 
 
 def is_kind(name: str) -> bool:
     """Whether a name is that of a kind of hardware; the installed packages are asked last."""
-    return name in import_module("perfmodel.kinds").BUILT_IN or name in kinds()
+    return name in BUILT_IN["perfmodel.kinds"] or name in kinds()
 
 
 def plots_of(subject: Any, of: str = "prediction") -> Any:

@@ -8,6 +8,7 @@ from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.formats import FALLBACKS, Precision, as_precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
+from perfmodel.hardware.memory import law_of
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.kinds import kind
 from perfmodel.prediction import Prediction
@@ -182,12 +183,13 @@ def _static(machine: Machine, model: str | None) -> Static:
     try:
         chosen = kind(model or engine.kind)
     except KeyError:
-        from perfmodel.kinds import BUILT_IN
+        from perfmodel.kinds import names
 
+        known = names()
         raise InputError(
             Fault(
-                f"unknown model '{model}'", path="model", expected=f"one of {', '.join(BUILT_IN)}",
-                suggestion=nearest(model or engine.kind, BUILT_IN),
+                f"unknown model '{model}'", path="model", expected=f"one of {', '.join(known)}",
+                suggestion=nearest(model or engine.kind, known),
             )
         ) from None  # fmt: skip
     fusion = runtime.fusion
@@ -197,6 +199,7 @@ def _static(machine: Machine, model: str | None) -> Static:
         Fusion(fusion.elementwise, fusion.attention == "flash", fusion.elementwise_into),
         Semantics(semantics.head_on_every_token, semantics.runs_dead_branches),
         semantics.causal_skips_masked, (device, runtime),
+        {m.name: law for m in device.memories if (law := law_of(m.kind)) is not None},
     )  # fmt: skip
     if len(_STATIC) >= 1024:
         _STATIC.clear()

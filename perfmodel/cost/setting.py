@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -39,6 +39,8 @@ class Setting:
         Continuous forms of staircases.
     xp
         Array namespace of the values.
+    read_bandwidths
+        Memory -> bytes a second that is read from it, for memories with physics of their own.
     """
 
     facts: Mapping[str, Value]
@@ -52,7 +54,12 @@ class Setting:
     warm: bool = False
     relaxed: bool = False
     xp: Any = np
+    read_bandwidths: Mapping[str, ReadBandwidth] = field(default_factory=dict[str, "ReadBandwidth"])
 
     def fact(self, path: str, default: Value = None) -> Value:
         """Return a fact, or `default` where the machine does not state it."""
         return self.facts.get(path, default)
+
+
+#: What a kind of memory gives: (setting, name of the memory) -> bytes a second.
+ReadBandwidth: TypeAlias = Callable[[Setting, str], Value]

@@ -42,12 +42,13 @@ def pair_bits(table: OperatorTable, setting: Setting) -> Value:
 
 def network_totals(
     table: OperatorTable, setting: Setting, row_s: Value, traffic: Mapping[str, Value],
-    operations: Mapping[str, Value],
+    operations: Mapping[str, Value], energy: Mapping[str, Value] | None = None,
 ) -> dict[str, Value]:  # fmt: skip
     """Return the sums that predictions are made of; each of shape ``(points,)`` or a number.
 
     Keys: ``latency_s``, ``macs``, ``bit_operations``, ``vector_ops``, ``weight_bytes``,
-    ``kv_bytes``, ``activation_bytes``, ``traffic LEVEL``, ``operations FORMAT``, ``phase NAME``.
+    ``kv_bytes``, ``activation_bytes``, ``traffic LEVEL``, ``operations FORMAT``, ``energy NAME``,
+    ``phase NAME``.
     """
     count = table.count
     per_run = 0.0 if setting.bare else setting.fact("runtime.per_run", 0.0)
@@ -65,6 +66,8 @@ def network_totals(
         out[f"traffic {level}"] = total(count, moved)
     for name, done in operations.items():
         out[f"operations {name}"] = total(count, done)
+    for name, joule in (energy or {}).items():
+        out[f"energy {name}"] = total(count, joule)
     phases = {row.phase for row in table.rows}
     if len(phases) > 1:
         for phase in sorted(phases):

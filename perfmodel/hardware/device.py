@@ -18,9 +18,9 @@ from pydantic import (
 )
 
 from perfmodel.errors import InputError
-from perfmodel.hardware.engine import Engine, engine_class, engine_kinds
+from perfmodel.hardware.engine import Engine, engine_class
 from perfmodel.hardware.link import Link
-from perfmodel.hardware.memory import Memory
+from perfmodel.hardware.memory import Memory, memory_class
 from perfmodel.hardware.quantity import Confidence, Document, Of, Quantity, Spec
 from perfmodel.hardware.structure import check_device, hierarchy
 from perfmodel.pydantic_faults import Flaw, checked, subclass
@@ -82,6 +82,17 @@ def _engine(given: Any, handler: ValidatorFunctionWrapHandler, info: ValidationI
     return cast("Engine", handler(given))
 
 
+def _memory(given: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Memory:
+    """Read a memory as the spec class of its kind."""
+    if isinstance(given, Mapping):
+        kind = str(cast("Mapping[str, Any]", given).get("kind", ""))
+        found = memory_class(kind)
+        if found is not None and found is not Memory:
+            return subclass(found, given, info.context)
+    return cast("Memory", handler(given))
+
+
+AnyMemory: TypeAlias = Annotated[SerializeAsAny[Memory], WrapValidator(_memory)]
 AnyEngine: TypeAlias = Annotated[SerializeAsAny[Engine], WrapValidator(_engine)]
 
 
@@ -132,7 +143,7 @@ class Device(Document):
     """Confidence of every number that names none."""
     engines: tuple[AnyEngine, ...] = Field(min_length=1)
     """What computes."""
-    memories: tuple[Memory, ...] = Field(min_length=1)
+    memories: tuple[AnyMemory, ...] = Field(min_length=1)
     """What holds data, from nearest the engines to farthest."""
     links: tuple[Link, ...] = ()
     """Connections to other devices."""
@@ -145,7 +156,7 @@ class Device(Document):
     @staticmethod
     def structure_faults(data: Any) -> Iterable[Flaw]:
         """Checks across fields, on a mapping or a Device: names, roles, who feeds whom, sources."""
-        return check_device(data, engine_kinds(), lambda kind: engine_class(kind) is not None)
+        return check_device(data)
 
     @model_validator(mode="after")
     def _check(self) -> Device:

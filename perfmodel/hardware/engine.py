@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, TypeAlias
 
 from pydantic import Field
 
+from perfmodel.catalog import load_kind, names
 from perfmodel.hardware.quantity import Confidence, Of, Quantity, Spec
 
 __all__ = ["COMPUTE_FORMATS", "Engine", "Peak", "engine_class", "register_engine"]
@@ -71,7 +72,6 @@ class Engine(Spec):
 
 
 _classes: dict[str, type[Engine]] = {"roofline": Engine}
-_finders: list[Callable[[str], type[Engine] | None]] = []
 
 
 def register_engine(kind: str, spec: type[Engine]) -> None:
@@ -79,25 +79,20 @@ def register_engine(kind: str, spec: type[Engine]) -> None:
     _classes[kind] = spec
 
 
-def on_unknown_kind(finder: Callable[[str], type[Engine] | None]) -> None:
-    """Ask ``finder`` for the class of a kind that nobody registered (plugins, found late)."""
-    _finders.append(finder)
-
-
 def engine_class(kind: str) -> type[Engine] | None:
-    """Spec class of a kind of engine, or None where nothing knows the kind."""
-    if kind not in _classes:
-        for finder in _finders:
-            found = finder(kind)
-            if found is not None:
-                _classes[kind] = found
-                break
+    """Spec class of a kind of engine, or None where nothing knows the kind.
+
+    A kind is loaded by its name when a spec first asks for it; one that registers no class of its
+    own is described by `Engine`.
+    """
+    if kind not in _classes and load_kind("perfmodel.kinds", kind):
+        _classes.setdefault(kind, Engine)
     return _classes.get(kind)
 
 
 def engine_kinds() -> tuple[str, ...]:
-    """Kinds known by now."""
-    return tuple(_classes)
+    """Every kind of engine there is."""
+    return tuple(dict.fromkeys((*_classes, *names("perfmodel.kinds"))))
 
 
 def is_compute_format(name: Any) -> bool:

@@ -203,11 +203,14 @@ class _Builder:
             self._number(f"{at}.energy_per_op.{key}", "energy_per_op", energy, engine)
         for key, speedup in engine.sparse_speedup.items():
             facts.put(f"{at}.sparse_speedup.{key}", "fraction", speedup, self._entry(engine))
-        for name, dimension, given in kind_numbers(engine):
+        self._own(at, engine, Engine)
+
+    def _own(self, at: str, entry: Engine | Memory, base: type[Engine] | type[Memory]) -> None:
+        for name, dimension, given in kind_numbers(entry, base):
             if isinstance(given, Quantity) or given is None:
-                self._number(f"{at}.{name}", dimension, given, engine)
+                self._number(f"{at}.{name}", dimension, given, entry)
             else:
-                facts.put(f"{at}.{name}", dimension, given, self._entry(engine))
+                self.facts.put(f"{at}.{name}", dimension, given, self._entry(entry))
 
     def _entry(self, entry: Any) -> Provenance:
         source = entry.source or self.device.source
@@ -232,6 +235,7 @@ class _Builder:
         facts.put(f"{at}.sustained_fraction", "fraction", fraction, origin)
         self._number(f"{at}.latency", "time", memory.latency, memory, 0.0)
         self._number(f"{at}.energy_per_byte", "energy_per_byte", memory.energy_per_byte, memory)
+        self._own(at, memory, Memory)
 
     def _rate(self, memory: Memory, rate: Rate) -> float:
         if not rate.per_clock:
@@ -288,15 +292,17 @@ def clock_engine(device: Device, memory: Memory) -> Engine:
     return next(fed)
 
 
-def kind_numbers(engine: Engine) -> Iterator[tuple[str, str, Quantity | float | None]]:
-    """Numbers that a kind's spec class adds to `Engine`: field, dimension, value.
+def kind_numbers(
+    entry: Engine | Memory, base: type[Engine] | type[Memory]
+) -> Iterator[tuple[str, str, Quantity | float | None]]:
+    """Numbers that a kind's spec class adds to its base: field, dimension, value.
 
     Plain int and float fields (rows of an array, say) are facts too, so that they can be varied.
     """
-    for name, info in type(engine).model_fields.items():
-        if name in Engine.model_fields:
+    for name, info in type(entry).model_fields.items():
+        if name in base.model_fields:
             continue
-        value = getattr(engine, name)
+        value = getattr(entry, name)
         dimension = dimension_of(info)
         if dimension:
             yield name, dimension, value

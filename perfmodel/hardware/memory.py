@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from collections.abc import Callable
+from typing import Annotated, Any, Final, TypeAlias
 
 from pydantic import Field
 
+from perfmodel.catalog import load_kind, names
 from perfmodel.hardware.quantity import Confidence, Of, Quantity, Rate, Spec
 
-__all__ = ["Memory", "MemoryKind"]
+__all__ = ["MEMORY_KINDS", "Memory", "law_of", "memory_class", "memory_kinds", "register_memory"]
 
-MemoryKind: TypeAlias = Literal[
-    "register_file", "scratchpad", "cache", "dram", "flash", "storage", "disk"
-]
+MEMORY_KINDS: Final = (
+    "register_file", "scratchpad", "cache", "dram", "flash", "storage", "disk",
+)  # fmt: skip
+"""Kinds of memory that the base class describes; others have a class of their own."""
 
 Size: TypeAlias = Annotated[Quantity, Of("bytes")]
 Capacity: TypeAlias = Annotated[Quantity, Of("bytes", positive=True)]
@@ -26,8 +29,8 @@ class Memory(Spec):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     """Name within the device."""
-    kind: MemoryKind
-    """register_file, scratchpad, cache, dram, flash, storage or disk."""
+    kind: str
+    """register_file, scratchpad, cache, dram, flash, storage, disk, or a kind with its own law."""
     roles: tuple[str, ...] = ()
     """Aliases within the device; ``main`` is the memory that a model must fit in."""
     note: str | None = None
@@ -52,3 +55,42 @@ class Memory(Spec):
     """Source of every number below that names none."""
     confidence: Confidence | None = None
     """Confidence of every number below that names none."""
+
+
+#: (setting, name of the memory) -> bytes a second that are read from it.
+Law: TypeAlias = Callable[[Any, str], Any]
+
+_classes: dict[str, type[Memory]] = dict.fromkeys(MEMORY_KINDS, Memory)
+_laws: dict[str, Law] = {}
+
+
+def register_memory(kind: str, spec: type[Memory], read_bandwidth: Law | None = None) -> None:
+    """Make ``kind: NAME`` of a memory in a spec file read as a subclass of `Memory`.
+
+    Parameters
+    ----------
+    read_bandwidth
+        Law of such memories: (`perfmodel.cost.setting.Setting`, name of the memory) -> bytes a
+        second, from facts ``memories.NAME.FIELD``. Without one the stated bandwidth holds.
+    """
+    _classes[kind] = spec
+    if read_bandwidth is not None:
+        _laws[kind] = read_bandwidth
+
+
+def memory_class(kind: str) -> type[Memory] | None:
+    """Spec class of a kind of memory, or None where nothing knows the kind."""
+    if kind not in _classes:
+        load_kind("perfmodel.memory_kinds", kind)
+    return _classes.get(kind)
+
+
+def law_of(kind: str) -> Law | None:
+    """What gives the read bandwidth of a kind of memory; None where its spec states it."""
+    memory_class(kind)
+    return _laws.get(kind)
+
+
+def memory_kinds() -> tuple[str, ...]:
+    """Every kind of memory there is."""
+    return tuple(dict.fromkeys((*_classes, *names("perfmodel.memory_kinds"))))

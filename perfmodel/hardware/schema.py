@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any, Final, cast
 
+from perfmodel.catalog import BUILT_IN
 from perfmodel.hardware.device import Device
+from perfmodel.hardware.memory import MEMORY_KINDS
 from perfmodel.hardware.runtime import EFFICIENCY_CLASSES, Runtime
 from perfmodel.shipped import data_root
 
@@ -60,11 +62,15 @@ def _loosen(schema: dict[str, Any]) -> None:
     definitions = cast("dict[str, dict[str, Any]]", schema.get("$defs", {}))
     for name, definition in definitions.items():
         if name in ("Engine", "Memory", "Link"):
-            # Engines of other kinds have keys of their own, which their own class checks.
-            if name == "Engine":
-                definition["if"] = {"properties": {"kind": {"const": "roofline"}}}
+            # Engines and memories of other kinds have keys of their own, which their class checks.
+            plain = {"Engine": ["roofline"], "Memory": [*MEMORY_KINDS]}.get(name)
+            if plain:
+                definition["if"] = {"properties": {"kind": {"enum": plain}}}
                 definition["then"] = {"propertyNames": {"enum": [*definition["properties"]]}}
                 definition.pop("additionalProperties", None)
+            if name == "Memory":
+                own = BUILT_IN["perfmodel.memory_kinds"]
+                definition["properties"]["kind"]["enum"] = [*MEMORY_KINDS, *own]
             definition["required"] = ["name"]
 
 

@@ -6,14 +6,20 @@ device alike, hence the tolerant access.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from pydantic import BaseModel
 
 from perfmodel import units
 from perfmodel.errors import nearest
-from perfmodel.hardware.engine import COMPUTE_FORMATS, is_compute_format
+from perfmodel.hardware.engine import (
+    COMPUTE_FORMATS,
+    engine_class,
+    engine_kinds,
+    is_compute_format,
+)
+from perfmodel.hardware.memory import memory_class, memory_kinds
 from perfmodel.marks import Path
 from perfmodel.pydantic_faults import Flaw
 
@@ -62,13 +68,15 @@ def hierarchy(device: Any, engine: str) -> list[str]:
     return sorted(distance, key=lambda name: (distance[name], order.index(name)))
 
 
-def check_device(
-    device: Any, kinds: Sequence[str], knows_kind: Callable[[str], bool]
-) -> Iterator[Flaw]:
+def check_device(device: Any) -> Iterator[Flaw]:
     """Every structural flaw of a device (raw mapping or built)."""
     for section in ("engines", "memories", "links"):
         yield from _duplicates(device, section)
-    yield from _engines(device, kinds, knows_kind)
+    yield from _engines(device)
+    for index, memory in enumerate(listed(device, "memories")):
+        kind = get(memory, "kind")
+        if isinstance(kind, str) and memory_class(kind) is None:
+            yield _unknown(("memories", index, "kind"), "kind of memory", kind, memory_kinds())
     yield from _roles(device)
     yield from _feeds(device)
     yield from _order(device)
@@ -94,17 +102,15 @@ def _duplicates(device: Any, section: str) -> Iterator[Flaw]:
                 yield Flaw((section, index, "name"), message, "names that differ")
 
 
-def _engines(
-    device: Any, kinds: Sequence[str], knows_kind: Callable[[str], bool]
-) -> Iterator[Flaw]:
+def _engines(device: Any) -> Iterator[Flaw]:
     default, known = get(device, "default_engine"), names(device, "engines")
     if isinstance(default, str) and default not in known:
         yield _unknown(("default_engine",), "engine", default, known)
     for index, engine in enumerate(listed(device, "engines")):
         path: Path = ("engines", index)
         kind = get(engine, "kind")
-        if isinstance(kind, str) and not knows_kind(kind):
-            yield _unknown((*path, "kind"), "kind of engine", kind, kinds)
+        if isinstance(kind, str) and engine_class(kind) is None:
+            yield _unknown((*path, "kind"), "kind of engine", kind, engine_kinds())
         for field in ("peaks", "vector_peaks", "energy_per_op"):
             for key in mapped(engine, field):
                 if not is_compute_format(key):

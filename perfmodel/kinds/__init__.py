@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from importlib.metadata import entry_points
 from typing import cast
 
+from perfmodel.catalog import load_kind
+from perfmodel.catalog import names as _names
 from perfmodel.kinds.protocol import Equation, Kind, Terms
-
-#: Built-in kinds; others are found through the entry points ``perfmodel.kinds``.
-BUILT_IN = ("roofline",)
 
 _FOUND: dict[str, Kind] = {}
 
 
 def kind(name: str) -> Kind:
-    """Return a kind of hardware by name.
+    """Return a kind of hardware by name: a built-in, or another package's (entry points).
 
     Raises
     ------
@@ -24,16 +21,16 @@ def kind(name: str) -> Kind:
     """
     found = _FOUND.get(name)
     if found is None:
-        if name in BUILT_IN:
-            found = cast("Kind", import_module(f"perfmodel.kinds.{name}").KIND)
-        else:
-            for point in entry_points(group="perfmodel.kinds", name=name):
-                found = cast("Kind", point.load())
-                break
+        found = cast("Kind | None", load_kind("perfmodel.kinds", name))
         if found is None:
             raise KeyError(name)
         _FOUND[name] = found
     return found
 
 
-__all__ = ["BUILT_IN", "Equation", "Kind", "Terms", "kind"]
+def names() -> list[str]:
+    """Return the names of all kinds of engine."""
+    return _names("perfmodel.kinds")
+
+
+__all__ = ["Equation", "Kind", "Terms", "kind", "names"]

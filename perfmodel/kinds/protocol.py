@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from perfmodel.arrays import Value
@@ -43,6 +43,19 @@ class Terms:
     cold
         Seconds of weights that come from main memory before a row's arithmetic, where they do not
         overlap with it; part of that level's seconds.
+    work
+        Term of `compute` -> what is divided by a rate to give its seconds (cycles, operations); the
+        explanation shows ``work / rate``. Without it ``matrix`` is two operations a MAC, ``vector``
+        the vector operations.
+    energy
+        Name -> joules of one execution of each row, for what the kind prices itself.
+    priced
+        What `energy` covers beside its own names: keys of the operations and traffic that the
+        device's energies must not count again (``operations int8``, ``traffic dram``).
+    detail
+        Further numbers of each row, columns of `Prediction.table`: SRAM reads, folds, utilisation.
+    traffic_model
+        How `traffic` was found; empty for compulsory traffic under the residency rule.
     """
 
     compute: dict[str, Value]
@@ -54,10 +67,19 @@ class Terms:
     executed: dict[str, str]
     unsupported: tuple[str, ...] = ()
     cold: Value = None
+    work: dict[str, Value] = field(default_factory=dict[str, Value])
+    energy: dict[str, Value] = field(default_factory=dict[str, Value])
+    priced: tuple[str, ...] = ()
+    detail: dict[str, Value] = field(default_factory=dict[str, Value])
+    traffic_model: str = ""
 
 
 class Kind(Protocol):
-    """One kind of hardware."""
+    """One kind of hardware.
+
+    A kind with an attribute ``needs_nests = True`` finds the loop nests of the rows in
+    `OperatorTable.nests`.
+    """
 
     @property
     def name(self) -> str:

@@ -143,12 +143,15 @@ def bandwidth(setting: Setting, level: str) -> Value:
     memory and the memory that stores the weights (a fitted constant replaces the measured fraction,
     the two are never multiplied), else the device's sustained fraction. A runtime may also state
     how many bytes a clock each unit can have under way; the ceiling joins by a p-norm (a soft
-    minimum).
+    minimum). A kind of memory with a law of its own (flash, storage) is asked instead.
     """
     facts = setting.facts
     raw = facts[f"memories.{level}.bandwidth"]
     if setting.bare:
         return raw
+    own = setting.read_bandwidths.get(level)
+    if own is not None:
+        return own(setting, level)
     main = level in (setting.levels[-1], setting.weights_memory)
     share = facts.get("runtime.efficiency.bandwidth") if main else None
     if share is None:

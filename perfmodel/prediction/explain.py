@@ -84,12 +84,21 @@ def _row(prediction: Prediction, columns: dict[str, np.ndarray], i: int) -> list
     name = str(columns["name"][i])
     lines: list[str] = []
     arithmetic: list[str] = []
-    if columns["macs"][i]:
-        rate = 2.0 * columns["macs"][i] / columns["matrix_s"][i]
-        arithmetic.append(f"2*{columns['macs'][i]:.12g}/{rate:.12g}")
-    if columns["vector_ops"][i]:
-        rate = columns["vector_ops"][i] / columns["vector_s"][i]
-        arithmetic.append(f"{columns['vector_ops'][i]:.12g}/{rate:.12g}")
+    for term in terms.compute:
+        seconds = columns[f"{term}_s"][i]
+        if not seconds:
+            continue
+        done = terms.work.get(term)
+        if done is not None:
+            said, work = "", float(np.broadcast_to(done, (len(columns["row_s"]), 1))[i, 0])
+        elif term == "matrix":
+            said, work = "2*", float(columns["macs"][i])
+        elif term == "vector":
+            said, work = "", float(columns["vector_ops"][i])
+        else:
+            arithmetic.append(f"{seconds:.12g}")
+            continue
+        arithmetic.append(f"{said}{work:.12g}/{(2.0 if said else 1.0) * work / seconds:.12g}")
     cold = f" + {columns['cold_weights_s'][i]:.12g}" if terms.cold is not None else ""
     parts = [(" + ".join(arithmetic) or "0") + cold]
     last = list(terms.memory)[-1]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from perfmodel.arrays import Value, is_array, namespace
-from perfmodel.cost.setting import Setting
+from perfmodel.cost.setting import ReadBandwidth, Setting
 from perfmodel.cost.totals import network_totals
 from perfmodel.errors import Fault, InputError
 from perfmodel.formats import Precision
@@ -40,6 +40,7 @@ class Static:
     semantics: Semantics
     causal_skips_masked: bool
     keep: tuple[Device, Runtime]
+    read_bandwidths: Mapping[str, ReadBandwidth]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +97,12 @@ class Job:
         setting = Setting(
             facts, static.engine, static.levels, static.weights_memory, precision, static.overlap,
             self.bare, static.causal_skips_masked, self.warm, self.relaxed,
-            _space(values, facts, precision),
+            _space(values, facts, precision), static.read_bandwidths,
         )  # fmt: skip
-        table = self.lowered.bind(values, points, accesses=not self.bare, relaxed=self.relaxed)
+        table = self.lowered.bind(
+            values, points, accesses=not self.bare, relaxed=self.relaxed,
+            nests=getattr(static.kind, "needs_nests", False),
+        )  # fmt: skip
         return table, static.kind.cost(table, setting), setting
 
     def at(self, point: int) -> Job:
@@ -182,7 +186,9 @@ class _Inputs:
 
 
 def _sums(table: OperatorTable, terms: Terms, setting: Setting) -> dict[str, Value]:
-    return network_totals(table, setting, terms.row_s, terms.traffic, terms.operations)
+    return network_totals(
+        table, setting, terms.row_s, terms.traffic, terms.operations, terms.energy
+    )  # fmt: skip
 
 
 def _space(values: Mapping[str, Value], facts: Mapping[str, Value], precision: Precision) -> Any:

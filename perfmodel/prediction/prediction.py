@@ -115,6 +115,8 @@ class Prediction:
         """Which traffic model was used."""
         if self._job.bare:
             return "compulsory; main memory only"
+        if self._opened[1].traffic_model:
+            return self._opened[1].traffic_model
         return TRAFFIC_MODEL + (WARM if self._job.warm else "")
 
     # metrics

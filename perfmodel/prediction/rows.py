@@ -64,6 +64,8 @@ def row_columns(prediction: Prediction) -> dict[str, Any]:
         "row_s": seconds,
         "total_s": count * seconds,
         "bound_by": bound,
+        **{f"{name} energy_j": _column(v, n) for name, v in terms.energy.items()},
+        **{name: _column(v, n) for name, v in terms.detail.items()},
     }  # fmt: skip
 
 

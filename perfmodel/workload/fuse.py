@@ -63,13 +63,8 @@ def kernels(graph: Graph, fusion: Fusion) -> list[Kernel]:
 
     Views cost nothing and vanish: their outputs are other names of their inputs.
     """
-    alias: dict[str, str] = {}
+    alias = aliases(graph)
     readers: dict[str, int] = dict.fromkeys(graph.outputs, 1)
-    for _, operator in graph.walk():
-        if operator.kind == "view" and operator.reads and operator.writes:
-            source = operator.reads[0]
-            for name in operator.writes:
-                alias[name] = alias.get(source, source)
     for _, operator in graph.walk():
         if operator.kind != "view":
             for name in {alias.get(n, n) for n in operator.reads}:
@@ -81,6 +76,17 @@ def kernels(graph: Graph, fusion: Fusion) -> list[Kernel]:
     for block in graph.blocks:
         made += _block_kernels(graph, block, fusion, alias, readers)
     return made
+
+
+def aliases(graph: Graph) -> dict[str, str]:
+    """Return output of a view -> the tensor that it is another name of."""
+    alias: dict[str, str] = {}
+    for _, operator in graph.walk():
+        if operator.kind == "view" and operator.reads and operator.writes:
+            source = operator.reads[0]
+            for name in operator.writes:
+                alias[name] = alias.get(source, source)
+    return alias
 
 
 def _block_kernels(

@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.arrays import Value
-from perfmodel.workload.fuse import Fusion, Kernel, kernels
+from perfmodel.workload.fuse import Fusion, Kernel, aliases, kernels
 from perfmodel.workload.graph import Graph, Operator, Tensor
 from perfmodel.workload.program import Program
+from perfmodel.workload.shapes import NestKeys, Nests, nest_columns
 from perfmodel.workload.symbols import Dim, poly
 
 Index = npt.NDArray[np.intp]
@@ -77,6 +78,8 @@ class OperatorTable:
     live: dict[str, Value]
     #: accesses one by one, for residency
     accesses: Accesses | None = None
+    #: loop nests, for kinds that map them on an array
+    nests: Nests | None = None
 
 
 @dataclass(slots=True)
@@ -121,6 +124,8 @@ class Lowered:
         self._moved_rows: dict[str, Index] = {}
         self._bare: Program | None = None
         self._full: Program | None = None
+        self._nested: Program | None = None
+        self._nest_keys: NestKeys | None = None
         self._lifetimes: Lifetimes | None = None
         self._access_rows: Index = np.zeros(0, dtype=np.intp)
         self._access_tensor: Index = np.zeros(0, dtype=np.intp)
@@ -128,7 +133,7 @@ class Lowered:
 
     def bind(
         self, values: Mapping[str, Value], points: int = 1, *, accesses: bool = False,
-        relaxed: bool = False,
+        relaxed: bool = False, nests: bool = False,
     ) -> OperatorTable:  # fmt: skip
         """Return the table with numbers.
 
@@ -140,8 +145,14 @@ class Lowered:
             Also give each access by itself, for models of more than one memory level.
         relaxed
             Continuous forms of ceilings and floors.
+        nests
+            Also give the loop nests (and each access).
         """
-        if accesses:
+        if nests:
+            accesses = True
+            self._nested = self._nested or self._compile(accesses=True, nests=True)
+            program = self._nested
+        elif accesses:
             self._full = self._full or self._compile(accesses=True)
             program = self._full
         else:
@@ -164,6 +175,7 @@ class Lowered:
             {n[7:]: v[0] for n, v in c.items() if n.startswith("stored ")},
             {n[5:]: v for n, v in c.items() if n.startswith("live ")},
             detail,
+            self._nest_keys.bind(c) if nests and self._nest_keys is not None else None,
         )  # fmt: skip
 
     def _slot_name(self, slot: str) -> str:
@@ -174,7 +186,7 @@ class Lowered:
     def _slot(self, tensor: Tensor) -> str:
         return self._slot_name(tensor.slot)
 
-    def _compile(self, *, accesses: bool) -> Program:
+    def _compile(self, *, accesses: bool, nests: bool = False) -> Program:
         n = len(self.kernels)
         columns: dict[str, list[Dim]] = {
             "count": [k.block.count for k in self.kernels],
@@ -202,7 +214,32 @@ class Lowered:
             columns[f"live {slot}"] = steps
         if accesses:
             columns |= self._accesses(lives, n)
+        if nests:
+            columns |= self._nests()
         return Program(columns)
+
+    def _nests(self) -> dict[str, list[Dim]]:
+        alias = aliases(self.graph)
+        place: dict[tuple[int, str, str], int] = {}
+        at = 0
+        for i, kernel in enumerate(self.kernels):
+            for mode, side in (("read", kernel.reads), ("write", kernel.writes)):
+                for name in side:
+                    place[i, name, mode] = at
+                    at += 1
+            if not self._flash:
+                at += sum(operator.scores != 0 for operator in kernel.operators)
+
+        def slot(name: str) -> str:
+            found = self.graph.tensors.get(alias.get(name, name))
+            return "activation" if found is None else self._slot(found)
+
+        def access(row: int, name: str, mode: str) -> int:
+            return place.get((row, alias.get(name, name), mode), -1)
+
+        kinds = [row.kind for row in self.rows]
+        self._nest_keys, columns = nest_columns(self.kernels, kinds, slot, access)
+        return columns
 
     def _launches(self, kernel: Kernel) -> int:
         if kernel.head.kind == "attention" and not self._flash:

@@ -102,7 +102,7 @@ MUTATIONS = [
         "board.yaml",
         "kind: dram",
         "kind: drm",
-        "board.yaml:26:11: memories.dram.kind: unknown value 'drm'; expected one of register_file, scratchpad, cache, dram, flash, storage, disk; did you mean 'dram'?",
+        "board.yaml:26:11: memories.dram.kind: no kind of memory is named 'drm'; did you mean 'dram'?",
     ),
     (
         "board.yaml",

@@ -80,7 +80,7 @@ MUTATIONS = [
     (
         "kind: dram",
         "kind: drm",
-        "41:11: memories.hbm.kind: unknown value 'drm'; expected one of register_file, scratchpad, cache, dram, flash, storage, disk; did you mean 'dram'?",
+        "41:11: memories.hbm.kind: no kind of memory is named 'drm'; did you mean 'dram'?",
     ),
     (
         "kind: roofline",
