@@ -102,8 +102,10 @@ def test_an_interrupt_says_so_and_can_be_resumed(tmp_path: Path) -> None:
     arguments = ["sweep", "llama_3_8b", "--device", "a100", "--set", "batch=1..400", "--set",
                  "context=1..1000", "--metrics", "latency_s", "-o", str(path)]  # fmt: skip
     command = subprocess.Popen(
-        [*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+        [*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # A job in the background of a shell ignores interrupts, and hands that down.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
     parts = tmp_path / ".points.csv.parts"
     for _ in range(6000):
         if parts.is_dir() and list(parts.glob("[0-9]*.csv")):
