@@ -27,6 +27,7 @@ __all__ = [
     "hardware",
     "precision",
     "predict",
+    "reproduce",
     "runtime",
     "solve",
     "sweep",
@@ -231,3 +232,10 @@ def validate(names: str | Iterable[str] | None = None, **options: Any) -> Any:
 
     chosen = [names] if isinstance(names, str) else names
     return import_module("perfmodel.validate").validate(chosen, **options)
+
+
+def reproduce(names: str | Iterable[str] | None = None) -> Any:
+    """Predict what published systems claim; as `perfmodel.reproduce.reproduce`."""
+    from importlib import import_module
+
+    return import_module("perfmodel.reproduce").reproduce(names)

@@ -13,7 +13,18 @@ from typing import Any, Final
 
 from perfmodel.errors import Fault, InputError, nearest
 
-__all__ = ["EXTRAS", "is_kind", "kinds", "load", "load_kind", "loaded", "names", "need", "plots_of"]
+__all__ = [
+    "EXTRAS",
+    "is_kind",
+    "kinds",
+    "load",
+    "load_kind",
+    "loaded",
+    "module_of",
+    "names",
+    "need",
+    "plots_of",
+]
 
 #: Entry-point group -> name -> ``module:attribute``.
 BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
@@ -89,6 +100,11 @@ def load_kind(group: str, name: str) -> Any:
     """Load a kind of hardware so that it registers its spec class; None where none is so named."""
     built_in = name in BUILT_IN.get(group, {})
     return load(group, name) if built_in or name in names(group) else None
+
+
+def module_of(name: str) -> Any:
+    """Import a module of perfmodel whose name is made of data."""
+    return import_module(name)
 
 
 def kinds() -> list[str]:

@@ -25,6 +25,7 @@ COMMANDS = {
     "compare": "Say what differs between two devices on a workload, and why.",
     "solve": "Find the value of one number at which a condition starts to hold.",
     "validate": "Compare predictions with measured rows.",
+    "reproduce": "Predict what published systems claim.",
     "doctor": "Say what is installed and whether it works.",
 }
 GROUPS = {

@@ -1,0 +1,122 @@
+"""Published claims, predicted: one row a claim."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
+from math import isfinite
+from pathlib import Path
+
+from perfmodel.catalog import module_of
+from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.reproduce.claims import Ask, PublishedClaim, PublishedSystem, Verdict
+from perfmodel.reproduce.result import Reproduction, Reproductions
+from perfmodel.specfile import read, validate
+
+_ROOM = "perfmodel.reproduce.systems"
+_FOLDER = Path(__file__).parent / "systems"
+
+
+def systems() -> list[str]:
+    """Return the names of the systems whose claims are kept."""
+    return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
+
+
+def published(system: str) -> PublishedSystem:
+    """Return what a system has published.
+
+    Raises
+    ------
+    InputError
+        No such system, or faults of its file.
+    """
+    known = systems()
+    if system not in known:
+        meant = nearest(system, known)
+        raise InputError(
+            Fault(f"no published system is named '{system}'", suggestion=meant,
+                  expected="" if meant else "one of " + ", ".join(known))
+        )  # fmt: skip
+    path = _FOLDER / f"{system}.yaml"
+    data, marks = read(path)
+    found = validate(PublishedSystem, data, marks, path.name)
+    if found.system != system:
+        raise InputError(Fault(f"calls itself '{found.system}'", "system", path.name,
+                               expected=f"'{system}', as the file"))  # fmt: skip
+    return found
+
+
+def reproduce(names: Iterable[str] | str | None = None) -> Reproductions:
+    """Predict what published systems claim.
+
+    Parameters
+    ----------
+    names
+        Systems; all of them where none is given.
+
+    Returns
+    -------
+    Reproductions
+        A tuple, one `Reproduction` a claim, in the order of the files.
+
+    Raises
+    ------
+    InputError
+        Every unknown name at once.
+    """
+    asked = [names] if isinstance(names, str) else list(names or systems())
+    found: list[PublishedSystem] = []
+    faults: list[Fault] = []
+    for name in dict.fromkeys(asked):
+        try:
+            found.append(published(name))
+        except InputError as error:
+            faults += error.faults
+    if faults:
+        raise InputError(faults)
+    return Reproductions(row for system in found for row in _rows(system))
+
+
+def _rows(system: PublishedSystem) -> list[Reproduction]:
+    computed: Mapping[str, float] = {}
+    if find_spec(f"{_ROOM}.{system.system}") is not None:
+        computed = module_of(f"{_ROOM}.{system.system}").predicted()
+    out: list[Reproduction] = []
+    for claim in system.claims:
+        if claim.ask is not None:
+            value = _asked(claim.ask)
+        elif claim.claim in computed:
+            value = float(computed[claim.claim])
+        else:
+            raise InputError(
+                Fault("nothing predicts this claim", f"claims.{claim.claim}",
+                      f"{system.system}.yaml", expected="'ask', or a number of its module")
+            )  # fmt: skip
+        out.append(_row(system, claim, value))
+    return out
+
+
+def _row(system: PublishedSystem, claim: PublishedClaim, value: float) -> Reproduction:
+    error: float | None = None
+    verdict: Verdict = "not_public"
+    if claim.published is not None:
+        error = value / claim.published - 1 if claim.published else value
+        good = isfinite(error) and abs(error) <= claim.tolerance * (1 + 1e-12)
+        verdict = "within" if good else "off"
+    source = system.sources[claim.source]
+    text = source.title + (f" ({source.url})" if source.url else "")
+    return Reproduction(
+        system.system, claim.claim, claim.title, claim.published, value, claim.unit, error,
+        claim.basis, claim.constants, claim.tolerance, verdict, text, claim.note or "",
+    )  # fmt: skip
+
+
+def _asked(ask: Ask) -> float:
+    from perfmodel.hardware.library import hardware
+    from perfmodel.predict import predict
+    from perfmodel.workload.library import find
+
+    machine = hardware(ask.device).machine(ask.runtime).vary(ask.facts)
+    found = predict(find(ask.workload, ask.parameters), machine, precision=ask.precision,
+                    runtime=ask.runtime)  # fmt: skip
+    return float(getattr(found, ask.metric))
