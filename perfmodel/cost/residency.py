@@ -65,13 +65,48 @@ def level_traffic(table: OperatorTable, setting: Setting) -> dict[str, Value]:
             out[setting.weights_memory] = _by_row(store, access, setting)
             break
         if f"memories.{level}.bandwidth" in setting.facts:
-            crossing = moved if passed is None else moved * passed
-            out[level] = _by_row(crossing, access, setting)
+            through = moved if passed is None else moved * passed
+            out[level] = _by_row(through, access, setting)
         if i + 1 < len(setting.levels):
             capacity = _usable(setting, level)
             away = _away(access, capacity, everything, setting, table.points)
             passed = away if passed is None else passed * away
     return out
+
+
+def crossing(table: OperatorTable, setting: Setting, capacity: Value) -> Value:
+    """Return 1 for each access that crosses the boundary beyond a memory of `capacity`, else 0.
+
+    Returns
+    -------
+    array of shape ``(accesses, points)`` or ``(accesses, 1)``
+        By the rule of this module: 0 for an activation that stays.
+    """
+    assert table.accesses is not None
+    everything = footprint_bytes(table, setting) if setting.warm else 0.0
+    return _away(table.accesses, capacity, everything, setting, table.points)
+
+
+def access_bytes(table: OperatorTable, setting: Setting) -> Value:
+    """Return the bytes of each access, ``(accesses, points)`` or ``(accesses, 1)``."""
+    assert table.accesses is not None
+    return _access_bytes(table.accesses, table.points, setting)
+
+
+def slot_bytes(slots: tuple[str, ...], points: int, setting: Setting) -> Value:
+    """Return the bytes of an element of each slot, ``(slots, points)`` or ``(slots, 1)``."""
+    return _slot_bits(slots, points, setting) / 8.0
+
+
+def usable_capacity(setting: Setting, level: str) -> Value:
+    """Return the bytes of a memory that a network may fill."""
+    return _usable(setting, level)
+
+
+def sum_by_row(values: Value, table: OperatorTable, setting: Setting) -> Value:
+    """Return values of accesses summed over each row, ``(rows, points)``."""
+    assert table.accesses is not None
+    return _by_row(values, table.accesses, setting)
 
 
 def cold_weight_bytes(table: OperatorTable, setting: Setting) -> Value:
