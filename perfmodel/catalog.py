@@ -29,9 +29,12 @@ __all__ = [
 #: Entry-point group -> name -> ``module:attribute``.
 BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
     "perfmodel.kinds": {
+        "nand": "perfmodel.kinds.nand:KIND",
         "roofline": "perfmodel.kinds.roofline:KIND",
     },
-    "perfmodel.memory_kinds": {},
+    "perfmodel.memory_kinds": {
+        "nand": "perfmodel.kinds.nand:NandFlash",
+    },
     "perfmodel.plots": {
         "prediction": "perfmodel.plots:prediction_plots",
         "table": "perfmodel.plots:table_plots",

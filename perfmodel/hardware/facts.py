@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -211,6 +211,9 @@ class _Builder:
                 self._number(f"{at}.{name}", dimension, given, entry)
             else:
                 self.facts.put(f"{at}.{name}", dimension, given, self._entry(entry))
+        followers: Mapping[str, tuple[str, ...]] = getattr(entry, "SCALES", {})
+        for name, fields in followers.items():
+            self.facts.scaled[f"{at}.{name}"] = [f"{at}.{field_name}" for field_name in fields]
 
     def _entry(self, entry: Any) -> Provenance:
         source = entry.source or self.device.source

@@ -43,6 +43,14 @@ class KindConformance:
             find("llama_3_8b", {"phase": "decode", "batch": 1, "context": 512}),
         ]
 
+    def rates(self) -> Sequence[str]:
+        """Return paths of the kind's own facts of which more is faster."""
+        return ()
+
+    def delays(self) -> Sequence[str]:
+        """Return paths of the kind's own facts of which less is faster."""
+        return ()
+
     def _predict(self, workload: Workload, machine: Device | Machine | None = None) -> Prediction:
         return predict(workload, machine or self._machine(), precision=self.precision())
 
@@ -91,11 +99,13 @@ class KindConformance:
             rising = path.startswith("engines.") and path.endswith((".clock", ".units"))
             rising = rising or (path.startswith("memories.") and path.endswith(".bandwidth"))
             rising = rising or ".peaks." in path or ".vector_peaks." in path
+            rising = rising or path in self.rates()
             falling = path.endswith((".latency", ".launch_overhead")) or path in (
                 "runtime.per_run",
                 "runtime.per_operator",
                 "runtime.per_layer",
                 "runtime.per_layer_clocks",
+                *self.delays(),
             )
             if not rising and not falling:
                 continue
@@ -152,11 +162,11 @@ class KindConformance:
         changes: dict[str, float] = {}
         for path, value in machine.facts.items():
             rate = path.startswith("memories.") and path.endswith(".bandwidth")
-            if rate or ".peaks." in path or ".vector_peaks." in path:
+            if rate or ".peaks." in path or ".vector_peaks." in path or path in self.rates():
                 changes[path] = value * 10
             elif path.endswith(
                 (".latency", ".launch_overhead", ".per_run", ".per_operator", ".per_layer")
-            ):
+            ) or path in self.delays():
                 changes[path] = value / 10
             elif path.endswith(".clock"):
                 changes[path] = value * 10

@@ -1,0 +1,192 @@
+"""The kind ``nand``: weights are multiplied where they lie, and streamed while that goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from perfmodel.arrays import Value
+from perfmodel.cost.compose import compose
+from perfmodel.cost.residency import access_bytes, sum_by_row
+from perfmodel.cost.setting import Setting
+from perfmodel.errors import Fault, InputError
+from perfmodel.kinds.nand.geometry import Flash, Matrix
+from perfmodel.kinds.nand.spec import read_bandwidth
+from perfmodel.kinds.nand.split import Split, split
+from perfmodel.kinds.protocol import Equation, Terms
+from perfmodel.kinds.roofline import KIND as ROOFLINE
+from perfmodel.kinds.roofline import matrix_rates
+from perfmodel.workload.lower import WEIGHT, OperatorTable
+
+_YU = "Yu et al., Cambricon-LLM, MICRO 2024, arXiv 2409.15654, section V"
+_MODEL = (
+    "flash: weights streamed, inputs and partial sums of what the dies multiply; "
+    "others compulsory; activations resident in the nearest memory that holds them"
+)
+
+
+class InFlash:
+    """Matrices of weights are split between dies and processor; the rest is a roofline's."""
+
+    name = "nand"
+    needs_nests = True
+    network_wide: frozenset[str] = frozenset({"memory"})
+    equations: Mapping[str, Equation] = {
+        **ROOFLINE.equations,
+        "matrix": Equation("(2 * macs * host_share + partial_sums) / (peak * efficiency)", _YU),
+        "memory": Equation(
+            "flash: max(rounds * (read_time + inputs / channel), (streamed + vectors) / bandwidth, "
+            "pages * read_time / planes); others: latency + bytes / bandwidth",
+            _YU,
+        ),
+    }
+
+    def cost(self, table: OperatorTable, setting: Setting) -> Terms:
+        """Cost every row of the table; see the class attribute `equations`."""
+        terms = ROOFLINE.cost(table, setting)
+        where = setting.weights_memory
+        if f"memories.{where}.read_time" not in setting.facts:
+            raise InputError(
+                Fault(
+                    f"weights lie in '{where}', which is no NAND flash", "memories",
+                    expected="a memory of kind nand with the role 'weights'",
+                )
+            )  # fmt: skip
+        shares = shares_of(table, setting)
+        if shares is None:
+            return terms
+        rows = len(table.rows)
+
+        def by_row(values: Value) -> Value:
+            return _by_row(values, shares.row, rows, setting)
+
+        found, runs = shares.split, shares.runs
+        rates, *_ = matrix_rates(table, table.macs, setting)
+        macs = table.macs - (table.masked_macs if setting.causal_skips_masked else 0.0)
+        done = by_row(shares.macs * (1.0 - found.host_share))
+        work = 2.0 * (macs - done) + by_row(found.partial_sums * runs)
+        compute = {**terms.compute, "matrix": work / rates}
+        through = by_row((found.streamed + found.vector_bytes) * runs)
+        others = terms.traffic[where] - by_row(shares.stored)
+        others = others * (others > 1e-6 * terms.traffic[where])
+        traffic = {**terms.traffic, where: others + through}
+        seconds = others / read_bandwidth(setting, where) + by_row(found.seconds * runs)
+        memory = {**terms.memory, where: seconds}
+        row_s = compose(compute, memory, terms.overhead, setting.overlap)
+        matrices = by_row(shares.stored)
+        some = setting.xp.maximum(matrices, 1e-30)
+        detail = {
+            "flash_rounds": by_row(found.rounds * runs),
+            "flash_weight_bytes": matrices,
+            "flash_array_bytes": others + by_row(found.array_bytes * runs),
+            "in_flash_share": 1.0 - by_row(shares.stored * found.host_share) / some,
+            "tile_columns": by_row(found.tile.columns * shares.stored) / some,
+            "tile_rows": by_row(found.tile.rows * shares.stored) / some,
+            "round_s": by_row(found.tile.round_time * shares.stored) / some,
+        }
+        detail["in_flash_share"] = detail["in_flash_share"] * (matrices > 0)
+        return replace(
+            terms, compute=compute, memory=memory, traffic=traffic, row_s=row_s, cold=None,
+            work={"matrix": work}, detail=detail, traffic_model=_MODEL,
+        )  # fmt: skip
+
+
+class Shares(NamedTuple):
+    """The nests whose weights lie in flash.
+
+    Attributes
+    ----------
+    row
+        Row of each.
+    split
+        Of one of its matrices.
+    runs
+        Matrices of the nest times its executions.
+    macs
+        Multiply-accumulates of all of them.
+    stored
+        Bytes of their weights as they lie in flash.
+    """
+
+    row: np.ndarray
+    split: Split
+    runs: Value
+    macs: Value
+    stored: Value
+
+
+def flash_of(setting: Setting) -> Flash:
+    """Return the geometry of the memory that stores the weights, and of its cores."""
+    facts, head = setting.facts, f"memories.{setting.weights_memory}."
+    engine = f"engines.{setting.engine}."
+    page = facts[head + "page"]
+    core = 2.0 * page / facts[engine + "core_rate"]
+    correction = facts.get(engine + "correction_rate")
+    if correction is not None:
+        core = setting.xp.maximum(core, page / correction)
+    return Flash(
+        facts[head + "channels"], facts[head + "chips"] * facts[head + "dies"],
+        facts[head + "planes"], page, facts.get(head + "sent", page), facts[head + "read_time"],
+        facts[head + "bandwidth"], facts.get(head + "piece", 0.0), core,
+    )  # fmt: skip
+
+
+def shares_of(table: OperatorTable, setting: Setting) -> Shares | None:
+    """Return the split of every matrix of weights; None where the table has none."""
+    nests, access = table.nests, table.accesses
+    assert nests is not None
+    assert access is not None
+    at = nests.access[:, 1]
+    kept = np.flatnonzero((at >= 0) & (access.tensor[np.maximum(at, 0)] == WEIGHT))
+    if not kept.size:
+        return None
+    xp = setting.xp
+
+    def bits(operand: int) -> Value:
+        found = [setting.precision.bits(nests.slots[i][operand]) for i in kept]
+        if any(np.ndim(b) for b in found):
+            return xp.stack([xp.broadcast_to(xp.asarray(b), (table.points,)) for b in found])
+        return xp.stack([xp.asarray(b, dtype=float) for b in found])[:, None]
+
+    value, result = bits(0) / 8.0, setting.fact(f"engines.{setting.engine}.result_bits")
+    matrix = Matrix(
+        nests.out_channels[kept],
+        nests.in_channels[kept] * nests.kernel_rows[kept] * nests.kernel_columns[kept],
+        nests.batch[kept] * nests.out_rows[kept] * nests.out_columns[kept],
+        bits(1) / 8.0, value, value if result is None else result / 8.0,
+    )  # fmt: skip
+    runs = nests.groups[kept] * nests.times[kept]
+    rates, *_ = matrix_rates(table, table.macs, setting)
+    rows = nests.row[kept]
+    rate = rates[rows] if np.ndim(rates) == 2 else rates
+    macs = matrix.rows * matrix.columns * matrix.vectors
+    columns = setting.fact(f"engines.{setting.engine}.tile_columns", 0.0)
+    found = split(
+        flash_of(setting), matrix, 2.0 * macs / rate, columns=columns, relaxed=setting.relaxed
+    )
+    stored = access_bytes(table, setting)[at[kept]]
+    # Weights that stay in a nearer memory from one run to the next are not read from flash.
+    crosses = 1.0
+    if setting.warm:
+        all_weights = access_bytes(table, setting) * (access.tensor == WEIGHT)[:, None]
+        total = sum_by_row(all_weights, table, setting)
+        moved = ROOFLINE.cost(table, setting).traffic[setting.weights_memory]
+        crosses = (moved / xp.maximum(total, 1e-30))[rows]
+    return Shares(rows, found, runs * crosses, macs * runs * crosses, stored * crosses)
+
+
+def _by_row(values: Value, row: np.ndarray, rows: int, setting: Setting) -> Value:
+    xp = setting.xp
+    if np.ndim(values) < 2:
+        values = values * xp.ones((len(row), 1))
+    if xp is np:
+        total = np.zeros((rows, values.shape[1]))
+        np.add.at(total, row, values)
+        return total
+    return xp.zeros((rows, values.shape[1])).at[row].add(values)
+
+
+KIND = InFlash()

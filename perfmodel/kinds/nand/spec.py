@@ -1,0 +1,86 @@
+"""What a spec file says of flash that computes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, TypeAlias
+
+from pydantic import Field
+
+from perfmodel.arrays import Value
+from perfmodel.cost.setting import Setting
+from perfmodel.hardware.engine import Engine, register_engine
+from perfmodel.hardware.memory import Memory, register_memory
+from perfmodel.hardware.quantity import Of, Quantity
+
+Count: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True)]
+Size: TypeAlias = Annotated[Quantity, Of("bytes", positive=True)]
+Time: TypeAlias = Annotated[Quantity, Of("time", positive=True)]
+Rate: TypeAlias = Annotated[Quantity, Of("compute", positive=True)]
+Throughput: TypeAlias = Annotated[Quantity, Of("bandwidth", positive=True)]
+
+
+class NandFlash(Memory):
+    """NAND flash with its geometry; `bandwidth` is that of all channels together."""
+
+    SCALES: ClassVar[Mapping[str, tuple[str, ...]]] = {"channels": ("bandwidth",)}
+    """Facts that go in proportion when another is varied."""
+
+    channels: Count
+    """Buses to what it feeds."""
+    chips: Count = Field(default=Quantity(value=1.0))
+    """Chips a channel."""
+    dies: Count = Field(default=Quantity(value=1.0))
+    """Dies a chip."""
+    planes: Count = Field(default=Quantity(value=1.0))
+    """Planes a die: arrays that read a page by themselves."""
+    page: Size
+    """Bytes of a page without its spare area."""
+    sent: Size | None = None
+    """Bytes that cross the channel for a page, its spare area included where the error correction
+    is done at the other end; the page alone where left out."""
+    read_time: Time
+    """From the cells to the page register (tR)."""
+    piece: Size | None = None
+    """Bytes for which a read holds its channel at once (read slicing); left out, nobody waits."""
+
+
+class InFlashCompute(Engine):
+    """A processor beside flash dies that multiply: the peaks are the processor's.
+
+    The weights lie in a memory of kind ``nand`` with the role ``weights``.
+    """
+
+    core_rate: Rate
+    """Rate of the core of a die in 8-bit operations; it takes as many bytes of narrower weights."""
+    correction_rate: Throughput | None = None
+    """Bytes a second that the error correction of a core lets through."""
+    result_bits: Count | None = None
+    """Bits of a partial sum as it leaves the die; left out, those of the activations."""
+    tile_columns: Count | None = None
+    """Columns of every tile; left out, those that move the least."""
+
+
+def read_bandwidth(setting: Setting, level: str) -> Value:
+    """Return what can be read through the channels, bytes a second.
+
+    The channels' rate or that of the cells, whichever is less: every plane reads a page in
+    ``read_time``.
+    """
+    facts, head = setting.facts, f"memories.{level}."
+    page = facts[head + "page"]
+    sent = facts.get(head + "sent", page)
+    planes = _product(facts, head, "channels", "chips", "dies", "planes")
+    cells = planes * page / facts[head + "read_time"]
+    return setting.xp.minimum(facts[head + "bandwidth"] * page / sent, cells)
+
+
+def _product(facts: Mapping[str, Any], head: str, *names: str) -> Value:
+    out: Value = 1.0
+    for name in names:
+        out = out * facts[head + name]
+    return out
+
+
+register_engine("nand", InFlashCompute)
+register_memory("nand", NandFlash, read_bandwidth)
