@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.formats import FALLBACKS, Precision, as_precision
 from perfmodel.hardware.device import Device
+from perfmodel.hardware.facts import choices
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.memory import law_of
 from perfmodel.hardware.runtime import Runtime
@@ -200,6 +201,7 @@ def _static(machine: Machine, model: str | None) -> Static:
         Semantics(semantics.head_on_every_token, semantics.runs_dead_branches),
         semantics.causal_skips_masked, (device, runtime),
         {m.name: law for m in device.memories if (law := law_of(m.kind)) is not None},
+        choices(engine),
     )  # fmt: skip
     if len(_STATIC) >= 1024:
         _STATIC.clear()

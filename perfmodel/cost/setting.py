@@ -41,6 +41,8 @@ class Setting:
         Array namespace of the values.
     read_bandwidths
         Memory -> bytes a second that is read from it, for memories with physics of their own.
+    choices
+        What the engine's kind adds to its spec beside numbers (a dataflow, a switch), by field.
     """
 
     facts: Mapping[str, Value]
@@ -55,6 +57,7 @@ class Setting:
     relaxed: bool = False
     xp: Any = np
     read_bandwidths: Mapping[str, ReadBandwidth] = field(default_factory=dict[str, "ReadBandwidth"])
+    choices: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def fact(self, path: str, default: Value = None) -> Value:
         """Return a fact, or `default` where the machine does not state it."""

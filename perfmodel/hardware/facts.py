@@ -311,3 +311,10 @@ def kind_numbers(
             yield name, dimension, value
         elif isinstance(value, (int, float)) and not isinstance(value, bool):
             yield name, "count", float(value)
+
+
+def choices(engine: Engine) -> dict[str, Any]:
+    """Switches and words that a kind's spec class adds to its base, by field."""
+    added = [name for name in type(engine).model_fields if name not in Engine.model_fields]
+    values = {name: getattr(engine, name) for name in added}
+    return {n: v for n, v in values.items() if isinstance(v, (str, bool))}

@@ -41,6 +41,7 @@ class Static:
     causal_skips_masked: bool
     keep: tuple[Device, Runtime]
     read_bandwidths: Mapping[str, ReadBandwidth]
+    choices: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ class Job:
         setting = Setting(
             facts, static.engine, static.levels, static.weights_memory, precision, static.overlap,
             self.bare, static.causal_skips_masked, self.warm, self.relaxed,
-            _space(values, facts, precision), static.read_bandwidths,
+            _space(values, facts, precision), static.read_bandwidths, static.choices,
         )  # fmt: skip
         table = self.lowered.bind(
             values, points, accesses=not self.bare, relaxed=self.relaxed,
