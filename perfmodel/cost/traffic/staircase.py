@@ -21,7 +21,9 @@ import numpy.typing as npt
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 from perfmodel.cost.traffic.staircase_axes import Floats, Ints, flattened
 from perfmodel.cost.traffic.staircase_classes import STATIONARY, Problem, add_classes, resident
+from perfmodel.cost.traffic.staircase_layouts import LOOPS
 from perfmodel.cost.traffic.staircase_steps import Candidates, Decoded
+from perfmodel.cost.traffic.staircase_uneven import add_uneven
 
 __all__ = ["Parts", "Staircase", "Tile", "flattened", "staircase"]
 
@@ -64,7 +66,10 @@ class Tile(NamedTuple):
     Attributes
     ----------
     stationary
-        ``output``, ``input``, ``weight``; ``all`` where every operand is held whole.
+        The operand whose tile stays at the innermost loop: ``output``, ``input``, ``weight``;
+        ``all`` where every operand is held whole.
+    panels
+        With uneven tiles, operand -> the extents along which it is held whole, whatever the tile.
     """
 
     batch: int
@@ -75,9 +80,12 @@ class Tile(NamedTuple):
     kernel_rows: int
     kernel_columns: int
     stationary: str
+    panels: dict[str, tuple[str, ...]]
 
 
-_EXTENTS = Tile._fields[:-1]
+_EXTENTS = Tile._fields[:-2]
+_OPERANDS = ("input", "weight", "output")
+_LOOP_OF = dict(zip(_EXTENTS, "NPQKCRS", strict=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +109,7 @@ class Staircase:
     partial_read_bytes
         Partial sums that come back, a part of `output_bytes`.
     tiles
-        Columns of `Tile`, each of shape (steps,).
+        Columns of `Tile`, each of shape (steps,); `stationary` and `panels` as numbers.
     padded
         `traffic_bytes` after an infinity, for what lies below the first step.
     """
@@ -200,7 +208,14 @@ class Staircase:
     def step_tile(self, step: int) -> Tile:
         """Return the tile of a step."""
         kind = STATIONARY[int(self.tiles["stationary"][step])]
-        return Tile(*(int(self.tiles[name][step]) for name in _EXTENTS), stationary=kind)
+        extents = (int(self.tiles[name][step]) for name in _EXTENTS)
+        bits, panels = int(self.tiles["panels"][step]), dict[str, tuple[str, ...]]()
+        for i, operand in enumerate(_OPERANDS):
+            whole = bits >> (i * len(_EXTENTS))
+            names = tuple(name for name, loop in _LOOP_OF.items() if whole >> LOOPS.index(loop) & 1)
+            if names:
+                panels[operand] = names
+        return Tile(*extents, stationary=kind, panels=panels)
 
 
 def staircase(
@@ -238,7 +253,7 @@ def _whole(nest: TileNest, widths: Widths, conventions: Conventions) -> Staircas
     times = scale * nest.groups
     read, weight = found["input"] * times, found["weight"] * times
     output, partial = found["output"] * times, found["partial"] * times
-    tiles: dict[str, Ints] = {name: found[name] for name in (*_EXTENTS, "stationary")}
+    tiles: dict[str, Ints] = {name: found[name] for name in (*_EXTENTS, "stationary", "panels")}
     return Staircase(
         nest, tiled, widths, conventions, footprint * scale, read + weight + output, read, weight,
         output, partial, tiles,
@@ -255,4 +270,6 @@ def _group(nest: TileNest, widths: Widths, conventions: Conventions) -> tuple[Fl
         return np.zeros(1), resident(problem)
     found = Candidates(least, 2 * problem.resident)
     add_classes(problem, found)
+    if conventions.allocation == "uneven":
+        add_uneven(problem, found)
     return found.steps()

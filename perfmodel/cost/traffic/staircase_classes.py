@@ -188,6 +188,7 @@ def resident(problem: Problem) -> Decoded:
         "batch": nest.batch, "out_rows": nest.out_rows, "out_columns": nest.out_columns,
         "out_channels": nest.out_channels, "in_channels": nest.in_channels,
         "kernel_rows": nest.kernel_rows, "kernel_columns": nest.kernel_columns, "stationary": ALL,
+        "panels": 0,
         "input": problem.input, "weight": problem.weight, "output": problem.output, "partial": 0.0,
     }  # fmt: skip
     return {name: np.array([value]) for name, value in whole.items()}
@@ -317,7 +318,7 @@ def _decoded(
         "batch": at.images[s], "out_rows": rows.tile[i], "out_columns": columns.tile[j],
         "out_channels": out_channels, "in_channels": in_channels,
         "kernel_rows": rows.taps[i], "kernel_columns": columns.taps[j],
-        "stationary": np.full(len(s), stationary),
+        "stationary": np.full(len(s), stationary), "panels": np.zeros(len(s), np.int64),
         "input": read, "weight": weight, "output": np.full(len(s), output) + partial,
         "partial": partial / 2,
     }  # fmt: skip

@@ -1,0 +1,188 @@
+"""Uneven tiles: where in the loops each operand may be held, without what another beats.
+
+In uneven tiling there is one loop over tiles for each extent, in one order, but each operand is
+held at a depth of its own: outside some of the loops, so that what these touch of it stays, a full
+panel. A layout says what order and depths come to: along which extents an operand is held whole,
+which loops fetch it again, along what its window slides, and which operands are held twice.
+
+Each of these is a bit that is set where it costs something, so that one layout is never worse than
+another if its bits are among the other's.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+#: One letter a loop: images, rows, columns, output channels, input channels, kernel rows, columns.
+LOOPS = "NPQKCRS"
+#: Loops that index the input, the weight, the output.
+INDEXED = ("NPQCRS", "KCRS", "NPQK")
+_SLIDING = "PQRS"
+_KIND = {loop: tuple(loop in indexed for indexed in INDEXED) for loop in LOOPS}
+
+# Where the bits of each property start.
+_WHOLE, _AGAIN, _TWICE, _NOT_INNERMOST, _NOT_SLIDING, _NOT_WHOLE = 0, 21, 42, 45, 52, 56
+_INNERMOST_BITS = np.uint64((1 << _NOT_SLIDING) - (1 << _NOT_INNERMOST))
+Masks = npt.NDArray[np.uint64]
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """How one operand is held.
+
+    Attributes
+    ----------
+    whole
+        Loops inside: it is held whole along them.
+    again
+        Loops that fetch it again although they do not index it.
+    twice
+        Whether its tile changes at the innermost loop of double buffers.
+    """
+
+    whole: frozenset[str]
+    again: frozenset[str]
+    twice: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How input, weight and output are held together.
+
+    Attributes
+    ----------
+    slides
+        The loop along which the window of the input slides, or empty.
+    innermost
+        Loops of which one must have several tiles; empty where it does not matter.
+    stationary
+        Number of the operand whose tile stays at the innermost loop: 0 input, 1 weight, 2 output.
+    """
+
+    holds: tuple[Hold, Hold, Hold]
+    slides: str
+    innermost: frozenset[str]
+    stationary: int
+
+    @property
+    def even(self) -> bool:
+        """Whether all operands are held inside all loops."""
+        return not any(hold.whole for hold in self.holds)
+
+    def mirrored(self) -> Layout:
+        """Return the layout with rows and columns exchanged."""
+        swap = str.maketrans("PQRS", "QPSR")
+
+        def turn(loops: frozenset[str]) -> frozenset[str]:
+            return frozenset("".join(loops).translate(swap))
+
+        a, b, c = (Hold(turn(h.whole), turn(h.again), h.twice) for h in self.holds)
+        return Layout(
+            (a, b, c), self.slides.translate(swap), turn(self.innermost), self.stationary
+        )  # fmt: skip
+
+
+@lru_cache(maxsize=256)
+def layouts(active: str, *, kept: bool, double: bool) -> tuple[Layout, ...]:
+    """Return the layouts of a nest that no other beats.
+
+    Parameters
+    ----------
+    active
+        Loops with more than one iteration, letters of `LOOPS`.
+    kept
+        Whether windows keep what they share.
+    double
+        Whether operands that change at the innermost loop are held twice.
+    """
+    masks: list[Masks] = []
+    for order in _orders(active, sliding=kept):
+        a, b, c = (
+            np.array(_holds(order, x, kept=kept, double=double), dtype=np.uint64) for x in range(3)
+        )
+        others = sum(1 << (_NOT_INNERMOST + i) for i, loop in enumerate(LOOPS) if loop != order[-1])
+        masks.append((a[:, None, None] | b[:, None] | c).ravel() | np.uint64(others))
+    every = np.unique(np.concatenate(masks))
+    # The same holds with several innermost loops are one layout.
+    plain, group = np.unique(every & ~_INNERMOST_BITS, return_inverse=True)
+    innermost = np.full(len(plain), _INNERMOST_BITS)
+    np.bitwise_and.at(innermost, group, every & _INNERMOST_BITS)
+    ranked = plain | innermost if double else plain
+    best = _undominated(ranked)
+    return tuple(
+        _layout(int(mask | inner), double=double)
+        for mask, inner in zip(plain[best], innermost[best], strict=True)
+    )
+
+
+def _undominated(masks: Masks) -> npt.NDArray[np.intp]:
+    """Return the indices of the masks of which no other is a part; they are all different."""
+    left = np.argsort(np.bitwise_count(masks), kind="stable")
+    kept: list[np.intp] = []
+    while len(left):
+        first = left[0]
+        kept.append(first)
+        left = left[(masks[first] & ~masks[left]) != 0]
+    return np.array(kept, dtype=np.intp)
+
+
+def _orders(active: str, *, sliding: bool) -> list[str]:
+    """Return orders of loops; neighbours of one kind exchanged are the same but for sliding."""
+    if sliding:
+        return ["".join(order) for order in itertools.permutations(active)]
+    plain: set[str] = set()
+    for order in itertools.permutations(active):
+        runs = itertools.groupby(order, key=_KIND.__getitem__)
+        plain.add("".join("".join(sorted(run)) for _, run in runs))
+    return sorted(plain)
+
+
+def _holds(order: str, operand: int, *, kept: bool, double: bool) -> list[int]:
+    """Return the ways to hold an operand in an order of loops, without those that others beat."""
+    indexed, options = INDEXED[operand], list[int]()
+    for depth in range(len(order), -1, -1):
+        if depth < len(order) and order[depth] not in indexed:
+            # Outside a loop that does not index it, an operand holds the same as inside.
+            continue
+        outside, whole = order[:depth], {d for d in order[depth:] if d in indexed}
+        relevant = [i for i, d in enumerate(outside) if d in indexed]
+        last = relevant[-1] if relevant else 0
+        again = {d for d in outside[:last] if d not in indexed}
+        bits = 0
+        for i, loop in enumerate(LOOPS):
+            bits |= (loop in whole) << (_WHOLE + operand * len(LOOPS) + i)
+            bits |= (loop in again) << (_AGAIN + operand * len(LOOPS) + i)
+        bits |= (double and depth == len(order) and order[-1] in indexed) << (_TWICE + operand)
+        if operand == 0:
+            slides = outside[last] if kept and relevant else ""
+            for i, loop in enumerate(_SLIDING):
+                bits |= (loop != slides) << (_NOT_SLIDING + i)
+                # Held whole along rows or columns it fetches no halo: good and bad at once.
+                bits |= (loop not in whole) << (_NOT_WHOLE + i)
+        if not any(other & ~bits == 0 for other in options):
+            options.append(bits)
+    return options
+
+
+def _layout(mask: int, *, double: bool) -> Layout:
+    def loops(start: int, letters: str = LOOPS) -> frozenset[str]:
+        return frozenset(d for i, d in enumerate(letters) if mask >> (start + i) & 1)
+
+    a, b, c = (
+        Hold(
+            loops(_WHOLE + x * len(LOOPS)), loops(_AGAIN + x * len(LOOPS)),
+            bool(mask >> (_TWICE + x) & 1),
+        )
+        for x in range(3)
+    )  # fmt: skip
+    innermost = frozenset(LOOPS) - loops(_NOT_INNERMOST)
+    slides = frozenset(_SLIDING) - loops(_NOT_SLIDING, _SLIDING)
+    stationary = _KIND[min(innermost)].index(False)
+    return Layout(
+        (a, b, c), next(iter(slides), ""), innermost if double else frozenset(), stationary
+    )
