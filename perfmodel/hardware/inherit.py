@@ -12,7 +12,7 @@ from perfmodel.errors import Fault, InputError
 from perfmodel.hardware.device import Device, Power
 from perfmodel.hardware.engine import Engine, engine_class
 from perfmodel.hardware.link import Link
-from perfmodel.hardware.memory import Memory
+from perfmodel.hardware.memory import Memory, memory_class
 from perfmodel.hardware.quantity import Spec
 from perfmodel.hardware.structure import get, hierarchy, listed
 from perfmodel.hardware.write import dimension_of
@@ -187,6 +187,8 @@ def _class(entry: Node, model: type[Spec]) -> type[Spec]:
     kind = entry.children.get("kind")
     if model is Engine and kind is not None and isinstance(kind.value, str):
         return engine_class(kind.value) or model
+    if model is Memory and kind is not None and isinstance(kind.value, str):
+        return memory_class(kind.value) or model
     return model
 
 

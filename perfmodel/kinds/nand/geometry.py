@@ -112,9 +112,7 @@ def best_columns(flash: Flash, matrix: Matrix) -> Value:
     return xp.where(moved(2.0 * low) < moved(low) * (1.0 - 1e-12), 2.0 * low, low)
 
 
-def tile(
-    flash: Flash, matrix: Matrix, columns: Value = 0.0, *, relaxed: bool = False
-) -> Tile:
+def tile(flash: Flash, matrix: Matrix, columns: Value = 0.0, *, relaxed: bool = False) -> Tile:
     """Return the tile of a matrix.
 
     Every extent of an atomic tile (a page) is a power of two; a matrix narrower than the tile gets

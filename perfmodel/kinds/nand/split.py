@@ -96,7 +96,7 @@ def split(
     crossings: list[Value] = [1.0 * most]
     for (a, b), (c, d) in combinations(lines, 2):
         slope = (b - a) - (d - c)
-        parallel = slope == 0.0
+        parallel = xp.abs(slope) <= 1e-12 * (a + b + c + d)
         crossings.append(most * xp.where(parallel, 0.0, (c - a) / xp.where(parallel, 1.0, slope)))
     for crossing in crossings:
         found = xp.clip(crossing, 0.0, most)

@@ -1,0 +1,261 @@
+"""One channel of a flash that computes, event by event.
+
+The channels of a request are alike, so one stands for all. A die has planes that read pages by
+themselves, a page register and a cache register each, and one core. A read-compute request sends
+inputs over the channel to all dies at once; each reads a page, hands it to its cache register when
+the core has done the page before, multiplies, and sends partial sums back. Meanwhile another
+plane reads pages of the weights that the processor multiplies; they cross the channel in pieces.
+
+The simulation knows none of the closed forms: it is what they are checked against, and what the
+timeline draws.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+__all__ = ["Channel", "Event", "Run", "simulate"]
+
+What = Literal["inputs", "results", "piece", "read for the core", "read to stream", "multiply"]
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One channel and its dies, in seconds.
+
+    Attributes
+    ----------
+    dies
+        Dies on it.
+    read_time
+        From the cells to the page register.
+    inputs, results
+        Time on the channel of the inputs of a request (to all dies), and of a die's partial sums.
+    core_time
+        Of one page in the core.
+    page_time
+        Time on the channel of a page that is streamed.
+    pieces
+        Pieces that such a page is cut into.
+    requests_first
+        Whether inputs and partial sums overtake the pieces that wait; else first come, first
+        served.
+    """
+
+    dies: int
+    read_time: float
+    inputs: float
+    results: float
+    core_time: float
+    page_time: float
+    pieces: int = 16
+    requests_first: bool = True
+
+
+class Event(NamedTuple):
+    """What a part was busy with: ``channel``, ``die 0 plane 1``, ``die 0 core``."""
+
+    part: str
+    what: What
+    start: float
+    end: float
+    number: int
+
+
+@dataclass(slots=True)
+class Run:
+    """What happened.
+
+    Attributes
+    ----------
+    seconds
+        Until the last partial sums and the last streamed page have arrived.
+    channel_busy
+        Seconds in which the channel carried anything.
+    requests_done
+        When the partial sums of each request had all arrived.
+    streamed_done
+        When the last streamed page had arrived.
+    events
+        All of them, where asked for.
+    """
+
+    seconds: float = 0.0
+    channel_busy: float = 0.0
+    requests_done: list[float] = field(default_factory=list[float])
+    streamed_done: float = 0.0
+    events: list[Event] = field(default_factory=list[Event])
+
+
+class _Ask(NamedTuple):
+    what: What
+    time: float
+    die: int
+    number: int
+    last: bool
+
+
+def simulate(channel: Channel, requests: int, pages: int, *, record: bool = False) -> Run:
+    """Run read-compute requests beside streamed pages.
+
+    Parameters
+    ----------
+    channel
+        The channel.
+    requests
+        Read-compute requests, one after another.
+    pages
+        Pages to stream, dealt to the dies in turn.
+    record
+        Whether to keep every event.
+    """
+    return _Simulation(channel, requests, pages, record).run()
+
+
+class _Simulation:
+    def __init__(self, channel: Channel, requests: int, pages: int, record: bool) -> None:
+        self.c, self.requests, self.record = channel, requests, record
+        self.out = Run(requests_done=[0.0] * requests)
+        self.heap: list[tuple[float, int, str, int, int]] = []
+        self.order = 0
+        self.urgent: deque[_Ask] = deque()
+        self.waiting: deque[_Ask] = deque()
+        self.channel_free = True
+        dies = channel.dies
+        self.issued = 0
+        # Of each die: the page register of the core's plane, the core, and what its cache holds.
+        self.page_ready = [-1] * dies
+        self.reading = [False] * dies
+        self.core_busy = [False] * dies
+        self.returned = [0] * requests
+        # Of each die: pages still to stream, and whether register and cache of that plane are full.
+        self.left = [pages // dies + (die < pages % dies) for die in range(dies)]
+        self.stream_reading = [False] * dies
+        self.register_full = [False] * dies
+        self.cache_full = [False] * dies
+        #: die -> number of the page that waits in its register
+        self.held: dict[int, int] = {}
+        self.page_number = 0
+
+    def run(self) -> Run:
+        self._issue(0.0)
+        for die in range(self.c.dies):
+            self._stream_read(die, 0.0)
+        self._serve(0.0)
+        while self.heap:
+            now, _, what, die, number = heapq.heappop(self.heap)
+            getattr(self, f"_{what}")(die, number, now)
+            self._serve(now)
+            self.out.seconds = max(self.out.seconds, now)
+        return self.out
+
+    def _at(self, time: float, what: str, die: int, number: int) -> None:
+        self.order += 1
+        heapq.heappush(self.heap, (time, self.order, what, die, number))
+
+    def _note(self, part: str, what: What, start: float, end: float, number: int) -> None:
+        if self.record:
+            self.out.events.append(Event(part, what, start, end, number))
+
+    # the channel
+
+    def _ask(self, ask: _Ask) -> None:
+        urgent = self.c.requests_first and ask.what != "piece"
+        (self.urgent if urgent else self.waiting).append(ask)
+
+    def _serve(self, now: float) -> None:
+        if not self.channel_free or not (self.urgent or self.waiting):
+            return
+        ask = self.urgent.popleft() if self.urgent else self.waiting.popleft()
+        self.channel_free = False
+        self.out.channel_busy += ask.time
+        self._note("channel", ask.what, now, now + ask.time, ask.number)
+        if ask.what == "inputs":
+            self._at(now + ask.time, "inputs_arrive", 0, ask.number)
+        elif ask.what == "results":
+            self._at(now + ask.time, "results_arrive", ask.die, ask.number)
+        else:
+            self._at(now + ask.time, "last_piece" if ask.last else "piece", ask.die, ask.number)
+
+    # read-compute requests
+
+    def _issue(self, now: float) -> None:
+        """Send the inputs of the next request once every page register is free again."""
+        free = not any(self.reading) and all(page < 0 for page in self.page_ready)
+        if free and self.issued < self.requests:
+            self._ask(_Ask("inputs", self.c.inputs, 0, self.issued, True))
+            self.reading = [True] * self.c.dies
+            self.issued += 1
+
+    def _inputs_arrive(self, _die: int, number: int, now: float) -> None:
+        self.channel_free = True
+        for die in range(self.c.dies):
+            self._note(f"die {die} plane 0", "read for the core", now, now + self.c.read_time,
+                       number)  # fmt: skip
+            self._at(now + self.c.read_time, "page_read", die, number)
+
+    def _page_read(self, die: int, number: int, now: float) -> None:
+        self.reading[die] = False
+        self.page_ready[die] = number
+        self._multiply(die, now)
+
+    def _multiply(self, die: int, now: float) -> None:
+        number = self.page_ready[die]
+        if number < 0 or self.core_busy[die]:
+            return
+        self.page_ready[die] = -1
+        self.core_busy[die] = True
+        self._note(f"die {die} core", "multiply", now, now + self.c.core_time, number)
+        self._at(now + self.c.core_time, "core_done", die, number)
+        self._issue(now)
+
+    def _core_done(self, die: int, number: int, now: float) -> None:
+        self.core_busy[die] = False
+        self._ask(_Ask("results", self.c.results, die, number, True))
+        self._multiply(die, now)
+
+    def _results_arrive(self, _die: int, number: int, now: float) -> None:
+        self.channel_free = True
+        self.returned[number] += 1
+        if self.returned[number] == self.c.dies:
+            self.out.requests_done[number] = now
+
+    # pages for the processor
+
+    def _stream_read(self, die: int, now: float) -> None:
+        if self.left[die] and not self.stream_reading[die] and not self.register_full[die]:
+            self.left[die] -= 1
+            self.stream_reading[die] = True
+            self._note(f"die {die} plane 1", "read to stream", now, now + self.c.read_time,
+                       self.page_number)  # fmt: skip
+            self._at(now + self.c.read_time, "stream_ready", die, self.page_number)
+            self.page_number += 1
+
+    def _stream_ready(self, die: int, number: int, now: float) -> None:
+        self.stream_reading[die] = False
+        self.register_full[die] = True
+        self._send(die, number, now)
+
+    def _send(self, die: int, number: int, now: float) -> None:
+        if self.cache_full[die]:
+            self.held[die] = number
+            return
+        self.register_full[die] = False
+        self.cache_full[die] = True
+        each = self.c.page_time / self.c.pieces
+        for piece in range(self.c.pieces):
+            self._ask(_Ask("piece", each, die, number, piece == self.c.pieces - 1))
+        self._stream_read(die, now)
+
+    def _piece(self, _die: int, _number: int, _now: float) -> None:
+        self.channel_free = True
+
+    def _last_piece(self, die: int, _number: int, now: float) -> None:
+        self.channel_free = True
+        self.cache_full[die] = False
+        self.out.streamed_done = now
+        if self.register_full[die]:
+            self._send(die, self.held.pop(die), now)

@@ -1,0 +1,176 @@
+"""The kind nand on the operator table: the kit, Cambricon-LLM's published speeds, conservation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from perfmodel.errors import InputError
+from perfmodel.hardware.device import Device
+from perfmodel.hardware.library import hardware
+from perfmodel.predict import predict
+from perfmodel.prediction import Prediction
+from perfmodel.testing import KindConformance
+from perfmodel.workload.library import find
+
+#: Tokens a second on S, M and L (figure 9; text for those with three figures).
+PUBLISHED = {
+    "opt_6_7b": (3.6, 10.96, 36.34),
+    "opt_13b": (1.9, 4.68, 14.2),
+    "opt_30b": (0.8, 2.50, 7.6),
+    "opt_66b": (0.4, 1.15, 2.59),
+    "llama_2_7b": (3.55, 10.4, 34.0),
+    "llama_2_13b": (1.9, 4.7, 14.0),
+    "llama_2_70b": (0.3, 1.0, 3.44),
+}
+
+
+class TestNand(KindConformance):
+    def device(self) -> Device:
+        return hardware("cambricon_llm_s")
+
+    def precision(self) -> str | None:
+        return "w8a8"
+
+    def rates(self) -> Sequence[str]:
+        return ("engines.npu.core_rate",)
+
+    def delays(self) -> Sequence[str]:
+        return ("memories.flash.read_time",)
+
+
+def decode(
+    model: str, device: str, precision: str = "w8a8", changes: dict[str, object] | None = None,
+    **settings: object,
+) -> Prediction:  # fmt: skip
+    workload = find(model, {"phase": "decode", "batch": 1, "context": 1000, **settings})
+    return predict(workload, hardware(device).vary(changes or {}), precision=precision)
+
+
+@pytest.mark.parametrize("model", ["opt_6_7b", "llama_2_7b"])
+@pytest.mark.parametrize("size", [0, 1, 2])
+def test_seven_billion_parameters_within_fifteen_percent(model: str, size: int) -> None:
+    found = decode(model, f"cambricon_llm_{'sml'[size]}")
+    assert found.feasible
+    assert found.tokens_per_s == pytest.approx(PUBLISHED[model][size], rel=0.15)
+
+
+@pytest.mark.parametrize("model", ["opt_13b", "opt_30b", "opt_66b", "llama_2_13b"])
+def test_larger_models_follow_from_the_tile(model: str) -> None:
+    """Widths that are no power of two leave pages part empty: that is the drop at 13B and 66B."""
+    for size, published in zip("sml", PUBLISHED[model], strict=True):
+        found = decode(model, f"cambricon_llm_{size}")
+        assert found.tokens_per_s == pytest.approx(published, rel=0.10)
+
+
+def test_seventy_billion_miss_with_grouped_keys_and_hit_without() -> None:
+    """The paper's 700 MB of KV cache are those of 64 key heads; Llama 2 70B has 8."""
+    for size, published in zip("sml", PUBLISHED["llama_2_70b"], strict=True):
+        grouped = decode("llama_2_70b", f"cambricon_llm_{size}").tokens_per_s
+        whole = decode("llama_2_70b", f"cambricon_llm_{size}", kv_heads=64).tokens_per_s
+        assert grouped / published == pytest.approx(1.2, abs=0.03)
+        assert whole == pytest.approx(published, rel=0.10)
+
+
+def test_four_bit_weights_double_what_a_page_holds() -> None:
+    gains = [
+        decode(m, "cambricon_llm_s", "w4a16").tokens_per_s
+        / decode(m, "cambricon_llm_s").tokens_per_s
+        for m in PUBLISHED
+    ]
+    assert float(np.mean(gains)) - 1 == pytest.approx(0.853, abs=0.05)
+
+
+def test_bytes_and_macs_are_conserved() -> None:
+    found = decode("llama_2_7b", "cambricon_llm_s")
+    table = found.table
+    count, weights = table["count"], table["flash_weight_bytes"]
+    # Every matrix of a decoder is read once, embeddings aside.
+    shape = find("llama_2_7b", {})
+    matrices = 32 * (4 * 4096**2 + 3 * 4096 * 11008) + 32000 * 4096
+    assert float(np.sum(count * weights)) == pytest.approx(matrices)
+    assert shape.weights > matrices
+    read = table["flash_array_bytes"]
+    assert np.all(read >= weights * (1 - 1e-12))
+    # A round reads one page of each of the 32 dies.
+    rounds = table["flash_rounds"]
+    inside = rounds * 32 * 16384
+    streamed = weights * (1 - table["in_flash_share"])
+    np.testing.assert_allclose((read - inside)[weights > 0], streamed[weights > 0], rtol=1e-9)
+    assert np.all(table["flash_bytes"] >= streamed * (1 - 1e-12))
+
+
+def test_a_row_takes_as_long_as_its_slower_part() -> None:
+    table = decode("llama_2_13b", "cambricon_llm_m").table
+    in_dies = table["flash_rounds"] * table["round_s"]
+    on_channels = table["flash_bytes"] / 16e9
+    slower = np.maximum(in_dies, on_channels)
+    rows = table["flash_weight_bytes"] > 0
+    np.testing.assert_allclose(slower[rows], table["flash_s"][rows], rtol=1e-9)
+
+
+def test_batches_turn_to_the_processor() -> None:
+    """A core multiplies a page with one vector at a time: large batches are streamed."""
+    batches = np.array([1.0, 4.0, 16.0, 64.0])
+    found = predict(
+        find("llama_2_7b", {"phase": "decode", "batch": batches, "context": 64}),
+        hardware("cambricon_llm_s"), precision="w8a8",
+    )  # fmt: skip
+    share = [
+        float(np.sum(p["in_flash_share"] * p["flash_weight_bytes"] * p["count"])
+              / np.sum(p["flash_weight_bytes"] * p["count"]))
+        for p in (found.at(i).table for i in range(4))
+    ]  # fmt: skip
+    assert share[0] > 0.6
+    assert np.all(np.diff(share) < 0)
+    assert share[3] < 0.05
+    assert np.all(np.diff(found.latency_s) > 0)
+
+
+def test_scaling_chips_saturates_and_channels_do_not() -> None:
+    """Figure 15: idle dies where the weights of a matrix do not reach all chips."""
+    chips = np.array([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0])
+    channels = np.array([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0])
+    for model in ("opt_6_7b", "opt_13b", "opt_30b"):
+        found = decode(model, "cambricon_llm_s", changes={"memories.flash.chips": chips})
+        assert np.all(np.diff(found.tokens_per_s) > 0)
+        # 128 times the dies: far from 128 times the speed, and the channels fall idle.
+        assert found.tokens_per_s[-1] / found.tokens_per_s[0] < 40
+        busy = found.traffic_bytes["flash"] / 8e9 / found.latency_s
+        assert busy[0] > 0.95
+        assert busy[-1] < 0.2
+    small = decode("opt_6_7b", "cambricon_llm_s", changes={"memories.flash.chips": chips})
+    assert small.tokens_per_s[-1] / small.tokens_per_s[-2] < 1.3
+    wide = decode(
+        "opt_6_7b", "cambricon_llm_s",
+        changes={"memories.flash.chips": 4.0, "memories.flash.channels": channels},
+    )  # fmt: skip
+    steps = wide.tokens_per_s[1:] / wide.tokens_per_s[:-1]
+    assert np.all(steps > 1.15)
+    # The bandwidth of all channels goes with their number.
+    assert wide.at(0).machine["memories.flash.bandwidth"] == pytest.approx(1e9)
+
+
+def test_weights_elsewhere_are_a_fault() -> None:
+    device = hardware("cambricon_llm_s")
+    bare = device.model_copy(update={"memories": device.memories[:1]})
+    with pytest.raises(InputError, match="no NAND flash"):
+        predict(find("tiny_cnn", {}), bare, precision="w8a8")
+
+
+def test_slopes_through_jax_follow_the_hard_model() -> None:
+    jax = pytest.importorskip("jax")
+    model = find("opt_6_7b", {"phase": "decode", "batch": 1, "context": 1000})
+    device = hardware("cambricon_llm_s")
+
+    def latency(read_time: object) -> object:
+        machine = device.vary({"memories.flash.read_time": read_time})
+        return predict(model, machine, precision="w8a8", relaxed=True).latency_s
+
+    with jax.enable_x64(True):
+        slope = float(jax.grad(latency)(30e-6))
+    step = 1e-8
+    high, low = latency(30e-6 + step), latency(30e-6 - step)
+    assert slope == pytest.approx((float(high) - float(low)) / (2 * step), rel=1e-3)  # type: ignore[arg-type]
