@@ -39,7 +39,7 @@ class Nests:
 
     A GEMM ``C[M, N] += A[M, K] B[K, N]`` has ``out_rows = M``, ``out_channels = N``,
     ``in_channels = K`` and 1 elsewhere; a batched one has its batch as groups. Query heads that
-    share a KV head are rows of its group; experts are groups, as many as the tokens touch.
+    share a KV head are the batch of its group; experts are groups, as many as the tokens touch.
 
     Attributes
     ----------
@@ -57,6 +57,8 @@ class Nests:
         one that does not leave the kernel (attention scores).
     stride, dilation
         Of rows and columns, shape ``(nests, 2)``.
+    causal
+        Whether a query sees only the keys up to its own (attention without a window).
     groups, batch, out_channels, in_channels, out_rows, out_columns, kernel_rows, kernel_columns
         Extents; channels are those of one group.
     in_rows, in_columns
@@ -72,6 +74,7 @@ class Nests:
     access: Index
     stride: Index
     dilation: Index
+    causal: tuple[bool, ...]
     groups: Value
     batch: Value
     out_channels: Value
@@ -116,6 +119,7 @@ class NestKeys:
     access: Index
     stride: Index
     dilation: Index
+    causal: tuple[bool, ...]
 
     def bind(self, columns: dict[str, Value]) -> Nests:
         """Return the nests with the numbers of a program's columns ``nest NAME``."""
@@ -125,7 +129,7 @@ class NestKeys:
         numbers["in_rows"] = numbers["in_rows"] / columns["nest shared"]
         return Nests(
             self.row, self.kind, self.name, self.slots, self.access, self.stride, self.dilation,
-            **numbers,
+            self.causal, **numbers,
         )  # fmt: skip
 
 
@@ -146,6 +150,7 @@ def nest_columns(
     names: list[str] = []
     shapes: list[_Shape] = []
     shared: list[Dim] = []
+    causal: list[bool] = []
     places: list[tuple[int, int, int]] = []
     for i, kernel in enumerate(kernels):
         for operator in kernel.operators:
@@ -155,6 +160,8 @@ def nest_columns(
                 names.append(operator.name)
                 shapes.append(shape)
                 shared.append(_experts(operator, shape))
+                said = dict(operator.attributes)
+                causal.append(bool(said.get("causal")) and not said.get("window"))
                 x, w, y = shape.tensors
                 out = access(i, y, "write")
                 if out < 0 and y not in {n for o in kernel.operators for n in o.reads} - {
@@ -172,7 +179,7 @@ def nest_columns(
         np.array(rows, dtype=np.intp), tuple(kinds[i] for i in rows), tuple(names),
         tuple(s.slots for s in shapes), np.array(places, dtype=np.intp).reshape(-1, 3),
         np.array([s.stride for s in shapes], dtype=np.intp).reshape(-1, 2),
-        np.array([s.dilation for s in shapes], dtype=np.intp).reshape(-1, 2),
+        np.array([s.dilation for s in shapes], dtype=np.intp).reshape(-1, 2), tuple(causal),
     )  # fmt: skip
     return keys, columns
 
@@ -227,6 +234,7 @@ def _shape(nest: LoopNest, operator: Operator, slot: Callable[[str], str]) -> _S
     out: list[Dim] = []
     summed: list[Dim] = [sizes[t[2]] for t in folded]
     times: list[Dim] = []
+    sharing: list[Dim] = []
     apart = {t[2] for t in folded}
     for dim, size in nest.dims:
         if dim in spatial or dim in apart:
@@ -234,14 +242,15 @@ def _shape(nest: LoopNest, operator: Operator, slot: Callable[[str], str]) -> _S
         if operator.kind == "recurrent" and dim == "t":
             times.append(size)
         elif dim in in_y and dim in in_x:
-            (group if dim in in_w else position).append(size)
+            shares = operator.kind == "attention" and dim == "h"
+            (group if dim in in_w else sharing if shares else position).append(size)
         elif dim in in_y:
             out.append(size)
         else:
             summed.append(size)
     numbers: dict[str, Dim] = {
         "groups": product(*group), "out_channels": product(*out), "in_channels": product(*summed),
-        "times": product(*times), "batch": product(*position),
+        "times": product(*times), "batch": product(*position, *(sharing if slid else ())),
         "out_rows": 1, "out_columns": 1, "kernel_rows": 1, "kernel_columns": 1,
         "in_rows": 1, "in_columns": 1,
     }  # fmt: skip
@@ -254,7 +263,7 @@ def _shape(nest: LoopNest, operator: Operator, slot: Callable[[str], str]) -> _S
         numbers[f"in_{side}"] = reach if limit is None else limit
         stride[i], dilation[i] = step_a, step_b
     if not slid:
-        numbers["out_rows"], numbers["batch"] = numbers["batch"], 1
+        numbers["out_rows"], numbers["batch"] = numbers["batch"], product(*sharing)
         numbers["in_rows"] = numbers["out_rows"]
     return _Shape(
         (slot(x.tensor), slot(w.tensor), slot(y.tensor)), (x.tensor, w.tensor, y.tensor),

@@ -54,14 +54,14 @@ def test_a_strided_convolution() -> None:
     assert nests.stride[i].tolist() == [2, 2]
 
 
-def test_query_heads_are_rows_of_their_group() -> None:
+def test_query_heads_are_the_batch_of_their_group() -> None:
     """Llama-3-8B has 8 KV heads of 4 query heads each."""
     _, nests = _table("llama_3_8b", phase="decode", batch=3, context=512)
     scores, values = (i for i, kind in enumerate(nests.kind) if kind == "attention")
-    assert [float(getattr(nests, k)[scores, 0]) for k in ("groups", "out_rows", "out_channels",
-            "in_channels")] == [24, 4, 512, 128]  # fmt: skip
-    assert [float(getattr(nests, k)[values, 0]) for k in ("groups", "out_rows", "out_channels",
-            "in_channels")] == [24, 4, 128, 512]  # fmt: skip
+    names = ("groups", "batch", "out_rows", "out_channels", "in_channels")
+    assert [float(getattr(nests, k)[scores, 0]) for k in names] == [24, 4, 1, 512, 128]
+    assert [float(getattr(nests, k)[values, 0]) for k in names] == [24, 4, 1, 128, 512]
+    assert nests.causal[scores]
     assert nests.access[scores, 2] == -1
     assert nests.access[values, 0] == -1
 
