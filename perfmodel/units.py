@@ -90,6 +90,10 @@ DIMENSIONS: Final[dict[str, Dimension]] = {
         Dimension("energy_per_byte", "an energy per byte", "J/B", "31 pJ/B", "J/B", 1.0),
         Dimension("energy_per_op", "an energy per operation", "J/OP", "0.3 pJ/FLOP", "J/OP", 1.0),
         Dimension("area", "an area", "m2", "826 mm2", "mm2", 10.0),
+        Dimension("length", "a length", "m", "28 nm", "m", 1e3),
+        Dimension("temperature", "a temperature", "degC", "45 degC", "degC", 1e3),
+        Dimension("thermal_resistance", "a thermal resistance", "K/W", "3.5 K/W", "K/W", 1e6),
+        Dimension("heat_capacity", "a heat capacity", "J/K", "150 J/K", "J/K", 1e9),
         Dimension("price", "a price", "USD", "1599 USD", "USD", 1e12),
         Dimension("clocks", "a number of clocks", "clock", "1200 clocks", "clocks", 1e15),
         Dimension("fraction", "a fraction", "1", "0.95 or 95 %", "", 1e6),
@@ -159,6 +163,15 @@ def units_of(name: str) -> dict[str, Decimal]:
             lengths = {"m": _ONE, "cm": Decimal("1e-2"), "mm": Decimal("1e-3"),
                        "um": Decimal("1e-6")}  # fmt: skip
             return {u + two: s * s for u, s in lengths.items() for two in ("2", "^2", "\u00b2")}
+        case "length":
+            return {"m": _ONE, "cm": Decimal("1e-2"), "mm": Decimal("1e-3"), "um": Decimal("1e-6"),
+                    "nm": Decimal("1e-9")}  # fmt: skip
+        case "temperature":
+            return {"degC": _ONE}
+        case "thermal_resistance":
+            return {"K/W": _ONE}
+        case "heat_capacity":
+            return {"J/K": _ONE, "kJ/K": Decimal(1000)}
         case "price":
             return {"USD": _ONE}
         case "clocks":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from perfmodel.arrays import Value
@@ -28,20 +28,37 @@ class Energy(NamedTuple):
     model: str
 
 
-def run_energy(totals: Mapping[str, Value], setting: Setting) -> Energy:
+def run_energy(
+    totals: Mapping[str, Value], setting: Setting, priced: Collection[str] = ()
+) -> Energy:
     """Return the energy of a run.
 
     Operations x energy each + bytes x energy of each level + idle power x time (Horowitz,
     "Computing's energy problem", ISSCC 2014) where the device states the energy of the executed
-    format and of main memory; else busy power x time. Vector work, nearer levels and idle power
-    without a figure are left out, and the model's name says so.
+    format and of main memory; else busy power x time. What the kind of hardware prices itself
+    (``energy NAME`` in the totals) comes in place of the operations and bytes that it covers. Where
+    no idle power is stated, the background and refresh power of DRAM stands for it. Vector work,
+    nearer levels and static power without a figure are left out, and the model's name says so.
+
+    Parameters
+    ----------
+    totals
+        Sums over the network, see `network_totals`.
+    setting
+        Facts: ``engines.*.energy_per_op.*``, ``memories.*.energy_per_byte``,
+        ``memories.*.background_power``, ``power.idle`` and ``power.busy``.
+    priced
+        Keys of the totals that the kind's own energies cover (``operations int8``).
     """
     facts = setting.facts
     time = totals["latency_s"]
+    own = {key[7:]: joule for key, joule in totals.items() if key.startswith("energy ")}
     parts: dict[str, Value] = {}
     missing: list[str] = []
     complete = True
     for key, done in totals.items():
+        if key in priced:
+            continue
         what, _, name = key.partition(" ")
         if what == "operations":
             each = _operation_energy(setting, name)
@@ -57,21 +74,34 @@ def run_energy(totals: Mapping[str, Value], setting: Setting) -> Energy:
                 missing.append(f"bytes of {name}")
                 continue
             parts[f"memory {name}"] = done * each
-    idle = facts.get("power.idle")
-    busy = facts.get("power.busy")
-    if complete and parts:
-        model = "operations + bytes"
-        if idle is not None:
-            parts["static"] = idle * time
+    if complete and (parts or own):
+        model = " + ".join(
+            [*["energies of the kind"] * bool(own), *["operations + bytes"] * bool(parts)]
+        )
+        static = _static(setting)
+        for name, power in static.items():
+            parts[name] = power * time
+        if static:
             model += " + static power x time"
-        else:
-            missing.append("static power")
+        if "static" not in static:
+            missing.append("static power" if not static else "static power beside DRAM's")
         if missing:
             model += f"; {', '.join(missing)} not counted"
+        parts = own | parts
         return Energy(sum(parts.values(), 0.0), parts, model)
+    busy = facts.get("power.busy")
     if busy is not None:
         return Energy(busy * time, {"busy": busy * time}, "busy power x time")
     return Energy(None, {}, "unknown: the device states neither energies nor power")
+
+
+def _static(setting: Setting) -> dict[str, Value]:
+    """Power at rest: the idle power, which refreshes the DRAM too, else that of DRAM alone."""
+    idle = setting.facts.get("power.idle")
+    if idle is not None:
+        return {"static": idle}
+    found = {n: setting.facts.get(f"memories.{n}.background_power") for n in setting.levels}
+    return {f"background {name}": power for name, power in found.items() if power is not None}
 
 
 def _operation_energy(setting: Setting, name: str) -> Value:

@@ -35,6 +35,8 @@ __all__ = ["Device", "Power", "Source"]
 Watts: TypeAlias = Annotated[Quantity, Of("power")]
 Price: TypeAlias = Annotated[Quantity, Of("price")]
 Area: TypeAlias = Annotated[Quantity, Of("area", positive=True)]
+Length: TypeAlias = Annotated[Quantity, Of("length", positive=True)]
+Temperature: TypeAlias = Annotated[Quantity, Of("temperature")]
 Name: TypeAlias = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
@@ -64,12 +66,36 @@ class Power(Spec):
     """Power with nothing to do."""
     busy: Watts | None = None
     """Sustained ceiling under load (TDP where nothing better is known)."""
+    thermal_resistance: Annotated[Quantity, Of("thermal_resistance", positive=True)] | None = None
+    """From what must stay cool (case, junction) to the surroundings."""
+    heat_capacity: Annotated[Quantity, Of("heat_capacity", positive=True)] | None = None
+    """Of what warms up together."""
+    ambient: Temperature | None = None
+    """Temperature of the surroundings; 25 degC where left out."""
+    limit: Temperature | None = None
+    """Temperature at which the device slows down."""
+    battery: Annotated[Quantity, Of("energy", positive=True)] | None = None
+    """Usable energy of the battery."""
     note: str | None = None
     """What a reader must know."""
     source: str | None = None
     """Source of every number below that names none."""
     confidence: Confidence | None = None
     """Confidence of every number below that names none."""
+
+
+class EnergyModel(Spec):
+    """Ask for energies from the tables of a silicon node, where the device states none."""
+
+    node: Length
+    """Silicon node of the engines and on-chip memories: ``"28 nm"``."""
+    memories: Mapping[str, str] = Field(default_factory=dict)
+    """Memory -> kind of DRAM whose energy it has: ddr4, lpddr5, hbm2 ..."""
+
+
+def node_alone(given: Any) -> Any:
+    """Energies may be asked for by the node alone."""
+    return {"node": given} if isinstance(given, str) else given
 
 
 def _engine(given: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Engine:
@@ -149,6 +175,8 @@ class Device(Document):
     """Connections to other devices."""
     power: Power | None = None
     """Power and its boundary."""
+    energy: Annotated[EnergyModel, BeforeValidator(node_alone)] | None = None
+    """Node from whose tables energies are taken that nothing states; none where left out."""
 
     _inherited: dict[str, str] = PrivateAttr(default_factory=dict[str, str])
     # Path of a number -> name of the base spec that it came from.

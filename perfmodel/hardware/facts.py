@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -42,6 +42,22 @@ class Provenance:
     measured_at: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """A fact that follows from others.
+
+    Attributes
+    ----------
+    causes : tuple of str
+        Paths that it depends on.
+    law : callable
+        Facts -> value; arrays and tracers pass.
+    """
+
+    causes: tuple[str, ...]
+    law: Callable[[Mapping[str, Any]], Any]
+
+
 @dataclass(slots=True)
 class Facts:
     """Values by path, with what is needed to change them.
@@ -55,6 +71,8 @@ class Facts:
         Dimension of every path that may be set, given a value or not.
     scaled : dict of str to list of str
         Path of a clock or a count of units -> paths proportional to it.
+    derived : dict of str to Derived
+        Path of a fact that others imply -> how; a varied cause takes it along.
     aliases : dict of (str, str) to str
         (section, role) -> entry name.
     engine : str
@@ -67,6 +85,7 @@ class Facts:
     provenance: dict[str, Provenance] = field(default_factory=dict[str, Provenance])
     dimensions: dict[str, str] = field(default_factory=dict[str, str])
     scaled: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    derived: dict[str, Derived] = field(default_factory=dict[str, Derived])
     aliases: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
     engine: str = ""
     memory: str = ""
@@ -87,6 +106,14 @@ class Facts:
             self.provenance[path] = origin
 
 
+#: Facts of a device as a warm body with a battery -> dimension.
+THERMAL: Final = {
+    "thermal_resistance": "thermal_resistance",
+    "heat_capacity": "heat_capacity",
+    "ambient": "temperature",
+    "limit": "temperature",
+    "battery": "energy",
+}
 _DEFAULT: Final = Provenance("default")
 _cache: dict[tuple[int, int], tuple[Device, Runtime, Facts]] = {}
 
@@ -155,7 +182,14 @@ class _Builder:
         power = device.power
         self._number("power.idle", "power", power and power.idle, power)
         self._number("power.busy", "power", power and power.busy, power)
+        for name, dimension in THERMAL.items():
+            self._number(f"power.{name}", dimension, power and getattr(power, name), power)
         self._runtime()
+        if device.energy is not None:
+            from perfmodel.hardware.technology.fill import fill_energies
+
+            self._number("energy.node", "length", device.energy.node, device.energy)
+            fill_energies(facts, device)
         return facts
 
     def _number(

@@ -19,7 +19,18 @@ from perfmodel.hardware.runtime import Runtime
 __all__ = ["Machine"]
 
 _ABOVE_ZERO: Final = frozenset(
-    {"frequency", "count", "compute", "bandwidth", "bandwidth_per_clock", "area", "fraction"}
+    {
+        "frequency",
+        "count",
+        "compute",
+        "bandwidth",
+        "bandwidth_per_clock",
+        "area",
+        "fraction",
+        "length",
+        "thermal_resistance",
+        "heat_capacity",
+    }
 )
 
 
@@ -152,8 +163,9 @@ class Machine:
         found = dict(self._base.provenance)
         for path, cause in self._scaled.items():
             known = found[path]
-            found[path] = Provenance(f"vary (in proportion to {cause})", known.source,
-                                     known.confidence, known.note)  # fmt: skip
+            way = "by" if path in self._base.derived else "in proportion to"
+            found[path] = Provenance(f"vary ({way} {cause})", known.source, known.confidence,
+                                     known.note)  # fmt: skip
         return found | dict.fromkeys(self._changes, Provenance("vary"))
 
     @property
@@ -199,8 +211,9 @@ def _overlaid(base: Facts, overlay: Mapping[str, Any]) -> Facts:
             known and known.note,
             known and known.fitted_on,
         )
-    return Facts(values, base.provenance | origins, base.dimensions, base.scaled, base.aliases,
-                 base.engine, base.memory)  # fmt: skip
+    derived = {path: law for path, law in base.derived.items() if path not in origins}
+    return Facts(values, base.provenance | origins, base.dimensions, base.scaled, derived,
+                 base.aliases, base.engine, base.memory)  # fmt: skip
 
 
 def _applied(base: Facts, changes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -216,6 +229,11 @@ def _applied(base: Facts, changes: Mapping[str, Any]) -> tuple[dict[str, Any], d
                 if follower not in changes:
                     values[follower] = values[follower] * ratio
                     scaled[follower] = path
+    for path, derived in base.derived.items():
+        causes = [cause for cause in derived.causes if cause in changes]
+        if causes and path not in changes:
+            values[path] = derived.law(values)
+            scaled[path] = ", ".join(causes)
     return values, scaled
 
 

@@ -80,6 +80,7 @@ def check_device(device: Any) -> Iterator[Flaw]:
     yield from _roles(device)
     yield from _feeds(device)
     yield from _order(device)
+    yield from _energy(device)
     yield from check_sources(device)
 
 
@@ -142,6 +143,24 @@ def _sparsity(engine: Any, path: Path) -> Iterator[Flaw]:
                            nearest(str(sparsity), choices))  # fmt: skip
 
 
+def _energy(device: Any) -> Iterator[Flaw]:
+    """Kinds of DRAM that energies are asked for."""
+    asked = mapped(get(device, "energy"), "memories")
+    if not asked:
+        return
+    from perfmodel.hardware.technology.offchip import dram_kinds
+
+    memories = names(device, "memories")
+    for name, kind in asked.items():
+        where: Path = ("energy", "memories", name)
+        if name not in memories:
+            meant = nearest(name, memories)
+            expected = "" if meant else f"one of {', '.join(memories) or 'none'}"
+            yield Flaw(where, f"no memory is named '{name}'", expected, meant, on_key=True)
+        elif isinstance(kind, str) and kind not in dram_kinds():
+            yield _unknown(where, "kind of DRAM", kind, dram_kinds())
+
+
 def _roles(device: Any) -> Iterator[Flaw]:
     seen: dict[str, str] = {}
     memories = names(device, "memories")
@@ -190,7 +209,9 @@ def _order(device: Any) -> Iterator[Flaw]:
         at: Path = ("memories", index)
         yield from _at_most(memory, "sustained_bandwidth", "bandwidth", "bandwidth", at)
         yield from _at_most(memory, "reserved", "capacity", "bytes", at)
-    yield from _at_most(get(device, "power"), "idle", "busy", "power", ("power",))
+    power = get(device, "power")
+    yield from _at_most(power, "idle", "busy", "power", ("power",))
+    yield from _at_most(power, "ambient", "limit", "temperature", ("power",))
 
 
 def _at_most(item: Any, low: str, high: str, dimension: str, at: Path) -> Iterator[Flaw]:

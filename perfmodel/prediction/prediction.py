@@ -182,7 +182,8 @@ class Prediction:
     @cached_property
     def energy(self) -> Energy:
         """Energy with its parts and the model that gave it."""
-        return run_energy(self._totals, self._setting)
+        own = any(key.startswith("energy ") for key in self._totals)
+        return run_energy(self._totals, self._setting, self._opened[1].priced if own else ())
 
     @property
     def energy_j(self) -> Value:

@@ -1,0 +1,116 @@
+"""Energies that a device asks for by its node: facts from the tables, where it states none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from perfmodel.hardware.technology.offchip import dram_energy, dram_kinds, dram_power, entry
+from perfmodel.hardware.technology.operations import operation_energy
+from perfmodel.hardware.technology.sram import sram_access_energy
+
+if TYPE_CHECKING:
+    from perfmodel.hardware.device import Device
+    from perfmodel.hardware.facts import Facts, Provenance
+    from perfmodel.hardware.memory import Memory
+
+#: Kinds of memory that are SRAM on the chip.
+ON_CHIP: Final = ("register_file", "scratchpad", "cache")
+_NODE: Final = "energy.node"
+
+
+def fill_energies(facts: Facts, device: Device) -> None:
+    """Add energies that are stated nowhere, from the tables of the device's node.
+
+    ``engines.*.energy_per_op.*`` from `operation_energy` (half a multiply-accumulate an operation,
+    in the accumulator that the peak states), ``memories.*.energy_per_byte`` of on-chip memories
+    from `sram_access_energy` by capacity, of DRAM from `dram_energy` by kind with
+    ``memories.*.background_power`` by capacity. They are estimates, follow a varied node or
+    capacity, and give way to any value that is stated or varied.
+
+    Parameters
+    ----------
+    facts
+        Facts of the device, changed in place; ``energy.node`` is among them.
+    device
+        The device; its `energy` says the node.
+    """
+    asked = device.energy
+    assert asked is not None
+    for engine in device.engines:
+        peaks = {**engine.vector_peaks, **engine.peaks}
+        for key, peak in peaks.items():
+            law = partial(_operation, key, peak.accumulator)
+            _derive(facts, f"engines.{engine.name}.energy_per_op.{key}", "energy_per_op", law,
+                    (_NODE,), _OPERATIONS)  # fmt: skip
+    for memory in device.memories:
+        at = f"memories.{memory.name}"
+        if memory.kind in ON_CHIP:
+            law = partial(_sram, f"{at}.capacity")
+            causes = (_NODE, f"{at}.capacity")
+            _derive(facts, f"{at}.energy_per_byte", "energy_per_byte", law, causes, _SRAM)
+        kind = dram_of(memory, asked.memories)
+        if kind:
+            _dram(facts, at, kind)
+
+
+def dram_of(memory: Memory, named: Mapping[str, str]) -> str:
+    """Return a memory's kind of DRAM: as the spec says, else by its own name; ``""`` for none."""
+    found = named.get(memory.name, "")
+    return found or (memory.name if memory.kind == "dram" and memory.name in dram_kinds() else "")
+
+
+def _dram(facts: Facts, at: str, kind: str) -> None:
+    path = f"{at}.energy_per_byte"
+    if path not in facts.values:
+        facts.put(path, "energy_per_byte", dram_energy(kind), _origin("memories", entry(kind)))
+    power = dram_power(kind)
+    if power is not None:
+        law = partial(_background, f"{at}.capacity", power.standby + power.refresh)
+        _derive(facts, f"{at}.background_power", "power", law, (f"{at}.capacity",), _CURRENTS)
+
+
+def _derive(
+    facts: Facts, path: str, dimension: str, law: partial[Any], causes: tuple[str, ...],
+    origin: tuple[str, str, str],
+) -> None:  # fmt: skip
+    from perfmodel.hardware.facts import Derived, Provenance
+
+    if path in facts.values:
+        return
+    table, source, note = origin
+    known = Provenance(f"table {table}", source, "estimated", note)
+    facts.put(path, dimension, law(facts.values), known)
+    facts.derived[path] = Derived(causes, law)
+
+
+def _origin(table: str, row: Mapping[str, Any]) -> Provenance:
+    from perfmodel.hardware.facts import Provenance
+
+    return Provenance(f"table {table}", row["source"], row["confidence"], row.get("note"))
+
+
+_OPERATIONS: Final = (
+    "operations", "horowitz2014, jouppi2021",
+    "half a multiply-accumulate; no register, wire or control in it",
+)  # fmt: skip
+_SRAM: Final = (
+    "memories", "horowitz2014, bitfusion_cacti, jouppi2021",
+    "one bank of this capacity; published memories lie a factor of two to three to either side",
+)  # fmt: skip
+_CURRENTS: Final = (
+    "memories", "dramsys_micron, micron_tn4101", "standby and refresh, by the data sheet's currents"
+)  # fmt: skip
+
+
+def _operation(key: str, accumulator: str | None, facts: Mapping[str, Any]) -> Any:
+    return 0.5 * operation_energy(key, facts[_NODE] * 1e9, accumulator=accumulator)
+
+
+def _sram(capacity: str, facts: Mapping[str, Any]) -> Any:
+    return sram_access_energy(facts[capacity], 8, facts[_NODE] * 1e9)
+
+
+def _background(capacity: str, watts_per_byte: float, facts: Mapping[str, Any]) -> Any:
+    return facts[capacity] * watts_per_byte

@@ -1,0 +1,110 @@
+"""SRAM by capacity and node: energy of an access, area, leakage.
+
+The level is Horowitz's at 45 nm (8 kB, 32 kB and 1 MB); below 8 kB CACTI gives the shape. The gain
+to 7 nm is that of Jouppi et al. 2021 at the same three capacities: large memories gain seven times,
+small ones a third. Published memories lie a factor of two to three to either side.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from perfmodel.arrays import Value
+from perfmodel.hardware.technology.curves import power_law
+from perfmodel.hardware.technology.nodes import area_scale, trend
+from perfmodel.hardware.technology.tables import table
+
+#: Below this node no further gain of SRAM is assumed: its bit cell has all but stopped shrinking.
+SMALLEST_NM = 7.0
+
+Points = tuple[list[float], list[float]]
+
+
+def rows(which: str = "points") -> list[dict[str, Any]]:
+    """Return memories of the table as mappings.
+
+    Parameters
+    ----------
+    which
+        ``points`` (used by the model) or ``checks`` (compared with it).
+    """
+    sram = table("memories")["sram"]
+    return [dict(zip(sram["columns"], row, strict=True)) for row in sram[which]]
+
+
+@cache
+def points(column: str) -> Points:
+    """Return capacities in bytes and a column of the CACTI memories at 45 nm."""
+    found = [(float(row["capacity_bytes"]), float(row[column])) for row in rows()]
+    return [c for c, _ in found], [v for _, v in found]
+
+
+@cache
+def _pairs() -> tuple[list[float], list[float], list[float]]:
+    """Capacities, joules a bit at 45 nm, and gain to 7 nm."""
+    pairs = table("memories")["sram"]["pairs"]["rows"]
+    return (
+        [float(c) for c, _, _ in pairs],
+        [old * 1e-12 / 64 for _, old, _ in pairs],
+        [new / old for _, old, new in pairs],
+    )
+
+
+@cache
+def _per_bit_45nm() -> Points:
+    """Capacities and joules a bit: CACTI's shape below the smallest published level."""
+    capacities, levels, _ = _pairs()
+    sizes, read_pj = points("read_pj")
+    below = [(c, e) for c, e in zip(sizes, read_pj, strict=True) if c < capacities[0]]
+    joined = read_pj[sizes.index(capacities[0])]
+    return (
+        [c for c, _ in below] + capacities,
+        [e / joined * levels[0] for _, e in below] + levels,
+    )
+
+
+def sram_access_energy(
+    capacity_bytes: Value, word_bits: Value = 64, node_nm: Value = 45.0
+) -> Value:
+    """Return the energy of one read of a word, joules.
+
+    Parameters
+    ----------
+    capacity_bytes
+        Capacity of the memory (of one bank, where only one bank switches).
+    word_bits
+        Bits read at once; the energy is proportional to them, which is too much for very wide words
+        of a large memory.
+    node_nm
+        Silicon node, nanometres.
+
+    Returns
+    -------
+    Value
+        Joules, of the broadcast shape. Never falls with capacity.
+    """
+    at_45nm = power_law(capacity_bytes, *_per_bit_45nm())
+    capacities, _, gains = _pairs()
+    gain = power_law(capacity_bytes, capacities, gains, left=0.0, right=0.0)
+    return word_bits * trend(node_nm, at_45nm, at_45nm * gain, floor_nm=SMALLEST_NM)
+
+
+def sram_area(capacity_bytes: Value, node_nm: Value = 45.0) -> Value:
+    """Return the area of a memory, square metres.
+
+    CACTI at 45 nm, in proportion to the capacity above 16 kB, scaled by the area table of
+    Stillmaker and Baas 2017.
+    """
+    at_45nm = power_law(capacity_bytes, *points("area_mm2"), right=1.0) * 1e-6
+    return at_45nm * area_scale(45.0, node_nm)
+
+
+def sram_leakage_power(capacity_bytes: Value) -> Value:
+    """Return the leakage of a memory at 45 nm, watts: an upper bound.
+
+    CACTI with high-performance cells at 360 K; low-power cells at room temperature leak orders of
+    magnitude less, and no sourced law leads to other nodes. In proportion to the capacity above
+    16 kB.
+    """
+    return power_law(capacity_bytes, *points("leakage_mw"), right=1.0) * 1e-3

@@ -1,0 +1,48 @@
+"""The sourced numbers of `hardware_specs/energy`, read once."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, cast
+
+from perfmodel.hardware.device import Source
+from perfmodel.shipped import data_root
+from perfmodel.units import parse
+
+#: Files of the tables.
+NAMES = ("operations", "memories", "nodes")
+
+
+@cache
+def table(name: str) -> dict[str, Any]:
+    """Return a table as plain data; do not change it.
+
+    Parameters
+    ----------
+    name
+        One of `NAMES`.
+    """
+    from perfmodel.specfile import read
+
+    data, _ = read(data_root() / "energy" / f"{name}.yaml")
+    return cast("dict[str, Any]", data)
+
+
+@cache
+def sources(name: str) -> dict[str, Source]:
+    """Return the documents that a table cites, by key.
+
+    Parameters
+    ----------
+    name
+        One of `NAMES`.
+    """
+    return {
+        key: Source.model_validate(given, context={"spec_file": True})
+        for key, given in table(name)["sources"].items()
+    }
+
+
+def nanometres(text: str) -> float:
+    """Return the nanometres of ``"45 nm"``."""
+    return parse(text, "length") * 1e9
