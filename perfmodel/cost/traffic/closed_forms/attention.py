@@ -1,0 +1,268 @@
+"""Tiled traffic of attention in closed form: fused in its two loop orders, and unfused.
+
+One problem is a head of keys and values with the `sharing` query heads that read it, so that
+``L = sharing x rows`` query rows meet `keys` keys. Fused, the scores never leave the buffer; a row
+in flight holds its query, its unscaled output and the softmax's running maximum and sum:
+
+| outer loop | in the buffer | traffic |
+|---|---|---|
+| queries | t rows, e keys, t scores | Q + O + (K + V) L/t |
+| keys | t keys, e rows, t scores | K + V + Q n + O + 2 (n - 1) L (accumulators + state) |
+
+(n = keys/t; quotients rounded up; e = 2 if streamed operands are held twice). Under a causal mask the keys
+after the last position of a block of queries are not read, and neither are the queries before the
+first key of a block of keys. The first form is FlashAttention-2's (Dao, arXiv:2307.08691), the
+second FlashAttention's (Dao et al., arXiv:2205.14135), here each with its best tile.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from perfmodel.arrays import Value, namespace
+from perfmodel.cost.traffic.closed_forms.gemm import gemm_traffic
+from perfmodel.cost.traffic.closed_forms.points import flat, pieces, where_not, whole
+from perfmodel.cost.traffic.closed_forms.two_tile import SLACK, TINY
+from perfmodel.cost.traffic.nest import Conventions
+
+#: Names of the codes in `AttentionTraffic.form`.
+FORMS = ("query outer", "key outer", "unfused")
+#: Bytes of the softmax's state of a row: maximum and sum in 32 bits.
+STATE = 8.0
+CHUNK = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionTraffic:
+    """Bytes of all heads across the boundary; every field has the shape of the points.
+
+    Attributes
+    ----------
+    total
+        Bytes in all; infinite where not one row and one key fit.
+    query, key, value, output
+        Its parts. `output` includes accumulators and softmax state written out and read back.
+    scores
+        Scores and probabilities written and read (unfused only).
+    partial_reads
+        Bytes of `output` and `scores` that are accumulators, softmax state or partial sums read
+        back.
+    tile_rows, tile_keys
+        Query rows (of all sharing heads together) and keys of a tile; of the streamed one, 1.
+        Not a number where unfused.
+    form
+        The loop order: an index into `FORMS`.
+    """
+
+    total: Value
+    query: Value
+    key: Value
+    value: Value
+    output: Value
+    scores: Value
+    partial_reads: Value
+    tile_rows: Value
+    tile_keys: Value
+    form: Value
+
+
+class _Attention(NamedTuple):
+    rows: Value
+    keys: Value
+    head: Value
+    value_head: Value
+    sharing: Value
+    capacity: Value
+    query: Value
+    key: Value
+    value: Value
+    output: Value
+    accumulator: Value
+    score: Value
+
+
+def attention_traffic(
+    rows: Value,
+    keys: Value,
+    head: Value,
+    value_head: Value,
+    capacity: Value,
+    *,
+    sharing: Value = 1.0,
+    heads: Value = 1.0,
+    query: Value = 2.0,
+    key: Value = 2.0,
+    value: Value = 2.0,
+    output: Value = 2.0,
+    accumulator: Value = 4.0,
+    score: Value = 4.0,
+    causal: bool = False,
+    fused: bool = True,
+    score_passes: Value = 1.0,
+    conventions: Conventions | None = None,
+    relaxed: bool = False,
+) -> AttentionTraffic:
+    """Return the bytes that attention moves across the edge of a buffer under its best tile.
+
+    Parameters
+    ----------
+    rows, keys
+        Query positions, and positions of the cache that they attend to; decode has one row.
+    head, value_head
+        Sizes of a query or key head, and of a value head.
+    capacity
+        Bytes of the buffer. Every argument up to `score` may be an array; they broadcast.
+    sharing
+        Query heads that read the same keys and values: 1 for multi-head attention, more for
+        grouped-query attention.
+    heads
+        Key-value heads, times the batch: independent problems.
+    query, key, value, output, accumulator, score
+        Bytes of an element; `accumulator` of the output while it is summed, `score` of a score or
+        a probability.
+    causal
+        Row i of the last `rows` positions reads keys up to itself. Fused forms skip the rest by
+        whole tiles; the unfused form computes and moves all scores.
+    fused
+        False: two batched GEMMs, with the scores across the boundary between them.
+    score_passes
+        Unfused: times that the scores are read and written again between the two GEMMs; 1 for a
+        softmax in one kernel.
+    conventions
+        Buffering; attention has no halo, and its tiles are even.
+    relaxed
+        Real tiles and counts: a slope everywhere, for gradients.
+
+    Returns
+    -------
+    AttentionTraffic
+        Bytes of all heads, and the tile.
+    """
+    conventions = Conventions() if conventions is None else conventions
+    columns = (
+        rows, keys, head, value_head, sharing, capacity,
+        query, key, value, output, accumulator, score,
+    )  # fmt: skip
+    xp = namespace(*columns, heads, score_passes)
+    arguments, shape = flat(xp, (*columns, heads, score_passes))
+    problem = _Attention(*arguments[:-2])
+    if fused:
+        e = 2.0 if conventions.buffering == "double" else 1.0
+        never = xp.zeros_like(problem.rows) > 0
+        found = where_not(
+            xp, never, (*(0.0,) * 9, 0), problem,
+            lambda *c: _fused(xp, _Attention(*c), e, causal, relaxed), CHUNK,
+        )  # fmt: skip
+    else:
+        found = _unfused(xp, problem, arguments[-1], conventions, relaxed)
+    *parts, tile_rows, tile_keys, form = found
+    parts = [part * arguments[-2] for part in parts]
+    return AttentionTraffic(*(c.reshape(shape) for c in (*parts, tile_rows, tile_keys, form)))
+
+
+def _fused(xp: Any, a: _Attention, e: float, causal: bool, relaxed: bool) -> tuple[Value, ...]:
+    """Return the fields of `AttentionTraffic` under the better loop order."""
+    room = a.capacity * (1 + SLACK)
+    pair = a.head * a.key + a.value_head * a.value
+    row = a.head * a.query + a.value_head * a.accumulator + STATE
+    lines = a.sharing * a.rows
+    # Query outer: as many rows as fit beside the streamed keys. A single key does not stream.
+    streamed = xp.where(a.keys > 1, e, 1.0)
+    most = whole(xp, (room - streamed * pair) / (row + a.score), relaxed)
+    by_query = xp.where(a.keys > 1, most >= 1, most >= lines)
+    most = xp.maximum(1.0, most)
+    tile_rows, visits = (_causal_blocks if causal else _blocks)(xp, a, most, relaxed)
+    # Key outer: as many keys as fit beside the streamed rows.
+    tile_keys = whole(xp, (room - e * row) / (pair + a.score + TINY), relaxed)
+    by_keys = (tile_keys >= 1) & ((lines > 1) | (e == 1.0))
+    tile_keys = xp.minimum(a.keys, xp.maximum(1.0, tile_keys))
+    again = _key_passes(xp, a, tile_keys, causal, relaxed) - lines
+    state = a.value_head * a.accumulator + STATE
+    fits = by_query | by_keys
+    # What either order moves beyond each operand once.
+    more_keys = xp.where(by_query, (visits - a.keys) * pair, xp.inf)
+    more_rows = xp.where(by_keys, again * (a.head * a.query + 2.0 * state), xp.inf)
+    by_query = more_keys <= more_rows
+    read = xp.where(by_query, visits, a.keys)
+    again = xp.where(by_query, 0.0, again)
+    q = (lines + again) * a.head * a.query
+    k, v = read * a.head * a.key, read * a.value_head * a.value
+    partial = again * state
+    o = lines * a.value_head * a.output + 2.0 * partial
+    zero = xp.zeros_like(q)
+    total = q + k + v + o
+    parts = [xp.where(fits, part, xp.inf) for part in (total, q, k, v, o, zero, partial)]
+    tiles = xp.where(by_query, tile_rows, 1.0), xp.where(by_query, 1.0, tile_keys)
+    return (*parts, *tiles, xp.where(by_query, 0, 1))
+
+
+def _blocks(xp: Any, a: _Attention, most: Value, relaxed: bool) -> tuple[Value, Value]:
+    """Return the rows of a block and how many keys all blocks read."""
+    lines = a.sharing * a.rows
+    tile = xp.minimum(lines, most)
+    return tile, a.keys * pieces(xp, lines, tile, relaxed)
+
+
+def _causal_blocks(xp: Any, a: _Attention, most: Value, relaxed: bool) -> tuple[Value, Value]:
+    """Return the rows of a block and how many keys all blocks read under a causal mask.
+
+    A block is some positions of some of the sharing heads. With n blocks of p positions the i-th
+    reads the keys up to its last position: ``n (keys - rows) + p n (n - 1) / 2 + rows`` in all.
+    Heads are taken in 1 to 4 pieces, or 1 to 4 or as many as fit at a time, on a leading axis.
+    """
+    few = xp.arange(1.0, 5.0)[:, None]
+    most = most + xp.zeros_like(a.sharing)
+    if relaxed:
+        heads = xp.stack([xp.minimum(a.sharing, most), xp.ones_like(most)])
+    else:
+        split = xp.ceil(a.sharing / few)
+        heads = xp.concatenate([split, few + xp.zeros_like(most), most[None]])
+        heads = xp.minimum(xp.minimum(heads, a.sharing), most)
+    positions = xp.minimum(a.rows, whole(xp, most / heads, relaxed))
+    n = pieces(xp, a.rows, positions, relaxed)
+    balanced = a.rows / n if relaxed else xp.ceil(a.rows / n)
+    read = n * (a.keys - a.rows) + balanced * n * (n - 1.0) / 2.0 + a.rows
+    read = read * pieces(xp, a.sharing, heads, relaxed)
+    best = (xp.argmin(read, axis=0), xp.arange(read.shape[1]))
+    return (heads * balanced)[best], read[best]
+
+
+def _key_passes(xp: Any, a: _Attention, tile: Value, causal: bool, relaxed: bool) -> Value:
+    """Return how many rows all blocks of keys read together.
+
+    Under a causal mask a block that starts at key s is read by the positions from
+    ``s - (keys - rows)`` on.
+    """
+    n = pieces(xp, a.keys, tile, relaxed)
+    if not causal:
+        return a.sharing * a.rows * n
+    past = a.keys - a.rows
+    early = xp.minimum(n, whole(xp, past / tile, relaxed) + 1.0)
+    starts = tile * (n * (n - 1.0) - early * (early - 1.0)) / 2.0
+    return a.sharing * (a.rows * early + (n - early) * a.keys - starts)
+
+
+def _unfused(
+    xp: Any, a: _Attention, score_passes: Value, conventions: Conventions, relaxed: bool
+) -> tuple[Value, ...]:
+    """Return the fields of `AttentionTraffic` of two GEMMs and the passes between them."""
+    even = replace(conventions, allocation="even")
+    lines = a.sharing * a.rows
+    first = gemm_traffic(
+        lines, a.keys, a.head, a.capacity, input=a.query, weight=a.key, output=a.score,
+        partial=a.accumulator, conventions=even, relaxed=relaxed,
+    )  # fmt: skip
+    second = gemm_traffic(
+        lines, a.value_head, a.keys, a.capacity, input=a.score, weight=a.value, output=a.output,
+        partial=a.accumulator, conventions=even, relaxed=relaxed,
+    )  # fmt: skip
+    between = 2.0 * score_passes * lines * a.keys * a.score
+    scores = first.output + between + second.input
+    total = first.total + between + second.total
+    partial = first.partial_reads + second.partial_reads
+    nan = xp.full_like(total, xp.nan)
+    return (
+        total, first.input, first.weight, second.weight, second.output, scores, partial,
+        nan, nan, xp.full(total.shape, 2),
+    )  # fmt: skip
