@@ -111,14 +111,18 @@ def orders(active: str, *, sliding: bool) -> list[str]:
 
 
 class Tilings:
-    """All tiles of a nest as arrays, and what an order of loops makes of them."""
+    """All tiles of a nest as arrays (or some), and what an order of loops makes of them."""
 
-    def __init__(self, nest: TileNest, widths: Widths) -> None:
+    def __init__(
+        self, nest: TileNest, widths: Widths, tile: Mapping[str, Any] | None = None
+    ) -> None:
         assert nest.groups == 1
         self.nest, self.widths, self.whole = nest, widths, extents(nest)
-        sizes = tile_sizes(nest)
-        grid = np.array(list(itertools.product(*sizes.values())), dtype=np.int64).T
-        self.tile = dict(zip(sizes, grid, strict=True))
+        if tile is None:
+            sizes = tile_sizes(nest)
+            grid = np.array(list(itertools.product(*sizes.values())), dtype=np.int64).T
+            tile = dict(zip(sizes, grid, strict=True))
+        self.tile = dict(tile)
         self.count = {d: -(-self.whole[d] // t) for d, t in self.tile.items()}
         self.more = {d: n > 1 for d, n in self.count.items()}
         self.active = "".join(d for d in DIMENSIONS if self.whole[d] > 1)
@@ -226,11 +230,12 @@ def search(
                 if double:
                     held = held * (1 + all_.doubled(x, outside, inside))
                 moved = all_.traffic(x, outside, inside, kept=kept)
-                choices[-1].append((held, moved))
-        for parts in itertools.product(*choices):
-            footprint = sum(held for held, _ in parts)
-            moved = sum(moved for _, moved in parts)
-            np.minimum.at(best, np.rint(footprint / unit).astype(np.int64), moved)
+                choices[-1].append((np.rint(held / unit).astype(np.int64), moved))
+        inputs, weights, outputs = choices
+        for (h, m), (held, moved) in itertools.product(inputs, weights):
+            two, both = h + held, m + moved
+            for held, moved in outputs:
+                np.minimum.at(best, two + held, both + moved)
     return np.arange(len(best)) * unit, groups * np.minimum.accumulate(best)
 
 
@@ -313,3 +318,54 @@ def _slides(before: tuple[int, ...], after: tuple[int, ...], loops: list[str]) -
     """Whether a window moved one step along one axis."""
     steps = [(d, b - a) for d, a, b in zip(loops, before, after, strict=True) if a != b]
     return len(steps) == 1 and steps[0][1] == 1 and steps[0][0] in "PQRS"
+
+
+KINDS = ("gemm", "convolution", "square", "strided", "dilated", "depthwise", "grouped", "batched")
+
+
+def random_nest(rng: np.random.Generator, *, small: bool = False) -> tuple[str, TileNest]:
+    """A nest that a search is quick on, and what it is an example of."""
+
+    def some(*choices: int) -> int:
+        return int(rng.choice(choices))
+
+    kind = KINDS[int(rng.integers(len(KINDS)))]
+    if kind == "gemm":
+        if small:
+            return kind, TileNest(some(1, 3, 5, 8), 1, some(1, 4, 7), some(1, 2, 5, 9))
+        return kind, TileNest(
+            some(1, 3, 5, 8, 12, 17), 1, some(1, 6, 7, 13), some(1, 5, 9, 16), groups=some(1, 3)
+        )
+    rows, columns = (some(2, 3, 4), some(1, 2, 3)) if small else (some(*range(2, 9)), some(1, 3, 5))
+    nest: dict[str, int] = {
+        "out_rows": rows, "out_columns": columns, "kernel_rows": some(2, 3),
+        "kernel_columns": some(1, 2) if small else some(1, 2, 3),
+        "in_channels": some(1, 2) if small else some(1, 2, 3, 5),
+        "out_channels": some(1, 2, 3) if small else some(1, 2, 3, 5),
+    }  # fmt: skip
+    if kind == "square":
+        nest |= {"out_columns": rows, "kernel_columns": nest["kernel_rows"]}
+        nest |= {"out_channels": 1} if small else {"in_channels": 2, "row_stride": 1}
+    if kind == "strided":
+        nest |= {"row_stride": some(2, 3), "column_stride": some(1, 2), "kernel_rows": 3}
+    if kind == "dilated":
+        nest |= {
+            "row_dilation": some(2, 3), "column_dilation": some(1, 2), "row_stride": some(1, 2, 3),
+        }  # fmt: skip
+    if kind == "depthwise":
+        nest |= {"in_channels": 1, "out_channels": 1, "groups": some(1, 8)}
+        nest |= {"row_stride": some(1, 2), "batch": some(1, 2)}
+    if kind == "grouped":
+        nest |= {"groups": some(2, 3)}
+    if kind == "batched":
+        nest |= {"batch": some(2, 3), "kernel_columns": 1}
+        nest |= {"out_rows": min(rows, 4), "in_channels": some(1, 2)}
+    return kind, TileNest(**nest)
+
+
+def random_widths(rng: np.random.Generator) -> Widths:
+    """Widths in halves of a byte; now and then an operand that does not cross."""
+    return Widths(
+        float(rng.choice([0.5, 1, 2, 0])), float(rng.choice([0.5, 1, 2, 0])),
+        float(rng.choice([1, 2, 0])), float(rng.choice([0.5, 1, 2, 4])),
+    )  # fmt: skip

@@ -57,7 +57,8 @@ class Parts(NamedTuple):
     @property
     def writes(self) -> Any:
         """Bytes written to the backing store."""
-        return self.output - self.partial_reads
+        reads = np.where(np.isinf(self.output), 0.0, self.partial_reads)
+        return (self.output - reads)[()]
 
 
 class Tile(NamedTuple):
