@@ -9,10 +9,11 @@ in flight holds its query, its unscaled output and the softmax's running maximum
 | queries | t rows, e keys, t scores | Q + O + (K + V) L/t |
 | keys | t keys, e rows, t scores | K + V + Q n + O + 2 (n - 1) L (accumulators + state) |
 
-(n = keys/t; quotients rounded up; e = 2 if streamed operands are held twice). Under a causal mask the keys
-after the last position of a block of queries are not read, and neither are the queries before the
-first key of a block of keys. The first form is FlashAttention-2's (Dao, arXiv:2307.08691), the
-second FlashAttention's (Dao et al., arXiv:2205.14135), here each with its best tile.
+(n = keys/t; quotients rounded up; e = 2 if streamed operands are held twice). Under a causal mask
+the keys after the last position of a block of queries are not read, and neither are the queries
+before the first key of a block of keys. The first form is FlashAttention-2's (Dao,
+arXiv:2307.08691), the second FlashAttention's (Dao et al., arXiv:2205.14135), here each with its
+best tile.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ from perfmodel.cost.traffic.closed_forms.two_tile import (
 from perfmodel.cost.traffic.nest import Conventions
 
 #: Names of the codes in `GemmTraffic.stationary`.
-STATIONARY = ("output", "input", "weight", "row panel", "column panel", "depth panel")
+STATIONARY = ("output", "input", "weight", "all", "row panel", "column panel", "depth panel")
 #: Points evaluated at once: 84 candidates of them fill a level-2 cache.
 CHUNK = 1024
 
@@ -54,7 +54,8 @@ class GemmTraffic:
     tile_m, tile_n, tile_k
         The tile, the smallest of its traffic in the dimension of the innermost loop.
     stationary
-        Which operand stays in the innermost loop: an index into `STATIONARY`.
+        Which operand stays in the innermost loop, or what is held whole: an index into
+        `STATIONARY`; ``all`` where nothing moves twice.
     """
 
     total: Value
@@ -124,7 +125,7 @@ def gemm_traffic(
     g = _Gemm(*arguments)
     resident = _resident(xp, g, conventions)
     found = where_not(
-        xp, resident, (g.m, g.n, g.k, 0, True), g,
+        xp, resident, (g.m, g.n, g.k, 3, True), g,
         lambda *columns: _search(xp, _Gemm(*columns), conventions, window, relaxed), CHUNK,
     )  # fmt: skip
     traffic = _parts(xp, g, found, relaxed)
@@ -233,9 +234,9 @@ def _with_panels(
     depth, k = panel(g.k, g.partial, *slope_k)
     options = [
         (least, tile_m, tile_n, tile_k, kind),
-        (a + c + b * rows, m, g.n, g.k, 3),
-        (b + c + a * columns, g.m, n, g.k, 4),
-        (a + b + c + 2.0 * g.m * g.n * g.partial * (depth - 1.0), g.m, g.n, k, 5),
+        (a + c + b * rows, m, g.n, g.k, 4),
+        (b + c + a * columns, g.m, n, g.k, 5),
+        (a + b + c + 2.0 * g.m * g.n * g.partial * (depth - 1.0), g.m, g.n, k, 6),
     ]
     for cost, *choice in options[1:]:
         better = cost < least
@@ -256,9 +257,8 @@ def _parts(xp: Any, g: _Gemm, found: Sequence[Value], relaxed: bool) -> GemmTraf
     weight = xp.where(fits, g.k * g.n * g.weight * pieces(xp, g.m, tile_m, relaxed), xp.inf)
     output = g.m * g.n * g.output + 2.0 * reads
     # The dimension of the innermost loop needs no more than one step at a time.
-    whole = (tile_m >= g.m) & (tile_n >= g.n) & (tile_k >= g.k)
     tile_m, tile_n, tile_k = (
-        xp.where((kind == inner) & ~whole, 1.0, tile)
+        xp.where(kind == inner, 1.0, tile)
         for inner, tile in ((2, tile_m), (1, tile_n), (0, tile_k))
     )
     total = input + weight + output
