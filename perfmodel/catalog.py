@@ -31,9 +31,14 @@ BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
     "perfmodel.kinds": {
         "nand": "perfmodel.kinds.nand:KIND",
         "roofline": "perfmodel.kinds.roofline:KIND",
+        "systolic": "perfmodel.kinds.systolic:KIND",
     },
     "perfmodel.memory_kinds": {
+        "emmc": "perfmodel.kinds.storage:Storage",
         "nand": "perfmodel.kinds.nand:NandFlash",
+        "nvme": "perfmodel.kinds.storage:Storage",
+        "sd": "perfmodel.kinds.storage:Storage",
+        "ufs": "perfmodel.kinds.storage:Storage",
     },
     "perfmodel.plots": {
         "prediction": "perfmodel.plots:prediction_plots",

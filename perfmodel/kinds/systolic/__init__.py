@@ -12,13 +12,18 @@ from perfmodel.kinds.systolic.folds import (
     gemm,
     gemm_cycles,
 )
+from perfmodel.kinds.systolic.kind import KIND, Systolic
+from perfmodel.kinds.systolic.spec import SystolicArray
 from perfmodel.kinds.systolic.stalls import Windows, double_buffered
 
 __all__ = [
     "DATAFLOWS",
+    "KIND",
     "ArrayRun",
     "Dataflow",
     "Replication",
+    "Systolic",
+    "SystolicArray",
     "Windows",
     "double_buffered",
     "gemm",

@@ -1,0 +1,67 @@
+"""What a spec file says of a systolic array."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import model_validator
+from pydantic_core import PydanticCustomError
+
+from perfmodel.hardware.engine import Engine, register_engine
+from perfmodel.hardware.quantity import Of, Quantity
+from perfmodel.kinds.systolic.folds import Dataflow, Replication
+
+__all__ = ["SystolicArray"]
+
+Count: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True)]
+Energy: TypeAlias = Annotated[Quantity, Of("energy_per_byte")]
+Fraction: TypeAlias = Annotated[Quantity, Of("fraction")]
+Size: TypeAlias = Annotated[Quantity, Of("bytes")]
+
+
+class SystolicArray(Engine):
+    """Processing elements on a grid that pass operands to their neighbours.
+
+    `units` are arrays that share the folds of a layer. The first of `peaks` is the format of one
+    multiply-accumulate a clock and element; others take the ratio of the peaks more clocks.
+    """
+
+    height: Count
+    """Rows of processing elements."""
+    width: Count
+    """Columns of processing elements."""
+    dataflow: Dataflow
+    """output_stationary, weight_stationary or input_stationary: what stays in the elements."""
+    shadow_weights: bool = False
+    """Whether a second register hides the load of the stationary operand."""
+    overlap_folds: bool = False
+    """Whether the next fold's operands enter while this one drains."""
+    replicate_groups: Replication = "none"
+    """Groups of a grouped convolution (or heads) that share a fold: none, along the diagonal, or
+    side by side, where each group has wires of its own."""
+    far_traffic: Literal["tiled", "folds"] = "tiled"
+    """How often operands come from beyond the scratchpad: as the best tile of its capacity needs
+    (tiled), or with every fold that does not share them with the one before (folds)."""
+    partial_sum: Size = Quantity(value=4.0)
+    """Bytes of a partial sum."""
+    kept_share: Fraction = Quantity(value=0.0)
+    """Share of the scratchpad that activations may keep from one layer to the next."""
+    hop_energy: Energy | None = None
+    """Energy of a byte that one element passes to the next."""
+
+    @model_validator(mode="after")
+    def _clocked(self) -> SystolicArray:
+        if self.clock is None:
+            message = "a systolic array without a clock"
+            raise PydanticCustomError("clock", message, {"expected": 'such as clock: "700 MHz"'})
+        return self
+
+    @property
+    def SCALES(self) -> Mapping[str, tuple[str, ...]]:
+        """Facts that go in proportion when another is varied: a larger array has higher peaks."""
+        peaks = tuple(f"peaks.{name}" for name in self.peaks)
+        return {"height": peaks, "width": peaks}
+
+
+register_engine("systolic", SystolicArray)

@@ -1,0 +1,196 @@
+"""The systolic kind: the conformance kit, and a table against its folds, row by row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from perfmodel.cost.tiled import tiled_traffic
+from perfmodel.errors import InputError
+from perfmodel.hardware.device import Device
+from perfmodel.kinds.systolic import Dataflow, double_buffered, gemm, gemm_cycles
+from perfmodel.predict import predict
+from perfmodel.testing import KindConformance
+from perfmodel.workload.library import find
+
+FLOWS: list[Dataflow] = ["output_stationary", "weight_stationary", "input_stationary"]
+
+
+def array(**changes: Any) -> Device:
+    """Return a device of one array; changes are of its engine, ``memories`` of its memories."""
+    sram: dict[str, Any] = {
+        "name": "sram", "kind": "scratchpad", "capacity": 2.0**20, "bandwidth": 200e9,
+        "feeds": ["array"],
+    }  # fmt: skip
+    dram: dict[str, Any] = {
+        "name": "dram", "kind": "dram", "capacity": 64e9, "bandwidth": 10e9, "feeds": ["sram"],
+        "energy_per_byte": 100e-12,
+    }  # fmt: skip
+    engine: dict[str, Any] = {
+        "name": "array", "kind": "systolic", "clock": 1e9, "height": 32, "width": 32,
+        "dataflow": "weight_stationary", "peaks": {"int8": 2.048e12, "int16": 0.512e12},
+        "vector_peaks": {"int32": 64e9}, "energy_per_op": {"int8": 0.2e-12},
+    }  # fmt: skip
+    return Device.model_validate(
+        {
+            "name": "array", "sources": {"none": "made up for a test"}, "source": "none",
+            "confidence": "estimated", "default_runtime": "ideal",
+            "engines": [engine | changes], "memories": [sram, dram],
+        }
+    )  # fmt: skip
+
+
+class TestWeightStationary(KindConformance):
+    def device(self) -> Device:
+        return array(shadow_weights=True, hop_energy=0.1e-12)
+
+
+class TestOutputStationary(KindConformance):
+    def device(self) -> Device:
+        return array(
+            dataflow="output_stationary", overlap_folds=True, replicate_groups="side_by_side",
+            units=4, kept_share=0.5,
+        )  # fmt: skip
+
+
+class TestInputStationaryByFolds(KindConformance):
+    def device(self) -> Device:
+        return array(dataflow="input_stationary", far_traffic="folds", height=12, width=20)
+
+
+@pytest.mark.parametrize("dataflow", FLOWS)
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2"])
+def test_rows_are_their_folds(name: str, dataflow: Dataflow) -> None:
+    """Cycles and SRAM counts of every convolution, from its shape alone."""
+    workload = find(name, {"batch": 3})
+    found = predict(workload, array(dataflow=dataflow, replicate_groups="diagonal"))
+    columns = found.table
+    nests = found._opened[0].nests  # pyright: ignore[reportPrivateUsage]
+    assert nests is not None
+    for i, row in enumerate(nests.row.tolist()):
+        assert list(nests.row).count(row) == 1
+        number = {
+            key: int(getattr(nests, key)[i, 0])
+            for key in ("batch", "out_rows", "out_columns", "out_channels", "in_channels", "groups",
+                        "kernel_rows", "kernel_columns")
+        }  # fmt: skip
+        run = gemm(
+            number["batch"] * number["out_rows"] * number["out_columns"], number["out_channels"],
+            number["in_channels"] * number["kernel_rows"] * number["kernel_columns"],
+            rows=32, columns=32, dataflow=dataflow, groups=number["groups"],
+            replication="diagonal",
+        )  # fmt: skip
+        assert columns["matrix_s"][row] == pytest.approx(int(run.cycles) / 1e9, rel=1e-12)
+        for key, want in {
+            "folds": run.folds, "cycles": run.cycles, "sram_input_reads": run.input_reads,
+            "sram_weight_reads": run.weight_reads, "sram_output_writes": run.output_writes,
+            "sram_output_reads": run.output_reads, "array_utilization": run.utilization,
+        }.items():  # fmt: skip
+            assert columns[key][row] == pytest.approx(float(want), rel=1e-12), key
+        assert run.macs == columns["macs"][row]
+
+
+def test_resnet18_cycles_with_real_padding() -> None:
+    """The first convolution has 112 x 112 outputs; SCALE-Sim, without padding, 110 x 110."""
+    table = predict(find("resnet18"), array()).table
+    assert table["cycles"][0] == 10 * (112 * 112 + 94)
+    assert gemm_cycles(110 * 110, 64, 147, rows=32, columns=32, dataflow="weight_stationary") == (
+        121940
+    )
+
+
+def test_attention_experts_and_steps() -> None:
+    """Heads are groups, masked pairs are skipped, a recurrent step waits for the one before."""
+    found = predict(
+        find("llama_3_8b", {"phase": "prefill", "batch": 2, "prompt": 64}),
+        array(),
+        precision="int8",
+    )
+    columns = found.table
+    row = list(columns["kind"]).index("attention")
+    skipped = columns["macs"][row] / (2 * 2 * 32 * 64 * 64 * 128)
+    assert 0.5 < skipped < 0.52
+    scores = gemm_cycles(
+        4 * 64, 64, 128, rows=32, columns=32, dataflow="weight_stationary", groups=16
+    )
+    values = gemm_cycles(
+        4 * 64, 128, 64, rows=32, columns=32, dataflow="weight_stationary", groups=16
+    )
+    assert columns["cycles"][row] == pytest.approx((scores + values) * skipped, rel=1e-12)
+    experts = predict(
+        find("mixtral_8x7b", {"phase": "decode", "batch": 4, "context": 64}), array(),
+        precision="int8",
+    )  # fmt: skip
+    assert np.isfinite(experts.latency_s)
+    assert experts.table["array_utilization"].max() <= 1
+
+
+def test_far_traffic_by_tiles_and_by_folds() -> None:
+    """Tiles are the shared staircase; folds are the closed form of the windows."""
+    workload = find("resnet18")
+    tiled = predict(workload, array())
+    job, setting = tiled._job, tiled._setting  # pyright: ignore[reportPrivateUsage]
+    table, _, setting = job.rows(workload.parameters, setting.facts, setting.precision, 1)
+    want = tiled_traffic(table, setting)
+    np.testing.assert_allclose(tiled.table["dram_bytes"], want.traffic["dram"][:, 0], rtol=1e-12)
+    by_fold = predict(workload, array(far_traffic="folds"))
+    columns = by_fold.table
+    run = gemm(56 * 56, 64, 576, rows=32, columns=32, dataflow="weight_stationary")
+    windows = double_buffered(run, 10.0, input_bytes=1, weight_bytes=1, output_bytes=1)
+    at = [str(n) for n in columns["name"]].index("layer1.0.conv1")
+    compute = columns["matrix_s"][at] + columns["vector_s"][at]
+    stall = float(windows.cycles - run.cycles) / 1e9
+    assert columns["fold_stall_s"][at] == pytest.approx(stall, rel=1e-12)
+    assert columns["stall_s"][at] == pytest.approx(stall, rel=1e-9)
+    assert columns["row_s"][at] == pytest.approx(compute + stall, rel=1e-12)
+    # The folded batch normalisation beside it: scale and shift of 64 channels in 32 bits.
+    moved = float(windows.fetched_bytes + windows.written_bytes) + 2 * 64 * 4
+    assert columns["dram_bytes"][at] == pytest.approx(moved, rel=1e-12)
+    assert by_fold.traffic_bytes["dram"] > tiled.traffic_bytes["dram"]
+
+
+def test_wider_operands_take_more_clocks() -> None:
+    """16-bit operands at a quarter of the peak take four clocks a product."""
+    workload = find("resnet18")
+    narrow = predict(workload, array(), precision="int8").table["cycles"]
+    wide = predict(workload, array(), precision="int16").table["matrix_s"]
+    np.testing.assert_allclose(wide, narrow * 4 / 1e9, rtol=1e-12)
+
+
+def test_arrays_of_sizes_and_clocks() -> None:
+    """Height, width, clock and capacity vary as arrays; a larger array has a higher peak."""
+    machine = array().machine()
+    side = np.array([8.0, 16.0, 32.0, 128.0])
+    varied = machine.vary({"engines.array.height": side, "engines.array.width": side})
+    np.testing.assert_allclose(varied.facts["engines.array.peaks.int8"], 2 * side**2 * 1e9)
+    workload = find("resnet18")
+    together = predict(workload, varied)
+    for i, one in enumerate(side):
+        alone = predict(
+            workload, machine.vary({"engines.array.height": one, "engines.array.width": one})
+        )
+        assert together.latency_s[i] == pytest.approx(alone.latency_s, rel=1e-12)
+        assert together.utilization[i] == pytest.approx(alone.utilization, rel=1e-12)
+    assert np.all(together.utilization <= 1)
+
+
+def test_energy_names_its_parts() -> None:
+    """Weight stationary: an input byte and four of a partial sum hop with each product."""
+    found = predict(find("resnet18"), array(hop_energy=0.1e-12))
+    parts = found.energy.parts
+    assert parts["array hops"] == pytest.approx(found.macs * 5 * 0.1e-12, rel=1e-12)
+    assert parts["compute int8"] == pytest.approx(2 * found.macs * 0.2e-12, rel=1e-12)
+
+
+def test_relaxed_has_a_slope_below_the_stairs() -> None:
+    workload = find("resnet18", {"width_multiplier": 1.0})
+    stairs = predict(workload, array())
+    smooth = predict(workload, array(), relaxed=True)
+    assert 0.5 * stairs.latency_s < smooth.latency_s <= stairs.latency_s * (1 + 1e-9)
+
+
+def test_an_array_without_a_clock() -> None:
+    with pytest.raises((InputError, ValueError), match="without a clock"):
+        array(clock=None)
