@@ -181,7 +181,7 @@ def test_unfused_is_two_products_and_the_passes_between():
     assert fused.total < found.total
 
 
-def test_relaxed_is_below_whole_blocks_and_near_them():
+def test_relaxed_is_near_whole_blocks_and_hardly_above():
     rng = np.random.default_rng(22)
     keys = np.floor(np.exp(rng.uniform(0, np.log(8192), 4000)))
     rows = np.ceil(keys * rng.uniform(0, 1, 4000))
@@ -196,7 +196,7 @@ def test_relaxed_is_below_whole_blocks_and_near_them():
         )
         fits = np.isfinite(whole)
         ratio = relaxed[fits] / whole[fits]
-        assert ratio.max() < 1.02
+        assert ratio.max() < (1.05 if causal else 1 + 1e-12)
         # A count just above one is two where whole, and heads and positions both have counts.
         assert ratio.min() > 0.25
         assert abs(np.median(ratio) - 1) < 0.03
