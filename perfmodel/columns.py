@@ -46,6 +46,7 @@ _FACTS: Final = {
     "heat_capacity": "heat_capacity",
     "ambient": "temperature",
     "limit": "temperature",
+    "speed_exponent": "count",
     "battery": "energy",
     "area": "area",
     "price": "price",

@@ -74,6 +74,9 @@ class Power(Spec):
     """Temperature of the surroundings; 25 degC where left out."""
     limit: Temperature | None = None
     """Temperature at which the device slows down."""
+    speed_exponent: Annotated[Quantity, Of("count", positive=True)] | None = None
+    """Power beyond idle goes with speed to this: 1 for duty cycling (taken where left out), up to 3
+    where the supply falls with the clock."""
     battery: Annotated[Quantity, Of("energy", positive=True)] | None = None
     """Usable energy of the battery."""
     note: str | None = None

@@ -112,6 +112,7 @@ THERMAL: Final = {
     "heat_capacity": "heat_capacity",
     "ambient": "temperature",
     "limit": "temperature",
+    "speed_exponent": "count",
     "battery": "energy",
 }
 _DEFAULT: Final = Provenance("default")

@@ -86,7 +86,9 @@ class Job:
                     whole = out[name] = np.empty(count)
                 whole[start:stop] = part
         assert setting is not None
-        whole_setting = replace(setting, facts=inputs.facts, precision=inputs.precision)
+        # Flat, as the totals are: a fact may vary along some axes only.
+        _, facts, precision = inputs.chunk(0, count)
+        whole_setting = replace(setting, facts=facts, precision=precision)
         return Prediction(self, out, inputs.shape, whole_setting, None)
 
     def rows(

@@ -12,6 +12,7 @@ from perfmodel.cost.capacity import Violation, demands, fits, usable, violations
 from perfmodel.cost.energy import Energy, run_energy
 from perfmodel.cost.residency import TRAFFIC_MODEL, WARM
 from perfmodel.cost.setting import Setting
+from perfmodel.cost.thermal import Thermal, thermal_outcome
 from perfmodel.kinds.protocol import Terms
 from perfmodel.kinds.rates import MATRIX_KINDS
 from perfmodel.workload.lower import OperatorTable
@@ -188,8 +189,7 @@ class Prediction:
     @property
     def energy_j(self) -> Value:
         """Joule of one run within `energy_boundary`; NaN where the device states nothing."""
-        joule = self.energy.joule
-        return self._shaped(float("nan") if joule is None else joule)
+        return self._shaped(self._flat_joule)
 
     @property
     def energy_boundary(self) -> str:
@@ -201,6 +201,22 @@ class Prediction:
     def power_w(self) -> Value:
         """Average power: energy over latency."""
         return self.energy_j / self.latency_s
+
+    @property
+    def thermal(self) -> Thermal:
+        """What heat and battery make of the run, repeated: sustained speed, burst, runs a charge.
+
+        From ``power.thermal_resistance``, ``heat_capacity``, ``limit`` and ``battery``; NaN or
+        infinite where the device does not state them.
+        """
+        facts = {p: v for p, v in self._setting.facts.items() if p.startswith("power.")}
+        found = thermal_outcome(facts, self._totals["latency_s"], self._flat_joule)
+        return Thermal(*(self._shaped(value) for value in found))
+
+    @property
+    def _flat_joule(self) -> Value:
+        joule = self.energy.joule
+        return float("nan") if joule is None else joule
 
     @property
     def levels(self) -> tuple[str, ...]:
