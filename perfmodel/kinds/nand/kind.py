@@ -13,8 +13,8 @@ from perfmodel.cost.compose import compose
 from perfmodel.cost.residency import access_bytes, sum_by_row
 from perfmodel.cost.setting import Setting
 from perfmodel.errors import Fault, InputError
-from perfmodel.kinds.nand.geometry import Flash, Matrix
-from perfmodel.kinds.nand.spec import read_bandwidth
+from perfmodel.kinds.nand.geometry import Matrix
+from perfmodel.kinds.nand.spec import flash_from, read_bandwidth
 from perfmodel.kinds.nand.split import Split, split
 from perfmodel.kinds.protocol import Equation, Terms
 from perfmodel.kinds.roofline import KIND as ROOFLINE
@@ -118,22 +118,6 @@ class Shares(NamedTuple):
     stored: Value
 
 
-def flash_of(setting: Setting) -> Flash:
-    """Return the geometry of the memory that stores the weights, and of its cores."""
-    facts, head = setting.facts, f"memories.{setting.weights_memory}."
-    engine = f"engines.{setting.engine}."
-    page = facts[head + "page"]
-    core = 2.0 * page / facts[engine + "core_rate"]
-    correction = facts.get(engine + "correction_rate")
-    if correction is not None:
-        core = setting.xp.maximum(core, page / correction)
-    return Flash(
-        facts[head + "channels"], facts[head + "chips"] * facts[head + "dies"],
-        facts[head + "planes"], page, facts.get(head + "sent", page), facts[head + "read_time"],
-        facts[head + "bandwidth"], facts.get(head + "piece", 0.0), core,
-    )  # fmt: skip
-
-
 def shares_of(table: OperatorTable, setting: Setting) -> Shares | None:
     """Return the split of every matrix of weights; None where the table has none."""
     nests, access = table.nests, table.accesses
@@ -165,7 +149,11 @@ def shares_of(table: OperatorTable, setting: Setting) -> Shares | None:
     macs = matrix.rows * matrix.columns * matrix.vectors
     columns = setting.fact(f"engines.{setting.engine}.tile_columns", 0.0)
     found = split(
-        flash_of(setting), matrix, 2.0 * macs / rate, columns=columns, relaxed=setting.relaxed
+        flash_from(setting.facts, setting.weights_memory, setting.engine),
+        matrix,
+        2.0 * macs / rate,
+        columns=columns,
+        relaxed=setting.relaxed,
     )
     stored = access_bytes(table, setting)[at[kept]]
     # Weights that stay in a nearer memory from one run to the next are not read from flash.

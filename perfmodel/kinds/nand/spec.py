@@ -7,11 +7,12 @@ from typing import Annotated, Any, ClassVar, TypeAlias
 
 from pydantic import Field
 
-from perfmodel.arrays import Value
+from perfmodel.arrays import Value, namespace
 from perfmodel.cost.setting import Setting
 from perfmodel.hardware.engine import Engine, register_engine
 from perfmodel.hardware.memory import Memory, register_memory
 from perfmodel.hardware.quantity import Of, Quantity
+from perfmodel.kinds.nand.geometry import Flash
 
 Count: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True)]
 Size: TypeAlias = Annotated[Quantity, Of("bytes", positive=True)]
@@ -73,6 +74,29 @@ def read_bandwidth(setting: Setting, level: str) -> Value:
     planes = _product(facts, head, "channels", "chips", "dies", "planes")
     cells = planes * page / facts[head + "read_time"]
     return setting.xp.minimum(facts[head + "bandwidth"] * page / sent, cells)
+
+
+def flash_from(facts: Mapping[str, Any], memory: str, engine: str) -> Flash:
+    """Return the geometry of a memory of kind ``nand`` and of the cores of its dies.
+
+    Parameters
+    ----------
+    facts
+        Path -> number or array.
+    memory, engine
+        Names of the flash and of the engine of kind ``nand``.
+    """
+    head, owner = f"memories.{memory}.", f"engines.{engine}."
+    page = facts[head + "page"]
+    core = 2.0 * page / facts[owner + "core_rate"]
+    correction = facts.get(owner + "correction_rate")
+    if correction is not None:
+        core = namespace(core, correction).maximum(core, page / correction)
+    return Flash(
+        facts[head + "channels"], facts[head + "chips"] * facts[head + "dies"],
+        facts[head + "planes"], page, facts.get(head + "sent", page), facts[head + "read_time"],
+        facts[head + "bandwidth"], facts.get(head + "piece", 0.0), core,
+    )  # fmt: skip
 
 
 def _product(facts: Mapping[str, Any], head: str, *names: str) -> Value:

@@ -1,0 +1,52 @@
+"""One channel of a prediction's flash, ready to be played event by event."""
+
+from __future__ import annotations
+
+from perfmodel.hardware.machine import Machine
+from perfmodel.kinds.nand.events import Channel
+from perfmodel.kinds.nand.geometry import Flash, Matrix, tile
+from perfmodel.kinds.nand.spec import flash_from
+
+
+def geometry(machine: Machine) -> Flash:
+    """Return the geometry of a machine's flash and cores.
+
+    Parameters
+    ----------
+    machine
+        With an engine of kind ``nand`` and plain numbers as facts.
+    """
+    names = [m.name for m in machine.device.memories if "weights" in m.roles]
+    return flash_from(machine.facts, weights_memory(machine), machine.engine)
+
+
+def weights_memory(machine: Machine) -> str:
+    """Return the name of the memory that stores the weights."""
+    named = [m.name for m in machine.device.memories if "weights" in m.roles]
+    return (named or [machine.main_memory])[0]
+
+
+def channel_of(
+    flash: Flash, matrix: Matrix, *, columns: float = 0.0, pieces: int = 16,
+    requests_first: bool = True,
+) -> Channel:  # fmt: skip
+    """Return one channel as it multiplies by a matrix.
+
+    Parameters
+    ----------
+    flash, matrix
+        Plain numbers.
+    columns
+        Columns of the tile; 0 takes the best.
+    pieces, requests_first
+        As `Channel` has them.
+    """
+    shape = tile(flash, matrix, columns)
+    lane = flash.bandwidth / flash.channels
+    vectors = matrix.vectors
+    return Channel(
+        int(flash.dies), float(flash.read_time),
+        float(vectors * shape.columns_each * matrix.value / lane),
+        float(vectors * shape.rows / flash.dies * matrix.result / lane),
+        float(vectors * flash.core_time), float(flash.sent / lane), pieces, requests_first,
+    )  # fmt: skip
