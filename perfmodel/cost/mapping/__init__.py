@@ -1,0 +1,23 @@
+"""Mappings of loop nests onto accelerators in which every operand has memories of its own.
+
+`best_mapping` gives the order of loops and the cuts of least energy, exactly; `evaluate_mapping`
+what a given one costs. Accesses, energy and cycles follow ZigZag's model.
+"""
+
+from perfmodel.cost.mapping.best import best_mapping, best_mappings, evaluate_mapping
+from perfmodel.cost.mapping.hierarchy import Hierarchy, Memory, Port, Spread
+from perfmodel.cost.mapping.known import tpu_like
+from perfmodel.cost.mapping.result import Access, Mapping
+
+__all__ = [
+    "Access",
+    "Hierarchy",
+    "Mapping",
+    "Memory",
+    "Port",
+    "Spread",
+    "best_mapping",
+    "best_mappings",
+    "evaluate_mapping",
+    "tpu_like",
+]

@@ -1,0 +1,85 @@
+"""Cuts for given orders of loops, memory after memory from the inside, as LOMA makes them.
+
+Each memory takes the loops that leave least to bring in from the memory above: of all cuts of the
+operands that it holds, as far as they fit together, those with the fewest elements times
+repetitions (Symons et al., "LOMA: Fast Auto-Scheduling on DNN Accelerators through Loop-Order-based
+Memory Allocation", AICAS 2021). Greedy: what is best for one memory need not be for the next.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from perfmodel.cost.mapping.counts import passing
+from perfmodel.cost.mapping.hierarchy import OPERANDS, Operand
+from perfmodel.cost.mapping.orders import Ints, Orders
+from perfmodel.cost.mapping.problem import Floats
+
+#: Of equal choices the last counts, and the loops of the first operand change slowest.
+_TURNS: tuple[Operand, ...] = ("input", "weight", "output")
+
+
+def allocate(orders: Orders) -> tuple[dict[Operand, Ints], npt.NDArray[np.bool_]]:
+    """Cuts of every operand at every memory but its outermost.
+
+    Parameters
+    ----------
+    orders
+        Orders of the loops of a problem.
+
+    Returns
+    -------
+    cuts
+        Operand -> shape (memories - 1, orders).
+    fits
+        Whether every memory could hold what it has to, shape (orders,).
+    """
+    problem = orders.problem
+    levels = problem.hierarchy.levels
+    count, loops = orders.dims.shape
+    inner = {operand: np.zeros(count, dtype=np.int64) for operand in OPERANDS}
+    cuts: dict[Operand, list[Ints]] = {operand: [] for operand in OPERANDS}
+    fits = np.ones(count, dtype=np.bool_)
+    for level, memory in enumerate(problem.hierarchy.memories):
+        held: list[Operand] = [operand for operand in _TURNS if operand in memory.operands]
+        options = [_options(orders, operand, level, inner[operand]) for operand in held]
+        bits, moved = _together([o[0] for o in options]), _together([o[1] for o in options])
+        moved = np.where(bits <= 8.0 * memory.capacity_bytes, moved, np.inf)
+        # Relevant loops leave the product as it is but for rounding.
+        least = moved.min(axis=1, keepdims=True)
+        fits &= np.isfinite(least[:, 0])
+        good = moved <= least * (1 + 1e-12)
+        last = moved.shape[1] - 1 - np.argmax(good[:, ::-1], axis=1)
+        for operand in reversed(held):
+            last, inner[operand] = np.divmod(last, loops + 1)
+            if level != levels[operand][-1]:
+                cuts[operand].append(inner[operand])
+    empty = np.zeros((0, count), dtype=np.int64)
+    return {o: np.stack(found) if found else empty for o, found in cuts.items()}, fits
+
+
+def _options(orders: Orders, operand: Operand, level: int, inner: Ints) -> tuple[Floats, Floats]:
+    """Bits held and brought in for every cut of an operand, shape (orders, loops + 1) each."""
+    problem = orders.problem
+    count, loops = orders.dims.shape
+    levels = problem.hierarchy.levels[operand]
+    place = levels.index(level)
+    mine = [boundary for boundary in problem.boundaries if boundary.operand == operand]
+    wide = passing(problem, mine[place], orders.tile(inner)).partial
+    bits = problem.room(operand, level, orders.inside)
+    bits = bits * problem.bits(operand, partial=wide)[..., None]
+    moved = orders.iterations[:, -1:] / orders.iterations * bits
+    least = inner
+    if level == levels[-1]:
+        least = np.full(count, loops)
+        moved = np.zeros_like(moved)
+    return np.where(orders.places < least[:, None], np.inf, bits), moved
+
+
+def _together(values: list[Floats]) -> Floats:
+    """Sums over one choice of each operand, the first slowest; shape (orders, choices)."""
+    found = values[0]
+    for more in values[1:]:
+        found = (found[:, :, None] + more[:, None, :]).reshape(len(found), -1)
+    return found

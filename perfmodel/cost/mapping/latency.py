@@ -1,0 +1,327 @@
+"""Cycles of a mapping: transfers that share ports, what they stall, loading and unloading.
+
+The model of Mei et al., "A Uniform Latency Model for DNN Accelerators with Diverse Architectures
+and Dataflows" (DATE 2022): a transfer between two memories takes ``real`` cycles of every period
+and may use a window of it: the whole period where the inner memory has room for two tiles, else
+the part before the last loops that reuse the tile. What does not fit its window stalls; the
+transfers of a port also stall where their windows overlap. Ports work beside each other. What is
+transferred once comes before the first cycle or after the last, as far as the port was busy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from perfmodel.cost.mapping.hierarchy import OPERANDS, Direction, Operand
+from perfmodel.cost.mapping.orders import Cut, Orders, cut
+from perfmodel.cost.mapping.problem import Floats, Problem
+
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Cycles:
+    """Cycles of many mappings, each of shape (orders,).
+
+    Attributes
+    ----------
+    compute
+        Iterations over time.
+    stall
+        Cycles in which the units wait for transfers.
+    onload, offload
+        Before the first iteration, and after the last.
+    drain
+        For the last results to leave a systolic array.
+    """
+
+    compute: Floats
+    stall: Floats
+    onload: Floats
+    offload: Floats
+    drain: Floats
+
+    @property
+    def total(self) -> Floats:
+        """All of it."""
+        return self.compute + self.stall + self.onload + self.offload + self.drain
+
+
+@dataclass(frozen=True)
+class _Link:
+    """One side of a boundary: a transfer over one port."""
+
+    operand: Operand
+    place: int
+    direction: str
+    real: Floats
+    allowed: Floats
+    period: Floats
+    count: Floats
+    active: Bools
+    average_bits: Floats
+    least: Floats
+
+
+def cycles(
+    orders: Orders,
+    cuts: dict[Operand, npt.NDArray[np.int64]],
+    found: dict[Operand, list[Cut]] | None = None,
+) -> Cycles:
+    """Cycles of many mappings.
+
+    Parameters
+    ----------
+    orders
+        Loop orders.
+    cuts
+        For each operand the cut of every memory but the outermost, shape (memories - 1, orders).
+    found
+        `orders.cut` of them, where it is at hand.
+    """
+    problem = orders.problem
+    found = found or cut(orders, cuts)
+    whole = Problem(
+        problem.nest, problem.hierarchy, problem.widths, problem.in_rows, problem.in_columns,
+        problem.accounting, whole=True,
+    )  # fmt: skip
+    double = _double_buffered(orders, found)
+    ports = _links(whole, cut(orders, cuts, whole), double)
+    total = np.full(len(orders.dims), float(problem.cycles))
+    stall = np.zeros_like(total)
+    for links in ports.values():
+        stall = np.maximum(stall, _stall(links, total))
+    loads: dict[tuple[Operand, int, str], Floats] = {}
+    for (memory, port), links in ports.items():
+        width = problem.hierarchy.memories[memory].ports[port].width_bits
+        loads.update(_loading(links, width, total + stall))
+    return Cycles(
+        compute=total,
+        stall=stall,
+        onload=_onload(problem, loads, total),
+        offload=_offload(problem, loads, total),
+        drain=np.full_like(total, float(problem.drain_cycles)),
+    )
+
+
+def _double_buffered(orders: Orders, found: dict[Operand, list[Cut]]) -> dict[Operand, list[Bools]]:
+    """Whether a memory has room for the next tile of an operand beside what it holds.
+
+    Of a tile whose outermost loops all change it, only what one iteration of them uses is needed at
+    once. Operands are given the free room in turn: output, weight, input.
+    """
+    problem = orders.problem
+    memories = problem.hierarchy.memories
+    used: dict[Operand, list[Floats]] = {}
+    for operand, boundaries in found.items():
+        used[operand] = []
+        for place, level in enumerate(problem.hierarchy.levels[operand]):
+            if place + 1 < len(boundaries):
+                here = boundaries[place + 1]
+                bits = here.passing.held * problem.bits(operand, partial=here.passing.partial)
+                bits = np.floor_divide(bits, here.changing)
+            else:
+                whole = np.asarray(problem.temporal, dtype=np.float64) * problem.inside[operand][-1]
+                bits = np.full(
+                    len(orders.dims),
+                    float(problem.elements(operand, whole) * problem.bits(operand)),
+                )
+            used[operand].append(bits / (8.0 * memories[level].capacity_bytes))
+    shared = [np.zeros(len(orders.dims)) for _ in memories]
+    for operand, every in used.items():
+        for place, level in enumerate(problem.hierarchy.levels[operand]):
+            shared[level] = shared[level] + every[place]
+    double: dict[Operand, list[Bools]] = {}
+    for operand in OPERANDS:
+        double[operand] = [np.zeros(len(orders.dims), dtype=np.bool_)]
+        for place, level in enumerate(problem.hierarchy.levels[operand]):
+            mine = used[operand][place]
+            roomy = shared[level] <= 0.5
+            fits = ~roomy & (mine <= 1.0 - shared[level])
+            shared[level] = np.where(fits, shared[level] + mine, shared[level])
+            double[operand].append(roomy | fits)
+    return double
+
+
+def _links(
+    problem: Problem, found: dict[Operand, list[Cut]], double: dict[Operand, list[Bools]]
+) -> dict[tuple[int, int], list[_Link]]:
+    """All transfers, by (memory, port)."""
+    ports: dict[tuple[int, int], list[_Link]] = {}
+    for operand, boundaries in found.items():
+        first = boundaries[1].passing if len(boundaries) > 1 else None
+        for place, here in enumerate(boundaries):
+            move = here.passing
+            boundary = move.boundary
+            window = np.floor_divide(move.cycles, here.resting)
+            allowed = np.where(double[operand][place], move.cycles, window)
+            bits = problem.bits(operand, partial=move.partial)
+            if first is not None:
+                least = first.held * problem.bits(operand, partial=first.partial)
+            else:
+                whole = np.asarray(problem.temporal, dtype=np.float64) * problem.inside[operand][-1]
+                least = np.full_like(move.held, problem.elements(operand, whole)) * bits
+            sides: list[tuple[int, Floats, tuple[Direction, Direction]]] = [
+                (boundary.upper, np.floor(move.held * boundary.multicast), ("collect", "feed"))
+            ]
+            if boundary.lower >= 0:
+                sides.append((boundary.lower, move.held, ("drain", "fill")))
+            for memory, elements, (out, back) in sides:
+                for direction in (out, back):
+                    if direction == out and operand != "output":
+                        continue
+                    port = problem.hierarchy.memories[memory].port_of(operand, direction)
+                    if port is None:
+                        continue
+                    width = problem.hierarchy.memories[memory].ports[port].width_bits
+                    active = np.ones_like(move.partial)
+                    if operand == "output" and direction == back:
+                        active = move.partial
+                    ports.setdefault((memory, port), []).append(
+                        _Link(
+                            operand=operand,
+                            place=place,
+                            direction=direction,
+                            real=np.ceil(elements * bits / width),
+                            allowed=allowed,
+                            period=move.cycles,
+                            count=move.times,
+                            active=active,
+                            average_bits=np.floor(elements * bits / move.cycles),
+                            least=np.ceil(least / width),
+                        )
+                    )
+    return ports
+
+
+def _stall(links: list[_Link], total: Floats) -> Floats:
+    """Cycles that the transfers of one port stall the units."""
+    late = np.zeros_like(total)
+    early = np.zeros_like(total)
+    windows = np.zeros_like(total)
+    for link in links:
+        passes = np.where(link.active, link.count - 1.0, 0.0)
+        slack = (link.real - link.allowed) * passes
+        late = late + np.maximum(slack, 0.0)
+        early = early + np.minimum(slack, 0.0)
+        windows = windows + link.allowed * passes
+    return late + np.maximum(early + windows - _union(links, total), 0.0)
+
+
+def _union(links: list[_Link], total: Floats) -> Floats:
+    """Cycles in which at least one transfer of a port may run.
+
+    A transfer may run in the first ``allowed`` cycles of each of its periods. All periods are
+    iterations inside a cut of one order of loops, so each divides the next longer one: what is
+    left uncovered within a period of one is a multiple of that of the one before, less what its own
+    window covers anew.
+    """
+    period = np.stack([np.broadcast_to(link.period, total.shape) for link in links])
+    allowed = np.stack([np.where(link.active, link.allowed, 0.0) for link in links])
+    order = np.argsort(period, axis=0, kind="stable")
+    period = np.take_along_axis(period, order, axis=0)
+    allowed = np.take_along_axis(allowed, order, axis=0)
+    gaps: list[Floats] = []  # uncovered by the windows up to this one, in one period of it
+    cut_off: list[Floats] = []  # uncovered by the ones before it, in its window
+
+    def uncovered(windows: int, until: Floats) -> Floats:
+        sum_ = np.zeros_like(total)
+        alive = np.ones_like(total)
+        rest = until
+        for at in range(windows - 1, -1, -1):
+            full = np.floor_divide(rest, period[at])
+            rest = rest - full * period[at]
+            past = rest > allowed[at]
+            sum_ = sum_ + alive * (full * gaps[at] - np.where(past, cut_off[at], 0.0))
+            alive = alive * past
+        return sum_ + alive * rest
+
+    for at in range(len(links)):
+        cut_off.append(uncovered(at, allowed[at]))
+        gaps.append(uncovered(at, period[at]) - cut_off[at])
+    return total * (1.0 - gaps[-1] / period[-1])
+
+
+def _loading(
+    links: list[_Link], width: float, busy: Floats
+) -> dict[tuple[Operand, int, str], Floats]:
+    """Cycles of each transfer of a port before the first iteration or after the last.
+
+    One that runs once may use what the others leave of the port during the computation, down to
+    what the units need to begin with; the longest first.
+    """
+    links = [
+        link for link in links if link.operand != "output" or link.direction in ("collect", "drain")
+    ]
+    if not links:
+        return {}
+    once = np.stack([link.count == 1 for link in links])
+    needed = np.sum([np.where(link.count > 1, link.average_bits, 0.0) for link in links], axis=0)
+    spare = np.maximum((width - needed) / width * busy, 0.0)
+    real = np.stack([np.broadcast_to(link.real, busy.shape) for link in links])
+    least = np.stack([np.broadcast_to(link.least, busy.shape) for link in links])
+    room = np.where(once, np.maximum(real - least, 0.0), 0.0)
+    order = np.argsort(np.where(once, -real, np.inf), axis=0, kind="stable")
+    room = np.take_along_axis(room, order, axis=0)
+    before = np.cumsum(room, axis=0) - room
+    less = np.empty_like(room)
+    np.put_along_axis(less, order, np.clip(spare - before, 0.0, room), axis=0)
+    return {
+        (link.operand, link.place, link.direction): cycles - cut
+        for link, cycles, cut in zip(links, real, less, strict=True)
+    }
+
+
+def _onload(
+    problem: Problem, loads: dict[tuple[Operand, int, str], Floats], like: Floats
+) -> Floats:
+    """Cycles until the units have their first inputs and weights.
+
+    Both are loaded beside each other where they share no port, one after the other where they do;
+    the better order counts.
+    """
+    alone: dict[str, Floats] = {}
+    half: dict[str, Floats] = {}
+    shared: dict[str, Floats] = {}
+    for operand in ("input", "weight"):
+        alone[operand] = half[operand] = shared[operand] = np.zeros_like(like)
+        levels = problem.hierarchy.levels[operand]
+        for place, (lower, upper) in enumerate(pairwise(levels), start=1):
+            both = [
+                _serves_both(problem, lower, operand, "fill"),
+                _serves_both(problem, upper, operand, "feed"),
+            ]
+            longest = np.maximum(loads[operand, place, "fill"], loads[operand, place, "feed"])
+            if all(both):
+                shared[operand] = shared[operand] + longest
+            elif any(both):
+                half[operand] = longest
+            else:
+                alone[operand] = alone[operand] + longest
+    own = {operand: half[operand] + alone[operand] for operand in ("input", "weight")}
+    return np.minimum(
+        shared["input"] + np.maximum(shared["weight"] + own["weight"], own["input"]),
+        shared["weight"] + np.maximum(shared["input"] + own["input"], own["weight"]),
+    )
+
+
+def _serves_both(problem: Problem, memory: int, operand: Operand, direction: Direction) -> bool:
+    at = problem.hierarchy.memories[memory].port_of(operand, direction)
+    if at is None:
+        return False
+    served = {of for of, _ in problem.hierarchy.memories[memory].ports[at].uses}
+    return {"input", "weight"} <= served
+
+
+def _offload(
+    problem: Problem, loads: dict[tuple[Operand, int, str], Floats], like: Floats
+) -> Floats:
+    """Cycles in which the last outputs leave, level after level."""
+    sum_ = np.zeros_like(like)
+    for place in range(1, len(problem.hierarchy.levels["output"])):
+        sum_ = sum_ + np.maximum(loads["output", place, "drain"], loads["output", place, "collect"])
+    return sum_

@@ -1,0 +1,278 @@
+"""A nest on a hierarchy in numbers: what is unrolled, what is left to loop over, what a tile holds.
+
+A *boundary* of an operand lies between a memory that holds it (or the units themselves) and the
+next one outwards. What crosses it follows from the tile of loops inside: how many elements one
+instance holds, and in how many cycles it is used up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import ceil, gcd, prod
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from perfmodel.cost.mapping.hierarchy import DIMS, FREE, OPERANDS, Dim, Hierarchy, Operand, Port
+from perfmodel.cost.traffic.nest import TileNest, Widths
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+Accounting: TypeAlias = Literal["exact", "zigzag"]
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """Where an operand passes from an outer memory to an inner one, or to the units.
+
+    Attributes
+    ----------
+    operand
+        Whose boundary it is.
+    lower, upper
+        Numbers of the memories on both sides; lower is -1 for the units.
+    below
+        Spatial factors of the loops (shape (8,), order of `DIMS`) inside one lower instance.
+    multicast
+        Lower instances with different data for each upper instance.
+    lower_count, upper_count
+        Instances in use.
+    spatial_reduction
+        Whether partial sums of different upper instances are added further out.
+    """
+
+    operand: Operand
+    lower: int
+    upper: int
+    below: Floats
+    multicast: float
+    lower_count: float
+    upper_count: float
+    spatial_reduction: bool
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One nest, unrolled on one hierarchy.
+
+    Attributes
+    ----------
+    nest, hierarchy, widths
+        As given; the width ``partial`` holds wherever a sum is not complete.
+    in_rows, in_columns
+        Real extents of the input, without padding; None counts every position that is touched.
+    accounting
+        How accesses are counted, see `counts`.
+    whole
+        Whether spatial factors are cut to whole numbers (cycles) or are averages (energy): of 1000
+        channels on 32 units 31.25 are busy on average.
+    """
+
+    nest: TileNest
+    hierarchy: Hierarchy
+    widths: Widths
+    in_rows: int | None = None
+    in_columns: int | None = None
+    accounting: Accounting = "exact"
+    whole: bool = False
+
+    @cached_property
+    def extents(self) -> tuple[int, ...]:
+        """Extents of the nest, order of `DIMS`."""
+        return tuple(int(getattr(self.nest, dim)) for dim in DIMS)
+
+    @cached_property
+    def _taken(self) -> list[list[tuple[int, int]]]:
+        """For each dimension of the array, the (loop, whole factor) unrolled along it."""
+        left = list(self.extents)
+        taken: list[list[tuple[int, int]]] = []
+        for spread in self.hierarchy.spread:
+            here: list[tuple[int, int]] = []
+            for dim, most in spread.loops:
+                loop = DIMS.index(dim)
+                factor = min(most, left[loop])
+                left[loop] = ceil(left[loop] / factor)
+                if factor > 1:
+                    here.append((loop, factor))
+            taken.append(here)
+        return taken
+
+    @cached_property
+    def temporal(self) -> tuple[int, ...]:
+        """Iterations over time of each loop, order of `DIMS`."""
+        factors = [1] * len(DIMS)
+        for here in self._taken:
+            for loop, factor in here:
+                factors[loop] *= factor
+        return tuple(ceil(e / f) for e, f in zip(self.extents, factors, strict=True))
+
+    @cached_property
+    def unrolled(self) -> list[list[tuple[int, float]]]:
+        """For each dimension of the array, the (loop, factor) unrolled along it.
+
+        Iterations over time are whole; where they do not divide the extent, the largest factor
+        shrinks to what is busy on average, or to the whole number below it.
+        """
+        factors: list[list[tuple[int, float]]] = [list(here) for here in self._taken]
+        for loop, extent in enumerate(self.extents):
+            places = [
+                (factor, -at, place)
+                for at, here in enumerate(self._taken)
+                for place, (of, factor) in enumerate(here)
+                if of == loop
+            ]
+            if not places:
+                continue
+            largest, at, place = max(places)
+            others = prod(factor for factor, _, _ in places) // largest
+            average = extent / self.temporal[loop] / others
+            factors[-at][place] = (loop, float(int(average)) if self.whole else average)
+        return factors
+
+    @property
+    def cycles(self) -> int:
+        """Iterations over time of the whole nest: cycles without a stall."""
+        return prod(self.temporal)
+
+    @property
+    def drain_cycles(self) -> int:
+        """Cycles that the last results take to leave along the systolic dimensions."""
+        return sum(
+            prod(factor for _, factor in here) - 1
+            for here, spread in zip(self._taken, self.hierarchy.spread, strict=True)
+            if spread.systolic
+        )
+
+    @cached_property
+    def inside(self) -> dict[Operand, tuple[Floats, ...]]:
+        """Spatial factors inside one instance of each memory of an operand, inner to outer.
+
+        Along a dimension of the array, the innermost memory that serves it feeds all units; the
+        ones inside that one are repeated along it.
+        """
+        found: dict[Operand, tuple[Floats, ...]] = {}
+        for operand in OPERANDS:
+            served: set[str] = set()
+            factors: list[Floats] = []
+            for level in self.hierarchy.levels[operand]:
+                served |= set(self.hierarchy.memories[level].serves)
+                factors.append(self._spatial(served))
+            found[operand] = tuple(factors)
+        return found
+
+    @cached_property
+    def boundaries(self) -> tuple[Boundary, ...]:
+        """Boundaries of all operands, each inner to outer, the units first."""
+        return tuple(b for operand in OPERANDS for b in self._boundaries(operand))
+
+    def _boundaries(self, operand: Operand) -> list[Boundary]:
+        levels = self.hierarchy.levels[operand]
+        free = [DIMS.index(dim) for dim in FREE[operand]]
+        every = self._spatial({spread.name for spread in self.hierarchy.spread})
+        found: list[Boundary] = []
+        below = np.ones(len(DIMS))
+        for place, (level, inside) in enumerate(zip(levels, self.inside[operand], strict=True)):
+            multicast = float(self.elements(operand, inside) / self.elements(operand, below))
+            outside = every / inside
+            lower, upper = float(np.prod(every / below)), float(np.prod(outside))
+            if self.accounting == "zigzag":
+                multicast = round(multicast)
+                lower, upper = round(round(lower, 3)), round(round(upper, 3))
+            found.append(
+                Boundary(
+                    operand=operand,
+                    lower=levels[place - 1] if place else -1,
+                    upper=level,
+                    below=below,
+                    multicast=multicast,
+                    lower_count=lower,
+                    upper_count=upper,
+                    spatial_reduction=operand == "output" and bool((outside[free] > 1).any()),
+                )
+            )
+            below = inside
+        return found
+
+    def _spatial(self, served: set[str]) -> Floats:
+        """Spatial factors of each loop along some dimensions of the array."""
+        factors = np.ones(len(DIMS))
+        for here, spread in zip(self.unrolled, self.hierarchy.spread, strict=True):
+            if spread.name in served:
+                for loop, factor in here:
+                    factors[loop] *= factor
+        return factors
+
+    def elements(self, operand: Operand, tile: Floats) -> Floats:
+        """Elements of an operand that a tile touches.
+
+        Parameters
+        ----------
+        operand
+            Which one.
+        tile
+            Extents of the loops, order of `DIMS` along the first axis.
+        """
+        group, batch, k, c, rows, columns, kernel_rows, kernel_columns = tile
+        if operand == "weight":
+            return group * k * c * kernel_rows * kernel_columns
+        if operand == "output":
+            return group * batch * k * rows * columns
+        if self.accounting == "zigzag":  # which cuts windows to whole numbers
+            rows, columns = np.floor(rows), np.floor(columns)
+            kernel_rows, kernel_columns = np.floor(kernel_rows), np.floor(kernel_columns)
+        nest = self.nest
+        height = _touched(rows, kernel_rows, nest.row_stride, nest.row_dilation, self.in_rows)
+        width = _touched(
+            columns, kernel_columns, nest.column_stride, nest.column_dilation, self.in_columns
+        )
+        return group * batch * c * height * width
+
+    @property
+    def slides(self) -> frozenset[Dim]:
+        """Dimensions that index the input together with another; a GEMM has none."""
+        if self.nest.is_gemm and self.nest.out_columns == 1:
+            return frozenset()
+        return frozenset({"out_rows", "out_columns", "kernel_rows", "kernel_columns"})
+
+    def room(self, operand: Operand, level: int, tile: Floats) -> Floats:
+        """Elements of an operand that one instance of a memory needs room for.
+
+        Parameters
+        ----------
+        operand, level
+            Which operand, at which memory.
+        tile
+            Iterations over time inside it, order of `DIMS` along the first axis.
+        """
+        inside = self.inside[operand][self.hierarchy.levels[operand].index(level)]
+        held = self.elements(operand, tile * inside.reshape(-1, *(1,) * (tile.ndim - 1)))
+        if not self.hierarchy.memories[level].double_buffered:
+            return held
+        whole = self.elements(operand, np.asarray(self.temporal, dtype=np.float64) * inside)
+        return np.where(held < whole, 2.0 * held, held)
+
+    def bits(self, operand: Operand, *, partial: npt.NDArray[np.bool_] | bool = False) -> Floats:
+        """Bits of an element; of an output as long as `partial` holds, those of a partial sum."""
+        if operand == "output":
+            return np.where(partial, 8.0 * self.widths.partial, 8.0 * self.widths.output)
+        return np.asarray(8.0 * float(getattr(self.widths, operand)))
+
+    def port(self, memory: int, operand: Operand, direction: str) -> Port:
+        """The port of a transfer."""
+        found = self.hierarchy.memories[memory]
+        for port in found.ports:
+            if any(use == (operand, direction) for use in port.uses):
+                return port
+        raise LookupError(f"memory {found.name}: no port to {direction} {operand}")
+
+
+def _touched(a: Floats, b: Floats, stride: int, dilation: int, whole: int | None) -> Floats:
+    """Distinct ``stride i + dilation j`` of i < a and j < b, at most `whole`.
+
+    With common divisors taken out, (i, j) and (i + dilation, j - stride) touch the same position.
+    """
+    common = gcd(stride, dilation)
+    stride, dilation = stride // common, dilation // common
+    count = a * b - np.maximum(b - stride, 0) * np.maximum(a - dilation, 0)
+    return count if whole is None else np.minimum(count, whole)

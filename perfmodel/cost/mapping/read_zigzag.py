@@ -1,0 +1,107 @@
+"""Accelerators in the form that ZigZag describes them, as hierarchies.
+
+ZigZag's files give sizes in bits, energies in picojoules an access of the widest port, and name the
+operands I1, I2 and O; a second file says which loop is unrolled along which dimension and which
+operand of the layer is which. Latency and area of a memory are not used by its cost model either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from perfmodel.cost.mapping.hierarchy import (
+    Dim,
+    Direction,
+    Hierarchy,
+    Memory,
+    Operand,
+    Port,
+    Spread,
+)
+from perfmodel.errors import Fault, InputError
+
+_DIMS: dict[str, Dim] = {
+    "B": "batch", "G": "groups", "K": "out_channels", "C": "in_channels", "OX": "out_columns",
+    "OY": "out_rows", "FX": "kernel_columns", "FY": "kernel_rows",
+}  # fmt: skip
+_OPERANDS: dict[str, Operand] = {"W": "weight", "I": "input", "O": "output"}
+_DIRECTIONS: dict[str, Direction] = {"tl": "feed", "fl": "collect", "th": "drain", "fh": "fill"}
+_PJ = 1e-12
+
+
+def from_zigzag(accelerator: Mapping[str, Any], mapping: Mapping[str, Any]) -> Hierarchy:
+    """The hierarchy that a pair of ZigZag's files describes.
+
+    Parameters
+    ----------
+    accelerator
+        What its hardware file holds: ``memories`` inner to outer, ``operational_array``.
+    mapping
+        One entry of its mapping file, usually the one named ``default``: ``spatial_mapping`` and
+        ``memory_operand_links``.
+
+    Raises
+    ------
+    InputError
+        For a key that is missing, or a loop, operand or transfer that is not known here.
+    """
+    try:
+        links: dict[str, Operand] = {
+            str(memory): _OPERANDS[str(layer)]
+            for layer, memory in mapping["memory_operand_links"].items()
+        }
+        array = accelerator["operational_array"]
+        systolic = {str(dim) for dim in array.get("systolic_dimensions", ())}
+        unrolled = mapping["spatial_mapping"]
+        spread = tuple(
+            Spread(
+                name=str(dim),
+                units=int(units),
+                loops=tuple(
+                    (_DIMS[loop], min(times, int(units)))
+                    for loop, times in (_pair(item) for item in unrolled.get(dim, ()))
+                    if times > 1
+                ),
+                systolic=str(dim) in systolic,
+            )
+            for dim, units in zip(array["dimensions"], array["sizes"], strict=True)
+        )
+        return Hierarchy(
+            memories=tuple(
+                _memory(str(name), memory, links)
+                for name, memory in accelerator["memories"].items()
+            ),
+            spread=spread,
+            mac_j=float(array["unit_energy"]) * _PJ,
+            name=str(accelerator.get("name", "accelerator")),
+        )
+    except KeyError as missing:
+        raise InputError(
+            Fault(f"{missing} is missing or not known", expected="an accelerator as of ZigZag 3.9")
+        ) from missing
+
+
+def _pair(item: Any) -> tuple[str, int]:
+    """A loop and how often it is unrolled, written ``K, 32`` or as a list."""
+    loop, times = item.split(",") if isinstance(item, str) else item
+    return str(loop).strip(), int(times)
+
+
+def _memory(name: str, memory: Mapping[str, Any], links: Mapping[str, Operand]) -> Memory:
+    ports: list[Port] = []
+    for port in memory["ports"]:
+        uses: list[tuple[Operand, Direction]] = []
+        for item in port["allocation"]:
+            operand, direction = item.split(",") if isinstance(item, str) else item
+            uses.append((links[str(operand).strip()], _DIRECTIONS[str(direction).strip()]))
+        ports.append(Port(float(port["bandwidth_max"]), float(port["bandwidth_min"]), tuple(uses)))
+    return Memory(
+        name=name,
+        capacity_bytes=float(memory["size"]) / 8,
+        read_j=float(memory["r_cost"]) * _PJ,
+        write_j=float(memory["w_cost"]) * _PJ,
+        ports=tuple(ports),
+        serves=tuple(str(dim) for dim in memory["served_dimensions"]),
+        double_buffered=bool(memory.get("force_double_buffering", False)),
+    )

@@ -1,0 +1,215 @@
+"""A mapping with all its numbers, and how it reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+
+from perfmodel.cost.mapping.counts import accesses
+from perfmodel.cost.mapping.hierarchy import DIMS, OPERANDS, Dim, Hierarchy, Operand
+from perfmodel.cost.mapping.latency import cycles
+from perfmodel.cost.mapping.orders import Ints, Orders, cut
+from perfmodel.cost.traffic.nest import TileNest
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Accesses of one operand at one memory, of all its instances in the whole nest.
+
+    Attributes
+    ----------
+    operand, memory
+        Where.
+    inside
+        How many loops, from the innermost, run on what the memory holds.
+    held_bytes
+        What one instance holds.
+    feed, drain
+        Reads towards the units, and towards the outer memory, in whole widths of the port.
+    collect, fill
+        Writes from the units, and from the outer memory.
+    energy_j
+        Joules of all of them.
+    """
+
+    operand: Operand
+    memory: str
+    inside: int
+    held_bytes: float
+    feed: float
+    collect: float
+    drain: float
+    fill: float
+    energy_j: float
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """A nest mapped onto a hierarchy.
+
+    Attributes
+    ----------
+    nest, hierarchy
+        What was mapped where.
+    loops
+        Loops over time as (dimension, iterations), inner to outer.
+    accesses
+        One entry an operand and memory, outputs first, inner to outer.
+    mac_energy_j
+        Joules of the arithmetic.
+    ideal_cycles
+        Cycles if every unit were busy in each.
+    compute_cycles
+        Iterations over time.
+    stall_cycles
+        In which the units wait for transfers.
+    onload_cycles, offload_cycles
+        Before the first iteration, and after the last.
+    drain_cycles
+        For the last results to leave a systolic array.
+    proved
+        Whether no mapping of less energy exists, over all orders of the prime factors and all cuts.
+    """
+
+    nest: TileNest
+    hierarchy: Hierarchy
+    loops: tuple[tuple[Dim, int], ...]
+    accesses: tuple[Access, ...]
+    mac_energy_j: float
+    ideal_cycles: int
+    compute_cycles: float
+    stall_cycles: float
+    onload_cycles: float
+    offload_cycles: float
+    drain_cycles: float
+    proved: bool
+
+    @property
+    def memory_energy_j(self) -> float:
+        """Joules of all accesses."""
+        return sum(access.energy_j for access in self.accesses)
+
+    @property
+    def energy_j(self) -> float:
+        """Joules of arithmetic and accesses."""
+        return self.mac_energy_j + self.memory_energy_j
+
+    @property
+    def latency_cycles(self) -> float:
+        """Cycles from the first load to the last store."""
+        return (
+            self.compute_cycles + self.stall_cycles + self.onload_cycles + self.offload_cycles
+            + self.drain_cycles
+        )  # fmt: skip
+
+    @property
+    def spatial_utilization(self) -> float:
+        """Share of the units that work, stalls aside."""
+        return self.ideal_cycles / self.compute_cycles
+
+    def at(self, operand: Operand, memory: str) -> Access:
+        """The accesses of an operand at a memory.
+
+        Raises
+        ------
+        KeyError
+            Where the operand does not pass it.
+        """
+        for access in self.accesses:
+            if (access.operand, access.memory) == (operand, memory):
+                return access
+        raise KeyError(f"{operand} does not pass {memory}")
+
+    def __str__(self) -> str:
+        """Loops outer to inner; a memory is named above the loops that run on what it holds."""
+        depth = len(self.loops)
+        lines: list[str] = []
+        for place in range(depth, -1, -1):
+            indent = "  " * (depth - place)
+            for memory in reversed(self.hierarchy.memories):
+                held = [a for a in self.accesses if a.memory == memory.name and a.inside == place]
+                if held:
+                    lines.append(f"{indent}{memory.name}: {', '.join(a.operand for a in held)}")
+            if place:
+                dim, times = self.loops[place - 1]
+                lines.append(f"{indent}for {dim} in {times}")
+        lines.append(
+            f"{self.energy_j:.4g} J ({self.mac_energy_j:.3g} J of arithmetic), "
+            f"{self.latency_cycles:,.0f} cycles ({self.stall_cycles:,.0f} of them stalls)"
+        )
+        return "\n".join(lines)
+
+
+def mapping_of(orders: Orders, cuts: dict[Operand, Ints], at: int, *, proved: bool) -> Mapping:
+    """One of many mappings, with all its numbers.
+
+    Parameters
+    ----------
+    orders, cuts
+        Loop orders, and for each operand the cut of every memory but the outermost, of shape
+        (memories - 1, orders).
+    at
+        Which of them.
+    proved
+        Passed on.
+    """
+    one = Orders(orders.problem, orders.dims[at : at + 1], orders.factors[at : at + 1])
+    cuts = {operand: found[:, at : at + 1] for operand, found in cuts.items()}
+    problem = one.problem
+    hierarchy = problem.hierarchy
+    found = cut(one, cuts)
+    numbers: dict[tuple[Operand, int], dict[str, float]] = {}
+    for operand, boundaries in found.items():
+        for boundary in boundaries:
+            for (memory, direction), count in accesses(problem, boundary.passing).items():
+                numbers.setdefault((operand, memory), {})[direction] = float(count[0])
+    rows: list[Access] = []
+    for operand in OPERANDS:
+        for place, level in enumerate(hierarchy.levels[operand]):
+            memory = hierarchy.memories[level]
+            count = numbers[operand, level]
+            if place + 1 < len(found[operand]):
+                settled = one.settled(operand, cuts[operand][place])
+                inside = int(settled[0])
+                wide = bool(found[operand][place].passing.partial[0])
+                tile = one.tile(settled)[:, 0]
+            else:
+                inside, wide = len(one.dims[0]), False
+                tile = np.asarray(problem.temporal, dtype=np.float64)
+            held = problem.elements(operand, tile * problem.inside[operand][place])
+            bits = held * problem.bits(operand, partial=wide)
+            reads = count.get("feed", 0.0) + count.get("drain", 0.0)
+            writes = count.get("collect", 0.0) + count.get("fill", 0.0)
+            rows.append(
+                Access(
+                    operand=operand,
+                    memory=memory.name,
+                    inside=inside,
+                    held_bytes=float(bits) / 8,
+                    feed=count.get("feed", 0.0),
+                    collect=count.get("collect", 0.0),
+                    drain=count.get("drain", 0.0),
+                    fill=count.get("fill", 0.0),
+                    energy_j=reads * memory.read_j + writes * memory.write_j,
+                )
+            )
+    spent = cycles(one, cuts, found)
+    return Mapping(
+        nest=problem.nest,
+        hierarchy=hierarchy,
+        loops=tuple(
+            (DIMS[int(one.dims[0, place])], int(one.factors[0, place]))
+            for place in range(one.dims.shape[1])
+        ),
+        accesses=tuple(rows),
+        mac_energy_j=hierarchy.mac_j * problem.nest.macs,
+        ideal_cycles=ceil(problem.nest.macs / hierarchy.units),
+        compute_cycles=float(spent.compute[0]),
+        stall_cycles=float(spent.stall[0]),
+        onload_cycles=float(spent.onload[0]),
+        offload_cycles=float(spent.offload[0]),
+        drain_cycles=float(spent.drain[0]),
+        proved=proved,
+    )
