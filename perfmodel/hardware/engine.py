@@ -97,5 +97,9 @@ def engine_kinds() -> tuple[str, ...]:
 
 def is_compute_format(name: Any) -> bool:
     """Whether a key of `peaks` is a compute format or a pair of them (``int4xint8``)."""
-    parts = str(name).split("x")
-    return len(parts) <= 2 and all(part in COMPUTE_FORMATS for part in parts)
+    # The letter that joins a pair may stand in a name too (mxfp8).
+    text = str(name)
+    pairs = ((text[:at], text[at + 1 :]) for at, letter in enumerate(text) if letter == "x")
+    return text in COMPUTE_FORMATS or any(
+        all(part in COMPUTE_FORMATS for part in pair) for pair in pairs
+    )

@@ -38,11 +38,25 @@ def width(compute: str) -> tuple[str, float]:
     InputError
         A format without a width.
     """
-    parts = [_width(part) for part in compute.split("x")]
+    parts = [_width(part) for part in _pair(compute)]
     kind = "float" if any(k == "float" for k, _ in parts) else "int"
     if len(parts) == 1:
         return kind, parts[0][1]
     return kind, (parts[0][1] * parts[1][1]) ** 0.5
+
+
+def _pair(compute: str) -> tuple[str, ...]:
+    """Parts of a pair; a name may hold the letter that joins them (``mxfp8``)."""
+    for at, letter in enumerate(compute):
+        parts = compute[:at], compute[at + 1 :]
+        if letter == "x" and all(map(_known, parts)):
+            return parts
+    return (compute,)
+
+
+def _known(name: str) -> bool:
+    plain = name.startswith("int") and name[3:].isdigit()
+    return plain or name in SIGNIFICAND or name in INTEGERS
 
 
 def _width(name: str) -> tuple[str, float]:
