@@ -46,6 +46,16 @@ class PredictionPlots:
 
         return memory(self._prediction)
 
+    def flash_timeline(
+        self, *, row: str | None = None, requests: int = 5, dies: int = 2, sliced: bool = True
+    ) -> Figure:
+        """A channel of flash that computes; see `perfmodel.plots.flash_timeline`."""
+        from perfmodel.plots.flash_timeline import flash_timeline
+
+        return flash_timeline(
+            self._prediction, row=row, requests=requests, dies=dies, sliced=sliced
+        )
+
     def __getattr__(self, name: str) -> Callable[..., Any]:
         return _further(PREDICTION_GROUP, name, self._prediction)
 

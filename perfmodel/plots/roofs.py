@@ -87,9 +87,11 @@ def memory_roofs(subject: Subject) -> list[Roof]:
 def compute_roofs(subject: Subject) -> list[Roof]:
     """Return a roof for each format that multiplies, and ``vector`` for other arithmetic."""
     columns, setting = subject.columns, subject.setting
+    # Where memory multiplies too, only the engine's own work says how fast the engine is.
+    macs = columns.get("host_macs", columns["macs"])
     out: list[Roof] = []
     for name, rows in subject.formats().items():
-        rates = 2.0 * columns["macs"][rows] / columns["matrix_s"][rows]
+        rates = 2.0 * macs[rows] / columns["matrix_s"][rows]
         peak = setting.facts.get(f"engines.{setting.engine}.peaks.{name}")
         best = float(np.max(rates))
         out.append(Roof(name, best, float(peak) if peak is not None else best))

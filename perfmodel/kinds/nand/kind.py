@@ -79,6 +79,7 @@ class InFlash:
         matrices = by_row(shares.stored)
         some = setting.xp.maximum(matrices, 1e-30)
         detail = {
+            "host_macs": macs - done,
             "flash_rounds": by_row(found.rounds * runs),
             "flash_weight_bytes": matrices,
             "flash_array_bytes": others + by_row(found.array_bytes * runs),
@@ -101,8 +102,10 @@ class Shares(NamedTuple):
     ----------
     row
         Row of each.
+    matrix
+        One of its matrices.
     split
-        Of one of its matrices.
+        Of that matrix.
     runs
         Matrices of the nest times its executions.
     macs
@@ -112,6 +115,7 @@ class Shares(NamedTuple):
     """
 
     row: np.ndarray
+    matrix: Matrix
     split: Split
     runs: Value
     macs: Value
@@ -163,7 +167,7 @@ def shares_of(table: OperatorTable, setting: Setting) -> Shares | None:
         total = sum_by_row(all_weights, table, setting)
         moved = ROOFLINE.cost(table, setting).traffic[setting.weights_memory]
         crosses = (moved / xp.maximum(total, 1e-30))[rows]
-    return Shares(rows, found, runs * crosses, macs * runs * crosses, stored * crosses)
+    return Shares(rows, matrix, found, runs * crosses, macs * runs * crosses, stored * crosses)
 
 
 def _by_row(values: Value, row: np.ndarray, rows: int, setting: Setting) -> Value:

@@ -16,7 +16,6 @@ def geometry(machine: Machine) -> Flash:
     machine
         With an engine of kind ``nand`` and plain numbers as facts.
     """
-    names = [m.name for m in machine.device.memories if "weights" in m.roles]
     return flash_from(machine.facts, weights_memory(machine), machine.engine)
 
 
