@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         runtime,
         solve,
         sweep,
+        traffic,
         validate,
         workload,
     )
@@ -47,6 +48,7 @@ _HOME = {
     "runtime": "api",
     "solve": "api",
     "sweep": "api",
+    "traffic": "api",
     "validate": "api",
     "workload": "api",
     "Fault": "errors",
@@ -69,6 +71,7 @@ __all__ = [
     "runtime",
     "solve",
     "sweep",
+    "traffic",
     "validate",
     "workload",
 ]

@@ -31,6 +31,7 @@ __all__ = [
     "runtime",
     "solve",
     "sweep",
+    "traffic",
     "validate",
     "workload",
 ]
@@ -239,3 +240,22 @@ def reproduce(names: str | Iterable[str] | None = None) -> Any:
     from importlib import import_module
 
     return import_module("perfmodel.reproduce").reproduce(names)
+
+
+def traffic(workload: WorkloadLike, capacity: Any, **options: Any) -> Table:
+    """Return the least traffic against a buffer's capacity; as `perfmodel.traffic.traffic`.
+
+    Parameters
+    ----------
+    capacity
+        Bytes, a text with unit, or an axis of them.
+    options
+        `precision`, `buffering`, `halo`, `allocation`, `partial_bytes`, `keep`, `layers`; anything
+        else is a parameter of the workload.
+    """
+    from perfmodel.traffic import traffic as run
+
+    own = {"precision", "buffering", "halo", "allocation", "partial_bytes", "keep", "layers"}
+    chosen = {name: value for name, value in options.items() if name in own}
+    rest = {name: value for name, value in options.items() if name not in own}
+    return run(workload, capacity, settings=rest, **chosen)

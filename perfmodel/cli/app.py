@@ -23,6 +23,7 @@ COMMANDS = {
     "predict": "Predict latency, energy, traffic and memory of a workload on a device.",
     "sweep": "Predict at every point of a grid; store it, or name the best.",
     "compare": "Say what differs between two devices on a workload, and why.",
+    "traffic": "Find the least traffic of a network against the capacity of a buffer.",
     "solve": "Find the value of one number at which a condition starts to hold.",
     "validate": "Compare predictions with measured rows.",
     "reproduce": "Predict what published systems claim.",

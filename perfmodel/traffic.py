@@ -1,0 +1,171 @@
+"""The least traffic of a network against the capacity of a buffer, on no particular machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+import numpy as np
+
+from perfmodel.arrays import Value
+from perfmodel.axes import make_axis
+from perfmodel.cost.setting import Setting
+from perfmodel.cost.tiled import Tiled, tiled_traffic
+from perfmodel.cost.traffic.nest import Allocation, Buffering, Conventions, Halo
+from perfmodel.errors import Fault, nearest
+from perfmodel.formats import Precision, as_precision
+from perfmodel.resolve import WorkloadLike
+from perfmodel.settings import FaultList
+from perfmodel.table import Table
+from perfmodel.workload.library import find
+from perfmodel.workload.lower import OperatorTable, lower
+from perfmodel.workload.workload import Workload
+
+__all__ = ["traffic"]
+
+#: More bytes than any network has.
+_PLENTY = 1e18
+
+
+def traffic(
+    workload: WorkloadLike, capacity: Any, *, precision: str | Precision | None = None,
+    buffering: Buffering = "double", halo: Halo = "refetched", allocation: Allocation = "even",
+    partial_bytes: float = 4.0, keep: float = 0.0, layers: bool = False,
+    settings: Mapping[str, Any] | None = None, faults: FaultList | None = None,
+) -> Table:  # fmt: skip
+    """Return the least bytes that a network moves across the edge of a buffer.
+
+    Parameters
+    ----------
+    workload
+        A workload, a name or a path; free dimensions bound to numbers.
+    capacity
+        Bytes of the buffer: a number, a text with unit, or an axis of them (``"16 KiB,64 KiB"``,
+        ``"2**14..2**22"``, an array).
+    precision
+        Formats; the file's own, else int8.
+    buffering, halo, allocation
+        What a tile may do; see `perfmodel.cost.traffic.nest.Conventions`.
+    partial_bytes
+        Bytes of an output element while it is summed up.
+    keep
+        Share of the buffer that activations may keep between layers; 0: layer by layer.
+    layers
+        One row a layer and capacity instead of one a capacity.
+    settings
+        Parameters of the workload to set.
+
+    Returns
+    -------
+    Table
+        ``capacity_bytes``, ``traffic_bytes`` (infinite where not even the smallest tile fits),
+        ``compulsory_bytes`` (each layer's operands once), ``times_compulsory`` and
+        ``macs_per_byte``; of layers also their names and the parts of the traffic.
+
+    Raises
+    ------
+    InputError
+        Every fault at once.
+    """
+    faults = FaultList() if faults is None else faults
+    made = faults.trying(_workload, workload, settings or {})
+    formats = faults.trying(_precision, precision, made)
+    axis = faults.trying(make_axis, "capacity", capacity, "bytes")
+    sizes = np.asarray(axis.values if axis else [1.0], dtype=float)
+    if axis is not None and (axis.spread is not None or not np.all(sizes > 0)):
+        faults.append(Fault("is no list of sizes above zero", "capacity",
+                            expected="bytes, such as \"64 KiB\" or \"16 KiB,1 MiB\""))  # fmt: skip
+    rule = _conventions(buffering, halo, allocation, faults)
+    if not 0 <= keep < 1:
+        faults.append(Fault(f"{keep:g} is no share", "keep", expected="0 to below 1"))
+    if not partial_bytes > 0:
+        faults.append(Fault(f"{partial_bytes:g} is no size", "partial_bytes", expected="above 0"))
+    if made is not None:
+        free = {n: v for n, v in made.parameters.items() if np.ndim(v)}
+        faults.extend(Fault("has many values", n, expected="one number") for n in free)
+    faults.settle()
+    assert made is not None
+    assert formats is not None
+    lowered = lower(made.graph(), tagged=bool(formats.weights.overrides))
+
+    def run(values: Any) -> tuple[OperatorTable, Tiled]:
+        table = lowered.bind(made.parameters, len(values), nests=True)
+        facts = {"memories.buffer.capacity": values, "memories.far.capacity": _PLENTY}
+        setting = Setting(facts, "", ("buffer", "far"), "far", formats)
+        return table, tiled_traffic(table, setting, rule, partial=partial_bytes, keep=keep)
+
+    table, found = run(np.sort(sizes))
+    _, least = run(np.array([_PLENTY]))
+    columns = _layers if layers else _network
+    return Table(columns(table, found, least, np.sort(sizes)))
+
+
+def _workload(workload: WorkloadLike, settings: Mapping[str, Any]) -> Workload:
+    if isinstance(workload, Workload):
+        return workload.bind(settings) if settings else workload
+    return find(workload, settings)
+
+
+def _precision(precision: str | Precision | None, workload: Workload | None) -> Precision:
+    own = workload.precision if workload is not None else ""
+    return as_precision(precision if precision is not None else own or "int8")
+
+
+def _conventions(buffering: str, halo: str, allocation: str, faults: FaultList) -> Conventions:
+    given = {"buffering": (buffering, Buffering), "halo": (halo, Halo),
+             "allocation": (allocation, Allocation)}  # fmt: skip
+    good: dict[str, Any] = {}
+    for name, (value, kind) in given.items():
+        known = get_args(kind)
+        if value in known:
+            good[name] = value
+        else:
+            faults.append(Fault(f"unknown value '{value}'", name, suggestion=nearest(value, known),
+                                expected=f"one of {', '.join(known)}"))  # fmt: skip
+    return Conventions(**good)
+
+
+def _over_points(values: Value, points: int) -> Any:
+    return np.broadcast_to(np.asarray(values, dtype=float), (len(values), points))
+
+
+def _ratios(moved: Any, least: Any, macs: Any) -> dict[str, Any]:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return {"times_compulsory": moved / least, "macs_per_byte": macs / moved}
+
+
+def _network(
+    table: OperatorTable, found: Tiled, least: Tiled, sizes: Any
+) -> dict[str, Any]:  # fmt: skip
+    moved = (table.count * found.traffic["far"]).sum(axis=0)
+    once = np.full(len(sizes), float((table.count * least.traffic["far"]).sum()))
+    macs = float((table.count * table.macs)[:, 0].sum())
+    return {
+        "capacity_bytes": sizes, "traffic_bytes": np.broadcast_to(moved, sizes.shape),
+        "compulsory_bytes": once, **_ratios(moved, once, macs),
+    }  # fmt: skip
+
+
+def _layers(
+    table: OperatorTable, found: Tiled, least: Tiled, sizes: Any
+) -> dict[str, Any]:  # fmt: skip
+    points, rows = len(sizes), len(table.rows)
+    moved = _over_points(found.traffic["far"], points)
+    once = _over_points(least.traffic["far"], points)
+    macs = _over_points(table.macs, points)
+    nests = table.nests
+    assert nests is not None
+    parts: dict[str, Any] = {}
+    for name in ("input", "weight", "output"):
+        part = np.zeros((rows, points))
+        np.add.at(part, nests.row, _over_points(getattr(found.nests, name), points))
+        parts[f"{name}_bytes"] = part.T.reshape(-1)
+    return {
+        "name": np.array([row.name for row in table.rows] * points, dtype=object),
+        "kind": np.array([row.kind for row in table.rows] * points, dtype=object),
+        "count": np.tile(np.asarray(table.count, dtype=float)[:, 0], points),
+        "capacity_bytes": np.repeat(sizes, rows),
+        "traffic_bytes": moved.T.reshape(-1), **parts,
+        "compulsory_bytes": once.T.reshape(-1),
+        **{k: v.T.reshape(-1) for k, v in _ratios(moved, once, macs).items()},
+    }  # fmt: skip
