@@ -24,7 +24,10 @@ def figures():
         devices,
         {"batch": "2**0..2**7", "context": 2048, "precision": ["w16a16", "w4a16"]},
     )
+    decode = pm.workload("opt_6_7b", phase="decode", batch=1, context=1000)
+    token = pm.predict(decode, pm.hardware("cambricon_llm_s"), precision="w8a8")
     return {
+        "flash_timeline": token.plot.flash_timeline(),
         "roofline": answer.plot.roofline(),
         "bottlenecks": answer.plot.bottlenecks(by="block"),
         "memory": small.plot.memory(),
