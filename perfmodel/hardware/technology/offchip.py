@@ -142,6 +142,27 @@ def dram_core_energy(kind: str, row_bytes_used: Value = None) -> Value:
     return burst + activation / used
 
 
+def dram_streaming_energy(kind: str) -> float:
+    """Return joules of reading a byte at full bandwidth, standby and refresh of the chip included.
+
+    Parameters
+    ----------
+    kind
+        A kind of DRAM with currents.
+
+    Raises
+    ------
+    InputError
+        A kind without currents.
+    """
+    core, power = dram_core_energy(kind), dram_power(kind)
+    assert power is not None  # the core has currents too
+    chip = table("memories")["currents"][entry(kind)["currents"]]
+    rate = 2.0 * parse(chip["clock"], "frequency") * chip["width"] / 8
+    held = parse(chip["capacity"], "bytes") * (power.active_standby + power.refresh)
+    return core + held / rate
+
+
 def _watts(chip: dict[str, Any], state: str) -> float:
     # Supplies beyond those that a state lists draw nothing in it.
     return sum(v * ma * 1e-3 for v, ma in zip(chip["volts"], chip[state], strict=False))
