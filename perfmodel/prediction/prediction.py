@@ -182,7 +182,13 @@ class Prediction:
 
     @cached_property
     def energy(self) -> Energy:
-        """Energy with its parts and the model that gave it."""
+        """Energy with its parts and the model that gave it; numbers in the prediction's shape."""
+        flat = self._flat_energy
+        joule = None if flat.joule is None else self._shaped(flat.joule)
+        return Energy(joule, {n: self._shaped(v) for n, v in flat.parts.items()}, flat.model)
+
+    @cached_property
+    def _flat_energy(self) -> Energy:
         own = any(key.startswith("energy ") for key in self._totals)
         return run_energy(self._totals, self._setting, self._opened[1].priced if own else ())
 
@@ -215,7 +221,7 @@ class Prediction:
 
     @property
     def _flat_joule(self) -> Value:
-        joule = self.energy.joule
+        joule = self._flat_energy.joule
         return float("nan") if joule is None else joule
 
     @property
