@@ -6,11 +6,12 @@ that evaluates to the number.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from perfmodel.arrays import is_array
+from perfmodel.arrays import Value, is_array
 from perfmodel.prediction.rows import row_columns
 
 if TYPE_CHECKING:
@@ -145,5 +146,22 @@ def used_facts(prediction: Prediction) -> list[str]:
             paths += [f"{head}.sustained_fraction", f"{head}.latency", f"{head}.capacity"]
     if not setting.bare:
         paths += [f"{engine}.clock", f"{engine}.units", f"{engine}.launch_overhead"]
+        paths += _own(setting.facts, engine, *(f"memories.{name}" for name in prediction.levels))
         paths += [p for p in facts if p.startswith("runtime.")]
     return [p for p in dict.fromkeys(paths) if p in facts]
+
+
+#: Facts that every engine or memory may state.
+_COMMON = frozenset(
+    {"clock", "units", "launch_overhead", "capacity", "reserved", "bandwidth",
+     "sustained_fraction", "latency", "energy_per_byte"}
+)  # fmt: skip
+
+
+def _own(facts: Mapping[str, Value], *entries: str) -> list[str]:
+    """Return the facts that the kinds of engines and memories add to those of their base."""
+    return [
+        path
+        for path in facts
+        if path.rpartition(".")[0] in entries and path.rpartition(".")[2] not in _COMMON
+    ]
