@@ -172,7 +172,7 @@ def test_a_device_that_asks(tmp_path: Path) -> None:
     assert machine["engines.npu.energy_per_op.int8"] == operation_energy("int8", 28.0) / 2
     half = operation_energy("fp16", 28.0, accumulator="fp16") / 2
     assert machine["engines.npu.energy_per_op.fp16"] == half
-    sram = sram_access_energy(2.0**20, 8, 28.0)
+    sram = sram_access_energy(2.0**20, 64, 28.0) / 8
     assert machine["memories.sram.energy_per_byte"] == pytest.approx(sram)
     assert machine["memories.main.energy_per_byte"] == dram_energy("lpddr4")
     power = dram_power("lpddr4")
@@ -217,7 +217,7 @@ def test_varied_nodes_and_capacities_take_energies_along(tmp_path: Path) -> None
     assert nodes.provenance["memories.sram.energy_per_byte"].writer == "vary (by energy.node)"
     larger = machine.vary({"memories.sram.capacity": "4 MiB", "memories.main.capacity": "4 GiB"})
     assert larger["memories.sram.energy_per_byte"] == pytest.approx(
-        sram_access_energy(2.0**22, 8, 28.0)
+        sram_access_energy(2.0**22, 64, 28.0) / 8
     )
     assert larger["memories.main.background_power"] == pytest.approx(
         2 * machine["memories.main.background_power"]

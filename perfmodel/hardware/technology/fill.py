@@ -97,7 +97,7 @@ _OPERATIONS: Final = (
 )  # fmt: skip
 _SRAM: Final = (
     "memories", "horowitz2014, bitfusion_cacti, jouppi2021",
-    "one bank of this capacity; published memories lie a factor of two to three to either side",
+    "a byte of a 64-bit word from one bank of this capacity; published memories differ threefold",
 )  # fmt: skip
 _CURRENTS: Final = (
     "memories", "dramsys_micron, micron_tn4101", "standby and refresh, by the data sheet's currents"
@@ -109,7 +109,8 @@ def _operation(key: str, accumulator: str | None, facts: Mapping[str, Any]) -> A
 
 
 def _sram(capacity: str, facts: Mapping[str, Any]) -> Any:
-    return sram_access_energy(facts[capacity], 8, facts[_NODE] * 1e9)
+    # A byte of a 64-bit word.
+    return sram_access_energy(facts[capacity], 64, facts[_NODE] * 1e9) / 8
 
 
 def _background(capacity: str, watts_per_byte: float, facts: Mapping[str, Any]) -> Any:

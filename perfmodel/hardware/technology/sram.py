@@ -2,7 +2,8 @@
 
 The level is Horowitz's at 45 nm (8 kB, 32 kB and 1 MB); below 8 kB CACTI gives the shape. The gain
 to 7 nm is that of Jouppi et al. 2021 at the same three capacities: large memories gain seven times,
-small ones a third. Published memories lie a factor of two to three to either side.
+small ones a third. How a word's width counts is fitted on CACTI memories of ZigZag. Published
+memories of one size differ threefold.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from perfmodel.arrays import Value
+import numpy as np
+
+from perfmodel.arrays import Value, namespace
 from perfmodel.hardware.technology.curves import power_law
 from perfmodel.hardware.technology.nodes import area_scale, trend
 from perfmodel.hardware.technology.tables import table
@@ -74,8 +77,7 @@ def sram_access_energy(
     capacity_bytes
         Capacity of the memory (of one bank, where only one bank switches).
     word_bits
-        Bits read at once; the energy is proportional to them, which is too much for very wide words
-        of a large memory.
+        Bits read at once, see `word_scale`.
     node_nm
         Silicon node, nanometres.
 
@@ -87,7 +89,27 @@ def sram_access_energy(
     at_45nm = power_law(capacity_bytes, *_per_bit_45nm())
     capacities, _, gains = _pairs()
     gain = power_law(capacity_bytes, capacities, gains, left=0.0, right=0.0)
-    return word_bits * trend(node_nm, at_45nm, at_45nm * gain, floor_nm=SMALLEST_NM)
+    each = trend(node_nm, at_45nm, at_45nm * gain, floor_nm=SMALLEST_NM)
+    return each * word_scale(capacity_bytes, word_bits)
+
+
+def word_scale(capacity_bytes: Value, word_bits: Value) -> Value:
+    """Return the bits that a word counts for, those of a 64-bit word being 64.
+
+    ``64 (bits / 64) ^ b``: b is 1 up to 1 kB, where the cells dominate, and falls to 0.66 at 1 MB,
+    where address and wires do (fitted on CACTI memories of ZigZag). Words wider than 256 bits are
+    several memories side by side.
+    """
+    xp = namespace(capacity_bytes, word_bits)
+    word = table("memories")["sram"]["word"]
+    (small, cells), (large, wires) = word["points"]
+    at = xp.log(xp.asarray(capacity_bytes, dtype=float) / small) / np.log(large / small)
+    exponent = cells + (wires - cells) * xp.clip(at, 0.0, 1.0)
+    bits = xp.asarray(word_bits, dtype=float)
+    wide = xp.maximum(bits / word["widest_bits"], 1.0)
+    reference = word["reference_bits"]
+    found = reference * (bits / wide / reference) ** exponent * wide
+    return float(found) if xp is np and np.ndim(found) == 0 else found
 
 
 def sram_area(capacity_bytes: Value, node_nm: Value = 45.0) -> Value:
