@@ -18,12 +18,13 @@ from perfmodel.cost.mapping import Hierarchy
 from perfmodel.cost.traffic.nest import TileNest, Widths
 
 INDEXED = {
-    "input": {
-        "groups", "batch", "in_channels", "out_rows", "out_columns", "kernel_rows", "kernel_columns",
-    },
-    "weight": {"groups", "out_channels", "in_channels", "kernel_rows", "kernel_columns"},
-    "output": {"groups", "batch", "out_channels", "out_rows", "out_columns"},
-}  # fmt: skip
+    "input": frozenset(
+        ("groups", "batch", "in_channels", "out_rows", "out_columns", "kernel_rows")
+        + ("kernel_columns",)
+    ),
+    "weight": frozenset(("groups", "out_channels", "in_channels", "kernel_rows", "kernel_columns")),
+    "output": frozenset(("groups", "batch", "out_channels", "out_rows", "out_columns")),
+}
 DIMENSIONS = tuple(sorted(INDEXED["input"] | INDEXED["weight"]))
 Loops = Sequence[tuple[str, int]]
 

@@ -4,12 +4,14 @@
 what a given one costs. Accesses, energy and cycles follow ZigZag's model.
 """
 
-from perfmodel.cost.mapping.best import best_mapping, best_mappings, evaluate_mapping
+from perfmodel.cost.mapping.best import best_mapping, evaluate_mapping, loma_mapping
 from perfmodel.cost.mapping.hierarchy import Hierarchy, Memory, Port, Spread
-from perfmodel.cost.mapping.known import tpu_like
+from perfmodel.cost.mapping.known import KNOWN, tpu_like
+from perfmodel.cost.mapping.read_zigzag import from_zigzag
 from perfmodel.cost.mapping.result import Access, Mapping
 
 __all__ = [
+    "KNOWN",
     "Access",
     "Hierarchy",
     "Mapping",
@@ -17,7 +19,8 @@ __all__ = [
     "Port",
     "Spread",
     "best_mapping",
-    "best_mappings",
     "evaluate_mapping",
+    "from_zigzag",
+    "loma_mapping",
     "tpu_like",
 ]

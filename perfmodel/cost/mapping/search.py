@@ -1,0 +1,153 @@
+"""The searches behind `best`: each is done once for a problem and remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
+from itertools import islice, permutations, product
+from math import inf
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from perfmodel.cost.mapping.allocate import allocate
+from perfmodel.cost.mapping.chain import Chain, Lattice, cheapest_chain, lattice
+from perfmodel.cost.mapping.counts import energy_j
+from perfmodel.cost.mapping.hierarchy import OPERANDS, Operand
+from perfmodel.cost.mapping.latency import cycles
+from perfmodel.cost.mapping.orders import Ints, Loops, Orders, all_orders, chunks, cut, prime_loops
+from perfmodel.cost.mapping.problem import Problem
+from perfmodel.cost.mapping.result import Mapping, mapping_of
+from perfmodel.errors import InfeasibleError
+
+Objective: TypeAlias = Literal["energy", "latency", "edp"]
+
+#: Mappings that are remembered; one takes some 5 kB.
+REMEMBERED = 4096
+#: Loops whose orders are all listed where cycles count; LOMA's usual limit.
+LOOPS = 6
+#: Tiles of the lattice that are searched at most; beyond, small factors are multiplied first.
+_TILES = 60_000
+#: Orders of one chain that are told apart by their cycles, and orders evaluated at a time.
+_SAME_ENERGY, _CHUNK = 720, 2_000
+
+
+@lru_cache(maxsize=REMEMBERED)
+def searched_mapping(problem: Problem, objective: Objective, limit: int | None) -> Mapping:
+    """The best mapping, see `best.best_mapping`."""
+    factors, whole = _factors(problem, limit)
+    chain = cheapest_chain(problem, factors)
+    if chain is None:
+        raise InfeasibleError(why_none_fits(problem))
+    orders, cuts = _orders_of(problem, lattice(factors), chain)
+    total = cycles(orders, cuts).total
+    best = mapping_of(orders, cuts, int(np.argmin(total)), proved=whole)
+    if objective == "energy":
+        return best
+    other = listed_mapping(problem, objective, limit or LOOPS)
+    if other is not None and _score(other, objective) < _score(best, objective):
+        best = other
+    return replace(best, proved=False)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def listed_mapping(problem: Problem, objective: Objective, limit: int) -> Mapping | None:
+    """The best of all orders of a few factors, cut as LOMA does; the first of equal ones.
+
+    None where none fits.
+    """
+    best: tuple[tuple[float, float], Orders, dict[Operand, Ints], int] | None = None
+    for part in chunks(all_orders(problem, prime_loops(problem, limit)), _CHUNK):
+        cuts, fits = allocate(part)
+        found = cut(part, cuts)
+        joules = np.full(len(part.dims), problem.hierarchy.mac_j * problem.nest.macs)
+        for boundary in (b for boundaries in found.values() for b in boundaries):
+            joules = joules + energy_j(problem, boundary.passing)
+        total = cycles(part, cuts, found).total
+        first, second = {
+            "energy": (joules, total),
+            "latency": (total, joules),
+            "edp": (total * joules, joules),
+        }[objective]
+        first = np.where(fits, first, inf)
+        at = int(np.lexsort((second, first))[0])
+        score = (float(first[at]), float(second[at]))
+        if fits[at] and (best is None or score < best[0]):
+            best = (score, part, cuts, at)
+    return None if best is None else mapping_of(best[1], best[2], best[3], proved=False)
+
+
+def _score(mapping: Mapping, objective: Objective) -> tuple[float, float]:
+    cycles_ = mapping.latency_cycles
+    return (cycles_ if objective == "latency" else cycles_ * mapping.energy_j, mapping.energy_j)
+
+
+def _factors(problem: Problem, limit: int | None) -> tuple[Loops, bool]:
+    """The loops to search, and whether they are all prime factors."""
+    every = prime_loops(problem)
+    found = prime_loops(problem, limit)
+    while _tiles(found) > _TILES:
+        found = prime_loops(problem, len(found) - 1)
+    return found, found == every
+
+
+def _tiles(loops: Loops) -> int:
+    count = 1
+    for loop in set(loops):
+        count *= loops.count(loop) + 1
+    return count
+
+
+def orders_of_loops(problem: Problem, orders: Sequence[Sequence[tuple[int, int]]]) -> Orders:
+    """Orders from lists of (dimension, iterations), inner to outer."""
+    table = np.asarray([list(order) for order in orders], dtype=np.int64).reshape(
+        len(orders), -1, 2
+    )
+    return Orders(problem, table[..., 0], table[..., 1])
+
+
+def _orders_of(problem: Problem, grid: Lattice, chain: Chain) -> tuple[Orders, dict[Operand, Ints]]:
+    """Orders of loops of a chain of tiles: those between two tiles may stand in any order."""
+    full = tuple(times for _, _, times in grid.axes)
+    segments: list[list[tuple[int, int]]] = []
+    ends: dict[tuple[int, ...], int] = {(0,) * len(full): 0}
+    before = (0,) * len(full)
+    for tile in dict.fromkeys((*chain.order, full)):
+        grown: dict[int, int] = {}
+        for (dim, factor, _), less, more in zip(grid.axes, before, tile, strict=True):
+            if more > less:
+                grown[dim] = grown.get(dim, 1) * factor ** (more - less)
+        segments.append(list(grown.items()))
+        ends[tile] = ends[before] + len(grown)
+        before = tile
+    choices = product(*(permutations(segment) for segment in segments))
+    listed = [
+        [loop for part in choice for loop in part] for choice in islice(choices, _SAME_ENERGY)
+    ]
+    cuts: dict[Operand, Ints] = {}
+    for operand in OPERANDS:
+        held = [ends[tile] for tile in chain.tiles[operand][1:]]
+        cuts[operand] = np.repeat(np.asarray(held, dtype=np.int64)[:, None], len(listed), axis=1)
+    return orders_of_loops(problem, listed), cuts
+
+
+def why_none_fits(problem: Problem) -> str:
+    """The memories that cannot hold even single elements."""
+    found: list[str] = []
+    for level, memory in enumerate(problem.hierarchy.memories):
+        need = 0.0
+        for operand in memory.operands:
+            levels = problem.hierarchy.levels[operand]
+            below = problem.inside[operand][levels.index(level)]
+            if level == levels[-1]:
+                below = below * np.asarray(problem.temporal, dtype=np.float64)
+            wide = operand == "output" and level != levels[-1]
+            need += (
+                float(problem.elements(operand, below) * problem.bits(operand, partial=wide)) / 8
+            )
+        if need > memory.capacity_bytes:
+            found.append(
+                f"{memory.name} holds {memory.capacity_bytes:g} of at least {need:g} bytes"
+            )
+    return "no mapping fits: " + ("; ".join(found) or "the operands that share a memory")
