@@ -1,0 +1,25 @@
+"""Row-stationary arrays: sets of processing elements that each slide a filter row over an input row.
+
+`counts` says what a mapping costs, `choose` finds one, `pe_sets` is the coarser count of sets alone;
+`kind` costs a table with them, `eyeriss` holds what was published of the chip.
+"""
+
+from perfmodel.kinds.spatial.choose import AccessCosts, Chosen, choose
+from perfmodel.kinds.spatial.counts import RowCounts, count
+from perfmodel.kinds.spatial.kind import KIND, Spatial
+from perfmodel.kinds.spatial.shapes import Layer, PeArray, RowMapping
+from perfmodel.kinds.spatial.spec import RowStationaryArray
+
+__all__ = [
+    "KIND",
+    "AccessCosts",
+    "Chosen",
+    "Layer",
+    "PeArray",
+    "RowCounts",
+    "RowMapping",
+    "RowStationaryArray",
+    "Spatial",
+    "choose",
+    "count",
+]

@@ -1,0 +1,217 @@
+"""The kind `spatial`: what a table costs on a row-stationary array."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from perfmodel.arrays import Value, is_array
+from perfmodel.cost.compose import compose
+from perfmodel.cost.residency import access_bytes, slot_bytes, sum_by_row
+from perfmodel.cost.setting import Setting
+from perfmodel.kinds.protocol import Equation, Terms
+from perfmodel.kinds.rates import bandwidth, vector_rates
+from perfmodel.kinds.roofline import KIND as ROOFLINE
+from perfmodel.kinds.roofline import launch_times, matrix_rates
+from perfmodel.kinds.spatial.choose import AccessCosts, choose
+from perfmodel.kinds.spatial.counts import RowCounts
+from perfmodel.kinds.spatial.energy import AccessEnergy, energy_parts, scratchpad_words
+from perfmodel.kinds.spatial.rlc import RLC_WORDS_A_VALUE
+from perfmodel.kinds.spatial.shapes import Layer, PeArray
+from perfmodel.workload.lower import OperatorTable
+from perfmodel.workload.shapes import Nests
+
+__all__ = ["KIND", "Spatial", "layers_of"]
+
+_CHEN = "Chen, Emer and Sze, ISCA 2016; Chen et al., JSSC 52(1), 2017"
+#: Mappings priced at once: layers x points; a few hundred candidates of each are in memory.
+_BLOCK = 4096
+
+
+class Spatial:
+    """Time of a row = the slower of the array's passes and main memory, plus launch."""
+
+    name = "spatial"
+    needs_nests = True
+    network_wide: frozenset[str] = frozenset()
+    equations: Mapping[str, Equation] = {
+        "matrix": Equation("cycles / clock", _CHEN),
+        "feature_maps": Equation("feature_map_bytes / bandwidth", _CHEN),
+        "vector": ROOFLINE.equations["vector"],
+        "memory": ROOFLINE.equations["memory"],
+        "launch": ROOFLINE.equations["launch"],
+        "layer": ROOFLINE.equations["layer"],
+    }
+
+    def cost(self, table: OperatorTable, setting: Setting) -> Terms:
+        """Cost every row of the table; see the class attribute `equations`."""
+        nests = table.nests
+        if nests is None or not len(nests):
+            return ROOFLINE.cost(table, setting)
+        facts, head, xp = setting.facts, f"engines.{setting.engine}.", setting.xp
+        main = setting.levels[-1]
+        word, clock = facts[head + "word"], facts[head + "clock"]
+        per_byte = setting.fact(f"memories.{main}.energy_per_byte")
+        if per_byte is None:
+            # Where main memory states none: 200 products a word (Chen et al., ISCA 2016).
+            per_byte = 200.0 * facts[head + "mac_energy"] / word
+        costs = AccessCosts(facts[head + "array_energy"], facts[head + "buffer_energy"],
+                            per_byte * word, facts[head + "clock_energy"])  # fmt: skip
+        counts = _chosen(layers_of(nests), _array(setting), costs, setting)
+        rows = _Rows(nests, table, setting)
+        times = nests.times * rows.unmasked
+        cycles = rows(counts.cycles * times)
+        vector = table.vector_ops / vector_rates(table, setting)
+        compute = {"matrix": cycles / clock, "vector": vector}
+        work = {"matrix": cycles, "vector": table.vector_ops}
+        inputs, filters, outputs = _dram_bytes(counts, nests, table, setting)
+        maps = rows((inputs + outputs) * times)
+        moved = maps + rows(filters * times) + _apart(table, setting)
+        rate = bandwidth(setting, main)
+        if setting.choices["feature_maps_wait"]:
+            compute["feature_maps"] = maps / rate
+            work["feature_maps"] = maps
+        memory = {main: moved / rate}
+        latency = setting.fact(f"memories.{main}.latency", 0.0)
+        if is_array(latency) or latency:
+            memory[main] = memory[main] + latency * (moved > 0)
+        overhead = launch_times(table, setting)
+        row_s = compose(compute, memory, overhead, setting.overlap)
+        macs = table.macs
+        if setting.causal_skips_masked:
+            macs = macs - table.masked_macs
+        _, operations, executed, unsupported = matrix_rates(table, macs, setting)
+        priced = tuple(f"operations {name}" for name in operations)
+        operations["vector"] = table.vector_ops
+        kept = 1.0 - facts[head + "input_zeros"] if setting.choices["zero_gating"] else 1.0
+        summed = RowCounts(*(rows(xp.asarray(v) * times) for v in counts))
+        energy = energy_parts(
+            summed,
+            AccessEnergy(*(facts[f"{head}{part}_energy"] for part in AccessEnergy._fields)),
+            row_s * clock,
+            kept=kept,
+            fill=(maps + rows(filters * times)) / word,
+        )
+        detail = {
+            "passes": summed.passes,
+            "cycles": cycles,
+            "active_elements": rows(counts.active * counts.cycles * times)
+            / xp.maximum(cycles, 1.0),
+            "array_utilization": macs
+            / xp.maximum(cycles * facts[head + "height"] * facts[head + "width"], 1.0),
+            "scratchpad_words": scratchpad_words(summed, kept),
+            "array_words": summed.array_words,
+            "buffer_words": summed.buffer_input + summed.buffer_sum,
+            "dram_words": moved / word,
+        }
+        return Terms(
+            compute, memory, overhead, {main: moved}, row_s, operations, executed, unsupported,
+            work=work, energy=energy, priced=priced, detail=detail,
+            traffic_model="row stationary: inputs again for every group of filters that the "
+            "buffer holds, filters for every strip of rows",
+        )  # fmt: skip
+
+
+def layers_of(nests: Nests) -> Layer:
+    """Return the nests of a table as layers."""
+    stride, dilation = nests.stride.astype(float), nests.dilation.astype(float)
+    return Layer(
+        nests.groups, nests.batch, nests.out_channels, nests.in_channels, nests.out_rows,
+        nests.out_columns, nests.kernel_rows, nests.kernel_columns, stride[:, :1], stride[:, 1:],
+        dilation[:, :1], dilation[:, 1:], nests.in_rows, nests.in_columns,
+    )  # fmt: skip
+
+
+def _array(setting: Setting) -> PeArray:
+    facts, head = setting.facts, f"engines.{setting.engine}."
+    own = {name: facts[head + name] for name in PeArray._fields if name != "buffer_words"}
+    return PeArray(**own, buffer_words=facts[head + "buffer"] / facts[head + "word"])
+
+
+def _chosen(layer: Layer, array: PeArray, costs: AccessCosts, setting: Setting) -> RowCounts:
+    """Return the counts of the cheapest mapping of each nest at each point.
+
+    Only what the mapping depends on is spread: a sweep of the bandwidth maps each layer once.
+    """
+    xp, replicate = setting.xp, setting.choices["replicate_groups"]
+    given = (*layer, *array, *costs)
+    if xp is not np:
+        return choose(layer, array, costs, replicate_groups=replicate).counts
+    shape = np.broadcast_shapes(*(np.shape(v) for v in given))
+    flat = np.stack([np.broadcast_to(v, shape).reshape(-1) for v in given])
+    alike, where = np.unique(flat, axis=1, return_inverse=True)
+    parts: list[np.ndarray[Any, Any]] = []
+    for start in range(0, alike.shape[1], _BLOCK):
+        block = list(alike[:, start : start + _BLOCK])
+        found = choose(
+            Layer(*block[: len(layer)]),
+            PeArray(*block[len(layer) : len(layer) + len(array)]),
+            AccessCosts(*block[len(layer) + len(array) :]),
+            replicate_groups=replicate,
+        )
+        parts.append(np.stack(found.counts))
+    whole = np.concatenate(parts, axis=1)[:, where.reshape(-1)]
+    return RowCounts(*(column.reshape(shape) for column in whole))
+
+
+def _dram_bytes(
+    counts: RowCounts, nests: Nests, table: OperatorTable, setting: Setting
+) -> tuple[Value, Value, Value]:
+    """Return bytes of inputs, filters and outputs of each nest; none for what stays in a kernel."""
+    facts, head, xp = setting.facts, f"engines.{setting.engine}.", setting.xp
+    x, w, y = (
+        slot_bytes(tuple(s[i] for s in nests.slots), table.points, setting) for i in range(3)
+    )
+    there = (nests.access >= 0).astype(float)
+    coded_in = coded_out = 1.0
+    if setting.choices["compression"]:
+        dense = counts.padded_input / xp.maximum(counts.dram_input, 1.0) * RLC_WORDS_A_VALUE
+        coded_in = xp.minimum(1.0, (1.0 - facts[head + "input_zeros"]) * dense)
+        coded_out = xp.minimum(1.0, (1.0 - facts[head + "output_zeros"]) * RLC_WORDS_A_VALUE)
+    return (
+        counts.dram_input * x * coded_in * there[:, :1],
+        counts.dram_filter * w * there[:, 1:2],
+        counts.dram_output * y * coded_out * there[:, 2:],
+    )
+
+
+def _apart(table: OperatorTable, setting: Setting) -> Value:
+    """Return the bytes of each row that no nest accounts for: bias, residual input, poolings."""
+    nests, access = table.nests, table.accesses
+    assert nests is not None
+    assert access is not None
+    counted = np.ones((len(access.row), 1))
+    counted[nests.access[nests.access >= 0]] = 0.0
+    return sum_by_row(access_bytes(table, setting) * counted, table, setting)
+
+
+class _Rows:
+    """Sums of nests over the rows of a table."""
+
+    def __init__(self, nests: Nests, table: OperatorTable, setting: Setting) -> None:
+        self.row, self.rows, self.xp = nests.row, len(table.rows), setting.xp
+        self.unmasked = _unmasked(table, nests, setting)
+
+    def __call__(self, values: Value) -> Value:
+        """Return ``(rows, points)`` of values ``(nests, points)``; 0 for rows without a nest."""
+        values = values * np.ones((len(self.row), 1))
+        if self.xp is not np:
+            return self.xp.zeros((self.rows, values.shape[1])).at[self.row].add(values)
+        out = np.zeros((self.rows, values.shape[1]))
+        np.add.at(out, self.row, values)
+        return out
+
+
+def _unmasked(table: OperatorTable, nests: Nests, setting: Setting) -> Value:
+    """Return the share of each nest that is computed: masked query-key pairs may be skipped."""
+    if not setting.causal_skips_masked or "attention" not in nests.kind:
+        return 1.0
+    xp = setting.xp
+    share = xp.where(table.macs > 0, 1.0 - table.masked_macs / xp.maximum(table.macs, 1.0), 1.0)
+    attention = np.array([kind == "attention" for kind in nests.kind])[:, None]
+    return xp.where(attention, share[nests.row], 1.0)
+
+
+KIND = Spatial()
