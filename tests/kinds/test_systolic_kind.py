@@ -55,6 +55,14 @@ class TestOutputStationary(KindConformance):
         )  # fmt: skip
 
 
+class TestBuffersOfTheirOwn(KindConformance):
+    def device(self) -> Device:
+        return array(
+            weight_buffer=2.0**16, output_buffer=2.0**18, kept_share=0.75, overlap_folds=True,
+            shadow_weights=True,
+        )  # fmt: skip
+
+
 class TestInputStationaryByFolds(KindConformance):
     def device(self) -> Device:
         return array(dataflow="input_stationary", far_traffic="folds", height=12, width=20)
@@ -149,6 +157,19 @@ def test_far_traffic_by_tiles_and_by_folds() -> None:
     moved = float(windows.fetched_bytes + windows.written_bytes) + 2 * 64 * 4
     assert columns["dram_bytes"][at] == pytest.approx(moved, rel=1e-12)
     assert by_fold.traffic_bytes["dram"] > tiled.traffic_bytes["dram"]
+
+
+def test_separate_buffers_move_more_than_one_shared() -> None:
+    """The same bytes in three fixed parts leave tiles less room; what all fits moves once."""
+    workload = find("resnet18")
+    machine = array().machine().vary({"memories.sram.capacity": 2.0**16})
+    shared = predict(workload, machine)
+    parts = {"input_buffer": 2.0**14, "weight_buffer": 2.0**14, "output_buffer": 2.0**15}
+    split = predict(workload, array(**parts))
+    assert shared.traffic_bytes["dram"] < split.traffic_bytes["dram"]
+    huge = predict(workload, array(**dict.fromkeys(parts, 2.0**30)))
+    once = predict(workload, array().machine().vary({"memories.sram.capacity": 2.0**30}))
+    assert huge.traffic_bytes["dram"] == pytest.approx(once.traffic_bytes["dram"], rel=1e-12)
 
 
 def test_wider_operands_take_more_clocks() -> None:

@@ -8,13 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from perfmodel.arrays import Value, is_array
 from perfmodel.cost.compose import compose
-from perfmodel.cost.residency import access_bytes, sum_by_row
 from perfmodel.cost.setting import Setting
-from perfmodel.cost.tiled import tiled_traffic
 from perfmodel.kinds.protocol import Equation, Terms
 from perfmodel.kinds.rates import (
     bandwidth,
@@ -24,9 +20,9 @@ from perfmodel.kinds.rates import (
 )
 from perfmodel.kinds.roofline import KIND as ROOFLINE
 from perfmodel.kinds.roofline import best_format, launch_times, matrix_rates
+from perfmodel.kinds.systolic.far import apart_bytes, tiled_bytes, window_bytes
 from perfmodel.kinds.systolic.folds import ArrayRun
-from perfmodel.kinds.systolic.nests import RowSums, element_bytes, nest_runs, unmasked
-from perfmodel.kinds.systolic.stalls import double_buffered
+from perfmodel.kinds.systolic.nests import RowSums, element_bytes, full, nest_runs, unmasked
 from perfmodel.workload.lower import OperatorTable
 from perfmodel.workload.shapes import Nests
 
@@ -61,21 +57,21 @@ class Systolic:
         run = nest_runs(nests, setting, arrays=facts[head + "units"], relaxed=setting.relaxed)
         slower = _clocks_a_product(table, nests, setting)
         times = nests.times * unmasked(table, nests, setting)
-        cycles = rows(_full(run.cycles * times * slower, table, nests))
+        cycles = rows(full(run.cycles * times * slower, nests))
         vector = table.vector_ops / vector_rates(table, setting)
         compute = {"matrix": cycles / clock, "vector": vector}
         work = {"matrix": cycles, "vector": table.vector_ops}
         widths = element_bytes(nests, table.points, setting)
-        apart = _apart(table, setting)
+        apart = apart_bytes(table, setting)
         traffic: dict[str, Value] = {}
         near, main = setting.levels[0], setting.levels[-1]
         if near != main and f"memories.{near}.bandwidth" in facts:
-            traffic[near] = rows(_full(_near_bytes(run, widths, setting) * times, table, nests))
+            traffic[near] = rows(full(_near_bytes(run, widths, setting) * times, nests))
             traffic[near] = traffic[near] + apart
         if setting.choices["far_traffic"] == "tiled" and near != main:
-            beyond, model = _tiled(table, nests, widths, setting, rows)
+            beyond, model = tiled_bytes(table, nests, widths, setting, rows)
         else:
-            stall, moved, model = _windows(table, nests, widths, times, slower, setting)
+            stall, moved, model = window_bytes(table, nests, widths, times, slower, setting)
             compute["fold_stall"] = rows(stall) / clock
             work["fold_stall"] = rows(stall)
             beyond = {main: rows(moved) + apart}
@@ -94,21 +90,16 @@ class Systolic:
         _, operations, executed, unsupported = matrix_rates(table, macs, setting)
         operations["vector"] = table.vector_ops
         busy = compute["matrix"] + vector + sum(overhead.values(), 0.0)
-        detail = _detail(run, times, rows, table, nests)
+        detail = _detail(run, times, rows, nests)
         elements = facts[head + "height"] * facts[head + "width"] * facts[head + "units"]
         xp = setting.xp
         detail["array_utilization"] = macs / xp.maximum(cycles * elements, 1.0)
         detail["stall_s"] = xp.maximum(row_s - busy, 0.0)
         return Terms(
             compute, memory, overhead, traffic, row_s, operations, executed, unsupported,
-            work=work, energy=_hops(run, widths, times, setting, rows, table, nests),
+            work=work, energy=_hops(run, widths, times, setting, rows, nests),
             detail=detail, traffic_model=model,
         )  # fmt: skip
-
-
-def _full(values: Value, table: OperatorTable, nests: Nests) -> Value:
-    """Return values of nests with both axes, ``(nests, points or 1)``."""
-    return values if np.ndim(values) == 2 else values * np.ones((len(nests), 1))
 
 
 def _clocks_a_product(table: OperatorTable, nests: Nests, setting: Setting) -> Value:
@@ -126,68 +117,22 @@ def _clocks_a_product(table: OperatorTable, nests: Nests, setting: Setting) -> V
     return xp.stack([xp.broadcast_to(xp.asarray(r, dtype=float), (table.points,)) for r in found])
 
 
-def _apart(table: OperatorTable, setting: Setting) -> Value:
-    """Return the bytes of each row that no nest accounts for: bias, residual input, poolings."""
-    nests, access = table.nests, table.accesses
-    assert nests is not None
-    assert access is not None
-    counted = np.ones((len(access.row), 1))
-    counted[nests.access[nests.access >= 0]] = 0.0
-    return sum_by_row(access_bytes(table, setting) * counted, table, setting)
-
-
 def _near_bytes(run: ArrayRun, widths: tuple[Value, Value, Value], setting: Setting) -> Value:
-    """Return bytes between scratchpad and array: operands, results, partial sums both ways."""
-    x, w, y = widths
-    partial = setting.facts[f"engines.{setting.engine}.partial_sum"]
-    final = run.output_writes - run.output_reads
-    return run.input_reads * x + run.weight_reads * w + final * y + 2.0 * run.output_reads * partial
-
-
-def _tiled(
-    table: OperatorTable, nests: Nests, widths: tuple[Value, Value, Value], setting: Setting,
-    rows: RowSums,
-) -> tuple[dict[str, Value], str]:  # fmt: skip
-    """Return bytes beyond the scratchpad under its best tile.
-
-    Where not even the smallest tile fits, every product fetches its operands.
-    """
+    """Return bytes between the nearest memory and the array; buffers of their own are apart."""
     facts, head = setting.facts, f"engines.{setting.engine}."
-    partial = facts[head + "partial_sum"]
-    found = tiled_traffic(table, setting, partial=partial, keep=facts[head + "kept_share"])
-    xp = setting.xp
-    if xp is np and all(np.all(np.isfinite(moved)) for moved in found.traffic.values()):
-        return found.traffic, found.model
     x, w, y = widths
-    each = rows(_full(nests.macs * (x + w + 2.0 * partial + y), table, nests))
-    each = each + _apart(table, setting)
-    return {
-        level: xp.where(xp.isfinite(moved), moved, each) for level, moved in found.traffic.items()
-    }, found.model
+    moved = run.input_reads * x + (run.output_writes - run.output_reads) * y
+    if head + "weight_buffer" not in facts:
+        moved = moved + run.weight_reads * w
+    if head + "output_buffer" not in facts:
+        moved = moved + 2.0 * run.output_reads * facts[head + "partial_sum"]
+    return moved
 
 
-def _windows(
-    table: OperatorTable, nests: Nests, widths: tuple[Value, Value, Value], times: Value,
-    slower: Value, setting: Setting,
-) -> tuple[Value, Value, str]:  # fmt: skip
-    """Return cycles that the array waits and bytes that move, fold by fold."""
-    facts = setting.facts
-    clock = facts[f"engines.{setting.engine}.clock"]
-    run = nest_runs(nests, setting, arrays=1.0, relaxed=False)
-    rate = bandwidth(setting, setting.levels[-1]) / clock * slower
-    x, w, y = widths
-    found = double_buffered(run, rate, input_bytes=x, weight_bytes=w, output_bytes=y)
-    stall = _full((found.cycles - run.cycles) * times * slower, table, nests)
-    moved = _full((found.fetched_bytes + found.written_bytes) * times, table, nests)
-    return stall, moved, "operands with every fold that does not share them; double-buffered folds"
-
-
-def _detail(
-    run: ArrayRun, times: Value, rows: RowSums, table: OperatorTable, nests: Nests
-) -> dict[str, Value]:
+def _detail(run: ArrayRun, times: Value, rows: RowSums, nests: Nests) -> dict[str, Value]:
     """Return counts of each row: folds, cycles, elements read from and written to the SRAM."""
     return {
-        name: rows(_full(values * times, table, nests))
+        name: rows(full(values * times, nests))
         for name, values in (
             ("folds", run.folds),
             ("cycles", run.cycles),
@@ -201,7 +146,7 @@ def _detail(
 
 def _hops(
     run: ArrayRun, widths: tuple[Value, Value, Value], times: Value, setting: Setting,
-    rows: RowSums, table: OperatorTable, nests: Nests,
+    rows: RowSums, nests: Nests,
 ) -> dict[str, Value]:  # fmt: skip
     """Return the energy of operands and sums that elements pass on: two of them a product."""
     each = setting.fact(f"engines.{setting.engine}.hop_energy")
@@ -214,7 +159,7 @@ def _hops(
         "weight_stationary": x + partial,
         "input_stationary": w + partial,
     }[run.dataflow]
-    return {"array hops": rows(_full(run.macs * moved * times, table, nests)) * each}
+    return {"array hops": rows(full(run.macs * moved * times, nests)) * each}
 
 
 KIND = Systolic()

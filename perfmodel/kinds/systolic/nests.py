@@ -13,7 +13,7 @@ from perfmodel.kinds.systolic.folds import ArrayRun, gemm
 from perfmodel.workload.lower import OperatorTable
 from perfmodel.workload.shapes import Nests
 
-__all__ = ["RowSums", "element_bytes", "nest_runs", "unmasked"]
+__all__ = ["RowSums", "element_bytes", "full", "nest_runs", "unmasked"]
 
 
 def nest_runs(nests: Nests, setting: Setting, *, arrays: Value, relaxed: bool) -> ArrayRun:
@@ -57,6 +57,11 @@ def element_bytes(nests: Nests, points: int, setting: Setting) -> tuple[Value, V
         slot_bytes(tuple(s[1] for s in nests.slots), points, setting),
         slot_bytes(tuple(s[2] for s in nests.slots), points, setting),
     )
+
+
+def full(values: Value, nests: Nests) -> Value:
+    """Return values of nests with both axes, ``(nests, points or 1)``."""
+    return values if np.ndim(values) == 2 else values * np.ones((len(nests), 1))
 
 
 class RowSums:

@@ -45,6 +45,12 @@ class SystolicArray(Engine):
     (tiled), or with every fold that does not share them with the one before (folds)."""
     partial_sum: Size = Quantity(value=4.0)
     """Bytes of a partial sum."""
+    input_buffer: Size | None = None
+    """Scratchpad of inputs alone; operands that have none share the nearest memory."""
+    weight_buffer: Size | None = None
+    """Scratchpad of weights alone."""
+    output_buffer: Size | None = None
+    """Scratchpad of partial sums and outputs alone: accumulators."""
     kept_share: Fraction = Quantity(value=0.0)
     """Share of the scratchpad that activations may keep from one layer to the next."""
     hop_energy: Energy | None = None

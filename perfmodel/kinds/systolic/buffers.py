@@ -1,0 +1,173 @@
+"""Traffic beyond buffers that operands have to themselves: inputs, weights, partial sums.
+
+Tiles as in `perfmodel.cost.traffic`, but each operand's tile must fit its own buffer; operands
+without one share what is left. Of a product M x N x K with bytes a, b, c of its operands (and p a
+partial sum), cut into n_M, n_N, n_K tiles, one operand stays and two move:
+
+====== ================================== =============================================
+stays  bytes                              held
+====== ================================== =============================================
+output a n_N + b n_M + c                  e a_1 m, e b_1 n, p m n
+input  a + b n_M + 2 p (n_K - 1) + c      e p m, e b_1 k, a_1 m k
+weight a n_N + b + 2 p (n_K - 1) + c      e p n, e a_1 k, b_1 k n
+====== ================================== =============================================
+
+with e = 2 for double buffers. Each is a problem of two tiles (x, y): for a given x the largest y
+that fits every buffer is best, so that trying the useful x, and the useful y, solves it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from perfmodel.arrays import Value
+
+__all__ = ["Buffers", "Product", "buffered_traffic"]
+
+#: Counts of tiles that are tried, beside tiles of one and what fits: all small ones, then wider.
+_COUNTS = np.unique(np.round(np.concatenate([np.arange(1, 33), np.geomspace(34, 4096, 40)])))
+
+
+@dataclass(frozen=True, slots=True)
+class Buffers:
+    """Bytes of the buffers; `None` where an operand is in the shared part.
+
+    Attributes
+    ----------
+    input, weight, output
+        Of one operand alone.
+    shared
+        Of all operands that have none.
+    """
+
+    input: Value
+    weight: Value
+    output: Value
+    shared: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A matrix product as its buffers see it; all arrays of shape ``(nests, points or 1)``.
+
+    Attributes
+    ----------
+    m, n, k
+        Extents of one group.
+    input_bytes, weight_bytes, output_bytes
+        Of an element, beyond the buffers; of the input of a convolution, per im2col element.
+    partial_bytes
+        Of a partial sum.
+    halo_bytes
+        Input that a cut along M fetches twice.
+    """
+
+    m: Value
+    n: Value
+    k: Value
+    input_bytes: Value
+    weight_bytes: Value
+    output_bytes: Value
+    partial_bytes: Value
+    halo_bytes: Value
+
+
+def buffered_traffic(product: Product, buffers: Buffers, xp: Any = np) -> Value:
+    """Return the least bytes beyond the buffers, of one group; infinite where no tile fits.
+
+    Tiles of the three stationarity classes, double-buffered where they move.
+    """
+    p = product
+    m, n, k = (xp.asarray(v, dtype=float) for v in (p.m, p.n, p.k))
+    a1, b1, p1 = p.input_bytes, p.weight_bytes, p.partial_bytes
+    a, b, c = m * k * a1, k * n * b1, m * n * p.output_bytes
+    sums = 2.0 * m * n * p1
+    halo = p.halo_bytes
+    best: Value = None
+
+    def output_stays(n_m: Value, n_n: Value) -> Value:
+        return (a + halo * (n_m - 1.0)) * n_n + b * n_m + c
+
+    def input_stays(n_m: Value, n_k: Value) -> Value:
+        return a + halo * (n_m - 1.0) + b * n_m + sums * (n_k - 1.0) + c
+
+    def weight_stays(n_n: Value, n_k: Value) -> Value:
+        return a * n_n + b + sums * (n_k - 1.0) + c
+
+    outputs = _Class(m, n, (2.0 * a1, "input"), (2.0 * b1, "weight"), (p1, "output"), output_stays)
+    inputs = _Class(m, k, (2.0 * p1, "output"), (2.0 * b1, "weight"), (a1, "input"), input_stays)
+    weights = _Class(n, k, (2.0 * p1, "output"), (2.0 * a1, "input"), (b1, "weight"), weight_stays)
+    for each in (outputs, inputs, weights):
+        found = each.least(buffers, xp)
+        best = found if best is None else xp.minimum(best, found)
+    return best
+
+
+class _Class:
+    """One stationarity class: two tiles, bytes that they hold and where, and bytes they move.
+
+    `of_x` and `of_y` are held for each unit of a tile, `of_both` for each of their product.
+    """
+
+    def __init__(
+        self, x: Value, y: Value, of_x: tuple[Value, str], of_y: tuple[Value, str],
+        of_both: tuple[Value, str], moved: Callable[[Value, Value], Value],
+    ) -> None:  # fmt: skip
+        self.x, self.y, self.moved = x, y, moved
+        self.parts = of_x, of_y, of_both
+
+    def least(self, buffers: Buffers, xp: Any) -> Value:
+        """Return the least bytes over the tiles that are tried."""
+        best: Value = None
+        for swapped in (False, True):
+            x, y = (self.y, self.x) if swapped else (self.x, self.y)
+            of_x, of_y, of_both = self.parts
+            if swapped:
+                of_x, of_y = of_y, of_x
+            counts = _COUNTS.reshape(-1, *(1,) * max(np.ndim(x), 1))
+            # Tiles of one, so that the other tile is tried at the most that fits.
+            tried = xp.concatenate([xp.ceil(x[None] / counts), xp.ones_like(x)[None]])
+            tile = xp.minimum(tried, x[None])
+            fits = xp.floor(self._room(tile, of_x, of_y, of_both, buffers, xp) + 1e-9)
+            other = xp.minimum(fits, y[None])
+            n_x, n_y = xp.ceil(x[None] / tile), xp.ceil(y[None] / xp.maximum(other, 1.0))
+            bytes_ = self.moved(n_y, n_x) if swapped else self.moved(n_x, n_y)
+            found = xp.min(xp.where(other >= 1.0, bytes_, xp.inf), axis=0)
+            best = found if best is None else xp.minimum(best, found)
+        return best
+
+    def _room(
+        self, tile: Value, of_x: tuple[Value, str], of_y: tuple[Value, str],
+        of_both: tuple[Value, str], buffers: Buffers, xp: Any,
+    ) -> Value:  # fmt: skip
+        """Return the largest tile of y beside one of x; 0 where that does not fit itself."""
+        room: Value = None
+        for name in ("input", "weight", "output", "shared"):
+            fixed: Value = 0.0
+            slope: Value = 0.0
+            mine = [part for part in (of_x, of_y, of_both) if _where(part[1], buffers) == name]
+            if not mine:
+                continue
+            for part in mine:
+                if part is of_x:
+                    fixed = fixed + part[0] * tile
+                elif part is of_y:
+                    slope = slope + part[0]
+                else:
+                    slope = slope + part[0] * tile
+            size = getattr(buffers, name)
+            left = size - fixed
+            some = slope + 0.0 * left > 0
+            fit = xp.where(some, left / xp.where(some, slope, 1.0), xp.inf)
+            fit = xp.where(left < -1e-9, 0.0, fit)
+            room = fit if room is None else xp.minimum(room, fit)
+        return room
+
+
+def _where(operand: str, buffers: Buffers) -> str:
+    """Return the buffer that an operand lies in."""
+    return "shared" if getattr(buffers, operand) is None else operand

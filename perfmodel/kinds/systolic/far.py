@@ -1,0 +1,105 @@
+"""Bytes from beyond the scratchpad: under its best tile, or with every fold."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from perfmodel.arrays import Value
+from perfmodel.cost.residency import access_bytes, crossing, sum_by_row, usable_capacity
+from perfmodel.cost.setting import Setting
+from perfmodel.cost.tiled import tiled_traffic
+from perfmodel.kinds.rates import bandwidth
+from perfmodel.kinds.systolic.buffers import Buffers, Product, buffered_traffic
+from perfmodel.kinds.systolic.nests import RowSums, full, nest_runs
+from perfmodel.kinds.systolic.stalls import double_buffered
+from perfmodel.workload.lower import OperatorTable
+from perfmodel.workload.shapes import Nests
+
+__all__ = ["apart_bytes", "tiled_bytes", "window_bytes"]
+
+
+def apart_bytes(table: OperatorTable, setting: Setting) -> Value:
+    """Return the bytes of each row that no nest accounts for: bias, residual input, poolings."""
+    nests, access = table.nests, table.accesses
+    assert nests is not None
+    assert access is not None
+    counted = np.ones((len(access.row), 1))
+    counted[nests.access[nests.access >= 0]] = 0.0
+    return sum_by_row(access_bytes(table, setting) * counted, table, setting)
+
+
+def tiled_bytes(
+    table: OperatorTable, nests: Nests, widths: tuple[Value, Value, Value], setting: Setting,
+    rows: RowSums,
+) -> tuple[dict[str, Value], str]:  # fmt: skip
+    """Return bytes beyond the scratchpad, or buffers of each operand, under the best tile.
+
+    Where not even the smallest tile fits, every product fetches its operands.
+    """
+    facts, head = setting.facts, f"engines.{setting.engine}."
+    partial = facts[head + "partial_sum"]
+    if any(head + f"{name}_buffer" in facts for name in ("input", "weight", "output")):
+        moved, model = _buffered(table, nests, widths, setting, rows)
+        found = {setting.levels[-1]: moved}
+    else:
+        tiled = tiled_traffic(table, setting, partial=partial, keep=facts[head + "kept_share"])
+        found, model = tiled.traffic, tiled.model
+    xp = setting.xp
+    if xp is np and all(np.all(np.isfinite(moved)) for moved in found.values()):
+        return found, model
+    x, w, y = widths
+    each = rows(full(nests.macs * (x + w + 2.0 * partial + y), nests))
+    each = each + apart_bytes(table, setting)
+    return {
+        level: xp.where(xp.isfinite(moved), moved, each) for level, moved in found.items()
+    }, model
+
+
+def _buffered(
+    table: OperatorTable, nests: Nests, widths: tuple[Value, Value, Value], setting: Setting,
+    rows: RowSums,
+) -> tuple[Value, str]:  # fmt: skip
+    """Return bytes of each row where operands have buffers of their own."""
+    facts, head, xp = setting.facts, f"engines.{setting.engine}.", setting.xp
+    access = table.accesses
+    assert access is not None
+    near = usable_capacity(setting, setting.levels[0])
+    keep = facts[head + "kept_share"]
+    away = crossing(table, setting, near * keep)
+    beyond = xp.concatenate([away, xp.zeros((1, away.shape[1]))])
+    x, w, y = (width * beyond[nests.access[:, i]] for i, width in enumerate(widths))
+    m = nests.batch * nests.out_rows * nests.out_columns
+    k = nests.in_channels * nests.kernel_rows * nests.kernel_columns
+    # Real input over its im2col form; a cut between rows of outputs fetches a window's rest again.
+    real = nests.batch * nests.in_channels * nests.in_rows * nests.in_columns
+    reach = (nests.kernel_rows - 1.0) * nests.dilation[:, :1] + 1.0
+    rest = xp.maximum(reach - nests.stride[:, :1], 0.0) * nests.in_columns * nests.in_channels
+    product = Product(
+        m, nests.out_channels, k, x * xp.minimum(real / (m * k), 1.0), w, y,
+        facts[head + "partial_sum"], rest * x,
+    )  # fmt: skip
+    buffers = Buffers(
+        *(facts.get(head + f"{name}_buffer") for name in ("input", "weight", "output")),
+        shared=near * (1.0 - keep),
+    )
+    moved = buffered_traffic(product, buffers, xp) * nests.groups * nests.times
+    counted = np.ones((len(access.row), 1))
+    counted[nests.access[nests.access >= 0]] = 0.0
+    apart = sum_by_row(access_bytes(table, setting) * away * counted, table, setting)
+    return rows(full(moved, nests)) + apart, "tiled, a buffer an operand; double-buffered"
+
+
+def window_bytes(
+    table: OperatorTable, nests: Nests, widths: tuple[Value, Value, Value], times: Value,
+    slower: Value, setting: Setting,
+) -> tuple[Value, Value, str]:  # fmt: skip
+    """Return cycles that the array waits and bytes that move, fold by fold."""
+    facts = setting.facts
+    clock = facts[f"engines.{setting.engine}.clock"]
+    run = nest_runs(nests, setting, arrays=1.0, relaxed=False)
+    rate = bandwidth(setting, setting.levels[-1]) / clock * slower
+    x, w, y = widths
+    found = double_buffered(run, rate, input_bytes=x, weight_bytes=w, output_bytes=y)
+    stall = full((found.cycles - run.cycles) * times * slower, nests)
+    moved = full((found.fetched_bytes + found.written_bytes) * times, nests)
+    return stall, moved, "operands with every fold that does not share them; double-buffered folds"

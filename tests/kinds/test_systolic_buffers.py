@@ -1,0 +1,108 @@
+"""Traffic beyond separate buffers against every tile of every class."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from perfmodel.cost.traffic.nest import TileNest, Widths
+from perfmodel.cost.traffic.staircase import staircase
+from perfmodel.kinds.systolic.buffers import Buffers, Product, buffered_traffic
+
+_SIZES, _WIDTHS = st.integers(1, 24), st.sampled_from([1, 2, 4])
+_ROOM = st.one_of(st.none(), st.integers(4, 800))
+
+
+def _product(m: float, n: float, k: float, widths: tuple[float, ...], halo: float = 0) -> Product:
+    def array(v: float) -> np.ndarray:
+        return np.full((1, 1), float(v))
+
+    x, w, y, p = (array(v) for v in widths)
+    return Product(array(m), array(n), array(k), x, w, y, p, array(halo))
+
+
+def _exhaustive(
+    m: int, n: int, k: int, widths: tuple[int, ...], rooms: tuple[int | None, ...], shared: int,
+    halo: int,
+) -> float:  # fmt: skip
+    """Try every (m, n, k) tile under every innermost loop, by walking which operand changes."""
+    x, w, y, p = widths
+    best = float("inf")
+    for tm, tn, tk in itertools.product(range(1, m + 1), range(1, n + 1), range(1, k + 1)):
+        nm, nn, nk = -(-m // tm), -(-n // tn), -(-k // tk)
+        for stays in ("input", "weight", "output"):
+            held = {
+                "input": x * tm * tk * (1 if stays == "input" else 2),
+                "weight": w * tk * tn * (1 if stays == "weight" else 2),
+                "output": p * tm * tn * (1 if stays == "output" else 2),
+            }
+            free = shared
+            fits = True
+            for name, room in zip(("input", "weight", "output"), rooms, strict=True):
+                if room is None:
+                    free -= held[name]
+                else:
+                    fits = fits and held[name] <= room
+            if not fits or free < 0:
+                continue
+            # The operand that stays is fetched once; the others as often as loops outside need.
+            reads = (m * k * x + halo * (nm - 1)) * (1 if stays == "input" else nn)
+            reads += k * n * w * (1 if stays == "weight" else nm)
+            sums = 0 if stays == "output" else 2 * p * m * n * (nk - 1)
+            if stays == "weight":
+                reads -= halo * (nm - 1) * nn
+            best = min(best, reads + sums + m * n * y)
+    return best
+
+
+@settings(max_examples=120)
+@given(
+    _SIZES, _SIZES, _SIZES, st.tuples(_WIDTHS, _WIDTHS, _WIDTHS, _WIDTHS),
+    st.tuples(_ROOM, _ROOM, _ROOM), st.integers(8, 2000), st.integers(0, 20),
+)  # fmt: skip
+def test_least_over_every_tile(
+    m: int, n: int, k: int, widths: tuple[int, ...], rooms: tuple[int | None, ...], shared: int,
+    halo: int,
+) -> None:  # fmt: skip
+    found = buffered_traffic(
+        _product(m, n, k, widths, halo), Buffers(rooms[0], rooms[1], rooms[2], shared)
+    )
+    assert float(found[0, 0]) == _exhaustive(m, n, k, widths, rooms, shared, halo)
+
+
+@settings(max_examples=60)
+@given(
+    st.integers(1, 900), st.integers(1, 900), st.integers(1, 900), st.integers(100, 200_000),
+)  # fmt: skip
+def test_one_shared_buffer_is_the_staircase(m: int, n: int, k: int, capacity: int) -> None:
+    found = float(
+        buffered_traffic(
+            _product(m, n, k, (1, 1, 1, 4)), Buffers(None, None, None, float(capacity))
+        )[0, 0]
+    )
+    exact = staircase(
+        TileNest(out_rows=m, out_channels=n, in_channels=k), Widths(1, 1, 1, 4)
+    )(float(capacity))  # fmt: skip
+    assert exact * (1 - 1e-12) <= found <= exact * 1.02
+
+
+def test_more_room_never_moves_more() -> None:
+    rooms = np.geomspace(50, 1e6, 200)[None]
+    one = _product(700, 300, 1000, (1, 1, 1, 4))
+    for name in ("input", "weight", "output", "shared"):
+        sizes: dict[str, object] = {"input": 5e3, "weight": 5e3, "output": 2e4, "shared": 1e9}
+        if name == "shared":
+            sizes |= {"input": None, "weight": None}
+        moved = buffered_traffic(one, Buffers(**(sizes | {name: rooms})))[0]
+        finite = moved[np.isfinite(moved)]
+        assert len(finite) > 150
+        assert np.all(np.diff(finite) <= 0), name
+
+
+def test_what_fits_moves_once() -> None:
+    found = buffered_traffic(_product(64, 32, 16, (1, 2, 1, 4), 10), Buffers(1e5, 1e5, 1e5, None))
+    assert float(found[0, 0]) == pytest.approx(64 * 16 + 32 * 16 * 2 + 64 * 32)
