@@ -160,7 +160,8 @@ class _Drawing:
             yaxis=axis("traffic across its boundary", type="log", range=[self.bottom, self.top],
                        automargin=False, **_ticks(self.bottom, self.top, 10, _moved)),
             legend={"x": 0.99, "y": 0.99, "xanchor": "right", "bgcolor": "rgba(255,255,255,0.8)",
-                    "title": {"text": f"in {_held(self.marked)}" if self.marked else ""}},
+                    "title": {"text": f"in {_held(self.marked)}" if self.marked else "",
+                              "font": {"size": 13}}},
         )  # fmt: skip
 
     def _subtitle(self) -> str:

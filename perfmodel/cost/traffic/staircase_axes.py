@@ -73,9 +73,8 @@ def useful_tiles(extent: int) -> Ints:
     A larger tile with the same count holds more and saves nothing.
     """
     small = np.arange(1, isqrt(extent) + 2)
-    tiles = np.concatenate([small, -(-extent // small)])
-    counts = -(-extent // np.minimum(tiles, extent))
-    return np.unique(-(-extent // counts)).astype(np.int64)
+    counts = np.concatenate([small, -(-extent // small)])
+    return np.unique(-(-extent // np.minimum(counts, extent)))
 
 
 def flattened(nest: TileNest) -> TileNest:
@@ -130,6 +129,10 @@ def _axis(extent: int, taps: int, stride: int, dilation: int) -> Axis:
     # Position i and tap j share a row with i - dilation and j + stride: each position but the
     # first `dilation` of them adds min(taps, stride) rows, and likewise with the parts exchanged.
     tiles = _tiles(extent, dilation)
+    if taps == 1:
+        one, all_ = np.ones_like(tiles), np.full(len(tiles), float(extent))
+        rows = tiles.astype(float)
+        return Axis(tiles, one, -(-extent // tiles), one, rows, all_, all_, all_, float(extent))
     cuts = _tiles(taps, stride) if taps <= _UNEQUAL_TAPS else useful_tiles(taps)
     p, r = (a.ravel() for a in np.meshgrid(tiles, cuts, indexing="ij"))
     count, tap_count = -(-extent // p), -(-taps // r)
@@ -186,6 +189,8 @@ def _new_rows(p: Ints, r: Ints, fresh: Ints, stride: int) -> Ints:
 def undominated(columns: list[Floats]) -> npt.NDArray[np.bool_]:
     """Tell which rows no other is better than or equal to in all columns; of equals, the first."""
     n = len(columns[0])
+    if n == 1:
+        return np.ones(1, dtype=bool)
     at_least = np.ones((n, n), dtype=bool)
     for column in columns:
         at_least &= column[:, None] <= column[None, :]

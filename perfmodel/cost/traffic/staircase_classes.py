@@ -303,6 +303,11 @@ def _thinned(problem: Problem, names: tuple[str, ...], *slid: str) -> tuple[Axis
     use = (*names, *slid) if problem.kept else names
 
     def thin(axis: Axis) -> Axis:
+        if len(axis) == 1:
+            return axis
+        if axis.taps[-1] == 1:
+            # Nothing overlaps: tiles differ in extent and count only.
+            return axis if "count" in names else axis.pick(axis.tile == 1)
         return axis.pick(undominated([getattr(axis, n).astype(float) for n in use]))
 
     rows = thin(problem.rows)

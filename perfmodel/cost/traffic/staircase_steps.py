@@ -15,8 +15,8 @@ from perfmodel.cost.traffic.staircase_axes import Floats, Ints
 Decoded: TypeAlias = dict[str, npt.NDArray[Any]]
 Decode: TypeAlias = Callable[[Ints], Decoded]
 
-# The upper bits of a positive float, taken as an integer, ascend with it: 256 bins an octave.
-_SHIFT = 44
+# The upper bits of a positive float, taken as an integer, ascend with it: 64 bins an octave.
+_SHIFT = 46
 
 
 def _bins(values: Floats) -> Ints:
