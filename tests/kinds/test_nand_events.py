@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import replace
 
 import pytest
@@ -50,7 +51,9 @@ def test_the_split_takes_as_long_as_its_simulation(
     columns: float, channels: int, dies: int
 ) -> None:
     """Every request and page of a split played on one channel: the closed form within 3 %."""
-    flash = Flash(channels, dies, 2.0, PAGE, PAGE, READ, channels * 1e9, 0.0, 20.48e-6)
+    flash = Flash(
+        channels, dies, 1.0, 2.0, PAGE, PAGE, READ, channels * 1e9, math.inf, 0.0, 20.48e-6
+    )
     matrix = Matrix(65536.0, columns, 1.0, 1.0, 1.0, 1.0)
     found = split(flash, matrix)
     shape = found.tile
@@ -68,7 +71,7 @@ def test_the_split_takes_as_long_as_its_simulation(
 def test_half_a_piece_is_what_a_request_waits(pieces: int) -> None:
     """The pace of requests beside a channel that is always busy with pieces."""
     piece = PAGE / pieces
-    flash = Flash(8.0, 4.0, 2.0, PAGE, PAGE, READ, 8e9, piece, 20.48e-6)
+    flash = Flash(8.0, 4.0, 1.0, 2.0, PAGE, PAGE, READ, 8e9, math.inf, piece, 20.48e-6)
     pace = float(tile(flash, Matrix(65536.0, 4096.0, 1.0, 1.0, 1.0, 1.0)).round_time)
     found = simulate(replace(SMALL, pieces=pieces), 300, 10000)
     assert found.requests_done[-1] / 300 == pytest.approx(pace, rel=0.05)

@@ -15,7 +15,9 @@ PAGE, READ = 16384.0, 30e-6
 
 
 def flash(channels: float = 8, dies: float = 4, **changes: float) -> Flash:
-    base = Flash(channels, dies, 2.0, PAGE, PAGE, READ, channels * 1e9, 0.0, 20.48e-6)
+    base = Flash(
+        channels, dies, 1.0, 2.0, PAGE, PAGE, READ, channels * 1e9, math.inf, 0.0, 20.48e-6
+    )
     return base._replace(**changes)
 
 
@@ -69,14 +71,19 @@ def brute(f: Flash, m: Matrix, host: float) -> float:
     """The least time over every number of requests, written out for one point."""
     shape = tile(f, m)
     weights = m.rows * m.columns * m.weight
-    each = f.channels * f.dies * f.page * shape.fill
+    each = f.channels * f.dies * f.cores * f.page * shape.fill
     most = math.ceil(weights / each - 1e-9)
     best = math.inf
     for rounds in range(most + 1):
         rest = max(0.0, weights - rounds * each)
-        cells = (rounds + rest / (f.channels * f.dies * f.page)) * f.read_time / f.planes
+        cells = (rounds * f.cores + rest / (f.channels * f.dies * f.page)) * f.read_time / f.planes
         channels = rest * f.sent / f.page + rounds * f.channels * shape.vector_bytes
-        time = max(rounds * shape.round_time, channels / f.bandwidth, cells, host * rest / weights)
+        time = max(
+            rounds * shape.round_time,
+            channels / min(f.bandwidth, f.link),
+            cells,
+            host * rest / weights,
+        )
         best = min(best, time)
     return best
 
@@ -86,18 +93,20 @@ def brute(f: Flash, m: Matrix, host: float) -> float:
     st.sampled_from([1, 2, 8, 12, 32]), st.integers(1, 16), st.integers(1, 4),
     st.integers(1, 40000), st.integers(1, 40000), st.sampled_from([1.0, 2.0, 32.0]),
     st.sampled_from([0.5, 0.5625, 1.0, 2.0]), st.floats(0.1, 8.0), st.floats(0.0, 0.1),
+    st.integers(1, 4), st.sampled_from([math.inf, 1e9, 8e9]),
 )  # fmt: skip
 def test_no_other_number_of_requests_is_better(
     channels: int, dies: int, planes: int, rows: int, columns: int, vectors: float,
-    weight: float, lane: float, host: float,
+    weight: float, lane: float, host: float, cores: int, link: float,
 ) -> None:  # fmt: skip
-    f = flash(channels, dies, planes=float(planes), bandwidth=channels * lane * 1e9, sent=18048.0)
+    f = flash(channels, dies, planes=float(max(planes, cores)), bandwidth=channels * lane * 1e9,
+              sent=18048.0, cores=float(cores), link=link)  # fmt: skip
     m = Matrix(float(rows), float(columns), vectors, weight, 1.0, 2.0)
     found = split(f, m, host)
     assert float(found.seconds) == pytest.approx(brute(f, m, host), rel=1e-9, abs=1e-15)
     # Nothing is lost: what is not multiplied in the dies is streamed.
     weights = rows * columns * weight
-    inside = float(found.rounds) * channels * dies * PAGE * float(found.tile.fill)
+    inside = float(found.rounds) * channels * dies * cores * PAGE * float(found.tile.fill)
     assert inside + float(found.streamed) >= weights * (1 - 1e-9)
     assert float(found.host_share) == pytest.approx(float(found.streamed) / weights, abs=1e-12)
     assert float(found.array_bytes) >= weights * (1 - 1e-9)

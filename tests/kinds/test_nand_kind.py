@@ -13,7 +13,11 @@ from perfmodel.hardware.library import hardware
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
 from perfmodel.testing import KindConformance
+from perfmodel.workload.builder import GraphBuilder
+from perfmodel.workload.families import Semantics
+from perfmodel.workload.graph import Graph
 from perfmodel.workload.library import find
+from perfmodel.workload.workload import Workload
 
 #: Tokens a second on S, M and L (figure 9; text for those with three figures).
 PUBLISHED = {
@@ -39,6 +43,14 @@ class TestNand(KindConformance):
 
     def delays(self) -> Sequence[str]:
         return ("memories.flash.read_time",)
+
+
+class TestNandLarge(TestNand):
+    def device(self) -> Device:
+        return hardware("cambricon_llm_l")
+
+    def precision(self) -> str | None:
+        return "w4a16"
 
 
 def decode(
@@ -161,9 +173,16 @@ def test_weights_elsewhere_are_a_fault() -> None:
 
 
 def test_slopes_through_jax_follow_the_hard_model() -> None:
+    """Through the kind on one matrix, against the difference of two predictions."""
     jax = pytest.importorskip("jax")
-    model = find("opt_6_7b", {"phase": "decode", "batch": 1, "context": 1000})
-    device = hardware("cambricon_llm_s")
+
+    def build(semantics: Semantics) -> Graph:
+        g = GraphBuilder("gemv")
+        x = g.input("x", (1, 4096))
+        g.output(g.linear(x, 16384, bias=False))
+        return g.build()
+
+    model, device = Workload("gemv", build, {}), hardware("cambricon_llm_s")
 
     def latency(read_time: object) -> object:
         machine = device.vary({"memories.flash.read_time": read_time})
@@ -174,3 +193,6 @@ def test_slopes_through_jax_follow_the_hard_model() -> None:
     step = 1e-8
     high, low = latency(30e-6 + step), latency(30e-6 - step)
     assert slope == pytest.approx((float(high) - float(low)) / (2 * step), rel=1e-3)  # type: ignore[arg-type]
+    # Close to the split with whole requests.
+    hard = predict(model, device, precision="w8a8").latency_s
+    assert float(latency(30e-6)) == pytest.approx(hard, rel=0.02)  # type: ignore[arg-type]

@@ -19,9 +19,11 @@ class Flash(NamedTuple):
     channels
         Buses to the processor.
     dies
-        Dies a channel (chips times dies a chip), each with one core that multiplies.
+        Dies a channel (chips times dies a chip).
+    cores
+        Cores of a die that multiply; each takes pages of one plane at a time.
     planes
-        Planes a die: arrays that read a page by themselves; the core takes pages of one at a time.
+        Planes a die: arrays that read a page by themselves.
     page
         Bytes of a page, without its spare area.
     sent
@@ -31,6 +33,8 @@ class Flash(NamedTuple):
         Seconds from the cells to the page register (tR).
     bandwidth
         Bytes a second of all channels together.
+    link
+        Bytes a second between the channels and the processor; infinite where nothing is between.
     piece
         Bytes that a read holds the channel for at once (read slicing); 0 where nothing waits.
     core_time
@@ -39,11 +43,13 @@ class Flash(NamedTuple):
 
     channels: Value
     dies: Value
+    cores: Value
     planes: Value
     page: Value
     sent: Value
     read_time: Value
     bandwidth: Value
+    link: Value
     piece: Value
     core_time: Value
 
@@ -70,7 +76,7 @@ class Matrix(NamedTuple):
 
 
 class Tile(NamedTuple):
-    """What one read-compute request covers: a page on every die.
+    """What one read-compute request covers: a page for every core.
 
     Attributes
     ----------
@@ -97,12 +103,12 @@ class Tile(NamedTuple):
 def best_columns(flash: Flash, matrix: Matrix) -> Value:
     """Return the columns a channel that move the fewest bytes of inputs and partial sums.
 
-    A request moves ``columns * value + dies * page_elements / columns * result`` over a channel:
+    A request moves ``columns * value + cores * page_elements / columns * result`` over a channel:
     least at the square root (the paper's equation for W and H), here the power of two with less
     traffic, the narrower of two alike because its inputs arrive sooner.
     """
     xp = namespace(*flash, *matrix)
-    elements = flash.dies * flash.page / matrix.weight
+    elements = flash.dies * flash.cores * flash.page / matrix.weight
     root = xp.sqrt(elements * matrix.result / matrix.value)
     low = _power_below(root, xp)
 
@@ -127,7 +133,7 @@ def tile(flash: Flash, matrix: Matrix, columns: Value = 0.0, *, relaxed: bool = 
         Continuous: any width, no page with room to spare.
     """
     xp = namespace(*flash, *matrix, columns)
-    elements = flash.dies * flash.page / matrix.weight
+    elements = flash.dies * flash.cores * flash.page / matrix.weight
     if relaxed:
         each = xp.sqrt(elements * matrix.result / matrix.value)
         fill: Value = 1.0

@@ -42,6 +42,8 @@ class NandFlash(Memory):
     is done at the other end; the page alone where left out."""
     read_time: Time
     """From the cells to the page register (tR)."""
+    link_bandwidth: Throughput | None = None
+    """Between the channels and what it feeds, where that is narrower (PCIe)."""
     piece: Size | None = None
     """Bytes for which a read holds its channel at once (read slicing); left out, nobody waits."""
 
@@ -52,8 +54,10 @@ class InFlashCompute(Engine):
     The weights lie in a memory of kind ``nand`` with the role ``weights``.
     """
 
+    cores: Count = Field(default=Quantity(value=1.0))
+    """Cores of a die, at most one a plane."""
     core_rate: Rate
-    """Rate of the core of a die in 8-bit operations; it takes as many bytes of narrower weights."""
+    """Rate of a core in 8-bit operations; it takes as many bytes of narrower weights."""
     correction_rate: Throughput | None = None
     """Bytes a second that the error correction of a core lets through."""
     result_bits: Count | None = None
@@ -65,15 +69,17 @@ class InFlashCompute(Engine):
 def read_bandwidth(setting: Setting, level: str) -> Value:
     """Return what can be read through the channels, bytes a second.
 
-    The channels' rate or that of the cells, whichever is less: every plane reads a page in
-    ``read_time``.
+    The rate of the channels, of the link behind them or of the cells, whichever is least: every
+    plane reads a page in ``read_time``.
     """
     facts, head = setting.facts, f"memories.{level}."
     page = facts[head + "page"]
     sent = facts.get(head + "sent", page)
     planes = _product(facts, head, "channels", "chips", "dies", "planes")
     cells = planes * page / facts[head + "read_time"]
-    return setting.xp.minimum(facts[head + "bandwidth"] * page / sent, cells)
+    out = setting.xp.minimum(facts[head + "bandwidth"] * page / sent, cells)
+    link = facts.get(head + "link_bandwidth")
+    return out if link is None else setting.xp.minimum(out, link * page / sent)
 
 
 def flash_from(facts: Mapping[str, Any], memory: str, engine: str) -> Flash:
@@ -94,8 +100,10 @@ def flash_from(facts: Mapping[str, Any], memory: str, engine: str) -> Flash:
         core = namespace(core, correction).maximum(core, page / correction)
     return Flash(
         facts[head + "channels"], facts[head + "chips"] * facts[head + "dies"],
-        facts[head + "planes"], page, facts.get(head + "sent", page), facts[head + "read_time"],
-        facts[head + "bandwidth"], facts.get(head + "piece", 0.0), core,
+        facts[owner + "cores"], facts[head + "planes"], page,
+        facts.get(head + "sent", page), facts[head + "read_time"],
+        facts[head + "bandwidth"], facts.get(head + "link_bandwidth", float("inf")),
+        facts.get(head + "piece", 0.0), core,
     )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ class Split(NamedTuple):
     seconds
         Until both parts are done.
     rounds
-        Read-compute requests; each takes a page of every die.
+        Read-compute requests; each takes a page for every core.
     streamed
         Bytes of weights that cross the channels.
     vector_bytes
@@ -58,6 +58,7 @@ def split(
 
     - the dies: ``R * round_time``;
     - the channels: ``(S(R) + R * vector_bytes * channels) / bandwidth``;
+    - the link to the processor, where it is narrower than the channels: as the channels;
     - the cells: each page that is read takes one of the planes for ``read_time``;
     - the processor: its share of ``host_time``.
 
@@ -74,15 +75,16 @@ def split(
     xp = namespace(*flash, *matrix, host_time, columns)
     shape = tile(flash, matrix, columns, relaxed=relaxed)
     weights = matrix.rows * matrix.columns * matrix.weight
-    pages = flash.channels * flash.dies * flash.page
+    pages = flash.channels * flash.dies * flash.cores * flash.page
     most = weights / (pages * shape.fill)
-    stream_time = weights * (flash.sent / flash.page) / flash.bandwidth
+    stream = weights * (flash.sent / flash.page)
     moved = flash.channels * shape.vector_bytes
-    cell_time = flash.read_time / flash.planes
-    # Seconds at R = 0 and at R = most of each of the four.
+    cell_time = flash.read_time * flash.cores / flash.planes
+    # Seconds at R = 0 and at R = most of each of them.
     lines: list[tuple[Value, Value]] = [
         (0.0 * most, most * shape.round_time),
-        (stream_time, most * moved / flash.bandwidth),
+        (stream / flash.bandwidth, most * moved / flash.bandwidth),
+        (stream / flash.link, most * moved / flash.link),
         (weights / pages * cell_time, most * cell_time),
         (host_time + 0.0 * most, 0.0 * most),
     ]
@@ -128,4 +130,5 @@ def in_flash_time(flash: Flash, weights: Value, round_time: Value) -> Value:
         Seconds between two requests.
     """
     xp = namespace(*flash, weights, round_time)
-    return xp.ceil(weights / (flash.channels * flash.dies * flash.page) - 1e-9) * round_time
+    pages = flash.channels * flash.dies * flash.cores * flash.page
+    return xp.ceil(weights / pages - 1e-9) * round_time
