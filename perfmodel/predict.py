@@ -50,7 +50,7 @@ def predict(
         A device, or a machine with facts varied (`Device.vary`).
     precision
         Precision or its text (``w4a16kv8``); by default the file's own, else the first of fp16,
-        bf16, fp32 and int8 for which the engine has a peak.
+        bf16, fp32, int8 and int16 for which the engine has a peak.
     runtime
         Runtime or its name; by default the device's, or `generic` where that one does not run such
         workloads (llama.cpp runs no image network).
@@ -216,7 +216,7 @@ def _precision(
         return as_precision(given)
     if workload.precision:
         return as_precision(workload.precision)
-    for name in ("fp16", "bf16", "fp32", "int8"):
+    for name in ("fp16", "bf16", "fp32", "int8", "int16"):
         if f"engines.{engine}.peaks.{name}" in machine.facts:
             return as_precision(name)
     return as_precision("fp16")
