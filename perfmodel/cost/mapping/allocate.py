@@ -46,8 +46,8 @@ def allocate(orders: Orders) -> tuple[dict[Operand, Ints], npt.NDArray[np.bool_]
         options = [_options(orders, operand, level, inner[operand]) for operand in held]
         bits, moved = _together([o[0] for o in options]), _together([o[1] for o in options])
         moved = np.where(bits <= 8.0 * memory.capacity_bytes, moved, np.inf)
-        # Loops over an operand's own index leave the product as it is, so there are ties. Products of
-        # averages tie only up to rounding; they are compared as they are, which is what LOMA does.
+        # Loops over an operand's own index leave the product as it is, so there are ties. Products
+        # of averages tie only up to rounding; they are compared as they are, as LOMA does.
         least = moved.min(axis=1, keepdims=True)
         fits &= np.isfinite(least[:, 0])
         good = moved == least

@@ -52,8 +52,26 @@ class Cycles:
 
 
 @dataclass(frozen=True)
-class _Link:
-    """One side of a boundary: a transfer over one port."""
+class Transfer:
+    """One side of a boundary under many mappings: a transfer over one port.
+
+    Attributes
+    ----------
+    operand, place, direction
+        Of which boundary (0: at the units), and which way.
+    real
+        Cycles of one pass.
+    allowed
+        Cycles of each period in which it may run.
+    period, count
+        Cycles between passes, and how many there are.
+    active
+        Whether there are any: partial sums do not always come back.
+    average_bits
+        Bits a cycle over the whole computation.
+    least
+        Cycles for what the units need to begin with.
+    """
 
     operand: Operand
     place: int
@@ -149,9 +167,9 @@ def _double_buffered(orders: Orders, found: dict[Operand, list[Cut]]) -> dict[Op
 
 def _links(
     problem: Problem, found: dict[Operand, list[Cut]], double: dict[Operand, list[Bools]]
-) -> dict[tuple[int, int], list[_Link]]:
+) -> dict[tuple[int, int], list[Transfer]]:
     """All transfers, by (memory, port)."""
-    ports: dict[tuple[int, int], list[_Link]] = {}
+    ports: dict[tuple[int, int], list[Transfer]] = {}
     for operand, boundaries in found.items():
         first = boundaries[1].passing if len(boundaries) > 1 else None
         for place, here in enumerate(boundaries):
@@ -182,7 +200,7 @@ def _links(
                     if operand == "output" and direction == back:
                         active = move.partial
                     ports.setdefault((memory, port), []).append(
-                        _Link(
+                        Transfer(
                             operand=operand,
                             place=place,
                             direction=direction,
@@ -198,7 +216,7 @@ def _links(
     return ports
 
 
-def _stall(links: list[_Link], total: Floats) -> Floats:
+def _stall(links: list[Transfer], total: Floats) -> Floats:
     """Cycles that the transfers of one port stall the units."""
     late = np.zeros_like(total)
     early = np.zeros_like(total)
@@ -209,10 +227,10 @@ def _stall(links: list[_Link], total: Floats) -> Floats:
         late = late + np.maximum(slack, 0.0)
         early = early + np.minimum(slack, 0.0)
         windows = windows + link.allowed * passes
-    return late + np.maximum(early + windows - _union(links, total), 0.0)
+    return late + np.maximum(early + windows - union_cycles(links, total), 0.0)
 
 
-def _union(links: list[_Link], total: Floats) -> Floats:
+def union_cycles(links: list[Transfer], total: Floats) -> Floats:
     """Cycles in which at least one transfer of a port may run.
 
     A transfer may run in the first ``allowed`` cycles of each of its periods. All periods are
@@ -247,7 +265,7 @@ def _union(links: list[_Link], total: Floats) -> Floats:
 
 
 def _loading(
-    links: list[_Link], width: float, busy: Floats
+    links: list[Transfer], width: float, busy: Floats
 ) -> dict[tuple[Operand, int, str], Floats]:
     """Cycles of each transfer of a port before the first iteration or after the last.
 
