@@ -53,6 +53,21 @@ class TestNandLarge(TestNand):
         return "w4a16"
 
 
+class TestFlashBehindALink(KindConformance):
+    def device(self) -> Device:
+        return hardware("aif_ssd")
+
+    def precision(self) -> str | None:
+        return "w8a8"
+
+    def rates(self) -> Sequence[str]:
+        link = "memories.flash.link_bandwidth"
+        return ("engines.host.core_rate", "engines.host.correction_rate", link)
+
+    def delays(self) -> Sequence[str]:
+        return ("memories.flash.read_time",)
+
+
 def decode(
     model: str, device: str, precision: str = "w8a8", changes: dict[str, object] | None = None,
     **settings: object,
