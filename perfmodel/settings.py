@@ -28,7 +28,7 @@ BITS: Final = {"weight_bits": "weights", "activation_bits": "activations", "kv_b
 OPTIONS: Final = ("precision", "runtime", "engine", "model")
 RESERVED: Final = ("device", "workload", *OPTIONS)
 
-_SECTIONS: Final = ("engines", "memories", "links", "power", "runtime")
+_SECTIONS: Final = ("engines", "memories", "links", "power", "energy", "runtime")
 _POWER: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*\*\*\s*(-?\d+)\s*", re.ASCII)
 
 

@@ -15,9 +15,10 @@ from perfmodel.cli.format import repr_all
 from perfmodel.differences import fact_differences, show_fact
 from perfmodel.errors import Fault, InputError
 from perfmodel.hardware import library
-from perfmodel.hardware.device import Device
+from perfmodel.hardware.device import Device, Source
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
+from perfmodel.hardware.technology.tables import cited
 from perfmodel.settings import FaultList
 from perfmodel.table import Table
 
@@ -131,6 +132,7 @@ def _shown(spec: Device | Runtime, runtime: Runtime | None) -> dict[str, Any]:
         "power_boundary": spec.power.boundary if spec.power else None,
         "grade": {"letter": grade.letter, "score": grade.score, "advice": grade.advice},
         "facts": facts_with_provenance(machine),
+        "sources": {k: s.model_dump(exclude_none=True) for k, s in _sources(machine).items()},
     }
 
 
@@ -179,14 +181,24 @@ def _text(spec: Device | Runtime, runtime: Runtime | None) -> str:
         "writer": [f["writer"] for f in shown.values()],
     })  # fmt: skip
     lines.append(repr_all(table))
-    if spec.sources:
+    sources = _sources(machine)
+    if sources:
         lines += ["", "sources:"]
         lines += [
             f"  {key}: " + ", ".join(str(part) for part in
                                      (s.title, s.publisher, s.year, s.url) if part)
-            for key, s in spec.sources.items()
+            for key, s in sources.items()
         ]  # fmt: skip
     return "\n".join(lines)
+
+
+def _sources(machine: Machine) -> dict[str, Source]:
+    """The device's own documents, and those of the tables that filled facts in."""
+    found = dict(machine.device.sources)
+    for origin in machine.provenance.values():
+        for key, source in cited(origin.writer, origin.source).items():
+            found.setdefault(key, source)
+    return found
 
 
 def check_hardware(*specs: str, json: bool = False) -> int:

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from perfmodel import units
 from perfmodel.errors import Fault, InputError
-from perfmodel.hardware.device import Device, Power
+from perfmodel.hardware.device import Device, EnergyModel, Power
 from perfmodel.hardware.engine import Engine, engine_class
 from perfmodel.hardware.link import Link
 from perfmodel.hardware.memory import Memory, memory_class
@@ -172,8 +172,11 @@ def settled(root: Node, model: type[Spec], keep: bool = False) -> Node:
     content = {k: v for k, v in root.children.items() if keep or k not in ("source", "confidence")}
     sections: dict[str, type[Spec]] = {}
     if model is Device:
-        sections = {"engines": Engine, "memories": Memory, "links": Link, "power": Power}
+        sections = {"engines": Engine, "memories": Memory, "links": Link, "power": Power,
+                    "energy": EnergyModel}  # fmt: skip
     for key, node in list(content.items()):
+        if key == "energy" and isinstance(node.value, str):  # its node alone
+            node = replace(node, value={"node": node})
         if key in sections and node.entries:
             content[key] = replace(
                 node, value=[_entry(e, _class(e, sections[key]), top) for e in node.entries]

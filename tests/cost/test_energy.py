@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import re
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from perfmodel.cli import main
 from perfmodel.cost.energy import run_energy
 from perfmodel.cost.energy_tables import (
     dram_energy,
@@ -244,3 +246,69 @@ def test_varied_nodes_and_capacities_take_energies_along(tmp_path: Path) -> None
 def test_faults_are_told(tmp_path: Path, energy: str, told: str) -> None:
     with pytest.raises(InputError, match=re.escape(told)):
         device(tmp_path, energy)
+
+
+def test_an_heir_keeps_the_node_and_its_source(tmp_path: Path) -> None:
+    device(tmp_path, 'energy: "28 nm"')
+    heir = tmp_path / "heir.yaml"
+    heir.write_text("schema_version: 1\nname: heir\nbase: small_npu\n")
+    found = hardware(heir).machine()
+    assert found["energy.node"] == pytest.approx(28e-9)
+    assert found.provenance["energy.node"].source == "design"
+    written = tmp_path / "written.yaml"
+    written.write_text(hardware(heir).to_yaml())
+    assert hardware(written).machine()["memories.sram.energy_per_byte"] == pytest.approx(
+        found["memories.sram.energy_per_byte"]
+    )
+
+
+def test_commands_know_the_section(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    device(tmp_path, 'energy: "28 nm"')
+    path = str(tmp_path / "small_npu.yaml")
+    assert main(["hardware", "show", path]) == 0
+    shown = capsys.readouterr().out
+    assert "table operations" in shown
+    assert "ISCA52012.2021.00010" in shown  # the tables' documents stand beside the device's own
+    assert main(["hardware", "show", path, "--json"]) == 0
+    assert set(json.loads(capsys.readouterr().out)["sources"]) >= {"design", "ha_thesis"}
+    asked = ["resnet18", path, "--precision", "int8", "--json"]
+    joules: list[float] = []
+    for node in ("65 nm", "16 nm"):
+        assert main(["predict", *asked, "--set", f"energy.node={node}"]) == 0
+        joules.append(json.loads(capsys.readouterr().out)["energy_j"])
+    assert joules[0] > joules[1]
+    assert main(["predict", *asked, "--set", "energy.nod=16 nm"]) == 2
+    assert "did you mean 'energy.node'?" in capsys.readouterr().err
+
+
+# Silicon nodes as makers name them, nanometres.
+NODES = {
+    "a100": 7, "h100": 4, "mi300x": 5, "rtx_4090": 5, "jetson_agx_orin": 8, "tpu_v1": 28,
+    "apple_m1": 5, "raspberry_pi_5": 16, "rk3588": 8, "stm32h743": 40, "edge_tpu": 14,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_no_chip_computes_for_more_than_its_power(name: str) -> None:
+    """Arithmetic at the peak, by the tables, and main memory at its bandwidth: below the power that
+    the device sheds. GPUs spend a sixth to nine tenths of it, the others less."""
+    chip = hardware(name)
+    machine = chip.machine()
+    moved = 0.0
+    each = machine.get("memories.main.energy_per_byte")
+    if each is not None:
+        moved = machine["memories.main.bandwidth"] * each
+    for engine in chip.engines:
+        for key, peak in engine.peaks.items():
+            rate = machine[f"engines.{engine.name}.peaks.{key}"]
+            joule = operation_energy(key, NODES[name], accumulator=peak.accumulator)
+            watts = rate / 2 * joule + moved
+            assert 0 < watts < machine["power.busy"], f"{engine.name} {key}"
+
+
+def test_arithmetic_of_tpu_v1_is_most_of_its_dynamic_power() -> None:
+    """Measured (Jouppi et al. 2017): 40 W busy, 28 W idle; 92 TOP/s of int8 at 28 nm."""
+    machine = hardware("tpu_v1").machine()
+    dynamic = machine["power.busy"] - machine["power.idle"]
+    arithmetic = machine["engines.main.peaks.int8"] * operation_energy("int8", 28.0) / 2
+    assert 0.5 * dynamic < arithmetic < dynamic

@@ -43,6 +43,20 @@ def sources(name: str) -> dict[str, Source]:
     }
 
 
+def cited(writer: str, keys: str | None) -> dict[str, Source]:
+    """Return the documents behind a fact that a table filled in; none for other facts.
+
+    Parameters
+    ----------
+    writer, keys
+        Writer (``table operations``) and source (``horowitz2014, jouppi2021``) of its provenance.
+    """
+    word, _, name = writer.partition(" ")
+    if word != "table" or keys is None:
+        return {}
+    return {key: sources(name)[key] for key in keys.split(", ")}
+
+
 def nanometres(text: str) -> float:
     """Return the nanometres of ``"45 nm"``."""
     return parse(text, "length") * 1e9
