@@ -106,15 +106,21 @@ def _clocks_a_product(table: OperatorTable, nests: Nests, setting: Setting) -> V
     """Return clocks of one multiply-accumulate of each nest: 1 in the array's first format."""
     head = f"engines.{setting.engine}.peaks."
     native = next(path for path in setting.facts if path.startswith(head))
-    found: list[Value] = []
-    for i in nests.row.tolist():
-        name = executed_format(setting, pair_format(setting, table.rows[int(i)].pair))
+    pairs = [table.rows[int(i)].pair for i in nests.row]
+    ratios: dict[tuple[str, str], Value] = {}
+    for pair in dict.fromkeys(pairs):
+        name = executed_format(setting, pair_format(setting, pair))
         path = head + (name or best_format(setting))
-        found.append(1.0 if path == native else setting.facts[native] / setting.facts[path])
-    if all(isinstance(ratio, float) and ratio == 1.0 for ratio in found):
+        same = path == native
+        ratios[pair] = 1.0 if same else setting.facts[native] / setting.facts[path]
+    if all(isinstance(ratio, float) and ratio == 1.0 for ratio in ratios.values()):
         return 1.0
     xp = setting.xp
-    return xp.stack([xp.broadcast_to(xp.asarray(r, dtype=float), (table.points,)) for r in found])
+    full_ = {
+        pair: xp.broadcast_to(xp.asarray(ratio, dtype=float), (table.points,))
+        for pair, ratio in ratios.items()
+    }
+    return xp.stack([full_[pair] for pair in pairs])
 
 
 def _near_bytes(run: ArrayRun, widths: tuple[Value, Value, Value], setting: Setting) -> Value:

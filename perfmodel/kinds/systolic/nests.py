@@ -52,11 +52,10 @@ def unmasked(table: OperatorTable, nests: Nests, setting: Setting) -> Value:
 
 def element_bytes(nests: Nests, points: int, setting: Setting) -> tuple[Value, Value, Value]:
     """Return bytes of an element of input, weight and output, ``(nests, points or 1)``."""
-    return (
-        slot_bytes(tuple(s[0] for s in nests.slots), points, setting),
-        slot_bytes(tuple(s[1] for s in nests.slots), points, setting),
-        slot_bytes(tuple(s[2] for s in nests.slots), points, setting),
-    )
+    n = len(nests)
+    slots = [slot for operand in range(3) for slot in (s[operand] for s in nests.slots)]
+    each = slot_bytes(tuple(slots), points, setting)
+    return each[:n], each[n : 2 * n], each[2 * n :]
 
 
 def full(values: Value, nests: Nests) -> Value:
