@@ -95,10 +95,11 @@ def tile_sizes(nest: TileNest) -> dict[str, list[int]]:
     return out
 
 
-def orders(active: str, *, sliding: bool) -> list[str]:
+def orders(active: str, conventions: Conventions) -> list[str]:
     """Orders of loops, outermost first; those that differ in nothing that counts once.
 
-    Neighbours that index the same operands may be exchanged, unless a window slides along them.
+    Neighbours that index the same operands may be exchanged, unless a window slides along them or
+    an operand may be held between them.
     """
     kind = {d: tuple(d in INDEXED[x] for x in OPERANDS) for d in DIMENSIONS}
 
@@ -107,7 +108,9 @@ def orders(active: str, *, sliding: bool) -> list[str]:
         return "".join("".join(sorted(run)) for _, run in runs)
 
     every = itertools.permutations(active)
-    return ["".join(o) for o in every] if sliding else sorted({plain(o) for o in every})
+    if conventions.halo == "kept" or conventions.allocation == "uneven":
+        return ["".join(order) for order in every]
+    return sorted({plain(order) for order in every})
 
 
 class Tilings:
@@ -221,7 +224,7 @@ def search(
     top = sum(held_width[x] * all_.held(x, DIMENSIONS)[0] for x in OPERANDS)
     best = np.full(round(2 * top / unit) + 1, np.inf)
     kept, double = conventions.halo == "kept", conventions.buffering == "double"
-    for order in orders(all_.active, sliding=kept):
+    for order in orders(all_.active, conventions):
         choices: list[list[tuple[Any, Any]]] = []
         for x in OPERANDS:
             choices.append([])

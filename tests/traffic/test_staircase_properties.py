@@ -37,7 +37,7 @@ def touched(extent: int, taps: int, stride: int, dilation: int) -> int:
     return len({i * stride + j * dilation for i in range(extent) for j in range(taps)})
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(nest=NESTS | GEMMS, widths=WIDTHS, conventions=CONVENTIONS)
 def test_falls_to_the_compulsory_traffic_and_never_below(
     nest: TileNest, widths: Widths, conventions: Conventions
@@ -67,7 +67,7 @@ def test_falls_to_the_compulsory_traffic_and_never_below(
     assert found.traffic_bytes[0] <= most
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(nest=NESTS | GEMMS, widths=WIDTHS, conventions=CONVENTIONS)
 def test_parts_add_up(nest: TileNest, widths: Widths, conventions: Conventions) -> None:
     found = staircase(nest, widths, conventions)
@@ -82,7 +82,7 @@ def test_parts_add_up(nest: TileNest, widths: Widths, conventions: Conventions) 
         assert np.all(parts.partial_reads == 0)
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(nest=NESTS, widths=WIDTHS, conventions=CONVENTIONS, scale=st.sampled_from([0.5, 2, 3, 7]))
 def test_scales_with_the_widths(
     nest: TileNest, widths: Widths, conventions: Conventions, scale: float
@@ -102,7 +102,7 @@ def same(one: Any, other: Any) -> None:
     assert np.array_equal(one.traffic_bytes, other.traffic_bytes)
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(nest=NESTS, widths=WIDTHS, conventions=CONVENTIONS)
 def test_rows_and_columns_exchange(
     nest: TileNest, widths: Widths, conventions: Conventions
@@ -115,7 +115,7 @@ def test_rows_and_columns_exchange(
     same(staircase(nest, widths, conventions), staircase(turned, widths, conventions))
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(nest=GEMMS, widths=WIDTHS, conventions=CONVENTIONS)
 def test_a_product_and_its_transpose(
     nest: TileNest, widths: Widths, conventions: Conventions
@@ -125,7 +125,7 @@ def test_a_product_and_its_transpose(
     same(staircase(nest, widths, conventions), staircase(turned, exchanged, conventions))
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(nest=NESTS, widths=WIDTHS, conventions=CONVENTIONS, groups=st.integers(1, 9))
 def test_groups_come_one_after_another(
     nest: TileNest, widths: Widths, conventions: Conventions, groups: int
@@ -136,7 +136,7 @@ def test_groups_come_one_after_another(
     assert np.array_equal(many.traffic_bytes, groups * one.traffic_bytes)
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(nest=NESTS | GEMMS, widths=WIDTHS, halo=st.sampled_from(["refetched", "kept"]))
 def test_freer_conventions_move_no_more(nest: TileNest, widths: Widths, halo: Any) -> None:
     double = staircase(nest, widths, Conventions("double", halo))
@@ -151,7 +151,7 @@ def test_freer_conventions_move_no_more(nest: TileNest, widths: Widths, halo: An
         assert np.all(kept(capacity) <= even(capacity))
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(nest=NESTS, widths=WIDTHS, conventions=CONVENTIONS, data=st.data())
 def test_a_larger_nest_moves_no_less(
     nest: TileNest, widths: Widths, conventions: Conventions, data: st.DataObject

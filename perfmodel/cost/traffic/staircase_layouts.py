@@ -101,7 +101,7 @@ def layouts(active: str, *, kept: bool, double: bool) -> tuple[Layout, ...]:
         Whether operands that change at the innermost loop are held twice.
     """
     masks: list[Masks] = []
-    for order in _orders(active, sliding=kept):
+    for order in map("".join, itertools.permutations(active)):
         a, b, c = (
             np.array(_holds(order, x, kept=kept, double=double), dtype=np.uint64) for x in range(3)
         )
@@ -129,17 +129,6 @@ def _undominated(masks: Masks) -> npt.NDArray[np.intp]:
         kept.append(first)
         left = left[(masks[first] & ~masks[left]) != 0]
     return np.array(kept, dtype=np.intp)
-
-
-def _orders(active: str, *, sliding: bool) -> list[str]:
-    """Return orders of loops; neighbours of one kind exchanged are the same but for sliding."""
-    if sliding:
-        return ["".join(order) for order in itertools.permutations(active)]
-    plain: set[str] = set()
-    for order in itertools.permutations(active):
-        runs = itertools.groupby(order, key=_KIND.__getitem__)
-        plain.add("".join("".join(sorted(run)) for _, run in runs))
-    return sorted(plain)
 
 
 def _holds(order: str, operand: int, *, kept: bool, double: bool) -> list[int]:
