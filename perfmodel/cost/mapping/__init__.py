@@ -7,6 +7,7 @@ what a given one costs. Accesses, energy and cycles follow ZigZag's model.
 from perfmodel.cost.mapping.best import best_mapping, evaluate_mapping, loma_mapping
 from perfmodel.cost.mapping.hierarchy import Hierarchy, Memory, Port, Spread
 from perfmodel.cost.mapping.known import KNOWN, tpu_like
+from perfmodel.cost.mapping.network import Layer, Network, map_network
 from perfmodel.cost.mapping.read_zigzag import from_zigzag
 from perfmodel.cost.mapping.result import Access, Mapping
 
@@ -14,13 +15,16 @@ __all__ = [
     "KNOWN",
     "Access",
     "Hierarchy",
+    "Layer",
     "Mapping",
     "Memory",
+    "Network",
     "Port",
     "Spread",
     "best_mapping",
     "evaluate_mapping",
     "from_zigzag",
     "loma_mapping",
+    "map_network",
     "tpu_like",
 ]

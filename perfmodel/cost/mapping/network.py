@@ -1,0 +1,123 @@
+"""All loop nests of a network on one hierarchy, layer after layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from perfmodel.cost.mapping.best import best_mapping, loma_mapping
+from perfmodel.cost.mapping.hierarchy import DIMS, Hierarchy
+from perfmodel.cost.mapping.result import Mapping
+from perfmodel.cost.traffic.nest import TileNest
+from perfmodel.errors import Fault, InputError
+
+if TYPE_CHECKING:
+    from perfmodel.workload.workload import Workload
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A loop nest of a network with its mapping.
+
+    Attributes
+    ----------
+    name, kind
+        Name and class of its operator.
+    executions
+        How often the network runs it.
+    mapping
+        Of one execution.
+    """
+
+    name: str
+    kind: str
+    executions: float
+    mapping: Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """The loop nests of a network, mapped one by one: each starts and ends in the outermost memory.
+
+    What runs outside loop nests (additions, pooling, activations) is not priced.
+    """
+
+    layers: tuple[Layer, ...]
+
+    @property
+    def energy_j(self) -> float:
+        """Joules of all executions."""
+        return sum(layer.executions * layer.mapping.energy_j for layer in self.layers)
+
+    @property
+    def latency_cycles(self) -> float:
+        """Cycles of all executions, one after another."""
+        return sum(layer.executions * layer.mapping.latency_cycles for layer in self.layers)
+
+    @property
+    def macs(self) -> float:
+        """Multiply-accumulates of all executions."""
+        return sum(layer.executions * layer.mapping.nest.macs for layer in self.layers)
+
+
+def map_network(
+    workload: Workload, hierarchy: Hierarchy, *, search: str = "best", **options: Any
+) -> Network:
+    """Map every loop nest of a workload.
+
+    Parameters
+    ----------
+    workload
+        With a number for each parameter. Masked scores of attention are computed.
+    hierarchy
+        The array and its memories.
+    search
+        ``best``: `best_mapping`; ``loma``: `loma_mapping`.
+    options
+        Theirs: ``objective``, ``widths``, ``loops``, ``accounting``.
+
+    Raises
+    ------
+    InputError
+        For parameters that are arrays, and extents that are no whole numbers (shares of experts).
+    InfeasibleError
+        Where a layer fits no memory.
+    """
+    from perfmodel.workload.lower import lower
+
+    if search not in ("best", "loma"):
+        raise InputError(Fault(f"no search {search!r}", expected="best or loma"))
+    if workload.shape:
+        raise InputError(Fault("a parameter is an array", expected="a number for each parameter"))
+    table = lower(workload.graph()).bind(workload.parameters, nests=True)
+    nests = table.nests
+    if nests is None:
+        return Network(())
+    find = best_mapping if search == "best" else loma_mapping
+    layers: list[Layer] = []
+    for at, (name, kind) in enumerate(zip(nests.name, nests.kind, strict=True)):
+        numbers = {dim: float(getattr(nests, dim)[at, 0]) for dim in DIMS}
+        parts = [dim for dim, number in numbers.items() if number != round(number)]
+        if parts:
+            text = ", ".join(f"{dim} {numbers[dim]:g}" for dim in parts)
+            raise InputError(Fault(f"{name} has {text}", expected="whole extents"))
+        stride, dilation = nests.stride[at].tolist(), nests.dilation[at].tolist()
+        nest = TileNest(
+            **{dim: round(number) for dim, number in numbers.items()},
+            row_stride=stride[0],
+            column_stride=stride[1],
+            row_dilation=dilation[0],
+            column_dilation=dilation[1],
+        )
+        mapping = find(
+            nest,
+            hierarchy,
+            in_rows=round(float(nests.in_rows[at, 0])),
+            in_columns=round(float(nests.in_columns[at, 0])),
+            **options,
+        )
+        count = float(np.asarray(table.count)[nests.row[at], 0]) * float(nests.times[at, 0])
+        layers.append(Layer(name, kind, count, mapping))
+    return Network(tuple(layers))
