@@ -16,6 +16,8 @@ from perfmodel.arrays import Value, namespace
 
 #: Surroundings where a device states none, degrees Celsius.
 ROOM_CELSIUS = 25.0
+#: Seconds of an hour.
+HOUR = 3600.0
 _STEFAN_BOLTZMANN = 5.670374419e-8
 _GRAVITY = 9.80665
 _KELVIN = 273.15
@@ -199,6 +201,10 @@ class Thermal(NamedTuple):
         Hours of them without a pause.
     battery_share_per_run
         Share of a charge that one takes.
+    runs_in_an_hour
+        Runs of the first hour: full speed while the burst lasts, then what is sustained.
+    battery_share_in_an_hour
+        Share of a charge that this hour takes.
     """
 
     sustained_power_w: Value
@@ -209,6 +215,8 @@ class Thermal(NamedTuple):
     battery_runs: Value
     battery_hours: Value
     battery_share_per_run: Value
+    runs_in_an_hour: Value
+    battery_share_in_an_hour: Value
 
 
 def thermal_outcome(facts: Mapping[str, Any], latency_s: Value, energy_j: Value) -> Thermal:
@@ -247,6 +255,9 @@ def thermal_outcome(facts: Mapping[str, Any], latency_s: Value, energy_j: Value)
         slowed = latency_s / speed
     battery = facts.get("power.battery", np.nan)
     runs = battery / energy_j
+    full = xp.minimum(burst, HOUR)
+    drawn = power * full + xp.minimum(power, sustained) * (HOUR - full)
     return Thermal(
-        sustained, speed, slowed, burst, steady, runs, runs * latency_s / 3600.0, energy_j / battery
-    )
+        sustained, speed, slowed, burst, steady, runs, runs * latency_s / HOUR, energy_j / battery,
+        (full + speed * (HOUR - full)) / latency_s, drawn / battery,
+    )  # fmt: skip

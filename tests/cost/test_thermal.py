@@ -135,6 +135,33 @@ def test_an_outcome_adds_up() -> None:
     assert found.battery_share_per_run == pytest.approx(1 / 900)
 
 
+def test_an_hour_is_stepped_through() -> None:
+    """A governor that runs at full speed below the limit and as fast as it may at it."""
+    found = thermal_outcome(FACTS, 2.0, 40.0)
+    step, warm, work, joule = 0.05, 25.0, 0.0, 0.0
+    for _ in range(72_000):
+        speed = 1.0 if warm < 45.0 else 9 / 19
+        power = 1.0 + 19.0 * speed
+        warm += step * (power - (warm - 25.0) / 2.0) / 50.0
+        work, joule = work + speed * step, joule + power * step
+    assert found.runs_in_an_hour == pytest.approx(work / 2.0, rel=1e-3)
+    assert found.battery_share_in_an_hour == pytest.approx(joule / 36e3, rel=1e-3)
+    cool = thermal_outcome({"power.battery": 36e3}, 2.0, 10.0)
+    assert (cool.runs_in_an_hour, cool.battery_share_in_an_hour) == (1800.0, 0.5)
+
+
+def test_traced_outcomes_have_a_slope() -> None:
+    jax = pytest.importorskip("jax")
+    jax.config.update("jax_enable_x64", True)
+
+    def outcome(resistance: Any) -> Any:
+        found = thermal_outcome(FACTS | {"power.thermal_resistance": resistance}, 2.0, 40.0)
+        return found.burst_s + found.sustained_speed + found.runs_in_an_hour
+
+    expected = (outcome(2.0001) - outcome(1.9999)) / 2e-4
+    assert float(jax.grad(outcome)(2.0)) == pytest.approx(expected, rel=1e-5)
+
+
 def test_a_device_that_states_nothing_is_never_slowed() -> None:
     found = thermal_outcome({}, 2.0, 40.0)
     assert (found.sustained_power_w, found.sustained_speed, found.burst_s) == (np.inf, 1.0, np.inf)
