@@ -1,0 +1,237 @@
+"""One fused group: the room that a tile of positions takes through operators one after another.
+
+A tensor between two operators is held whole in its channels, one head at a time, or one channel at
+a time. An operator runs when its input or its output is complete (all channels that it mixes), so
+that its weights come once a tile. Tensors that are not held whole tie their operators together:
+those run in turns, and what they hold counts together.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from perfmodel.cost.traffic.chains_links import Lined, Link
+from perfmodel.cost.traffic.staircase_axes import Floats, Ints
+
+__all__ = ["Fused", "fused"]
+
+#: How much of a tensor is held: all channels, those of one head, one channel.
+_WHOLE, _HEAD, _ONE = range(3)
+
+
+class Fused(NamedTuple):
+    """A group's staircase; all of shape (steps,).
+
+    Attributes
+    ----------
+    capacity, traffic
+        Bytes held, rising, and bytes moved, falling.
+    tile
+        Which tile of the positions; -1 where slices of the weights stay and rows pass by.
+    kept
+        Operators whose weights stay on chip, a bit each.
+    width
+        Channels of the intermediate in a slice, where slices of the weights stay; else 0.
+    """
+
+    capacity: Floats
+    traffic: Floats
+    tile: Ints
+    kept: Ints
+    width: Ints
+
+
+def fused(group: Lined, held: int) -> Fused:
+    """Return the staircase of a group of two operators or more.
+
+    Parameters
+    ----------
+    group
+        The operators and their tiles.
+    held
+        Copies of what changes at the innermost loop: 2 when buffers are double.
+    """
+    links, tiles = group.links, group.tiles
+    first, last = links[0], links[-1]
+    ends = (
+        first.input * first.heads * first.ins * tiles.volume
+        + last.output * last.heads * last.outs * _positions(group)
+    )  # fmt: skip
+    steps: list[Fused] = []
+    for kept in range(1 << len(links)):
+        stays = [bool(kept >> i & 1) for i in range(len(links))]
+        room = _room(group, held, stays)
+        moved = ends.copy()
+        for i, link in enumerate(links):
+            all_ = link.weights * link.segments
+            if stays[i]:
+                room = room + link.weights
+                moved += all_
+            else:
+                moved += all_ * tiles.per_segment[i]
+        number = np.arange(len(room))
+        steps.append(Fused(room, moved, number, np.full(len(room), kept), 0 * number))
+    if len(links) == 2 and all(n.taps == n.segments == n.heads == 1 for n in links):
+        steps.append(_slices(group, held))
+    join = np.concatenate
+    found = Fused(
+        join([s.capacity for s in steps]), join([s.traffic for s in steps]),
+        join([s.tile for s in steps]), join([s.kept for s in steps]),
+        join([s.width for s in steps]),
+    )  # fmt: skip
+    order = np.lexsort((found.traffic, found.capacity))
+    traffic = found.traffic[order]
+    best = order[traffic < np.r_[np.inf, np.minimum.accumulate(traffic)[:-1]]]
+    return Fused(
+        found.capacity[best], found.traffic[best] * group.times, found.tile[best],
+        found.kept[best], found.width[best],
+    )  # fmt: skip
+
+
+def _positions(group: Lined) -> float:
+    """Return the positions of the last output."""
+    tile, count = group.tiles.area[-1], group.tiles.count
+    # The largest tile is all of them, once for each image.
+    return float(tile[-1] * count[-1])
+
+
+def _slices(group: Lined, held: int) -> Fused:
+    """Return the staircase of two products whose weights stay slice by slice, rows passing by.
+
+    A slice of the intermediate's channels keeps its part of both weights on chip while all rows
+    pass: the first input comes once a slice, the last output is summed over the slices.
+    """
+    one, two = group.links
+    rows, middle = group.tiles.volume[0], one.outs
+    slices = np.unique(-(-middle // np.arange(1, middle + 1)))
+    number = -(-middle // slices)
+    room = (
+        slices * (one.ins * one.weight + two.outs * two.weight + one.partial)
+        + held * (one.ins * one.input + two.outs * two.partial)
+    )  # fmt: skip
+    moved = (
+        number * rows * one.ins * one.input + one.weights + two.weights
+        + rows * two.outs * (two.output + 2.0 * two.partial * (number - 1))
+    )  # fmt: skip
+    return Fused(
+        room.astype(float), moved, np.full(len(slices), -1), np.full(len(slices), 3),
+        slices.astype(np.int64),
+    )  # fmt: skip
+
+
+def _room(group: Lined, held: int, stays: Sequence[bool]) -> Floats:
+    """Return the least room of each tile: of all ways to hold the tensors, the least peak."""
+    links = group.links
+    end = len(links)
+    best: list[Floats] = [np.full(len(group.tiles.count), np.inf) for _ in range(end + 1)]
+    zero = np.zeros(len(group.tiles.count))
+    for b in range(1, end + 1):
+        for a in range(b):
+            before = zero if a == 0 else best[a]
+            for states in _states(links, a, b):
+                here = _tied(group, held, stays, a, b, states)
+                best[b] = np.minimum(best[b], np.maximum(before, here))
+    return best[end]
+
+
+def _states(links: Sequence[Link], a: int, b: int) -> Iterator[list[int]]:
+    """Yield how tensors ``a`` to ``b`` may be held while all operators between run in turns.
+
+    Only the first input and the last output of the group may be in parts at the ends.
+    """
+    parts = (_HEAD, _ONE)
+    first = (_WHOLE, *parts) if a == 0 else (_WHOLE,)
+    last = (_WHOLE, *parts) if b == len(links) else (_WHOLE,)
+    inner = [parts] * (b - a - 1)
+    for states in itertools.product(first, *inner, last):
+        if all(_runs(links, a + i, *states[i : i + 2]) for i in range(b - a)):
+            yield list(states)
+
+
+def _runs(links: Sequence[Link], i: int, before: int, after: int) -> bool:
+    """Tell whether an operator can run with its input and its output held so."""
+    link = links[i]
+    for tensor, state in ((i, before), (i + 1, after)):
+        if state == _HEAD and _head(links, tensor) is None:
+            return False
+    complete = (_WHOLE, _HEAD) if link.heads > 1 else (_WHOLE,)
+    return before in complete or after in complete
+
+
+def _head(links: Sequence[Link], tensor: int) -> int | None:
+    """Return the channels of one head of a tensor, where the operators beside it agree."""
+    widths: set[int] = set()
+    if tensor < len(links) and links[tensor].heads > 1:
+        widths.add(links[tensor].ins)
+    if tensor > 0 and links[tensor - 1].heads > 1:
+        widths.add(links[tensor - 1].outs)
+    return widths.pop() if len(widths) == 1 else None
+
+
+def _tied(
+    group: Lined, held: int, stays: Sequence[bool], a: int, b: int, states: Sequence[int]
+) -> Floats:  # fmt: skip
+    """Return the room of operators ``a`` to ``b - 1`` that run in turns: the better of two ways.
+
+    Element by element of the weights, a whole column of positions in work; or with a column of the
+    weights held, position by position.
+    """
+    links, area = group.links, group.tiles.area
+    column, position = np.zeros(area.shape[1]), np.zeros(area.shape[1])
+    for i, state in enumerate(states):
+        tensor = a + i
+        channels = _channels(links, tensor, state)
+        inside = 0 < tensor < len(links)
+        if state == _ONE:
+            width = links[tensor - 1].partial if tensor else links[0].input
+            column += area[tensor] * width
+            if inside and links[tensor].taps > 1:
+                # The next kernel looks at several positions of the channel.
+                position += np.inf
+            # What comes in or goes out changes with every position.
+            position += width * (1 if inside else held)
+            continue
+        summed = i > 0 and _summed(links, tensor - 1, states[i - 1], state)
+        width = links[tensor - 1].partial if summed else _stored(links, tensor)
+        column += area[tensor] * channels * width
+        position += area[tensor] * channels * width
+        if i > 0 and not summed:
+            # A channel is summed up wide and then stored.
+            column += area[tensor] * links[tensor - 1].partial
+            position += links[tensor - 1].partial
+    for i in range(a, b):
+        link = links[i]
+        if stays[i]:
+            continue
+        before, after = states[i - a], states[i - a + 1]
+        column += held * link.weight
+        long = link.ins if after == _ONE or not _summed(links, i, before, after) else link.outs
+        position += link.weight * link.taps * long
+    return np.minimum(column, position)
+
+
+def _summed(links: Sequence[Link], i: int, before: int, after: int) -> bool:
+    """Tell whether an operator sums its whole output at once, as its input comes in parts."""
+    if after == _ONE:
+        return False
+    return before == _ONE or (before == _HEAD and after == _WHOLE and links[i].heads == 1)
+
+
+def _channels(links: Sequence[Link], tensor: int, state: int) -> int:
+    if state == _ONE:
+        return 1
+    if state == _HEAD:
+        width = _head(links, tensor)
+        assert width is not None
+        return width
+    link = links[tensor] if tensor < len(links) else links[-1]
+    return link.heads * (link.ins if tensor < len(links) else link.outs)
+
+
+def _stored(links: Sequence[Link], tensor: int) -> float:
+    """Return the bytes of an element of a tensor that is complete."""
+    return links[tensor].input if tensor < len(links) else links[-1].output
