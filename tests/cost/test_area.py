@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perfmodel.cost.area import area_scale, array_area, mac_area, sram_area
+from perfmodel.cost.energy_tables import logic_leakage_power
 from perfmodel.hardware.technology.sram import rows
 from perfmodel.hardware.technology.tables import nanometres, table
 from perfmodel.units import parse
@@ -30,6 +31,14 @@ def test_synthesised_cells_are_near(name: str) -> None:
     row = next(r for r in checks if r["operation"] == "mac" and r["format"] == name and "area" in r)
     found = mac_area(name, nanometres(row["node"]))
     assert found == pytest.approx(parse(row["area"], "area"), rel=0.35)
+
+
+def test_leakage_goes_with_area() -> None:
+    # Bit Fusion, 4 x 4 arrays at 45 nm, int4 and int16: microwatts and square micrometres.
+    for microwatts, micrometres2 in ((84.995, 3066.0), (912.26, 26870.5)):
+        assert logic_leakage_power(micrometres2 * 1e-12) == pytest.approx(
+            microwatts * 1e-6, rel=0.15
+        )
 
 
 def test_memories_of_another_node_are_near() -> None:

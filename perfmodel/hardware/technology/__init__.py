@@ -14,7 +14,11 @@ from perfmodel.hardware.technology.offchip import (
     link_energy,
     wire_energy,
 )
-from perfmodel.hardware.technology.operations import mac_area, operation_energy
+from perfmodel.hardware.technology.operations import (
+    logic_leakage_power,
+    mac_area,
+    operation_energy,
+)
 from perfmodel.hardware.technology.sram import (
     sram_access_energy,
     sram_area,
@@ -35,6 +39,7 @@ __all__ = [
     "flash_page_read_energy",
     "leave_one_out",
     "link_energy",
+    "logic_leakage_power",
     "mac_area",
     "nominal_volts",
     "operation_energy",

@@ -140,6 +140,17 @@ def operation_energy(
     )
 
 
+def logic_leakage_power(area_m2: Value) -> Value:
+    """Return the leakage of logic at 45 nm, watts: Bit Fusion's synthesised arrays, by area.
+
+    Parameters
+    ----------
+    area_m2
+        Area of the logic at 45 nm, square metres. No sourced law leads to other nodes.
+    """
+    return table("operations")["leakage"]["milliwatts_per_mm2"] * 1e3 * area_m2
+
+
 def mac_area(
     compute_format: str, node_nm: Value = 45.0, *, accumulator: str | None = None
 ) -> Value:
