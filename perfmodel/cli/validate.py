@@ -31,8 +31,8 @@ def validate(
     Parameters
     ----------
     names
-        Data sets (llamacpp_apple_4167, cpu_zen4, genz), or .csv files of your own; those that the
-        folder has where none is given.
+        Data sets (llamacpp_apple_4167, cpu_zen4, genz, flash_read), or .csv files of your own;
+        those that the folder has where none is given.
     data
         Folder of the data sets; by default PERFMODEL_DATA, else ../shared/data.
     suffix

@@ -13,6 +13,7 @@ DATASETS: Final[Mapping[str, str]] = {
     "llamacpp_apple_4167": "perfmodel.validate.llamacpp_apple",
     "cpu_zen4": "perfmodel.validate.cpu_zen4",
     "genz": "perfmodel.validate.genz",
+    "flash_read": "perfmodel.validate.flash_read",
 }
 
 
