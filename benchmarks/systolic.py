@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import csv
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -149,7 +150,8 @@ def scalesim(shapes: list[dict[str, int]]) -> float:
 
 @contextlib.contextmanager
 def _quiet() -> Any:
-    """Send what the peers print, at the file descriptor, nowhere."""
+    """Send what the peers print, at the file descriptor, nowhere; their log as well."""
+    logging.disable(logging.WARNING)
     kept = os.dup(1)
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 1)

@@ -56,6 +56,12 @@ class PredictionPlots:
             self._prediction, row=row, requests=requests, dies=dies, sliced=sliced
         )
 
+    def occupancy(self, *, layer: str | None = None) -> Figure:
+        """Busy elements of a systolic array; see `perfmodel.plots.occupancy`."""
+        from perfmodel.plots.occupancy import occupancy
+
+        return occupancy(self._prediction, layer=layer)
+
     def __getattr__(self, name: str) -> Callable[..., Any]:
         return _further(PREDICTION_GROUP, name, self._prediction)
 
