@@ -97,6 +97,7 @@ DIMENSIONS: Final[dict[str, Dimension]] = {
         Dimension("price", "a price", "USD", "1599 USD", "USD", 1e12),
         Dimension("clocks", "a number of clocks", "clock", "1200 clocks", "clocks", 1e15),
         Dimension("fraction", "a fraction", "1", "0.95 or 95 %", "", 1e6),
+        Dimension("share", "a share", "1", "0.25", "", 1.0),
         Dimension("count", "a count", "1", "108", "", 1e15),
     )
 }  # fmt: skip
@@ -178,7 +179,7 @@ def units_of(name: str) -> dict[str, Decimal]:
             return dict.fromkeys(("", "clock", "clocks", "cycle", "cycles"), _ONE)
         case "fraction":
             return {"": _ONE, "%": Decimal("0.01")}
-        case "count":
+        case "count" | "share":
             return {"": _ONE}
         case _:
             raise KeyError(f"no dimension {name!r}; there are {', '.join(DIMENSIONS)}")

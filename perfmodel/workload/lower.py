@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -98,6 +99,10 @@ class Accesses:
     lifetimes: Lifetimes
 
 
+#: Tables of numbers that a graph remembers; one takes some 20 kB.
+_BOUND = 32
+
+
 def _class(head: Operator) -> str:
     """Return the class of a kernel: its head's kind, ``grouped`` for a convolution in groups."""
     if head.kind == "conv" and dict(head.attributes).get("groups", 1) != 1:
@@ -126,6 +131,7 @@ class Lowered:
         self._full: Program | None = None
         self._nested: Program | None = None
         self._nest_keys: NestKeys | None = None
+        self._bound: dict[tuple[Any, ...], OperatorTable] = {}
         self._lifetimes: Lifetimes | None = None
         self._access_rows: Index = np.zeros(0, dtype=np.intp)
         self._access_tensor: Index = np.zeros(0, dtype=np.intp)
@@ -135,7 +141,7 @@ class Lowered:
         self, values: Mapping[str, Value], points: int = 1, *, accesses: bool = False,
         relaxed: bool = False, nests: bool = False,
     ) -> OperatorTable:  # fmt: skip
-        """Return the table with numbers.
+        """Return the table with numbers; the same object for the same numbers, not to be changed.
 
         Parameters
         ----------
@@ -148,6 +154,22 @@ class Lowered:
         nests
             Also give the loop nests (and each access).
         """
+        key = None
+        if points == 1 and all(type(v) is float or type(v) is int for v in values.values()):
+            key = (*values.items(), *map(type, values.values()), accesses, relaxed, nests)
+            found = self._bound.get(key)
+            if found is not None:
+                return found
+        table = self._table(values, points, accesses, relaxed, nests)
+        if key is not None:
+            if len(self._bound) >= _BOUND:
+                self._bound.clear()
+            self._bound[key] = table
+        return table
+
+    def _table(
+        self, values: Mapping[str, Value], points: int, accesses: bool, relaxed: bool, nests: bool
+    ) -> OperatorTable:
         if nests:
             accesses = True
             self._nested = self._nested or self._compile(accesses=True, nests=True)

@@ -15,7 +15,7 @@ __all__ = ["RowStationaryArray"]
 
 Count: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True)]
 Energy: TypeAlias = Annotated[Quantity, Of("energy")]
-Fraction: TypeAlias = Annotated[Quantity, Of("fraction")]
+Share: TypeAlias = Annotated[Quantity, Of("share")]
 Size: TypeAlias = Annotated[Quantity, Of("bytes", positive=True)]
 
 
@@ -54,9 +54,9 @@ class RowStationaryArray(Engine):
     """Whether feature maps are run-length coded in main memory."""
     zero_gating: bool = False
     """Whether a zero input skips the filter's read and the product."""
-    input_zeros: Fraction = Quantity(value=0.0)
+    input_zeros: Share = Quantity(value=0.0)
     """Share of zeros among the inputs, padding counted."""
-    output_zeros: Fraction = Quantity(value=0.0)
+    output_zeros: Share = Quantity(value=0.0)
     """Share of zeros among the outputs."""
     mac_energy: Energy
     """Energy of a multiply-accumulate."""
@@ -78,9 +78,9 @@ class RowStationaryArray(Engine):
 
     @property
     def SCALES(self) -> Mapping[str, tuple[str, ...]]:
-        """Facts that go in proportion when another is varied: a larger array has higher peaks."""
-        peaks = tuple(f"peaks.{name}" for name in self.peaks)
-        return {"height": peaks, "width": peaks}
+        """Facts that go in proportion when another is varied: peaks, and the clock's network."""
+        larger = (*(f"peaks.{name}" for name in self.peaks), "clock_energy")
+        return {"height": larger, "width": larger}
 
 
 register_engine("spatial", RowStationaryArray)

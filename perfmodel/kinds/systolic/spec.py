@@ -16,7 +16,7 @@ __all__ = ["SystolicArray"]
 
 Count: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True)]
 Energy: TypeAlias = Annotated[Quantity, Of("energy_per_byte")]
-Fraction: TypeAlias = Annotated[Quantity, Of("fraction")]
+Share: TypeAlias = Annotated[Quantity, Of("share")]
 Size: TypeAlias = Annotated[Quantity, Of("bytes")]
 
 
@@ -51,7 +51,7 @@ class SystolicArray(Engine):
     """Scratchpad of weights alone."""
     output_buffer: Size | None = None
     """Scratchpad of partial sums and outputs alone: accumulators."""
-    kept_share: Fraction = Quantity(value=0.0)
+    kept_share: Share = Quantity(value=0.0)
     """Share of the scratchpad that activations may keep from one layer to the next."""
     hop_energy: Energy | None = None
     """Energy of a byte that one element passes to the next."""
