@@ -88,7 +88,7 @@ class Layout:
 
 
 @lru_cache(maxsize=256)
-def layouts(active: str, *, kept: bool, double: bool) -> tuple[Layout, ...]:
+def layouts(active: str, *, kept: bool, double: bool, square: bool = False) -> tuple[Layout, ...]:
     """Return the layouts of a nest that no other beats.
 
     Parameters
@@ -99,7 +99,15 @@ def layouts(active: str, *, kept: bool, double: bool) -> tuple[Layout, ...]:
         Whether windows keep what they share.
     double
         Whether operands that change at the innermost loop are held twice.
+    square
+        Whether rows and columns are alike: of a layout and its mirror image one will do.
     """
+    if square:
+        found: dict[Layout, None] = {}
+        for layout in layouts(active, kept=kept, double=double):
+            if layout.mirrored() not in found:
+                found[layout] = None
+        return tuple(found)
     masks: list[Masks] = []
     for order in map("".join, itertools.permutations(active)):
         a, b, c = (

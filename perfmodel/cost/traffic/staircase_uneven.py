@@ -60,13 +60,13 @@ def add_uneven(problem: Problem, found: Candidates) -> None:
     active = "".join(loop for loop in LOOPS if extents[loop] > 1)
     if not active:
         return
-    done: set[Layout] = set()
     blocks: dict[tuple[object, ...], _Block] = {}
-    for layout in layouts(active, kept=problem.kept, double=problem.copies > 1):
-        if layout.even or (problem.rows is problem.columns and layout.mirrored() in done):
-            continue
-        done.add(layout)
-        _add_layout(problem, layout, found, blocks)
+    for layout in layouts(
+        active, kept=problem.kept, double=problem.copies > 1,
+        square=problem.rows is problem.columns,
+    ):  # fmt: skip
+        if not layout.even:
+            _add_layout(problem, layout, found, blocks)
 
 
 def _add_layout(
@@ -81,46 +81,60 @@ def _add_layout(
     copies = [2.0 if hold.twice else 1.0 for hold in layout.holds]
     width = (widths.input, widths.weight, widths.partial)
 
-    # One line for a tile of positions, taps and input channels; output channels along it.
-    shape = len(rows.tile), len(columns.tile), len(images.tile), len(ins.tile)
-    r, c, n, i = (a.ravel() for a in np.indices(shape))
-    held = [
+    # Tiles of positions and taps; then one line for each with a tile of input channels, output
+    # channels along it. Both times what cannot become a step is left out.
+    shape = len(rows.tile), len(columns.tile), len(images.tile)
+    r, c, n = (a.ravel() for a in np.indices(shape))
+    held = np.stack([
         copies[x] * width[x] * rows.held[x, r] * columns.held[x, c] * images.held[x, n]
-        * ins.held[x, i] for x in range(3)
-    ]  # fmt: skip
+        for x in range(3)
+    ])  # fmt: skip
     read = rows.fetched[r] * columns.fetched[c] * (nest.batch * nest.in_channels * widths.input)
-    again = rows.again[:, r] * columns.again[:, c] * images.again[:, n] * ins.again[:, i]
-    once = problem.weight * again[1] + problem.partial * (again[2] - 1) + problem.output
-    moves = rows.moves[r] | columns.moves[c] | images.moves[n] | ins.moves[i]
+    again = rows.again[:, r] * columns.again[:, c] * images.again[:, n]
+    moves = rows.moves[r] | columns.moves[c] | images.moves[n]
     outs_move = outs.moves if layout.innermost else np.ones_like(outs.moves)
+    outs_least, outs_may = outs.held.min(axis=1), bool(outs_move.any())
 
-    least = sum(h * outs.held[x].min() for x, h in enumerate(held))
-    kept = found.may_matter(np.asarray(least), read * outs.again[0].min() + once)
-    kept &= moves | bool(outs_move.any())
-    if not kept.any():
+    def kept(held: Floats, read: Floats, again: Floats) -> npt.NDArray[np.bool_]:
+        once = problem.weight * again[1] + problem.partial * (again[2] - 1) + problem.output
+        return found.may_matter(outs_least @ held, read * outs.again[0].min() + once)
+
+    spot = np.flatnonzero(
+        kept(held * ins.held.min(axis=1)[:, None], read, again * ins.again.min(axis=1)[:, None])
+        & (moves | bool(ins.moves.any()) | outs_may)
+    )
+    if not len(spot):
         return
-    r, c, n, i = r[kept], c[kept], n[kept], i[kept]
-    read, again, once, moves = read[kept], again[:, kept], once[kept], moves[kept]
+    line, i = np.repeat(spot, len(ins.tile)), np.tile(np.arange(len(ins.tile)), len(spot))
+    held, read, again = held[:, line] * ins.held[:, i], read[line], again[:, line] * ins.again[:, i]
+    moves = moves[line] | ins.moves[i]
+    good = np.flatnonzero(kept(held, read, again) & (moves | outs_may))
+    if not len(good):
+        return
+    held, read, again, moves = held[:, good], read[good], again[:, good], moves[good]
+    line, i = line[good], i[good]
+    r, c, n = r[line], c[line], n[line]
+    once = problem.weight * again[1] + problem.partial * (again[2] - 1) + problem.output
     footprint = np.zeros((len(r), len(outs.tile)))
     for x in range(3):
-        footprint += np.outer(held[x][kept], outs.held[x])
+        footprint += np.outer(held[x], outs.held[x])
     traffic = np.outer(read, outs.again[0])
     traffic += once[:, None]
     valid = moves[:, None] | outs_move
     traffic[~valid] = np.inf
 
     def decode(at: Ints) -> Decoded:
-        line, o = np.divmod(at, len(outs.tile))
-        partial = problem.partial * (again[2, line] - 1)
+        at, o = np.divmod(at, len(outs.tile))
+        partial = problem.partial * (again[2, at] - 1)
         many = len(at)
         return {
-            "batch": images.tile[n[line]],
-            "out_rows": rows.tile[r[line]], "out_columns": columns.tile[c[line]],
-            "out_channels": outs.tile[o], "in_channels": ins.tile[i[line]],
-            "kernel_rows": rows.taps[r[line]], "kernel_columns": columns.taps[c[line]],
+            "batch": images.tile[n[at]],
+            "out_rows": rows.tile[r[at]], "out_columns": columns.tile[c[at]],
+            "out_channels": outs.tile[o], "in_channels": ins.tile[i[at]],
+            "kernel_rows": rows.taps[r[at]], "kernel_columns": columns.taps[c[at]],
             "stationary": np.full(many, _STATIONARY[layout.stationary]),
             "panels": np.full(many, panel_bits(layout)),
-            "input": read[line] * outs.again[0, o], "weight": problem.weight * again[1, line],
+            "input": read[at] * outs.again[0, o], "weight": problem.weight * again[1, at],
             "output": problem.output + partial, "partial": partial / 2,
         }  # fmt: skip
 
