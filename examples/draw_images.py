@@ -7,7 +7,17 @@ import argparse
 from pathlib import Path
 
 import perfmodel as pm
+from perfmodel.cost.traffic.nest import TileNest, Widths
+from perfmodel.cost.traffic.staircase import staircase
+from perfmodel.plots.staircase import staircase as draw_staircases
 
+#: Four layers of ResNet-18.
+LAYERS = {
+    "conv1": TileNest(112, 112, 64, 3, 7, 7, 2, 2),
+    "layer1": TileNest(56, 56, 64, 64, 3, 3),
+    "layer4": TileNest(7, 7, 512, 512, 3, 3),
+    "fc": TileNest(out_rows=1, out_channels=1000, in_channels=512),
+}
 #: Half again as many pixels as on screen, for displays that have them.
 SCALE = 1.5
 
@@ -28,6 +38,11 @@ def figures():
     token = pm.predict(decode, pm.hardware("cambricon_llm_s"), precision="w8a8")
     return {
         "flash_timeline": token.plot.flash_timeline(),
+        "staircase": draw_staircases(
+            {name: staircase(nest, Widths()) for name, nest in LAYERS.items()},
+            capacity="16 KiB",
+            least="64 B",
+        ),
         "roofline": answer.plot.roofline(),
         "bottlenecks": answer.plot.bottlenecks(by="block"),
         "memory": small.plot.memory(),
