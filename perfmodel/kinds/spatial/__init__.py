@@ -1,7 +1,7 @@
-"""Row-stationary arrays: sets of processing elements that each slide a filter row over an input row.
+"""Row-stationary arrays: sets of elements that each slide a filter row over an input row.
 
-`counts` says what a mapping costs, `choose` finds one, `pe_sets` is the coarser count of sets alone;
-`kind` costs a table with them, `eyeriss` holds what was published of the chip.
+`counts` says what a mapping costs, `choose` finds one, `divisors` tries them all; `pe_sets` is the
+coarser count of sets alone. `kind` costs a table; `eyeriss` holds what was published of the chip.
 """
 
 from perfmodel.kinds.spatial.choose import AccessCosts, Chosen, choose

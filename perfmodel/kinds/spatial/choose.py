@@ -23,6 +23,8 @@ __all__ = ["AccessCosts", "Chosen", "choose", "filters_that_fit", "interleaved",
 _BLOCKS = (4.0, 3.0, 2.0, 1.0, 1.0 / 2, 1.0 / 3, 1.0 / 4, 1.0 / 5, 1.0 / 7, 1.0 / 14)
 #: Groups that the filters are cut into, for strips as high as the buffer then holds.
 _GROUPS = (1.0, 2.0, 3.0, 4.0, 8.0, 16.0, 64.0)
+#: Inputs of a pass.
+_IMAGES = (1.0, 4.0, np.inf)
 #: Shares of the sets that work on other channels.
 _CHANNEL_SETS = (1.0, 2.0, 4.0, np.inf)
 
@@ -121,73 +123,69 @@ def choose(
     )
     mapping, fits = _candidates(piece, array, replicate_groups, xp)
     counts = count(layer, mapping, array, blocks=blocks)
-    # Nothing fits: one row, one filter, one channel at a time, whatever the buffer holds.
-    places = xp.arange(mapping.rows.shape[0]).reshape((-1,) + (1,) * len(shape))
-    last = places == mapping.rows.shape[0] - 1
-    price = xp.where(fits | last, movement_cost(counts, costs), np.inf)
-    price = xp.where(last & ~fits, xp.asarray(1e300), price)
-    # Equal cost: the fewer clocks.
+    price = xp.where(fits, movement_cost(counts, costs), np.inf)
+    # The last candidate is what runs where nothing fits; of equal cost, the fewer clocks.
+    places = xp.arange(price.shape[0]).reshape((-1,) + (1,) * len(shape))
+    price = xp.where(places < price.shape[0] - 1, price, price * 1e6)
     price = price * (1.0 + 1e-9 * counts.cycles / (counts.cycles + 1e9))
     best = xp.argmin(price, axis=0)[None]
-    return Chosen(
-        RowMapping(*(_pick(v, best, xp, price.shape) for v in mapping)),
-        RowCounts(*(_pick(v, best, xp, price.shape) for v in counts)),
-        blocks,
-    )
+    chosen = RowMapping(*(xp.take_along_axis(v, best, axis=0)[0] for v in mapping))
+    return Chosen(chosen, count(layer, chosen, array, blocks=blocks), blocks)
 
 
 def _candidates(layer: Layer, array: PeArray, replicate: bool, xp: Any) -> tuple[RowMapping, Value]:
+    """Return candidates along a leading axis, and which of them fit."""
     cut = folds(layer, array)
     ones = layer.out_rows * 0.0 + 1.0
     tallest = array.width * xp.floor(array.height / cut.kernel_rows + 1e-9) * ones
     narrow = layer.padded_columns
-    most_channels, _ = interleaved(layer, array)
+    most, _ = interleaved(layer, array)
     # Fewer channels, where the filter scratchpad then holds as many filters as there are sums.
     fewer = xp.floor(array.filter_words / (cut.kernel_columns * array.sum_words) + 1e-9)
-    fewer = xp.clip(fewer, 1.0, most_channels)
+    fewer = xp.clip(fewer, 1.0, most)
     fewer = ceil_div(layer.channels, ceil_div(layer.channels, fewer))
-    found: list[RowMapping] = []
-    for q, images, share in product((most_channels, fewer), (1.0, np.inf), _CHANNEL_SETS):
-        n = xp.minimum(images, layer.images)
-        p = xp.minimum(xp.floor(array.filter_words / (q * cut.kernel_columns) + 1e-9),
-                       xp.minimum(array.sum_words, layer.filters))  # fmt: skip
-        p = xp.maximum(p, 1.0)
-        deep = q * xp.minimum(share, ceil_div(layer.channels, q))
-        rows = [xp.floor(array.width * b + 1e-9) * ones for b in _BLOCKS]
-        # Strips as high as the buffer holds for a whole number of filter groups.
-        fixed = n * deep * xp.maximum(layer.reach_rows - layer.row_stride, 0.0) * narrow
-        for groups in _GROUPS:
-            m = ceil_div(layer.filters, groups)
-            each = n * (m * layer.out_columns + deep * layer.row_stride * narrow)
-            rows.append(xp.floor((array.buffer_words - fixed) / each + 1e-9) * ones)
-        for high in rows:
-            e = xp.clip(high, 1.0, xp.minimum(tallest, layer.out_rows))
-            e = ceil_div(layer.out_rows, ceil_div(layer.out_rows, e))
-            sets = xp.maximum(sets_that_fit(e, cut.kernel_rows, array), 1.0)
-            r = xp.minimum(xp.minimum(share, sets), ceil_div(layer.channels, q))
-            left = xp.floor(sets / r + 1e-9)
-            t = xp.minimum(left, layer.filters)
-            g = xp.minimum(xp.floor(left / t + 1e-9), layer.groups) if replicate else ones
-            # Filters of the buffer, in equal groups, spread over the sets in equal passes.
-            taken = n * q * r * (layer.row_stride * (e - 1.0) + layer.reach_rows) * narrow
-            fit = xp.floor((array.buffer_words / g - taken) / (n * e * layer.out_columns))
-            fit = xp.clip(fit, 1.0, layer.filters)
-            fit = ceil_div(layer.filters, ceil_div(layer.filters, fit))
-            each = ceil_div(fit, t * ceil_div(fit, p * t))
-            found.append(RowMapping(n * ones, 0.0 * e, e, each, q * ones, r, t, g))
-    # One of each at a time, so that something fits in the smallest buffers.
-    found.append(RowMapping(ones, ones, ones, ones, ones, ones, ones, ones))
-    stacked = RowMapping(*(xp.stack(list(values)) for values in zip(*found, strict=True)))
-    filters = filters_that_fit(layer, stacked, array)
+    options = list(product((most, fewer), _IMAGES, _CHANNEL_SETS))
+    q = xp.stack([channels * ones for channels, _, _ in options])
+    n = xp.stack([xp.minimum(images, layer.images) * ones for _, images, _ in options])
+    share = xp.stack([sets * ones for _, _, sets in options])
+    p = xp.floor(array.filter_words / (q * cut.kernel_columns) + 1e-9)
+    p = xp.maximum(xp.minimum(p, xp.minimum(array.sum_words, layer.filters)), 1.0)
+    deepest = ceil_div(layer.channels, q)
+    rows = [xp.floor(array.width * b + 1e-9) + 0.0 * q for b in _BLOCKS]
+    # Strips as high as the buffer holds for a whole number of filter groups.
+    deep = q * xp.minimum(share, deepest)
+    fixed = n * deep * xp.maximum(layer.reach_rows - layer.row_stride, 0.0) * narrow
+    for groups in _GROUPS:
+        m = ceil_div(layer.filters, groups)
+        each = n * (m * layer.out_columns + deep * layer.row_stride * narrow)
+        rows.append(xp.floor((array.buffer_words - fixed) / each + 1e-9))
+    e = xp.stack(rows)
+    e = xp.clip(e, 1.0, xp.minimum(tallest, layer.out_rows))
+    e = ceil_div(layer.out_rows, ceil_div(layer.out_rows, e))
+    sets = xp.maximum(sets_that_fit(e, cut.kernel_rows, array), 1.0)
+    r = xp.minimum(xp.minimum(share, sets), deepest)
+    left = xp.floor(sets / r + 1e-9)
+    t = xp.minimum(left, layer.filters)
+    g = xp.minimum(xp.floor(left / t + 1e-9), layer.groups) if replicate else 1.0 + 0.0 * t
+    # Filters of the buffer, in equal groups, spread over the sets in equal passes.
+    taken = n * q * r * (layer.row_stride * (e - 1.0) + layer.reach_rows) * narrow
+    fit = xp.floor((array.buffer_words / g - taken) / (n * e * layer.out_columns))
+    fit = xp.clip(fit, 1.0, layer.filters)
+    fit = ceil_div(layer.filters, ceil_div(layer.filters, fit))
+    each = ceil_div(fit, t * ceil_div(fit, p * t))
+    whole = (-1, *ones.shape)
+    found = RowMapping(*((v + 0.0 * e).reshape(whole) for v in (n, 0.0, e, each, q, r, t, g)))
+    filters = filters_that_fit(layer, found, array)
     fits = filters > 0.0
-    filters = xp.where(fits, filters, stacked.set_filters * stacked.filter_sets)
-    return stacked._replace(filters=filters), fits
+    filters = xp.where(fits, filters, found.set_filters * found.filter_sets)
+    # One of each at a time, so that something fits in the smallest buffers.
+    last = ones[None]
+    found = found._replace(filters=filters)
+    return (
+        RowMapping(*(xp.concatenate([v, last]) for v in found)),
+        xp.concatenate([fits, last > 0.0]),
+    )
 
 
 def _spread(value: Value, shape: tuple[int, ...], xp: Any) -> Value:
     return xp.broadcast_to(xp.asarray(value, dtype=float), shape)
-
-
-def _pick(value: Value, best: Value, xp: Any, shape: tuple[int, ...]) -> Value:
-    full = xp.broadcast_to(xp.asarray(value, dtype=float), shape)
-    return xp.take_along_axis(full, best, axis=0)[0]

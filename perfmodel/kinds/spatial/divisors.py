@@ -5,6 +5,8 @@ For layers of which it is known how many channels a pass takes, and as the check
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from perfmodel.arrays import Value
@@ -78,18 +80,22 @@ def cheapest_of_all(layer: Layer, array: PeArray, costs: AccessCosts) -> tuple[R
     """
     taps, rows = folds(layer, array).kernel_columns, folds(layer, array).kernel_rows
     deepest = int(min(array.input_words // taps, layer.channels))
-    found: list[tuple[int, ...]] = []
+    found: list[np.ndarray[Any, Any]] = []
     for e in range(1, int(layer.out_rows) + 1):
         sets = int(sets_that_fit(float(e), rows, array))
         for q in range(1, deepest + 1):
             most = int(min(array.filter_words // (q * taps), array.sum_words, layer.filters))
-            for p in range(1, most + 1):
-                for r in range(1, min(sets, -(-int(layer.channels) // q)) + 1):
-                    for t in range(1, min(sets // r, -(-int(layer.filters) // p)) + 1):
-                        found += [
-                            (n, 0, e, p, q, r, t, 1) for n in range(1, int(layer.images) + 1)
-                        ]
-    grid = RowMapping(*np.array(found, dtype=float).T)
+            axes = (
+                np.arange(1, most + 1),
+                np.arange(1, min(sets, -(-int(layer.channels) // q)) + 1),
+                np.arange(1, sets + 1),
+                np.arange(1, int(layer.images) + 1),
+            )
+            p, r, t, n = (axis.reshape(-1) for axis in np.meshgrid(*axes, indexing="ij"))
+            there = (r * t <= sets) & ((t - 1) * p < layer.filters)
+            one, p, r, t, n = np.ones(there.sum()), p[there], r[there], t[there], n[there]
+            found.append(np.stack([n, 0 * one, e * one, p, q * one, r, t, one]))
+    grid = RowMapping(*np.concatenate(found, axis=1))
     filters = filters_that_fit(layer, grid, array)
     grid = RowMapping(*(v[filters > 0] for v in grid._replace(filters=filters)))
     price = movement_cost(count(layer, grid, array), costs)

@@ -26,8 +26,8 @@ from perfmodel.workload.shapes import Nests
 __all__ = ["KIND", "Spatial", "layers_of"]
 
 _CHEN = "Chen, Emer and Sze, ISCA 2016; Chen et al., JSSC 52(1), 2017"
-#: Mappings priced at once: layers x points; a few hundred candidates of each are in memory.
-_BLOCK = 4096
+#: Layers x points whose candidates are priced at once: few enough for the nearest caches.
+_BLOCK = 128
 
 
 class Spatial:

@@ -1,0 +1,143 @@
+"""The mapping that closed forms choose, against every mapping there is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from perfmodel.kinds.spatial import AccessCosts, Layer, PeArray, choose, count
+from perfmodel.kinds.spatial.choose import movement_cost
+from perfmodel.kinds.spatial.counts import buffer_demand, sets_that_fit
+from perfmodel.kinds.spatial.divisors import cheapest_of_all, least_dram
+from perfmodel.kinds.spatial.eyeriss import ALEXNET, VGG16
+
+CHIP = PeArray(12.0, 14.0, 224.0, 12.0, 24.0, 51200.0, 4.0, 1.0, 4.0)
+COSTS = AccessCosts(4.0, 15.0, 460.0, 531.5)
+#: Of Chen, Emer and Sze (ISCA 2016): 1, 2, 6, 200 a product; no clock network.
+RATIOS = AccessCosts(2.0, 6.0, 200.0, 0.0)
+
+
+def _random_layers(n: int) -> list[Layer]:
+    rng = np.random.default_rng(7)
+    layers: list[Layer] = []
+    for _ in range(n):
+        kernel, stride = int(rng.choice([1, 3, 5, 7])), int(rng.choice([1, 1, 2]))
+        out, channels = int(rng.integers(4, 30)), int(rng.choice([3, 16, 32, 100, 256]))
+        filters, images = int(rng.choice([8, 24, 64, 200])), int(rng.choice([1, 1, 2]))
+        image = stride * (out - 1) + 1
+        layers.append(Layer(*map(float, (1, images, filters, channels, out, out, kernel, kernel,
+                                         stride, stride, 1, 1, image, image))))  # fmt: skip
+    for _ in range(n // 4):  # matrix products: rows of tokens, one column, one tap
+        m, k, tokens = (int(v) for v in rng.integers([10, 10, 1], [600, 600, 40]))
+        layers.append(Layer(*map(float, (1, 1, m, k, tokens, 1, 1, 1, 1, 1, 1, 1, tokens, 1))))
+    return layers
+
+
+def test_never_below_the_cheapest_of_all_and_close() -> None:
+    """Median 0, nine of ten within 4 %, all within 8 % of the exhaustive search."""
+    chip = [ALEXNET[name].layer._replace(groups=1.0) for name in ("CONV1", "CONV2", "CONV3")]
+    layers = _random_layers(12) + chip
+    gaps: list[float] = []
+    for layer in layers:
+        _, best = cheapest_of_all(layer, CHIP, COSTS)
+        found = choose(layer, CHIP, COSTS)
+        gaps.append(float(movement_cost(found.counts, COSTS)) / best - 1.0)
+    assert min(gaps) >= -1e-9
+    assert np.median(gaps) < 0.002
+    assert np.quantile(gaps, 0.9) < 0.04
+    assert max(gaps) < 0.08
+
+
+def test_what_is_chosen_fits() -> None:
+    for layer in _random_layers(40):
+        for words in (51200.0, 6000.0):
+            array = CHIP._replace(buffer_words=words)
+            mapping, counts, blocks = choose(layer, array, COSTS)
+            assert float(blocks) == 1.0
+            assert float(buffer_demand(layer, mapping)) <= words * (1 + 1e-9)
+            assert float(mapping.set_channels) * float(layer.kernel_columns) <= 12
+            taps = mapping.set_channels * mapping.set_filters * layer.kernel_columns
+            assert float(taps) <= 224
+            assert float(mapping.set_filters) <= 24
+            sets = float(mapping.channel_sets * mapping.filter_sets * mapping.group_sets)
+            assert sets <= float(sets_that_fit(mapping.rows, layer.kernel_rows, array)) + 1e-9
+            again = count(layer, mapping, array)
+            assert float(again.cycles) == pytest.approx(float(counts.cycles))
+
+
+@given(st.integers(0, 2**31))
+@settings(max_examples=15)
+def test_arrays_equal_singles(seed: int) -> None:
+    """Layers, array sizes and buffers together, as one at a time."""
+    rng = np.random.default_rng(seed)
+    layers = _random_layers(8)
+    stacked = Layer(*(np.array(v) for v in zip(*layers, strict=True)))
+    size = len(layers)
+    array = CHIP._replace(
+        height=rng.integers(3, 33, size).astype(float),
+        width=rng.integers(3, 33, size).astype(float),
+        buffer_words=rng.uniform(5e3, 2e5, size),
+    )
+    together = choose(stacked, array, COSTS).counts
+    for i, layer in enumerate(layers):
+        single = PeArray(*(float(np.broadcast_to(v, size)[i]) for v in array))
+        one = choose(layer, single, COSTS).counts
+        for name in together._fields:
+            np.testing.assert_allclose(getattr(together, name)[i], getattr(one, name), rtol=1e-12)
+
+
+def test_rows_that_no_buffer_holds_are_cut() -> None:
+    """A row of sums beside its inputs in 64 words: columns go in blocks, words stay finite."""
+    layer = Layer(*map(float, (1, 1, 4, 3, 100, 1000, 3, 3, 1, 1, 1, 1, 100, 1000)))
+    found = choose(layer, CHIP._replace(buffer_words=256.0), COSTS)
+    assert float(found.blocks) > 1
+    assert float(found.mapping.filters) >= 1
+    assert np.isfinite(float(found.counts.cycles))
+    assert float(found.counts.dram_input) >= 3 * 100 * 1000
+
+
+def test_depthwise_sets_share_the_array() -> None:
+    """Sets on other groups side by side: the clocks fall by what the buses still allow."""
+    layer = Layer(*map(float, (256, 1, 1, 1, 28, 28, 3, 3, 1, 1, 1, 1, 28, 28)))
+    wide = CHIP._replace(input_bus=64.0, sum_bus=64.0, filter_bus=64.0)
+    apart = choose(layer, wide, COSTS, replicate_groups=False)
+    beside = choose(layer, wide, COSTS, replicate_groups=True)
+    assert float(apart.mapping.group_sets) == 1
+    assert float(beside.mapping.group_sets) > 1
+    assert float(beside.counts.cycles) < 0.6 * float(apart.counts.cycles)
+    assert float(beside.counts.macs) == 256 * 28 * 28 * 9
+
+
+def test_conv1_of_alexnet_is_mapped_as_on_the_chip() -> None:
+    chip = ALEXNET["CONV1"]
+    assert chip.mapping is not None
+    assert tuple(map(float, choose(chip.layer, CHIP, COSTS).mapping)) == tuple(
+        map(float, chip.mapping)
+    )
+
+
+def test_least_dram_gives_what_is_known_of_the_chip() -> None:
+    """VGG-16: 168 elements work in the last two blocks, as measured; every mapping fits."""
+    for name, chip in VGG16.items():
+        mapping = least_dram(chip.layer, CHIP, chip.channels_a_pass)
+        assert float(buffer_demand(chip.layer, mapping)) <= 51200
+        assert mapping.set_channels * mapping.channel_sets == chip.channels_a_pass
+        if name.startswith(("CONV4", "CONV5")):
+            assert float(count(chip.layer, mapping, CHIP).active) == 168
+    with pytest.raises(ValueError, match="fits in the buffer"):
+        least_dram(VGG16["CONV1-1"].layer, CHIP._replace(buffer_words=10.0), 1)
+
+
+def test_main_memory_of_the_analysis_before_the_chip() -> None:
+    """ISCA 2016, 256 elements, batch 16: energy of DRAM and registers of AlexNet, in products."""
+    published = {"CONV1": (2.46e9, 6.75e9), "CONV2": (2.27e9, 14.33e9), "CONV3": (2.02e9, 9.57e9),
+                 "CONV4": (1.57e9, 7.18e9), "CONV5": (1.05e9, 4.78e9)}  # fmt: skip
+    array = PeArray(16.0, 16.0, 220.0, 12.0, 24.0, 65536.0, 4.0, 4.0, 4.0)
+    for name, (dram, registers) in published.items():
+        layer = ALEXNET[name].layer._replace(images=16.0)
+        found = choose(layer, array, RATIOS).counts
+        words = found.dram_input + found.dram_filter + found.dram_output
+        assert float(200 * words) == pytest.approx(dram, rel=0.15), name
+        assert float(4 * found.macs) == pytest.approx(registers, rel=0.002), name
