@@ -140,7 +140,8 @@ def test_overlapping_intermediates_are_made_again_unless_kept() -> None:
     again = chain(nests, Widths(1, 1, 1, 4), Conventions("single"))
     room = 12_000.0
     (group,) = again.partition(room)
-    _, rows, columns = group.tile
+    images, rows, columns = group.tile
+    assert images == 1
     made = sum(
         (min(rows, 62 - r) + 2) * (min(columns, 62 - c) + 2)
         for r in range(0, 62, rows) for c in range(0, 62, columns)

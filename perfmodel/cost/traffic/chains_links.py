@@ -56,7 +56,7 @@ class Tiles:
     Attributes
     ----------
     tile
-        Images or rows of a product, rows and columns of a tile; shape (3, tiles).
+        Images, rows (of a product: all its rows) and columns of a tile; shape (3, tiles).
     area
         Positions of each tensor that a tile holds, the first input first, shape (tensors, tiles).
     count
@@ -140,7 +140,7 @@ def _products(flat: Sequence[TileNest], widths: Sequence[Widths], shared: int) -
     area = np.tile(tile.astype(float), (len(links) + 1, 1))
     one = np.ones(len(tile))
     tiles = Tiles(
-        np.array([tile, np.ones_like(tile), np.ones_like(tile)]), area, count.astype(float), per,
+        np.array([np.ones_like(tile), tile, np.ones_like(tile)]), area, count.astype(float), per,
         one * rows, one,
     )  # fmt: skip
     return Lined(shared, tuple(links), tiles)
