@@ -35,3 +35,13 @@ def test_tables_are_as_far_off_as_the_page_says() -> None:
     # docs/energy.md: within a factor of two, one memory of Accelergy's and one of Eyeriss's beyond.
     beyond = {n for n, e in known.items() if not 0.5 <= 1 + e <= 2.0}
     assert beyond == {"accelergy_buffer_pj", "eyeriss_registers_pj"}
+
+
+def test_a_token_on_a_phone_costs_what_the_battery_lost() -> None:
+    """TinyLlama on a Galaxy S24: weights over LPDDR5 are nearly all of it."""
+    rows = {row.claim: row for row in reproduce("mobilequant")}
+    token = rows["token_1024_full_w8a8_j"]
+    assert token.error == pytest.approx(0.0, abs=0.10)
+    assert token.predicted == pytest.approx(1.05e9 * 56e-12, rel=0.10)
+    for name in ("w8a16", "mobilequant_w8a8"):
+        assert rows[f"token_1024_{name}_j"].verdict == "within"
