@@ -74,6 +74,10 @@ def _buffered(
     real = nests.batch * nests.in_channels * nests.in_rows * nests.in_columns
     reach = (nests.kernel_rows - 1.0) * nests.dilation[:, :1] + 1.0
     rest = xp.maximum(reach - nests.stride[:, :1], 0.0) * nests.in_columns * nests.in_channels
+    if setting.choices["whole_weight_tiles"]:
+        high, wide = facts[head + "height"], facts[head + "width"]
+        tiles = xp.ceil(k / high) * xp.ceil(nests.out_channels / wide)
+        w = w * (tiles * high * wide / (k * nests.out_channels))
     product = Product(
         m, nests.out_channels, k, x * xp.minimum(real / (m * k), 1.0), w, y,
         facts[head + "partial_sum"], rest * x,

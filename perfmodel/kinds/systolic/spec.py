@@ -49,6 +49,9 @@ class SystolicArray(Engine):
     """Scratchpad of inputs alone; operands that have none share the nearest memory."""
     weight_buffer: Size | None = None
     """Scratchpad of weights alone."""
+    whole_weight_tiles: bool = False
+    """Whether weights are stored and fetched as whole tiles of the array, edges filled up (where an
+    operand has a buffer of its own)."""
     output_buffer: Size | None = None
     """Scratchpad of partial sums and outputs alone: accumulators."""
     kept_share: Share = Quantity(value=0.0)

@@ -1,0 +1,59 @@
+"""What the model says of the first Tensor Processing Unit on the networks of its paper."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from perfmodel.hardware.library import hardware
+from perfmodel.hardware.machine import Machine
+from perfmodel.predict import predict
+from perfmodel.workload.builder import GraphBuilder
+from perfmodel.workload.families import Semantics
+from perfmodel.workload.graph import Graph
+from perfmodel.workload.workload import Workload
+
+#: Network -> matrix layers, weights, batch (the paper's table 1).
+NETWORKS = {
+    "mlp0": (5, 20e6, 200), "mlp1": (4, 5e6, 168), "lstm0": (24, 52e6, 64), "lstm1": (37, 34e6, 96),
+}  # fmt: skip
+
+
+def predicted() -> dict[str, float]:
+    """Return claim -> number."""
+    machine = hardware("tpu_v1").machine()
+    out: dict[str, float] = {}
+    for name, (layers, weights, batch) in NETWORKS.items():
+        found = predict(square_layers(layers, round((weights / layers) ** 0.5), batch), machine)
+        out[f"{name}_tops"] = 2e-12 * float(found.macs) / float(found.latency_s)
+    matrix = square_layers(1, 600, 96)
+    out["matrix_600_us"] = 1e6 * _weights_s(matrix, machine)
+    larger = machine.vary(
+        {
+            "engines.mxu.height": 512, "engines.mxu.width": 512,
+            "engines.mxu.weight_buffer": 4 * 512 * 512,
+        }
+    )  # fmt: skip
+    out["matrix_600_on_512_us"] = 1e6 * _weights_s(matrix, larger)
+    return out
+
+
+def square_layers(count: int, side: int, batch: int) -> Workload:
+    """Return fully connected layers of one size, one after another."""
+
+    def build(semantics: Semantics) -> Graph:
+        graph = GraphBuilder(f"{count}_layers_of_{side}")
+        x = graph.input("x", (batch, side))
+        for _ in range(count):
+            x = graph.linear(x, side, bias=False)
+        graph.output(x)
+        return graph.build()
+
+    return Workload(f"{count}_layers_of_{side}", build, {})
+
+
+def _weights_s(workload: Workload, machine: Machine) -> float:
+    """Return seconds of the weights alone: the rest of the traffic is that of in- and outputs."""
+    table: Any = predict(workload, machine).table
+    outside = 2 * 96 * 600
+    moved = float(table["weight_memory_bytes"].sum()) - outside
+    return moved / float(machine.facts["memories.weight_memory.bandwidth"])
