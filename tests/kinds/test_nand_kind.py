@@ -180,6 +180,26 @@ def test_scaling_chips_saturates_and_channels_do_not() -> None:
     assert wide.at(0).machine["memories.flash.bandwidth"] == pytest.approx(1e9)
 
 
+def test_energy_of_cells_cores_channels_and_host() -> None:
+    found = decode("llama_2_7b", "aif_ssd")
+    table = found.table
+    count, weights = table["count"], table["flash_weight_bytes"]
+    inside = float(np.sum(count * weights * table["in_flash_share"]))
+    read = float(np.sum(count * table["flash_array_bytes"]))
+    parts = found.energy.parts
+    assert parts["flash cells"] == pytest.approx(read * 8 * 5.098e-12)
+    assert parts["flash cores"] == pytest.approx(inside * 8.08e-12)
+    channels = float(np.sum(count * table["flash_bytes"]))
+    assert parts["memory flash"] == pytest.approx(channels * 8 * 13.3e-12)
+    # The host pays for its own share of the multiplications alone.
+    own = float(np.sum(count * table["host_macs"]))
+    assert parts["compute int8"] == pytest.approx(2 * own * 0.714e-12)
+    assert own < 0.2 * found.macs
+    assert found.energy_j == pytest.approx(sum(parts.values()))
+    # Reading the cells is most of it: 40 pJ a byte of weights.
+    assert 0.5 < parts["flash cells"] / found.energy_j < 0.9
+
+
 def test_weights_elsewhere_are_a_fault() -> None:
     device = hardware("cambricon_llm_s")
     bare = device.model_copy(update={"memories": device.memories[:1]})

@@ -68,6 +68,8 @@ class InFlash:
         macs = table.macs - (table.masked_macs if setting.causal_skips_masked else 0.0)
         done = by_row(shares.macs * (1.0 - found.host_share))
         work = 2.0 * (macs - done) + by_row(found.partial_sums * runs)
+        _, operations, *_ = matrix_rates(table, macs - done, setting)
+        operations["vector"] = table.vector_ops
         compute = {**terms.compute, "matrix": work / rates}
         through = by_row((found.streamed + found.vector_bytes) * runs)
         others = terms.traffic[where] - by_row(shares.stored)
@@ -91,8 +93,21 @@ class InFlash:
         detail["in_flash_share"] = detail["in_flash_share"] * (matrices > 0)
         return replace(
             terms, compute=compute, memory=memory, traffic=traffic, row_s=row_s, cold=None,
-            work={"matrix": work}, detail=detail, traffic_model=_MODEL,
+            operations=operations, work={"matrix": work}, detail=detail, traffic_model=_MODEL,
+            energy=_energy(detail, setting),
         )  # fmt: skip
+
+
+def _energy(detail: Mapping[str, Value], setting: Setting) -> dict[str, Value]:
+    """Return joules of the cells and of the cores in the dies, where the device states them."""
+    cells = setting.fact(f"memories.{setting.weights_memory}.read_energy")
+    cores = setting.fact(f"engines.{setting.engine}.core_energy")
+    out: dict[str, Value] = {}
+    if cells is not None:
+        out["flash cells"] = detail["flash_array_bytes"] * cells
+    if cores is not None:
+        out["flash cores"] = detail["flash_weight_bytes"] * detail["in_flash_share"] * cores
+    return out
 
 
 class Shares(NamedTuple):

@@ -18,6 +18,7 @@ Count: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True)]
 Size: TypeAlias = Annotated[Quantity, Of("bytes", positive=True)]
 Time: TypeAlias = Annotated[Quantity, Of("time", positive=True)]
 Rate: TypeAlias = Annotated[Quantity, Of("compute", positive=True)]
+EnergyPerByte: TypeAlias = Annotated[Quantity, Of("energy_per_byte")]
 Throughput: TypeAlias = Annotated[Quantity, Of("bandwidth", positive=True)]
 
 
@@ -44,6 +45,8 @@ class NandFlash(Memory):
     """From the cells to the page register (tR)."""
     link_bandwidth: Throughput | None = None
     """Between the channels and what it feeds, where that is narrower (PCIe)."""
+    read_energy: EnergyPerByte | None = None
+    """Energy of reading a byte from the cells; `energy_per_byte` is that of the channels."""
     piece: Size | None = None
     """Bytes for which a read holds its channel at once (read slicing); left out, nobody waits."""
 
@@ -60,6 +63,8 @@ class InFlashCompute(Engine):
     """Rate of a core in 8-bit operations; it takes as many bytes of narrower weights."""
     correction_rate: Throughput | None = None
     """Bytes a second that the error correction of a core lets through."""
+    core_energy: EnergyPerByte | None = None
+    """Energy of correcting and multiplying a byte of weights in a die."""
     result_bits: Count | None = None
     """Bits of a partial sum as it leaves the die; left out, those of the activations."""
     tile_columns: Count | None = None
