@@ -107,6 +107,7 @@ def request_rate(
         shared = transfer + process
         alone = latency + own + process
     alone = xp.maximum(alone, shared)
+    depth = xp.maximum(depth, 1.0)
     crowd = 1.0 - depth**-knee
     return ((alone / depth) ** knee + shared**knee * crowd) ** (-1.0 / knee)
 
@@ -158,8 +159,10 @@ def cached_bandwidth(storage: Value, hit_fraction: Value, cache: Value = None) -
     hit_fraction
         Share of the bytes that the cache holds.
     """
+    xp = namespace(storage, hit_fraction, 0.0 if cache is None else cache)
     held = 0.0 if cache is None else hit_fraction / cache
-    return 1.0 / ((1.0 - hit_fraction) / storage + held)
+    each = (1.0 - hit_fraction) / storage + held
+    return xp.where(each > 0.0, 1.0 / xp.where(each > 0.0, each, 1.0), xp.inf)
 
 
 def mean_bandwidth(moved: Value, cool: Value, throttled: Value, burst: Value) -> Value:

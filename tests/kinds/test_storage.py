@@ -97,6 +97,11 @@ def test_more_of_anything_is_never_slower(
     assert rate(commands=commands * more) >= base
 
 
+def test_less_than_one_in_flight_is_one() -> None:
+    one = request_rate(4096.0, 1.0, 1e-4, 1e9)
+    assert request_rate(4096.0, 0.25, 1e-4, 1e9) == one == pytest.approx(1 / (1e-4 + 4.096e-6))
+
+
 def test_arrays_broadcast() -> None:
     blocks = np.array([[4096.0], [65536.0], [MIB]])
     depths = np.array([1.0, 8.0, 32.0])
@@ -139,6 +144,9 @@ def test_page_cache_by_hand() -> None:
     assert cached_bandwidth(2.0, 0.75, 30.0) == pytest.approx(4 / (0.5 + 0.1))
     assert cached_bandwidth(2.0, 0.5) == pytest.approx(4.0)
     assert cached_bandwidth(2.0, 0.0, 30.0) == 2.0
+    # All of it in a cache that costs nothing, or in one that does.
+    assert np.isinf(cached_bandwidth(2.0, 1.0))
+    assert cached_bandwidth(2.0, 1.0, 30.0) == pytest.approx(30.0)
 
 
 def test_heat_by_hand() -> None:
@@ -171,6 +179,8 @@ def test_facts_of_a_device_enter_the_law() -> None:
     assert predict(model, hot, precision="w4a16").latency_s == pytest.approx(moved / 1e9, rel=0.01)
     half = device.vary({"memories.storage.hit_fraction": 0.5})
     cached = predict(model, half, precision="w4a16").latency_s
+    whole = device.vary({"memories.storage.hit_fraction": 1.0})
+    assert predict(model, whole, precision="w4a16").bottleneck != "storage"
     assert cached == pytest.approx(base.latency_s / 2, rel=0.02)
 
 
