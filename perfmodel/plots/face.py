@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from perfmodel.catalog import load, names
@@ -61,6 +61,12 @@ class PredictionPlots:
         from perfmodel.plots.occupancy import occupancy
 
         return occupancy(self._prediction, layer=layer)
+
+    def energy_stack(self, *, measured: Mapping[str, float] | None = None) -> Figure:
+        """Energy of each row by part; see `perfmodel.plots.energy_stack`."""
+        from perfmodel.plots.energy_stack import energy_stack
+
+        return energy_stack(self._prediction, measured=measured)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         return _further(PREDICTION_GROUP, name, self._prediction)

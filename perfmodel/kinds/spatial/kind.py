@@ -99,7 +99,7 @@ class Spatial:
             "cycles": cycles,
             "active_elements": rows(counts.active * counts.cycles * times)
             / xp.maximum(cycles, 1.0),
-            "array_utilization": macs
+            "element_utilization": macs
             / xp.maximum(cycles * facts[head + "height"] * facts[head + "width"], 1.0),
             "scratchpad_words": scratchpad_words(summed, kept),
             "array_words": summed.array_words,
