@@ -36,7 +36,9 @@ def figures():
     )
     decode = pm.workload("opt_6_7b", phase="decode", batch=1, context=1000)
     token = pm.predict(decode, pm.hardware("cambricon_llm_s"), precision="w8a8")
+    resnet = pm.predict(pm.workload("resnet18"), pm.hardware("scale_sim_32x32"))
     return {
+        "occupancy": resnet.plot.occupancy(layer="layer4.1.conv1"),
         "flash_timeline": token.plot.flash_timeline(),
         "staircase": draw_staircases(
             {name: staircase(nest, Widths()) for name, nest in LAYERS.items()},
