@@ -93,6 +93,12 @@ def flash_timeline(
     at = _chosen(subject, found, row)
     machine = subject.prediction.machine
     flash = geometry(machine)
+    if flash.planes <= flash.cores or flash.cores > 1:
+        said = f"{flash.cores:g} cores on {flash.planes:g} planes a die"
+        raise InputError(
+            Fault(f"{machine.device.name} has {said}", "prediction",
+                  expected="one core a die, and a plane beside it to stream from")
+        )  # fmt: skip
     matrix = Matrix(*(_number(field, at) for field in found.matrix))
     pieces = round(flash.page / flash.piece) if flash.piece else 16
     channel = channel_of(

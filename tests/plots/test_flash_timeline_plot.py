@@ -82,5 +82,8 @@ def test_roofs_are_the_processor_s_own(decode: Prediction) -> None:
 def test_faults(decode: Prediction) -> None:
     with pytest.raises(InputError, match=r"layer\.ffn_up"):
         flash_timeline(decode, row="layer.ffn_upp")
+    model = find("llama_2_7b", {"phase": "decode", "batch": 1, "context": 64})
+    with pytest.raises(InputError, match="4 cores on 4 planes"):
+        flash_timeline(predict(model, hardware("aif_ssd"), precision="w8a8"))
     with pytest.raises(InputError, match="kind nand"):
         flash_timeline(predict(find("resnet18", {}), hardware("a100")))
