@@ -128,7 +128,8 @@ def test_experts_streamed_on_another_day(data: Path) -> None:
     """Qwen3-30B-A3B streamed by the same phone: nothing of these runs was fitted.
 
     Every run without a cache reads 48 layers x 8 experts x 3 matrices a token; the first is such
-    a run. With a cache a layer's few missing experts leave lanes idle: the batch is finite.
+    a run (its lanes are not recorded: 4 are assumed, 8 are within the bound too). With a cache a
+    layer's few missing experts leave lanes idle: the batch is finite.
     """
     with (data / "measured" / "bigmoe_flash_streaming_runs.csv").open(encoding="utf-8") as file:
         runs = {r["run"].partition("/")[2]: r for r in csv.DictReader(file)}
