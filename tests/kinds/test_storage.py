@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -190,3 +191,23 @@ def test_deep_queues_of_a_drive_come_near_its_interface() -> None:
     found = predict(model, device, precision="w4a16")
     assert found.bandwidth_bytes_per_s["drive"] < 3.2e9
     assert found.bandwidth_bytes_per_s["drive"] > 0.85 * 3.2e9
+
+
+@pytest.mark.parametrize(
+    ("kind", "serial"), [("ufs", True), ("emmc", True), ("sd", True), ("nvme", False)]
+)
+def test_every_kind_reads_from_a_spec_by_its_law(kind: str, serial: bool, tmp_path: Path) -> None:
+    """One queue adds the time of a command to each transfer; NVMe hides the shorter of the two."""
+    path = tmp_path / "machine.yaml"
+    path.write_text(
+        "schema_version: 1\nname: machine\nsources: {s: A sheet}\nsource: s\n"
+        "confidence: datasheet\nengines: [{name: cpu, peaks: {fp32: 1 EFLOP/s}}]\nmemories:\n"
+        f"  - {{name: card, kind: {kind}, roles: [main], capacity: 64 GB, bandwidth: 104 MB/s,\n"
+        "     command_latency: 1 us, commands_per_s: 4000, block: 26000 B, depth: 64,\n"
+        "     feeds: [cpu]}\n"
+    )
+    device = hardware(path)
+    found = predict(find("resnet18", {}), device, precision="fp32", runtime="ideal")
+    # 250 us to transfer a block, 250 us to process a command.
+    expected = 26000 / (500e-6 if serial else 250e-6)
+    assert found.bandwidth_bytes_per_s["card"] == pytest.approx(expected, rel=1e-4)
