@@ -9,7 +9,7 @@ import numpy as np
 
 from perfmodel.cost.energy import run_energy
 from perfmodel.errors import Fault, InputError
-from perfmodel.plots.style import INK, SERIES, axis, figure, percent
+from perfmodel.plots.style import GREY, INK, SERIES, axis, figure, percent
 from perfmodel.plots.subject import Column, Subject
 from perfmodel.units import show
 
@@ -23,6 +23,8 @@ __all__ = ["energy_stack", "row_energy"]
 #: Layers that a bar each is drawn for, at most; those with the least energy share the last one.
 _MOST = 24
 _REST = "all others"
+#: Parts that run whether or not anything is computed; drawn last.
+_AT_REST = ("static", "idle", "background")
 
 
 def row_energy(prediction: Prediction) -> dict[str, dict[str, float]]:
@@ -89,11 +91,11 @@ def energy_stack(
     names = list(layers)
     joule = np.array([[layers[n].get(part, 0.0) for n in names] for part in parts])
     whole = joule.sum(axis=0)
-    order = sorted(range(len(parts)), key=lambda k: parts[k].startswith(("static", "idle")))
+    order = sorted(range(len(parts)), key=lambda k: parts[k].startswith(_AT_REST))
     traces: list[dict[str, Any]] = [
         {
             "type": "bar", "name": parts[k], "x": names, "y": joule[k].tolist(),
-            "marker": {"color": SERIES[i % len(SERIES)], "line": {"color": "white", "width": 0.5}},
+            "marker": {"color": _color(parts[k], i), "line": {"color": "white", "width": 0.5}},
             "hovertext": [
                 f"<b>{n}</b><br>{parts[k]}: {show(v, 'energy')}, {percent(v, t)} of "
                 f"{show(t, 'energy')}"
@@ -126,10 +128,14 @@ def energy_stack(
         traces, f"Energy: {title}" if title else "Energy", subtitle, alt,
         barmode="stack", bargap=0.25,
         xaxis=axis("", type="category", showgrid=False, tickangle=-45 if len(names) > 8 else 0),
-        yaxis=axis("energy, J", rangemode="tozero", exponentformat="SI", showexponent="all"),
+        yaxis=axis("energy", rangemode="tozero", tickformat="~s", ticksuffix="J"),
         legend={"traceorder": "reversed", "font": {"size": 12}, "title": {"text": ""}},
         margin={"l": 90, "r": 30, "t": 92, "b": 90},
     )  # fmt: skip
+
+
+def _color(part: str, place: int) -> str:
+    return GREY if part.startswith(_AT_REST) else SERIES[place % 6]
 
 
 def _largest(

@@ -1,0 +1,48 @@
+"""What the model says of Eyeriss, layer by layer."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from perfmodel.kinds.spatial.eyeriss import LayerResult, eyeriss_layers
+
+
+def eyeriss_claims() -> dict[str, float]:
+    """Return claim -> number: milliseconds, milliwatts, megabytes of each layer, and totals."""
+    found: dict[str, float] = {}
+    for network in ("alexnet", "vgg16"):
+        layers = eyeriss_layers(network)
+        found |= _layers(network, layers)
+        total = sum(r.total_s for r in layers.values())
+        found[f"{network}.processing_ms"] = 1e3 * sum(r.processing_s for r in layers.values())
+        found[f"{network}.power_mw"] = (
+            1e3 * sum(r.power_w * r.total_s for r in layers.values()) / total
+        )
+        found[f"{network}.dram_mb"] = 1e-6 * sum(r.dram_bytes for r in layers.values())
+        found[f"{network}.buffer_mb"] = 1e-6 * sum(r.buffer_bytes for r in layers.values())
+        images = 4 if network == "alexnet" else 3
+        found[f"{network}.frames_per_s"] = images / total
+    for name, result in eyeriss_layers("alexnet", "chosen").items():
+        found[f"alexnet.{_key(name)}.chosen_processing_ms"] = 1e3 * result.processing_s
+    return found
+
+
+def _layers(
+    network: Literal["alexnet", "vgg16"], layers: dict[str, LayerResult]
+) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for name, result in layers.items():
+        head = f"{network}.{_key(name)}"
+        found[f"{head}.processing_ms"] = 1e3 * result.processing_s
+        found[f"{head}.power_mw"] = 1e3 * result.power_w
+        found[f"{head}.dram_mb"] = 1e-6 * result.dram_bytes
+    return found
+
+
+def _key(name: str) -> str:
+    return name.lower().replace("-", "_")
+
+
+def predicted() -> dict[str, float]:
+    """Return claim -> number."""
+    return eyeriss_claims()
