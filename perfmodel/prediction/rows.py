@@ -110,6 +110,7 @@ def to_dict(prediction: Prediction) -> dict[str, Any]:
     return out | {
         "energy_model": prediction.energy.model,
         "energy_boundary": prediction.energy_boundary,
+        "thermal": _thermal(prediction),
         "traffic_model": prediction.traffic_model,
         "bottleneck": prediction.bottleneck,
         "feasible": _plain(prediction.feasible),
@@ -124,6 +125,14 @@ def to_dict(prediction: Prediction) -> dict[str, Any]:
         "notes": list(workload.notes),
         "interval_latency_s": None if prediction.shape else _interval(prediction),
     }  # fmt: skip
+
+
+def _thermal(prediction: Prediction) -> dict[str, Any] | None:
+    """Return what heat and battery make of the run; ``None`` where the device states neither."""
+    facts = prediction.machine.facts
+    if "power.limit" not in facts and "power.battery" not in facts:
+        return None
+    return {name: _plain(value) for name, value in prediction.thermal._asdict().items()}
 
 
 def _interval(prediction: Prediction) -> dict[str, Any]:
@@ -157,6 +166,7 @@ def facts_line(prediction: Prediction) -> list[tuple[str, str]]:
     if not np.isnan(p.energy_j):
         out.append((f"energy ({p.energy_boundary})", show(p.energy_j, "energy")))
         out.append(("power", show(p.power_w, "power")))
+        out += _warm_lines(p)
     main = p.levels[-1]
     out += [
         (f"{main} traffic", show(p.traffic_bytes[main], "bytes")),
@@ -165,6 +175,19 @@ def facts_line(prediction: Prediction) -> list[tuple[str, str]]:
         ("memory", show(p.peak_memory_bytes, "bytes")),
         ("bottleneck", p.bottleneck),
     ]
+    return out
+
+
+def _warm_lines(p: Prediction) -> list[tuple[str, str]]:
+    """Lines on heat and battery, of a device that states a limit or a charge."""
+    facts, out = p.machine.facts, list[tuple[str, str]]()
+    if "power.limit" in facts:
+        warm = p.thermal
+        if np.isfinite(warm.burst_s):
+            text = f"{100 * warm.sustained_speed:.3g} % of the speed after "
+            out.append(("sustained", text + show(warm.burst_s, "time")))
+    if "power.battery" in facts:
+        out.append(("a charge", f"{rate(p.thermal.battery_runs)} runs"))
     return out
 
 

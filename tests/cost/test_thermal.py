@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from typing import Any, cast
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from perfmodel.cli import main
 from perfmodel.cost.thermal import (
     ThermalNode,
     burst_s,
@@ -215,3 +217,17 @@ def test_facts_that_vary_along_one_axis_of_many_points() -> None:
     assert found.energy_j[1, 77] == pytest.approx(found.at(1, 77).energy_j)
     assert found.thermal.battery_runs[1, 77] == pytest.approx(found.at(1, 77).thermal.battery_runs)
     assert found.utilization[0, 5] == pytest.approx(found.at(0, 5).utilization)
+
+
+def test_the_command_says_what_lasts(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["predict", "llama_3_8b", "galaxy_s24", "--precision", "w4a16"]
+    assert main([*asked, "--set", "phase=prefill"]) == 0
+    text = capsys.readouterr().out
+    assert "% of the speed after" in text
+    assert "a charge" in text
+    assert main([*asked, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["thermal"]
+    assert found["burst_s"] is None  # decoding stays cool: for ever
+    assert found["sustained_speed"] == 1.0
+    assert main(["predict", "resnet18", "h100", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["thermal"] is None
