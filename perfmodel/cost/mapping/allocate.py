@@ -20,13 +20,18 @@ from perfmodel.cost.mapping.problem import Floats
 _TURNS: tuple[Operand, ...] = ("input", "weight", "output")
 
 
-def allocate(orders: Orders) -> tuple[dict[Operand, Ints], npt.NDArray[np.bool_]]:
+def allocate(
+    orders: Orders, *, half: bool = False
+) -> tuple[dict[Operand, Ints], npt.NDArray[np.bool_]]:
     """Cuts of every operand at every memory but its outermost.
 
     Parameters
     ----------
     orders
         Orders of the loops of a problem.
+    half
+        Whether to fill a memory that is not the outermost of an operand by half, where that is
+        possible: the next tiles are then fetched while these are used. LOMA does not.
 
     Returns
     -------
@@ -45,7 +50,10 @@ def allocate(orders: Orders) -> tuple[dict[Operand, Ints], npt.NDArray[np.bool_]
         held: list[Operand] = [operand for operand in _TURNS if operand in memory.operands]
         options = [_options(orders, operand, level, inner[operand]) for operand in held]
         bits, moved = _together([o[0] for o in options]), _together([o[1] for o in options])
-        moved = np.where(bits <= 8.0 * memory.capacity_bytes, moved, np.inf)
+        room = np.full((count, 1), 8.0 * memory.capacity_bytes)
+        if half:
+            room = np.where(bits.min(axis=1, keepdims=True) <= room / 2, room / 2, room)
+        moved = np.where(bits <= room, moved, np.inf)
         # Loops over an operand's own index leave the product as it is, so there are ties. Products
         # of averages tie only up to rounding; they are compared as they are, as LOMA does.
         least = moved.min(axis=1, keepdims=True)

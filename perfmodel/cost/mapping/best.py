@@ -46,7 +46,8 @@ def best_mapping(
         ``energy``: the exact optimum over all orders of all prime factors and all cuts; of several
         orders with this energy, the one with the fewest cycles.
         ``latency``, ``edp``: the best of all orders of at most `loops` factors, each cut as LOMA
-        cuts it, and of the one with least energy. Equal ones are told apart by energy.
+        cuts it and once more with memories half full, and of the one with least energy. Equal
+        ones are told apart by energy.
     widths
         Bytes of an element; one byte, and four for a partial sum, where left out.
     in_rows, in_columns

@@ -5,14 +5,16 @@ cycles`` times. An input is read above (feed) and written below (fill); an outpu
 (drain) and written above (collect), and where its sum is not complete it comes back the same way.
 An access of part of a port's width costs that part of the energy, in whole granules.
 
-Two accountings, which differ by little:
+Two accountings:
 
 ``exact``
     The first partial sum of an output is not read back. Instances and elements are averages where
     the array does not divide a loop.
 ``zigzag``
-    As ZigZag 3.9.1 counts: the first one is read as well, and counts of instances, of elements of
-    a tile and of accesses are rounded. Its results come out digit for digit.
+    As ZigZag 3.9.1 counts: the first one is read as well; counts of instances, of elements of a
+    tile and of accesses are rounded; windows of positions are cut down to whole ones, which makes
+    inputs cheaper where the array unrolls positions and does not divide them. Its results come out
+    digit for digit.
 """
 
 from __future__ import annotations

@@ -45,21 +45,24 @@ def searched_mapping(problem: Problem, objective: Objective, limit: int | None) 
     best = mapping_of(orders, cuts, int(np.argmin(total)), proved=whole)
     if objective == "energy":
         return best
-    other = listed_mapping(problem, objective, limit or LOOPS)
-    if other is not None and _score(other, objective) < _score(best, objective):
-        best = other
+    for half in (False, True):
+        other = listed_mapping(problem, objective, limit or LOOPS, half=half)
+        if other is not None and _score(other, objective) < _score(best, objective):
+            best = other
     return replace(best, proved=False)
 
 
 @lru_cache(maxsize=REMEMBERED)
-def listed_mapping(problem: Problem, objective: Objective, limit: int) -> Mapping | None:
+def listed_mapping(
+    problem: Problem, objective: Objective, limit: int, *, half: bool = False
+) -> Mapping | None:
     """The best of all orders of a few factors, cut as LOMA does; the first of equal ones.
 
-    None where none fits.
+    `half`: cut so that memories are half full, see `allocate`. None where none fits.
     """
     best: tuple[tuple[float, float], Orders, dict[Operand, Ints], int] | None = None
     for part in chunks(all_orders(problem, prime_loops(problem, limit)), _CHUNK):
-        cuts, fits = allocate(part)
+        cuts, fits = allocate(part, half=half)
         found = cut(part, cuts)
         joules = np.full(len(part.dims), problem.hierarchy.mac_j * problem.nest.macs)
         for boundary in (b for boundaries in found.values() for b in boundaries):
