@@ -9,6 +9,8 @@ from pathlib import Path
 import perfmodel as pm
 from perfmodel.cost.traffic.nest import TileNest, Widths
 from perfmodel.cost.traffic.staircase import staircase
+from perfmodel.kinds.spatial.eyeriss import eyeriss_layers
+from perfmodel.plots.energy_stack import energy_stack
 from perfmodel.plots.staircase import staircase as draw_staircases
 
 #: Four layers of ResNet-18.
@@ -17,6 +19,14 @@ LAYERS = {
     "layer1": TileNest(56, 56, 64, 64, 3, 3),
     "layer4": TileNest(7, 7, 512, 512, 3, 3),
     "fc": TileNest(out_rows=1, out_channels=1000, in_channels=512),
+}
+#: Joule of the convolutions of AlexNet on Eyeriss: power by time (Chen et al., JSSC 52(1), 2017).
+EYERISS = {
+    "CONV1": 6.94e-3,
+    "CONV2": 12.07e-3,
+    "CONV3": 6.28e-3,
+    "CONV4": 4.32e-3,
+    "CONV5": 2.48e-3,
 }
 #: Half again as many pixels as on screen, for displays that have them.
 SCALE = 1.5

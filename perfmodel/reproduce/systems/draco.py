@@ -33,12 +33,14 @@ def mobilenet(size: int, sharing: Sharing, group: int = 1) -> Outcome:
     group
         Channels of a group, in place of one.
     """
-    layers: list[tuple[Sharing, tuple[int, ...]]] = [("filters", (1, 32, 3, 112, 112, 3))]
+    layers: list[tuple[Sharing, tuple[int, ...]]] = []
+    layers.append(("filters", (1, 32, 3, 112, 112, 3)))
     for rows, channels, stride, after in _DEPTHWISE:
         out = rows // stride
         layers.append((sharing, (channels // group, group, group, out, out, 3)))
         layers.append(("filters", (1, after, channels, out, out, 1)))
-    layers += [("groups", (1024, 1, 1, 1, 1, 7)), ("filters", (1, 1000, 1024, 1, 1, 1))]
+    layers.append(("groups", (1024, 1, 1, 1, 1, 7)))
+    layers.append(("filters", (1, 1000, 1024, 1, 1, 1)))
     cycles: list[float] = []
     shares: list[float] = []
     done = 0.0
