@@ -47,7 +47,11 @@ def figures():
     decode = pm.workload("opt_6_7b", phase="decode", batch=1, context=1000)
     token = pm.predict(decode, pm.hardware("cambricon_llm_s"), precision="w8a8")
     resnet = pm.predict(pm.workload("resnet18"), pm.hardware("scale_sim_32x32"))
+    chip = {name: layer.energy_j for name, layer in eyeriss_layers("alexnet").items()}
     return {
+        "energy_stack": energy_stack(
+            chip, measured=EYERISS, title="AlexNet, batch 4, on Eyeriss without DRAM"
+        ),
         "occupancy": resnet.plot.occupancy(layer="layer4.1.conv1"),
         "flash_timeline": token.plot.flash_timeline(),
         "staircase": draw_staircases(
