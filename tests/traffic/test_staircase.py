@@ -81,6 +81,17 @@ def test_awkward_windows(nest: TileNest, conventions: Conventions) -> None:
         equal_at_every_capacity(nest, Widths(1.0, 0.0, 0.0, 1.0), conventions)
 
 
+@pytest.mark.parametrize("conventions", [*EVEN, *UNEVEN], ids=str)
+def test_thin_nests_and_wide_operands(conventions: Conventions) -> None:
+    """Where a loop has one iteration no tile may change at it, which shows with odd widths."""
+    products = [TileNest(m, 1, n, k) for m, n, k in itertools.product((1, 5), (1, 4), (1, 6))]
+    windows = [TileNest(4, 1, 1, 1, 3), TileNest(4, 1, 1, 3, 2), TileNest(4, 1, 3, 1, 2)]
+    for nest, wide in itertools.product([*products, *windows], range(4)):
+        for width in (0.5, 8.0):
+            widths = Widths(*(width if i == wide else 2.0 for i in range(4)))
+            equal_at_every_capacity(nest, widths, conventions)
+
+
 @pytest.mark.parametrize("allocation", ["even", "uneven"])
 @pytest.mark.parametrize("halo", ["refetched", "kept"])
 def test_the_search_s_rule_equals_stepping_through(halo: str, allocation: str) -> None:
@@ -168,6 +179,8 @@ LAYERS = [
     TileNest(7, 7, 512, 512, 3, 3, batch=4),
     TileNest(56, 56, 1, 1, 3, 3, 2, 2),
     TileNest(33, 33, 48, 96, 3, 3, row_dilation=6, column_dilation=6),
+    # Enough tiles of rows and taps that only neighbours are compared.
+    TileNest(1500, 1, 32, 16, 10, 1, row_stride=5),
 ]
 
 
@@ -177,7 +190,7 @@ def test_no_tile_of_a_real_layer_is_below_its_staircase(
     nest: TileNest, conventions: Conventions
 ) -> None:
     """Any integers as tiles in any order, of layers too large to search."""
-    rng, n = np.random.default_rng(1), 400
+    rng, n = np.random.default_rng(1), 200
     widths, found = Widths(), staircase(nest, Widths(), conventions)
     kept, double = conventions.halo == "kept", conventions.buffering == "double"
     width = {"input": widths.input, "weight": widths.weight, "output": widths.partial}
@@ -199,7 +212,7 @@ def test_no_tile_of_a_real_layer_is_below_its_staircase(
         assert np.all(least <= moved)
         nearest = min(nearest, float(np.min(moved / least)))
     # Some come near: the check is not about tiles that nobody would use.
-    assert nearest < 1.5
+    assert nearest < 2
 
 
 @pytest.mark.parametrize("conventions", [*EVEN, *UNEVEN], ids=str)

@@ -183,3 +183,27 @@ def test_useful_tiles_are_the_smallest_of_each_count(extent: int) -> None:
     every = np.arange(1, extent + 1)
     smallest = [every[-(-extent // every) == n][0] for n in np.unique(-(-extent // every))]
     assert useful_tiles(extent).tolist() == sorted(int(t) for t in smallest)
+
+
+@settings(max_examples=25)
+@given(
+    nest=NESTS | GEMMS, conventions=CONVENTIONS,
+    widths=st.builds(Widths, *[st.sampled_from([0.1975, 1 / 3, 0.7, 1.1, 0.0])] * 4),
+)  # fmt: skip
+def test_widths_that_are_no_binary_fractions(
+    nest: TileNest, widths: Widths, conventions: Conventions
+) -> None:
+    """Ternary weights and the like: sums round, and no step is made of that."""
+    found = staircase(nest, widths, conventions)
+    assert np.all(np.diff(found.traffic_bytes) < 0)
+    assert np.all(np.diff(found.capacity_bytes) > 0)
+    parts = found.parts(found.capacity_bytes)
+    assert np.array_equal(parts.input + parts.weight + parts.output, found.traffic_bytes)
+    assert np.all(parts.partial_reads >= 0)
+    # Rounded to binary fractions, the curve is close by.
+    near = Widths(*(round(w * 4096) / 4096 for w in
+                    (widths.input, widths.weight, widths.output, widths.partial)))  # fmt: skip
+    other = staircase(nest, near, conventions)
+    capacity = found.capacity_bytes
+    assert np.all(other(capacity * 1.002) <= found.traffic_bytes * 1.002)
+    assert np.all(found(other.capacity_bytes * 1.002) <= other.traffic_bytes * 1.002)

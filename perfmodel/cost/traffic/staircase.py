@@ -254,10 +254,14 @@ def _whole(nest: TileNest, widths: Widths, conventions: Conventions) -> Staircas
     times = scale * nest.groups
     read, weight = found["input"] * times, found["weight"] * times
     output, partial = found["output"] * times, found["partial"] * times
+    traffic = read + weight + output
+    # Widths that are no binary fractions round: steps of a last bit are none.
+    falls = np.append(True, traffic[1:] < np.minimum.accumulate(traffic)[:-1])
     tiles: dict[str, Ints] = {name: found[name] for name in (*_EXTENTS, "stationary", "panels")}
     return Staircase(
-        nest, tiled, widths, conventions, footprint * scale, read + weight + output, read, weight,
-        output, partial, tiles,
+        nest, tiled, widths, conventions, footprint[falls] * scale, traffic[falls], read[falls],
+        weight[falls], output[falls], partial[falls],
+        {name: column[falls] for name, column in tiles.items()},
     )  # fmt: skip
 
 

@@ -22,6 +22,8 @@ Ints: TypeAlias = npt.NDArray[np.int64]
 
 #: Kernels with more taps along an axis are cut into equal tiles of taps only.
 _UNEQUAL_TAPS = 16
+#: Rows that `undominated` compares with each other.
+_COMPARED = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,10 +189,17 @@ def _new_rows(p: Ints, r: Ints, fresh: Ints, stride: int) -> Ints:
 
 
 def undominated(columns: list[Floats]) -> npt.NDArray[np.bool_]:
-    """Tell which rows no other is better than or equal to in all columns; of equals, the first."""
+    """Tell which rows no other is better than or equal to in all columns; of equals, the first.
+
+    Of many rows only neighbours are compared, and too many left.
+    """
     n = len(columns[0])
     if n == 1:
         return np.ones(1, dtype=bool)
+    if n > _COMPARED:
+        cuts = range(0, n, _COMPARED)
+        parts = [undominated([c[i : i + _COMPARED] for c in columns]) for i in cuts]
+        return np.concatenate(parts)
     at_least = np.ones((n, n), dtype=bool)
     for column in columns:
         at_least &= column[:, None] <= column[None, :]

@@ -213,22 +213,14 @@ def _add_output_stationary(problem: Problem, found: Candidates) -> None:
     fixed = copies * at.input_held
     slope = copies * widths.weight * at.taps + widths.partial * at.outputs
     once = problem.weight * at.count + problem.output
-    matters = found.may_matter(fixed + slope, at.input + once)
-    if not matters.all():
-        at, fixed, slope, once = at.pick(matters), fixed[matters], slope[matters], once[matters]
-    footprint = np.outer(slope, tiles)
-    footprint += fixed[:, None]
-    traffic = np.outer(at.input, counts)
-    traffic += once[:, None]
 
-    def decode(index: Ints) -> Decoded:
-        s, c = np.divmod(index, len(tiles))
+    def decode(s: Ints, c: Ints) -> Decoded:
         return _decoded(
             at, rows, columns, s, tiles[c], np.ones_like(c), OUTPUT, at.input[s] * counts[c],
             problem.weight * at.count[s], problem.output, np.zeros(len(s)),
         )  # fmt: skip
 
-    found.add(footprint, traffic, decode)
+    found.add_lines(fixed, slope, tiles, once, at.input, counts, decode)
 
 
 def _add_input_stationary(problem: Problem, found: Candidates) -> None:
@@ -244,24 +236,15 @@ def _add_input_stationary(problem: Problem, found: Candidates) -> None:
     slope = at.input_held + copies * widths.weight * at.taps
     once = at.input + problem.weight * at.count + (problem.output - problem.partial)
     again = problem.partial * at.tap_count
-    matters = found.may_matter(fixed + slope, once + again)
-    if not matters.all():
-        at, fixed, slope = at.pick(matters), fixed[matters], slope[matters]
-        once, again = once[matters], again[matters]
-    footprint = np.outer(slope, tiles)
-    footprint += fixed[:, None]
-    traffic = np.outer(again, counts)
-    traffic += once[:, None]
 
-    def decode(index: Ints) -> Decoded:
-        s, c = np.divmod(index, len(tiles))
+    def decode(s: Ints, c: Ints) -> Decoded:
         return _decoded(
             at, rows, columns, s, np.ones_like(c), tiles[c], INPUT, at.input[s],
             problem.weight * at.count[s], problem.output,
             problem.partial * (at.tap_count[s] * counts[c] - 1),
         )  # fmt: skip
 
-    found.add(footprint, traffic, decode)
+    found.add_lines(fixed, slope, tiles, once, again, counts, decode)
 
 
 def _add_weight_stationary(problem: Problem, found: Candidates) -> None:
@@ -279,15 +262,8 @@ def _add_weight_stationary(problem: Problem, found: Candidates) -> None:
     slope = copies * widths.partial * at.outputs[s] + widths.weight * at.taps[s] * ins[c]
     once = problem.partial * at.tap_count[s] * in_counts[c]
     once += problem.weight + problem.output - problem.partial
-    matters = found.may_matter(fixed + slope, at.input[s] + once)
-    s, c, fixed, slope, once = s[matters], c[matters], fixed[matters], slope[matters], once[matters]
-    footprint = np.outer(slope, outs)
-    footprint += fixed[:, None]
-    traffic = np.outer(at.input[s], out_counts)
-    traffic += once[:, None]
 
-    def decode(index: Ints) -> Decoded:
-        row, o = np.divmod(index, len(outs))
+    def decode(row: Ints, o: Ints) -> Decoded:
         spot, i = s[row], c[row]
         return _decoded(
             at, rows, columns, spot, outs[o], ins[i], WEIGHT, at.input[spot] * out_counts[o],
@@ -295,7 +271,7 @@ def _add_weight_stationary(problem: Problem, found: Candidates) -> None:
             problem.partial * (at.tap_count[spot] * in_counts[i] - 1),
         )  # fmt: skip
 
-    found.add(footprint, traffic, decode)
+    found.add_lines(fixed, slope, outs, once, at.input[s], out_counts, decode)
 
 
 def _thinned(problem: Problem, names: tuple[str, ...], *slid: str) -> tuple[Axis, Axis]:

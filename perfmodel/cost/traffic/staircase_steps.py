@@ -17,6 +17,8 @@ Decode: TypeAlias = Callable[[Ints], Decoded]
 
 # The upper bits of a positive float, taken as an integer, ascend with it: 64 bins an octave.
 _SHIFT = 46
+#: Candidates evaluated at once: enough to forget the overhead, few enough for the caches.
+_AT_ONCE = 60_000
 
 
 def _bins(values: Floats) -> Ints:
@@ -75,6 +77,45 @@ class Candidates:
         kept = np.flatnonzero(traffic < self._below[bins])
         if len(kept):
             self._found.append((footprint[kept], traffic[kept], kept, decode))
+
+    def add_lines(
+        self, fixed: Floats, slope: Floats, tiles: Ints, once: Floats, again: Floats,
+        counts: Ints, decode: Callable[[Ints, Ints], Decoded],
+    ) -> None:  # fmt: skip
+        """Take a line of candidates for each tile of all extents but one.
+
+        Footprints are ``fixed + slope * tiles`` and traffic is ``once + again * counts``, shape
+        (lines, tiles); lines that cannot become a step are left out, and no more than some
+        thousand are evaluated at once.
+
+        Parameters
+        ----------
+        fixed, slope, once, again
+            Shape (lines,).
+        tiles, counts
+            Of the last extent, from the smallest tile to the largest; shape (tiles,).
+        decode
+            Indices of lines and of tiles -> what `Decoded` names.
+        """
+        tile, count = tiles.astype(float), counts.astype(float)
+        size = max(1, _AT_ONCE // len(tile))
+        for start in range(0, len(fixed), size):
+            part = slice(start, start + size)
+            low = fixed[part] + slope[part] * tile[0]
+            lines = np.flatnonzero(self.may_matter(low, once[part] + again[part] * count[-1]))
+            if not len(lines):
+                continue
+            lines += start
+            footprint = np.outer(slope[lines], tile)
+            footprint += fixed[lines, None]
+            traffic = np.outer(again[lines], count)
+            traffic += once[lines, None]
+
+            def flat(index: Ints, lines: Ints = lines) -> Decoded:
+                line, last = np.divmod(index, len(tile))
+                return decode(lines[line], last)
+
+            self.add(footprint, traffic, flat)
 
     def steps(self) -> tuple[Floats, Decoded]:
         """Return the footprints of the staircase, ascending, and what was decoded of its steps."""
