@@ -224,7 +224,7 @@ def test_slopes_through_jax_follow_the_hard_model() -> None:
         return predict(model, machine, precision="w8a8", relaxed=True).latency_s
 
     with jax.enable_x64(True):
-        slope = float(jax.grad(latency)(30e-6))
+        slope = float(jax.jit(jax.grad(latency))(30e-6))
     step = 1e-8
     high, low = latency(30e-6 + step), latency(30e-6 - step)
     assert slope == pytest.approx((float(high) - float(low)) / (2 * step), rel=1e-3)  # type: ignore[arg-type]
