@@ -10,6 +10,7 @@ import pytest
 from perfmodel.cost.tiled import tiled_traffic
 from perfmodel.errors import InputError
 from perfmodel.hardware.device import Device
+from perfmodel.hardware.library import hardware
 from perfmodel.kinds.systolic import Dataflow, double_buffered, gemm, gemm_cycles
 from perfmodel.predict import predict
 from perfmodel.testing import KindConformance
@@ -66,6 +67,16 @@ class TestBuffersOfTheirOwn(KindConformance):
 class TestInputStationaryByFolds(KindConformance):
     def device(self) -> Device:
         return array(dataflow="input_stationary", far_traffic="folds", height=12, width=20)
+
+
+class TestTpu(KindConformance):
+    def device(self) -> Device:
+        return hardware("tpu_v1")
+
+
+class TestGemmini(KindConformance):
+    def device(self) -> Device:
+        return hardware("gemmini_16x16")
 
 
 @pytest.mark.parametrize("dataflow", FLOWS)

@@ -113,7 +113,7 @@ def _simulate(
     return max(end, bus.free), began, bus.moved
 
 
-@settings(max_examples=400)
+@settings(max_examples=300)
 @given(
     _SIZES, _SIZES, _SIZES, _SIDES, _SIDES, st.sampled_from(list(DATAFLOWS)), st.integers(1, 3),
     st.tuples(_WIDTHS, _WIDTHS, _WIDTHS), st.fractions(Fraction(1, 50), 60, max_denominator=50),

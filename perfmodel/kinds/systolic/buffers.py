@@ -19,7 +19,7 @@ that fits every buffer is best, so that trying the useful x, and the useful y, s
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -78,6 +78,8 @@ class Product:
 
 #: Results that are remembered, and the most numbers of an input that is looked up.
 _REMEMBERED, _SMALL = 512, 512
+#: Points that are evaluated at once.
+_PIECE = 128
 _found: dict[tuple[Any, ...], Value] = {}
 
 
@@ -87,20 +89,50 @@ def buffered_traffic(product: Product, buffers: Buffers, xp: Any = np) -> Value:
     Tiles of the three stationarity classes, double-buffered where they move. Results of few points
     are remembered by content.
     """
+    if all(size is not None for size in (buffers.input, buffers.weight, buffers.output)):
+        buffers = replace(buffers, shared=None)
     if xp is not np:
         return _least(product, buffers, xp)
     values = [getattr(x, f.name) for x in (product, buffers) for f in fields(x)]
     if any(np.size(v) > _SMALL for v in values):
-        return _least(product, buffers, xp)
+        return _distinct(product, buffers)
     arrays = [np.asarray(np.nan if v is None else v, dtype=float) for v in values]
     key = tuple((a.shape, a.tobytes()) for a in arrays)
     found = _found.get(key)
     if found is None:
         if len(_found) >= _REMEMBERED:
             _found.clear()
-        found = _found[key] = _least(product, buffers, xp)
+        found = _found[key] = _distinct(product, buffers)
         found.setflags(write=False)
     return found
+
+
+def _distinct(product: Product, buffers: Buffers) -> Value:
+    """Return the traffic of each nest; those of one shape are solved once."""
+    columns = [np.asarray(getattr(product, f.name), dtype=float) for f in fields(product)]
+    if any(c.ndim != 2 or c.shape[1] > 1 for c in columns):
+        return _in_pieces(product, buffers)
+    table = np.concatenate(np.broadcast_arrays(*columns), axis=1)
+    shapes, which = np.unique(table, axis=0, return_inverse=True)
+    one = Product(*(shapes[:, i : i + 1] for i in range(len(columns))))
+    return _in_pieces(one, buffers)[np.reshape(which, -1)]
+
+
+def _in_pieces(product: Product, buffers: Buffers) -> Value:
+    """Return the traffic of many points piece by piece: the candidates fit the nearest caches."""
+    values = [getattr(x, f.name) for x in (product, buffers) for f in fields(x)]
+    points = max((np.shape(v)[-1] for v in values if np.ndim(v)), default=1)
+    out: list[Value] = []
+    for start in range(0, points, _PIECE):
+
+        def cut(value: Value, start: int = start) -> Value:
+            wide = np.ndim(value) and np.shape(value)[-1] > 1
+            return value[..., start : start + _PIECE] if wide else value
+
+        part = Product(*(cut(getattr(product, f.name)) for f in fields(product)))
+        room = Buffers(*(cut(getattr(buffers, f.name)) for f in fields(buffers)))
+        out.append(_least(part, room, np))
+    return np.concatenate(out, axis=-1) if len(out) > 1 else out[0]
 
 
 def _least(product: Product, buffers: Buffers, xp: Any) -> Value:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from perfmodel.arrays import Value
+from perfmodel.arrays import Value, is_array
 from perfmodel.cost.residency import access_bytes, crossing, sum_by_row, usable_capacity
 from perfmodel.cost.setting import Setting
 from perfmodel.cost.tiled import tiled_traffic
@@ -65,7 +65,8 @@ def _buffered(
     assert access is not None
     near = usable_capacity(setting, setting.levels[0])
     keep = facts[head + "kept_share"]
-    away = crossing(table, setting, near * keep)
+    nothing = not is_array(keep) and keep == 0.0
+    away = crossing(table, setting, 0.0 if nothing else near * keep)
     beyond = xp.concatenate([away, xp.zeros((1, away.shape[1]))])
     x, w, y = (width * beyond[nests.access[:, i]] for i, width in enumerate(widths))
     m = nests.batch * nests.out_rows * nests.out_columns
