@@ -20,7 +20,7 @@ MODELS = (
 )  # fmt: skip
 
 #: Share of a token's requests that the event simulation plays.
-_PART = 0.1
+_PART = 0.03
 
 
 def predicted() -> dict[str, float]:
