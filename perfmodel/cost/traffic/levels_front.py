@@ -66,28 +66,16 @@ def _inner_grid(own: Inner) -> Floats:
     else:
         ends = np.r_[first[1:], area.shape[1]]
         for i, (a, b) in enumerate(zip(first, ends, strict=True)):
+            some = own.useful[i]
             held = own.along[a:b, None, None] * many[:, None] + left[a:b, None, :]
             np.fmin(grid[i], np.fmin.reduce(held, axis=0), out=grid[i])
             if np.isnan(once[i]):
                 continue
-            some = a + _best([area[1, a:b], patch[1, a:b], own.along[a:b]])
             least = own.weight_stays(area[1, some], patch[1, some], own.along[some])
             least = np.fmin.reduceat(np.fmin.reduce(least, axis=0), outs.first, axis=0)
             np.fmin(grid[i], once[i] + least, out=grid[i])
     grid[np.isnan(grid)] = np.inf
     return grid + q.outputs
-
-
-def _best(columns: list[Floats]) -> Ints:
-    """Return the rows that no other is at least as good as in all columns."""
-    order = np.lexsort(columns[::-1])
-    table = np.array(columns)[:, order]
-    left, kept = np.arange(len(order)), list[int]()
-    while left.size:
-        kept.append(int(left[0]))
-        rest = left[1:]
-        left = rest[(table[:, rest] < table[:, left[:1]]).any(axis=0)]
-    return order[kept]
 
 
 def candidates(problem: Problem) -> Mapped:
@@ -229,13 +217,15 @@ def _covering(own: Inner, held: Floats, outer: Floats) -> Floats:
     """Return inner bytes where the inner tile holds all weights of the outer one."""
     q = own.problem
     covered = np.where(held <= own.room * _SLACK, outer, np.inf)
-    ends = np.r_[own.first[1:], len(q.places)]
     fixed = q.weights + q.outputs + q.partials * (own.ins.parts - 1.0)
-    for i, (a, b) in enumerate(zip(own.first, ends, strict=True)):
-        for s in a + _best([q.places.area[1, a:b], q.places.patch[1, a:b], own.along[a:b]]):
-            ok = _covering_fits(own, int(s))
-            value = own.along[s] * own.outs.parts[:, None] + fixed
-            np.minimum(covered[i], np.where(ok, value, np.inf), out=covered[i])
+    for i, some in enumerate(own.useful):
+        taken = q.footprint(
+            q.places.patch[1, some, None, None], q.places.area[1, some, None, None],
+            own.outs.tile[:, None], own.ins.tile, 2,
+        )  # fmt: skip
+        least = np.where(taken <= own.room * _SLACK, own.along[some, None, None], np.inf)
+        value = least.min(axis=0) * own.outs.parts[:, None] + fixed
+        np.minimum(covered[i], value, out=covered[i])
     return covered
 
 

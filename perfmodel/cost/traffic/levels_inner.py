@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.cost.traffic.levels_problem import Problem
-from perfmodel.cost.traffic.levels_splits import Line
+from perfmodel.cost.traffic.levels_splits import Line, starts, useful
 from perfmodel.cost.traffic.staircase_axes import Floats, Ints
 
-__all__ = ["Inner", "Outers", "fit", "starts"]
+__all__ = ["Inner", "Outers", "fit"]
 
 #: Stands for a width of zero where one divides by it.
 _NOTHING = 1e-30
@@ -27,11 +27,6 @@ _SLACK = 1e-12
 def fit(room: Floats, each: Floats) -> Floats:
     """Return how many of `each` fit into `room`, as a whole number; 0 where none does."""
     return np.floor(np.maximum(room, 0.0) * (1.0 + _SLACK) / np.maximum(each, _NOTHING))
-
-
-def starts(owner: Ints) -> npt.NDArray[np.intp]:
-    """Return where each run of a sorted column begins."""
-    return np.flatnonzero(np.r_[True, owner[1:] != owner[:-1]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +48,7 @@ class Outers:
     @staticmethod
     def of(part: Line) -> Outers:
         """Group the splits of a line."""
-        first = starts(part.tile[0])
+        first = starts(part.tile[:1])
         return Outers(part.tile[0, first].astype(float), part.parts[0, first].astype(float), first)
 
 
@@ -74,14 +69,17 @@ class Inner:
         self.problem = problem
         self.outs, self.ins = Outers.of(problem.outs), Outers.of(problem.ins)
         places = problem.places
-        stack = np.array([t[0] for t in places.tiles])
-        change = np.any(stack[:, 1:] != stack[:, :-1], axis=0)
-        self.first = np.flatnonzero(np.r_[True, change])
+        self.first = places.first
         self.flat = bool(np.all(places.volume == places.whole))
         self.room = problem.capacities[1]
         slid = places.slid if problem.kept else places.volume
         #: Input bytes for each split where the inputs' tiles follow the innermost loops, or not.
         self.apart, self.along = problem.inputs(places.volume[1]), problem.inputs(slid[1])
+
+    @property
+    def useful(self) -> list[Ints]:
+        """Splits of each outer tile of positions whose inner tile is useful; see `useful`."""
+        return useful(self.problem.nest, self.problem.thin, self.problem.kept)
 
     def parts_of(self, outer: Outers, extent: int, tile: Floats) -> Floats:
         """Return the inner tiles along a line where so large ones fit; NaN where none does."""

@@ -48,6 +48,8 @@ class Problem:
         written at last; of a partial sum written and read.
     partial
         Bytes that a buffer holds of an output element.
+    thin
+        Ratio below which a tile of the lists is left out.
     """
 
     nest: TileNest
@@ -62,6 +64,7 @@ class Problem:
     output: float
     again: float
     partial: float
+    thin: float
 
     @staticmethod
     def of(
@@ -96,6 +99,7 @@ class Problem:
             widths.output,
             2.0 * widths.partial,
             widths.partial,
+            thin,
         )  # fmt: skip
 
     @property

@@ -13,11 +13,22 @@ from functools import lru_cache, reduce
 from math import gcd
 
 import numpy as np
+import numpy.typing as npt
 
 from perfmodel.cost.traffic.nest import TileNest
 from perfmodel.cost.traffic.staircase_axes import Floats, Ints, flattened, useful_tiles
 
-__all__ = ["Line", "Splits", "Window", "canonical", "line", "spatial", "windows"]
+__all__ = [
+    "Line",
+    "Splits",
+    "Window",
+    "canonical",
+    "line",
+    "spatial",
+    "starts",
+    "useful",
+    "windows",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +185,8 @@ class Splits:
         The same where the window slides along rows or columns, within the tile outside it.
     whole
         Input elements of one channel that anything touches.
+    first
+        Where the splits of each outer tile begin.
     """
 
     tiles: tuple[Ints, Ints, Ints]
@@ -183,6 +196,7 @@ class Splits:
     volume: Floats
     slid: Floats
     whole: float
+    first: npt.NDArray[np.intp]
 
     def __len__(self) -> int:
         return self.area.shape[1]
@@ -214,7 +228,42 @@ def spatial(nest: TileNest, levels: int, thin: float = 1.0) -> Splits:
         images.whole * rows.fetched * columns.fetched,
         images.whole * np.minimum(outer_rows * columns.fetched, rows.fetched * outer_columns),
         images.whole * rows.whole * columns.whole,
+        starts(np.array([part.tile[0] for part in each])),
     )
+
+
+def starts(owners: Ints) -> npt.NDArray[np.intp]:
+    """Return where each run of equal columns begins; `owners` of shape (keys, splits)."""
+    change = np.any(owners[:, 1:] != owners[:, :-1], axis=0)
+    return np.flatnonzero(np.r_[True, change])
+
+
+@lru_cache(maxsize=64)
+def useful(nest: TileNest, thin: float, slides: bool) -> list[Ints]:
+    """Return for each outer tile of two levels the splits whose inner tiles are useful.
+
+    Useful is what no other inner tile is at least as good as: in positions, in input that it
+    holds, and in input that all such tiles fetch.
+    """
+    places = spatial(nest, 2, thin)
+    fetched = places.slid[1] if slides else places.volume[1]
+    table = np.array([places.area[1], places.patch[1], fetched])
+    ends = np.r_[places.first[1:], table.shape[1]].tolist()
+    return [
+        a + _best(table[:, a:b]) for a, b in zip(places.first.tolist(), ends, strict=True)
+    ]  # fmt: skip
+
+
+def _best(table: Floats) -> Ints:
+    """Return the columns that no other is at least as good as in all rows."""
+    order = np.lexsort(table[::-1]).astype(np.int64)
+    table = table[:, order]
+    left, kept = np.arange(len(order)), list[int]()
+    while left.size:
+        kept.append(int(left[0]))
+        rest = left[1:]
+        left = rest[(table[:, rest] < table[:, left[:1]]).any(axis=0)]
+    return order[kept]
 
 
 def _product(arrays: list[Floats]) -> Floats:
