@@ -97,14 +97,22 @@ def test_a_closed_stdout_is_silent(tmp_path: Path) -> None:
     assert done.returncode != 0
 
 
+#: A job in the background of a shell ignores interrupts, and hands that down.
+HEARS_INTERRUPTS = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from perfmodel.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
 def test_an_interrupt_says_so_and_can_be_resumed(tmp_path: Path) -> None:
     path = tmp_path / "points.csv"
     arguments = ["sweep", "llama_3_8b", "--device", "a100", "--set", "batch=1..400", "--set",
                  "context=1..1000", "--metrics", "latency_s", "-o", str(path)]  # fmt: skip
     command = subprocess.Popen(
-        [*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        # A job in the background of a shell ignores interrupts, and hands that down.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        [sys.executable, "-c", HEARS_INTERRUPTS, *arguments],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     parts = tmp_path / ".points.csv.parts"
     for _ in range(6000):
