@@ -180,6 +180,38 @@ def test_scaling_chips_saturates_and_channels_do_not() -> None:
     assert wide.at(0).machine["memories.flash.bandwidth"] == pytest.approx(1e9)
 
 
+OWN = (
+    "memories.flash.channels", "memories.flash.chips", "memories.flash.dies",
+    "memories.flash.planes", "memories.flash.page", "memories.flash.sent",
+    "memories.flash.read_time", "memories.flash.link_bandwidth", "memories.flash.piece",
+    "memories.flash.read_energy", "memories.flash.bandwidth", "engines.npu.cores",
+    "engines.npu.core_rate", "engines.npu.correction_rate", "engines.npu.core_energy",
+    "engines.npu.result_bits", "engines.npu.tile_columns",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("path", OWN)
+def test_every_number_of_a_spec_takes_an_array(path: str) -> None:
+    device = hardware("cambricon_llm_s")
+    base = device.machine().get(path)
+    known = {"sent": 18048.0, "link_bandwidth": 6e9, "piece": 1024.0, "result_bits": 16.0}
+    known |= {"read_energy": 4e-11, "core_energy": 8e-12, "tile_columns": 1024.0}
+    # Where they bind: one plane, slow cores.
+    known |= {"planes": 1.0, "core_rate": 4e8, "correction_rate": 2e8}
+    start = known.get(path.rpartition(".")[2], base)
+    assert start
+    values = start * np.array([1.0, 2.0, 4.0])
+    whole = decode("opt_13b", "cambricon_llm_s", changes={path: values})
+    for i, value in enumerate(values):
+        one = decode("opt_13b", "cambricon_llm_s", changes={path: float(value)})
+        assert np.broadcast_to(whole.latency_s, 3)[i] == pytest.approx(one.latency_s, rel=1e-12)
+        moved = np.broadcast_to(whole.traffic_bytes["flash"], 3)[i]
+        assert moved == pytest.approx(one.traffic_bytes["flash"], rel=1e-12)
+    # Each of them matters, energies aside (nothing states those of the other parts).
+    if "energy" not in path:
+        assert len({round(float(t), 12) for t in np.atleast_1d(whole.latency_s)}) > 1
+
+
 def test_energy_of_cells_cores_channels_and_host() -> None:
     found = decode("llama_2_7b", "aif_ssd")
     table = found.table
