@@ -29,8 +29,8 @@ from perfmodel.cost.mapping.orders import Loops
 from perfmodel.cost.mapping.problem import Floats, Problem
 
 Bools = npt.NDArray[np.bool_]
-#: Nodes of the branch and bound whose chains are found at once.
-_BATCH = 8
+#: Nodes of the branch and bound whose chains are found at once, and tiles of all of them.
+_BATCH, _ELEMENTS = 8, 64_000
 
 
 @dataclass(frozen=True)
@@ -161,8 +161,9 @@ def cheapest_chain(problem: Problem, loops: Loops) -> Chain | None:
     heap: list[tuple[float, int, tuple[Floats, Floats]]] = [(0.0, 0, root)]
     best: Chain | None = None
     nodes = 0
+    most = min(_BATCH, max(1, _ELEMENTS // search.grid.tiles.shape[1]))
     while heap and (best is None or heap[0][0] < best.joules * (1 - 1e-12)):
-        batch = [heapq.heappop(heap)[2] for _ in range(min(_BATCH if nodes else 1, len(heap)))]
+        batch = [heapq.heappop(heap)[2] for _ in range(min(most if nodes else 1, len(heap)))]
         nodes += len(batch)
         for node, found in zip(batch, _chains(search, batch), strict=True):
             if found is None or (best is not None and found.joules >= best.joules):
@@ -252,14 +253,12 @@ def _chains(search: _Search, nodes: Sequence[tuple[Floats, Floats]]) -> list[Cha
 
     def running(values: Floats) -> Floats:
         # Slice by slice: several times faster than `accumulate` along axes as short as these.
-        values = values.copy()
         for axis in range(1, values.ndim):
             slices = np.moveaxis(values, axis, 0)
             for place in range(1, len(slices)):
                 np.minimum(slices[place], slices[place - 1], out=slices[place])
         return values
 
-    exact: dict[State, Floats] = {}
     least: dict[State, Floats] = {search.start: np.zeros(shape)}
     came: dict[State, list[tuple[State, tuple[int, int, int, int]]]] = {}
     layer = [search.start]
@@ -275,7 +274,6 @@ def _chains(search: _Search, nodes: Sequence[tuple[Floats, Floats]]) -> list[Cha
             best = np.full(shape, np.inf)
             for before, step in came[state]:
                 np.minimum(best, least[before] + cost(*step), out=best)
-            exact[state] = best
             least[state] = running(best)
         layer = list(following)
     ends = [
@@ -292,13 +290,14 @@ def _chains(search: _Search, nodes: Sequence[tuple[Floats, Floats]]) -> list[Cha
         placed: dict[Operand, list[tuple[int, ...]]] = {operand: [] for operand in OPERANDS}
         order: list[tuple[int, ...]] = []
         while state != search.start:
-            part = exact[state][node][within]
-            tile = tuple(int(i) for i in np.unravel_index(int(np.argmin(part)), part.shape))
-            options = [
-                (float(least[before][(node, *tile)] + costs[step][(node, *tile)]), index)
-                for index, (before, step) in enumerate(came[state])
+            parts = [
+                least[before][node][within] + costs[step][node][within]
+                for before, step in came[state]
             ]
-            before, step = came[state][min(options)[1]]
+            which = int(np.argmin([float(part.min()) for part in parts]))
+            part = parts[which]
+            tile = tuple(int(i) for i in np.unravel_index(int(np.argmin(part)), part.shape))
+            before, step = came[state][which]
             placed[OPERANDS[step[0]]].append(tile)
             order.append(tile)
             within = tuple(slice(0, exponent + 1) for exponent in tile)
