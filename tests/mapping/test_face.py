@@ -1,11 +1,13 @@
 """What is asked, refused, remembered and shown."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from perfmodel.cost.mapping import (
+    KNOWN,
     Hierarchy,
     Memory,
     Port,
@@ -199,3 +201,34 @@ def test_what_a_description_lacks_is_named() -> None:
         from_zigzag({key: ZIGZAG[key] for key in ("name", "memories")}, LINKS)
     with pytest.raises(InputError, match="XY"):
         from_zigzag(ZIGZAG, {**LINKS, "spatial_mapping": {"D1": ["XY, 2"]}})
+
+
+@pytest.mark.parametrize("operand", ["input", "weight", "output"])
+def test_an_operand_of_no_width_costs_nothing(operand: str) -> None:
+    found = best_mapping(LAYER, tpu_like(), widths=replace(WIDTHS, **{operand: 0.0}))
+    alone = [a for a in found.accesses if a.operand == operand and operand != "output"]
+    assert all(a.energy_j == 0 for a in alone)
+    assert found.energy_j < best_mapping(LAYER, tpu_like(), widths=WIDTHS).energy_j
+
+
+def test_a_memory_without_end() -> None:
+    endless = replace(
+        tpu_like(), memories=tuple(replace(m, capacity_bytes=math.inf) for m in tpu_like().memories)
+    )
+    found = best_mapping(LAYER, endless, widths=WIDTHS)
+    assert found.energy_j <= best_mapping(LAYER, tpu_like(), widths=WIDTHS).energy_j
+    # Registers that hold everything: each operand crosses every boundary once.
+    assert found.at("weight", "dram").feed == 64 * 64 * 9 / 8
+    assert found.at("output", "dram").collect == 64 * 14 * 14 / 8
+
+
+def test_a_nest_with_too_many_tiles_says_that_it_is_not_proved() -> None:
+    nest = TileNest(
+        out_rows=720, out_columns=1280, out_channels=64, in_channels=64, kernel_rows=3,
+        kernel_columns=3, batch=8,
+    )  # fmt: skip
+    machine = KNOWN["edge_tpu_like"]()
+    found = best_mapping(nest, machine, widths=WIDTHS)
+    assert not found.proved
+    assert found.energy_j <= loma_mapping(nest, machine, widths=WIDTHS, loops=7).energy_j
+    assert best_mapping(nest, tpu_like(), widths=WIDTHS).proved
