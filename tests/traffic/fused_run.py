@@ -160,14 +160,17 @@ class Step:
                 for r in range(len(tensor)):
                     out[r] += (tensor[r] @ one[:, j]) * two[j]
             else:
-                self.fetch(a, "one", 1, self.copies)
-                self.fetch(a + 1, "two", 1, self.copies)
+                # Single weights of one operator, then of the other.
                 self.chip.hold("column", len(tensor) * self.widths[a].partial)
+                self.fetch(a, "one", 1, self.copies)
                 column = np.zeros(len(tensor), int)
                 for k in range(one.shape[0]):
                     column += tensor[:, k] * one[k, j]
+                self.chip.free("weight one")
+                self.fetch(a + 1, "two", 1, self.copies)
                 for n in range(two.shape[1]):
                     out[:, n] += column * two[j, n]
+                self.chip.free("weight two")
         return out
 
     def input_in_parts(self, a: int, passing: bool, block: Matrix) -> Matrix:
@@ -245,5 +248,90 @@ def run_slices(
             sums[r] += (x[r] @ one[:, part]) @ two[part]
             wide = widths[1].output if part.stop == one.shape[1] else widths[1].partial
             chip.moved += two.shape[1] * wide
+    assert np.array_equal(sums, x @ one @ two)
+    return chip.peak, chip.moved
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """How two products share a block of rows and channels between them.
+
+    `first` and `last`: whether the first input, and the last output, is held whole for all slices;
+    `kept`: weights on chip throughout; `passing`: for each product whether elements of the first
+    input, or the last output, pass by a line of the weights (else weights by a column of rows).
+    """
+
+    tile: int
+    slice: int
+    first: bool
+    last: bool
+    kept: tuple[bool, bool]
+    passing: tuple[bool, bool]
+
+
+def block_ways(nests: list[TileNest]) -> Iterator[Blocks]:
+    flags = list(itertools.product((False, True), repeat=2))
+    for tile in range(1, nests[0].out_rows + 1):
+        for slice_ in range(1, nests[0].out_channels + 1):
+            for (first, last), kept, passing in itertools.product(flags, flags, flags):
+                # An output that is held whole has nothing to pass by.
+                if not (last and passing[1]):
+                    yield Blocks(tile, slice_, first, last, kept, passing)
+
+
+def run_blocks(
+    nests: list[TileNest], widths: list[Widths], way: Blocks, held: int
+) -> tuple[float, float]:
+    """Run two products block by block; return the bytes held at most and the bytes moved."""
+    chip, random = Chip(), np.random.default_rng(0)
+    one, two = (random.integers(-4, 5, (n.in_channels, n.out_channels)) for n in nests)
+    x = random.integers(-4, 5, (nests[0].out_rows, one.shape[0]))
+    sums = np.zeros((len(x), two.shape[1]), int)
+    (a, b), (pass_one, pass_two) = widths, way.passing
+    for i, (w, width) in enumerate(((one, a), (two, b))):
+        if way.kept[i]:
+            chip.hold(f"kept {i}", w.size * width.weight)
+            chip.moved += w.size * width.weight
+    for r in range(0, len(x), way.tile):
+        rows = slice(r, min(r + way.tile, len(x)))
+        n = rows.stop - rows.start
+        if way.first:
+            chip.hold("input", n * one.shape[0] * a.input)
+            chip.moved += chip.held["input"]
+        if way.last:
+            chip.hold("output", n * two.shape[1] * b.partial)
+        for j in range(0, one.shape[1], way.slice):
+            part = slice(j, min(j + way.slice, one.shape[1]))
+            m = part.stop - part.start
+            if not way.first:
+                # Summed up over single channels of the input.
+                chip.hold("block", n * m * a.partial)
+                chip.moved += n * one.shape[0] * a.input
+                line, passed = m, (a.input * held if pass_one else n * a.input)
+            else:
+                # Summed up one channel after another, then stored.
+                chip.hold("block", n * m * b.input)
+                line, passed = one.shape[0], (a.partial if pass_one else n * a.partial)
+            if not way.kept[0]:
+                chip.hold("weight", (line if pass_one else held) * a.weight)
+                chip.moved += one.shape[0] * m * a.weight
+            chip.hold("passing", passed)
+            block = x[rows] @ one[:, part]
+            chip.free("passing", "weight")
+            chip.hold("block", n * m * b.input)
+            if not way.kept[1]:
+                chip.hold("weight", (m if pass_two else held) * b.weight)
+                chip.moved += m * two.shape[1] * b.weight
+            if not way.last:
+                chip.hold("passing", b.partial * held if pass_two else n * b.partial)
+                done = part.stop == one.shape[1]
+                chip.moved += (
+                    n * two.shape[1] * ((b.partial if j else 0) + (b.output if done else b.partial))
+                )
+            sums[rows] += block @ two[part]
+            chip.free("passing", "weight", "block")
+        if way.last:
+            chip.moved += n * two.shape[1] * b.output
+        chip.free("input", "output")
     assert np.array_equal(sums, x @ one @ two)
     return chip.peak, chip.moved

@@ -82,16 +82,19 @@ def test_the_chain_of_a_block_ends_at_inputs_weights_and_outputs(
     assert block.unfused(1e12) == fused + 2 * size * between
 
 
-def test_tiles_of_whole_sequences_move_what_their_passes_say(published: Any, block: Chain) -> None:
-    # Fig. 18's pair, 32k x 4k x 16k x 4k: rows of the tile times (both ends and the slice) fit.
+def test_tiles_of_rows_move_at_most_what_their_passes_say(published: Any, block: Chain) -> None:
+    # Fig. 18's pair, 32k x 4k x 16k x 4k. With rows of a tile whole, beside one channel between and
+    # one weight, weights come once a tile; smaller slices of everything may do better.
     p = published["gpt3_6_7b"]
     rows, model, wide = p["batch"] * p["length"], p["model"], p["feed_forward"]
     size = p["element_bytes"]
-    for tile in (256, 512, 1024, 4096):
-        room = size * (tile * (2 * model + 1) + 2)
+    least = size * (2 * rows * model + 2 * model * wide)
+    for tile in (256, 512, 1024, 4096, rows):
+        room = size * (tile * (2 * model + 1) + 1)
         passes = rows // tile
         moved = size * (2 * rows * model + passes * 2 * model * wide)
-        assert block.group(4, 5, float(room)) == moved
+        assert least <= block.group(4, 5, float(room)) <= moved
+    assert block.group(4, 5, float(room)) == least
 
 
 def test_best_cuts_never_lose_to_one_by_one_or_all_fused(block: Chain) -> None:

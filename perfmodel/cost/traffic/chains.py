@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.cost.traffic.chains_groups import Fused, fused
+from perfmodel.cost.traffic.chains_alone import alone
+from perfmodel.cost.traffic.chains_blocks import Fused
+from perfmodel.cost.traffic.chains_groups import fused
 from perfmodel.cost.traffic.chains_links import lined
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
-from perfmodel.cost.traffic.staircase import staircase
 from perfmodel.cost.traffic.staircase_axes import Floats, Ints
 
 __all__ = ["Chain", "Group", "chain"]
@@ -43,7 +44,7 @@ class Group:
     kept_weights
         Operators whose weights stay on chip throughout.
     slice_channels
-        Channels of the intermediate in a slice, where slices of the weights stay; else 0.
+        Channels of the intermediate in a slice, where two products go slice by slice; else 0.
     recomputed
         Multiply-accumulates over those without recomputation: overlaps of intermediate tiles are
         made again unless the halo is kept.
@@ -162,7 +163,8 @@ class Chain:
         ).tiles  # fmt: skip
         images, rows, columns = (int(t[tile]) for t in tiles.tile)
         work = float(tiles.work[tile])
-        return Group(first, last, moved, (images, rows, columns), operators, 0, work)
+        slice_ = int(found.width[at])
+        return Group(first, last, moved, (images, rows, columns), operators, slice_, work)
 
 
 def chain(
@@ -208,9 +210,9 @@ def _chain(
     kept = conventions.halo == "kept"
     groups: dict[tuple[int, int], Fused] = {}
     for i, (nest, width) in enumerate(zip(nests, widths, strict=True)):
-        alone = staircase(nest, width, conventions)
-        none: Ints = np.zeros(len(alone), np.int64)
-        groups[i, i] = Fused(alone.capacity_bytes, alone.traffic_bytes, none, none, none)
+        room, moved = alone(nest, width, conventions)
+        none: Ints = np.zeros(len(room), np.int64)
+        groups[i, i] = Fused(room, moved, none, none, none)
     if len(nests) > 1:
         # The whole chain must line up, also where no group is so long.
         lined(nests, widths, kept)

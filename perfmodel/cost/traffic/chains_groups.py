@@ -10,39 +10,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
+from perfmodel.cost.traffic.chains_blocks import Fused, blocks, slices
 from perfmodel.cost.traffic.chains_links import Lined, Link
-from perfmodel.cost.traffic.staircase_axes import Floats, Ints
+from perfmodel.cost.traffic.staircase_axes import Floats
 
-__all__ = ["Fused", "fused"]
+__all__ = ["fused"]
 
 #: How much of a tensor is held: all channels, those of one head, one channel.
 _WHOLE, _HEAD, _ONE = range(3)
-
-
-class Fused(NamedTuple):
-    """A group's staircase; all of shape (steps,).
-
-    Attributes
-    ----------
-    capacity, traffic
-        Bytes held, rising, and bytes moved, falling.
-    tile
-        Which tile of the positions; -1 where slices of the weights stay and rows pass by.
-    kept
-        Operators whose weights stay on chip, a bit each.
-    width
-        Channels of the intermediate in a slice, where slices of the weights stay; else 0.
-    """
-
-    capacity: Floats
-    traffic: Floats
-    tile: Ints
-    kept: Ints
-    width: Ints
 
 
 def fused(group: Lined, held: int) -> Fused:
@@ -76,7 +54,7 @@ def fused(group: Lined, held: int) -> Fused:
         number = np.arange(len(room))
         steps.append(Fused(room, moved, number, np.full(len(room), kept), 0 * number))
     if len(links) == 2 and all(n.taps == n.segments == n.heads == 1 for n in links):
-        steps.append(_slices(group, held))
+        steps += [slices(group, held), *blocks(group, held)]
     join = np.concatenate
     found = Fused(
         join([s.capacity for s in steps]), join([s.traffic for s in steps]),
@@ -97,30 +75,6 @@ def _positions(group: Lined) -> float:
     tile, count = group.tiles.area[-1], group.tiles.count
     # The largest tile is all of them, once for each image.
     return float(tile[-1] * count[-1])
-
-
-def _slices(group: Lined, held: int) -> Fused:
-    """Return the staircase of two products whose weights stay slice by slice, rows passing by.
-
-    A slice of the intermediate's channels keeps its part of both weights on chip while all rows
-    pass: the first input comes once a slice, the last output is summed over the slices.
-    """
-    one, two = group.links
-    rows, middle = group.tiles.volume[0], one.outs
-    slices = np.unique(-(-middle // np.arange(1, middle + 1)))
-    number = -(-middle // slices)
-    room = (
-        slices * (one.ins * one.weight + two.outs * two.weight + one.partial)
-        + held * (one.ins * one.input + two.outs * two.partial)
-    )  # fmt: skip
-    moved = (
-        number * rows * one.ins * one.input + one.weights + two.weights
-        + rows * two.outs * (two.output + 2.0 * two.partial * (number - 1))
-    )  # fmt: skip
-    return Fused(
-        room.astype(float), moved, np.full(len(slices), -1), np.full(len(slices), 3),
-        slices.astype(np.int64),
-    )  # fmt: skip
 
 
 def _room(group: Lined, held: int, stays: Sequence[bool]) -> Floats:
@@ -201,16 +155,19 @@ def _tied(
         position += area[tensor] * channels * width
         if i > 0 and not summed:
             # A channel is summed up wide and then stored.
-            column += area[tensor] * links[tensor - 1].partial
             position += links[tensor - 1].partial
+    turn = np.zeros(area.shape[1])
     for i in range(a, b):
-        link = links[i]
-        if stays[i]:
-            continue
-        before, after = states[i - a], states[i - a + 1]
-        column += held * link.weight
-        long = link.ins if after == _ONE or not _summed(links, i, before, after) else link.outs
-        position += link.weight * link.taps * long
+        link, before, after = links[i], states[i - a], states[i - a + 1]
+        summed = _summed(links, i, before, after)
+        own = held * link.weight * (not stays[i]) + np.zeros(area.shape[1])
+        if after != _ONE and not summed:
+            own += area[i + 1] * link.partial
+        turn = np.maximum(turn, own)
+        if not stays[i]:
+            long = link.ins if after == _ONE or not summed else link.outs
+            position += link.weight * link.taps * long
+    column += turn
     return np.minimum(column, position)
 
 

@@ -1,0 +1,108 @@
+"""Two products fused slice by slice of the channels between them."""
+
+from __future__ import annotations
+
+import itertools
+from typing import NamedTuple
+
+import numpy as np
+
+from perfmodel.cost.traffic.chains_links import Lined
+from perfmodel.cost.traffic.staircase_axes import Floats, Ints, useful_tiles
+
+__all__ = ["Fused", "blocks", "slices"]
+
+
+class Fused(NamedTuple):
+    """A group's staircase; all of shape (steps,).
+
+    Attributes
+    ----------
+    capacity, traffic
+        Bytes held, rising, and bytes moved, falling.
+    tile
+        Which tile of the positions; -1 where slices of the weights stay and all rows pass by.
+    kept
+        Operators whose weights stay on chip, a bit each.
+    width
+        Channels of the intermediate in a slice, where two products go slice by slice; else 0.
+    """
+
+    capacity: Floats
+    traffic: Floats
+    tile: Ints
+    kept: Ints
+    width: Ints
+
+
+def slices(group: Lined, held: int) -> Fused:
+    """Return the staircase of two products whose weights stay slice by slice, rows passing by.
+
+    A slice of the intermediate's channels keeps its part of both weights on chip while all rows
+    pass: the first input comes once a slice, the last output is summed over the slices.
+    """
+    one, two = group.links
+    rows, middle = group.tiles.volume[0], one.outs
+    widths = np.unique(-(-middle // np.arange(1, middle + 1)))
+    number = -(-middle // widths)
+    room = (
+        widths * (one.ins * one.weight + two.outs * two.weight + one.partial)
+        + held * (one.ins * one.input + two.outs * two.partial)
+    )  # fmt: skip
+    moved = (
+        number * rows * one.ins * one.input + one.weights + two.weights
+        + rows * two.outs * (two.output + 2.0 * two.partial * (number - 1))
+    )  # fmt: skip
+    return Fused(
+        room.astype(float), moved, np.full(len(widths), -1), np.full(len(widths), 3),
+        widths.astype(np.int64),
+    )  # fmt: skip
+
+
+def blocks(group: Lined, held: int) -> list[Fused]:
+    """Return the staircases of two products that share a block of rows and channels between them.
+
+    For each tile of rows and slice of the channels between, the first product fills the block and
+    the second takes it in. The first input is held whole for all slices or comes once a slice; the
+    last output is held whole, summed up, or goes out and comes back once a slice. Weights come once
+    a tile of rows, or once in all where they are kept.
+    """
+    one, two = group.links
+    tile = group.tiles.area[-1][:, None]
+    passes = group.tiles.count[:, None]
+    rows = group.tiles.volume[0]
+    width = useful_tiles(one.outs)[None, :]
+    number = -(-one.outs // width)
+    steps: list[Fused] = []
+    for first, last in itertools.product((False, True), repeat=2):
+        if first and last:
+            # Single channels between, and nothing comes twice: a group like any other.
+            continue
+        ends = rows * one.ins * one.input * np.where(first, 1, number) + rows * two.outs * (
+            two.output + 2.0 * two.partial * np.where(last, 0, number - 1)
+        )
+        whole = tile * (first * one.ins * one.input + last * two.outs * two.partial)
+        for keep_one, keep_two in itertools.product((False, True), repeat=2):
+            w1 = np.where(keep_one, 0.0, one.weight)
+            w2 = np.where(keep_two, 0.0, two.weight)
+            fill = np.minimum(tile * one.input + held * w1, width * w1 + held * one.input)
+            if first:
+                fill = np.minimum(tile * one.partial + held * w1, one.ins * w1 + one.partial)
+            take = np.minimum(tile * two.partial + held * w2, width * w2 + held * two.partial)
+            if last:
+                take = held * w2 + 0.0 * take
+            filled = tile * width * (two.input if first else one.partial) + fill
+            taken = tile * width * two.input + take
+            kept = keep_one * one.weights + keep_two * two.weights
+            room = whole + np.maximum(filled, taken) + kept
+            moved = (
+                ends + one.weights * np.where(keep_one, 1, passes)
+                + two.weights * np.where(keep_two, 1, passes)
+            )  # fmt: skip
+            index: Ints = np.arange(len(tile))[:, None] + 0 * width
+            steps.append(Fused(
+                room.ravel(), moved.ravel(), index.ravel(),
+                np.full(room.size, keep_one + 2 * keep_two),
+                np.broadcast_to(width, room.shape).ravel().astype(np.int64),
+            ))  # fmt: skip
+    return steps
