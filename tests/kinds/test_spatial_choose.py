@@ -50,6 +50,29 @@ def test_never_below_the_cheapest_of_all_and_close() -> None:
     assert max(gaps) < 0.08
 
 
+def test_small_arrays_and_buffers_too() -> None:
+    """From 6 KB and 4 x 4 elements: within 6 % of the cheapest of all."""
+    rng = np.random.default_rng(5)
+    for layer in _random_layers(12):
+        array = CHIP._replace(
+            height=float(rng.integers(4, 24)), width=float(rng.integers(4, 24)),
+            buffer_words=float(rng.uniform(3e3, 3e4)),
+        )  # fmt: skip
+        _, best = cheapest_of_all(layer, array, COSTS)
+        cost = float(movement_cost(choose(layer, array, COSTS).counts, COSTS))
+        assert 1 - 1e-9 <= cost / best < 1.06
+
+
+def test_more_buffer_hardly_ever_costs() -> None:
+    """The candidates are few, so not strictly: within 10 % of the best smaller buffer."""
+    words = np.geomspace(3e3, 1e6, 100)
+    for layer in _random_layers(12):
+        found = choose(layer, CHIP._replace(buffer_words=words), COSTS).counts
+        cost = movement_cost(found, COSTS)
+        assert np.all(cost <= 1.10 * np.minimum.accumulate(cost))
+        assert cost[-1] <= cost[0]
+
+
 def test_what_is_chosen_fits() -> None:
     for layer in _random_layers(40):
         for words in (51200.0, 6000.0):

@@ -165,14 +165,20 @@ def _candidates(layer: Layer, array: PeArray, replicate: bool, xp: Any) -> tuple
     sets = xp.maximum(sets_that_fit(e, cut.kernel_rows, array), 1.0)
     r = xp.minimum(xp.minimum(share, sets), deepest)
     left = xp.floor(sets / r + 1e-9)
-    t = xp.minimum(left, layer.filters)
-    g = xp.minimum(xp.floor(left / t + 1e-9), layer.groups) if replicate else 1.0 + 0.0 * t
     # Filters of the buffer, in equal groups, spread over the sets in equal passes.
     taken = n * q * r * (layer.row_stride * (e - 1.0) + layer.reach_rows) * narrow
-    fit = xp.floor((array.buffer_words / g - taken) / (n * e * layer.out_columns))
-    fit = xp.clip(fit, 1.0, layer.filters)
+    each = n * e * layer.out_columns
+    fit = xp.clip(xp.floor((array.buffer_words - taken) / each), 1.0, layer.filters)
+    t = xp.minimum(left, fit)
+    beside = xp.floor(array.buffer_words / (taken + each * t))
+    g = xp.clip(xp.minimum(xp.floor(left / t + 1e-9), beside), 1.0, layer.groups)
+    g = g if replicate else 1.0 + 0.0 * t
+    room = xp.maximum(xp.floor((array.buffer_words / g - taken) / each), 1.0)
+    fit = xp.minimum(room, layer.filters)
     fit = ceil_div(layer.filters, ceil_div(layer.filters, fit))
+    t = ceil_div(fit, ceil_div(fit, t))
     each = ceil_div(fit, t * ceil_div(fit, p * t))
+    each = xp.clip(each, 1.0, xp.maximum(xp.floor(room / t + 1e-9), 1.0))
     whole = (-1, *ones.shape)
     found = RowMapping(*((v + 0.0 * e).reshape(whole) for v in (n, 0.0, e, each, q, r, t, g)))
     filters = filters_that_fit(layer, found, array)

@@ -27,7 +27,7 @@ __all__ = ["KIND", "Spatial", "layers_of"]
 
 _CHEN = "Chen, Emer and Sze, ISCA 2016; Chen et al., JSSC 52(1), 2017"
 #: Layers x points whose candidates are priced at once: few enough for the nearest caches.
-_BLOCK = 128
+_BLOCK = 32
 
 
 class Spatial:
