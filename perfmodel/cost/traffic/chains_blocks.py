@@ -10,7 +10,7 @@ import numpy as np
 from perfmodel.cost.traffic.chains_links import Lined
 from perfmodel.cost.traffic.staircase_axes import Floats, Ints, useful_tiles
 
-__all__ = ["Fused", "blocks", "slices"]
+__all__ = ["Fused", "blocks", "falling", "slices"]
 
 
 class Fused(NamedTuple):
@@ -33,6 +33,23 @@ class Fused(NamedTuple):
     tile: Ints
     kept: Ints
     width: Ints
+
+
+def falling(steps: list[Fused]) -> Fused:
+    """Return what of several lists no other beats: capacities rising, traffic falling."""
+    join = np.concatenate
+    found = Fused(
+        join([s.capacity for s in steps]), join([s.traffic for s in steps]),
+        join([s.tile for s in steps]), join([s.kept for s in steps]),
+        join([s.width for s in steps]),
+    )  # fmt: skip
+    order = np.lexsort((found.traffic, found.capacity))
+    traffic = found.traffic[order]
+    best = order[traffic < np.r_[np.inf, np.minimum.accumulate(traffic)[:-1]]]
+    return Fused(
+        found.capacity[best], found.traffic[best], found.tile[best], found.kept[best],
+        found.width[best],
+    )  # fmt: skip
 
 
 def slices(group: Lined, held: int) -> Fused:
@@ -99,10 +116,13 @@ def blocks(group: Lined, held: int) -> list[Fused]:
                 ends + one.weights * np.where(keep_one, 1, passes)
                 + two.weights * np.where(keep_two, 1, passes)
             )  # fmt: skip
-            index: Ints = np.arange(len(tile))[:, None] + 0 * width
+            # Few of all pairs of a tile and a slice matter.
+            flat = np.argsort(room, axis=None)
+            falls = moved.ravel()[flat]
+            flat = flat[falls < np.r_[np.inf, np.minimum.accumulate(falls)[:-1]]]
+            i, j = np.divmod(flat, room.shape[1])
             steps.append(Fused(
-                room.ravel(), moved.ravel(), index.ravel(),
-                np.full(room.size, keep_one + 2 * keep_two),
-                np.broadcast_to(width, room.shape).ravel().astype(np.int64),
+                room.ravel()[flat], moved.ravel()[flat], i.astype(np.int64),
+                np.full(flat.size, keep_one + 2 * keep_two), width[0, j],
             ))  # fmt: skip
     return steps

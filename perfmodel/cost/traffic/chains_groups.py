@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from perfmodel.cost.traffic.chains_blocks import Fused, blocks, slices
+from perfmodel.cost.traffic.chains_blocks import Fused, blocks, falling, slices
 from perfmodel.cost.traffic.chains_links import Lined, Link
 from perfmodel.cost.traffic.staircase_axes import Floats
 
@@ -40,9 +40,13 @@ def fused(group: Lined, held: int) -> Fused:
         + last.output * last.heads * last.outs * _positions(group)
     )  # fmt: skip
     steps: list[Fused] = []
+    runs = [
+        (a, b, list(_states(links, a, b)))
+        for b in range(1, len(links) + 1) for a in range(b)
+    ]  # fmt: skip
     for kept in range(1 << len(links)):
         stays = [bool(kept >> i & 1) for i in range(len(links))]
-        room = _room(group, held, stays)
+        room = _room(group, held, stays, runs)
         moved = ends.copy()
         for i, link in enumerate(links):
             all_ = link.weights * link.segments
@@ -55,19 +59,8 @@ def fused(group: Lined, held: int) -> Fused:
         steps.append(Fused(room, moved, number, np.full(len(room), kept), 0 * number))
     if len(links) == 2 and all(n.taps == n.segments == n.heads == 1 for n in links):
         steps += [slices(group, held), *blocks(group, held)]
-    join = np.concatenate
-    found = Fused(
-        join([s.capacity for s in steps]), join([s.traffic for s in steps]),
-        join([s.tile for s in steps]), join([s.kept for s in steps]),
-        join([s.width for s in steps]),
-    )  # fmt: skip
-    order = np.lexsort((found.traffic, found.capacity))
-    traffic = found.traffic[order]
-    best = order[traffic < np.r_[np.inf, np.minimum.accumulate(traffic)[:-1]]]
-    return Fused(
-        found.capacity[best], found.traffic[best] * group.times, found.tile[best],
-        found.kept[best], found.width[best],
-    )  # fmt: skip
+    found = falling(steps)
+    return found._replace(traffic=found.traffic * group.times)
 
 
 def _positions(group: Lined) -> float:
@@ -77,18 +70,23 @@ def _positions(group: Lined) -> float:
     return float(tile[-1] * count[-1])
 
 
-def _room(group: Lined, held: int, stays: Sequence[bool]) -> Floats:
-    """Return the least room of each tile: of all ways to hold the tensors, the least peak."""
-    links = group.links
-    end = len(links)
+def _room(
+    group: Lined, held: int, stays: Sequence[bool], runs: Sequence[tuple[int, int, list[list[int]]]]
+) -> Floats:
+    """Return the least room of each tile: of all ways to hold the tensors, the least peak.
+
+    Parameters
+    ----------
+    runs
+        First tensor, last tensor, and the ways to hold them, of operators that run in turns.
+    """
+    end = len(group.links)
     best: list[Floats] = [np.full(len(group.tiles.count), np.inf) for _ in range(end + 1)]
-    zero = np.zeros(len(group.tiles.count))
-    for b in range(1, end + 1):
-        for a in range(b):
-            before = zero if a == 0 else best[a]
-            for states in _states(links, a, b):
-                here = _tied(group, held, stays, a, b, states)
-                best[b] = np.minimum(best[b], np.maximum(before, here))
+    best[0] = np.zeros(len(group.tiles.count))
+    for a, b, ways in runs:
+        for states in ways:
+            here = _tied(group, held, stays, a, b, states)
+            best[b] = np.minimum(best[b], np.maximum(best[a], here))
     return best[end]
 
 
