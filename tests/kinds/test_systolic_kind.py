@@ -186,9 +186,11 @@ def test_separate_buffers_move_more_than_one_shared() -> None:
 def test_wider_operands_take_more_clocks() -> None:
     """16-bit operands at a quarter of the peak take four clocks a product."""
     workload = find("resnet18")
-    narrow = predict(workload, array(), precision="int8").table["cycles"]
-    wide = predict(workload, array(), precision="int16").table["matrix_s"]
-    np.testing.assert_allclose(wide, narrow * 4 / 1e9, rtol=1e-12)
+    narrow = predict(workload, array(), precision="int8").table
+    wide = predict(workload, array(), precision="int16").table
+    np.testing.assert_allclose(wide["matrix_s"], narrow["cycles"] * 4 / 1e9, rtol=1e-12)
+    np.testing.assert_allclose(wide["cycles"], narrow["cycles"] * 4, rtol=1e-12)
+    np.testing.assert_allclose(wide["array_utilization"], narrow["array_utilization"], rtol=1e-12)
 
 
 def test_arrays_of_sizes_and_clocks() -> None:

@@ -159,6 +159,27 @@ def test_many_windows_at_once() -> None:
     assert np.all(np.diff(found.cycles, axis=1) < 0)
 
 
+@settings(max_examples=80)
+@given(
+    st.integers(1, 3000), st.integers(1, 3000), st.integers(1, 3000), st.integers(1, 130),
+    st.integers(1, 130), st.sampled_from(list(DATAFLOWS)), st.integers(1, 8), st.booleans(),
+)  # fmt: skip
+def test_between_the_slower_part_and_both(
+    m: int, n: int, k: int, rows: int, columns: int, dataflow: Dataflow, groups: int, flowing: bool
+) -> None:
+    """Large products: no faster than array or memory alone, no slower than one after the other."""
+    run = gemm(
+        m, n, k, rows=rows, columns=columns, dataflow=dataflow, groups=groups, shadow_weights=True,
+        overlap_folds=flowing,
+    )  # fmt: skip
+    rate = np.geomspace(1e-2, 1e5, 60)
+    found = double_buffered(run, rate, input_bytes=1, weight_bytes=1, output_bytes=2)
+    memory = (found.fetched_bytes + found.written_bytes) / rate
+    assert np.all(found.cycles >= np.maximum(run.cycles, memory) * (1 - 1e-12))
+    assert np.all(found.cycles <= (run.cycles + memory) * (1 + 1e-12))
+    assert np.all(np.diff(found.cycles) <= 1e-9 * found.cycles[:-1])
+
+
 def test_packed_groups_share_a_window() -> None:
     """Six groups, three a fold: two folds that each bring the operands of three."""
     run = gemm(

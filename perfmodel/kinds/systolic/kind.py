@@ -57,7 +57,9 @@ class Systolic:
         run = nest_runs(nests, setting, arrays=facts[head + "units"], relaxed=setting.relaxed)
         slower = _clocks_a_product(table, nests, setting)
         times = nests.times * unmasked(table, nests, setting)
-        cycles = rows(full(run.cycles * times * slower, nests))
+        at_one = rows(full(run.cycles * times, nests))
+        alike = isinstance(slower, float) and slower == 1.0
+        cycles = at_one if alike else rows(full(run.cycles * times * slower, nests))
         vector = table.vector_ops / vector_rates(table, setting)
         compute = {"matrix": cycles / clock, "vector": vector}
         work = {"matrix": cycles, "vector": table.vector_ops}
@@ -93,7 +95,9 @@ class Systolic:
         detail = _detail(run, times, rows, nests)
         elements = facts[head + "height"] * facts[head + "width"] * facts[head + "units"]
         xp = setting.xp
-        detail["array_utilization"] = macs / xp.maximum(cycles * elements, 1.0)
+        detail["cycles"] = cycles
+        # Elements that take several clocks a product are busy for all of them.
+        detail["array_utilization"] = macs / xp.maximum(at_one * elements, 1.0)
         detail["stall_s"] = xp.maximum(row_s - busy, 0.0)
         return Terms(
             compute, memory, overhead, traffic, row_s, operations, executed, unsupported,
@@ -136,12 +140,11 @@ def _near_bytes(run: ArrayRun, widths: tuple[Value, Value, Value], setting: Sett
 
 
 def _detail(run: ArrayRun, times: Value, rows: RowSums, nests: Nests) -> dict[str, Value]:
-    """Return counts of each row: folds, cycles, elements read from and written to the SRAM."""
+    """Return counts of each row: folds, elements read from and written to the SRAM."""
     return {
         name: rows(full(values * times, nests))
         for name, values in (
             ("folds", run.folds),
-            ("cycles", run.cycles),
             ("sram_input_reads", run.input_reads),
             ("sram_weight_reads", run.weight_reads),
             ("sram_output_writes", run.output_writes),
