@@ -1,6 +1,7 @@
 """Cycles: windows against a timeline, and closed forms of simple machines."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -85,13 +86,40 @@ def test_a_weight_a_cycle_over_a_narrow_port(width: float) -> None:
     assert mapping.latency_cycles == 60 + 59 * max(0, real - 1) + real
 
 
-@pytest.mark.parametrize(("register", "window"), [(1.0, 1), (2.0, 10)])
-def test_a_second_register_hides_a_load(register: float, window: int) -> None:
-    # A weight serves 10 positions. Alone, the next comes in the last cycle; beside it, in all 10.
-    nest = TileNest(in_channels=6, out_rows=10)
-    order = [("out_rows", 10), ("in_channels", 6)]
-    mapping = evaluate_mapping(nest, machine(1.0, register), order, {"weight": [1]}, widths=ONE)  # type: ignore[arg-type]
-    assert mapping.stall_cycles == 5 * max(0, 8 - window)
+def timeline(tiles: int, uses: int, load: int, room: int) -> int:
+    """Cycle after cycle: a register of so many weights, each loaded whole and used in turn.
+
+    A weight may be overwritten in the cycle of its last use, which is when a single register can
+    take in the next one.
+    """
+    ready = used = taken = 0  # loaded, uses done, cycles of the load that runs
+    clock = 0
+    while used < tiles * uses:
+        clock += 1
+        computing = used < ready * uses
+        last_use = computing and (used + 1) % uses == 0
+        held = ready - used // uses
+        free = held < room or (held == room and last_use)
+        if ready < tiles and (taken or free):
+            taken += 1
+        if computing:
+            used += 1
+        if taken == load:
+            ready, taken = ready + 1, 0
+    return clock
+
+
+@given(st.integers(2, 6), st.integers(1, 12), st.integers(1, 16), st.booleans())
+def test_a_second_register_hides_a_load(tiles: int, uses: int, width: int, second: bool) -> None:
+    # Alone, the next weight comes in with the last use of this one; with room for two, in all.
+    nest = TileNest(in_channels=tiles, out_rows=uses)
+    order: list[Any] = [("out_rows", uses), ("in_channels", tiles)]
+    mapping = evaluate_mapping(
+        nest, machine(width, 2.0 if second else 1.0), order, {"weight": [1]}, widths=ONE
+    )
+    load = int(np.ceil(8 / width))
+    assert mapping.onload_cycles == load
+    assert mapping.latency_cycles == timeline(tiles, uses, load, 2 if second else 1)
 
 
 def test_a_systolic_array_drains_along_both_sides() -> None:
