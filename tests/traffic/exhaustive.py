@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -129,7 +129,13 @@ class Tilings:
         self.count = {d: -(-self.whole[d] // t) for d, t in self.tile.items()}
         self.more = {d: n > 1 for d, n in self.count.items()}
         self.active = "".join(d for d in DIMENSIONS if self.whole[d] > 1)
-        self._windows: dict[Any, Any] = {}
+        self._known: dict[Any, Any] = {}
+
+    def _once(self, make: Callable[[], Any], *key: Any) -> Any:
+        """Compute something that many orders share only once."""
+        if key not in self._known:
+            self._known[key] = make()
+        return self._known[key]
 
     def held_tile(self, inside: str) -> dict[str, Any]:
         """Tile of an operand that is held outside some loops: whole along these."""
@@ -139,48 +145,73 @@ class Tilings:
 
     def windows(self, axis: int, inside: str) -> Any:
         """Columns of `window` for every tile, shape (4, tiles)."""
-        key = axis, "".join(d for d in ("PR", "QS")[axis] if d in inside)
-        if key not in self._windows:
-            p, r = ("PR", "QS")[axis]
+        p, r = ("PR", "QS")[axis]
+
+        def make() -> Any:
             tile = self.held_tile(inside)
             fixed = (self.whole[p], self.whole[r], *steps_of(self.nest)[axis])
-            self._windows[key] = np.array(
+            return np.array(
                 [window(*fixed, int(a), int(b)) for a, b in zip(tile[p], tile[r], strict=True)]
             ).T
-        return self._windows[key]
+
+        return self._once(make, "windows", p in inside and p, r in inside and r, axis)
 
     def held(self, operand: str, inside: str) -> Any:
         """Elements of one tile."""
-        tile = self.held_tile(inside)
-        if operand == "input":
-            return tile["N"] * tile["C"] * self.windows(0, inside)[0] * self.windows(1, inside)[0]
-        return math.prod(tile[d] for d in INDEXED[operand])
+
+        def make() -> Any:
+            tile = self.held_tile(inside)
+            if operand == "input":
+                rows, columns = self.windows(0, inside), self.windows(1, inside)
+                return tile["N"] * tile["C"] * rows[0] * columns[0]
+            return math.prod(tile[d] for d in INDEXED[operand])
+
+        return self._once(make, "held", operand, frozenset(inside))
+
+    def bins(self, operand: str, inside: str, width: float) -> Any:
+        """One tile in whole units of capacity."""
+
+        def make() -> Any:
+            return np.rint(self.held(operand, inside) * width).astype(np.int64)
+
+        return self._once(make, "bins", operand, frozenset(inside))
 
     def visits(self, operand: str, order: str) -> Any:
         """How often each tile comes in, inside a sequence of loops."""
-        times, started = np.ones_like(self.tile["N"]), np.zeros(len(self.tile["N"]), dtype=bool)
-        for d in reversed(order):
-            if d in INDEXED[operand]:
-                started |= self.more[d]
-            else:
-                times = np.where(started, times * self.count[d], times)
-        return times
+
+        def make() -> Any:
+            times = np.ones_like(self.tile["N"])
+            started = np.zeros(len(times), dtype=bool)
+            for d in reversed(order):
+                if d in INDEXED[operand]:
+                    started |= self.more[d]
+                else:
+                    times = np.where(started, times * self.count[d], times)
+            return times
+
+        # In a run of loops that all index it, or all do not, their order is the same to it.
+        runs = itertools.groupby(order, key=lambda d: d in INDEXED[operand])
+        return self._once(make, "visits", operand, *(frozenset(run) for _, run in runs))
 
     def read(self, order: str, inside: str, *, kept: bool) -> Any:
         """Elements of the input that all tiles fetch, once each."""
-        rows, columns = self.windows(0, inside), self.windows(1, inside)
-        fetched = rows[1] * columns[1]
-        if kept:
-            # The innermost loop of the input with more than one tile slides.
-            decided = np.zeros(fetched.shape, dtype=bool)
-            slid = {"P": rows[2] * columns[1], "R": rows[3] * columns[1],
-                    "Q": rows[1] * columns[2], "S": rows[1] * columns[3]}  # fmt: skip
-            for d in reversed(order):
-                if d in INDEXED["input"]:
+
+        def make() -> Any:
+            rows, columns = self.windows(0, inside), self.windows(1, inside)
+            fetched = rows[1] * columns[1]
+            if kept:
+                # The innermost loop of the input with more than one tile slides.
+                decided = np.zeros(fetched.shape, dtype=bool)
+                slid = {"P": rows[2] * columns[1], "R": rows[3] * columns[1],
+                        "Q": rows[1] * columns[2], "S": rows[1] * columns[3]}  # fmt: skip
+                for d in reversed(loops):
                     if d in slid:
                         fetched = np.where(~decided & self.more[d], slid[d], fetched)
                     decided |= self.more[d]
-        return fetched * self.whole["N"] * self.whole["C"]
+            return fetched * self.whole["N"] * self.whole["C"]
+
+        loops = "".join(d for d in order if d in INDEXED["input"])
+        return self._once(make, "read", kept and loops, frozenset(inside))
 
     def traffic(self, operand: str, order: str, inside: str, *, kept: bool) -> Any:
         """Bytes of an operand held outside the loops `inside`, inside the loops `order`."""
@@ -192,15 +223,21 @@ class Tilings:
             return elements * times * w.weight
         return elements * (w.output + 2 * (times - 1) * w.partial)
 
+    def innermost(self, order: str) -> Any:
+        """Place in `DIMENSIONS` of the innermost loop with several tiles; past them for none."""
+
+        def make() -> Any:
+            found = np.full(len(self.tile["N"]), len(DIMENSIONS))
+            for d in order:
+                found[self.more[d]] = DIMENSIONS.index(d)
+            return found
+
+        return self._once(make, "innermost", order)
+
     def doubled(self, operand: str, order: str, inside: str) -> Any:
         """Whether a tile changes at the innermost loop with more than one tile."""
-        out = np.zeros(len(self.tile["N"]), dtype=bool)
-        decided = out.copy()
-        for d in reversed(order + inside):
-            changes = d in INDEXED[operand] and d not in inside
-            out |= ~decided & self.more[d] & changes
-            decided |= self.more[d]
-        return out
+        changes = [d in INDEXED[operand] and d not in inside for d in DIMENSIONS]
+        return np.array([*changes, False])[self.innermost(order + inside)]
 
 
 def search(
@@ -229,11 +266,11 @@ def search(
         for x in OPERANDS:
             choices.append([])
             for outside, inside in depths(order, INDEXED[x], conventions):
-                held = all_.held(x, inside) * held_width[x]
+                held = all_.bins(x, inside, held_width[x] / unit)
                 if double:
                     held = held * (1 + all_.doubled(x, outside, inside))
                 moved = all_.traffic(x, outside, inside, kept=kept)
-                choices[-1].append((np.rint(held / unit).astype(np.int64), moved))
+                choices[-1].append((held, moved))
         inputs, weights, outputs = choices
         for (h, m), (held, moved) in itertools.product(inputs, weights):
             two, both = h + held, m + moved
