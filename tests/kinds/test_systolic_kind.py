@@ -228,3 +228,8 @@ def test_relaxed_has_a_slope_below_the_stairs() -> None:
 def test_an_array_without_a_clock() -> None:
     with pytest.raises((InputError, ValueError), match="without a clock"):
         array(clock=None)
+
+
+def test_only_on_its_own_engines() -> None:
+    with pytest.raises(InputError, match="no systolic array"):
+        predict(find("resnet18"), hardware("a100"), precision="fp16", model="systolic")

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from perfmodel.arrays import Value, is_array
 from perfmodel.cost.compose import compose
 from perfmodel.cost.setting import Setting
+from perfmodel.errors import Fault, InputError
 from perfmodel.kinds.protocol import Equation, Terms
 from perfmodel.kinds.rates import (
     bandwidth,
@@ -47,10 +48,21 @@ class Systolic:
     }
 
     def cost(self, table: OperatorTable, setting: Setting) -> Terms:
-        """Cost every row of the table; see the class attribute `equations`."""
+        """Cost every row of the table; see the class attribute `equations`.
+
+        Raises
+        ------
+        InputError
+            The engine is of another kind.
+        """
         nests = table.nests
         if nests is None or not len(nests):
             return ROOFLINE.cost(table, setting)
+        if "dataflow" not in setting.choices:
+            raise InputError(
+                Fault(f"engine '{setting.engine}' is no systolic array", path="model",
+                      expected="an engine of kind systolic")
+            )  # fmt: skip
         facts, head = setting.facts, f"engines.{setting.engine}."
         clock = facts[head + "clock"]
         rows = RowSums(nests, len(table.rows), setting.xp)
