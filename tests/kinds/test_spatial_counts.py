@@ -201,3 +201,18 @@ def test_run_length_code_by_hand() -> None:
     np.testing.assert_allclose(compressed_words(300.0, 300.0, zeros), [300, 300, 200, 0])
     # 10 x 10 within 12 x 12, all 100 of them values: padding makes 30.6 % zeros, and no saving.
     assert float(compressed_words(100.0, 144.0, 44 / 144)) == 100.0
+
+
+@given(cases())
+@settings(max_examples=60)
+def test_relaxed_counts_are_never_above(case: Case) -> None:
+    """And equal where every piece is whole."""
+    hard, soft = (count(case.layer, case.mapping, CHIP, relaxed=r) for r in (False, True))
+    for name in ("passes", "buffer_input", "buffer_sum", "dram_input", "dram_filter"):
+        assert float(getattr(soft, name)) <= float(getattr(hard, name)) * (1 + 1e-9), name
+    assert float(soft.macs) == float(hard.macs)
+    pieces = (case.images / case.n, case.out / case.e, case.filters / (case.p * case.t),
+              case.filters / case.m, case.channels / (case.q * case.r))  # fmt: skip
+    if all(piece == int(piece) for piece in pieces):
+        for name in hard._fields:
+            assert float(getattr(soft, name)) == pytest.approx(float(getattr(hard, name))), name

@@ -125,3 +125,19 @@ def test_an_array_without_a_clock_is_refused(tmp_path: Path) -> None:
     path.write_text(yaml.safe_dump(data))
     with pytest.raises(InputError, match="without a clock"):
         hardware(path)
+
+
+def test_relaxed_is_smooth_under_a_mapping() -> None:
+    """Width moves the seconds at every step, by little but where another mapping takes over."""
+    widths = np.linspace(0.8, 1.0, 201)
+    net, device = find("resnet18", {}), hardware("eyeriss")
+    hard, soft = (
+        predict(net.bind({"width_multiplier": widths}), device, precision="int16", relaxed=r)
+        for r in (False, True)
+    )
+    assert soft.latency_s[-1] <= hard.latency_s[-1] * (1 + 1e-9)  # channels are whole there
+    steps = np.abs(np.diff(soft.latency_s)) / soft.latency_s[-1]
+    assert np.all(steps > 0)
+    assert np.quantile(steps, 0.97) < 0.005
+    assert np.max(steps) < 0.05
+    assert np.mean(np.diff(hard.latency_s) == 0) > 0.5

@@ -94,8 +94,9 @@ def filters_that_fit(layer: Layer, mapping: RowMapping, array: PeArray) -> Value
 
 
 def choose(
-    layer: Layer, array: PeArray, costs: AccessCosts, *, replicate_groups: bool = True
-) -> Chosen:
+    layer: Layer, array: PeArray, costs: AccessCosts, *, replicate_groups: bool = True,
+    relaxed: bool = False,
+) -> Chosen:  # fmt: skip
     """Return the cheapest candidate mapping of each layer and its counts.
 
     Parameters
@@ -104,6 +105,8 @@ def choose(
         Numbers or arrays that broadcast to the layers (and points).
     replicate_groups
         Whether sets may work on other groups side by side (not in the chip).
+    relaxed
+        Counts of the chosen mapping as in `count`.
 
     Notes
     -----
@@ -130,7 +133,7 @@ def choose(
     price = price * (1.0 + 1e-9 * counts.cycles / (counts.cycles + 1e9))
     best = xp.argmin(price, axis=0)[None]
     chosen = RowMapping(*(xp.take_along_axis(v, best, axis=0)[0] for v in mapping))
-    return Chosen(chosen, count(layer, chosen, array, blocks=blocks), blocks)
+    return Chosen(chosen, count(layer, chosen, array, blocks=blocks, relaxed=relaxed), blocks)
 
 
 def _candidates(layer: Layer, array: PeArray, replicate: bool, xp: Any) -> tuple[RowMapping, Value]:

@@ -74,6 +74,11 @@ class RowCounts(NamedTuple):
     padded_input: Value
 
 
+def _pieces(a: Value, b: Value, relaxed: bool) -> Value:
+    """Return how many pieces of `b` hold `a`; relaxed, without rounding up but for the first."""
+    return namespace(a, b).maximum(a / b, 1.0) if relaxed else ceil_div(a, b)
+
+
 def folds(layer: Layer, array: PeArray) -> Folds:
     """Return how a window is cut: a piece has at most `height` rows and a scratchpad of columns."""
     xp = namespace(*layer, *array)
@@ -106,7 +111,10 @@ def buffer_demand(layer: Layer, mapping: RowMapping) -> Value:
     return sums + m.group_sets * m.images * channels * high * layer.padded_columns
 
 
-def count(layer: Layer, mapping: RowMapping, array: PeArray, *, blocks: Value = 1.0) -> RowCounts:
+def count(
+    layer: Layer, mapping: RowMapping, array: PeArray, *, blocks: Value = 1.0,
+    relaxed: bool = False,
+) -> RowCounts:  # fmt: skip
     """Return what a layer costs under a mapping.
 
     Parameters
@@ -115,6 +123,8 @@ def count(layer: Layer, mapping: RowMapping, array: PeArray, *, blocks: Value = 
         Numbers or arrays that broadcast.
     blocks
         Pieces of the output columns, for rows that the buffer cannot hold.
+    relaxed
+        Count pieces as if the last one took its share only: smooth in the layer, never above.
 
     Notes
     -----
@@ -124,14 +134,14 @@ def count(layer: Layer, mapping: RowMapping, array: PeArray, *, blocks: Value = 
     xp = namespace(*layer, *mapping, *array, blocks)
     m, cut = mapping, folds(layer, array)
     columns = layer.out_columns / blocks
-    strips = ceil_div(layer.out_rows, m.rows)
+    strips = _pieces(layer.out_rows, m.rows, relaxed)
     high = layer.out_rows / strips
-    image_groups = ceil_div(layer.images, m.images)
+    image_groups = _pieces(layer.images, m.images, relaxed)
     images = layer.images / image_groups
-    group_passes = ceil_div(layer.groups, m.group_sets)
+    group_passes = _pieces(layer.groups, m.group_sets, relaxed)
     groups = layer.groups / group_passes
-    filter_passes = ceil_div(layer.filters, m.set_filters * m.filter_sets)
-    channel_passes = ceil_div(layer.channels, m.set_channels * m.channel_sets)
+    filter_passes = _pieces(layer.filters, m.set_filters * m.filter_sets, relaxed)
+    channel_passes = _pieces(layer.channels, m.set_channels * m.channel_sets, relaxed)
     sum_passes = channel_passes * cut.rows * cut.columns
     passes = group_passes * image_groups * strips * blocks * filter_passes * sum_passes
 
@@ -154,7 +164,7 @@ def count(layer: Layer, mapping: RowMapping, array: PeArray, *, blocks: Value = 
     weights = layer.groups * layer.filters * layer.channels * (
         layer.kernel_rows * layer.kernel_columns
     )  # fmt: skip
-    filter_groups = ceil_div(layer.filters, m.filters)
+    filter_groups = _pieces(layer.filters, m.filters, relaxed)
     buffer_input = channels * piece_rows * piece_wide * filter_passes
     buffer_sum = 2.0 * outputs * sum_passes
 

@@ -138,7 +138,9 @@ def _chosen(layer: Layer, array: PeArray, costs: AccessCosts, setting: Setting) 
     xp, replicate = setting.xp, setting.choices["replicate_groups"]
     given = (*layer, *array, *costs)
     if xp is not np:
-        return choose(layer, array, costs, replicate_groups=replicate).counts
+        return choose(
+            layer, array, costs, replicate_groups=replicate, relaxed=setting.relaxed
+        ).counts
     shape = np.broadcast_shapes(*(np.shape(v) for v in given))
     flat = np.stack([np.broadcast_to(v, shape).reshape(-1) for v in given])
     alike, where = np.unique(flat, axis=1, return_inverse=True)
@@ -150,6 +152,7 @@ def _chosen(layer: Layer, array: PeArray, costs: AccessCosts, setting: Setting) 
             PeArray(*block[len(layer) : len(layer) + len(array)]),
             AccessCosts(*block[len(layer) + len(array) :]),
             replicate_groups=replicate,
+            relaxed=setting.relaxed,
         )
         parts.append(np.stack(found.counts))
     whole = np.concatenate(parts, axis=1)[:, where.reshape(-1)]
