@@ -214,10 +214,11 @@ class Step:
             self.count(a, w.shape[0])
             if passing:
                 self.fetch(a, "column", w.shape[0], 1)
-                self.chip.hold("column", width.partial)
+                self.chip.hold("column", max(0, width.partial - stored))
             else:
                 self.fetch(a, "one", 1, self.copies)
-                self.chip.hold("column", len(tensor) * width.partial)
+                # Its place is there; while it is summed up it is wider.
+                self.chip.hold("column", len(tensor) * max(0, width.partial - stored))
             out[:, n] = tensor @ w[:, n]
         return out
 
@@ -309,9 +310,10 @@ def run_blocks(
                 chip.moved += n * one.shape[0] * a.input
                 line, passed = m, (a.input * held if pass_one else n * a.input)
             else:
-                # Summed up one channel after another, then stored.
+                # Summed up one channel after another, wide in its place, then stored.
                 chip.hold("block", n * m * b.input)
-                line, passed = one.shape[0], (a.partial if pass_one else n * a.partial)
+                wider = max(0, a.partial - b.input)
+                line, passed = one.shape[0], (wider if pass_one else n * wider)
             if not way.kept[0]:
                 chip.hold("weight", (line if pass_one else held) * a.weight)
                 chip.moved += one.shape[0] * m * a.weight

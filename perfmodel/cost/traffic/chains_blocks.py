@@ -92,9 +92,6 @@ def blocks(group: Lined, held: int) -> list[Fused]:
     number = -(-one.outs // width)
     steps: list[Fused] = []
     for first, last in itertools.product((False, True), repeat=2):
-        if first and last:
-            # Single channels between, and nothing comes twice: a group like any other.
-            continue
         ends = rows * one.ins * one.input * np.where(first, 1, number) + rows * two.outs * (
             two.output + 2.0 * two.partial * np.where(last, 0, number - 1)
         )
@@ -104,7 +101,9 @@ def blocks(group: Lined, held: int) -> list[Fused]:
             w2 = np.where(keep_two, 0.0, two.weight)
             fill = np.minimum(tile * one.input + held * w1, width * w1 + held * one.input)
             if first:
-                fill = np.minimum(tile * one.partial + held * w1, one.ins * w1 + one.partial)
+                # A channel of the block is summed up wide in its place.
+                wider = max(0.0, one.partial - two.input)
+                fill = np.minimum(tile * wider + held * w1, one.ins * w1 + wider)
             take = np.minimum(tile * two.partial + held * w2, width * w2 + held * two.partial)
             if last:
                 take = held * w2 + 0.0 * take

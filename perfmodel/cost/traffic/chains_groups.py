@@ -152,15 +152,15 @@ def _tied(
         column += area[tensor] * channels * width
         position += area[tensor] * channels * width
         if i > 0 and not summed:
-            # A channel is summed up wide and then stored.
-            position += links[tensor - 1].partial
+            # A channel is summed up wide in its place, and then stored.
+            position += _wider(links, tensor)
     turn = np.zeros(area.shape[1])
     for i in range(a, b):
         link, before, after = links[i], states[i - a], states[i - a + 1]
         summed = _summed(links, i, before, after)
         own = held * link.weight * (not stays[i]) + np.zeros(area.shape[1])
         if after != _ONE and not summed:
-            own += area[i + 1] * link.partial
+            own += area[i + 1] * _wider(links, i + 1)
         turn = np.maximum(turn, own)
         if not stays[i]:
             long = link.ins if after == _ONE or not summed else link.outs
@@ -185,6 +185,11 @@ def _channels(links: Sequence[Link], tensor: int, state: int) -> int:
         return width
     link = links[tensor] if tensor < len(links) else links[-1]
     return link.heads * (link.ins if tensor < len(links) else link.outs)
+
+
+def _wider(links: Sequence[Link], tensor: int) -> float:
+    """Return by how much an element of a tensor is wider while it is summed up."""
+    return max(0.0, links[tensor - 1].partial - _stored(links, tensor))
 
 
 def _stored(links: Sequence[Link], tensor: int) -> float:
