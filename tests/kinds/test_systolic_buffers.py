@@ -71,7 +71,7 @@ def test_least_over_every_tile(
     found = buffered_traffic(
         _product(m, n, k, widths, halo), Buffers(rooms[0], rooms[1], rooms[2], shared)
     )
-    assert float(found[0, 0]) == _exhaustive(m, n, k, widths, rooms, shared, halo)
+    assert float(found[0, 0, 0]) == _exhaustive(m, n, k, widths, rooms, shared, halo)
 
 
 @settings(max_examples=60)
@@ -82,7 +82,7 @@ def test_one_shared_buffer_is_the_staircase(m: int, n: int, k: int, capacity: in
     found = float(
         buffered_traffic(
             _product(m, n, k, (1, 1, 1, 4)), Buffers(None, None, None, float(capacity))
-        )[0, 0]
+        )[0, 0, 0]
     )
     exact = staircase(
         TileNest(out_rows=m, out_channels=n, in_channels=k), Widths(1, 1, 1, 4)
@@ -97,7 +97,7 @@ def test_more_room_never_moves_more() -> None:
         sizes: dict[str, object] = {"input": 5e3, "weight": 5e3, "output": 2e4, "shared": 1e9}
         if name == "shared":
             sizes |= {"input": None, "weight": None}
-        moved = buffered_traffic(one, Buffers(**(sizes | {name: rooms})))[0]
+        moved = buffered_traffic(one, Buffers(**(sizes | {name: rooms})))[0, 0]
         finite = moved[np.isfinite(moved)]
         assert len(finite) > 150
         assert np.all(np.diff(finite) <= 0), name
@@ -105,4 +105,4 @@ def test_more_room_never_moves_more() -> None:
 
 def test_what_fits_moves_once() -> None:
     found = buffered_traffic(_product(64, 32, 16, (1, 2, 1, 4), 10), Buffers(1e5, 1e5, 1e5, None))
-    assert float(found[0, 0]) == pytest.approx(64 * 16 + 32 * 16 * 2 + 64 * 32)
+    assert float(found[0, 0, 0]) == pytest.approx(64 * 16 + 32 * 16 * 2 + 64 * 32)

@@ -183,6 +183,28 @@ def test_separate_buffers_move_more_than_one_shared() -> None:
     assert huge.traffic_bytes["dram"] == pytest.approx(once.traffic_bytes["dram"], rel=1e-12)
 
 
+def test_weights_of_another_memory() -> None:
+    """The same tiles: what two memories move together is what one moves."""
+    parts = {"input_buffer": 2.0**14, "weight_buffer": 2.0**14, "output_buffer": 2.0**15}
+    both = array(**parts)
+    data = both.model_dump(exclude_defaults=True)
+    store = {"name": "store", "kind": "dram", "roles": ["weights"], "capacity": 8e9,
+             "bandwidth": 20e9, "feeds": ["array"]}  # fmt: skip
+    engine = data["engines"][0] | {"kind": "systolic"}
+    apart = Device.model_validate(
+        data | {"engines": [engine], "memories": [*data["memories"], store]}
+    )
+    workload = find("resnet18")
+    one, two = predict(workload, both), predict(workload, apart)
+    assert sum(two.traffic_bytes[level] for level in ("dram", "store")) == pytest.approx(
+        one.traffic_bytes["dram"], rel=1e-12
+    )
+    weights = sum(
+        workload.number(t.elements) for t in workload.graph().tensors.values() if t.role == "weight"
+    )
+    assert two.traffic_bytes["store"] > weights
+
+
 def test_wider_operands_take_more_clocks() -> None:
     """16-bit operands at a quarter of the peak take four clocks a product."""
     workload = find("resnet18")

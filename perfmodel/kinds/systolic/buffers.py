@@ -84,10 +84,15 @@ _found: dict[tuple[Any, ...], Value] = {}
 
 
 def buffered_traffic(product: Product, buffers: Buffers, xp: Any = np) -> Value:
-    """Return the least bytes beyond the buffers, of one group; infinite where no tile fits.
+    """Return the least bytes beyond the buffers, of one group, and those of weights in it.
 
     Tiles of the three stationarity classes, double-buffered where they move. Results of few points
     are remembered by content.
+
+    Returns
+    -------
+    array of shape ``(2, nests, points or 1)``
+        All bytes, and the weights' share; infinite where no tile fits.
     """
     if all(size is not None for size in (buffers.input, buffers.weight, buffers.output)):
         buffers = replace(buffers, shared=None)
@@ -115,7 +120,7 @@ def _distinct(product: Product, buffers: Buffers) -> Value:
     table = np.concatenate(np.broadcast_arrays(*columns), axis=1)
     shapes, which = np.unique(table, axis=0, return_inverse=True)
     one = Product(*(shapes[:, i : i + 1] for i in range(len(columns))))
-    return _in_pieces(one, buffers)[np.reshape(which, -1)]
+    return _in_pieces(one, buffers)[:, np.reshape(which, -1)]
 
 
 def _in_pieces(product: Product, buffers: Buffers) -> Value:
@@ -142,24 +147,26 @@ def _least(product: Product, buffers: Buffers, xp: Any) -> Value:
     a, b, c = m * k * a1, k * n * b1, m * n * p.output_bytes
     sums = 2.0 * m * n * p1
     halo = p.halo_bytes
-    best: Value = None
 
-    def output_stays(n_m: Value, n_n: Value) -> Value:
-        return (a + halo * (n_m - 1.0)) * n_n + b * n_m + c
+    def output_stays(n_m: Value, n_n: Value) -> tuple[Value, Value]:
+        return (a + halo * (n_m - 1.0)) * n_n + c, b * n_m
 
-    def input_stays(n_m: Value, n_k: Value) -> Value:
-        return a + halo * (n_m - 1.0) + b * n_m + sums * (n_k - 1.0) + c
+    def input_stays(n_m: Value, n_k: Value) -> tuple[Value, Value]:
+        return a + halo * (n_m - 1.0) + sums * (n_k - 1.0) + c, b * n_m
 
-    def weight_stays(n_n: Value, n_k: Value) -> Value:
-        return a * n_n + b + sums * (n_k - 1.0) + c
+    def weight_stays(n_n: Value, n_k: Value) -> tuple[Value, Value]:
+        return a * n_n + sums * (n_k - 1.0) + c, b + 0.0 * n_n
 
     outputs = _Class(m, n, (2.0 * a1, "input"), (2.0 * b1, "weight"), (p1, "output"), output_stays)
     inputs = _Class(m, k, (2.0 * p1, "output"), (2.0 * b1, "weight"), (a1, "input"), input_stays)
     weights = _Class(n, k, (2.0 * p1, "output"), (2.0 * a1, "input"), (b1, "weight"), weight_stays)
-    for each in (outputs, inputs, weights):
-        found = each.least(buffers, xp)
-        best = found if best is None else xp.minimum(best, found)
-    return best
+    found = [each.least(buffers, xp, turned) for each in (outputs, inputs, weights)
+             for turned in (False, True)]  # fmt: skip
+    best, best_weights = found[0]
+    for total, of_weights in found[1:]:
+        best_weights = xp.where(total < best, of_weights, best_weights)
+        best = xp.minimum(best, total)
+    return xp.stack([best, best_weights])
 
 
 class _Class:
@@ -170,30 +177,33 @@ class _Class:
 
     def __init__(
         self, x: Value, y: Value, of_x: tuple[Value, str], of_y: tuple[Value, str],
-        of_both: tuple[Value, str], moved: Callable[[Value, Value], Value],
+        of_both: tuple[Value, str], moved: Callable[[Value, Value], tuple[Value, Value]],
     ) -> None:  # fmt: skip
         self.x, self.y, self.moved = x, y, moved
         self.parts = of_x, of_y, of_both
 
-    def least(self, buffers: Buffers, xp: Any) -> Value:
-        """Return the least bytes over the tiles that are tried."""
-        best: Value = None
-        for swapped in (False, True):
-            x, y = (self.y, self.x) if swapped else (self.x, self.y)
-            of_x, of_y, of_both = self.parts
-            if swapped:
-                of_x, of_y = of_y, of_x
-            counts = _COUNTS.reshape(-1, *(1,) * max(np.ndim(x), 1))
-            # Tiles of one, so that the other tile is tried at the most that fits.
-            tried = xp.concatenate([xp.ceil(x[None] / counts), xp.ones_like(x)[None]])
-            tile = xp.minimum(tried, x[None])
-            fits = xp.floor(self._room(tile, of_x, of_y, of_both, buffers, xp) + 1e-9)
-            other = xp.minimum(fits, y[None])
-            n_x, n_y = xp.ceil(x[None] / tile), xp.ceil(y[None] / xp.maximum(other, 1.0))
-            bytes_ = self.moved(n_y, n_x) if swapped else self.moved(n_x, n_y)
-            found = xp.min(xp.where(other >= 1.0, bytes_, xp.inf), axis=0)
-            best = found if best is None else xp.minimum(best, found)
-        return best
+    def least(self, buffers: Buffers, xp: Any, turned: bool) -> tuple[Value, Value]:
+        """Return the least bytes over the tiles of x that are tried, and those of weights in it.
+
+        Turned, tiles of y are tried, each with the largest of x.
+        """
+        x, y = (self.y, self.x) if turned else (self.x, self.y)
+        of_x, of_y, of_both = self.parts
+        if turned:
+            of_x, of_y = of_y, of_x
+        counts = _COUNTS.reshape(-1, *(1,) * np.ndim(x))
+        # Tiles of one, so that the other tile is tried at the most that fits.
+        tried = xp.concatenate([xp.ceil(x[None] / counts), xp.ones_like(x)[None]])
+        tile = xp.minimum(tried, x[None])
+        fits = xp.floor(self._room(tile, of_x, of_y, of_both, buffers, xp) + 1e-9)
+        other = xp.minimum(fits, y[None])
+        n_x, n_y = xp.ceil(x[None] / tile), xp.ceil(y[None] / xp.maximum(other, 1.0))
+        rest, weights = self.moved(n_y, n_x) if turned else self.moved(n_x, n_y)
+        total = xp.where(other >= 1.0, rest + weights, xp.inf)
+        at = xp.argmin(total, axis=0)[None]
+        weights = xp.where(other >= 1.0, weights, xp.inf)
+        least = xp.take_along_axis(total, at, axis=0)[0]
+        return least, xp.take_along_axis(weights, at, axis=0)[0]
 
     def _room(
         self, tile: Value, of_x: tuple[Value, str], of_y: tuple[Value, str],

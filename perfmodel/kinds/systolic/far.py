@@ -12,7 +12,7 @@ from perfmodel.kinds.rates import bandwidth
 from perfmodel.kinds.systolic.buffers import Buffers, Product, buffered_traffic
 from perfmodel.kinds.systolic.nests import RowSums, full, nest_runs
 from perfmodel.kinds.systolic.stalls import double_buffered
-from perfmodel.workload.lower import OperatorTable
+from perfmodel.workload.lower import WEIGHT, OperatorTable
 from perfmodel.workload.shapes import Nests
 
 __all__ = ["apart_bytes", "tiled_bytes", "window_bytes"]
@@ -36,29 +36,26 @@ def tiled_bytes(
 
     Where not even the smallest tile fits, every product fetches its operands.
     """
-    facts, head = setting.facts, f"engines.{setting.engine}."
+    facts, head, xp = setting.facts, f"engines.{setting.engine}.", setting.xp
     partial = facts[head + "partial_sum"]
     if any(head + f"{name}_buffer" in facts for name in ("input", "weight", "output")):
-        moved, model = _buffered(table, nests, widths, setting, rows)
-        found = {setting.levels[-1]: moved}
-    else:
-        tiled = tiled_traffic(table, setting, partial=partial, keep=facts[head + "kept_share"])
-        found, model = tiled.traffic, tiled.model
-    xp = setting.xp
+        return _buffered(table, nests, widths, setting, rows)
+    tiled = tiled_traffic(table, setting, partial=partial, keep=facts[head + "kept_share"])
+    found = tiled.traffic
     if xp is np and all(np.all(np.isfinite(moved)) for moved in found.values()):
-        return found, model
+        return found, tiled.model
     x, w, y = widths
     each = rows(full(nests.macs * (x + w + 2.0 * partial + y), nests))
     each = each + apart_bytes(table, setting)
     return {
         level: xp.where(xp.isfinite(moved), moved, each) for level, moved in found.items()
-    }, model
+    }, tiled.model
 
 
 def _buffered(
     table: OperatorTable, nests: Nests, widths: tuple[Value, Value, Value], setting: Setting,
     rows: RowSums,
-) -> tuple[Value, str]:  # fmt: skip
+) -> tuple[dict[str, Value], str]:  # fmt: skip
     """Return bytes of each row where operands have buffers of their own."""
     facts, head, xp = setting.facts, f"engines.{setting.engine}.", setting.xp
     access = table.accesses
@@ -87,11 +84,30 @@ def _buffered(
         *(facts.get(head + f"{name}_buffer") for name in ("input", "weight", "output")),
         shared=near * (1.0 - keep),
     )
-    moved = buffered_traffic(product, buffers, xp) * nests.groups * nests.times
+    total, weights = buffered_traffic(product, buffers, xp)
+    fits, times = xp.isfinite(total), nests.groups * nests.times
+    each = nests.macs / times
+    weights = xp.where(fits, weights, each * w)
+    partial = facts[head + "partial_sum"]
+    rest = xp.where(fits, total, each * (x + 2.0 * partial + y + w)) - weights
     counted = np.ones((len(access.row), 1))
     counted[nests.access[nests.access >= 0]] = 0.0
-    apart = sum_by_row(access_bytes(table, setting) * away * counted, table, setting)
-    return rows(full(moved, nests)) + apart, "tiled, a buffer an operand; double-buffered"
+    moved = access_bytes(table, setting) * away * counted
+    model = "tiled, a buffer an operand; double-buffered"
+    main, store = setting.levels[-1], setting.weights_memory
+    if main == store:
+        apart = sum_by_row(moved, table, setting)
+        return {main: rows(full((rest + weights) * times, nests)) + apart}, model
+    stored = (access.tensor == WEIGHT)[:, None] * 1.0
+    # The second factor of attention is no stored weight.
+    at = nests.access[:, 1]
+    mine = np.where(at >= 0, stored[at, 0], 0.0)[:, None]
+    here = rows(full((rest + weights * (1.0 - mine)) * times, nests))
+    there = rows(full(weights * mine * times, nests))
+    return {
+        main: here + sum_by_row(moved * (1.0 - stored), table, setting),
+        store: there + sum_by_row(moved * stored, table, setting),
+    }, model
 
 
 def window_bytes(
