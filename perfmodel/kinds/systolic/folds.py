@@ -138,6 +138,11 @@ def gemm(
     relaxed
         Counts of folds as they have a slope: the ratio, at least one.
 
+    Returns
+    -------
+    ArrayRun
+        Cycles, folds, accesses of the SRAM and utilisation.
+
     Raises
     ------
     ValueError
@@ -183,10 +188,29 @@ def gemm_cycles(
     shadow_weights: bool = False, overlap_folds: bool = False, groups: Value = 1,
     replication: Replication = "none",
 ) -> Value:  # fmt: skip
-    """Return the cycles of ``C[M, N] += A[M, K] B[K, N]`` on a systolic array; see `gemm`.
+    """Return the cycles of ``C[M, N] += A[M, K] B[K, N]`` on a systolic array.
 
-    The count of cycles, not the index of the last one (which SCALE-Sim reports, one less). Whole
-    numbers where every input is one.
+    Parameters
+    ----------
+    m, n, k
+        Extents; numbers or arrays that broadcast with all others.
+    rows, columns
+        Processing elements of the array.
+    dataflow
+        ``output_stationary``, ``weight_stationary`` or ``input_stationary``.
+    shadow_weights, overlap_folds, groups, replication
+        As `gemm` takes them.
+
+    Returns
+    -------
+    int, float or array
+        The count of cycles, not the index of the last one (which SCALE-Sim reports, one less).
+        Whole numbers where every input is one.
+
+    Raises
+    ------
+    ValueError
+        Unknown dataflow or replication.
     """
     return gemm(
         m, n, k, rows=rows, columns=columns, dataflow=dataflow, shadow_weights=shadow_weights,
