@@ -180,13 +180,14 @@ class _Drawing:
     def _words(self, group: Group) -> str:
         names = " + ".join(self.names[group.first : group.last + 1])
         text = f"{names}: {_moved(group.traffic_bytes)}"
-        if group.slice_channels:
-            return f"{text}, {group.slice_channels} channels of the intermediate at a time"
         if group.first == group.last:
             return text
         images, rows, columns = group.tile
-        tile = f"{rows} rows" if columns == 1 else f"{rows} x {columns}"
-        text += f", tiles of {tile}" + (f", {images} images" if images > 1 else "")
+        if rows:
+            tile = f"{rows} rows" if columns == 1 else f"{rows} x {columns}"
+            text += f", tiles of {tile}" + (f", {images} images" if images > 1 else "")
+        if group.slice_channels:
+            text += f", {group.slice_channels} channels between at a time"
         if group.kept_weights:
             text += f", weights of {', '.join(self.names[i] for i in group.kept_weights)} kept"
         if group.recomputed > 1:

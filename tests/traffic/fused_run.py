@@ -284,56 +284,121 @@ def run_blocks(
     nests: list[TileNest], widths: list[Widths], way: Blocks, held: int
 ) -> tuple[float, float]:
     """Run two products block by block; return the bytes held at most and the bytes moved."""
-    chip, random = Chip(), np.random.default_rng(0)
-    one, two = (random.integers(-4, 5, (n.in_channels, n.out_channels)) for n in nests)
-    x = random.integers(-4, 5, (nests[0].out_rows, one.shape[0]))
-    sums = np.zeros((len(x), two.shape[1]), int)
-    (a, b), (pass_one, pass_two) = widths, way.passing
-    for i, (w, width) in enumerate(((one, a), (two, b))):
-        if way.kept[i]:
-            chip.hold(f"kept {i}", w.size * width.weight)
-            chip.moved += w.size * width.weight
+    chip, x, weights = started(nests, widths, way.kept)
+    sums = np.zeros((len(x), weights[1].shape[1]), int)
     for r in range(0, len(x), way.tile):
         rows = slice(r, min(r + way.tile, len(x)))
-        n = rows.stop - rows.start
         if way.first:
-            chip.hold("input", n * one.shape[0] * a.input)
+            chip.hold("input", x[rows].size * widths[0].input)
             chip.moved += chip.held["input"]
+        sums[rows] = one_block(chip, widths, weights, way, held, x[rows])
         if way.last:
-            chip.hold("output", n * two.shape[1] * b.partial)
-        for j in range(0, one.shape[1], way.slice):
-            part = slice(j, min(j + way.slice, one.shape[1]))
-            m = part.stop - part.start
-            if not way.first:
-                # Summed up over single channels of the input.
-                chip.hold("block", n * m * a.partial)
-                chip.moved += n * one.shape[0] * a.input
-                line, passed = m, (a.input * held if pass_one else n * a.input)
-            else:
-                # Summed up one channel after another, wide in its place, then stored.
-                chip.hold("block", n * m * b.input)
-                wider = max(0, a.partial - b.input)
-                line, passed = one.shape[0], (wider if pass_one else n * wider)
-            if not way.kept[0]:
-                chip.hold("weight", (line if pass_one else held) * a.weight)
-                chip.moved += one.shape[0] * m * a.weight
-            chip.hold("passing", passed)
-            block = x[rows] @ one[:, part]
-            chip.free("passing", "weight")
-            chip.hold("block", n * m * b.input)
-            if not way.kept[1]:
-                chip.hold("weight", (m if pass_two else held) * b.weight)
-                chip.moved += m * two.shape[1] * b.weight
-            if not way.last:
-                chip.hold("passing", b.partial * held if pass_two else n * b.partial)
-                done = part.stop == one.shape[1]
-                chip.moved += (
-                    n * two.shape[1] * ((b.partial if j else 0) + (b.output if done else b.partial))
-                )
-            sums[rows] += block @ two[part]
-            chip.free("passing", "weight", "block")
-        if way.last:
-            chip.moved += n * two.shape[1] * b.output
+            chip.moved += sums[rows].size * widths[1].output
         chip.free("input", "output")
-    assert np.array_equal(sums, x @ one @ two)
+    assert np.array_equal(sums, x @ weights[0] @ weights[1])
+    return chip.peak, chip.moved
+
+
+def started(
+    nests: list[TileNest], widths: list[Widths], kept: tuple[bool, ...]
+) -> tuple[Chip, Matrix, list[Matrix]]:
+    """A chip with its kept weights fetched, the first input and all weights."""
+    chip, random = Chip(), np.random.default_rng(0)
+    x = random.integers(-4, 5, (nests[0].out_rows, nests[0].in_channels))
+    weights = [random.integers(-4, 5, (n.in_channels, n.out_channels)) for n in nests]
+    for i, keep in enumerate(kept):
+        if keep:
+            chip.hold(f"kept {i}", weights[i].size * widths[i].weight)
+            chip.moved += weights[i].size * widths[i].weight
+    return chip, x, weights
+
+
+def one_block(
+    chip: Chip, widths: list[Widths], weights: list[Matrix], way: Blocks, held: int, x: Matrix
+) -> Matrix:
+    """Take a tile of rows through two products; what is whole is held by the caller, or summed."""
+    (a, b), (one, two), (pass_one, pass_two) = widths, weights, way.passing
+    n = len(x)
+    sums = np.zeros((n, two.shape[1]), int)
+    if way.last:
+        chip.hold("output", n * two.shape[1] * b.partial)
+    for j in range(0, one.shape[1], way.slice):
+        part = slice(j, min(j + way.slice, one.shape[1]))
+        m = part.stop - part.start
+        if not way.first:
+            # Summed up over single channels of the input.
+            chip.hold("block", n * m * a.partial)
+            chip.moved += n * one.shape[0] * a.input
+            line, passed = m, (a.input * held if pass_one else n * a.input)
+        else:
+            # Summed up one channel after another, wide in its place, then stored.
+            chip.hold("block", n * m * b.input)
+            wider = max(0, a.partial - b.input)
+            line, passed = one.shape[0], (wider if pass_one else n * wider)
+        if not way.kept[0]:
+            chip.hold("weight", (line if pass_one else held) * a.weight)
+            chip.moved += one.shape[0] * m * a.weight
+        chip.hold("passing", passed)
+        block = x @ one[:, part]
+        chip.free("passing", "weight")
+        chip.hold("block", n * m * b.input)
+        if not way.kept[1]:
+            chip.hold("weight", (m if pass_two else held) * b.weight)
+            chip.moved += m * two.shape[1] * b.weight
+        if not way.last:
+            chip.hold("passing", b.partial * held if pass_two else n * b.partial)
+            done = part.stop == one.shape[1]
+            chip.moved += (
+                n * two.shape[1] * ((b.partial if j else 0) + (b.output if done else b.partial))
+            )
+        sums += block @ two[part]
+        chip.free("passing", "weight", "block")
+    return sums
+
+
+def sliced_ways(nests: list[TileNest]) -> Iterator[tuple[int, Blocks, Way]]:
+    """Ways of three products, two of which (from 0 or from 1 on) share a block slice by slice."""
+    flags = (False, True)
+    for at in (0, 1):
+        for tile, slice_ in itertools.product(
+            range(1, nests[0].out_rows + 1), range(1, nests[at].out_channels + 1)
+        ):
+            for kept in itertools.product(flags, repeat=3):
+                for one, two, alone, end in itertools.product(flags, flags, flags, (WHOLE, PART)):
+                    if at == 0 and two:
+                        continue
+                    block = Blocks(
+                        tile, slice_, at == 1, at == 0, (kept[at], kept[at + 1]), (one, two)
+                    )
+                    states = (WHOLE, WHOLE, WHOLE, end) if at == 0 else (end, WHOLE, WHOLE, WHOLE)
+                    yield at, block, Way(tile, states, kept, (alone,))
+
+
+def run_sliced(
+    nests: list[TileNest], widths: list[Widths], at: int, block: Blocks, way: Way, held: int
+) -> tuple[float, float]:
+    """Run three products, two of them block by block."""
+    chip, x, weights = started(nests, widths, way.kept)
+    result = np.zeros((len(x), weights[2].shape[1]), int)
+    pair, of_pair = widths[at : at + 2], weights[at : at + 2]
+    for r in range(0, len(x), way.tile):
+        part = slice(r, min(r + way.tile, len(x)))
+        step = Step(chip, widths, way, held, weights, part)
+        if at == 1:
+            tensor: Matrix | None = None
+            if way.states[0] == WHOLE:
+                chip.hold("tensor 0", x[part].size * widths[0].input)
+                chip.moved += x[part].size * widths[0].input
+                tensor = x[part]
+            middle = step.run(0, 1, way.passing[0], tensor, x, result)
+            assert middle is not None
+            result[part] = one_block(chip, pair, of_pair, block, held, middle)
+            chip.free("tensor 1")
+        else:
+            middle = one_block(chip, pair, of_pair, block, held, x[part])
+            chip.free("output")
+            chip.hold("tensor 2", middle.size * widths[2].input)
+            step.run(2, 3, way.passing[0], middle, x, result)
+            chip.free("tensor 2", "tensor 3")
+    assert np.array_equal(result, x @ weights[0] @ weights[1] @ weights[2])
     return chip.peak, chip.moved

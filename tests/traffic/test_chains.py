@@ -8,7 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fused_run import block_ways, run, run_blocks, run_slices, ways
+from fused_run import (
+    block_ways,
+    run,
+    run_blocks,
+    run_sliced,
+    run_slices,
+    sliced_ways,
+    ways,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -43,6 +51,8 @@ def test_fused_groups_equal_all_ways_to_run_them(held: int) -> None:
             middle = nests[0].out_channels
             points += [run_slices(nests, widths, s, held) for s in range(1, middle + 1)]
             points += [run_blocks(nests, widths, way, held) for way in block_ways(nests)]
+        else:
+            points += [run_sliced(nests, widths, *way, held) for way in sliced_ways(nests)]
         found = chain(nests, widths, Conventions("double" if held == 2 else "single"))
         rooms = np.unique([p[0] for p in points])
         truth = [min(moved for room, moved in points if room <= r) for r in rooms]

@@ -10,7 +10,7 @@ import numpy as np
 from perfmodel.cost.traffic.chains_links import Lined
 from perfmodel.cost.traffic.staircase_axes import Floats, Ints, useful_tiles
 
-__all__ = ["Fused", "blocks", "falling", "slices"]
+__all__ = ["Fused", "again", "block_room", "blocks", "falling", "few", "slices"]
 
 
 class Fused(NamedTuple):
@@ -85,43 +85,73 @@ def blocks(group: Lined, held: int) -> list[Fused]:
     a tile of rows, or once in all where they are kept.
     """
     one, two = group.links
-    tile = group.tiles.area[-1][:, None]
     passes = group.tiles.count[:, None]
-    rows = group.tiles.volume[0]
     width = useful_tiles(one.outs)[None, :]
-    number = -(-one.outs // width)
+    rows = group.tiles.volume[0]
+    ends = rows * (one.ins * one.input + two.outs * two.output)
     steps: list[Fused] = []
-    for first, last in itertools.product((False, True), repeat=2):
-        ends = rows * one.ins * one.input * np.where(first, 1, number) + rows * two.outs * (
-            two.output + 2.0 * two.partial * np.where(last, 0, number - 1)
-        )
-        whole = tile * (first * one.ins * one.input + last * two.outs * two.partial)
-        for keep_one, keep_two in itertools.product((False, True), repeat=2):
-            w1 = np.where(keep_one, 0.0, one.weight)
-            w2 = np.where(keep_two, 0.0, two.weight)
-            fill = np.minimum(tile * one.input + held * w1, width * w1 + held * one.input)
-            if first:
-                # A channel of the block is summed up wide in its place.
-                wider = max(0.0, one.partial - two.input)
-                fill = np.minimum(tile * wider + held * w1, one.ins * w1 + wider)
-            take = np.minimum(tile * two.partial + held * w2, width * w2 + held * two.partial)
-            if last:
-                take = held * w2 + 0.0 * take
-            filled = tile * width * (two.input if first else one.partial) + fill
-            taken = tile * width * two.input + take
-            kept = keep_one * one.weights + keep_two * two.weights
-            room = whole + np.maximum(filled, taken) + kept
-            moved = (
-                ends + one.weights * np.where(keep_one, 1, passes)
-                + two.weights * np.where(keep_two, 1, passes)
-            )  # fmt: skip
-            # Few of all pairs of a tile and a slice matter.
-            flat = np.argsort(room, axis=None)
-            falls = moved.ravel()[flat]
-            flat = flat[falls < np.r_[np.inf, np.minimum.accumulate(falls)[:-1]]]
-            i, j = np.divmod(flat, room.shape[1])
-            steps.append(Fused(
-                room.ravel()[flat], moved.ravel()[flat], i.astype(np.int64),
-                np.full(flat.size, keep_one + 2 * keep_two), width[0, j],
-            ))  # fmt: skip
+    for first, last, keep_one, keep_two in itertools.product((False, True), repeat=4):
+        room = block_room(group, 0, held, (first, last), (keep_one, keep_two))
+        room = room + keep_one * one.weights + keep_two * two.weights
+        moved = (
+            ends + again(group, 0, (first, last))
+            + one.weights * np.where(keep_one, 1, passes)
+            + two.weights * np.where(keep_two, 1, passes)
+        )  # fmt: skip
+        steps.append(few(room, moved, width, keep_one + 2 * keep_two))
     return steps
+
+
+def block_room(
+    group: Lined, at: int, held: int, whole: tuple[bool, bool], kept: tuple[bool, bool]
+) -> Floats:
+    """Return the room of two products that share a block, shape (tiles, slices); kept weights not.
+
+    Parameters
+    ----------
+    at
+        The first of the two.
+    whole
+        Whether the first one's input, and the second one's output, is held whole for all slices.
+    kept
+        Whose weights are on chip anyway.
+    """
+    one, two = group.links[at : at + 2]
+    tile, width = group.tiles.area[-1][:, None], useful_tiles(one.outs)[None, :]
+    first, last = whole
+    w1, w2 = (0.0 if kept[0] else one.weight), (0.0 if kept[1] else two.weight)
+    if first:
+        # A channel of the block is summed up wide in its place.
+        wider = max(0.0, one.partial - two.input)
+        fill = np.minimum(tile * wider + held * w1, one.ins * w1 + wider)
+    else:
+        fill = np.minimum(tile * one.input + held * w1, width * w1 + held * one.input)
+    take = np.minimum(tile * two.partial + held * w2, width * w2 + held * two.partial)
+    if last:
+        take = held * w2 + 0.0 * take
+    filled = tile * width * (two.input if first else one.partial) + fill
+    taken = tile * width * two.input + take
+    held_whole = tile * (first * one.ins * one.input + last * two.outs * two.partial)
+    return held_whole + np.maximum(filled, taken)
+
+
+def again(group: Lined, at: int, whole: tuple[bool, bool]) -> Floats:
+    """Return the bytes that come again for slices, shape (1, slices)."""
+    one, two = group.links[at : at + 2]
+    more: Floats = np.ceil(one.outs / useful_tiles(one.outs)[None, :].astype(float)) - 1.0
+    rows = group.tiles.volume[0]
+    each = 0.0 if whole[0] else one.ins * one.input
+    each += 0.0 if whole[1] else 2.0 * two.outs * two.partial
+    return more * rows * each
+
+
+def few(room: Floats, moved: Floats, width: Ints, kept: int) -> Fused:
+    """Return the few pairs of a tile and a slice that matter, of shape (tiles, slices) all."""
+    flat = np.argsort(room, axis=None)
+    falls = np.broadcast_to(moved, room.shape).ravel()[flat]
+    best = falls < np.r_[np.inf, np.minimum.accumulate(falls)[:-1]]
+    flat, falls = flat[best], falls[best]
+    i, j = np.divmod(flat, room.shape[1])
+    return Fused(
+        room.ravel()[flat], falls, i.astype(np.int64), np.full(flat.size, kept), width[0, j]
+    )  # fmt: skip

@@ -10,17 +10,30 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from typing import TypeAlias
 
 import numpy as np
 
-from perfmodel.cost.traffic.chains_blocks import Fused, blocks, falling, slices
+from perfmodel.cost.traffic.chains_blocks import (
+    Fused,
+    again,
+    block_room,
+    blocks,
+    falling,
+    few,
+    slices,
+)
 from perfmodel.cost.traffic.chains_links import Lined, Link
-from perfmodel.cost.traffic.staircase_axes import Floats
+from perfmodel.cost.traffic.staircase_axes import Floats, useful_tiles
 
 __all__ = ["fused"]
 
 #: How much of a tensor is held: all channels, those of one head, one channel.
 _WHOLE, _HEAD, _ONE = range(3)
+
+
+#: First tensor, last tensor, ways to hold the tensors.
+_Run: TypeAlias = tuple[int, int, list[list[int]]]
 
 
 def fused(group: Lined, held: int) -> Fused:
@@ -46,7 +59,8 @@ def fused(group: Lined, held: int) -> Fused:
     ]  # fmt: skip
     for kept in range(1 << len(links)):
         stays = [bool(kept >> i & 1) for i in range(len(links))]
-        room = _room(group, held, stays, runs)
+        best = _rooms(group, held, stays, runs)
+        room = best[-1]
         moved = ends.copy()
         for i, link in enumerate(links):
             all_ = link.weights * link.segments
@@ -55,6 +69,8 @@ def fused(group: Lined, held: int) -> Fused:
                 moved += all_
             else:
                 moved += all_ * tiles.per_segment[i]
+        if len(links) == 3:
+            steps += _sliced_ends(group, held, kept, moved, best, runs)
         number = np.arange(len(room))
         steps.append(Fused(room, moved, number, np.full(len(room), kept), 0 * number))
     if len(links) == 2 and all(n.taps == n.segments == n.heads == 1 for n in links):
@@ -70,24 +86,54 @@ def _positions(group: Lined) -> float:
     return float(tile[-1] * count[-1])
 
 
-def _room(
-    group: Lined, held: int, stays: Sequence[bool], runs: Sequence[tuple[int, int, list[list[int]]]]
-) -> Floats:
-    """Return the least room of each tile: of all ways to hold the tensors, the least peak.
+def _sliced_ends(
+    group: Lined, held: int, kept: int, moved: Floats, best: Sequence[Floats], runs: Sequence[_Run]
+) -> list[Fused]:
+    """Return staircases of three operators, two of which share a block slice by slice.
+
+    Either the first input comes once a slice, or the last output is summed up outside.
+    """
+    stays = [bool(kept >> i & 1) for i in range(3)]
+    weights = sum(link.weights for link, stay in zip(group.links, stays, strict=True) if stay)
+    steps: list[Fused] = []
+    for at in (0, 1):
+        pair = group.links[at : at + 2]
+        if any(link.taps > 1 or link.heads > 1 or link.segments > 1 for link in pair):
+            continue
+        whole = (at == 1, at == 0)
+        block = block_room(group, at, held, whole, (stays[at], stays[at + 1]))
+        # The third operator runs before, up to the block's input, or after, from its output on.
+        other = best[1] if at else _rooms(group, held, stays, runs, start=2)[-1]
+        room = np.maximum(other[:, None], block) + weights
+        width = useful_tiles(pair[0].outs)[None, :]
+        steps.append(few(room, moved[:, None] + again(group, at, whole), width, kept))
+    return steps
+
+
+def _rooms(
+    group: Lined, held: int, stays: Sequence[bool], runs: Sequence[_Run], start: int = 0
+) -> list[Floats]:
+    """Return the least room of each tile up to each tensor, that tensor whole if it is inside.
+
+    Of all ways to hold the tensors the least peak, over runs of operators one after another.
 
     Parameters
     ----------
     runs
         First tensor, last tensor, and the ways to hold them, of operators that run in turns.
+    start
+        The tensor to start from, whole if it is inside.
     """
     end = len(group.links)
     best: list[Floats] = [np.full(len(group.tiles.count), np.inf) for _ in range(end + 1)]
-    best[0] = np.zeros(len(group.tiles.count))
+    best[start] = np.zeros(len(group.tiles.count))
     for a, b, ways in runs:
+        if a < start:
+            continue
         for states in ways:
             here = _tied(group, held, stays, a, b, states)
             best[b] = np.minimum(best[b], np.maximum(best[a], here))
-    return best[end]
+    return best
 
 
 def _states(links: Sequence[Link], a: int, b: int) -> Iterator[list[int]]:
