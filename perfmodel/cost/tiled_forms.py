@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from perfmodel.arrays import Value
 from perfmodel.cost.setting import Setting
-from perfmodel.cost.traffic.closed_forms import attention_traffic, gemm_traffic
+from perfmodel.cost.traffic.closed_forms import (
+    attention_traffic,
+    convolution_traffic,
+    depthwise_traffic,
+    gemm_traffic,
+)
 from perfmodel.cost.traffic.nest import Conventions
 from perfmodel.workload.lower import OperatorTable
 from perfmodel.workload.shapes import Nests
@@ -50,7 +55,7 @@ def closed_forms(
             out |= _attention(nests, widths, rule, capacity, partial, i, setting)
             todo.pop(0)
         else:
-            out[i] = _gemm(nests, widths, real, rule, capacity, partial, i, setting)
+            out[i] = _nest(nests, widths, real, rule, capacity, partial, i, setting)
     return out
 
 
@@ -72,21 +77,54 @@ def _attention(
     }
 
 
-def _gemm(
+def _nest(
     nests: Nests, widths: Value, real: Value, rule: Conventions, capacity: Value, partial: float,
     i: int, setting: Setting,
 ) -> Four:  # fmt: skip
-    found = gemm_traffic(
-        nests.batch[i] * nests.out_rows[i] * nests.out_columns[i], nests.out_channels[i],
-        nests.in_channels[i], capacity, input=widths[0, i], weight=widths[1, i],
-        output=widths[2, i], partial=partial, conventions=rule, relaxed=setting.relaxed,
-    )  # fmt: skip
+    each: dict[str, Any] = {
+        "input": widths[0, i], "weight": widths[1, i], "output": widths[2, i], "partial": partial,
+        "conventions": rule, "relaxed": setting.relaxed,
+    }  # fmt: skip
+    if is_product(nests, i):
+        rows = nests.batch[i] * nests.out_rows[i] * nests.out_columns[i]
+        found: Any = gemm_traffic(
+            rows, nests.out_channels[i], nests.in_channels[i], capacity, **each
+        )
+    elif nests.kind[i] == "depthwise" and _ones(nests.in_channels[i], nests.out_channels[i]):
+        spatial = {name: value for name, value in convolution(nests, i).items() if name in _SPATIAL}
+        found = depthwise_traffic(**spatial, capacity=capacity, **each)
+    else:
+        found = convolution_traffic(**convolution(nests, i), capacity=capacity, **each)
     return found.input * real[i], found.weight, found.output, found.partial_reads
 
 
-def has_closed_form(nests: Nests, i: int) -> bool:
+_SPATIAL = frozenset(
+    {"out_rows", "out_columns", "kernel_rows", "kernel_columns", "row_stride", "column_stride",
+     "row_dilation", "column_dilation", "batch"}
+)  # fmt: skip
+
+
+def convolution(nests: Nests, i: int) -> dict[str, Value]:
+    """Return the arguments of one group of a nest as a convolution."""
+    (row_stride, column_stride), (row_dilation, column_dilation) = (
+        nests.stride[i].tolist(), nests.dilation[i].tolist(),
+    )  # fmt: skip
+    return {
+        "out_rows": nests.out_rows[i], "out_columns": nests.out_columns[i],
+        "out_channels": nests.out_channels[i], "in_channels": nests.in_channels[i],
+        "kernel_rows": nests.kernel_rows[i], "kernel_columns": nests.kernel_columns[i],
+        "row_stride": float(row_stride), "column_stride": float(column_stride),
+        "row_dilation": float(row_dilation), "column_dilation": float(column_dilation),
+        "batch": nests.batch[i],
+    }  # fmt: skip
+
+
+def is_product(nests: Nests, i: int) -> bool:
     """Tell whether a nest is a product of matrices: one tap, no stride."""
-    return nests.stride[i].tolist() == [1, 1] and all(
-        isinstance(v, np.ndarray) and bool(np.all(v == 1.0))
-        for v in (nests.kernel_rows[i], nests.kernel_columns[i])
-    )
+    strides = nests.stride[i].tolist() == [1, 1]
+    return strides and _ones(nests.kernel_rows[i], nests.kernel_columns[i])
+
+
+def _ones(*values: Value) -> bool:
+    """Tell whether sizes are all 1; kernels, and channels of a depthwise nest, never vary."""
+    return all(isinstance(v, np.ndarray) and bool(np.all(v == 1.0)) for v in values)

@@ -11,7 +11,7 @@ import numpy as np
 
 from perfmodel.arrays import Value, is_array
 from perfmodel.cost.setting import Setting
-from perfmodel.cost.tiled_forms import closed_forms, has_closed_form, is_fused_attention
+from perfmodel.cost.tiled_forms import closed_forms, is_fused_attention
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 from perfmodel.cost.traffic.staircase import Staircase, staircase
 from perfmodel.workload.lower import OperatorTable
@@ -65,10 +65,9 @@ def nest_traffic(
     fixed = _fixed(columns) if exact else None
     for i in range(len(nests)):
         keys = None
-        most = shapes if has_closed_form(nests, i) else table.points * len(nests)
         if exact and not fused[i]:
-            keys = fixed[i] if fixed else _distinct([c[i] for c in columns], table.points, most)
-        if keys is None or len(used) + len(keys.numbers) > most:
+            keys = fixed[i] if fixed else _distinct([c[i] for c in columns], table.points, shapes)
+        if keys is None or len(used) + len(keys.numbers) > shapes:
             rest.append(i)
             continue
         used.update(keys.numbers)
