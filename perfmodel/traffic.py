@@ -11,6 +11,7 @@ from perfmodel.arrays import Value
 from perfmodel.axes import make_axis
 from perfmodel.cost.setting import Setting
 from perfmodel.cost.tiled import Tiled, tiled_traffic
+from perfmodel.cost.tiled_bound import nest_bounds
 from perfmodel.cost.traffic.nest import Allocation, Buffering, Conventions, Halo
 from perfmodel.errors import Fault, nearest
 from perfmodel.formats import Precision, as_precision
@@ -59,6 +60,7 @@ def traffic(
     -------
     Table
         ``capacity_bytes``, ``traffic_bytes`` (infinite where not even the smallest tile fits),
+        ``bound_bytes`` (what no tiling of the layers one by one can beat; not with `keep`),
         ``compulsory_bytes`` (each layer's operands once), ``times_compulsory`` and
         ``macs_per_byte``; of layers also their names and the parts of the traffic.
 
@@ -94,10 +96,14 @@ def traffic(
         setting = Setting(facts, "", ("buffer", "far"), "far", formats)
         return table, tiled_traffic(table, setting, rule, partial=partial_bytes, keep=keep)
 
-    table, found = run(np.sort(sizes))
+    sizes = np.sort(sizes)
+    table, found = run(sizes)
     _, least = run(np.array([_PLENTY]))
+    facts = {"memories.buffer.capacity": sizes, "memories.far.capacity": _PLENTY}
+    setting = Setting(facts, "", ("buffer", "far"), "far", formats)
+    bound = _bound(table, least, nest_bounds(table, setting, rule, sizes, partial_bytes))
     columns = _layers if layers else _network
-    return Table(columns(table, found, least, np.sort(sizes)))
+    return Table(columns(table, found, least, bound if not keep else None, sizes))
 
 
 def _workload(workload: WorkloadLike, settings: Mapping[str, Any]) -> Workload:
@@ -134,20 +140,32 @@ def _ratios(moved: Any, least: Any, macs: Any) -> dict[str, Any]:
         return {"times_compulsory": moved / least, "macs_per_byte": macs / moved}
 
 
+def _bound(table: OperatorTable, least: Tiled, nests: Any) -> Any:
+    """Return the bound of each row: its nests', and what it touches outside them, once."""
+    index = table.nests
+    assert index is not None
+    inside = np.zeros((len(table.rows), 1))
+    np.add.at(inside, index.row, least.nests.input + least.nests.weight + least.nests.output)
+    bound = np.array(_over_points(least.traffic["far"] - inside, nests.shape[1]))
+    np.add.at(bound, index.row, nests)
+    return bound
+
+
 def _network(
-    table: OperatorTable, found: Tiled, least: Tiled, sizes: Any
+    table: OperatorTable, found: Tiled, least: Tiled, bound: Any, sizes: Any
 ) -> dict[str, Any]:  # fmt: skip
     moved = (table.count * found.traffic["far"]).sum(axis=0)
     once = np.full(len(sizes), float((table.count * least.traffic["far"]).sum()))
     macs = float((table.count * table.macs)[:, 0].sum())
     return {
         "capacity_bytes": sizes, "traffic_bytes": np.broadcast_to(moved, sizes.shape),
+        **({} if bound is None else {"bound_bytes": (table.count * bound).sum(axis=0)}),
         "compulsory_bytes": once, **_ratios(moved, once, macs),
     }  # fmt: skip
 
 
 def _layers(
-    table: OperatorTable, found: Tiled, least: Tiled, sizes: Any
+    table: OperatorTable, found: Tiled, least: Tiled, bound: Any, sizes: Any
 ) -> dict[str, Any]:  # fmt: skip
     points, rows = len(sizes), len(table.rows)
     moved = _over_points(found.traffic["far"], points)
@@ -166,6 +184,7 @@ def _layers(
         "count": np.tile(np.asarray(table.count, dtype=float)[:, 0], points),
         "capacity_bytes": np.repeat(sizes, rows),
         "traffic_bytes": moved.T.reshape(-1), **parts,
+        **({} if bound is None else {"bound_bytes": bound.T.reshape(-1)}),
         "compulsory_bytes": once.T.reshape(-1),
         **{k: v.T.reshape(-1) for k, v in _ratios(moved, once, macs).items()},
     }  # fmt: skip

@@ -22,6 +22,20 @@ def test_more_room_needs_less_down_to_compulsory() -> None:
     assert np.all(table["times_compulsory"] >= 1 - 1e-12)
 
 
+@pytest.mark.parametrize("allocation", ["even", "uneven"])
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "vit_b_16", "mixtral_8x7b"])
+def test_no_layer_beats_its_bound(name: str, allocation: str) -> None:
+    """Every layer, at every capacity: compulsory <= bound <= traffic."""
+    table = pm.traffic(name, "2**12..2**22", layers=True, allocation=allocation)
+    slack = 1 + 1e-9
+    assert np.all(table["bound_bytes"] <= table["traffic_bytes"] * slack)
+    assert np.all(table["compulsory_bytes"] <= table["bound_bytes"] * slack)
+    whole = pm.traffic(name, "2**12..2**22", allocation=allocation)
+    assert np.all(whole["bound_bytes"] <= whole["traffic_bytes"] * slack)
+    if allocation == "even":
+        assert np.median(whole["traffic_bytes"] / whole["bound_bytes"]) < 1.25
+
+
 def test_layers_add_up_to_the_network() -> None:
     whole = pm.traffic("resnet18", "32 KiB,1 MiB")
     layers = pm.traffic("resnet18", "32 KiB,1 MiB", layers=True)

@@ -53,10 +53,10 @@ def nest_traffic(
     """
     nests = table.nests
     assert nests is not None
-    widths = _widths(table, setting, stay)
+    widths = operand_bytes(table, setting, stay)
     fused = is_fused_attention(table)
     exact = not setting.relaxed and setting.xp is np
-    real = _real(table, nests, setting)
+    real = real_share(table, nests, setting)
     found: list[Four] = [(0.0, 0.0, 0.0, 0.0)] * len(nests)
     rest: list[int] = []
     used: set[Any] = set()
@@ -90,7 +90,7 @@ def _stack(values: list[Value], points: int, setting: Setting) -> Value:
     return xp.stack([xp.broadcast_to(xp.asarray(v, dtype=float), (points,)) for v in values])
 
 
-def _widths(table: OperatorTable, setting: Setting, stay: Value) -> Value:
+def operand_bytes(table: OperatorTable, setting: Setting, stay: Value) -> Value:
     """Return bytes of an element of each operand, ``(3, nests, points or 1)``; 0: it stays."""
     from perfmodel.cost.residency import slot_bytes
 
@@ -105,7 +105,7 @@ def _widths(table: OperatorTable, setting: Setting, stay: Value) -> Value:
     return xp.stack([padded[nests.access[:, k]] for k in range(3)])
 
 
-def _real(table: OperatorTable, nests: Nests, setting: Setting) -> Value:
+def real_share(table: OperatorTable, nests: Nests, setting: Setting) -> Value:
     """Return the share of each nest's input that is real: padding is never fetched."""
     access = table.accesses
     assert access is not None
