@@ -237,6 +237,10 @@ def test_energy_names_its_parts() -> None:
     found = predict(find("resnet18"), array(hop_energy=0.1e-12))
     parts = found.energy.parts
     assert parts["array hops"] == pytest.approx(found.macs * 5 * 0.1e-12, rel=1e-12)
+    own = predict(find("resnet18"), array(output_buffer=2.0**18, output_buffer_energy=2e-12))
+    columns = own.table
+    sums = columns["sram_output_writes"] + columns["sram_output_reads"]
+    assert own.energy.parts["output buffer"] == pytest.approx(sums.sum() * 4 * 2e-12, rel=1e-12)
     assert parts["compute int8"] == pytest.approx(2 * found.macs * 0.2e-12, rel=1e-12)
 
 

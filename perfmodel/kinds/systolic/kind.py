@@ -113,7 +113,7 @@ class Systolic:
         detail["stall_s"] = xp.maximum(row_s - busy, 0.0)
         return Terms(
             compute, memory, overhead, traffic, row_s, operations, executed, unsupported,
-            work=work, energy=_hops(run, widths, times, setting, rows, nests),
+            work=work, energy=_energies(run, widths, times, setting, rows, nests),
             detail=detail, traffic_model=model,
         )  # fmt: skip
 
@@ -143,7 +143,9 @@ def _near_bytes(run: ArrayRun, widths: tuple[Value, Value, Value], setting: Sett
     """Return bytes between the nearest memory and the array; buffers of their own are apart."""
     facts, head = setting.facts, f"engines.{setting.engine}."
     x, w, y = widths
-    moved = run.input_reads * x + (run.output_writes - run.output_reads) * y
+    moved = (run.output_writes - run.output_reads) * y
+    if head + "input_buffer" not in facts:
+        moved = moved + run.input_reads * x
     if head + "weight_buffer" not in facts:
         moved = moved + run.weight_reads * w
     if head + "output_buffer" not in facts:
@@ -165,22 +167,35 @@ def _detail(run: ArrayRun, times: Value, rows: RowSums, nests: Nests) -> dict[st
     }
 
 
-def _hops(
+def _energies(
     run: ArrayRun, widths: tuple[Value, Value, Value], times: Value, setting: Setting,
     rows: RowSums, nests: Nests,
 ) -> dict[str, Value]:  # fmt: skip
-    """Return the energy of operands and sums that elements pass on: two of them a product."""
-    each = setting.fact(f"engines.{setting.engine}.hop_energy")
-    if each is None:
-        return {}
+    """Return joules of each row that the spec prices: hops, and buffers of single operands.
+
+    A product takes two hops: of the operands that stream, or of one and a sum.
+    """
+    facts, head = setting.facts, f"engines.{setting.engine}."
     x, w, _ = widths
-    partial = setting.facts[f"engines.{setting.engine}.partial_sum"]
-    moved = {
+    partial = facts[head + "partial_sum"]
+    hops = {
         "output_stationary": x + w,
         "weight_stationary": x + partial,
         "input_stationary": w + partial,
     }[run.dataflow]
-    return {"array hops": rows(full(run.macs * moved * times, nests)) * each}
+    moved = {
+        "array hops": ("hop_energy", run.macs * hops),
+        "input buffer": ("input_buffer_energy", run.input_reads * x),
+        "weight buffer": ("weight_buffer_energy", run.weight_reads * w),
+        "output buffer": (
+            "output_buffer_energy", (run.output_writes + run.output_reads) * partial,
+        ),
+    }  # fmt: skip
+    return {
+        name: rows(full(bytes_ * times, nests)) * facts[head + fact]
+        for name, (fact, bytes_) in moved.items()
+        if head + fact in facts
+    }
 
 
 KIND = Systolic()

@@ -56,6 +56,12 @@ class SystolicArray(Engine):
     """Scratchpad of partial sums and outputs alone: accumulators."""
     kept_share: Share = Quantity(value=0.0)
     """Share of the scratchpad that activations may keep from one layer to the next."""
+    input_buffer_energy: Energy | None = None
+    """Energy of a byte read from the inputs' own buffer."""
+    weight_buffer_energy: Energy | None = None
+    """Energy of a byte read from the weights' own buffer."""
+    output_buffer_energy: Energy | None = None
+    """Energy of a byte of partial sums written to or read from the outputs' own buffer."""
     hop_energy: Energy | None = None
     """Energy of a byte that one element passes to the next."""
 
