@@ -87,6 +87,30 @@ def test_what_does_not_fit_says_why() -> None:
         loma_mapping(LAYER, tpu_like(), widths=Widths(1, 1, 1, 4))
 
 
+def test_loops_that_are_too_coarse_say_so() -> None:
+    # One loop a dimension: a memory holds all of it or nothing.
+    machine = KNOWN["eyeriss_like"]()
+    tight = replace(
+        machine,
+        memories=tuple(
+            replace(m, capacity_bytes=8.0) if m.name == "sram_8KB" else m for m in machine.memories
+        ),
+    )
+    with pytest.raises(InfeasibleError, match="sram_8KB holds 8"):
+        best_mapping(LAYER, tight, widths=WIDTHS)
+    nest = TileNest(groups=4, in_channels=64, out_channels=64, out_rows=4, out_columns=16)
+    small = replace(
+        machine,
+        memories=tuple(
+            replace(m, capacity_bytes=1024.0) if m.name == "sram_64KB" else m
+            for m in machine.memories
+        ),
+    )
+    assert best_mapping(nest, small, widths=WIDTHS).proved
+    with pytest.raises(InfeasibleError, match="allow more of them"):
+        loma_mapping(nest, small, widths=WIDTHS, loops=1)
+
+
 @pytest.mark.parametrize(
     ("keywords", "message"),
     [

@@ -29,7 +29,7 @@ machines = st.sampled_from([make() for make in KNOWN.values()])
 widths = st.sampled_from((Widths(1, 1, 1, 2), Widths(1, 0.5, 1, 2), Widths(0.5, 0.5, 0.5, 1)))
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(nests, machines, widths, st.integers(0, 6), st.sampled_from((1.5, 2.0, 16.0)))
 def test_more_capacity_never_costs(
     nest: TileNest, machine: Hierarchy, width: Widths, which: int, factor: float
@@ -50,7 +50,7 @@ def test_more_capacity_never_costs(
     assert best_mapping(nest, roomier, widths=width).energy_j <= before * (1 + 1e-12)
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(nests, machines, widths)
 def test_energy_is_above_arithmetic_and_compulsory_traffic(
     nest: TileNest, machine: Hierarchy, width: Widths

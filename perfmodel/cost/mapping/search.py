@@ -153,4 +153,6 @@ def why_none_fits(problem: Problem) -> str:
             found.append(
                 f"{memory.name} holds {memory.capacity_bytes:g} of at least {need:g} bytes"
             )
-    return "no mapping fits: " + ("; ".join(found) or "the operands that share a memory")
+    return "no mapping fits: " + (
+        "; ".join(found) or "with loops this coarse; allow more of them (loops=)"
+    )
