@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from hypothesis import given, settings
+import pytest
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
@@ -67,10 +68,15 @@ def test_falls_to_the_compulsory_traffic_and_never_below(
     assert found.traffic_bytes[0] <= most
 
 
-@settings(max_examples=25)
+@pytest.mark.parametrize("allocation", ["even", "uneven"])
+@settings(max_examples=20)
 @given(nest=NESTS | GEMMS, widths=WIDTHS, conventions=CONVENTIONS)
-def test_parts_add_up(nest: TileNest, widths: Widths, conventions: Conventions) -> None:
-    found = staircase(nest, widths, conventions)
+@example(TileNest(6, 5, 8, 9, 3, 3), Widths(2.0, 2.0, 1.0, 0.5), Conventions("single"))
+@example(TileNest(40, 1, 50, 60), Widths(2.0, 2.0, 1.0, 0.5), Conventions("double"))
+def test_parts_add_up(
+    allocation: Any, nest: TileNest, widths: Widths, conventions: Conventions
+) -> None:
+    found = staircase(nest, widths, replace(conventions, allocation=allocation))
     parts = found.parts(found.capacity_bytes)
     assert np.array_equal(parts.input + parts.weight + parts.output, found.traffic_bytes)
     assert np.array_equal(parts.reads + parts.writes, found.traffic_bytes)
@@ -80,6 +86,16 @@ def test_parts_add_up(nest: TileNest, widths: Widths, conventions: Conventions) 
                           np.full(len(found), final * widths.output))  # fmt: skip
     if not widths.partial:
         assert np.all(parts.partial_reads == 0)
+
+
+def test_some_steps_send_partial_sums_out_and_back() -> None:
+    """Else the test above would say little of them."""
+    nest, widths = TileNest(6, 5, 8, 9, 3, 3), Widths(2.0, 2.0, 1.0, 0.5)
+    for conventions in (Conventions("single"), Conventions("single", "refetched", "uneven")):
+        found = staircase(nest, widths, conventions)
+        panels = found.tiles["panels"][found.partial_read_bytes > 0]
+        assert len(panels) > 3
+        assert np.any(panels > 0) == (conventions.allocation == "uneven")
 
 
 @settings(max_examples=25)
