@@ -12,6 +12,7 @@ from perfmodel.cost.mapping.hierarchy import DIMS, OPERANDS, Dim, Hierarchy, Ope
 from perfmodel.cost.mapping.latency import cycles
 from perfmodel.cost.mapping.orders import Ints, Orders, cut
 from perfmodel.cost.traffic.nest import TileNest
+from perfmodel.units import show
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,7 @@ class Mapping:
                 dim, times = self.loops[place - 1]
                 lines.append(f"{indent}for {dim} in {times}")
         lines.append(
-            f"{self.energy_j:.4g} J ({self.mac_energy_j:.3g} J of arithmetic), "
+            f"{show(self.energy_j, 'energy')} ({show(self.mac_energy_j, 'energy')} of arithmetic), "
             f"{self.latency_cycles:,.0f} cycles ({self.stall_cycles:,.0f} of them stalls)"
         )
         return "\n".join(lines)
