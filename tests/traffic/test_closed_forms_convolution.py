@@ -85,9 +85,9 @@ def beside(steps, points, least):
 @pytest.mark.parametrize("conventions", CONVENTIONS, ids=str)
 def test_never_below_the_exhaustive_search_and_seldom_above(conventions):
     rng = np.random.default_rng(31)
-    nests = random_nests(rng, 12, 6, 5, kernels=(1, 2, 3), batch=2)
-    widths = random_widths(rng, 12)
-    capacity, exact = np.empty((12, 12)), np.empty((12, 12))
+    nests = random_nests(rng, 9, 6, 5, kernels=(1, 2, 3), batch=2)
+    widths = random_widths(rng, 9)
+    capacity, exact = np.empty((9, 12)), np.empty((9, 12))
     for i, (nest, width) in enumerate(zip(nests, widths, strict=True)):
         at, best = search(nest, width, conventions)
         chosen = np.linspace(0, len(at) // 2 - 1, 12).astype(int)

@@ -175,9 +175,9 @@ def near_sizes(xp: Any, extent: Value, tile: Value, reach: int) -> Value:
 
 
 def tap_cuts(xp: Any, axis: Axis) -> list[Value]:
-    """Return tiles of taps: all, as many as a stride, half of them, one."""
-    taps, stride = axis.taps, xp.minimum(axis.taps, axis.stride)
-    return [taps, stride, xp.ceil(taps / 2.0), xp.ones_like(taps)]
+    """Return tiles of taps: all; as many as a stride, or half of them; one."""
+    half = xp.where(axis.stride > 1, axis.stride, xp.ceil(axis.taps / 2.0))
+    return [axis.taps, xp.minimum(axis.taps, half), xp.ones_like(axis.taps)]
 
 
 def search(xp: Any, p: Problem, cuts: bool, many_images: bool) -> tuple[Best, Value]:
@@ -212,7 +212,9 @@ def around(c: Class, seeds: Best, limit: Value, many_images: bool) -> Best:
     """Return the best tile close to one of the few best seeds of each point, below a limit."""
     xp = c.xp
     few, points = min(SEEDS, len(seeds.cost)), len(limit)
-    order = xp.argsort(seeds.cost, axis=0)[:few]
+    cost = xp.where(_mirrored(xp, c.problem, seeds), xp.inf, seeds.cost)
+    order = xp.argsort(cost, axis=0)[:few]
+    seeds = seeds._replace(cost=cost)
     seeds = Best(*(xp.take_along_axis(column, order, axis=0).reshape(-1) for column in seeds))
     # Seeds are like further points; without a slope to take they are left out where hopeless.
     ask = xp.arange(few * points)
@@ -232,6 +234,15 @@ def around(c: Class, seeds: Best, limit: Value, many_images: bool) -> Best:
         seeds = close
     seeds = Best(*(column.reshape(few, points) for column in seeds))
     return best_of(xp, seeds.cost, seeds[1:])
+
+
+def _mirrored(xp: Any, p: Problem, tile: Best) -> Value:
+    """Tell which tiles are another one's transpose: both axes alike, fewer rows than columns."""
+    alike = tile.cost == tile.cost
+    for name in Axis.__slots__:
+        alike = alike & (getattr(p.rows, name) == getattr(p.columns, name))
+    fewer = (tile.rows == tile.columns) & (tile.row_taps < tile.column_taps)
+    return alike & ((tile.rows < tile.columns) | fewer)
 
 
 def coarse(c: Class, images: Value) -> Best:
@@ -285,7 +296,8 @@ def _joined(xp: Any, found: Sequence[Best]) -> Best:
 def close_to(c: Class, best: Best, many_images: bool) -> Best:
     """Return the best tile close to a tile of each point."""
     xp, p = c.xp, c.problem
-    for reach in (2, 1):
+    # Channels of a weight-stationary tile are solved for anew, at more cost.
+    for reach in (1, 1) if c.kind == 2 else (2, 1):
         rows = near_positions(xp, p.rows, best.rows, reach)
         columns = near_positions(xp, p.columns, best.columns, reach)
         images = near_tiles(xp, p.batch, best.images, 1) if many_images else best.images[None]

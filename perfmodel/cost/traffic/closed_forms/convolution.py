@@ -24,7 +24,7 @@ from perfmodel.cost.traffic.nest import Conventions
 #: Names of the codes in `ConvolutionTraffic.stationary`.
 STATIONARY = ("output", "input", "weight", "all")
 #: Points evaluated at once.
-CHUNK = 128
+CHUNK = 256
 #: Finds the best tiles of problems, and their classes.
 Search: TypeAlias = Callable[..., tuple[Best, Value]]
 
