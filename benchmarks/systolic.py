@@ -3,7 +3,7 @@
     python benchmarks/systolic.py [--layers N] [--json]
 
 SCALE-Sim simulates the same layers cycle by cycle, and its counts must equal ours; all twelve
-distinct ones take it a quarter of an hour, ``--layers 4`` the four with the least work. ZigZag
+distinct ones take it minutes, ``--layers 4`` the four with the least work. ZigZag
 searches mappings for its own array of that size. Both come with ``pip install 'perfmodel[peers]'``.
 """
 
