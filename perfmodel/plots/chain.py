@@ -180,6 +180,8 @@ class _Drawing:
     def _words(self, group: Group) -> str:
         names = " + ".join(self.names[group.first : group.last + 1])
         text = f"{names}: {_moved(group.traffic_bytes)}"
+        if group.lies_on_chip[1]:
+            text += ", output stays on chip"
         if group.first == group.last:
             return text
         images, rows, columns = group.tile

@@ -65,8 +65,15 @@ def ways(nests: list[TileNest]) -> Iterator[Way]:
                     yield Way(tile, states, kept, passing)
 
 
-def run(nests: list[TileNest], widths: list[Widths], way: Way, held: int) -> tuple[float, float]:
-    """Run a chain; return the bytes held at most and the bytes moved."""
+def run(
+    nests: list[TileNest], widths: list[Widths], way: Way, held: int,
+    lies: tuple[bool, bool] = (False, False), stored: float = 0.0,
+) -> tuple[float, float]:  # fmt: skip
+    """Run a chain; return the bytes held at most and the bytes moved.
+
+    `lies`: whether the first input, and the last output, is on chip whole all the time; the output
+    then takes `stored` bytes an element.
+    """
     chip, random = Chip(), np.random.default_rng(0)
     rows = nests[0].out_rows
     x = random.integers(-4, 5, (rows, nests[0].in_channels))
@@ -79,16 +86,20 @@ def run(nests: list[TileNest], widths: list[Widths], way: Way, held: int) -> tup
         if keep:
             chip.hold(f"kept {i}", weights[i].size * widths[i].weight)
             chip.moved += weights[i].size * widths[i].weight
+    if lies[0]:
+        chip.hold("input lies", x.size * widths[0].input)
+    if lies[1]:
+        chip.hold("output lies", wanted.size * stored)
     for start in range(0, rows, way.tile):
         part = slice(start, min(start + way.tile, rows))
         block = x[part]
-        tensor: Matrix | None = None
-        if way.states[0] == WHOLE:
+        tensor: Matrix | None = block if lies[0] else None
+        if way.states[0] == WHOLE and not lies[0]:
             chip.hold("tensor 0", block.size * widths[0].input)
             chip.moved += block.size * widths[0].input
             tensor = block
         for (a, b), passing in zip(runs_of(way.states), way.passing, strict=True):
-            step = Step(chip, widths, way, held, weights, part)
+            step = Step(chip, widths, way, held, weights, part, stored if lies[1] else None)
             tensor = step.run(a, b, passing, tensor, x, result)
     assert np.array_equal(result, wanted)
     return chip.peak, chip.moved
@@ -104,6 +115,14 @@ class Step:
     copies: int
     weights: list[Matrix]
     part: slice
+    #: Bytes of an element of the last output where it lies on chip anyway.
+    lies: float | None = None
+
+    def summing(self, tensor: int, elements: int, wide: float) -> None:
+        """Hold a tensor while it is summed up whole."""
+        if tensor == len(self.weights) and self.lies is not None:
+            wide = max(0, wide - self.lies)
+        self.chip.hold(f"tensor {tensor}", elements * wide)
 
     def fetch(self, i: int, name: str, number: int, copies: int) -> None:
         """Fetch some weights of operator i."""
@@ -137,7 +156,8 @@ class Step:
         )
         if b == last:
             result[self.part] = out
-            self.chip.moved += out.size * self.widths[-1].output
+            if self.lies is None:
+                self.chip.moved += out.size * self.widths[-1].output
             self.chip.free(f"tensor {b}")
             return None
         # Summed up wide, then stored in the width of the next input.
@@ -149,7 +169,7 @@ class Step:
         one, two = self.weights[a], self.weights[a + 1]
         out = np.zeros((len(tensor), two.shape[1]), int)
         wide = self.widths[a + 1].partial
-        self.chip.hold(f"tensor {a + 2}", out.size * wide)
+        self.summing(a + 2, out.size, wide)
         for j in range(one.shape[1]):
             self.count(a, one.shape[0])
             self.count(a + 1, two.shape[1])
@@ -177,7 +197,7 @@ class Step:
         """First input one channel at a time from outside, outputs summed up."""
         w, width = self.weights[a], self.widths[a]
         out = np.zeros((len(block), w.shape[1]), int)
-        self.chip.hold(f"tensor {a + 1}", out.size * width.partial)
+        self.summing(a + 1, out.size, width.partial)
         for k in range(w.shape[0]):
             self.count(a, w.shape[1])
             self.chip.moved += len(block) * width.input
@@ -208,7 +228,10 @@ class Step:
     def both_whole(self, a: int, passing: bool, tensor: Matrix) -> Matrix:
         w, width = self.weights[a], self.widths[a]
         stored = self.widths[a + 1].input if a + 1 < len(self.widths) else width.output
-        self.chip.hold(f"tensor {a + 1}", len(tensor) * w.shape[1] * stored)
+        if a + 1 == len(self.weights) and self.lies is not None:
+            stored = self.lies
+        else:
+            self.chip.hold(f"tensor {a + 1}", len(tensor) * w.shape[1] * stored)
         out = np.zeros((len(tensor), w.shape[1]), int)
         for n in range(w.shape[1]):
             self.count(a, w.shape[0])

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fused_run import (
+    PART,
     block_ways,
     run,
     run_blocks,
@@ -60,17 +61,54 @@ def test_fused_groups_equal_all_ways_to_run_them(held: int) -> None:
         assert found.fused(rooms[0] - 1e-6) == np.inf
 
 
+@pytest.mark.parametrize("held", [1, 2])
+def test_groups_beside_a_tensor_on_chip_equal_all_ways_to_run_them(held: int) -> None:
+    rng = random.Random(10 + held)
+    spans = [
+        (0, 0, (False, True)), (0, 1, (False, True)), (1, 1, (True, True)), (1, 1, (True, False)),
+        (1, 2, (True, False)), (2, 2, (True, False)),
+    ]  # fmt: skip
+    found_some = 0
+    for _ in range(6):
+        nests, widths = products(rng, 3, 4), [widths_of(rng) for _ in range(3)]
+        found = chain(nests, widths, Conventions("double" if held == 2 else "single"))
+        for first, last, lies in spans:
+            some, wide = nests[first : last + 1], widths[first : last + 1]
+            stored = widths[last + 1].input if lies[1] else 0.0
+            points = [
+                run(some, wide, way, held, lies, stored)
+                for way in ways(some)
+                if not ((lies[0] and way.states[0] == PART) or (lies[1] and way.states[-1] == PART))
+            ]
+            rooms = np.unique([p[0] for p in points])
+            truth = [min(moved for room, moved in points if room <= r) for r in rooms]
+            ours = found.group(first, last, rooms, lies)
+            if np.all(np.isinf(ours)):
+                # The tensor takes more than all that could be saved.
+                continue
+            found_some += 1
+            np.testing.assert_allclose(ours, truth, rtol=1e-12)
+    assert found_some > 15
+
+
 def test_the_best_cuts_equal_all_partitions() -> None:
     rng = random.Random(3)
+    lying = 0
     for _ in range(15):
         nests = products(rng, 4, 9)
         widths = [widths_of(rng) for _ in nests]
         found = chain(nests, widths)
         rooms = np.array([rng.uniform(5, 400) for _ in range(40)])
         truth = np.full(rooms.shape, np.inf)
-        for cuts in itertools.product((False, True), repeat=3):
-            ends = [0, *(i + 1 for i, cut in enumerate(cuts) if cut), 4]
-            moved = sum(found.group(a, b - 1, rooms) for a, b in itertools.pairwise(ends))
+        # Between operators: together, off chip, or on it whole.
+        for cuts in itertools.product(("together", "off", "on"), repeat=3):
+            ends = [0, *(i + 1 for i, cut in enumerate(cuts) if cut != "together"), 4]
+            on = [False, *(cut == "on" for cut in cuts if cut != "together"), False]
+            moved = sum(
+                found.group(a, b - 1, rooms, lies)
+                for (a, b), lies in zip(itertools.pairwise(ends), itertools.pairwise(on),
+                                        strict=True)
+            )  # fmt: skip
             truth = np.minimum(truth, moved)
         np.testing.assert_allclose(found(rooms), truth, rtol=1e-12)
         for room, least in zip(rooms.tolist(), truth.tolist(), strict=True):
@@ -78,6 +116,10 @@ def test_the_best_cuts_equal_all_partitions() -> None:
             assert sum(g.traffic_bytes for g in groups) == pytest.approx(least) or not groups
             operators = [i for g in groups for i in range(g.first, g.last + 1)]
             assert operators == (list(range(4)) if np.isfinite(least) else [])
+            lies = [g.lies_on_chip for g in groups]
+            assert all(one[1] == two[0] for one, two in itertools.pairwise(lies))
+            lying += any(one[1] for one in lies)
+    assert lying > 3
 
 
 def test_one_operator_alone_is_its_staircase_or_better() -> None:
@@ -140,7 +182,8 @@ def test_convolutions_fetch_and_make_what_sets_of_rows_say(halo: Any) -> None:
             for kept in itertools.product((1, len(starts)), repeat=len(nests)):
                 moved = sum(w * times for w, times in zip(weights, kept, strict=True))
                 allowed.add(rows * nests[0].in_channels + outputs + moved)
-        steps = np.unique(found.group(0, len(nests) - 1, found.capacity_bytes))
+        rooms = np.geomspace(1, 1e5, 5000)
+        steps = np.unique(found.group(0, len(nests) - 1, rooms))
         finite = steps[np.isfinite(steps)]
         assert set(finite.tolist()) <= allowed
         assert finite[0] == min(allowed)

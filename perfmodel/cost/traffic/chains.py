@@ -10,10 +10,11 @@ Algorithms", ISCA 2024 (Orojenesis); `docs/traffic.md` tells what differs.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,10 @@ from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 from perfmodel.cost.traffic.staircase_axes import Floats, Ints
 
 __all__ = ["Chain", "Group", "chain"]
+
+
+#: First and last operator of a group; whether its input and its output lie on chip whole.
+_Key: TypeAlias = tuple[int, int, bool, bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,9 @@ class Group:
     recomputed
         Multiply-accumulates over those without recomputation: overlaps of intermediate tiles are
         made again unless the halo is kept.
+    lies_on_chip
+        Whether its first input, and its last output, lies on chip whole for all positions, between
+        this group and the one before or after it.
     """
 
     first: int
@@ -57,6 +65,7 @@ class Group:
     kept_weights: tuple[int, ...] = ()
     slice_channels: int = 0
     recomputed: float = 1.0
+    lies_on_chip: tuple[bool, bool] = (False, False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +89,7 @@ class Chain:
     conventions: Conventions
     capacity_bytes: Floats
     traffic_bytes: Floats
-    _groups: dict[tuple[int, int], Fused]
+    _groups: dict[_Key, Fused]
 
     def __len__(self) -> int:
         return len(self.capacity_bytes)
@@ -103,12 +112,30 @@ class Chain:
         """Return the bytes of all operators as one group; infinite where that has no room."""
         return self.group(0, len(self.nests) - 1, capacity)
 
-    def group(self, first: int, last: int, capacity: Any) -> Any:
-        """Return the bytes of the operators from `first` to `last` as one group."""
-        if (first, last) not in self._groups:
+    def group(
+        self, first: int, last: int, capacity: Any, lies_on_chip: tuple[bool, bool] = (False, False)
+    ) -> Any:
+        """Return the bytes of the operators from `first` to `last` as one group.
+
+        Parameters
+        ----------
+        first, last
+            Operators, counted from 0.
+        capacity
+            Bytes; a number or an array.
+        lies_on_chip
+            Whether the first input, and the last output, lies in the buffer whole and so neither
+            comes nor goes.
+
+        Returns
+        -------
+        float or array
+            Infinite where the group has no room, and for groups that are never of use.
+        """
+        key = (first, last, *lies_on_chip)
+        if key not in self._groups:
             return _look_up(np.zeros(0), np.zeros(0), capacity)
-        found = self._groups[first, last]
-        return _look_up(found.capacity, found.traffic, capacity)
+        return _look_up(self._groups[key].capacity, self._groups[key].traffic, capacity)
 
     @property
     def fused_capacity_bytes(self) -> float:
@@ -131,40 +158,34 @@ class Chain:
 
     def partition(self, capacity: float) -> tuple[Group, ...]:
         """Return the groups that move least in a buffer; none where an operator has no room."""
-        number = len(self.nests)
-        best: list[tuple[float, int]] = [(0.0, 0)]
-        for b in range(1, number + 1):
-            best.append(min(
-                (best[a][0] + float(self.group(a, b - 1, capacity)), a) for a in range(b)
-            ))  # fmt: skip
-        if not np.isfinite(best[-1][0]):
+        moved, keys = _least(self._groups, len(self.nests), np.array([float(capacity)]))
+        if not np.isfinite(moved[0]):
             return ()
         groups: list[Group] = []
-        b = number
-        while b:
-            a = best[b][1]
-            groups.append(self._described(a, b - 1, capacity))
-            b = a
+        at, lies = len(self.nests), False
+        while at:
+            key = keys[at, lies][0]
+            groups.append(self._described(key, capacity))
+            at, lies = key[0], key[2]
         return tuple(groups[::-1])
 
-    def _described(self, first: int, last: int, capacity: float) -> Group:
-        moved = float(self.group(first, last, capacity))
-        if first == last:
-            return Group(first, last, moved)
-        found = self._groups[first, last]
+    def _described(self, key: _Key, capacity: float) -> Group:
+        first, last = key[:2]
+        found = self._groups[key]
         at = int(found.capacity.searchsorted(capacity, side="right")) - 1
-        tile, kept = int(found.tile[at]), int(found.kept[at])
+        moved, tile, kept = float(found.traffic[at]), int(found.tile[at]), int(found.kept[at])
         operators = tuple(first + i for i in range(last - first + 1) if kept >> i & 1)
-        if tile < 0:
-            return Group(first, last, moved, (0, 0, 0), operators, int(found.width[at]))
-        tiles = lined(
-            self.nests[first : last + 1], self.widths[first : last + 1],
-            self.conventions.halo == "kept",
-        ).tiles  # fmt: skip
-        images, rows, columns = (int(t[tile]) for t in tiles.tile)
-        work = float(tiles.work[tile])
-        slice_ = int(found.width[at])
-        return Group(first, last, moved, (images, rows, columns), operators, slice_, work)
+        shape, work = (0, 0, 0), 1.0
+        if tile >= 0:
+            tiles = lined(
+                self.nests[first : last + 1], self.widths[first : last + 1],
+                self.conventions.halo == "kept",
+            ).tiles  # fmt: skip
+            images, rows, columns = (int(t[tile]) for t in tiles.tile)
+            shape, work = (images, rows, columns), float(tiles.work[tile])
+        return Group(
+            first, last, moved, shape, operators, int(found.width[at]), work, (key[2], key[3])
+        )  # fmt: skip
 
 
 def chain(
@@ -208,28 +229,75 @@ def _chain(
 ) -> Chain:
     held = 2 if conventions.buffering == "double" else 1
     kept = conventions.halo == "kept"
-    groups: dict[tuple[int, int], Fused] = {}
+    number = len(nests)
+    groups: dict[_Key, Fused] = {}
     for i, (nest, width) in enumerate(zip(nests, widths, strict=True)):
         room, moved = alone(nest, width, conventions)
         none: Ints = np.zeros(len(room), np.int64)
-        groups[i, i] = Fused(room, moved, none, none, none)
-    if len(nests) > 1:
+        groups[i, i, False, False] = Fused(room, moved, none - 2, none, none)
+    if number > 1:
         # The whole chain must line up, also where no group is so long.
         lined(nests, widths, kept)
-    for a in range(len(nests)):
-        for b in range(a + 1, min(len(nests), a + longest)):
-            groups[a, b] = fused(lined(nests[a : b + 1], widths[a : b + 1], kept), held)
+    for a, b in _spans(number, longest):
+        if b > a:
+            group = lined(nests[a : b + 1], widths[a : b + 1], kept)
+            groups[a, b, False, False] = fused(group, held)
+    # An intermediate that lies on chip must leave room before all fused moves everything once.
+    whole = groups.get((0, number - 1, False, False))
+    most = float(whole.capacity[-1]) if whole is not None else float("inf")
+    for a, b in _spans(number, longest):
+        for before, after in ((False, True), (True, False), (True, True)):
+            if (before and a == 0) or (after and b == number - 1):
+                continue
+            lies, room = (before, after), 0.0
+            if before:
+                room += _size(nests, widths, a)
+            if after:
+                room += _size(nests, widths, b + 1)
+            if room < most:
+                group = lined(nests[a : b + 1], widths[a : b + 1], kept)
+                if after:
+                    last = replace(group.links[-1], output=widths[b + 1].input)
+                    group = replace(group, links=(*group.links[:-1], last))
+                groups[a, b, before, after] = fused(group, held, lies, room)
     capacity = np.unique(np.concatenate([g.capacity for g in groups.values()]))
-    best = [np.zeros(len(capacity))]
-    for b in range(1, len(nests) + 1):
-        ways = [
-            best[a] + _look_up(groups[a, b - 1].capacity, groups[a, b - 1].traffic, capacity)
-            for a in range(b) if (a, b - 1) in groups
-        ]  # fmt: skip
-        best.append(np.min(ways, axis=0))
-    traffic = best[-1]
+    traffic, _ = _least(groups, number, capacity)
     falls = np.flatnonzero(np.isfinite(traffic) & (traffic < np.r_[np.inf, traffic[:-1]]))
     return Chain(nests, widths, conventions, capacity[falls], traffic[falls], groups)
+
+
+def _spans(number: int, longest: int) -> list[tuple[int, int]]:
+    return [(a, b) for a in range(number) for b in range(a, min(number, a + longest))]
+
+
+def _size(nests: Sequence[TileNest], widths: Sequence[Widths], tensor: int) -> float:
+    """Return the bytes of a whole intermediate, the output of the operator before `tensor`."""
+    nest = nests[tensor - 1]
+    positions = nest.batch * nest.out_rows * nest.out_columns
+    return widths[tensor].input * nest.groups * positions * nest.out_channels
+
+
+def _least(
+    groups: dict[_Key, Fused], number: int, capacity: Floats
+) -> tuple[Floats, dict[tuple[int, bool], list[_Key]]]:  # fmt: skip
+    """Return the least bytes of any partition, and the last group up to each cut that gives it.
+
+    A cut either has its tensor off chip or lying on it whole.
+    """
+    best: dict[tuple[int, bool], Floats] = {(0, False): np.zeros(len(capacity))}
+    keys: dict[tuple[int, bool], list[_Key]] = {}
+    for b, lies in itertools.product(range(1, number + 1), (False, True)):
+        ways = [k for k in groups if k[1] == b - 1 and k[3] == lies and (k[0], k[2]) in best]
+        if not ways:
+            continue
+        moved = np.array([
+            best[k[0], k[2]] + _look_up(groups[k].capacity, groups[k].traffic, capacity)
+            for k in ways
+        ])  # fmt: skip
+        which = np.argmin(moved, axis=0)
+        best[b, lies] = np.take_along_axis(moved, which[None], axis=0)[0]
+        keys[b, lies] = [ways[w] for w in which.tolist()] if len(capacity) == 1 else []
+    return best[number, False], keys
 
 
 def _look_up(capacity: Floats, traffic: Floats, points: Any) -> Any:

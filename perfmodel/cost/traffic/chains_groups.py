@@ -36,8 +36,10 @@ _WHOLE, _HEAD, _ONE = range(3)
 _Run: TypeAlias = tuple[int, int, list[list[int]]]
 
 
-def fused(group: Lined, held: int) -> Fused:
-    """Return the staircase of a group of two operators or more.
+def fused(
+    group: Lined, held: int, lies: tuple[bool, bool] = (False, False), room_of_those: float = 0.0
+) -> Fused:
+    """Return the staircase of a group of operators.
 
     Parameters
     ----------
@@ -45,22 +47,28 @@ def fused(group: Lined, held: int) -> Fused:
         The operators and their tiles.
     held
         Copies of what changes at the innermost loop: 2 when buffers are double.
+    lies
+        Whether the first input, and the last output, lies on chip whole for all positions: then it
+        neither comes nor goes.
+    room_of_those
+        Bytes that they take.
     """
     links, tiles = group.links, group.tiles
     first, last = links[0], links[-1]
-    ends = (
-        first.input * first.heads * first.ins * tiles.volume
-        + last.output * last.heads * last.outs * _positions(group)
-    )  # fmt: skip
+    ends = np.zeros(len(tiles.count))
+    if not lies[0]:
+        ends = ends + first.input * first.heads * first.ins * tiles.volume
+    if not lies[1]:
+        ends = ends + last.output * last.heads * last.outs * _positions(group)
     steps: list[Fused] = []
     runs = [
-        (a, b, list(_states(links, a, b)))
+        (a, b, list(_states(links, a, b, lies)))
         for b in range(1, len(links) + 1) for a in range(b)
     ]  # fmt: skip
     for kept in range(1 << len(links)):
         stays = [bool(kept >> i & 1) for i in range(len(links))]
-        best = _rooms(group, held, stays, runs)
-        room = best[-1]
+        best = _rooms(group, held, stays, runs, lies)
+        room = best[-1] + room_of_those
         moved = ends.copy()
         for i, link in enumerate(links):
             all_ = link.weights * link.segments
@@ -69,11 +77,15 @@ def fused(group: Lined, held: int) -> Fused:
                 moved += all_
             else:
                 moved += all_ * tiles.per_segment[i]
-        if len(links) == 3:
+        if len(links) == 3 and not any(lies):
             steps += _sliced_ends(group, held, kept, moved, best, runs)
         number = np.arange(len(room))
         steps.append(Fused(room, moved, number, np.full(len(room), kept), 0 * number))
-    if len(links) == 2 and all(n.taps == n.segments == n.heads == 1 for n in links):
+    if (
+        len(links) == 2
+        and not any(lies)
+        and all(n.taps == n.segments == n.heads == 1 for n in links)
+    ):
         steps += [slices(group, held), *blocks(group, held)]
     found = falling(steps)
     return found._replace(traffic=found.traffic * group.times)
@@ -103,7 +115,7 @@ def _sliced_ends(
         whole = (at == 1, at == 0)
         block = block_room(group, at, held, whole, (stays[at], stays[at + 1]))
         # The third operator runs before, up to the block's input, or after, from its output on.
-        other = best[1] if at else _rooms(group, held, stays, runs, start=2)[-1]
+        other = best[1] if at else _rooms(group, held, stays, runs, (False, False), start=2)[-1]
         room = np.maximum(other[:, None], block) + weights
         width = useful_tiles(pair[0].outs)[None, :]
         steps.append(few(room, moved[:, None] + again(group, at, whole), width, kept))
@@ -111,8 +123,9 @@ def _sliced_ends(
 
 
 def _rooms(
-    group: Lined, held: int, stays: Sequence[bool], runs: Sequence[_Run], start: int = 0
-) -> list[Floats]:
+    group: Lined, held: int, stays: Sequence[bool], runs: Sequence[_Run],
+    lies: tuple[bool, bool], start: int = 0,
+) -> list[Floats]:  # fmt: skip
     """Return the least room of each tile up to each tensor, that tensor whole if it is inside.
 
     Of all ways to hold the tensors the least peak, over runs of operators one after another.
@@ -131,19 +144,22 @@ def _rooms(
         if a < start:
             continue
         for states in ways:
-            here = _tied(group, held, stays, a, b, states)
+            here = _tied(group, held, stays, a, b, states, lies)
             best[b] = np.minimum(best[b], np.maximum(best[a], here))
     return best
 
 
-def _states(links: Sequence[Link], a: int, b: int) -> Iterator[list[int]]:
+def _states(
+    links: Sequence[Link], a: int, b: int, lies: tuple[bool, bool]
+) -> Iterator[list[int]]:  # fmt: skip
     """Yield how tensors ``a`` to ``b`` may be held while all operators between run in turns.
 
-    Only the first input and the last output of the group may be in parts at the ends.
+    Only the first input and the last output of the group may be in parts at the ends, unless they
+    lie on chip.
     """
     parts = (_HEAD, _ONE)
-    first = (_WHOLE, *parts) if a == 0 else (_WHOLE,)
-    last = (_WHOLE, *parts) if b == len(links) else (_WHOLE,)
+    first = (_WHOLE, *parts) if a == 0 and not lies[0] else (_WHOLE,)
+    last = (_WHOLE, *parts) if b == len(links) and not lies[1] else (_WHOLE,)
     inner = [parts] * (b - a - 1)
     for states in itertools.product(first, *inner, last):
         if all(_runs(links, a + i, *states[i : i + 2]) for i in range(b - a)):
@@ -171,7 +187,8 @@ def _head(links: Sequence[Link], tensor: int) -> int | None:
 
 
 def _tied(
-    group: Lined, held: int, stays: Sequence[bool], a: int, b: int, states: Sequence[int]
+    group: Lined, held: int, stays: Sequence[bool], a: int, b: int, states: Sequence[int],
+    lies: tuple[bool, bool],
 ) -> Floats:  # fmt: skip
     """Return the room of operators ``a`` to ``b - 1`` that run in turns: the better of two ways.
 
@@ -195,6 +212,9 @@ def _tied(
             continue
         summed = i > 0 and _summed(links, tensor - 1, states[i - 1], state)
         width = links[tensor - 1].partial if summed else _stored(links, tensor)
+        if (tensor == 0 and lies[0]) or (tensor == len(links) and lies[1]):
+            # Counted for all positions, but for what is wider while it is summed up.
+            width = _wider(links, tensor) if summed else 0.0
         column += area[tensor] * channels * width
         position += area[tensor] * channels * width
         if i > 0 and not summed:
