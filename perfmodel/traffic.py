@@ -26,6 +26,8 @@ __all__ = ["traffic"]
 
 #: More bytes than any network has.
 _PLENTY = 1e18
+#: Bytes of the widest element that anybody adds up.
+_WIDEST = 64.0
 
 
 def traffic(
@@ -62,7 +64,9 @@ def traffic(
         ``capacity_bytes``, ``traffic_bytes`` (infinite where not even the smallest tile fits),
         ``bound_bytes`` (what no tiling of the layers one by one can beat; not with `keep`),
         ``compulsory_bytes`` (each layer's operands once), ``times_compulsory`` and
-        ``macs_per_byte``; of layers also their names and the parts of the traffic.
+        ``macs_per_byte``; of layers also their names and the parts of the traffic (``other_bytes``
+        is what lies outside loop nests: bias, residual input, pooling); ``model`` names the
+        conventions that the figures hold under.
 
     Raises
     ------
@@ -80,8 +84,9 @@ def traffic(
     rule = _conventions(buffering, halo, allocation, faults)
     if not 0 <= keep < 1:
         faults.append(Fault(f"{keep:g} is no share", "keep", expected="0 to below 1"))
-    if not partial_bytes > 0:
-        faults.append(Fault(f"{partial_bytes:g} is no size", "partial_bytes", expected="above 0"))
+    if not 0 < partial_bytes <= _WIDEST:
+        wanted = f"bytes of an element, above 0 and at most {_WIDEST:g}"
+        faults.append(Fault(f"{partial_bytes:g} is no width", "partial_bytes", expected=wanted))
     if made is not None:
         free = {n: v for n, v in made.parameters.items() if np.ndim(v)}
         faults.extend(Fault("has many values", n, expected="one number") for n in free)
@@ -103,7 +108,9 @@ def traffic(
     setting = Setting(facts, "", ("buffer", "far"), "far", formats)
     bound = _bound(table, least, nest_bounds(table, setting, rule, sizes, partial_bytes))
     columns = _layers if layers else _network
-    return Table(columns(table, found, least, bound if not keep else None, sizes))
+    made_of = columns(table, found, least, bound if not keep else None, sizes)
+    made_of["model"] = np.full(len(made_of["capacity_bytes"]), found.model, dtype=object)
+    return Table(made_of)
 
 
 def _workload(workload: WorkloadLike, settings: Mapping[str, Any]) -> Workload:
@@ -174,10 +181,16 @@ def _layers(
     nests = table.nests
     assert nests is not None
     parts: dict[str, Any] = {}
+    rest = np.array(moved)
     for name in ("input", "weight", "output"):
         part = np.zeros((rows, points))
         np.add.at(part, nests.row, _over_points(getattr(found.nests, name), points))
+        with np.errstate(invalid="ignore"):
+            rest -= part
         parts[f"{name}_bytes"] = part.T.reshape(-1)
+    # Bias, residual input, pooling: what no loop nest has; cancellation leaves no crumbs.
+    rest = np.where(np.abs(rest) < 1e-9 * moved, 0.0, rest)
+    parts["other_bytes"] = np.nan_to_num(rest, nan=0.0).T.reshape(-1)
     return {
         "name": np.array([row.name for row in table.rows] * points, dtype=object),
         "kind": np.array([row.kind for row in table.rows] * points, dtype=object),

@@ -43,6 +43,19 @@ def test_layers_add_up_to_the_network() -> None:
         here = layers["capacity_bytes"] == size
         total = float((layers["count"][here] * layers["traffic_bytes"][here]).sum())
         assert total == pytest.approx(whole["traffic_bytes"][i], rel=1e-12)
+    parts = sum(layers[f"{part}_bytes"] for part in ("input", "weight", "output", "other"))
+    np.testing.assert_allclose(parts, layers["traffic_bytes"], rtol=1e-12)
+
+
+def test_figures_name_their_conventions(capsys: pytest.CaptureFixture[str]) -> None:
+    said = "tiled, layer by layer; single-buffered, halo kept, even tiles"
+    table = pm.traffic("tiny_cnn", "1 KiB", buffering="single", halo="kept")
+    assert table["model"].tolist() == [said]
+    assert main(["traffic", "tiny_cnn", "--capacity", "1 KiB", "--buffering", "single",
+                 "--halo", "kept"]) == 0  # fmt: skip
+    assert capsys.readouterr().out.splitlines()[-1] == said
+    assert main(["traffic", "tiny_cnn", "--capacity", "1 KiB", "--partial-bytes", "inf"]) == 2
+    assert "partial_bytes: inf is no width" in capsys.readouterr().err
 
 
 def test_conventions_order_as_they_must() -> None:

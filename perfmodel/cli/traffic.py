@@ -84,5 +84,5 @@ def traffic(
     if json:
         print_json(found.to_records())
     elif output is None:
-        say(str(found))
+        say(str(found.select(*(name for name in found if name != "model"))), found["model"][0])
     return DONE if np.all(np.isfinite(found["traffic_bytes"])) else INFEASIBLE

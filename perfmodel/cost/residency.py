@@ -21,13 +21,20 @@ TRAFFIC_MODEL = "compulsory; activations resident in the nearest memory that hol
 WARM = "; weights too, from one run to the next"
 
 
-def row_bytes(table: OperatorTable, setting: Setting) -> Value:
-    """Return bytes that the operands of each row occupy, each counted once; ``(rows, points)``."""
+def row_bytes(table: OperatorTable, setting: Setting, *, weights: bool | None = None) -> Value:
+    """Return bytes that the operands of each row occupy, each counted once; ``(rows, points)``.
+
+    Parameters
+    ----------
+    weights
+        Of weights alone, or of all but weights; of everything where left out.
+    """
     xp = setting.xp
     n = len(table.rows)
     parts = [
         (rows, elements * (setting.precision.bits(slot) / 8.0))
         for slot, (rows, elements) in table.moved.items()
+        if weights is None or slot.startswith("weight") is weights
     ]
     total = xp.zeros((n, max((moved.shape[1] for _, moved in parts), default=1)))
     for rows, moved in parts:
@@ -47,7 +54,12 @@ def level_traffic(table: OperatorTable, setting: Setting) -> dict[str, Value]:
     """
     main = setting.levels[-1]
     if setting.bare or table.accesses is None:
-        return {main: row_bytes(table, setting)}
+        if setting.weights_memory == main:
+            return {main: row_bytes(table, setting)}
+        return {
+            main: row_bytes(table, setting, weights=False),
+            setting.weights_memory: row_bytes(table, setting, weights=True),
+        }
     access = table.accesses
     moved = _access_bytes(access, table.points, setting)
     out: dict[str, Value] = {}

@@ -115,7 +115,8 @@ class Prediction:
     def traffic_model(self) -> str:
         """Which traffic model was used."""
         if self._job.bare:
-            return "compulsory; main memory only"
+            apart = self._setting.weights_memory != self._setting.levels[-1]
+            return f"compulsory; main memory{' and that of the weights' if apart else ''} only"
         if self._opened[1].traffic_model:
             return self._opened[1].traffic_model
         return TRAFFIC_MODEL + (WARM if self._job.warm else "")
