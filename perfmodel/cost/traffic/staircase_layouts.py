@@ -141,26 +141,37 @@ def _undominated(masks: Masks) -> npt.NDArray[np.intp]:
 
 def _holds(order: str, operand: int, *, kept: bool, double: bool) -> list[int]:
     """Return the ways to hold an operand in an order of loops, without those that others beat."""
-    indexed, options = INDEXED[operand], list[int]()
+    indexed, offset = INDEXED[operand], operand * len(LOOPS)
+    # Outside each depth: loops that fetch again, and the innermost that indexes the operand.
+    again, beside, slides = 0, 0, ""
+    outside = [(again, slides)]
+    for loop in order:
+        if loop in indexed:
+            again, slides = beside, loop
+        else:
+            beside |= 1 << (_AGAIN + offset + LOOPS.index(loop))
+        outside.append((again, slides))
+    whole, options = 0, list[int]()
+    if operand == 0:
+        # Held whole along rows or columns it fetches no halo: good and bad at once.
+        whole |= 15 << _NOT_WHOLE
     for depth in range(len(order), -1, -1):
-        if depth < len(order) and order[depth] not in indexed:
-            # Outside a loop that does not index it, an operand holds the same as inside.
-            continue
-        outside, whole = order[:depth], {d for d in order[depth:] if d in indexed}
-        relevant = [i for i, d in enumerate(outside) if d in indexed]
-        last = relevant[-1] if relevant else 0
-        again = {d for d in outside[:last] if d not in indexed}
-        bits = 0
-        for i, loop in enumerate(LOOPS):
-            bits |= (loop in whole) << (_WHOLE + operand * len(LOOPS) + i)
-            bits |= (loop in again) << (_AGAIN + operand * len(LOOPS) + i)
-        bits |= (double and depth == len(order) and order[-1] in indexed) << (_TWICE + operand)
+        if depth < len(order):
+            loop = order[depth]
+            if loop not in indexed:
+                # Outside a loop that does not index it, an operand holds the same as inside.
+                continue
+            whole |= 1 << (_WHOLE + offset + LOOPS.index(loop))
+            if operand == 0 and loop in _SLIDING:
+                whole &= ~(1 << (_NOT_WHOLE + _SLIDING.index(loop)))
+        again, slides = outside[depth]
+        bits = whole | again
+        if double and depth == len(order) and order[-1] in indexed:
+            bits |= 1 << (_TWICE + operand)
         if operand == 0:
-            slides = outside[last] if kept and relevant else ""
-            for i, loop in enumerate(_SLIDING):
-                bits |= (loop != slides) << (_NOT_SLIDING + i)
-                # Held whole along rows or columns it fetches no halo: good and bad at once.
-                bits |= (loop not in whole) << (_NOT_WHOLE + i)
+            bits |= 15 << _NOT_SLIDING
+            if kept and slides in _SLIDING and slides:
+                bits &= ~(1 << (_NOT_SLIDING + _SLIDING.index(slides)))
         if not any(other & ~bits == 0 for other in options):
             options.append(bits)
     return options
