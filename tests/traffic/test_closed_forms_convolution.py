@@ -244,6 +244,20 @@ def test_relaxed_is_near_the_optimum_and_smooth():
         assert np.all(change < 1e-12 if name == "capacity" else change > -1e-6)
 
 
+def test_relaxed_depthwise_falls_with_the_capacity():
+    capacity = np.geomspace(300, 1e4, 20)
+    some = {"groups": 32, "conventions": Conventions()}
+    whole = depthwise_traffic(56, 40, 3, 5, capacity, **some).total
+    relaxed, more = (
+        depthwise_traffic(56, 40, 3, 5, c, **some, relaxed=True).total
+        for c in (capacity, capacity * (1 + 1e-6))
+    )
+    np.testing.assert_allclose(relaxed, whole, rtol=0.1)
+    assert np.all(relaxed < whole * 1.01)
+    slope = (more / relaxed - 1) / 1e-6
+    assert np.all((slope < -0.01) & (slope > -1))
+
+
 def test_uneven_tiles_are_refused():
     with pytest.raises(ValueError, match="staircase"):
         convolution_traffic(8, 8, 8, 8, 3, 3, 1e4, conventions=Conventions(allocation="uneven"))

@@ -267,6 +267,15 @@ def coarse(c: Class, images: Value) -> Best:
             size = c.filled(from_rows, other, taps, images, ins, outs)
             tile = (size, other) if from_rows else (other, size)
             groups.append(c._replace(cuts=False).evaluate(*tile, *taps, images, -1, 2, BLOCKS))
+    else:
+        # The best of each block, one axis filled beside its channels.
+        taps = p.rows.taps, p.columns.taps
+        one = xp.ones_like(plain.images)
+        for from_rows in (True, False):
+            other = plain.columns if from_rows else plain.rows
+            size = c.filled(from_rows, other, taps, one, plain.in_tile, plain.out_tile)
+            tile = (size, other) if from_rows else (other, size)
+            groups.append(c._replace(cuts=False).evaluate(*tile, *taps, one, -1, 2, BLOCKS))
     if not c.cuts:
         return _joined(xp, groups)
     half = GRID // 2
