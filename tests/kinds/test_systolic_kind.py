@@ -14,7 +14,9 @@ from perfmodel.hardware.library import hardware
 from perfmodel.kinds.systolic import Dataflow, double_buffered, gemm, gemm_cycles
 from perfmodel.predict import predict
 from perfmodel.testing import KindConformance
+from perfmodel.workload.layers import FAMILY_LAYERS, LayersStructure
 from perfmodel.workload.library import find
+from perfmodel.workload.workload import from_family
 
 FLOWS: list[Dataflow] = ["output_stationary", "weight_stationary", "input_stationary"]
 
@@ -138,6 +140,12 @@ def test_attention_experts_and_steps() -> None:
         4 * 64, 128, 64, rows=32, columns=32, dataflow="weight_stationary", groups=16
     )
     assert columns["cycles"][row] == pytest.approx((scores + values) * skipped, rel=1e-12)
+    layers = [{"op": "lstm", "hidden": 96, "name": "cell"}]
+    data = {"inputs": {"x": [5, 30, 64]}, "layers": layers}
+    model = from_family("net", FAMILY_LAYERS, LayersStructure.model_validate(data), {})
+    steps = predict(model, array(), precision="int8").table
+    step = gemm_cycles(5, 4 * 96, 64 + 96, rows=32, columns=32, dataflow="weight_stationary")
+    assert steps["cycles"].sum() == 30 * step
     experts = predict(
         find("mixtral_8x7b", {"phase": "decode", "batch": 4, "context": 64}), array(),
         precision="int8",
