@@ -5,6 +5,7 @@ what a given one costs. Accesses, energy and cycles follow ZigZag's model.
 """
 
 from perfmodel.cost.mapping.best import best_mapping, evaluate_mapping, loma_mapping
+from perfmodel.cost.mapping.capacity import CapacityStaircase, capacity_staircase
 from perfmodel.cost.mapping.hierarchy import Hierarchy, Memory, Port, Spread
 from perfmodel.cost.mapping.known import KNOWN, tpu_like
 from perfmodel.cost.mapping.network import Layer, Network, map_network
@@ -14,6 +15,7 @@ from perfmodel.cost.mapping.result import Access, Mapping
 __all__ = [
     "KNOWN",
     "Access",
+    "CapacityStaircase",
     "Hierarchy",
     "Layer",
     "Mapping",
@@ -22,6 +24,7 @@ __all__ = [
     "Port",
     "Spread",
     "best_mapping",
+    "capacity_staircase",
     "evaluate_mapping",
     "from_zigzag",
     "loma_mapping",

@@ -64,7 +64,7 @@ def best_mapping(
     InputError
         For an unknown objective or accounting, or extents below 1.
     """
-    problem = _problem(nest, hierarchy, widths, in_rows, in_columns, accounting)
+    problem = problem_of(nest, hierarchy, widths, in_rows, in_columns, accounting)
     _check(objective, loops)
     return searched_mapping(problem, objective, loops)
 
@@ -85,7 +85,7 @@ def loma_mapping(
     With ``accounting="zigzag"`` this is what ZigZag 3.9.1 returns for the same limit and criterion,
     number for number. Parameters and errors are those of `best_mapping`, which is never worse.
     """
-    problem = _problem(nest, hierarchy, widths, in_rows, in_columns, accounting)
+    problem = problem_of(nest, hierarchy, widths, in_rows, in_columns, accounting)
     _check(objective, loops)
     found = listed_mapping(problem, objective, loops)
     if found is None:
@@ -121,7 +121,7 @@ def evaluate_mapping(
     InputError
         Where the loops do not make up the nest, or cuts are missing, falling or out of range.
     """
-    problem = _problem(nest, hierarchy, widths, in_rows, in_columns, accounting)
+    problem = problem_of(nest, hierarchy, widths, in_rows, in_columns, accounting)
     faults: list[Fault | str] = []
     made = dict.fromkeys(DIMS, 1)
     for dim, factor in order:
@@ -155,7 +155,7 @@ def evaluate_mapping(
     return mapping_of(orders, arrays, 0, proved=False)
 
 
-def _problem(
+def problem_of(
     nest: TileNest,
     hierarchy: Hierarchy,
     widths: Widths | None,
@@ -163,6 +163,7 @@ def _problem(
     in_columns: int | None,
     accounting: Accounting,
 ) -> Problem:
+    """A nest on a hierarchy, checked."""
     faults = [
         Fault(f"{dim} is {getattr(nest, dim)}", path="nest", expected="a whole number from 1 on")
         for dim in DIMS

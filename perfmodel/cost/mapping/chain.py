@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 
 import numpy as np
@@ -135,7 +135,7 @@ class _Search:
         ]
 
 
-def cheapest_chain(problem: Problem, loops: Loops) -> Chain | None:
+def cheapest_chain(problem: Problem, loops: Loops, *, small: int | None = None) -> Chain | None:
     """The mapping of least energy over all orders of some loops and all cuts.
 
     Parameters
@@ -144,6 +144,9 @@ def cheapest_chain(problem: Problem, loops: Loops) -> Chain | None:
         The nest on its hierarchy.
     loops
         (dimension, factor) of every loop over time, in any order.
+    small
+        Number of a memory of which as little as possible is to be used: of chains whose energy is
+        the same but for a share of 1e-10, that which needs least of it.
 
     Returns
     -------
@@ -153,6 +156,8 @@ def cheapest_chain(problem: Problem, loops: Loops) -> Chain | None:
     search = _prepare(problem, lattice(loops))
     if search is None:
         return None
+    if small is not None:
+        _charge(search, small)
     limits = len(search.limits)
     root = (np.full(limits, -1.0), np.full(limits, np.inf))
     for key, at in search.limits.items():
@@ -210,7 +215,7 @@ def _prepare(problem: Problem, grid: Lattice) -> _Search | None:
             held_by.setdefault(level, []).append(operand)
         whole = np.asarray(problem.temporal, dtype=np.float64)
         # Sums that are not complete inside the next memory are partial in the outermost one.
-        wide = operand == "output" and len(levels) == 1
+        wide = operand == "output" and len(levels) == 1 and bool(flag)
         capacity[levels[-1]] -= float(
             problem.room(operand, levels[-1], whole) * problem.bits(operand, partial=wide)
         )
@@ -225,6 +230,18 @@ def _prepare(problem: Problem, grid: Lattice) -> _Search | None:
         problem, grid, steps, tuple((0, flag if o == "output" else 0) for o in OPERANDS),
         constant, limits, capacity,
     )  # fmt: skip
+
+
+def _charge(search: _Search, memory: int) -> None:
+    """Charge the use of a memory with a share of the energy too small to matter otherwise."""
+    every = [step for steps in search.steps.values() for step in steps]
+    total = search.constant + sum(float(step.joules.min()) for step in every)
+    for operand, steps in search.steps.items():
+        for place, step in enumerate(steps):
+            if step.memory == memory:
+                price = 1e-10 * total / max(float(step.bits.max()), 1.0) / len(every)
+                steps[place] = replace(step, joules=step.joules + price * step.bits[1])
+        search.steps[operand] = steps
 
 
 def _chains(search: _Search, nodes: Sequence[tuple[Floats, Floats]]) -> list[Chain | None]:

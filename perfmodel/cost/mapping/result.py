@@ -177,7 +177,9 @@ def mapping_of(orders: Orders, cuts: dict[Operand, Ints], at: int, *, proved: bo
                 wide = bool(found[operand][place].passing.partial[0])
                 tile = one.tile(settled)[:, 0]
             else:
-                inside, wide = len(one.dims[0]), False
+                # Sums are partial in the outermost memory only where there is no other.
+                inside = len(one.dims[0])
+                wide = place == 0 and bool(found[operand][0].passing.partial[0])
                 tile = np.asarray(problem.temporal, dtype=np.float64)
             held = problem.elements(operand, tile * problem.inside[operand][place])
             bits = held * problem.bits(operand, partial=wide)

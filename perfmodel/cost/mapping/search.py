@@ -36,11 +36,11 @@ _SAME_ENERGY, _CHUNK = 720, 2_000
 @lru_cache(maxsize=REMEMBERED)
 def searched_mapping(problem: Problem, objective: Objective, limit: int | None) -> Mapping:
     """The best mapping, see `best.best_mapping`."""
-    factors, whole = _factors(problem, limit)
+    factors, whole = factors_of(problem, limit)
     chain = cheapest_chain(problem, factors)
     if chain is None:
         raise InfeasibleError(why_none_fits(problem))
-    orders, cuts = _orders_of(problem, lattice(factors), chain)
+    orders, cuts = orders_of_chain(problem, lattice(factors), chain)
     total = cycles(orders, cuts).total
     best = mapping_of(orders, cuts, int(np.argmin(total)), proved=whole)
     if objective == "energy":
@@ -86,7 +86,7 @@ def _score(mapping: Mapping, objective: Objective) -> tuple[float, float]:
     return (cycles_ if objective == "latency" else cycles_ * mapping.energy_j, mapping.energy_j)
 
 
-def _factors(problem: Problem, limit: int | None) -> tuple[Loops, bool]:
+def factors_of(problem: Problem, limit: int | None) -> tuple[Loops, bool]:
     """The loops to search, and whether they are all prime factors."""
     every = prime_loops(problem)
     found = prime_loops(problem, limit)
@@ -110,7 +110,9 @@ def orders_of_loops(problem: Problem, orders: Sequence[Sequence[tuple[int, int]]
     return Orders(problem, table[..., 0], table[..., 1])
 
 
-def _orders_of(problem: Problem, grid: Lattice, chain: Chain) -> tuple[Orders, dict[Operand, Ints]]:
+def orders_of_chain(
+    problem: Problem, grid: Lattice, chain: Chain
+) -> tuple[Orders, dict[Operand, Ints]]:
     """Orders of loops of a chain of tiles: those between two tiles may stand in any order."""
     full = tuple(times for _, _, times in grid.axes)
     segments: list[list[tuple[int, int]]] = []
@@ -145,7 +147,7 @@ def why_none_fits(problem: Problem) -> str:
             below = problem.inside[operand][levels.index(level)]
             if level == levels[-1]:
                 below = below * np.asarray(problem.temporal, dtype=np.float64)
-            wide = operand == "output" and level != levels[-1]
+            wide = operand == "output" and (level != levels[-1] or len(levels) == 1)
             need += (
                 float(problem.elements(operand, below) * problem.bits(operand, partial=wide)) / 8
             )
