@@ -268,12 +268,18 @@ def _chains(search: _Search, nodes: Sequence[tuple[Floats, Floats]]) -> list[Cha
             costs[key] = np.where(fits, step.joules, np.inf).reshape(shape)
         return costs[key]
 
+    # Slice by slice: several times faster than `accumulate` along axes as short as these.
+    whole = slice(None)
+    slices = [
+        ((whole,) * axis + (place,), (whole,) * axis + (place - 1,))
+        for axis, size in enumerate(shape)
+        for place in range(1, size)
+        if axis
+    ]
+
     def running(values: Floats) -> Floats:
-        # Slice by slice: several times faster than `accumulate` along axes as short as these.
-        for axis in range(1, values.ndim):
-            slices = np.moveaxis(values, axis, 0)
-            for place in range(1, len(slices)):
-                np.minimum(slices[place], slices[place - 1], out=slices[place])
+        for here, before in slices:
+            np.minimum(values[here], values[before], out=values[here])
         return values
 
     least: dict[State, Floats] = {search.start: np.zeros(shape)}

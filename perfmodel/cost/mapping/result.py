@@ -9,7 +9,7 @@ import numpy as np
 
 from perfmodel.cost.mapping.counts import accesses
 from perfmodel.cost.mapping.hierarchy import DIMS, OPERANDS, Dim, Hierarchy, Operand
-from perfmodel.cost.mapping.latency import cycles
+from perfmodel.cost.mapping.latency import Cycles, cycles
 from perfmodel.cost.mapping.orders import Ints, Orders, cut
 from perfmodel.cost.traffic.nest import TileNest
 from perfmodel.units import show
@@ -143,7 +143,9 @@ class Mapping:
         return "\n".join(lines)
 
 
-def mapping_of(orders: Orders, cuts: dict[Operand, Ints], at: int, *, proved: bool) -> Mapping:
+def mapping_of(
+    orders: Orders, cuts: dict[Operand, Ints], at: int, *, proved: bool, spent: Cycles | None = None
+) -> Mapping:
     """One of many mappings, with all its numbers.
 
     Parameters
@@ -155,6 +157,8 @@ def mapping_of(orders: Orders, cuts: dict[Operand, Ints], at: int, *, proved: bo
         Which of them.
     proved
         Passed on.
+    spent
+        Cycles of all of them, where they are at hand.
     """
     one = Orders(orders.problem, orders.dims[at : at + 1], orders.factors[at : at + 1])
     cuts = {operand: found[:, at : at + 1] for operand, found in cuts.items()}
@@ -198,7 +202,8 @@ def mapping_of(orders: Orders, cuts: dict[Operand, Ints], at: int, *, proved: bo
                     energy_j=reads * memory.read_j + writes * memory.write_j,
                 )
             )
-    spent = cycles(one, cuts, found)
+    if spent is None:
+        spent, at = cycles(one, cuts, found), 0
     return Mapping(
         nest=problem.nest,
         hierarchy=hierarchy,
@@ -209,10 +214,10 @@ def mapping_of(orders: Orders, cuts: dict[Operand, Ints], at: int, *, proved: bo
         accesses=tuple(rows),
         mac_energy_j=hierarchy.mac_j * problem.nest.macs,
         ideal_cycles=ceil(problem.nest.macs / hierarchy.units),
-        compute_cycles=float(spent.compute[0]),
-        stall_cycles=float(spent.stall[0]),
-        onload_cycles=float(spent.onload[0]),
-        offload_cycles=float(spent.offload[0]),
-        drain_cycles=float(spent.drain[0]),
+        compute_cycles=float(spent.compute[at]),
+        stall_cycles=float(spent.stall[at]),
+        onload_cycles=float(spent.onload[at]),
+        offload_cycles=float(spent.offload[at]),
+        drain_cycles=float(spent.drain[at]),
         proved=proved,
     )

@@ -41,8 +41,8 @@ def searched_mapping(problem: Problem, objective: Objective, limit: int | None) 
     if chain is None:
         raise InfeasibleError(why_none_fits(problem))
     orders, cuts = orders_of_chain(problem, lattice(factors), chain)
-    total = cycles(orders, cuts).total
-    best = mapping_of(orders, cuts, int(np.argmin(total)), proved=whole)
+    spent = cycles(orders, cuts)
+    best = mapping_of(orders, cuts, int(np.argmin(spent.total)), proved=whole, spent=spent)
     if objective == "energy":
         return best
     for half in (False, True):
