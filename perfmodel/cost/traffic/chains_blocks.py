@@ -85,21 +85,57 @@ def blocks(group: Lined, held: int) -> list[Fused]:
     a tile of rows, or once in all where they are kept.
     """
     one, two = group.links
-    passes = group.tiles.count[:, None]
-    width = useful_tiles(one.outs)[None, :]
+    passes = group.tiles.per_segment[:, :, None]
+    width = cuts(group, 0).width
     rows = group.tiles.volume[0]
-    ends = rows * (one.ins * one.input + two.outs * two.output)
+    ends = rows * (
+        one.heads * one.ins * one.input + two.heads * two.outs * two.output
+    )  # fmt: skip
     steps: list[Fused] = []
     for first, last, keep_one, keep_two in itertools.product((False, True), repeat=4):
         room = block_room(group, 0, held, (first, last), (keep_one, keep_two))
         room = room + keep_one * one.weights + keep_two * two.weights
         moved = (
             ends + again(group, 0, (first, last))
-            + one.weights * np.where(keep_one, 1, passes)
-            + two.weights * np.where(keep_two, 1, passes)
+            + one.weights * one.segments * np.where(keep_one, 1, passes[0])
+            + two.weights * two.segments * np.where(keep_two, 1, passes[1])
         )  # fmt: skip
         steps.append(few(room, moved, width, keep_one + 2 * keep_two))
     return steps
+
+
+class Cuts(NamedTuple):
+    """Slices of the channels between two products; all of shape (1, slices).
+
+    Attributes
+    ----------
+    width
+        Channels in a slice: part of a head, one, or several whole ones.
+    of_head
+        Channels in a slice that belong to one head.
+    first, last
+        How many slices an element of the first input, and of the last output, takes part in.
+    """
+
+    width: Ints
+    of_head: Ints
+    first: Floats
+    last: Floats
+
+
+def cuts(group: Lined, at: int) -> Cuts:
+    """Return the slices between two products, of which one at most has heads."""
+    one, two = group.links[at : at + 2]
+    heads = max(one.heads, two.heads)
+    channels = two.ins if two.heads > 1 else one.outs
+    some, whole = useful_tiles(channels), channels * useful_tiles(heads)[1:]
+    width = np.concatenate([some, whole])[None, :]
+    of_head = np.minimum(width, channels)
+    per_head = np.ceil(channels / of_head)
+    every = per_head * np.ceil(heads / np.maximum(1, width // channels))
+    return Cuts(
+        width, of_head, every if one.heads == 1 else per_head, every if two.heads == 1 else per_head
+    )
 
 
 def block_room(
@@ -117,7 +153,10 @@ def block_room(
         Whose weights are on chip anyway.
     """
     one, two = group.links[at : at + 2]
-    tile, width = group.tiles.area[-1][:, None], useful_tiles(one.outs)[None, :]
+    tile, slices_ = group.tiles.area[-1][:, None], cuts(group, at)
+    width = slices_.width
+    # An operator with heads goes through them one after another.
+    fills, takes = (width if link.heads == 1 else slices_.of_head for link in (one, two))
     first, last = whole
     w1, w2 = (0.0 if kept[0] else one.weight), (0.0 if kept[1] else two.weight)
     if first:
@@ -125,8 +164,8 @@ def block_room(
         wider = max(0.0, one.partial - two.input)
         fill = np.minimum(tile * wider + held * w1, one.ins * w1 + wider)
     else:
-        fill = np.minimum(tile * one.input + held * w1, width * w1 + held * one.input)
-    take = np.minimum(tile * two.partial + held * w2, width * w2 + held * two.partial)
+        fill = np.minimum(tile * one.input + held * w1, fills * w1 + held * one.input)
+    take = np.minimum(tile * two.partial + held * w2, takes * w2 + held * two.partial)
     if last:
         take = held * w2 + 0.0 * take
     filled = tile * width * (two.input if first else one.partial) + fill
@@ -138,11 +177,13 @@ def block_room(
 def again(group: Lined, at: int, whole: tuple[bool, bool]) -> Floats:
     """Return the bytes that come again for slices, shape (1, slices)."""
     one, two = group.links[at : at + 2]
-    more: Floats = np.ceil(one.outs / useful_tiles(one.outs)[None, :].astype(float)) - 1.0
-    rows = group.tiles.volume[0]
-    each = 0.0 if whole[0] else one.ins * one.input
-    each += 0.0 if whole[1] else 2.0 * two.outs * two.partial
-    return more * rows * each
+    rows, slices_ = group.tiles.volume[0], cuts(group, at)
+    moved = np.zeros(slices_.width.shape)
+    if not whole[0]:
+        moved += rows * one.heads * one.ins * one.input * (slices_.first - 1.0)
+    if not whole[1]:
+        moved += 2.0 * rows * two.heads * two.outs * two.partial * (slices_.last - 1.0)
+    return moved
 
 
 def few(room: Floats, moved: Floats, width: Ints, kept: int) -> Fused:

@@ -19,12 +19,13 @@ from perfmodel.cost.traffic.chains_blocks import (
     again,
     block_room,
     blocks,
+    cuts,
     falling,
     few,
     slices,
 )
 from perfmodel.cost.traffic.chains_links import Lined, Link
-from perfmodel.cost.traffic.staircase_axes import Floats, useful_tiles
+from perfmodel.cost.traffic.staircase_axes import Floats
 
 __all__ = ["fused"]
 
@@ -81,12 +82,11 @@ def fused(
             steps += _sliced_ends(group, held, kept, moved, best, runs)
         number = np.arange(len(room))
         steps.append(Fused(room, moved, number, np.full(len(room), kept), 0 * number))
-    if (
-        len(links) == 2
-        and not any(lies)
-        and all(n.taps == n.segments == n.heads == 1 for n in links)
-    ):
-        steps += [slices(group, held), *blocks(group, held)]
+    if len(links) == 2 and not any(lies) and all(link.taps == 1 for link in links):
+        if all(link.segments == link.heads == 1 for link in links):
+            steps.append(slices(group, held))
+        if min(link.heads for link in links) == 1:
+            steps += blocks(group, held)
     found = falling(steps)
     return found._replace(traffic=found.traffic * group.times)
 
@@ -117,7 +117,7 @@ def _sliced_ends(
         # The third operator runs before, up to the block's input, or after, from its output on.
         other = best[1] if at else _rooms(group, held, stays, runs, (False, False), start=2)[-1]
         room = np.maximum(other[:, None], block) + weights
-        width = useful_tiles(pair[0].outs)[None, :]
+        width = cuts(group, at).width
         steps.append(few(room, moved[:, None] + again(group, at, whole), width, kept))
     return steps
 
