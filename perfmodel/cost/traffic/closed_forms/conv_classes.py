@@ -26,7 +26,6 @@ from perfmodel.cost.traffic.closed_forms.two_tile import (
     SLACK,
     TINY,
     TwoTile,
-    both_sides,
     relaxed_cost,
     side_candidates,
 )
@@ -221,11 +220,9 @@ def weight_stationary(
         How far around the relaxed optimum whole channel tiles are tried; ``None`` for the relaxed
         optimum alone.
     """
-    zero = xp.zeros_like(at.held + p.room)
     problem = TwoTile(
-        p.spill * at.tap_count + zero, at.by_weight + zero, p.in_channels + zero,
-        p.out_channels + zero, p.copies * at.held + zero,
-        p.copies * p.partial * at.outputs + zero, p.weight * at.taps + zero, p.room + zero,
+        p.spill * at.tap_count, at.by_weight, p.in_channels, p.out_channels, p.copies * at.held,
+        p.copies * p.partial * at.outputs, p.weight * at.taps, p.room,
     )  # fmt: skip
     fits = problem.feasible()
     if p.copies > 1:
@@ -234,10 +231,11 @@ def weight_stationary(
     if window is None:
         cost, x, y = relaxed_cost(xp, problem)
         return Found(cost + constant, x, y)
-    cost, x, y = side_candidates(xp, both_sides(xp, problem), window, corners)
-    # Axes: candidate, side, spots; the best candidate of each side, then of both.
-    x, y = (xp.concatenate([a[:, 0], b[:, 1]]) for a, b in ((x, y), (y, x)))
-    cost = xp.concatenate([cost[:, 0], cost[:, 1]])
+    # The two sides have different shapes to broadcast, so that each is evaluated on its own.
+    cost, x, y = side_candidates(xp, problem, window, corners)
+    other, y_tiles, x_tiles = side_candidates(xp, problem.mirrored(), window, corners)
+    cost = xp.concatenate([cost, other])
+    x, y = xp.concatenate([x, x_tiles]), xp.concatenate([y, y_tiles])
     best = xp.argmin(cost, axis=0)[None]
     cost, x, y = (xp.take_along_axis(c, best, axis=0)[0] for c in (cost, x, y))
     return Found(cost + constant, x, y)

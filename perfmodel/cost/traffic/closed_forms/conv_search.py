@@ -117,10 +117,11 @@ class Class(NamedTuple):
 
 def best_of(xp: Any, cost: Value, tile: Sequence[Value], groups: int = 1) -> Best:
     """Return the best of candidates on leading axes; the parts of the tile broadcast to them."""
-    shape = (groups, -1, cost.shape[-1])
-    best = xp.argmin(cost.reshape(shape), axis=1)[:, None]
-    columns = (xp.broadcast_to(v, cost.shape).reshape(shape) for v in (cost, *tile))
-    picked = [xp.take_along_axis(column, best, axis=1)[:, 0] for column in columns]
+    points = cost.shape[-1]
+    each = cost.reshape((groups, -1, points))
+    best = xp.argmin(each, axis=1) + each.shape[1] * xp.arange(groups)[:, None]
+    at = xp.unravel_index(best * points + xp.arange(points), cost.shape)
+    picked = [xp.broadcast_to(column, cost.shape)[at] for column in (cost, *tile)]
     return Best(*(column[0] for column in picked)) if groups == 1 else Best(*picked)
 
 

@@ -50,6 +50,13 @@ class TwoTile:
     bytes_xy: Value
     capacity: Value
 
+    def mirrored(self) -> TwoTile:
+        """Return the problem with x and y exchanged."""
+        return TwoTile(
+            self.reload_y, self.reload_x, self.extent_y, self.extent_x,
+            self.bytes_y, self.bytes_x, self.bytes_xy, self.capacity,
+        )  # fmt: skip
+
     def feasible(self) -> Value:
         """Tell where one step of each fits."""
         least = self.bytes_x + self.bytes_y + self.bytes_xy
