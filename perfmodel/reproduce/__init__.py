@@ -1,6 +1,6 @@
 """Published results of other systems, and what the model says of them."""
 
 from perfmodel.reproduce.result import Reproduction, Reproductions, lines
-from perfmodel.reproduce.run import published, reproduce, systems
+from perfmodel.reproduce.run import names, published, reproduce
 
-__all__ = ["Reproduction", "Reproductions", "lines", "published", "reproduce", "systems"]
+__all__ = ["Reproduction", "Reproductions", "lines", "names", "published", "reproduce"]

@@ -17,7 +17,7 @@ _ROOM = "perfmodel.reproduce.systems"
 _FOLDER = Path(__file__).parent / "systems"
 
 
-def systems() -> list[str]:
+def names() -> list[str]:
     """Return the names of the systems whose claims are kept."""
     return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
 
@@ -30,7 +30,7 @@ def published(system: str) -> PublishedSystem:
     InputError
         No such system, or faults of its file.
     """
-    known = systems()
+    known = names()
     if system not in known:
         meant = nearest(system, known)
         raise InputError(
@@ -46,13 +46,13 @@ def published(system: str) -> PublishedSystem:
     return found
 
 
-def reproduce(names: Iterable[str] | str | None = None) -> Reproductions:
+def reproduce(systems: Iterable[str] | str | None = None) -> Reproductions:
     """Predict what published systems claim.
 
     Parameters
     ----------
-    names
-        Systems; all of them where none is given.
+    systems
+        Their names; all of them where none is given.
 
     Returns
     -------
@@ -64,7 +64,7 @@ def reproduce(names: Iterable[str] | str | None = None) -> Reproductions:
     InputError
         Every unknown name at once.
     """
-    asked = [names] if isinstance(names, str) else list(names or systems())
+    asked = [systems] if isinstance(systems, str) else list(systems or names())
     found: list[PublishedSystem] = []
     faults: list[Fault] = []
     for name in dict.fromkeys(asked):

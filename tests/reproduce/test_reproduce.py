@@ -10,9 +10,9 @@ import pytest
 
 from perfmodel.cli import main
 from perfmodel.errors import InputError
+from perfmodel.reproduce import names
 from perfmodel.reproduce import reproduce as face
 from perfmodel.reproduce import reproduce as run_all
-from perfmodel.reproduce import systems
 
 GOOD = """
 schema_version: 1
@@ -113,7 +113,7 @@ def test_faults_of_a_file(made: Path, old: str, new: str, said: str) -> None:
 
 def test_every_shipped_claim_is_predicted() -> None:
     """Each file is good, each claim has a finite number, and no name is used twice."""
-    rows = run_all(systems())
+    rows = run_all(names())
     assert len({(row.system, row.claim) for row in rows}) == len(rows)
     for row in rows:
         assert row.predicted == row.predicted, row.claim
