@@ -236,10 +236,13 @@ def _shape(nest: LoopNest, operator: Operator, slot: Callable[[str], str]) -> _S
     times: list[Dim] = []
     sharing: list[Dim] = []
     apart = {t[2] for t in folded}
+    # Steps of a cell wait for its state; the product with the input is one over all of them.
+    stateful = len(operator.nests) == 1 or any(slot(o.tensor) == "state" for o in (x, w, y))
+    waits = operator.kind == "recurrent" and stateful
     for dim, size in nest.dims:
         if dim in spatial or dim in apart:
             continue
-        if operator.kind == "recurrent" and dim == "t":
+        if waits and dim == "t":
             times.append(size)
         elif dim in in_y and dim in in_x:
             shares = operator.kind == "attention" and dim == "h"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from perfmodel.workload.builder import GraphBuilder
 from perfmodel.workload.library import find, names
 from perfmodel.workload.lower import OperatorTable, lower
+from perfmodel.workload.nest import LoopNest, Operand
 from perfmodel.workload.shapes import Nests
 
 
@@ -76,3 +78,30 @@ def test_numbers_follow_arrays() -> None:
     experts = 8 * (1 - (1 - 2 / 8) ** batch)
     np.testing.assert_allclose(many.groups[i], experts, rtol=1e-12)
     np.testing.assert_allclose(many.out_rows[i] * experts, 2 * batch, rtol=1e-12)
+
+
+def test_only_products_with_the_state_wait_for_each_step() -> None:
+    """An LSTM: the input's product is one GEMM over all steps, the state's one a step."""
+    g = GraphBuilder("cell")
+    x = g.input("x", (3, 7, 16))
+    w, r = g.weight("w", (1, 32, 16)), g.weight("r", (1, 32, 8))
+    y, state = g.tensor("y", (3, 7, 8)), g.tensor("state", (3, 1, 8), role="state")
+    dims = (("t", 7), ("d", 1), ("m", 3), ("n", 32))
+    out = Operand("y", "output", ((("m", 1),), (("t", 1),), (("d", 1),), (("n", 1),)))
+
+    def nest(name: str, weight: str, k: int) -> LoopNest:
+        return LoopNest(
+            (*dims, ("k", k)),
+            (
+                Operand(name, "input", ((("m", 1),), (("t", 1),), (("k", 1),))),
+                Operand(weight, "weight", ((("d", 1),), (("n", 1),), (("k", 1),))),
+                out,
+            ),
+        )
+
+    g.operator("cell", "recurrent", [x, w, (r, 7 * r.elements)], [y, (state, 2 * 7 * 24)],
+               nests=[nest("x", "w", 16), nest("state", "r", 8)])  # fmt: skip
+    nests = lower(g.build()).bind({}, nests=True).nests
+    assert nests is not None
+    assert nests.times[:, 0].tolist() == [1, 7]
+    assert nests.out_rows[:, 0].tolist() == [21, 3]
