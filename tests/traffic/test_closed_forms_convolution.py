@@ -263,3 +263,17 @@ def test_uneven_tiles_are_refused():
         convolution_traffic(8, 8, 8, 8, 3, 3, 1e4, conventions=Conventions(allocation="uneven"))
     with pytest.raises(ValueError, match="staircase"):
         depthwise_traffic(8, 8, 3, 3, 1e4, conventions=Conventions(allocation="uneven"))
+
+
+@pytest.mark.parametrize("conventions", CONVENTIONS[1:3], ids=str)
+def test_operands_without_width_and_buffers_of_any_size(conventions):
+    nest = TileNest(14, 14, 20, 12, 3, 3)
+    for widths in (Widths(0, 1, 1, 4), Widths(1, 0, 1, 4), Widths(1, 2, 0, 0), Widths(0, 1, 0, 0)):
+        steps = staircase(nest, widths, conventions)
+        capacity = np.floor(np.geomspace(steps.capacity_bytes[0], steps.capacity_bytes[-1], 12))
+        found = closed([nest], [widths], capacity[None], conventions).total[0]
+        np.testing.assert_allclose(found, steps(capacity), rtol=0.02)
+    total = convolution_traffic(
+        14, 14, 20, 12, 3, 3, np.array([0.0, 1.0, np.inf]), conventions=conventions
+    ).total
+    np.testing.assert_array_equal(total, [np.inf, np.inf, 16 * 16 * 12 + 2160 + 14 * 14 * 20])
