@@ -244,7 +244,7 @@ class _Drawing:
         notes: list[dict[str, Any]] = []
         marks = [
             (self.chains.effectual_capacity_bytes, "{moved} from {held} on"),
-            (self.chains.fused_capacity_bytes, "fusion pays from {held} on"),
+            (self._saving(), "fusion first saves 1 % in {held}"),
         ]
         for capacity, text in marks:
             if not (math.isfinite(capacity) and capacity >= 10.0**self.low):
@@ -261,6 +261,12 @@ class _Drawing:
                 )  # fmt: skip
         return notes
 
+    def _saving(self) -> float:
+        """Return the least capacity at which the best cuts move 1 % less than one by one."""
+        rooms = self.chains.capacity_bytes
+        found = np.flatnonzero(self.chains.traffic_bytes <= 0.99 * self.chains.unfused(rooms))
+        return float(rooms[found[0]]) if found.size else math.inf
+
     def _alt(self) -> str:
         chains = self.chains
         first = float(chains.capacity_bytes[0])
@@ -270,7 +276,7 @@ class _Drawing:
             f"{_held(first)} down to the compulsory {_moved(chains.compulsory_bytes)} from "
             f"{_held(chains.effectual_capacity_bytes)} on, {chains.conventions}."
         )
-        if math.isfinite(chains.fused_capacity_bytes):
-            text += f" Fusion moves less from {_held(chains.fused_capacity_bytes)} on."
+        if math.isfinite(self._saving()):
+            text += f" Fusion first saves 1 % in {_held(self._saving())}."
         alone = float(chains.unfused(chains.effectual_capacity_bytes))
         return f"{text} One by one the operators move {_moved(alone)} at least."

@@ -66,7 +66,7 @@ def test_hovering_tells_groups_and_tiles(three: Chain) -> None:
 def test_labels_and_words(three: Chain) -> None:
     figure = draw(three)
     words = " ".join(note.text for note in figure.layout.annotations)
-    assert "fusion pays from" in words
+    assert "fusion first saves 1 % in" in words
     alt = figure.layout.meta["alt"] if figure.layout.meta else ""
     assert "One by one the operators move" in alt
     low, high = figure.layout.xaxis.range
