@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -81,6 +82,8 @@ def _nest(
     nests: Nests, widths: Value, real: Value, rule: Conventions, capacity: Value, partial: float,
     i: int, setting: Setting,
 ) -> Four:  # fmt: skip
+    # Convolutions have no closed form of uneven tiles; even ones are some of them.
+    rule = rule if is_product(nests, i) else replace(rule, allocation="even")
     each: dict[str, Any] = {
         "input": widths[0, i], "weight": widths[1, i], "output": widths[2, i], "partial": partial,
         "conventions": rule, "relaxed": setting.relaxed,

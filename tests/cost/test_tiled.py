@@ -115,6 +115,21 @@ def test_closed_forms_take_over_beyond_the_limit(monkeypatch: pytest.MonkeyPatch
     assert np.all(closed <= exact * 1.01)
 
 
+@pytest.mark.parametrize("allocation", ["even", "uneven"])
+def test_closed_forms_of_convolutions_take_over(
+    allocation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = np.arange(1.0, 7.0)
+    table = table_of("mobilenet_v2", len(batch), batch=batch, height=96, width=96)
+    rule = Conventions(allocation=allocation)  # type: ignore[arg-type]
+    exact = network(table, setting_of(100 * KIB), conventions=Conventions())
+    monkeypatch.setattr("perfmodel.cost.tiled.SHAPES", 0)
+    closed = network(table, setting_of(100 * KIB), conventions=rule)
+    if allocation == "even":
+        assert np.all(closed >= exact * (1 - 1e-12))
+    assert np.all(closed <= exact * 1.02)
+
+
 def test_weights_of_their_own_memory_cross_there() -> None:
     table = table_of("resnet18")
     together = tiled_traffic(table, setting_of(256 * KIB)).traffic

@@ -152,7 +152,7 @@ def test_groups_come_one_after_another(
     assert np.array_equal(many.traffic_bytes, groups * one.traffic_bytes)
 
 
-@settings(max_examples=25)
+@settings(max_examples=8)
 @given(nest=NESTS | GEMMS, widths=WIDTHS, halo=st.sampled_from(["refetched", "kept"]))
 def test_freer_conventions_move_no_more(nest: TileNest, widths: Widths, halo: Any) -> None:
     double = staircase(nest, widths, Conventions("double", halo))
