@@ -23,7 +23,7 @@ from perfmodel.hardware.memory import memory_class, memory_kinds
 from perfmodel.marks import Path
 from perfmodel.pydantic_faults import Flaw
 
-__all__ = ["check_device", "check_sources", "hierarchy"]
+__all__ = ["at_most", "check_device", "check_sources", "get", "hierarchy", "listed", "number"]
 
 _RESERVED = ("main",)
 
@@ -80,6 +80,7 @@ def check_device(device: Any) -> Iterator[Flaw]:
     yield from _roles(device)
     yield from _feeds(device)
     yield from _order(device)
+    yield from _of_kinds(device)
     yield from _energy(device)
     yield from check_sources(device)
 
@@ -207,25 +208,38 @@ def _order(device: Any) -> Iterator[Flaw]:
     """Pairs of numbers of which one bounds the other."""
     for index, memory in enumerate(listed(device, "memories")):
         at: Path = ("memories", index)
-        yield from _at_most(memory, "sustained_bandwidth", "bandwidth", "bandwidth", at)
-        yield from _at_most(memory, "reserved", "capacity", "bytes", at)
+        yield from at_most(memory, "sustained_bandwidth", "bandwidth", "bandwidth", at)
+        yield from at_most(memory, "reserved", "capacity", "bytes", at)
     power = get(device, "power")
-    yield from _at_most(power, "idle", "busy", "power", ("power",))
-    yield from _at_most(power, "ambient", "limit", "temperature", ("power",))
+    yield from at_most(power, "idle", "busy", "power", ("power",))
+    yield from at_most(power, "ambient", "limit", "temperature", ("power",))
 
 
-def _at_most(item: Any, low: str, high: str, dimension: str, at: Path) -> Iterator[Flaw]:
-    least, most = _si(get(item, low), dimension), _si(get(item, high), dimension)
+def _of_kinds(device: Any) -> Iterator[Flaw]:
+    """What a kind's spec class says of several entries together (``device_flaws``)."""
+    for section, class_of in (("engines", engine_class), ("memories", memory_class)):
+        for index, entry in enumerate(listed(device, section)):
+            kind = get(entry, "kind")
+            check = getattr(class_of(kind) if isinstance(kind, str) else None, "device_flaws", None)
+            if check is not None:
+                yield from check(device, index)
+
+
+def at_most(item: Any, low: str, high: str, dimension: str, at: Path) -> Iterator[Flaw]:
+    """Yield a flaw where one number of an entry is above another that bounds it."""
+    least, most = number(get(item, low), dimension), number(get(item, high), dimension)
     if least is not None and most is not None and least > most > 0:
         text = units.show(least, dimension)
         yield Flaw((*at, low), f"{text} is above {high}", f"at most {units.show(most, dimension)}")
 
 
-def _si(number: Any, dimension: str) -> float | None:
+def number(given: Any, dimension: str) -> float | None:
     """SI value of a raw or built number; None where it is absent, per clock or at fault itself."""
-    if isinstance(number, BaseModel):
-        return None if get(number, "per_clock") else get(number, "value")
-    text = get(number, "value") if isinstance(number, Mapping) else number
+    if isinstance(given, BaseModel):
+        return None if get(given, "per_clock") else get(given, "value")
+    text = get(given, "value") if isinstance(given, Mapping) else given
+    if dimension == "count" and isinstance(text, int | float) and not isinstance(text, bool):
+        return float(text)
     try:
         return units.parse(text, dimension) if isinstance(text, str) else None
     except units.UnitError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -52,6 +52,10 @@ class Terms:
     priced
         What `energy` covers beside its own names: keys of the operations and traffic that the
         device's energies must not count again (``operations int8``, ``traffic dram``).
+    said
+        Level of `memory` -> (position of a row -> its seconds at the first point, as plain
+        arithmetic) for the explanation, where they are not ``bytes / bandwidth``; empty where a row
+        has no arithmetic of its own.
     detail
         Further numbers of each row, columns of `Prediction.table`: SRAM reads, folds, utilisation.
     traffic_model
@@ -70,6 +74,7 @@ class Terms:
     work: dict[str, Value] = field(default_factory=dict[str, Value])
     energy: dict[str, Value] = field(default_factory=dict[str, Value])
     priced: tuple[str, ...] = ()
+    said: dict[str, Callable[[int], str]] = field(default_factory=dict[str, Callable[[int], str]])
     detail: dict[str, Value] = field(default_factory=dict[str, Value])
     traffic_model: str = ""
 

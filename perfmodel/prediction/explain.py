@@ -105,7 +105,10 @@ def _row(prediction: Prediction, columns: dict[str, np.ndarray], i: int) -> list
     last = list(terms.memory)[-1]
     for level in terms.memory:
         moved = columns[f"{level}_bytes"][i]
-        if moved:
+        own = terms.said[level](i) if level in terms.said else ""
+        if own:
+            parts.append(own if level == last else own + cold)
+        elif moved:
             latency = 0.0 if setting.bare else float(
                 setting.fact(f"memories.{level}.latency", 0.0)
             )  # fmt: skip

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perfmodel.kinds.nand import Flash, Matrix, split, tile
+from perfmodel.kinds.nand import Flash, Matrix, published_columns, split, tile
 from perfmodel.kinds.nand.events import Channel, simulate
 
 PAGE, READ = 16384.0, 30e-6
@@ -72,7 +72,8 @@ def test_half_a_piece_is_what_a_request_waits(pieces: int) -> None:
     """The pace of requests beside a channel that is always busy with pieces."""
     piece = PAGE / pieces
     flash = Flash(8.0, 4.0, 1.0, 2.0, PAGE, PAGE, READ, 8e9, math.inf, piece, 20.48e-6)
-    pace = float(tile(flash, Matrix(65536.0, 4096.0, 1.0, 1.0, 1.0, 1.0)).round_time)
+    matrix = Matrix(65536.0, 4096.0, 1.0, 1.0, 1.0, 1.0)
+    pace = float(tile(flash, matrix, published_columns(flash, matrix)).round_time)
     found = simulate(replace(SMALL, pieces=pieces), 100, 1500)
     assert found.requests_done[-1] / 100 == pytest.approx(pace, rel=0.05)
     # Overtaking keeps requests within one piece and the partial sums before them.

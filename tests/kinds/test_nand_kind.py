@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import hardware
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
-from perfmodel.testing import KindConformance
+from perfmodel.testing import KindConformance, check_explanation
 from perfmodel.workload.builder import GraphBuilder
 from perfmodel.workload.families import Semantics
 from perfmodel.workload.graph import Graph
@@ -69,7 +70,7 @@ class TestFlashBehindALink(KindConformance):
 
 
 def decode(
-    model: str, device: str, precision: str = "w8a8", changes: dict[str, object] | None = None,
+    model: str, device: str, precision: str = "w8a8", changes: Mapping[str, object] | None = None,
     **settings: object,
 ) -> Prediction:  # fmt: skip
     workload = find(model, {"phase": "decode", "batch": 1, "context": 1000, **settings})
@@ -121,9 +122,12 @@ def test_bytes_and_macs_are_conserved() -> None:
     assert shape.weights > matrices
     read = table["flash_array_bytes"]
     assert np.all(read >= weights * (1 - 1e-12))
-    # A round reads one page of each of the 32 dies.
-    rounds = table["flash_rounds"]
-    inside = rounds * 32 * 16384
+    # A round reads at most one page of each of the 32 dies; the last need not have work for all.
+    rounds, inside = table["flash_rounds"], table["flash_request_bytes"]
+    assert np.all(inside <= rounds * 32 * 16384 * (1 + 1e-12))
+    # Channels to which no columns fall read nothing: 43 of 48 with 11008 columns in tiles of 2048.
+    some = rounds > 0
+    assert np.all(inside[some] > (rounds - 1)[some] * 32 * 16384 * 43 / 48 * (1 - 1e-12))
     streamed = weights * (1 - table["in_flash_share"])
     np.testing.assert_allclose((read - inside)[weights > 0], streamed[weights > 0], rtol=1e-9)
     assert np.all(table["flash_bytes"] >= streamed * (1 - 1e-12))
@@ -201,9 +205,11 @@ def test_every_number_of_a_spec_takes_an_array(path: str) -> None:
     start = known.get(path.rpartition(".")[2], base)
     assert start
     values = start * np.array([1.0, 2.0, 4.0])
-    whole = decode("opt_13b", "cambricon_llm_s", changes={path: values})
+    # No more cores than planes.
+    others = {"memories.flash.planes": 4.0} if path.endswith(".cores") else {}
+    whole = decode("opt_13b", "cambricon_llm_s", changes={**others, path: values})
     for i, value in enumerate(values):
-        one = decode("opt_13b", "cambricon_llm_s", changes={path: float(value)})
+        one = decode("opt_13b", "cambricon_llm_s", changes={**others, path: float(value)})
         assert np.broadcast_to(whole.latency_s, 3)[i] == pytest.approx(one.latency_s, rel=1e-12)
         moved = np.broadcast_to(whole.traffic_bytes["flash"], 3)[i]
         assert moved == pytest.approx(one.traffic_bytes["flash"], rel=1e-12)
@@ -232,11 +238,143 @@ def test_energy_of_cells_cores_channels_and_host() -> None:
     assert 0.5 < parts["flash cells"] / found.energy_j < 0.9
 
 
+def test_a_spare_area_crosses_the_channels_too() -> None:
+    """Pages of 16 KiB that come as 64 KiB: four times the streamed bytes, full channels."""
+    plain = decode("llama_2_7b", "cambricon_llm_s")
+    wide = decode("llama_2_7b", "cambricon_llm_s", changes={"memories.flash.sent": 65536.0})
+    table = wide.table
+    count, weights = table["count"], table["flash_weight_bytes"]
+    streamed = float(np.sum(count * weights * (1.0 - table["in_flash_share"])))
+    moved = float(wide.traffic_bytes["flash"])
+    assert moved >= 4.0 * streamed
+    assert moved <= 4.0 * streamed + 0.1 * float(plain.traffic_bytes["flash"])
+    # The channels bind: what they carry is what they can carry in that time.
+    seconds = float(np.sum(count * table["flash_s"]))
+    assert 0.9 * 8e9 < moved / seconds <= 8e9 * (1 + 1e-12)
+    assert wide.tokens_per_s < plain.tokens_per_s
+
+
+def test_cores_pay_for_padding() -> None:
+    """Pages of a request are multiplied as a whole: 5120 columns in 8192 are 1.6 times the work."""
+    found = decode("opt_13b", "cambricon_llm_l", changes={"engines.npu.core_energy": 8e-12})
+    table = found.table
+    inside = table["flash_weight_bytes"] * table["in_flash_share"]
+    np.testing.assert_allclose(
+        table["flash cores energy_j"], 8e-12 * table["flash_request_bytes"], rtol=1e-12
+    )
+    row = list(table["name"]).index("layer.ffn_up")
+    # 5120 columns over 32 channels of 256: 20 channels hold whole pages, 12 idle.
+    assert table["tile_columns"][row] == 8192
+    assert table["flash_request_bytes"][row] == pytest.approx(inside[row])
+    narrow = decode("opt_6_7b", "cambricon_llm_s", changes={"engines.npu.tile_columns": 24576.0})
+    row = list(narrow.table["name"]).index("layer.ffn_up")
+    held = narrow.table["flash_weight_bytes"][row] * narrow.table["in_flash_share"][row]
+    # 4096 columns in tiles of 3072 a channel: two channels, the second a third full.
+    assert narrow.table["flash_request_bytes"][row] == pytest.approx(held * 6144 / 4096)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("engines.npu.cores", 64, "64 with memories.flash.planes of 2; expected at most"),
+        ("memories.flash.planes", [2, 4], ""),
+        ("memories.flash.sent", 1.0, "1 with memories.flash.page of 16384; expected at least"),
+        ("memories.flash.piece", np.array([1024.0, 1e9]), "1e\\+09 with memories.flash.page"),
+    ],
+)
+def test_varied_facts_hold_together(path: str, value: object, said: str) -> None:
+    if not said:
+        decode("opt_6_7b", "cambricon_llm_s", changes={path: value})
+        return
+    with pytest.raises(InputError, match=said) as caught:
+        decode("opt_6_7b", "cambricon_llm_s", changes={path: value})
+    assert path in str(caught.value)
+
+
+SPEC = """schema_version: 1
+name: made_flash
+sources: {manual: A manual}
+source: manual
+confidence: datasheet
+engines:
+  - {name: npu, kind: nand, clock: "1 GHz", peaks: {int8: "2 TOP/s"}, core_rate: "1.6 GOP/s"}
+memories:
+  - {name: dram, kind: dram, roles: [main], capacity: "2 GB", bandwidth: "40 GB/s", feeds: [npu]}
+  - {name: flash, kind: nand, roles: [weights], capacity: "80 GB", bandwidth: "8 GB/s", channels: 8,
+     chips: 2, dies: 2, planes: 2, page: "16 KiB", read_time: "30 us", feeds: [npu]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('core_rate: "1.6', 'cores: 64, core_rate: "1.6', r"7:.*cores: 64 cores on 2 planes a die"),
+        ('page: "16 KiB"', 'page: "16 KiB", sent: "1 B"', r"11:.*sent: 1 B is less than a page"),
+        ('page: "16 KiB"', 'page: "16 KiB", piece: "1 GB"', r"11:.*piece: .* above page"),
+        ("roles: [weights]", "roles: []", r"7:5.*no memory has the role 'weights'"),
+        ("roles: [main]", "roles: [main, weights]", r"9:.*'dram' has the role 'weights'"),
+    ],
+)
+def test_a_spec_names_the_place(tmp_path: Path, old: str, new: str, said: str) -> None:
+    text = SPEC.replace(old, new)
+    if "main, weights" in new:
+        text = text.replace("roles: [weights]", "roles: []")
+    path = tmp_path / "made_flash.yaml"
+    path.write_text(SPEC)
+    assert hardware(path).name == "made_flash"
+    path.write_text(text)
+    with pytest.raises(InputError, match=said):
+        hardware(path)
+
+
 def test_weights_elsewhere_are_a_fault() -> None:
     device = hardware("cambricon_llm_s")
     bare = device.model_copy(update={"memories": device.memories[:1]})
     with pytest.raises(InputError, match="no NAND flash"):
         predict(find("tiny_cnn", {}), bare, precision="w8a8")
+
+
+def test_the_explanation_is_the_equation() -> None:
+    """Rounds, reading, inputs and bytes stand in the text; tampering with any is noticed."""
+    found = decode("llama_2_7b", "cambricon_llm_s", changes={"memories.flash.sent": 18048.0})
+    text = found.explain()
+    check_explanation(text, found.latency_s)
+    table = found.table
+    row = list(table["name"]).index("layer.ffn_up")
+    (line,) = (line for line in text.splitlines() if line.startswith("layer.ffn_up"))
+    rounds, columns = table["flash_rounds"][row], table["tile_columns"][row]
+    assert f"{rounds:g}*max(3e-05 + {columns / 8:g}/1000000000, 1*2.048e-05)" in line
+    streamed = table["flash_weight_bytes"][row] * (1 - table["in_flash_share"][row])
+    assert f"({streamed * 18048 / 16384:.12g} + " in line
+    tampered = line.replace(f"{rounds:g}*max(", f"{rounds + 1:g}*max(")
+    assert tampered != line
+    with pytest.raises(AssertionError):
+        check_explanation(text.replace(line, tampered), found.latency_s)
+
+
+@pytest.mark.parametrize("device", ["cambricon_llm_l", "aif_ssd"])
+def test_the_best_tile_is_never_slower_with_more_hardware(device: str) -> None:
+    """A network on 1 to 64 chips and on 1 to 64 channels, every number of them."""
+    base = hardware(device)
+    engine = base.engines[0].model_copy(update={"tiling": "best"})
+    best = base.model_copy(update={"engines": (engine, *base.engines[1:])})
+    model = find("llama_2_7b", {"phase": "decode", "batch": 1, "context": 1000})
+    for name in ("chips", "channels"):
+        machine = best.vary({f"memories.flash.{name}": np.arange(1.0, 65.0)})
+        seconds = predict(model, machine, precision="w8a8").latency_s
+        assert np.all(np.diff(seconds) <= 1e-12 * seconds[1:]), name
+
+
+#: Tokens a second under the best tile of each matrix, which holds no choice made in view of them.
+@pytest.mark.parametrize("model", ["opt_6_7b", "llama_2_7b"])
+@pytest.mark.parametrize("size", [0, 1, 2])
+def test_seven_billion_parameters_with_the_best_tile(model: str, size: int) -> None:
+    base = hardware(f"cambricon_llm_{'sml'[size]}")
+    engine = base.engines[0].model_copy(update={"tiling": "best"})
+    best = base.model_copy(update={"engines": (engine, *base.engines[1:])})
+    workload = find(model, {"phase": "decode", "batch": 1, "context": 1000})
+    found = predict(workload, best, precision="w8a8")
+    assert found.tokens_per_s == pytest.approx(PUBLISHED[model][size], rel=0.12)
 
 
 def test_slopes_through_jax_follow_the_hard_model() -> None:

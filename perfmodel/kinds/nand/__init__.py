@@ -1,6 +1,14 @@
 """Flash that computes: dies multiply the weights that they hold, a processor the rest."""
 
-from perfmodel.kinds.nand.geometry import Flash, Matrix, Tile, best_columns, tile
+from perfmodel.kinds.nand.geometry import (
+    Flash,
+    Matrix,
+    Tile,
+    Tiling,
+    published_columns,
+    tile,
+    widths,
+)
 from perfmodel.kinds.nand.kind import KIND, InFlash
 from perfmodel.kinds.nand.spec import InFlashCompute, NandFlash
 from perfmodel.kinds.nand.split import Split, in_flash_time, split
@@ -14,8 +22,10 @@ __all__ = [
     "NandFlash",
     "Split",
     "Tile",
-    "best_columns",
+    "Tiling",
     "in_flash_time",
+    "published_columns",
     "split",
     "tile",
+    "widths",
 ]

@@ -6,9 +6,17 @@ MICRO 2024 (arXiv 2409.15654), sections IV and V.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
+
+import numpy as np
 
 from perfmodel.arrays import Value, namespace
+
+#: How wide the tiles of a matrix are, see `widths`.
+Tiling: TypeAlias = Literal["best", "published", "narrowed"]
+
+#: Columns a channel that ``best`` tries: inputs of 32 Ki columns outlast any page.
+_LADDER: Final = 2.0 ** np.arange(16)
 
 
 class Flash(NamedTuple):
@@ -85,22 +93,31 @@ class Tile(NamedTuple):
     columns_each
         Columns of a channel; they all go to every die of it.
     fill
-        Share of the page that holds weights: 1 where the matrix is a multiple of the tile wide.
+        Share of the pages of all channels that holds weights: 1 where the matrix is a multiple of
+        the tile wide.
+    used
+        Share of the channels that columns fall to, over all requests.
+    requests
+        Requests that multiply the whole matrix; the last need not have work for every die.
     round_time
         Seconds between two requests.
-    vector_bytes
-        Inputs and partial sums of a request on one channel.
+    inputs, results
+        Bytes of inputs and of partial sums on the busiest channel, over all requests. Only rows
+        that the matrix has give partial sums.
     """
 
     columns: Value
     rows: Value
     columns_each: Value
     fill: Value
+    used: Value
+    requests: Value
     round_time: Value
-    vector_bytes: Value
+    inputs: Value
+    results: Value
 
 
-def best_columns(flash: Flash, matrix: Matrix) -> Value:
+def published_columns(flash: Flash, matrix: Matrix) -> Value:
     """Return the columns a channel that move the fewest bytes of inputs and partial sums.
 
     A request moves ``columns * value + cores * page_elements / columns * result`` over a channel:
@@ -108,7 +125,7 @@ def best_columns(flash: Flash, matrix: Matrix) -> Value:
     traffic, the narrower of two alike because its inputs arrive sooner.
     """
     xp = namespace(*flash, *matrix)
-    elements = flash.dies * flash.cores * flash.page / matrix.weight
+    elements = _elements(flash, matrix)
     root = xp.sqrt(elements * matrix.result / matrix.value)
     low = _power_below(root, xp)
 
@@ -118,41 +135,79 @@ def best_columns(flash: Flash, matrix: Matrix) -> Value:
     return xp.where(moved(2.0 * low) < moved(low) * (1.0 - 1e-12), 2.0 * low, low)
 
 
-def tile(flash: Flash, matrix: Matrix, columns: Value = 0.0, *, relaxed: bool = False) -> Tile:
-    """Return the tile of a matrix.
-
-    Every extent of an atomic tile (a page) is a power of two; a matrix narrower than the tile gets
-    the narrowest one that covers it, so that no channel idles. What the last tile lacks in columns
-    is read and multiplied all the same.
+def widths(
+    flash: Flash, matrix: Matrix, tiling: Tiling, *, relaxed: bool = False, deep: int = 0
+) -> Value:
+    """Return the columns a channel that a rule allows, one or (``best``) many along a first axis.
 
     Parameters
     ----------
-    columns
-        Columns of the tile over all channels; 0 takes `best_columns`.
+    tiling
+        ``published``: `published_columns`, whatever the matrix. ``narrowed``: the same, but at most
+        the least power of two that covers the matrix, so that no channel idles. ``best``: every
+        power of two up to a matrix in one channel; the split takes the fastest.
     relaxed
-        Continuous: any width, no page with room to spare.
+        With the square root itself, any width.
+    deep
+        Axes that the first one stands before, at least those of the fields.
     """
-    xp = namespace(*flash, *matrix, columns)
-    elements = flash.dies * flash.cores * flash.page / matrix.weight
+    xp = namespace(*flash, *matrix)
+    traffic = published_columns(flash, matrix)
     if relaxed:
-        each = xp.sqrt(elements * matrix.result / matrix.value)
-        fill: Value = 1.0
-    else:
+        traffic = xp.sqrt(_elements(flash, matrix) * matrix.result / matrix.value)
+    if tiling == "published":
+        return traffic
+    if tiling == "narrowed":
         cover = _power_above(matrix.columns / flash.channels, xp)
-        each = xp.where(
-            columns > 0, columns / flash.channels, xp.minimum(best_columns(flash, matrix), cover)
-        )
-        wide = each * flash.channels
-        fill = matrix.columns / (wide * xp.ceil(matrix.columns / wide - 1e-9))
+        return traffic if relaxed else xp.minimum(traffic, cover)
+    deep = max(deep, *(np.ndim(part) for part in (*flash, *matrix)))
+    # Wider than covers the matrix leaves channels idle, and has fewer partial sums to add.
+    tried = xp.minimum(
+        xp.asarray(_LADDER).reshape(-1, *(1,) * deep), _power_above(matrix.columns, xp)
+    )
+    if not relaxed:
+        return tried
+    root = xp.broadcast_to(traffic, tried.shape)
+    return xp.concatenate([tried, root[:1]], axis=0)
+
+
+def tile(flash: Flash, matrix: Matrix, each: Value, *, relaxed: bool = False) -> Tile:
+    """Return the tile of a matrix that is `each` columns a channel wide.
+
+    What the last tile lacks in columns is read and multiplied all the same.
+
+    Parameters
+    ----------
+    each
+        Columns a channel, a power of two.
+    relaxed
+        Continuous: no page with room to spare.
+    """
+    xp = namespace(*flash, *matrix, each)
+    elements = _elements(flash, matrix)
+    wide = each * flash.channels
+    groups, tiles = matrix.columns / each, matrix.columns / wide
+    if not relaxed:
+        groups, tiles = xp.ceil(groups - 1e-9), xp.ceil(tiles - 1e-9)
+    fill = matrix.columns / (wide * tiles)
     height = elements / each
+    requests = tiles * matrix.rows / height
     lane = flash.bandwidth / flash.channels
     inputs = matrix.vectors * each * matrix.value
     # The array waits for the inputs, and these on average for half a piece of a read; the core
     # works on the page before meanwhile (cache register).
     waits = flash.read_time + (inputs + 0.5 * flash.piece) / lane
     time = xp.maximum(waits, matrix.vectors * flash.core_time)
-    moved = inputs + matrix.vectors * height * matrix.result
-    return Tile(each * flash.channels, height, each, fill, time, moved)
+    results = matrix.vectors * matrix.rows * tiles * matrix.result
+    return Tile(
+        wide, height, each, fill, groups / (tiles * flash.channels), requests, time,
+        requests * inputs, results,
+    )  # fmt: skip
+
+
+def _elements(flash: Flash, matrix: Matrix) -> Value:
+    """Return the weights that the cores of a channel take at once."""
+    return flash.dies * flash.cores * flash.page / matrix.weight
 
 
 def _power_below(value: Value, xp: Any) -> Value:

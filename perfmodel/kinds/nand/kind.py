@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -13,8 +14,8 @@ from perfmodel.cost.compose import compose
 from perfmodel.cost.residency import access_bytes, sum_by_row
 from perfmodel.cost.setting import Setting
 from perfmodel.errors import Fault, InputError
-from perfmodel.kinds.nand.geometry import Matrix
-from perfmodel.kinds.nand.spec import flash_from, read_bandwidth
+from perfmodel.kinds.nand.geometry import Flash, Matrix
+from perfmodel.kinds.nand.spec import flash_from, limit_faults, read_bandwidth
 from perfmodel.kinds.nand.split import Split, split
 from perfmodel.kinds.protocol import Equation, Terms
 from perfmodel.kinds.roofline import KIND as ROOFLINE
@@ -38,8 +39,10 @@ class InFlash:
         **ROOFLINE.equations,
         "matrix": Equation("(2 * macs * host_share + partial_sums) / (peak * efficiency)", _YU),
         "memory": Equation(
-            "flash: max(rounds * (read_time + inputs / channel), (streamed + vectors) / bandwidth, "
-            "pages * read_time / planes); others: latency + bytes / bandwidth",
+            "flash: runs * max(rounds * round, channel_bytes / bandwidth, "
+            "pages * read_time / planes, host_share * processor + sums), "
+            "round = max(read_time + (inputs + piece / 2) / channel, vectors * core_time); "
+            "others: latency + bytes / bandwidth",
             _YU,
         ),
     }
@@ -55,6 +58,9 @@ class InFlash:
                     expected="a memory of kind nand with the role 'weights'",
                 )
             )  # fmt: skip
+        faults = limit_faults(setting.facts, where, setting.engine) if setting.xp is np else []
+        if faults:
+            raise InputError(faults)
         shares = shares_of(table, setting)
         if shares is None:
             return terms
@@ -71,11 +77,15 @@ class InFlash:
         _, operations, *_ = matrix_rates(table, macs - done, setting)
         operations["vector"] = table.vector_ops
         compute = {**terms.compute, "matrix": work / rates}
-        through = by_row((found.streamed + found.vector_bytes) * runs)
+        through = by_row(found.channel_bytes * runs)
         others = terms.traffic[where] - by_row(shares.stored)
         others = others * (others > 1e-6 * terms.traffic[where])
-        traffic = {**terms.traffic, where: others + through}
-        seconds = others / read_bandwidth(setting, where) + by_row(found.seconds * runs)
+        # Bytes that the processor reads for itself bring their spare area too.
+        page = setting.facts[f"memories.{where}.page"]
+        spare = setting.fact(f"memories.{where}.sent", page) / page
+        traffic = {**terms.traffic, where: others * spare + through}
+        rest = others / read_bandwidth(setting, where)
+        seconds = rest + by_row(found.seconds * runs)
         memory = {**terms.memory, where: seconds}
         row_s = compose(compute, memory, terms.overhead, setting.overlap)
         matrices = by_row(shares.stored)
@@ -84,6 +94,7 @@ class InFlash:
             "host_macs": macs - done,
             "flash_rounds": by_row(found.rounds * runs),
             "flash_weight_bytes": matrices,
+            "flash_request_bytes": by_row(found.request_bytes * runs),
             "flash_array_bytes": others + by_row(found.array_bytes * runs),
             "in_flash_share": 1.0 - by_row(shares.stored * found.host_share) / some,
             "tile_columns": by_row(found.tile.columns * shares.stored) / some,
@@ -94,7 +105,7 @@ class InFlash:
         return replace(
             terms, compute=compute, memory=memory, traffic=traffic, row_s=row_s, cold=None,
             operations=operations, work={"matrix": work}, detail=detail, traffic_model=_MODEL,
-            energy=_energy(detail, setting),
+            energy=_energy(detail, setting), said={where: partial(_said, shares, rest)},
         )  # fmt: skip
 
 
@@ -106,8 +117,51 @@ def _energy(detail: Mapping[str, Value], setting: Setting) -> dict[str, Value]:
     if cells is not None:
         out["flash cells"] = detail["flash_array_bytes"] * cells
     if cores is not None:
-        out["flash cores"] = detail["flash_weight_bytes"] * detail["in_flash_share"] * cores
+        out["flash cores"] = detail["flash_request_bytes"] * cores
     return out
+
+
+def _said(shares: Shares, rest: Value, row: int) -> str:
+    """Return the seconds of a row's flash as arithmetic: of each nest the equation itself."""
+    flash, found = shares.flash, shares.split
+    parts: list[str] = []
+    for at in np.flatnonzero(shares.row == row):
+
+        def said(value: Value, at: int = int(at)) -> str:
+            return f"{_first(value, at):.12g}"
+
+        matrix, tile = shares.matrix, found.tile
+        lane = said(flash.bandwidth / flash.channels)
+        inputs = said(matrix.vectors * tile.columns_each * matrix.value + 0.5 * flash.piece)
+        waits = f"{said(flash.read_time)} + {inputs}/{lane}"
+        core = f"{said(matrix.vectors)}*{said(flash.core_time)}"
+        terms = [f"{said(found.rounds)}*max({waits}, {core})"]
+        carried = (
+            said(found.streamed * (flash.sent / flash.page)),
+            said((1.0 - found.host_share) * (tile.inputs + tile.results) * flash.channels),
+        )
+        terms.append(f"({carried[0]} + {carried[1]})/{said(flash.bandwidth)}")
+        if np.isfinite(_first(flash.link, int(at))):
+            terms.append(f"{said(found.channel_bytes)}/{said(flash.link)}")
+        pages = (
+            said(tile.requests * (1.0 - found.host_share) * flash.cores),
+            said(found.streamed / (flash.page * flash.channels * flash.dies)),
+        )
+        terms.append(f"({pages[0]} + {pages[1]})*{said(flash.read_time)}/{said(flash.planes)}")
+        terms.append(f"{said(found.host_share)}*{said(shares.host_time)} + {said(found.add_time)}")
+        parts.append(f"{said(shares.runs)}*max({', '.join(terms)})")
+    others = _first(rest, row)
+    if parts and others:
+        parts.insert(0, f"{others:.12g}")
+    return " + ".join(parts)
+
+
+def _first(value: Value, row: int) -> float:
+    """Return a row's number at the first point."""
+    array = np.asarray(value, dtype=float)
+    if array.ndim < 2:
+        return float(array.flat[0])
+    return float(array[row if len(array) > 1 else 0, 0])
 
 
 class Shares(NamedTuple):
@@ -127,6 +181,10 @@ class Shares(NamedTuple):
         Multiply-accumulates of all of them.
     stored
         Bytes of their weights as they lie in flash.
+    flash
+        Geometry.
+    host_time
+        Seconds in which the processor would multiply one matrix.
     """
 
     row: np.ndarray
@@ -135,6 +193,8 @@ class Shares(NamedTuple):
     runs: Value
     macs: Value
     stored: Value
+    flash: Flash
+    host_time: Value
 
 
 def shares_of(table: OperatorTable, setting: Setting) -> Shares | None:
@@ -167,11 +227,14 @@ def shares_of(table: OperatorTable, setting: Setting) -> Shares | None:
     rate = rates[rows] if np.ndim(rates) == 2 else rates
     macs = matrix.rows * matrix.columns * matrix.vectors
     columns = setting.fact(f"engines.{setting.engine}.tile_columns", 0.0)
+    flash = flash_from(setting.facts, setting.weights_memory, setting.engine)
+    host_time = 2.0 * macs / rate
     found = split(
-        flash_from(setting.facts, setting.weights_memory, setting.engine),
+        flash,
         matrix,
-        2.0 * macs / rate,
+        host_time,
         columns=columns,
+        tiling=setting.choices.get("tiling", "best"),
         relaxed=setting.relaxed,
     )
     stored = access_bytes(table, setting)[at[kept]]
@@ -182,7 +245,10 @@ def shares_of(table: OperatorTable, setting: Setting) -> Shares | None:
         total = sum_by_row(all_weights, table, setting)
         moved = ROOFLINE.cost(table, setting).traffic[setting.weights_memory]
         crosses = (moved / xp.maximum(total, 1e-30))[rows]
-    return Shares(rows, matrix, found, runs * crosses, macs * runs * crosses, stored * crosses)
+    return Shares(
+        rows, matrix, found, runs * crosses, macs * runs * crosses, stored * crosses, flash,
+        host_time,
+    )  # fmt: skip
 
 
 def _by_row(values: Value, row: np.ndarray, rows: int, setting: Setting) -> Value:

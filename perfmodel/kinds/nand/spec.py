@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, TypeAlias
 
+import numpy as np
 from pydantic import Field
 
 from perfmodel.arrays import Value, namespace
 from perfmodel.cost.setting import Setting
+from perfmodel.errors import Fault
 from perfmodel.hardware.engine import Engine, register_engine
 from perfmodel.hardware.memory import Memory, register_memory
 from perfmodel.hardware.quantity import Of, Quantity
-from perfmodel.kinds.nand.geometry import Flash
+from perfmodel.hardware.structure import at_most, get, listed, number
+from perfmodel.kinds.nand.geometry import Flash, Tiling
+from perfmodel.pydantic_faults import Flaw
+from perfmodel.units import show
 
 Count: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True)]
 Size: TypeAlias = Annotated[Quantity, Of("bytes", positive=True)]
@@ -50,6 +55,17 @@ class NandFlash(Memory):
     piece: Size | None = None
     """Bytes for which a read holds its channel at once (read slicing); left out, nobody waits."""
 
+    @staticmethod
+    def device_flaws(device: Any, index: int) -> Iterator[Flaw]:
+        """Yield pages that lose bytes on the channel, and pieces larger than a page."""
+        flash = listed(device, "memories")[index]
+        at = ("memories", index)
+        yield from at_most(flash, "piece", "page", "bytes", at)
+        page, sent = number(get(flash, "page"), "bytes"), number(get(flash, "sent"), "bytes")
+        if page and sent and sent < page:
+            yield Flaw((*at, "sent"), f"{show(sent, 'bytes')} is less than a page",
+                       f"at least {show(page, 'bytes')}")  # fmt: skip
+
 
 class InFlashCompute(Engine):
     """A processor beside flash dies that multiply: the peaks are the processor's.
@@ -67,8 +83,32 @@ class InFlashCompute(Engine):
     """Energy of correcting and multiplying a byte of weights in a die."""
     result_bits: Count | None = None
     """Bits of a partial sum as it leaves the die; left out, those of the activations."""
+    tiling: Tiling = "best"
+    """How wide tiles are: the fastest power of two for each matrix (best), the width that moves the
+    least whatever the matrix (published), or that but no wider than the matrix (narrowed)."""
     tile_columns: Count | None = None
-    """Columns of every tile; left out, those that move the least."""
+    """Columns of every tile; left out, `tiling` decides."""
+
+    @staticmethod
+    def device_flaws(device: Any, index: int) -> Iterator[Flaw]:
+        """Yield weights that lie elsewhere than in flash, and cores that have no plane."""
+        engine = listed(device, "engines")[index]
+        memories = listed(device, "memories")
+        at = [i for i, memory in enumerate(memories) if "weights" in listed(memory, "roles")]
+        if not at:
+            yield Flaw(("engines", index), "no memory has the role 'weights'",
+                       "a memory of kind nand with the role 'weights'")  # fmt: skip
+            return
+        flash = memories[at[0]]
+        if get(flash, "kind") != "nand":
+            message = f"'{get(flash, 'name')}' has the role 'weights', and is no NAND flash"
+            yield Flaw(("memories", at[0], "kind"), message, "nand")
+            return
+        cores = number(get(engine, "cores"), "count") or 1.0
+        planes = number(get(flash, "planes"), "count") or 1.0
+        if cores > planes:
+            yield Flaw(("engines", index, "cores"), f"{cores:g} cores on {planes:g} planes a die",
+                       f"at most {planes:g}")  # fmt: skip
 
 
 def read_bandwidth(setting: Setting, level: str) -> Value:
@@ -85,6 +125,25 @@ def read_bandwidth(setting: Setting, level: str) -> Value:
     out = setting.xp.minimum(facts[head + "bandwidth"] * page / sent, cells)
     link = facts.get(head + "link_bandwidth")
     return out if link is None else setting.xp.minimum(out, link * page / sent)
+
+
+def limit_faults(facts: Mapping[str, Any], memory: str, engine: str) -> list[Fault]:
+    """Return what facts that were varied break together; parameters as `flash_from` takes them."""
+    head = f"memories.{memory}."
+    page = facts[head + "page"]
+    pairs = (
+        (f"engines.{engine}.cores", facts[f"engines.{engine}.cores"], "at most", head + "planes",
+         facts[head + "planes"]),
+        (head + "piece", facts.get(head + "piece", 0.0), "at most", head + "page", page),
+        (head + "sent", facts.get(head + "sent", page), "at least", head + "page", page),
+    )  # fmt: skip
+    faults: list[Fault] = []
+    for path, value, how, other, bound in pairs:
+        wrong = np.greater(value, bound) if how == "at most" else np.less(value, bound)
+        if np.any(wrong):
+            low, high = (np.broadcast_to(v, np.shape(wrong))[wrong].flat[0] for v in (value, bound))
+            faults.append(Fault(f"{low:g} with {other} of {high:g}", path, expected=f"{how} that"))
+    return faults
 
 
 def flash_from(facts: Mapping[str, Any], memory: str, engine: str) -> Flash:

@@ -1,17 +1,21 @@
 """How a weight matrix is shared between the dies and the processor.
 
-Whole tiles are multiplied in the dies, a request after another; the rest of the weights crosses the
-channels in the time that the requests leave free. The split is the best whole number of requests.
+Tiles are multiplied in the dies, a request after another; the rest of the weights crosses the
+channels in the time that the requests leave free. The split is the best one, and (tiling ``best``)
+so is the width of the tiles: dies and channels without work may idle, so more of either never
+takes longer.
 """
 
 from __future__ import annotations
 
 from functools import reduce
 from itertools import combinations
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from perfmodel.arrays import Value, namespace
-from perfmodel.kinds.nand.geometry import Flash, Matrix, Tile, tile
+from perfmodel.kinds.nand.geometry import Flash, Matrix, Tile, Tiling, tile, widths
 
 
 class Split(NamedTuple):
@@ -22,99 +26,154 @@ class Split(NamedTuple):
     seconds
         Until both parts are done.
     rounds
-        Read-compute requests; each takes a page for every core.
+        Read-compute requests; each takes at most a page for every core.
     streamed
-        Bytes of weights that cross the channels.
-    vector_bytes
-        Inputs and partial sums that cross the channels.
+        Bytes of weights that the channels carry, as they lie in the pages.
+    channel_bytes
+        Bytes over all channels: what is streamed with its spare area, inputs and partial sums.
+    request_bytes
+        Bytes read from the cells for requests, padding included.
     array_bytes
-        Bytes read from the cells: pages of the requests, padding included, and what is streamed.
+        All bytes read from the cells: those of requests and what is streamed.
     host_share
         Share of the weights that the processor multiplies.
     partial_sums
         Partial sums that the processor adds up.
     tile
         Of the requests.
+    add_time
+        Seconds in which the processor adds them.
     """
 
     seconds: Value
     rounds: Value
     streamed: Value
-    vector_bytes: Value
+    channel_bytes: Value
+    request_bytes: Value
     array_bytes: Value
     host_share: Value
     partial_sums: Value
     tile: Tile
+    add_time: Value
 
 
 def split(
     flash: Flash, matrix: Matrix, host_time: Value = 0.0, *, columns: Value = 0.0,
-    relaxed: bool = False,
+    tiling: Tiling = "best", relaxed: bool = False,
 ) -> Split:  # fmt: skip
     """Return the split of a matrix that takes the least time.
 
-    With ``R`` requests in the dies, ``S(R) = max(0, weights - R * fill * pages)`` bytes are
-    streamed. The time is the largest of
+    With a share ``f`` of the weights multiplied in the dies and ``1 - f`` streamed, the time is the
+    largest of
 
-    - the dies: ``R * round_time``;
-    - the channels: ``(S(R) + R * vector_bytes * channels) / bandwidth``;
-    - the link to the processor, where it is narrower than the channels: as the channels;
+    - the dies: ``ceil(f * requests) * round_time``;
+    - the busiest channel: ``((1 - f) * weights * sent / page / channels + f * (inputs + results)) /
+      lane``;
+    - the link to the processor, where it is narrower than the channels: as all channels together;
     - the cells: each page that is read takes one of the planes for ``read_time``;
-    - the processor: its share of ``host_time``.
+    - the processor: its share of ``host_time``, and one operation a partial sum.
 
-    Each is linear in ``R`` as long as anything is streamed, so the best whole number lies beside a
-    crossing of two: all of them are tried at once.
+    All but the first are linear in ``f``. The best ``f`` lies at a crossing of two of them, or
+    fills the requests below or above a crossing with the first: all are tried at once.
 
     Parameters
     ----------
     host_time
         Seconds in which the processor would multiply all of the matrix.
-    columns, relaxed
-        As `perfmodel.kinds.nand.geometry.tile` takes them; a relaxed split needs no whole number.
+    columns
+        Columns of the tile over all channels; 0 leaves the width to `tiling`.
+    tiling
+        As `perfmodel.kinds.nand.geometry.widths` takes it.
+    relaxed
+        No whole number of requests, no page with room to spare.
     """
     xp = namespace(*flash, *matrix, host_time, columns)
-    shape = tile(flash, matrix, columns, relaxed=relaxed)
+    deep = max(np.ndim(part) for part in (*flash, *matrix, host_time, columns))
+    found = widths(flash, matrix, tiling, relaxed=relaxed, deep=deep)
+    each = xp.where(columns > 0, columns / flash.channels, found)
+    out = _split(flash, matrix, host_time, each, relaxed, xp)
+    return _fastest(out, xp) if tiling == "best" else out
+
+
+def _split(
+    flash: Flash, matrix: Matrix, host_time: Value, each: Value, relaxed: bool, xp: Any
+) -> Split:
+    shape = tile(flash, matrix, each, relaxed=relaxed)
     weights = matrix.rows * matrix.columns * matrix.weight
     pages = flash.channels * flash.dies * flash.cores * flash.page
-    most = weights / (pages * shape.fill)
     stream = weights * (flash.sent / flash.page)
-    moved = flash.channels * shape.vector_bytes
+    moved = (shape.inputs + shape.results) * flash.channels
     cell_time = flash.read_time * flash.cores / flash.planes
-    # Seconds at R = 0 and at R = most of each of them.
+    sums = matrix.vectors * matrix.rows * flash.channels * shape.used * (
+        shape.results / (matrix.vectors * matrix.rows * matrix.result)
+    )  # fmt: skip
+    adds = 0.5 * sums / (matrix.vectors * matrix.rows * matrix.columns) * host_time
+    # Seconds of each part where nothing, and where all, is multiplied in the dies.
+    nothing = 0.0 * shape.requests
     lines: list[tuple[Value, Value]] = [
-        (0.0 * most, most * shape.round_time),
-        (stream / flash.bandwidth, most * moved / flash.bandwidth),
-        (stream / flash.link, most * moved / flash.link),
-        (weights / pages * cell_time, most * cell_time),
-        (host_time + 0.0 * most, 0.0 * most),
+        (stream / flash.bandwidth + nothing, moved / flash.bandwidth),
+        (stream / flash.link + nothing, moved * shape.used / flash.link),
+        (weights / pages * cell_time + nothing, shape.requests * cell_time),
+        (host_time + nothing, adds + nothing),
     ]
+    dies = (nothing, shape.requests * shape.round_time)
 
-    def seconds(rounds: Value) -> Value:
-        done = rounds / most
-        left = xp.maximum(1.0 - done, 0.0)
-        return reduce(xp.maximum, [left * first + done * last for first, last in lines])
+    def requests(share: Value) -> Value:
+        rounds = share * shape.requests
+        return rounds if relaxed else xp.ceil(rounds * (1.0 - 1e-12))
 
-    candidates: list[Value] = [0.0 * most]
-    crossings: list[Value] = [1.0 * most]
-    for (a, b), (c, d) in combinations(lines, 2):
+    def seconds(share: Value) -> Value:
+        rest = [(1.0 - share) * first + share * last for first, last in lines]
+        return reduce(xp.maximum, rest, requests(share) * shape.round_time)
+
+    def crossing(one: tuple[Value, Value], other: tuple[Value, Value]) -> Value:
+        (a, b), (c, d) = one, other
         slope = (b - a) - (d - c)
         parallel = xp.abs(slope) <= 1e-12 * (a + b + c + d)
-        crossings.append(most * xp.where(parallel, 0.0, (c - a) / xp.where(parallel, 1.0, slope)))
-    for crossing in crossings:
-        found = xp.clip(crossing, 0.0, most)
-        near = [found] if relaxed else [xp.floor(found + 1e-9), xp.ceil(found - 1e-9)]
-        candidates += near
-    best, rounds = seconds(candidates[0]), candidates[0]
-    for candidate in candidates[1:]:
+        at = xp.where(parallel, 0.0, (c - a) / xp.where(parallel, 1.0, slope))
+        return xp.clip(at, 0.0, 1.0)
+
+    tried: list[Value] = [nothing, nothing + 1.0]
+    tried += [crossing(one, other) for one, other in combinations(lines, 2)]
+    for line in lines:
+        found = crossing(dies, line)
+        if relaxed:
+            tried.append(found)
+            continue
+        below = xp.floor(found * shape.requests + 1e-9) / shape.requests
+        above = xp.ceil(found * shape.requests - 1e-9) / shape.requests
+        tried += [xp.minimum(below, 1.0), xp.minimum(above, 1.0)]
+    best, share = seconds(tried[0]), tried[0]
+    for candidate in tried[1:]:
         time = seconds(candidate)
-        rounds = xp.where(time < best, candidate, rounds)
+        share = xp.where(time < best, candidate, share)
         best = xp.minimum(time, best)
-    share = xp.maximum(1.0 - rounds / most, 0.0)
-    rest = weights * share
+    request_bytes = share * shape.requests * pages * shape.used
+    rest = weights * (1.0 - share)
     return Split(
-        best, rounds, rest, rounds * moved, rounds * pages + rest, share,
-        rounds * matrix.vectors * shape.rows * flash.channels, shape,
+        best, requests(share), rest,
+        stream * (1.0 - share) + share * moved * shape.used, request_bytes, request_bytes + rest,
+        1.0 - share, share * sums, shape,
+        share * adds,
     )  # fmt: skip
+
+
+def _fastest(tried: Split, xp: Any) -> Split:
+    """Return the split of the fastest width, along the first axis; of two alike the lighter."""
+    time = tried.seconds
+    least = xp.min(time, axis=0)
+    alike = time <= least * (1.0 + 1e-12)
+    at = xp.argmin(xp.where(alike, tried.channel_bytes, xp.inf), axis=0)[None]
+
+    def pick(values: Value) -> Value:
+        if np.ndim(values) < np.ndim(time):
+            return values
+        whole = xp.broadcast_to(values, time.shape)
+        return xp.take_along_axis(whole, at, axis=0)[0]
+
+    shape = Tile(*(pick(part) for part in tried.tile))
+    others = {name: pick(part) for name, part in tried._asdict().items() if name != "tile"}
+    return Split(tile=shape, **others)
 
 
 def in_flash_time(flash: Flash, weights: Value, round_time: Value) -> Value:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from perfmodel.hardware.machine import Machine
 from perfmodel.kinds.nand.events import Channel
-from perfmodel.kinds.nand.geometry import Flash, Matrix, tile
+from perfmodel.kinds.nand.geometry import Flash, Matrix, published_columns, tile
 from perfmodel.kinds.nand.spec import flash_from
 
 
@@ -36,11 +36,12 @@ def channel_of(
     flash, matrix
         Plain numbers.
     columns
-        Columns of the tile; 0 takes the best.
+        Columns of the tile; 0 takes the published rule.
     pieces, requests_first
         As `Channel` has them.
     """
-    shape = tile(flash, matrix, columns)
+    each = columns / flash.channels if columns else published_columns(flash, matrix)
+    shape = tile(flash, matrix, each)
     lane = flash.bandwidth / flash.channels
     vectors = matrix.vectors
     return Channel(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from perfmodel.hardware.library import hardware
-from perfmodel.kinds.nand import Flash, Matrix, in_flash_time, tile
+from perfmodel.kinds.nand import Flash, Matrix, in_flash_time, published_columns, tile
 from perfmodel.kinds.nand.events import Channel, Run, simulate
 from perfmodel.kinds.nand.timeline import channel_of, geometry
 from perfmodel.predict import predict
@@ -43,7 +43,8 @@ def _decode(
 
 def _tiles() -> dict[str, float]:
     flash = geometry(hardware("cambricon_llm_s").machine())
-    shape = tile(flash, Matrix(4096.0, 4096.0, 1.0, 1.0, 1.0, 1.0))
+    matrix = Matrix(4096.0, 4096.0, 1.0, 1.0, 1.0, 1.0)
+    shape = tile(flash, matrix, published_columns(flash, matrix))
     # Nine copies of a byte of threshold; address, Hamming bits and two copies of 1 % of a page.
     protected = int(flash.page * 0.01)
     correction = (8 * 9 + (14 + 5 + 8 * 2) * protected) / 8
