@@ -43,8 +43,8 @@ def best_mapping(
     hierarchy
         The array and its memories.
     objective
-        ``energy``: the exact optimum over all orders of all prime factors and all cuts; of several
-        orders with this energy, the one with the fewest cycles.
+        ``energy``: the exact optimum over all orders of all prime factors and all cuts; of orders
+        of the loops between its tiles, and of cuts, with this energy, those with fewest cycles.
         ``latency``, ``edp``: the best of all orders of at most `loops` factors, each cut as LOMA
         cuts it and once more with memories half full, and of the one with least energy. Equal
         ones are told apart by energy.

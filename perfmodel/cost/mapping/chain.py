@@ -318,8 +318,9 @@ def _chains(search: _Search, nodes: Sequence[tuple[Floats, Floats]]) -> list[Cha
                 for before, step in came[state]
             ]
             which = int(np.argmin([float(part.min()) for part in parts]))
-            part = parts[which]
-            tile = tuple(int(i) for i in np.unravel_index(int(np.argmin(part)), part.shape))
+            # Of equal ones the largest tile: fewer, longer transfers stall less.
+            equal = parts[which] <= float(parts[which].min()) * (1 + 1e-13)
+            tile = tuple(np.argwhere(equal)[-1].tolist())
             before, step = came[state][which]
             placed[OPERANDS[step[0]]].append(tile)
             order.append(tile)

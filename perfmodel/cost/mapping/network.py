@@ -12,6 +12,7 @@ from perfmodel.cost.mapping.hierarchy import DIMS, Hierarchy
 from perfmodel.cost.mapping.result import Mapping
 from perfmodel.cost.traffic.nest import TileNest
 from perfmodel.errors import Fault, InputError
+from perfmodel.table import Table
 
 if TYPE_CHECKING:
     from perfmodel.workload.workload import Workload
@@ -55,6 +56,37 @@ class Network:
     def latency_cycles(self) -> float:
         """Cycles of all executions, one after another."""
         return sum(layer.executions * layer.mapping.latency_cycles for layer in self.layers)
+
+    @property
+    def table(self) -> Table:
+        """One row a layer, of all its executions: energy by memory, cycles, utilization."""
+        columns: dict[str, list[Any]] = {
+            "name": [layer.name for layer in self.layers],
+            "kind": [layer.kind for layer in self.layers],
+            "executions": [layer.executions for layer in self.layers],
+            "macs": [layer.executions * layer.mapping.nest.macs for layer in self.layers],
+            "energy_j": [layer.executions * layer.mapping.energy_j for layer in self.layers],
+            "mac_energy_j": [
+                layer.executions * layer.mapping.mac_energy_j for layer in self.layers
+            ],
+        }
+        for layer in self.layers[:1]:
+            for memory in layer.mapping.hierarchy.memories:
+                columns[f"{memory.name}_energy_j"] = [
+                    found.executions
+                    * sum(a.energy_j for a in found.mapping.accesses if a.memory == memory.name)
+                    for found in self.layers
+                ]
+        columns["cycles"] = [
+            layer.executions * layer.mapping.latency_cycles for layer in self.layers
+        ]
+        columns["stall_cycles"] = [
+            layer.executions * layer.mapping.stall_cycles for layer in self.layers
+        ]
+        columns["utilization"] = [
+            layer.mapping.ideal_cycles / layer.mapping.latency_cycles for layer in self.layers
+        ]
+        return Table(columns)
 
     @property
     def macs(self) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from math import ceil
 
 import numpy as np
@@ -12,6 +12,7 @@ from perfmodel.cost.mapping.hierarchy import DIMS, OPERANDS, Dim, Hierarchy, Ope
 from perfmodel.cost.mapping.latency import Cycles, cycles
 from perfmodel.cost.mapping.orders import Ints, Orders, cut
 from perfmodel.cost.traffic.nest import TileNest
+from perfmodel.table import Table
 from perfmodel.units import show
 
 
@@ -109,6 +110,12 @@ class Mapping:
     def spatial_utilization(self) -> float:
         """Share of the units that work, stalls aside."""
         return self.ideal_cycles / self.compute_cycles
+
+    @property
+    def table(self) -> Table:
+        """One row an operand and memory, as `accesses`."""
+        names = [field.name for field in fields(Access)]
+        return Table({name: [getattr(row, name) for row in self.accesses] for name in names})
 
     def at(self, operand: Operand, memory: str) -> Access:
         """The accesses of an operand at a memory.

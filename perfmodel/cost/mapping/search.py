@@ -19,6 +19,7 @@ from perfmodel.cost.mapping.latency import cycles
 from perfmodel.cost.mapping.orders import Ints, Loops, Orders, all_orders, chunks, cut, prime_loops
 from perfmodel.cost.mapping.problem import Problem
 from perfmodel.cost.mapping.result import Mapping, mapping_of
+from perfmodel.cost.mapping.ties import equal_cuts
 from perfmodel.errors import InfeasibleError
 
 Objective: TypeAlias = Literal["energy", "latency", "edp"]
@@ -29,7 +30,8 @@ REMEMBERED = 4096
 LOOPS = 6
 #: Tiles of the lattice that are searched at most; beyond, small factors are multiplied first.
 _TILES = 60_000
-#: Orders of one chain that are told apart by their cycles, and orders evaluated at a time.
+#: Orders, then cuts, of the same energy that are told apart by their cycles; orders evaluated at a
+#: time.
 _SAME_ENERGY, _CHUNK = 720, 2_000
 
 
@@ -41,6 +43,10 @@ def searched_mapping(problem: Problem, objective: Objective, limit: int | None) 
     if chain is None:
         raise InfeasibleError(why_none_fits(problem))
     orders, cuts = orders_of_chain(problem, lattice(factors), chain)
+    spent = cycles(orders, cuts)
+    at = int(np.argmin(spent.total))
+    one = Orders(problem, orders.dims[at : at + 1], orders.factors[at : at + 1])
+    orders, cuts = equal_cuts(one, {o: c[:, at : at + 1] for o, c in cuts.items()}, _SAME_ENERGY)
     spent = cycles(orders, cuts)
     best = mapping_of(orders, cuts, int(np.argmin(spent.total)), proved=whole, spent=spent)
     if objective == "energy":
