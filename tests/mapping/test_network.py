@@ -45,3 +45,17 @@ def test_arrays_and_unknown_searches_are_refused() -> None:
         map_network(pm.workload("resnet18", batch=np.arange(1, 3)), tpu_like(), widths=WIDTHS)
     with pytest.raises(InputError, match="no search"):
         map_network(pm.workload("resnet18"), tpu_like(), search="random", widths=WIDTHS)
+
+
+def test_tables_add_up() -> None:
+    found = map_network(pm.workload("mobilenet_v2"), tpu_like(), widths=WIDTHS)
+    table = found.table
+    assert len(table) == len(found.layers)
+    memories = [f"{memory.name}_energy_j" for memory in tpu_like().memories]
+    parts = sum(table[name] for name in ["mac_energy_j", *memories])
+    assert parts == pytest.approx(table["energy_j"])
+    assert table["energy_j"].sum() == pytest.approx(found.energy_j)
+    assert table["cycles"].sum() == pytest.approx(found.latency_cycles)
+    assert np.all((table["utilization"] > 0) & (table["utilization"] <= 1))
+    accesses = found.layers[0].mapping.table
+    assert accesses["energy_j"].sum() == pytest.approx(found.layers[0].mapping.memory_energy_j)
