@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
 import numpy as np
@@ -113,7 +113,9 @@ class _AxisError(Exception):
         self.message, self.expected, self.suggestion = message, expected, suggestion
 
 
-def make_axis(name: str, given: Any, dimension_name: str = "", file: str = "") -> Axis:
+def make_axis(
+    name: str, given: Any, dimension_name: str = "", file: str = "", whole: bool = False
+) -> Axis:
     """Return an axis from what a user gave.
 
     Parameters
@@ -125,6 +127,8 @@ def make_axis(name: str, given: Any, dimension_name: str = "", file: str = "") -
         Dimension of a fact; empty for anything else.
     file : str
         Where it stands, for faults.
+    whole : bool
+        Whether a fact is counted in whole numbers, so that an interval holds no others.
 
     Raises
     ------
@@ -132,7 +136,7 @@ def make_axis(name: str, given: Any, dimension_name: str = "", file: str = "") -
         Every item that cannot be read.
     """
     if isinstance(given, str):
-        return parse_axis(name, given, dimension_name, file)
+        return parse_axis(name, given, dimension_name, file, whole)
     array: Any = given
     if isinstance(given, bool | int | float) or given is None or np.ndim(array) == 0:
         items = [given]
@@ -152,7 +156,9 @@ def make_axis(name: str, given: Any, dimension_name: str = "", file: str = "") -
     return Axis(name, tuple(values))
 
 
-def parse_axis(name: str, text: str, dimension_name: str = "", file: str = "") -> Axis:
+def parse_axis(
+    name: str, text: str, dimension_name: str = "", file: str = "", whole: bool = False
+) -> Axis:
     """Read the values of an axis; as `make_axis`, for a text."""
     faults: list[Fault] = []
     values: list[Any] = []
@@ -168,7 +174,7 @@ def parse_axis(name: str, text: str, dimension_name: str = "", file: str = "") -
                 if values or spread is not None or len(given) > 1:
                     raise _AxisError(f"'{part.strip()}' stands beside other values",
                                      "one interval alone")  # fmt: skip
-                spread = found
+                spread = replace(found, whole=True) if whole else found
             else:
                 values += found
             if len(values) > _MOST:

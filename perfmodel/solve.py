@@ -186,7 +186,8 @@ def solve(
     -------
     Solution
         Searched from `LOWEST` to `HIGHEST` times the base value: the grid first, then the bracket
-        that lies nearest to the base. A parameter of the workload is a whole number.
+        that lies nearest to the base, within what the spec's field allows. What is counted (a
+        parameter of the workload, channels, rows of an array) is a whole number.
 
     Raises
     ------
@@ -229,6 +230,7 @@ class _Problem:
 
     def grid(self) -> Floats:
         values = np.geomspace(self.low, self.high, _STEPS)
+        values[0], values[-1] = self.low, self.high  # not by a rounding beyond what is allowed
         if self.whole:
             values = np.rint(values)
         # The base itself is among them, so that it is never between two looks.
@@ -262,8 +264,10 @@ def _problem(subject: Subject, variable: str, options: Mapping[str, Any]) -> _Pr
                 f"{machine.device.name} does not say this number, so there is nothing to scale"
             )
             raise InputError(Fault(message, path=variable, expected="--set with a value to start"))
-        limit = DIMENSIONS[dimension].limit if dimension in DIMENSIONS else np.inf
-        return _Problem(variable, base, base * LOWEST, min(base * HIGHEST, limit), False, dimension,
+        span = spec.span(variable)
+        low, high = max(base * LOWEST, span.low), min(base * HIGHEST, span.high)
+        low = max(1.0, np.ceil(low)) if span.whole else low
+        return _Problem(variable, base, low, high, span.whole, dimension,
                         lambda x: run(workload, spec.vary({variable: x}), precision))  # fmt: skip
     if variable not in workload.parameters:
         workload.bind({variable: 1})  # raises, with the nearest name

@@ -272,6 +272,8 @@ def test_a_faster_part_is_never_slower(
     steps = many(machine.facts[path], 0.1, 0.5, 0.99, 1.0, 1.3, 20.0)
     if machine.dimension(path) == "fraction":
         steps = np.minimum(steps, 1.0)
+    low, high, whole = machine.span(path)
+    steps = np.clip(np.rint(steps) if whole else steps, np.ceil(low) if whole else low, high)
     found = predict(
         workload, machine.vary({path: steps}), precision=precision, model=model, warm=warm
     )

@@ -62,12 +62,6 @@ def array_area(
     """
     return ArrayArea(
         units * mac_area(compute_format, node_nm, accumulator=accumulator),
-        units * _memory(register_bytes, node_nm),
-        banks * _memory(buffer_bytes / banks, node_nm),
+        units * sram_area(register_bytes, node_nm),
+        banks * sram_area(buffer_bytes / banks, node_nm),
     )
-
-
-def _memory(capacity_bytes: Value, node_nm: Value) -> Value:
-    # No memory takes no area; the law itself starts at a byte.
-    floor = 1e-30
-    return sram_area(capacity_bytes + floor, node_nm) * (capacity_bytes > 0)

@@ -5,6 +5,7 @@ The numbers lie in ``hardware_specs/energy`` with their sources; the functions i
 """
 
 from perfmodel.hardware.technology import (
+    dram_access_energy,
     dram_core_energy,
     dram_energy,
     dram_power,
@@ -21,6 +22,7 @@ from perfmodel.hardware.technology import (
 )
 
 __all__ = [
+    "dram_access_energy",
     "dram_core_energy",
     "dram_energy",
     "dram_power",

@@ -35,7 +35,6 @@ __all__ = ["Device", "Power", "Source"]
 Watts: TypeAlias = Annotated[Quantity, Of("power")]
 Price: TypeAlias = Annotated[Quantity, Of("price")]
 Area: TypeAlias = Annotated[Quantity, Of("area", positive=True)]
-Length: TypeAlias = Annotated[Quantity, Of("length", positive=True)]
 Temperature: TypeAlias = Annotated[Quantity, Of("temperature")]
 Name: TypeAlias = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
@@ -87,10 +86,14 @@ class Power(Spec):
     """Confidence of every number below that names none."""
 
 
+#: Nodes that the tables reach: they go from 180 to 7 nm, and their trend to what is made today.
+Node: TypeAlias = Annotated[Quantity, Of("length", positive=True, ceiling=180e-9, floor=2e-9)]
+
+
 class EnergyModel(Spec):
     """Ask for energies from the tables of a silicon node, where the device states none."""
 
-    node: Length
+    node: Node
     """Silicon node of the engines and on-chip memories: ``"28 nm"``."""
     memories: Mapping[str, str] = Field(default_factory=dict)
     """Memory -> kind of DRAM whose energy it has: ddr4, lpddr5, hbm2 ..."""

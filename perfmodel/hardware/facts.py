@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Final
 
 from perfmodel.errors import Fault, InputError
-from perfmodel.hardware.device import Device
+from perfmodel.hardware.device import Device, EnergyModel, Power
 from perfmodel.hardware.engine import Engine, Peak
+from perfmodel.hardware.limits import limits_of_plain
+from perfmodel.hardware.link import Link
 from perfmodel.hardware.memory import Memory
-from perfmodel.hardware.quantity import Quantity, Rate
+from perfmodel.hardware.quantity import Of, Quantity, Rate, Spec, limit_of
 from perfmodel.hardware.runtime import EFFICIENCY_CLASSES, Runtime
-from perfmodel.hardware.write import dimension_of
 
-__all__ = ["Facts", "Provenance", "facts_of"]
+__all__ = ["Facts", "Provenance", "facts_of", "field_limits"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +69,9 @@ class Facts:
     values : dict of str to float (or array)
         SI.
     provenance : dict of str to Provenance
-    dimensions : dict of str to str
-        Dimension of every path that may be set, given a value or not.
+    limits : dict of str to Of
+        Dimension and range of every path that may be set, given a value or not: those of the spec's
+        field.
     scaled : dict of str to list of str
         Path of a clock or a count of units -> paths proportional to it.
     derived : dict of str to Derived
@@ -83,7 +86,7 @@ class Facts:
 
     values: dict[str, Any] = field(default_factory=dict[str, Any])
     provenance: dict[str, Provenance] = field(default_factory=dict[str, Provenance])
-    dimensions: dict[str, str] = field(default_factory=dict[str, str])
+    limits: dict[str, Of] = field(default_factory=dict[str, Of])
     scaled: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     derived: dict[str, Derived] = field(default_factory=dict[str, Derived])
     aliases: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
@@ -98,25 +101,31 @@ class Facts:
         name = self.aliases.get((parts[0], parts[1]))
         return path if name is None else ".".join([parts[0], name, *parts[2:]])
 
-    def put(self, path: str, dimension: str, value: Any, origin: Provenance) -> None:
+    def put(self, path: str, limits: Of, value: Any, origin: Provenance) -> None:
         """State a fact; ``value=None`` makes the path known but leaves it without a value."""
-        self.dimensions[path] = dimension
+        self.limits[path] = limits
         if value is not None:
             self.values[path] = value
             self.provenance[path] = origin
 
 
-#: Facts of a device as a warm body with a battery -> dimension.
-THERMAL: Final = {
-    "thermal_resistance": "thermal_resistance",
-    "heat_capacity": "heat_capacity",
-    "ambient": "temperature",
-    "limit": "temperature",
-    "speed_exponent": "count",
-    "battery": "energy",
-}
+#: Numbers of a device's `power`.
+POWER: Final = (
+    "idle", "busy", "thermal_resistance", "heat_capacity", "ambient", "limit", "speed_exponent",
+    "battery",
+)  # fmt: skip
+#: Numbers that are worked out of several fields.
+_SUSTAINED: Final = Of("fraction", positive=True, ceiling=1.0)
+_SPEEDUP: Final = Of("fraction", floor=1.0)
 _DEFAULT: Final = Provenance("default")
 _cache: dict[tuple[int, int], tuple[Device, Runtime, Facts]] = {}
+
+
+@cache
+def field_limits(model: type[Spec]) -> dict[str, Of]:
+    """Dimension and range of each field of a spec class that holds a quantity or several."""
+    found = {name: limit_of(info) for name, info in model.model_fields.items()}
+    return {name: limits for name, limits in found.items() if limits is not None}
 
 
 def facts_of(device: Device, runtime: Runtime) -> Facts:
@@ -169,38 +178,41 @@ class _Builder:
             for role in memory.roles:
                 facts.aliases["memories", role] = memory.name
         facts.aliases["memories", "main"] = facts.memory
-        self._number("area", "area", device.area, device)
-        self._number("price", "price", device.price, device)
+        self._fields("", Device, device, "area", "price")
         for engine in device.engines:
             self._engine(engine)
         for memory in device.memories:
             self._memory(memory)
         for link in device.links:
-            at = f"links.{link.name}"
-            self._number(f"{at}.bandwidth", "bandwidth", link.bandwidth, link)
-            self._number(f"{at}.latency", "time", link.latency, link, 0.0)
-            self._number(f"{at}.energy_per_byte", "energy_per_byte", link.energy_per_byte, link)
-        power = device.power
-        self._number("power.idle", "power", power and power.idle, power)
-        self._number("power.busy", "power", power and power.busy, power)
-        for name, dimension in THERMAL.items():
-            self._number(f"power.{name}", dimension, power and getattr(power, name), power)
+            at = f"links.{link.name}."
+            self._fields(at, Link, link, "bandwidth")
+            self._fields(at, Link, link, "latency", default=0.0)
+            self._fields(at, Link, link, "energy_per_byte")
+        self._fields("power.", Power, device.power, *POWER)
         self._runtime()
         if device.energy is not None:
             from perfmodel.hardware.technology.fill import fill_energies
 
-            self._number("energy.node", "length", device.energy.node, device.energy)
+            self._fields("energy.", EnergyModel, device.energy, "node")
             fill_energies(facts, device)
         return facts
 
+    def _fields(
+        self, at: str, model: type[Spec], entry: Any, *names: str, default: float | None = None
+    ) -> None:
+        """State numbers of an entry of a spec class; all without a value where there is none."""
+        for name in names:
+            given = None if entry is None else getattr(entry, name)
+            self._number(f"{at}{name}", field_limits(model)[name], given, entry, default)
+
     def _number(
-        self, path: str, dimension: str, given: Quantity | None, entry: Any,
+        self, path: str, limits: Of, given: Quantity | None, entry: Any,
         default: float | None = None,
     ) -> None:  # fmt: skip
         if given is None:
-            self.facts.put(path, dimension, default, _DEFAULT)
+            self.facts.put(path, limits, default, _DEFAULT)
         else:
-            self.facts.put(path, dimension, given.value, self._origin(path, given, entry))
+            self.facts.put(path, limits, given.value, self._origin(path, given, entry))
 
     def _origin(self, path: str, given: Quantity, entry: Any) -> Provenance:
         """Provenance of a number: its own, else its entry's, else the device's."""
@@ -215,37 +227,37 @@ class _Builder:
         )
 
     def _engine(self, engine: Engine) -> None:
-        at, facts = f"engines.{engine.name}", self.facts
+        at, facts, limits = f"engines.{engine.name}", self.facts, field_limits(Engine)
         if engine.clock is not None:
-            self._number(f"{at}.clock", "frequency", engine.clock, engine)
+            self._fields(f"{at}.", Engine, engine, "clock")
             facts.scaled[f"{at}.clock"] = []
         if "units" in engine.model_fields_set:
-            self._number(f"{at}.units", "count", engine.units, engine)
+            self._fields(f"{at}.", Engine, engine, "units")
         else:
-            facts.put(f"{at}.units", "count", engine.units.value, _DEFAULT)
+            facts.put(f"{at}.units", limits["units"], engine.units.value, _DEFAULT)
         facts.scaled[f"{at}.units"] = []
         for field_name, peaks in (("peaks", engine.peaks), ("vector_peaks", engine.vector_peaks)):
             for key, peak in peaks.items():
                 path = f"{at}.{field_name}.{key}"
                 value = dense_peak(peak, engine)
-                facts.put(path, "compute", value, self._origin(path, peak, engine))
+                facts.put(path, limits[field_name], value, self._origin(path, peak, engine))
                 facts.scaled[f"{at}.units"].append(path)
                 if engine.clock is not None:
                     facts.scaled[f"{at}.clock"].append(path)
-        self._number(f"{at}.launch_overhead", "time", engine.launch_overhead, engine, 0.0)
+        self._fields(f"{at}.", Engine, engine, "launch_overhead", default=0.0)
         for key in dict.fromkeys((*engine.peaks, *engine.vector_peaks, *engine.energy_per_op)):
-            energy = engine.energy_per_op.get(key)
-            self._number(f"{at}.energy_per_op.{key}", "energy_per_op", energy, engine)
+            energy, path = engine.energy_per_op.get(key), f"{at}.energy_per_op.{key}"
+            self._number(path, limits["energy_per_op"], energy, engine)
         for key, speedup in engine.sparse_speedup.items():
-            facts.put(f"{at}.sparse_speedup.{key}", "fraction", speedup, self._entry(engine))
+            facts.put(f"{at}.sparse_speedup.{key}", _SPEEDUP, speedup, self._entry(engine))
         self._own(at, engine, Engine)
 
     def _own(self, at: str, entry: Engine | Memory, base: type[Engine] | type[Memory]) -> None:
-        for name, dimension, given in kind_numbers(entry, base):
+        for name, limits, given in kind_numbers(entry, base):
             if isinstance(given, Quantity) or given is None:
-                self._number(f"{at}.{name}", dimension, given, entry)
+                self._number(f"{at}.{name}", limits, given, entry)
             else:
-                self.facts.put(f"{at}.{name}", dimension, given, self._entry(entry))
+                self.facts.put(f"{at}.{name}", limits, given, self._entry(entry))
         followers: Mapping[str, tuple[str, ...]] = getattr(entry, "SCALES", {})
         for name, fields in followers.items():
             self.facts.scaled[f"{at}.{name}"] = [f"{at}.{field_name}" for field_name in fields]
@@ -257,11 +269,12 @@ class _Builder:
 
     def _memory(self, memory: Memory) -> None:
         at, facts = f"memories.{memory.name}", self.facts
-        self._number(f"{at}.capacity", "bytes", memory.capacity, memory)
-        self._number(f"{at}.reserved", "bytes", memory.reserved, memory, 0.0)
+        self._fields(f"{at}.", Memory, memory, "capacity")
+        self._fields(f"{at}.", Memory, memory, "reserved", default=0.0)
         theoretical = self._rate(memory, memory.bandwidth)
         path = f"{at}.bandwidth"
-        facts.put(path, "bandwidth", theoretical, self._origin(path, memory.bandwidth, memory))
+        origin = self._origin(path, memory.bandwidth, memory)
+        facts.put(path, field_limits(Memory)["bandwidth"], theoretical, origin)
         if memory.bandwidth.per_clock:
             clock = clock_engine(self.device, memory)
             facts.scaled[f"engines.{clock.name}.clock"].append(path)
@@ -270,9 +283,9 @@ class _Builder:
         if sustained is not None:
             fraction = self._rate(memory, sustained) / theoretical
             origin = self._origin(f"{at}.sustained_bandwidth", sustained, memory)
-        facts.put(f"{at}.sustained_fraction", "fraction", fraction, origin)
-        self._number(f"{at}.latency", "time", memory.latency, memory, 0.0)
-        self._number(f"{at}.energy_per_byte", "energy_per_byte", memory.energy_per_byte, memory)
+        facts.put(f"{at}.sustained_fraction", _SUSTAINED, fraction, origin)
+        self._fields(f"{at}.", Memory, memory, "latency", default=0.0)
+        self._fields(f"{at}.", Memory, memory, "energy_per_byte")
         self._own(at, memory, Memory)
 
     def _rate(self, memory: Memory, rate: Rate) -> float:
@@ -283,21 +296,15 @@ class _Builder:
         return rate.value * clock.value
 
     def _runtime(self) -> None:
-        runtime, facts = self.runtime, self.facts
-        numbers: list[tuple[str, str, Quantity | None]] = [
-            ("per_run", "time", runtime.per_run),
-            ("per_operator", "time", runtime.per_operator),
-            ("per_layer", "time", runtime.per_layer),
-            ("per_layer_clocks", "clocks", runtime.per_layer_clocks),
-            ("draw_bytes_per_clock_per_unit", "bandwidth_per_clock",
-             runtime.draw_bytes_per_clock_per_unit),
-            ("pnorm", "count", runtime.pnorm),
-        ]  # fmt: skip
+        runtime, facts, limits = self.runtime, self.facts, field_limits(Runtime)
+        numbers: list[tuple[str, Quantity | None]] = [
+            (name, getattr(runtime, name)) for name in limits if name != "efficiency"
+        ]
         numbers += [
-            (f"efficiency.{key}", "fraction", runtime.efficiency.get(key))
+            (f"efficiency.{key}", runtime.efficiency.get(key))
             for key in dict.fromkeys((*EFFICIENCY_CLASSES, *runtime.efficiency))
         ]
-        for name, dimension, given in numbers:
+        for name, given in numbers:
             origin = _DEFAULT
             if given is not None and name.partition(".")[0] in runtime.model_fields_set:
                 origin = Provenance(
@@ -309,7 +316,7 @@ class _Builder:
                     given.measured_at,
                 )
             value = None if given is None else given.value
-            facts.put(f"runtime.{name}", dimension, value, origin)
+            facts.put(f"runtime.{name}", limits[name.partition(".")[0]], value, origin)
 
 
 def dense_peak(peak: Peak, engine: Engine) -> float:
@@ -332,8 +339,8 @@ def clock_engine(device: Device, memory: Memory) -> Engine:
 
 def kind_numbers(
     entry: Engine | Memory, base: type[Engine] | type[Memory]
-) -> Iterator[tuple[str, str, Quantity | float | None]]:
-    """Numbers that a kind's spec class adds to its base: field, dimension, value.
+) -> Iterator[tuple[str, Of, Quantity | float | None]]:
+    """Numbers that a kind's spec class adds to its base: field, dimension and range, value.
 
     Plain int and float fields (rows of an array, say) are facts too, so that they can be varied.
     """
@@ -341,11 +348,11 @@ def kind_numbers(
         if name in base.model_fields:
             continue
         value = getattr(entry, name)
-        dimension = dimension_of(info)
-        if dimension:
-            yield name, dimension, value
+        limits = limit_of(info)
+        if limits is not None:
+            yield name, limits, value
         elif isinstance(value, (int, float)) and not isinstance(value, bool):
-            yield name, "count", float(value)
+            yield name, limits_of_plain(info, value), float(value)
 
 
 def choices(engine: Engine) -> dict[str, Any]:

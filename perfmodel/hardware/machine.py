@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -12,26 +11,12 @@ from perfmodel import units
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.facts import Facts, Provenance, facts_of
+from perfmodel.hardware.limits import PAIRS, Span, pair_faults, range_flaw
 from perfmodel.hardware.memory import Memory
 from perfmodel.hardware.quantity import Quantity
 from perfmodel.hardware.runtime import Runtime
 
 __all__ = ["Machine"]
-
-_ABOVE_ZERO: Final = frozenset(
-    {
-        "frequency",
-        "count",
-        "compute",
-        "bandwidth",
-        "bandwidth_per_clock",
-        "area",
-        "fraction",
-        "length",
-        "thermal_resistance",
-        "heat_capacity",
-    }
-)
 
 
 class Machine:
@@ -94,8 +79,8 @@ class Machine:
         ----------
         changes : mapping of path to value
             Path by entry name or role (``memories.main.bandwidth``). A plain number or an array is
-            SI, a text has its unit, a list becomes an array. Objects with a shape that are not
-            numpy arrays (tracers) are kept as they are.
+            SI, a text has its unit, a list becomes an array. What the spec's fields allow holds
+            here too. Objects with a shape that are not numpy arrays (tracers) are kept as they are.
 
         Returns
         -------
@@ -110,7 +95,7 @@ class Machine:
             return self
         made = object.__new__(Machine)
         made.device, made.runtime, made._base = self.device, self.runtime, self._base
-        made._changes = self._changes | _checked(self._base, changes)
+        made._changes = self._changes | _checked(self._base, changes, self.facts)
         made.facts, made._scaled = _applied(self._base, made._changes)
         return made
 
@@ -125,7 +110,7 @@ class Machine:
         found = self.get(path)
         if found is None:
             resolved = self._base.resolve(path)
-            if resolved in self._base.dimensions:
+            if resolved in self._base.limits:
                 message = f"{self.device.name} does not say this number"
                 raise InputError(Fault(message, path=path, expected="a value, set by vary"))
             raise InputError(_unknown(self._base, path))
@@ -145,12 +130,34 @@ class Machine:
 
     def dimension(self, path: str) -> str:
         """Dimension of a fact (a key of `perfmodel.units.DIMENSIONS`); ``""`` if unknown."""
-        return self._base.dimensions.get(self._base.resolve(path), "")
+        found = self._base.limits.get(self._base.resolve(path))
+        return "" if found is None else found.dimension
+
+    def span(self, path: str) -> Span:
+        """What a fact may be: the range of its field, and other facts that bound it.
+
+        Raises
+        ------
+        InputError
+            Where the path is unknown.
+        """
+        resolved = self._base.resolve(path)
+        limits = self._base.limits.get(resolved)
+        if limits is None:
+            raise InputError(_unknown(self._base, path))
+        low, high = limits.least, limits.most
+        for below, above in PAIRS:
+            other = self.facts.get({below: above, above: below}.get(resolved, ""))
+            if other is not None and resolved == below:
+                high = min(high, float(np.min(other)))
+            elif other is not None:
+                low = max(low, float(np.max(other)))
+        return Span(low, high, limits.whole)
 
     @property
     def paths(self) -> tuple[str, ...]:
         """Every path that may be varied, those without a value included."""
-        return tuple(self._base.dimensions)
+        return tuple(self._base.limits)
 
     @property
     def varied(self) -> Mapping[str, Any]:
@@ -198,7 +205,7 @@ def _rebuild(device: Device, runtime: Runtime, base: Facts, changes: dict[str, A
 
 
 def _overlaid(base: Facts, overlay: Mapping[str, Any]) -> Facts:
-    changes = _checked(base, overlay)
+    changes = _checked(base, overlay, base.values)
     values, _ = _applied(base, changes)
     origins: dict[str, Provenance] = {}
     for written, given in overlay.items():
@@ -212,7 +219,7 @@ def _overlaid(base: Facts, overlay: Mapping[str, Any]) -> Facts:
             known and known.fitted_on,
         )
     derived = {path: law for path, law in base.derived.items() if path not in origins}
-    return Facts(values, base.provenance | origins, base.dimensions, base.scaled, derived,
+    return Facts(values, base.provenance | origins, base.limits, base.scaled, derived,
                  base.aliases, base.engine, base.memory)  # fmt: skip
 
 
@@ -237,22 +244,29 @@ def _applied(base: Facts, changes: Mapping[str, Any]) -> tuple[dict[str, Any], d
     return values, scaled
 
 
-def _checked(base: Facts, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Changes by resolved path in SI; every fault at once."""
+def _checked(base: Facts, changes: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Changes by resolved path in SI, of facts with the values; every fault at once."""
     found: dict[str, Any] = {}
     faults: list[Fault] = []
     for path, given in changes.items():
         resolved = base.resolve(path)
-        dimension = base.dimensions.get(resolved)
-        if dimension is None:
+        limits = base.limits.get(resolved)
+        if limits is None:
             faults.append(_unknown(base, path))
             continue
         try:
-            found[resolved] = _in_range(_si(given, dimension), dimension)
+            value = _si(given, limits.dimension)
         except units.UnitError as error:
             faults.append(
                 Fault(error.message, path, expected=error.expected, suggestion=error.suggestion)
             )
+            continue
+        message, expected = range_flaw(value, limits)
+        if message:
+            faults.append(Fault(message, path, expected=expected))
+        else:
+            found[resolved] = value
+    faults += pair_faults({**values, **found}, found, base.limits)
     if faults:
         raise InputError(faults)
     return found
@@ -279,35 +293,9 @@ def _si(given: Any, dimension: str) -> Any:
     raise units.UnitError(f"a {type(given).__name__} is not {noun}", "a number, array or text")
 
 
-def _in_range(value: Any, dimension: str) -> Any:
-    """``value`` if every number of it makes sense; tracers have no numbers to look at."""
-    if not isinstance(value, float) and not isinstance(value, np.ndarray):
-        return value
-    if isinstance(value, float) and units.LEAST <= value <= units.DIMENSIONS[dimension].limit:
-        return value
-    array = np.asarray(cast("Any", value), dtype=np.float64)
-    limits = units.DIMENSIONS[dimension]
-    if not np.all(np.isfinite(array)):
-        raise units.UnitError("is not finite", limits.noun)
-    least = float(np.min(array, initial=math.inf))
-    if least < 0 or (least == 0 and dimension in _ABOVE_ZERO):
-        word = "zero" if least == 0 else "negative"
-        bound = "above zero" if dimension in _ABOVE_ZERO else "of zero or more"
-        raise units.UnitError(f"{units.show(least, dimension)} is {word}", f"{limits.noun} {bound}")
-    positive = array[array > 0]
-    if positive.size and (smallest := float(positive.min())) < units.LEAST:
-        raise units.UnitError(f"{smallest:g} {limits.unit} is absurdly small",
-                              f"zero, or at least {units.LEAST:g} {limits.unit}")  # fmt: skip
-    most = float(np.max(array, initial=0.0))
-    if most > limits.limit:
-        raise units.UnitError(f"{units.show(most, dimension)} is absurd",
-                              f"at most {units.show(limits.limit, dimension)}")  # fmt: skip
-    return cast("Any", value)
-
-
 def _unknown(base: Facts, path: str) -> Fault:
     """The fault of an unknown path, mended segment by segment where each has a near one."""
-    known = [*base.dimensions]
+    known = [*base.limits]
     for (section, role), name in base.aliases.items():  # a role that was written is kept
         stem = f"{section}.{name}."
         known += [f"{section}.{role}.{p.removeprefix(stem)}" for p in known if p.startswith(stem)]

@@ -6,15 +6,16 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.fields import FieldInfo
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from perfmodel import units
 
-__all__ = ["Confidence", "Of", "Quantity", "Rate", "Spec"]
+__all__ = ["Confidence", "Of", "Quantity", "Rate", "Spec", "limit_of"]
 
 Confidence: TypeAlias = Literal["datasheet", "measured", "fitted", "estimated"]
 """How a number came to be known, from a vendor's word to a guess."""
@@ -102,6 +103,8 @@ class Of:
         Whether zero is a fault too.
     ceiling : float
         Larger values are faults; 0 takes the dimension's limit of the absurd.
+    floor : float
+        Smaller values are faults; 0 for none.
     whole : bool
         Whether a fraction is a fault: what is counted comes in one piece.
     bare : bool
@@ -113,6 +116,7 @@ class Of:
     dimension: str
     positive: bool = False
     ceiling: float = 0.0
+    floor: float = 0.0
     whole: bool = False
     bare: bool = False
     per_clock: bool = False
@@ -192,31 +196,82 @@ class Of:
         self._check(value)
         return value
 
-    def _check(self, value: float) -> None:
+    @property
+    def least(self) -> float:
+        """Smallest value that is no fault."""
+        return self.floor or (units.LEAST if self.positive else 0.0)
+
+    @property
+    def most(self) -> float:
+        """Largest value that is no fault."""
+        return self.ceiling or units.DIMENSIONS[self.dimension].limit
+
+    def flaw(self, value: float, *, shown: bool = True) -> tuple[str, str]:
+        """What is wrong with a number in SI units, and what would be right.
+
+        Parameters
+        ----------
+        shown : bool
+            Whether the message says the number where a reader of the file sees it anyway.
+
+        Returns
+        -------
+        tuple of str
+            ``""`` twice where nothing is.
+        """
+        tiny = 0 < value < units.LEAST
+        if self.least <= value <= self.most and not (tiny or (self.whole and value != int(value))):
+            return "", ""
         dimension = units.DIMENSIONS[self.dimension]
         if not math.isfinite(value):
-            raise _fault(f"{value} is not finite", self._expected())
+            return "is not finite", dimension.noun
         if value < 0 or (self.positive and value == 0):
             what = "zero" if value == 0 else "negative"
-            raise _fault(f"is {what}", f"{dimension.noun} above zero" if self.positive else
-                         f"{dimension.noun} of zero or more")  # fmt: skip
+            bound = "above zero" if self.positive else "of zero or more"
+            said = f"{units.show(value, self.dimension)} " if shown else ""
+            return f"{said}is {what}", f"{dimension.noun} {bound}"
         if self.whole and value != int(value):
-            raise _fault(f"{value:g} is not a whole number", "a whole number above zero")
-        if 0 < value < units.LEAST:
-            raise _fault(f"{value:g} {dimension.unit} is absurdly small",
-                         f"zero, or at least {units.LEAST:g} {dimension.unit}")  # fmt: skip
-        ceiling = self.ceiling or dimension.limit
-        if value > ceiling:
-            shown = units.show(value, self.dimension)
-            limit = units.show(ceiling, self.dimension)
+            return f"{value:.9g} is not a whole number", "a whole number above zero"
+        if tiny:
+            return (f"{value:g} {dimension.unit} is absurdly small",
+                    f"zero, or at least {units.LEAST:g} {dimension.unit}")  # fmt: skip
+        if value > self.most:
             word = "too large" if self.ceiling else "absurd"
-            raise _fault(f"{shown} is {word}", f"at most {limit}")
+            limit = units.show(self.most, self.dimension)
+            return f"{units.show(value, self.dimension)} is {word}", f"at most {limit}"
+        if value < self.floor:
+            limit = units.show(self.floor, self.dimension)
+            return f"{units.show(value, self.dimension)} is too small", f"at least {limit}"
+        return "", ""
+
+    def _check(self, value: float) -> None:
+        if not math.isfinite(value):
+            raise _fault(f"{value} is not finite", self._expected())
+        message, expected = self.flaw(value, shown=False)
+        if message:
+            raise _fault(message, expected)
 
     def _expected(self) -> str:
         dimension = units.DIMENSIONS[self.dimension]
         if dimension.unit == "1":
             return f"{dimension.noun}, such as {dimension.example}"
         return f'{dimension.noun} with its unit, such as "{dimension.example}"'
+
+
+def limit_of(info: FieldInfo) -> Of | None:
+    """Limits of a spec field that holds a quantity (or a mapping of them); None for others."""
+    return _limit(info.annotation, tuple(info.metadata))
+
+
+def _limit(annotation: Any, metadata: tuple[Any, ...]) -> Of | None:
+    for extra in metadata:
+        if isinstance(extra, Of):
+            return extra
+    for part in get_args(annotation):
+        found = _limit(part, tuple(getattr(part, "__metadata__", ())))
+        if found is not None:
+            return found
+    return None
 
 
 def _fault(message: str, expected: str, suggestion: str = "") -> PydanticCustomError:

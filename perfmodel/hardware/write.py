@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from perfmodel import units
-from perfmodel.hardware.quantity import Of, Quantity, Rate, Spec
+from perfmodel.hardware.quantity import Quantity, Rate, Spec, limit_of
 from perfmodel.specfile import dumps_json, reads_as_text
 
 __all__ = ["content_hash", "dimension_of", "to_yaml"]
@@ -48,19 +48,8 @@ def to_yaml(spec: Spec) -> str:
 
 def dimension_of(info: FieldInfo) -> str:
     """Dimension of a spec field that holds a quantity (or a mapping of them), else ``""``."""
-    return _dimension(info.annotation, tuple(info.metadata))
-
-
-def _dimension(annotation: Any, metadata: tuple[Any, ...] = ()) -> str:
-    for extra in metadata:
-        if isinstance(extra, Of):
-            return extra.dimension
-    arguments = get_args(annotation)
-    return next((found for a in arguments if (found := _dimension(a, _extras(a)))), "")
-
-
-def _extras(annotation: Any) -> tuple[Any, ...]:
-    return tuple(getattr(annotation, "__metadata__", ()))
+    found = limit_of(info)
+    return "" if found is None else found.dimension
 
 
 @cache

@@ -80,7 +80,8 @@ def _shifted(prediction: Prediction, sign: int) -> Prediction:
         changed = value * (1.0 + width) if better != cost else value / (1.0 + width)
         if dimension == "fraction" and "sparse_speedup" not in path:
             changed = np.minimum(changed, np.maximum(value, 1.0))  # a share of a ceiling
-        changes[path] = changed
+        low, high, _ = machine.span(path)
+        changes[path] = np.clip(changed, low, high)
     from dataclasses import replace
 
     return replace(job, machine=machine.vary(changes)).run()

@@ -225,10 +225,12 @@ def make_plan(
     found_devices = resolve_devices(_with("device", devices, given, faults, place), faults)
     found_workloads = resolve_workloads(_with("workload", workloads, given, faults, place), faults)
     chosen = _metrics(metrics, faults)
-    dimensions = _dimensions(given, [d for _, d in found_devices])
+    machines = [d if isinstance(d, Machine) else d.machine() for _, d in found_devices]
+    dimensions = _dimensions(given, machines)
     axes: list[Axis] = []
     for name, value in given.items():
-        axis = faults.trying(make_axis, name, value, dimensions.get(name, ""), place)
+        whole = any(m.dimension(name) and m.span(name).whole for m in machines)
+        axis = faults.trying(make_axis, name, value, dimensions.get(name, ""), place, whole)
         if axis is not None:
             axes.append(axis)
     for name in ("precision", "runtime", "engine", "model"):
@@ -287,10 +289,9 @@ def _metrics(wanted: Iterable[str] | None, faults: FaultList) -> tuple[str, ...]
     return chosen
 
 
-def _dimensions(given: Mapping[str, Any], devices: Sequence[Any]) -> dict[str, str]:
+def _dimensions(given: Mapping[str, Any], machines: Sequence[Machine]) -> dict[str, str]:
     """Dimension of each fact: as a device says, else as its path suggests."""
     found: dict[str, str] = {}
-    machines = [d if isinstance(d, Machine) else d.machine() for d in devices]
     for name in given:
         if is_fact(name):
             said = (machine.dimension(name) for machine in machines)

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from perfmodel.arrays import is_array
+from perfmodel.arrays import Array, is_array
 from perfmodel.axes import Axis
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.formats import Precision, as_precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import hardware, select
 from perfmodel.hardware.library import runtime as find_runtime
+from perfmodel.hardware.limits import PAIRS
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.resolve import DeviceLike, WorkloadLike, check_choices, machine_of, with_bits
@@ -110,7 +111,7 @@ def resolve_cases(
     """Return every case, and remarks; faults are gathered, not raised."""
     axes = [axis for group in groups for axis in group]
     _check_options(axes, options, faults, place)
-    _check_devices(devices, axes, faults, place)
+    _check_devices(devices, groups, faults, place)
     names = [a.name for a in axes if not (a.name in OPTIONS or a.name in BITS or is_fact(a.name))]
     cases: list[Case] = []
     applied: dict[str, int] = dict.fromkeys(names, 0)
@@ -265,9 +266,11 @@ def _check_options(axes: list[Axis], options: Options, faults: FaultList, place:
                 faults.append(Fault(message, path=axis.name, file=place, expected=expected))
 
 
-def _check_devices(devices: Devices, axes: list[Axis], faults: FaultList, place: str) -> None:
+def _check_devices(
+    devices: Devices, groups: list[list[Axis]], faults: FaultList, place: str
+) -> None:
     """Check every fact against every device: an override that hits nothing is a fault."""
-    facts = {a.name: a for a in axes if is_fact(a.name)}
+    facts = {a.name: a for group in groups for a in group if is_fact(a.name)}
     seen: set[str] = set()
     for _, device in devices:
         machine = device if isinstance(device, Machine) else device.machine()
@@ -279,12 +282,28 @@ def _check_devices(devices: Devices, axes: list[Axis], faults: FaultList, place:
                                         expected="numbers"))  # fmt: skip
                 continue
             try:
-                machine.vary({name: np.array(axis.values, dtype=float)})
+                machine.vary(_with_partner(machine, axis, groups))
             except InputError as error:
                 for fault in error.faults:
                     named = f"{machine.device.name}: {fault.message}"
                     message = named if len(devices) > 1 else fault.message
-                    faults.append(replace(fault, message=message, file=place))
+                    told = replace(fault, message=message, file=place)
+                    if told not in faults:
+                        faults.append(told)
+
+
+def _with_partner(machine: Machine, axis: Axis, groups: list[list[Axis]]) -> dict[str, Array]:
+    """Values of a fact, and of the fact that bounds it where that varies too."""
+    path = machine.resolve(axis.name)
+    values = np.array(axis.values, dtype=float)
+    bound = {one: other for pair in PAIRS for one, other in (pair, pair[::-1])}.get(path)
+    for group in groups if bound is not None else ():
+        for other in group:
+            if machine.resolve(other.name) == bound and other.is_number:
+                partner = np.array(other.values, dtype=float)
+                together = any(member is axis for member in group)
+                return {axis.name: values if together else values[:, None], other.name: partner}
+    return {axis.name: values}
 
 
 def _cases(

@@ -10,6 +10,7 @@ and pytest collects the tests::
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +24,13 @@ from perfmodel.workload.library import find
 from perfmodel.workload.workload import Workload
 
 _FACTORS = np.array([0.25, 0.5, 1.0, 1.7, 4.0])
+
+
+def _around(machine: Machine, path: str, wanted: Any) -> Any:
+    """Values as near to those wanted as the fact may be: within its range, whole where counted."""
+    low, high, whole = machine.span(path)
+    found = np.clip(wanted, low, high)
+    return np.maximum(np.rint(found), 1.0) if whole else found
 
 
 class KindConformance:
@@ -109,7 +117,7 @@ class KindConformance:
             )
             if not rising and not falling:
                 continue
-            varied = machine.vary({path: value * _FACTORS})
+            varied = machine.vary({path: _around(machine, path, value * _FACTORS)})
             for workload in self.workloads():
                 seconds = np.broadcast_to(self._predict(workload, varied).latency_s, (5,))
                 change = np.diff(seconds) if rising else -np.diff(seconds)
@@ -163,10 +171,13 @@ class KindConformance:
         for path, value in machine.facts.items():
             rate = path.startswith("memories.") and path.endswith(".bandwidth")
             if rate or ".peaks." in path or ".vector_peaks." in path or path in self.rates():
-                changes[path] = value * 10
-            elif path.endswith(
-                (".latency", ".launch_overhead", ".per_run", ".per_operator", ".per_layer")
-            ) or path in self.delays():
+                changes[path] = float(_around(machine, path, value * 10))
+            elif (
+                path.endswith(
+                    (".latency", ".launch_overhead", ".per_run", ".per_operator", ".per_layer")
+                )
+                or path in self.delays()
+            ):
                 changes[path] = value / 10
             elif path.endswith(".clock"):
                 changes[path] = value * 10

@@ -13,6 +13,7 @@ import pytest
 from perfmodel.cli import main
 from perfmodel.cost.energy import run_energy
 from perfmodel.cost.energy_tables import (
+    dram_access_energy,
     dram_energy,
     dram_power,
     operation_energy,
@@ -24,7 +25,9 @@ from perfmodel.formats import parse_precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import hardware
 from perfmodel.hardware.machine import Machine
+from perfmodel.hardware.technology.tables import table
 from perfmodel.predict import predict
+from perfmodel.units import parse
 from perfmodel.workload.library import find
 
 TOTALS = {
@@ -128,6 +131,24 @@ def test_dram_at_rest_stands_for_idle_power() -> None:
     assert found.model == f"{ALL}; static power beside DRAM's not counted"
 
 
+@pytest.mark.parametrize("kind", ["ddr3", "ddr4", "lpddr4"])
+def test_dram_that_streams_costs_what_was_published(tmp_path: Path, kind: str) -> None:
+    """Bytes at a chip's full rate and its background power of that time: not counted twice."""
+    chip = table("memories")["currents"][table("memories")["dram"][kind]["currents"]]
+    machine = device(tmp_path, f'energy: {{node: "28 nm", memories: {{lpddr4: {kind}}}}}').machine()
+    machine = machine.vary({"memories.main.capacity": chip["capacity"]})
+    rate = 2 * parse(chip["clock"], "frequency") * chip["width"] / 8
+    totals = {"latency_s": 1.0, "traffic lpddr4": rate}
+    asked = Setting(machine.facts, "npu", ("lpddr4",), "lpddr4", parse_precision("int8"))
+    found = run_energy(totals, asked)
+    assert set(found.parts) == {"memory lpddr4", "background lpddr4"}
+    assert found.joule == pytest.approx(rate * dram_energy(kind), rel=1e-12)
+    assert found.parts["background lpddr4"] > 0.02 * found.joule
+    # At half the rate the background weighs twice as much a byte.
+    half = run_energy(totals | {"traffic lpddr4": rate / 2}, asked)
+    assert found.joule / 2 < half.joule < found.joule
+
+
 # a device that asks for the tables of its node
 
 ASKING = """
@@ -176,7 +197,8 @@ def test_a_device_that_asks(tmp_path: Path) -> None:
     assert machine["engines.npu.energy_per_op.fp16"] == half
     sram = sram_access_energy(2.0**20, 64, 28.0) / 8
     assert machine["memories.sram.energy_per_byte"] == pytest.approx(sram)
-    assert machine["memories.main.energy_per_byte"] == dram_energy("lpddr4")
+    assert machine["memories.main.energy_per_byte"] == dram_access_energy("lpddr4")
+    assert "less standby and refresh" in str(machine.provenance["memories.lpddr4.energy_per_byte"])
     power = dram_power("lpddr4")
     assert power is not None
     rest = (power.standby + power.refresh) * 2**31
@@ -211,7 +233,7 @@ def test_what_is_stated_stays(tmp_path: Path) -> None:
 
 def test_varied_nodes_and_capacities_take_energies_along(tmp_path: Path) -> None:
     machine = device(tmp_path, 'energy: {node: "28 nm", memories: {lpddr4: ddr4}}').machine()
-    assert machine["memories.main.energy_per_byte"] == dram_energy("ddr4")
+    assert machine["memories.main.energy_per_byte"] == dram_access_energy("ddr4")
     nodes = machine.vary({"energy.node": [65e-9, 28e-9, 7e-9]})
     found = predict(find("resnet18"), nodes, precision="int8")
     assert np.all(np.diff(found.energy_j) < 0)

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from perfmodel.cost.area import mac_area, sram_area
 from perfmodel.cost.energy_tables import (
+    dram_access_energy,
     dram_core_energy,
     dram_energy,
     dram_power,
@@ -258,6 +260,41 @@ def test_unknown_names_are_told() -> None:
         operation_energy("bf61")
     with pytest.raises(InputError, match="currents"):
         dram_core_energy("hbm2")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["int0", "int00", "int08", "int", "int-8", "int100", "int\u00b2", "int8xint0", "fp0", ""],
+)
+def test_formats_without_a_width_are_refused(name: str) -> None:
+    for law in (operation_energy, mac_area):
+        with pytest.raises(InputError, match=f"no energy is known for the format '{name}'"):
+            law(name)
+    with pytest.raises(InputError, match=r"operation 'mul'.*one of mac, multiply, add"):
+        operation_energy("int8", operation="mul")
+
+
+def test_no_memory_takes_nothing() -> None:
+    sizes = np.array([0.0, 8192.0])
+    for law in (sram_access_energy, sram_area, sram_leakage_power):
+        assert law(0) == 0.0
+        found = law(sizes)
+        assert found[0] == 0.0
+        assert found[1] == law(8192) > 0.0
+    assert sram_access_energy(sizes, np.array([[8], [64]]), 7.0).shape == (2, 2)
+
+
+def test_background_is_taken_off_what_was_published() -> None:
+    for kind in dram_kinds():
+        power, alone = dram_power(kind), dram_access_energy(kind)
+        if power is None or "read" not in table("memories")["dram"][kind]:
+            assert alone == dram_energy(kind)
+            continue
+        assert dram_core_energy(kind) < alone < dram_energy(kind)
+    # DDR4-2400 x8 of 4 Gbit: 2.4 GB/s; IDD2N 38.25, and IDD5 118 over IDD3N 44 for 313 of 4680
+    # clocks, all at 1.2 V.
+    rest = 1.2 * (38.25e-3 + (118e-3 - 44e-3) * 313 / 4680) / 2.4e9
+    assert dram_access_energy("ddr4") == pytest.approx(18.75e-12 * 8 - rest)
 
 
 def test_every_number_has_a_source() -> None:

@@ -4,6 +4,7 @@ from perfmodel.hardware.technology.curves import leave_one_out, power_law
 from perfmodel.hardware.technology.nodes import area_scale, energy_scale, nominal_volts
 from perfmodel.hardware.technology.offchip import (
     DramPower,
+    dram_access_energy,
     dram_core_energy,
     dram_energy,
     dram_kinds,
@@ -29,6 +30,7 @@ from perfmodel.hardware.technology.tables import sources
 __all__ = [
     "DramPower",
     "area_scale",
+    "dram_access_energy",
     "dram_core_energy",
     "dram_energy",
     "dram_kinds",

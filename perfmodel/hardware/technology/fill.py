@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from perfmodel.hardware.technology.offchip import dram_energy, dram_kinds, dram_power, entry
+from perfmodel.hardware.quantity import Of
+from perfmodel.hardware.technology.offchip import (
+    dram_access_energy,
+    dram_energy,
+    dram_kinds,
+    dram_power,
+    entry,
+)
 from perfmodel.hardware.technology.operations import operation_energy
 from perfmodel.hardware.technology.sram import sram_access_energy
 
@@ -18,6 +26,8 @@ if TYPE_CHECKING:
 #: Kinds of memory that are SRAM on the chip.
 ON_CHIP: Final = ("register_file", "scratchpad", "cache")
 _NODE: Final = "energy.node"
+#: Of what only the tables state.
+_POWER: Final = Of("power")
 
 
 def fill_energies(facts: Facts, device: Device) -> None:
@@ -25,7 +35,7 @@ def fill_energies(facts: Facts, device: Device) -> None:
 
     ``engines.*.energy_per_op.*`` from `operation_energy` (half a multiply-accumulate an operation,
     in the accumulator that the peak states), ``memories.*.energy_per_byte`` of on-chip memories
-    from `sram_access_energy` by capacity, of DRAM from `dram_energy` by kind with
+    from `sram_access_energy` by capacity, of DRAM from `dram_access_energy` by kind with
     ``memories.*.background_power`` by capacity. They are estimates, follow a varied node or
     capacity, and give way to any value that is stated or varied.
 
@@ -42,14 +52,13 @@ def fill_energies(facts: Facts, device: Device) -> None:
         peaks = {**engine.vector_peaks, **engine.peaks}
         for key, peak in peaks.items():
             law = partial(_operation, key, peak.accumulator)
-            _derive(facts, f"engines.{engine.name}.energy_per_op.{key}", "energy_per_op", law,
-                    (_NODE,), _OPERATIONS)  # fmt: skip
+            _derive(facts, f"engines.{engine.name}.energy_per_op.{key}", law, (_NODE,), _OPERATIONS)
     for memory in device.memories:
         at = f"memories.{memory.name}"
         if memory.kind in ON_CHIP:
             law = partial(_sram, f"{at}.capacity")
             causes = (_NODE, f"{at}.capacity")
-            _derive(facts, f"{at}.energy_per_byte", "energy_per_byte", law, causes, _SRAM)
+            _derive(facts, f"{at}.energy_per_byte", law, causes, _SRAM)
         kind = dram_of(memory, asked.memories)
         if kind:
             _dram(facts, at, kind)
@@ -64,24 +73,32 @@ def dram_of(memory: Memory, named: Mapping[str, str]) -> str:
 def _dram(facts: Facts, at: str, kind: str) -> None:
     path = f"{at}.energy_per_byte"
     if path not in facts.values:
-        facts.put(path, "energy_per_byte", dram_energy(kind), _origin("memories", entry(kind)))
+        origin = _origin("memories", entry(kind))
+        joule = dram_access_energy(kind)
+        if joule < dram_energy(kind):
+            note = "less standby and refresh, which the background power holds"
+            origin = replace(origin, note="; ".join(filter(None, (note, origin.note))))
+        facts.put(path, facts.limits[path], joule, origin)
     power = dram_power(kind)
     if power is not None:
         law = partial(_background, f"{at}.capacity", power.standby + power.refresh)
-        _derive(facts, f"{at}.background_power", "power", law, (f"{at}.capacity",), _CURRENTS)
+        _derive(facts, f"{at}.background_power", law, (f"{at}.capacity",), _CURRENTS)
 
 
 def _derive(
-    facts: Facts, path: str, dimension: str, law: partial[Any], causes: tuple[str, ...],
+    facts: Facts,
+    path: str,
+    law: partial[Any],
+    causes: tuple[str, ...],
     origin: tuple[str, str, str],
-) -> None:  # fmt: skip
+) -> None:
     from perfmodel.hardware.facts import Derived, Provenance
 
     if path in facts.values:
         return
     table, source, note = origin
     known = Provenance(f"table {table}", source, "estimated", note)
-    facts.put(path, dimension, law(facts.values), known)
+    facts.put(path, facts.limits.get(path, _POWER), law(facts.values), known)
     facts.derived[path] = Derived(causes, law)
 
 

@@ -59,10 +59,11 @@ def entry(kind: str) -> dict[str, Any]:
 
 
 def dram_energy(kind: str) -> float:
-    """Return the energy of reading a byte from DRAM, joules, rows open as in streaming.
+    """Return the published energy of reading a byte from DRAM, joules, rows open as in streaming.
 
-    The published figure, else that of the data sheet's currents alone (no termination, no
-    controller).
+    Without one that of the data sheet's currents alone (no termination, no controller, no standby).
+    What was published stands for all that the DRAM draws while it streams; beside a background
+    power take `dram_access_energy`.
 
     Parameters
     ----------
@@ -78,6 +79,31 @@ def dram_energy(kind: str) -> float:
     if "read" in found:
         return parse(found["read"], "energy_per_byte")
     return dram_core_energy(kind)
+
+
+def dram_access_energy(kind: str) -> float:
+    """Return the energy of reading a byte on top of `dram_power`, joules.
+
+    The published figure less the standby and refresh of a chip that streams, since what was
+    published holds them too: bytes at full bandwidth then cost, with the background power of that
+    time, what was published. The whole figure where no currents tell the background.
+
+    Parameters
+    ----------
+    kind
+        A kind of DRAM.
+
+    Raises
+    ------
+    InputError
+        An unknown kind.
+    """
+    found = entry(kind)
+    if "currents" not in found or "read" not in found:
+        return dram_energy(kind)
+    power = dram_power(kind)
+    assert power is not None  # it has currents
+    return dram_energy(kind) - (power.standby + power.refresh) * _seconds(found["currents"])
 
 
 def dram_range(kind: str) -> tuple[float, float]:
@@ -130,8 +156,7 @@ def dram_core_energy(kind: str, row_bytes_used: Value = None) -> Value:
         raise InputError(Fault(f"no currents are known for the DRAM '{kind}'"))
     chip = table("memories")["currents"][name]
     clock = parse(chip["clock"], "frequency")
-    rate = 2.0 * clock * chip["width"] / 8
-    burst = (_watts(chip, "read") - _watts(chip, "active_standby")) / rate
+    burst = (_watts(chip, "read") - _watts(chip, "active_standby")) / _rate(chip)
     cycle, open_row = chip["cycle_clocks"], chip["row_clocks"]
     activation = (
         _watts(chip, "cycling") * cycle
@@ -157,10 +182,18 @@ def dram_streaming_energy(kind: str) -> float:
     """
     core, power = dram_core_energy(kind), dram_power(kind)
     assert power is not None  # the core has currents too
-    chip = table("memories")["currents"][entry(kind)["currents"]]
-    rate = 2.0 * parse(chip["clock"], "frequency") * chip["width"] / 8
-    held = parse(chip["capacity"], "bytes") * (power.active_standby + power.refresh)
-    return core + held / rate
+    return core + (power.active_standby + power.refresh) * _seconds(entry(kind)["currents"])
+
+
+def _rate(chip: dict[str, Any]) -> float:
+    """Bytes a second that a chip streams."""
+    return 2.0 * parse(chip["clock"], "frequency") * chip["width"] / 8
+
+
+def _seconds(currents: str) -> float:
+    """Seconds in which a chip streams a byte, for each byte that it holds: byte seconds a byte."""
+    chip = table("memories")["currents"][currents]
+    return parse(chip["capacity"], "bytes") / _rate(chip)
 
 
 def _watts(chip: dict[str, Any], state: str) -> float:

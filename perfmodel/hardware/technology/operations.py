@@ -9,7 +9,9 @@ in these numbers.
 
 from __future__ import annotations
 
+import re
 from functools import cache
+from typing import Final
 
 from perfmodel.arrays import Value
 from perfmodel.errors import Fault, InputError, nearest
@@ -25,6 +27,8 @@ SIGNIFICAND = {
 }  # fmt: skip
 #: Integers by another name: mantissas of block floating point, signs.
 INTEGERS = {"bfp16": 8, "bfp8": 4, "bfp4": 2, "ternary": 2, "binary": 1}
+_INTEGER: Final = re.compile(r"int([1-9][0-9]?)")
+_OPERATIONS: Final = ("mac", "multiply", "add")
 
 
 def width(compute: str) -> tuple[str, float]:
@@ -55,8 +59,7 @@ def _pair(compute: str) -> tuple[str, ...]:
 
 
 def _known(name: str) -> bool:
-    plain = name.startswith("int") and name[3:].isdigit()
-    return plain or name in SIGNIFICAND or name in INTEGERS
+    return bool(_INTEGER.fullmatch(name)) or name in SIGNIFICAND or name in INTEGERS
 
 
 def _width(name: str) -> tuple[str, float]:
@@ -64,8 +67,9 @@ def _width(name: str) -> tuple[str, float]:
         return "float", float(SIGNIFICAND[name])
     if name in INTEGERS:
         return "int", float(INTEGERS[name])
-    if name.startswith("int") and name[3:].isdigit():
-        return "int", float(name[3:])
+    plain = _INTEGER.fullmatch(name)
+    if plain is not None:
+        return "int", float(plain[1])
     known = [*SIGNIFICAND, "int4", "int8", "int16", "int32"]
     raise InputError(
         Fault(f"no energy is known for the format '{name}'", expected=f"one of {', '.join(known)}",
@@ -126,8 +130,14 @@ def operation_energy(
     Raises
     ------
     InputError
-        A format without a width.
+        A format without a width, another operation.
     """
+    if operation not in _OPERATIONS:
+        raise InputError(
+            Fault(f"no energy is known for the operation '{operation}'",
+                  expected="one of " + ", ".join(_OPERATIONS),
+                  suggestion=nearest(operation, _OPERATIONS))
+        )  # fmt: skip
     if operation == "mac":
         summed = accumulator or accumulator_of(compute_format)
         return operation_energy(compute_format, node_nm, operation="multiply") + operation_energy(

@@ -75,7 +75,7 @@ def sram_access_energy(
     Parameters
     ----------
     capacity_bytes
-        Capacity of the memory (of one bank, where only one bank switches).
+        Capacity of the memory (of one bank, where only one bank switches); none takes no energy.
     word_bits
         Bits read at once, see `word_scale`.
     node_nm
@@ -86,11 +86,21 @@ def sram_access_energy(
     Value
         Joules, of the broadcast shape. Never falls with capacity.
     """
-    at_45nm = power_law(capacity_bytes, *_per_bit_45nm())
+    held, some = _held(capacity_bytes)
+    at_45nm = power_law(held, *_per_bit_45nm())
     capacities, _, gains = _pairs()
-    gain = power_law(capacity_bytes, capacities, gains, left=0.0, right=0.0)
+    gain = power_law(held, capacities, gains, left=0.0, right=0.0)
     each = trend(node_nm, at_45nm, at_45nm * gain, floor_nm=SMALLEST_NM)
-    return each * word_scale(capacity_bytes, word_bits)
+    return each * word_scale(held, word_bits) * some
+
+
+def _held(capacity_bytes: Value) -> tuple[Value, Value]:
+    """Return a capacity that the laws take, a byte for none, and whether there is any (1 or 0)."""
+    xp = namespace(capacity_bytes)
+    found = xp.asarray(capacity_bytes, dtype=float)
+    some = found > 0.0
+    held = xp.where(some, found, 1.0)
+    return (float(held), float(some)) if xp is np and held.ndim == 0 else (held, some)
 
 
 def word_scale(capacity_bytes: Value, word_bits: Value) -> Value:
@@ -118,8 +128,9 @@ def sram_area(capacity_bytes: Value, node_nm: Value = 45.0) -> Value:
     CACTI at 45 nm, in proportion to the capacity above 16 kB, scaled by the area table of
     Stillmaker and Baas 2017.
     """
-    at_45nm = power_law(capacity_bytes, *points("area_mm2"), right=1.0) * 1e-6
-    return at_45nm * area_scale(45.0, node_nm)
+    held, some = _held(capacity_bytes)
+    at_45nm = power_law(held, *points("area_mm2"), right=1.0) * 1e-6
+    return at_45nm * area_scale(45.0, node_nm) * some
 
 
 def sram_leakage_power(capacity_bytes: Value) -> Value:
@@ -129,4 +140,5 @@ def sram_leakage_power(capacity_bytes: Value) -> Value:
     magnitude less, and no sourced law leads to other nodes. In proportion to the capacity above
     16 kB.
     """
-    return power_law(capacity_bytes, *points("leakage_mw"), right=1.0) * 1e-3
+    held, some = _held(capacity_bytes)
+    return power_law(held, *points("leakage_mw"), right=1.0) * 1e-3 * some
