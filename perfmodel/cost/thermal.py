@@ -68,10 +68,11 @@ def temperature(node: ThermalNode, power_w: Value, seconds: Value, start: Value 
 def sustained_power(node: ThermalNode, cap_w: Value = float("inf")) -> Value:
     """Return the power that the body sheds at its limit, watts, no more than a power cap.
 
-    ``min(cap, (limit - ambient) / R)``.
+    ``min(cap, (limit - ambient) / R)``; zero in surroundings warmer than the limit.
     """
     xp = namespace(cap_w, *node)
-    return xp.minimum(cap_w, (node.limit - node.ambient) / node.resistance)
+    head = xp.maximum(node.limit - node.ambient, 0.0)
+    return xp.minimum(cap_w, head / node.resistance)
 
 
 def burst_s(node: ThermalNode, power_w: Value, start: Value = None) -> Value:
@@ -115,18 +116,21 @@ def runs_until_limit(
     Returns
     -------
     Value
-        Whole number, 1 or more; infinite where it is never reached.
+        Whole number, 1 or more; infinite where it is never reached, as where a run draws no more
+        than a pause, and 1 where the resting power alone reaches it.
     """
     xp = namespace(power_w, run_s, pause_s, rest_w, *node)
     fall = xp.exp(-run_s / node.time_constant_s)
     both = fall * xp.exp(-pause_s / node.time_constant_s)
     head = node.limit - node.ambient - rest_w * node.resistance
     step = (power_w - rest_w) * node.resistance * (1.0 - fall)
-    left = 1.0 - head * (1.0 - both) / step
-    reached = left > 0.0
+    warms = xp.asarray(step > 0.0)
+    left = 1.0 - head * (1.0 - both) / xp.where(warms, step, 1.0)
+    reached = warms & (left > 0.0)
     # A hair below a whole number is that number: the limit is met as the run ends.
-    count = xp.ceil(xp.log(xp.where(reached, left, 0.5)) / xp.log(both) - 1e-9)
-    return xp.where(reached, xp.maximum(count, 1.0), xp.inf)
+    logs = xp.log(xp.where(reached, left, 0.5)) / xp.log(xp.where(warms, both, 0.5))
+    count = xp.where(reached, xp.maximum(xp.ceil(logs - 1e-9), 1.0), xp.inf)
+    return xp.where(xp.asarray(head <= 0.0), 1.0, count)
 
 
 def throttled_speed(
@@ -161,7 +165,7 @@ def natural_convection_resistance(
     area_m2, height_m
         Surface that faces the air, and its height.
     surface_celsius, ambient_celsius
-        Temperatures.
+        Temperatures; a surface cooler than the air takes heat as it would give it.
     emissivity
         0.9 for glass and paint.
     """
@@ -171,7 +175,7 @@ def natural_convection_resistance(
     conductivity = 0.0263 * (film / 300.0) ** 0.85
     viscosity = 15.89e-6 * (film / 300.0) ** 1.72
     prandtl = 0.707
-    rayleigh = _GRAVITY / film * (warm - cool) * height_m**3 * prandtl / viscosity**2
+    rayleigh = _GRAVITY / film * abs(warm - cool) * height_m**3 * prandtl / viscosity**2
     damping = (1.0 + (0.492 / prandtl) ** (9 / 16)) ** (8 / 27)
     nusselt = (0.825 + 0.387 * rayleigh ** (1 / 6) / damping) ** 2
     convection = nusselt * conductivity / height_m
@@ -186,13 +190,15 @@ class Thermal(NamedTuple):
     ----------
     sustained_power_w
         Power that can be kept up: the sustained ceiling (``power.busy``) or what is shed at the
-        limit, whichever is less; infinite where neither is stated.
+        limit, whichever is less; infinite where neither is stated, zero where the surroundings are
+        warmer than the limit.
     sustained_speed
         Share of full speed that is left once the device slows down.
     sustained_latency_s
         Seconds of a run then.
     burst_s
-        Seconds of full speed before, from the temperature of the surroundings.
+        Seconds of full speed before, from the temperature of the surroundings: until the body is as
+        warm as the sustained power keeps it. None where no resistance is stated.
     steady_celsius
         Temperature that full speed would tend to; NaN without a thermal resistance.
     battery_runs
@@ -222,6 +228,10 @@ class Thermal(NamedTuple):
 def thermal_outcome(facts: Mapping[str, Any], latency_s: Value, energy_j: Value) -> Thermal:
     """Return what heat and battery make of a run.
 
+    A sustained ceiling and a limit of the temperature act alike: what may be kept up is the lesser
+    power, and until the body is as warm as that power keeps it, full speed lasts. More power never
+    gives a longer burst. A ceiling without a resistance and a capacity behind it acts at once.
+
     Parameters
     ----------
     facts
@@ -235,28 +245,26 @@ def thermal_outcome(facts: Mapping[str, Any], latency_s: Value, energy_j: Value)
     power = energy_j / latency_s
     cap = facts.get("power.busy", np.inf)
     resistance = facts.get("power.thermal_resistance")
-    limit = facts.get("power.limit")
     ambient = facts.get("power.ambient", ROOM_CELSIUS)
+    idle = facts.get("power.idle", 0.0)
     sustained, steady = xp.asarray(cap), xp.asarray(np.nan)
-    # A ceiling without a thermal mass behind it acts at once.
     burst = xp.where(power > cap, 0.0, np.inf)
     if resistance is not None:
         steady = ambient + power * resistance
-        if limit is not None:
-            capacity = facts.get("power.heat_capacity", 0.0)
-            node = ThermalNode(resistance, capacity, ambient, limit)
-            sustained = sustained_power(node, cap)
-            hot = power * resistance > limit - ambient
-            burst = xp.where(hot, burst_s(node, power), burst)
-    speed = throttled_speed(
-        power, sustained, facts.get("power.idle", 0.0), facts.get("power.speed_exponent", 1.0)
-    )
+        limit, capacity = facts.get("power.limit", np.inf), facts.get("power.heat_capacity", 0.0)
+        sustained = sustained_power(ThermalNode(resistance, capacity, ambient, limit), cap)
+        node = ThermalNode(resistance, capacity, ambient, ambient + sustained * resistance)
+        # Of the powers, not of the temperatures: a rounding of these must not undo the comparison.
+        burst = xp.where(power > sustained, burst_s(node, power), np.inf)
+    speed = throttled_speed(power, sustained, idle, facts.get("power.speed_exponent", 1.0))
     with np.errstate(divide="ignore"):
         slowed = latency_s / speed
     battery = facts.get("power.battery", np.nan)
     runs = battery / energy_j
     full = xp.minimum(burst, HOUR)
-    drawn = power * full + xp.minimum(power, sustained) * (HOUR - full)
+    # Where even idling is too much, it idles all the same.
+    kept = xp.minimum(power, xp.maximum(sustained, idle))
+    drawn = power * full + kept * (HOUR - full)
     return Thermal(
         sustained, speed, slowed, burst, steady, runs, runs * latency_s / HOUR, energy_j / battery,
         (full + speed * (HOUR - full)) / latency_s, drawn / battery,

@@ -186,6 +186,81 @@ def test_better_cooling_never_slows(path: str) -> None:
         before = after
 
 
+some = st.floats(0.01, 100.0)
+
+
+@given(
+    power=st.lists(some, min_size=2, max_size=8), busy=some | st.none(), idle=st.floats(0.0, 10.0),
+    resistance=some, limit=st.floats(1.0, 200.0) | st.none(), ambient=st.floats(0.0, 60.0),
+    capacity=st.floats(1.0, 1e4), exponent=st.floats(1.0, 3.0),
+)  # fmt: skip
+def test_more_power_never_lasts_longer(
+    power: list[float], busy: float | None, idle: float, resistance: float, limit: float | None,
+    ambient: float, capacity: float, exponent: float,
+) -> None:  # fmt: skip
+    """Nor gives more runs an hour, nor a higher speed; whatever ceilings and limits are stated."""
+    facts = {"power.busy": busy, "power.idle": idle, "power.thermal_resistance": resistance,
+             "power.limit": limit, "power.ambient": ambient, "power.heat_capacity": capacity,
+             "power.speed_exponent": exponent, "power.battery": 5e4}  # fmt: skip
+    facts = {path: value for path, value in facts.items() if value is not None}
+    watts = np.sort(power)
+    found = thermal_outcome(facts, 1.0, watts)
+    for falling in (found.burst_s, found.runs_in_an_hour, found.sustained_speed):
+        later, before = np.asarray(falling)[1:], np.asarray(falling)[:-1]
+        assert np.all((later <= before * (1 + 1e-9)) | (later == before))
+        assert np.all(later >= 0.0)
+    assert np.all(np.asarray(found.sustained_power_w) >= 0.0)
+    assert np.all(found.battery_share_in_an_hour >= 0.0)
+    # The body never passes the limit before the burst ends, and stands there at its end.
+    hot = np.isfinite(found.burst_s)
+    top = ambient + np.asarray(found.sustained_power_w) * resistance
+    node = ThermalNode(resistance, capacity, ambient)
+    ends = temperature(node, watts[hot], np.asarray(found.burst_s)[hot])
+    assert ends == pytest.approx(np.broadcast_to(top, watts.shape)[hot], rel=1e-6, abs=1e-6)
+
+
+def test_a_ceiling_below_the_heat_limit_holds_for_hot_devices_too() -> None:
+    facts = {"power.busy": 8.0, "power.thermal_resistance": 2.0, "power.limit": 45.0,
+             "power.heat_capacity": 180.0}  # fmt: skip
+    found = thermal_outcome(facts, 1.0, np.array([8.0, 9.0, 9.9, 10.1, 20.0]))
+    # RC ln(P / (P - 8)): until the body is as warm as 8 W keep it, 41 degrees.
+    expected = [np.inf, *(360 * np.log(p / (p - 8.0)) for p in (9.0, 9.9, 10.1, 20.0))]
+    assert found.burst_s == pytest.approx(expected)
+    assert found.sustained_speed == pytest.approx([1.0, 8 / 9, 8 / 9.9, 8 / 10.1, 0.4])
+
+
+def test_surroundings_beyond_the_limit_leave_nothing() -> None:
+    facts = FACTS | {"power.ambient": np.array([44.0, 45.0, 60.0])}
+    found = thermal_outcome(facts, 2.0, 40.0)
+    assert found.sustained_power_w.tolist() == [0.5, 0.0, 0.0]
+    assert found.sustained_speed.tolist() == [0.0, 0.0, 0.0]
+    assert found.burst_s[0] > 0.0
+    assert found.burst_s[1:].tolist() == [0.0, 0.0]
+    assert found.runs_in_an_hour[1:].tolist() == [0.0, 0.0]
+    # It idles all the same.
+    assert found.battery_share_in_an_hour[1:] == pytest.approx(1.0 * 3600 / 36e3)
+
+
+def test_runs_that_draw_no_more_than_a_pause_never_warm() -> None:
+    counts = runs_until_limit(PHONE, np.array([0.0, 1.0, 2.0, 12.0]), 10.0, 5.0, 1.0)
+    assert counts[:3].tolist() == [np.inf] * 3
+    assert np.isfinite(counts[3])
+    assert runs_until_limit(PHONE, 0.0, 10.0) == np.inf
+    assert runs_until_limit(PHONE, 12.0, 0.0) == np.inf
+    # At rest beyond the limit already.
+    assert runs_until_limit(PHONE, np.array([1.0, 9.0]), 10.0, 5.0, 8.0).tolist() == [1.0, 1.0]
+
+
+def test_air_warmer_than_a_body_heats_it_alike() -> None:
+    for warm, cool in ((45.0, 25.0), (20.0, 25.0)):
+        given = natural_convection_resistance(0.02, 0.14, np.array([warm]), cool)
+        taken = natural_convection_resistance(0.02, 0.14, np.array([cool]), warm)
+        assert given == pytest.approx(taken)
+    assert isinstance(natural_convection_resistance(0.02, 0.14, 20.0), float)
+    still = natural_convection_resistance(0.02, 0.14, 25.0, 25.0, 0.0)
+    assert 1 / still / 0.02 == pytest.approx(0.825**2 * 0.0263 * (298.15 / 300) ** 0.85 / 0.14)
+
+
 def test_a_prediction_opens_its_thermal_outcome() -> None:
     changes = {
         "power.thermal_resistance": "3.7 K/W", "power.heat_capacity": "170 J/K",
