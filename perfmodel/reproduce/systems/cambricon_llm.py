@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import hardware
 from perfmodel.kinds.nand import Flash, Matrix, in_flash_time, published_columns, tile
 from perfmodel.kinds.nand.events import Channel, Run, simulate
@@ -30,7 +31,14 @@ def predicted() -> dict[str, float]:
         f"{model}_channel_gb": float(found.traffic_bytes["flash"]) / 1e9
         for model, found in small.items()
     }
-    return out | _tiles() | _slicing(small["opt_6_7b"]) | _untiled(small) | _four_bits(small)
+    return (
+        out
+        | _best_tiles()
+        | _tiles()
+        | _slicing(small["opt_6_7b"])
+        | _untiled(small)
+        | _four_bits(small)
+    )
 
 
 def _decode(
@@ -39,6 +47,25 @@ def _decode(
     workload = find(model, {"phase": "decode", "batch": 1, "context": 1000})
     machine = hardware(f"cambricon_llm_{size}").vary(changes or {})
     return predict(workload, machine, precision=precision)
+
+
+def with_tiling(size: str, tiling: str) -> Device:
+    """Return a device of the library (``s``, ``m``, ``l``) under another rule of tiling."""
+    device = hardware(f"cambricon_llm_{size}")
+    engine, *others = device.engines
+    changed = engine.model_copy(update={"tiling": tiling})
+    return device.model_copy(update={"engines": (changed, *others)})
+
+
+def _best_tiles() -> dict[str, float]:
+    out: dict[str, float] = {}
+    for size in "sml":
+        device = with_tiling(size, "best")
+        for model in MODELS:
+            workload = find(model, {"phase": "decode", "batch": 1, "context": 1000})
+            found = predict(workload, device, precision="w8a8")
+            out[f"best_tile_{model}_{size}"] = float(found.tokens_per_s)
+    return out
 
 
 def _tiles() -> dict[str, float]:

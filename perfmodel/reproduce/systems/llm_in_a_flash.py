@@ -11,8 +11,9 @@ LINEAR, SCATTERED, BUNDLED = 6.1e9, 1.25e9, 2.25e9
 ACTIVE, NAMED = 0.03, 0.07
 #: Share of the feed-forward weights that a token loads anew beside a window of earlier ones.
 NEW = 0.024
-#: Bytes of an element; threads that read.
-WIDTH, THREADS = 2.0, 32.0
+#: Bytes of an element; threads that read; bytes of a neuron's row and column side by side (in the
+#: fp32 that the paper gives the size of).
+WIDTH, THREADS, BUNDLE = 2.0, 32.0, 32768.0
 
 
 def predicted() -> dict[str, float]:
@@ -23,10 +24,8 @@ def predicted() -> dict[str, float]:
     feed_forward = layers * 2 * width * hidden * WIDTH
     named = feed_forward * (ACTIVE + NAMED * (1.0 - ACTIVE))
     new = feed_forward * NEW
-    # A neuron's row by itself, and with its column beside it.
-    row = width * WIDTH
-    commands = _commands(row)
-    bundled = storage_bandwidth(2.0 * row, THREADS, 0.0, LINEAR, commands=commands, pipelined=True)
+    commands = _commands(BUNDLE / 2.0)
+    bundled = storage_bandwidth(BUNDLE, THREADS, 0.0, LINEAR, commands=commands, pipelined=True)
     return {
         "io_naive_ms": 1e3 * weights / LINEAR,
         "io_hybrid_ms": 1e3 * weights / 2.0 / LINEAR,
