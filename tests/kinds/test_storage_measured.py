@@ -12,6 +12,8 @@ import pytest
 
 from perfmodel.hardware.library import hardware
 from perfmodel.kinds.storage import batch_time, storage_bandwidth
+from perfmodel.reproduce import reproduce
+from perfmodel.reproduce.systems.flash_read_ufs import LEFT_OUT
 
 pytestmark = pytest.mark.data
 
@@ -95,6 +97,27 @@ def test_blocks_between_those_fitted_on(rows: list[dict[str, str]], held_out: in
         block[out], lanes[out], latency, bandwidth, commands=commands, lane=lane
     )
     assert np.all(np.abs(found / rate[out] - 1) < 0.06)
+
+
+def test_claims_are_the_rows_and_their_constants_the_fits(rows: list[dict[str, str]]) -> None:
+    """Figures as measured; constants with a size left out are those of the fit without it."""
+    block, lanes, rate = phone(rows)
+    claims = list(reproduce("flash_read_ufs"))
+    assert len(claims) == 2 * len(block)
+    for half, prefix in ((claims[: len(block)], "kib_"), (claims[len(block) :], "left_out_kib_")):
+        for claim, size, deep, measured in zip(half, block, lanes, rate, strict=True):
+            name = f"{prefix}{size / KIB:g}_lanes_{deep:g}"
+            assert claim.claim in (name, name + "_again")
+            assert claim.published == pytest.approx(measured / MIB)
+            assert claim.basis == "fitted"
+            assert claim.tolerance == 0.06
+    assert sum(claim.verdict == "within" for claim in claims[: len(block)]) == 19
+    for size, stated in LEFT_OUT.items():
+        kept = block != size * KIB
+        again = fitted(
+            block[kept], lanes[kept], rate[kept], (2e-4, 2.4e9, 6e4, 2e9), pipelined=False
+        )
+        np.testing.assert_allclose(again, stated, rtol=0.001)
 
 
 def test_writes_of_a_drive_whose_commands_overlap_transfers(rows: list[dict[str, str]]) -> None:
