@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias, cast
 from pydantic import BaseModel, ConfigDict, Field
 
 from perfmodel.errors import nearest
+from perfmodel.marks import Path
 from perfmodel.pydantic_faults import Flaw
 
 #: On what a predicted number stands.
@@ -64,7 +65,10 @@ class PublishedClaim(_Form):
     title: str
     """What is claimed, in words."""
     published: float | None
-    """The number; null where it is not public."""
+    """The number; null where it is not public, or where `between` says what is."""
+    between: tuple[float | None, float | None] | None = None
+    """Published as a range or a bound, not as a number: lowest and highest, null for none. Anything
+    between counts as within, nothing else does."""
     unit: str = ""
     """Its unit."""
     source: str
@@ -114,6 +118,21 @@ class PublishedSystem(_Form):
             if isinstance(name, str) and name in seen:
                 yield Flaw(("claims", i, "claim"), f"'{name}' is used twice", "each name once")
             seen.add(str(name))
+            yield from _range_flaws(("claims", i, "between"), item)
             if isinstance(source, str) and source not in known:
                 yield Flaw(("claims", i, "source"), f"no source is named '{source}'",
                            "a key of 'sources'", nearest(source, known))  # fmt: skip
+
+
+def _range_flaws(at: Path, item: Mapping[str, Any]) -> Iterator[Flaw]:
+    """Yield what keeps a range from being one."""
+    ends = item.get("between")
+    if not isinstance(ends, list | tuple):
+        return
+    known = [end for end in cast("list[Any]", ends) if isinstance(end, int | float)]
+    if not known:
+        yield Flaw(at, "has no end", "a lowest or a highest number")
+    elif known != sorted(known):
+        yield Flaw(at, f"{known[0]:g} is above {known[1]:g}", "the lowest first")
+    if item.get("published") is not None:
+        yield Flaw(at, "stands beside a published number", "published: null")

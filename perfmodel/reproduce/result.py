@@ -25,7 +25,8 @@ class Reproduction:
     published, predicted
         In `unit`; `published` is ``None`` where the number is not public.
     error
-        ``predicted / published - 1``; the difference itself where 0 was published.
+        ``predicted / published - 1``; the difference itself where 0 was published. Of a range
+        from its nearest end, ``None`` within.
     basis
         ``first_principles``, ``given`` or ``fitted``.
     constants
@@ -34,6 +35,8 @@ class Reproduction:
         Largest error that counts as within.
     verdict
         ``within``, ``off`` or ``not_public``.
+    between
+        Lowest and highest, where a range or a bound was published in place of a number.
     """
 
     system: str
@@ -49,11 +52,13 @@ class Reproduction:
     verdict: Verdict
     source: str
     note: str
+    between: tuple[float | None, float | None] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the claim ready for JSON."""
         return {name: getattr(self, name) for name in self.__slots__} | {
-            "constants": list(self.constants)
+            "constants": list(self.constants),
+            "between": None if self.between is None else list(self.between),
         }
 
 
@@ -84,7 +89,9 @@ class Reproductions(tuple[Reproduction, ...]):
 
 
 def _text(value: Any) -> str:
-    return "; ".join(cast("list[str]", value)) if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        return "; ".join(map(str, cast("list[Any]", value)))
+    return "" if value is None else str(value)
 
 
 def lines(found: Sequence[Reproduction]) -> list[str]:
@@ -92,7 +99,7 @@ def lines(found: Sequence[Reproduction]) -> list[str]:
     out: list[str] = []
     rows = [
         (
-            f"{r.system}.{r.claim}", _number(r.published), _number(r.predicted), r.unit,
+            f"{r.system}.{r.claim}", _published(r), _number(r.predicted), r.unit,
             "" if r.error is None else f"{100 * r.error:+.1f} %", r.basis, r.verdict,
         )
         for r in found
@@ -114,6 +121,16 @@ def lines(found: Sequence[Reproduction]) -> list[str]:
         f"of {len(first)} from first principles {good} within"
     )
     return out
+
+
+def _published(row: Reproduction) -> str:
+    """A number, ``20 to 32``, ``<= 8.5`` or ``>= 3``."""
+    if row.between is None:
+        return _number(row.published)
+    low, high = row.between
+    if low is None or high is None:
+        return f"<= {_number(high)}" if low is None else f">= {_number(low)}"
+    return f"{_number(low)} to {_number(high)}"
 
 
 def _number(value: float | None) -> str:

@@ -99,8 +99,14 @@ def _rows(system: PublishedSystem) -> list[Reproduction]:
 def _row(system: PublishedSystem, claim: PublishedClaim, value: float) -> Reproduction:
     error: float | None = None
     verdict: Verdict = "not_public"
-    if claim.published is not None:
-        error = value / claim.published - 1 if claim.published else value
+    if claim.between is not None:
+        low, high = claim.between
+        edge = low if low is not None and value < low else high
+        beyond = edge is not None and (value > edge or edge is low)
+        error = _error(value, edge) if beyond and edge is not None else None
+        verdict = "off" if beyond or not isfinite(value) else "within"
+    elif claim.published is not None:
+        error = _error(value, claim.published)
         good = isfinite(error) and abs(error) <= claim.tolerance * (1 + 1e-12)
         verdict = "within" if good else "off"
     source = system.sources[claim.source]
@@ -108,7 +114,12 @@ def _row(system: PublishedSystem, claim: PublishedClaim, value: float) -> Reprod
     return Reproduction(
         system.system, claim.claim, claim.title, claim.published, value, claim.unit, error,
         claim.basis, claim.constants, claim.tolerance, verdict, text, claim.note or "",
+        claim.between,
     )  # fmt: skip
+
+
+def _error(value: float, published: float) -> float:
+    return value / published - 1 if published else value
 
 
 def _asked(ask: Ask) -> float:

@@ -28,6 +28,12 @@ claims:
      tolerance: 0.25, note: why it misses}
   - {claim: hidden, title: not public, published: null, source: paper, basis: first_principles}
   - {claim: nothing, title: zero, published: 0, unit: bytes, source: paper, basis: given}
+  - {claim: below, title: a bound kept, published: null, between: [null, 6], source: paper, unit: W,
+     basis: given}
+  - {claim: among, title: a range missed, published: null, between: [20, 32], source: paper,
+     basis: given}
+  - {claim: above, title: a bound missed, published: null, between: [4, null], source: paper,
+     basis: given}
   - claim: asked
     title: ResNet-18 has 1.814 GMAC
     published: 1.8141e9
@@ -35,7 +41,8 @@ claims:
     basis: first_principles
     ask: {workload: resnet18, device: h100, metric: macs}
 """
-NUMBERS = {"exact": 2.0, "near": 11.0, "far": 13.0, "hidden": 5.0, "nothing": 0.0}
+NUMBERS = {"exact": 2.0, "near": 11.0, "far": 13.0, "hidden": 5.0, "nothing": 0.0,
+           "below": 5.0, "among": 48.0, "above": 3.0}  # fmt: skip
 
 
 @pytest.fixture
@@ -61,11 +68,22 @@ def test_verdicts(made: Path) -> None:
     assert found["hidden"].error is None
     assert found["nothing"].verdict == "within"
     assert found["asked"].predicted == pytest.approx(1.8141e9, rel=1e-3)
-    assert "2 off" not in repr(face("made"))
-    assert "4 within, 1 off, 1 not public; of 2 from first principles 2 within" in repr(
-        face("made")
-    )
-    assert face("made").table["verdict"].tolist().count("within") == 4
+    text = repr(face("made"))
+    assert "5 within, 3 off, 1 not public; of 2 from first principles 2 within" in text
+    assert face("made").table["verdict"].tolist().count("within") == 5
+
+
+def test_ranges_and_bounds_are_scored_as_such(made: Path) -> None:
+    found = {row.claim: row for row in face("made")}
+    assert (found["below"].verdict, found["below"].error) == ("within", None)
+    assert (found["among"].verdict, found["among"].error) == ("off", pytest.approx(0.5))
+    assert (found["above"].verdict, found["above"].error) == ("off", pytest.approx(-0.25))
+    assert found["among"].published is None
+    assert found["among"].to_dict()["between"] == [20.0, 32.0]
+    lines = repr(face("made"))
+    assert "<= 6" in lines
+    assert "20 to 32" in lines
+    assert ">= 4" in lines
 
 
 def test_command_prints_rows_and_json(
@@ -102,6 +120,9 @@ def test_unknown_names_are_refused_together(made: Path, capsys: pytest.CaptureFi
         ("claim: near", "claim: exact", "used twice"),
         ("system: made", "system: other", "calls itself 'other'"),
         ("claim: far", "claim: farther", "nothing predicts this claim"),
+        ("between: [20, 32]", "between: [32, 20]", "32 is above 20"),
+        ("between: [4, null]", "between: [null, null]", "has no end"),
+        ("null, between: [20", "4, between: [20", "stands beside a published number"),
     ],
 )
 def test_faults_of_a_file(made: Path, old: str, new: str, said: str) -> None:
