@@ -41,7 +41,8 @@ Count: TypeAlias = Annotated[Quantity, Of("count", positive=True)]
 Size: TypeAlias = Annotated[Quantity, Of("bytes", positive=True)]
 Time: TypeAlias = Annotated[Quantity, Of("time", positive=True)]
 Bandwidth: TypeAlias = Annotated[Quantity, Of("bandwidth", positive=True)]
-Fraction: TypeAlias = Annotated[Quantity, Of("fraction", positive=True, ceiling=1.0)]
+Depth: TypeAlias = Annotated[Quantity, Of("count", positive=True, floor=1.0)]
+Fraction: TypeAlias = Annotated[Quantity, Of("fraction", ceiling=1.0)]
 
 
 class Storage(Memory):
@@ -55,8 +56,8 @@ class Storage(Memory):
     """What one request draws by itself; the interface's where left out."""
     block: Size
     """Bytes a request."""
-    depth: Count = Field(default=Quantity(value=1.0))
-    """Requests in flight: queue depth, or threads that wait for theirs."""
+    depth: Depth = Field(default=Quantity(value=1.0))
+    """Requests in flight, 1 or more (a mean, too): queue depth, or threads that wait for theirs."""
     throttled_bandwidth: Bandwidth | None = None
     """What is left once the device is hot; a ceiling, where stated."""
     hit_fraction: Fraction | None = None
@@ -171,7 +172,7 @@ def mean_bandwidth(moved: Value, cool: Value, throttled: Value, burst: Value) ->
     Parameters
     ----------
     moved
-        Bytes read without a pause.
+        Bytes read without a pause; of none the rate is that of the first.
     cool, throttled
         Bytes a second before and after it throttles.
     burst
@@ -180,7 +181,9 @@ def mean_bandwidth(moved: Value, cool: Value, throttled: Value, burst: Value) ->
     xp = namespace(moved, cool, throttled, burst)
     first = xp.minimum(moved, burst)
     slow = xp.minimum(cool, throttled)
-    return moved / (first / cool + (moved - first) / slow)
+    some = xp.asarray(moved > 0)
+    seconds = xp.where(some, first / cool + (moved - first) / slow, 1.0)
+    return xp.where(some, moved / seconds, cool)
 
 
 def read_bandwidth(setting: Setting, level: str, *, pipelined: bool) -> Value:

@@ -58,6 +58,7 @@ def test_every_fact_keeps_to_its_span(name: str) -> None:
     [
         ("ufs_4_phone", "memories.storage.hit_fraction", [0.5, 1.5],
          "1.5 is too large; expected at most 1"),
+        ("ufs_4_phone", "memories.storage.depth", 0.1, "0.1 is too small; expected at least 1"),
         ("cambricon_llm_s", "memories.flash.chips", 2.5,
          "2.5 is not a whole number; expected a whole number above zero"),
         ("h100", "runtime.efficiency.gemm", 1.3, "1.3 is too large; expected at most 1.2"),

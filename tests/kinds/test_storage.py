@@ -156,6 +156,9 @@ def test_heat_by_hand() -> None:
     assert mean_bandwidth(3.0, 2.0, 1.0, 4.0) == 2.0
     # A throttled rate above the cool one is none.
     assert mean_bandwidth(10.0, 2.0, 5.0, 4.0) == pytest.approx(2.0)
+    # Of nothing the rate that the first bytes would have.
+    assert mean_bandwidth(0.0, 2.0, 1.0, 4.0) == 2.0
+    assert mean_bandwidth(np.array([0.0, 10.0]), 2.0, 1.0, 4.0) == pytest.approx([2.0, 1.25])
     long = mean_bandwidth(np.geomspace(1, 1e9, 50), 2.0, 1.0, 4.0)
     assert np.all(np.diff(long) <= 0)
     assert long[-1] == pytest.approx(1.0, rel=1e-6)
