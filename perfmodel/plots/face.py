@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from perfmodel.catalog import load, names
@@ -67,6 +67,18 @@ class PredictionPlots:
         from perfmodel.plots.energy_stack import energy_stack
 
         return energy_stack(self._prediction, measured=measured)
+
+    def storage(
+        self, *, memory: str | None = None, depths: Sequence[float] = (),
+        blocks: tuple[float | str, float | str] = ("4 KiB", "16 MiB"),
+        measured: Iterable[tuple[float | str, float, float]] = (),
+    ) -> Figure:  # fmt: skip
+        """Bandwidth of storage by block and depth; see `perfmodel.plots.storage`."""
+        from perfmodel.plots.storage import storage
+
+        return storage(
+            self._prediction, memory=memory, depths=depths, blocks=blocks, measured=measured
+        )
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         return _further(PREDICTION_GROUP, name, self._prediction)
