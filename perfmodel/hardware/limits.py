@@ -102,6 +102,8 @@ def pair_faults(values: Mapping[str, Any], changes: Mapping[str, Any], limits: M
         if not (low in changes or high in changes) or least is None or most is None:
             continue
         if not all(isinstance(v, float | np.ndarray) for v in (least, most)):
+            continue  # tracers
+        if isinstance(least, float) and isinstance(most, float) and least <= most:
             continue
         try:
             below, above = np.broadcast_arrays(least, most)
