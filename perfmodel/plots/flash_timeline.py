@@ -54,6 +54,17 @@ _WORDS = {
 }
 
 
+#: What crosses the channel -> its line of the plot: short transfers would drown beside pages.
+_LANES = {
+    "inputs": "channel: inputs",
+    "results": "channel: partial sums",
+    "piece": "channel: pages",
+}
+_SHORT = ("inputs", "results")
+#: Width of the outline of transfers that may be narrower than a pixel.
+_OUTLINE = 1.6
+
+
 def flash_timeline(
     prediction: Prediction, *, row: str | None = None, requests: int = 5, dies: int = 2,
     sliced: bool = True,
@@ -113,10 +124,14 @@ def flash_timeline(
     else:
         requests = 0
     run = simulate(channel, requests, max(round(pages), 0 if requests else 1), record=True)
-    parts = ["channel"]
+    parts = list(_LANES.values())
     for die in range(min(dies, channel.dies)):
         parts += [f"die {die} plane 0", f"die {die} core", f"die {die} plane 1"]
-    shown = [event for event in run.events if event.part in parts]
+    shown = [
+        event._replace(part=_LANES.get(event.what, event.part))
+        for event in run.events
+        if event.what in _LANES or event.part in parts
+    ]
     name = subject.names[int(found.row[at])]
     busy = percent(run.channel_busy, run.seconds)
     how = "read requests in pieces" if sliced else "whole pages, first come, first served"
@@ -130,7 +145,7 @@ def flash_timeline(
         yaxis=axis("", type="category", categoryorder="array", categoryarray=parts[::-1],
                    showgrid=False, ticksuffix=" "),
         legend={"orientation": "h", "x": 0.0, "y": -0.13, "yanchor": "top"},
-        margin={"l": 110, "r": 30, "t": 84, "b": 110},
+        margin={"l": 150, "r": 30, "t": 84, "b": 110},
     )  # fmt: skip
 
 
@@ -164,7 +179,10 @@ def _traces(events: list[Event]) -> list[dict[str, Any]]:
              "y": [event.part for event in mine],
              "base": [event.start * 1e6 for event in mine],
              "x": [(event.end - event.start) * 1e6 for event in mine],
-             "marker": {"color": color, "line": {"color": "white", "width": 0.5}},
+             # Inputs and partial sums of a fraction of a microsecond keep a width that is seen.
+             "marker": {"color": color,
+                        "line": {"color": color, "width": _OUTLINE} if what in _SHORT else
+                        {"color": "white", "width": 0.5}},
              "hoverinfo": "text",
              "hovertext": [
                  f"{_WORDS[what]}, number {event.number + 1}<br>{event.part}: "
@@ -183,6 +201,6 @@ def _alt(
     return (
         f"Timeline of one channel and its {dies} dies of {device} over {requests} read-compute "
         f"requests of {name}, {show(seconds, 'time')}: {bars} bars of inputs, partial sums and "
-        f"pieces on the channel, of pages read on two planes a die, and of pages multiplied by its "
-        f"core. The channel is busy {busy} of the time."
+        f"pieces, which share the one channel, of pages read on two planes a die, and of pages "
+        f"multiplied by its core. The channel is busy {busy} of the time."
     )

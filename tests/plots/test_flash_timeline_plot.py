@@ -54,11 +54,25 @@ def test_no_part_does_two_things_at_once(decode: Prediction) -> None:
     spans: dict[str, list[tuple[float, float]]] = {}
     for trace in figure.data:
         for part, start, width in zip(trace.y, trace.base, trace.x, strict=True):
-            spans.setdefault(part, []).append((start, start + width))
+            # The lines of the channel are one part.
+            spans.setdefault(part.partition(":")[0], []).append((start, start + width))
     for mine in spans.values():
         mine.sort()
         assert all(end <= start + 1e-6 for (_, end), (start, _) in zip(mine, mine[1:]))  # noqa: B905, RUF007
     assert "channel" in spans
+
+
+def test_short_transfers_are_seen(decode: Prediction) -> None:
+    """Inputs and partial sums of a fraction of a microsecond: lines of their own, outlined."""
+    figure = flash_timeline(decode, requests=5)
+    for what, line in (("inputs", "channel: inputs"), ("results", "channel: partial sums")):
+        (trace,) = (trace for trace in figure.data if trace.meta["what"] == what)
+        assert set(trace.y) == {line}
+        assert max(trace.x) < 1.0
+        assert trace.marker.line.color == trace.marker.color
+        assert trace.marker.line.width >= 1.5
+    (pages,) = (trace for trace in figure.data if trace.meta["what"] == "piece")
+    assert set(pages.y) == {"channel: pages"}
 
 
 def test_whole_pages_take_longer(decode: Prediction) -> None:
