@@ -273,6 +273,31 @@ def test_cores_pay_for_padding() -> None:
     assert narrow.table["flash_request_bytes"][row] == pytest.approx(held * 6144 / 4096)
 
 
+def test_energies_of_flash_that_a_device_asks_for() -> None:
+    """3 V and 10 mA for as long as a page is sensed, and 5.8 pJ a bit over the channels."""
+    device = hardware("cambricon_llm_s")
+    machine = device.machine()
+    sensing = 3.0 * 10e-3 * 30e-6 / 16384
+    assert machine["memories.flash.read_energy"] == pytest.approx(sensing)
+    assert machine["memories.flash.energy_per_byte"] == pytest.approx(5.8e-12 * 8)
+    assert machine.provenance["memories.flash.read_energy"].confidence == "estimated"
+    found = decode("llama_2_7b", "cambricon_llm_s")
+    table, parts = found.table, found.energy.parts
+    read = float(np.sum(table["count"] * table["flash_array_bytes"]))
+    assert parts["flash cells"] == pytest.approx(read * sensing)
+    # It follows page and reading time, and gives way to what is stated.
+    longer = device.vary({"memories.flash.read_time": np.array([15e-6, 60e-6])})
+    np.testing.assert_allclose(longer["memories.flash.read_energy"], [sensing / 2, sensing * 2])
+    assert device.vary({"memories.flash.page": 8192.0})["memories.flash.read_energy"] == (
+        pytest.approx(2 * sensing)
+    )
+    stated = hardware("aif_ssd").machine()
+    assert stated["memories.flash.read_energy"] == pytest.approx(8 * 5.098e-12)
+    # At AiF's conventional 28 us the table's estimate lies between the two energies of its paper.
+    estimate = 3.0 * 10e-3 * 28e-6 / 16384 / 8
+    assert 5.098e-12 < estimate < 18.278e-12
+
+
 @pytest.mark.parametrize(
     ("path", "value", "said"),
     [

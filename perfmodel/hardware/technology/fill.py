@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +14,8 @@ from perfmodel.hardware.technology.offchip import (
     dram_kinds,
     dram_power,
     entry,
+    flash_page_read_energy,
+    link_energy,
 )
 from perfmodel.hardware.technology.operations import operation_energy
 from perfmodel.hardware.technology.sram import sram_access_energy
@@ -36,8 +38,9 @@ def fill_energies(facts: Facts, device: Device) -> None:
     ``engines.*.energy_per_op.*`` from `operation_energy` (half a multiply-accumulate an operation,
     in the accumulator that the peak states), ``memories.*.energy_per_byte`` of on-chip memories
     from `sram_access_energy` by capacity, of DRAM from `dram_access_energy` by kind with
-    ``memories.*.background_power`` by capacity. They are estimates, follow a varied node or
-    capacity, and give way to any value that is stated or varied.
+    ``memories.*.background_power`` by capacity, of NAND flash from `flash_page_read_energy` by page
+    and reading time and from `link_energy` for its channels. They are estimates, follow a varied
+    node, capacity, page or reading time, and give way to any value that is stated or varied.
 
     Parameters
     ----------
@@ -59,6 +62,10 @@ def fill_energies(facts: Facts, device: Device) -> None:
             law = partial(_sram, f"{at}.capacity")
             causes = (_NODE, f"{at}.capacity")
             _derive(facts, f"{at}.energy_per_byte", law, causes, _SRAM)
+        if memory.kind == "nand":
+            causes = (f"{at}.page", f"{at}.read_time")
+            _derive(facts, f"{at}.read_energy", partial(_sensing, *causes), causes, _CELLS)
+            _derive(facts, f"{at}.energy_per_byte", _flash_channel, (), _CHANNEL)
         kind = dram_of(memory, asked.memories)
         if kind:
             _dram(facts, at, kind)
@@ -88,7 +95,7 @@ def _dram(facts: Facts, at: str, kind: str) -> None:
 def _derive(
     facts: Facts,
     path: str,
-    law: partial[Any],
+    law: Callable[[Mapping[str, Any]], Any],
     causes: tuple[str, ...],
     origin: tuple[str, str, str],
 ) -> None:
@@ -119,6 +126,11 @@ _SRAM: Final = (
 _CURRENTS: Final = (
     "memories", "dramsys_micron, micron_tn4101", "standby and refresh, by the data sheet's currents"
 )  # fmt: skip
+_CELLS: Final = (
+    "memories", "numonyx_nand01g",
+    "the supply current of an old 3 V part for as long as a page is sensed",
+)  # fmt: skip
+_CHANNEL: Final = ("memories", "aif2025", "of an ONFI channel; no link behind it")
 
 
 def _operation(key: str, accumulator: str | None, facts: Mapping[str, Any]) -> Any:
@@ -132,3 +144,12 @@ def _sram(capacity: str, facts: Mapping[str, Any]) -> Any:
 
 def _background(capacity: str, watts_per_byte: float, facts: Mapping[str, Any]) -> Any:
     return facts[capacity] * watts_per_byte
+
+
+def _sensing(page: str, read_time: str, facts: Mapping[str, Any]) -> Any:
+    whole = flash_page_read_energy(page_read_s=facts[read_time], page_bytes=0.0)
+    return whole / facts[page]
+
+
+def _flash_channel(_facts: Mapping[str, Any]) -> Any:
+    return link_energy("flash_channel")
