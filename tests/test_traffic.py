@@ -87,6 +87,7 @@ def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None
     assert main([*arguments, "-o", str(path)]) == 0
     assert path.read_text().splitlines()[0].startswith("capacity_bytes,traffic_bytes")
     assert main(["traffic", "tiny_cnn", "--capacity", "2 B"]) == 1
+    assert "in 2 B not even the smallest tile fits: " in capsys.readouterr().err
 
 
 def test_every_fault_at_once(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

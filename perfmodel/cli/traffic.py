@@ -10,9 +10,10 @@ from cyclopts import Parameter
 
 from perfmodel.atomic import output_faults, write_text
 from perfmodel.cli import DONE, INFEASIBLE
-from perfmodel.cli.common import print_json, say, scalars, to_json
+from perfmodel.cli.common import note, print_json, say, scalars, to_json
 from perfmodel.settings import FaultList
 from perfmodel.traffic import traffic as run
+from perfmodel.units import show
 
 __all__ = ["traffic"]
 
@@ -85,4 +86,15 @@ def traffic(
         print_json(found.to_records())
     elif output is None:
         say(str(found.select(*(name for name in found if name != "model"))), found["model"][0])
-    return DONE if np.all(np.isfinite(found["traffic_bytes"])) else INFEASIBLE
+    if np.all(np.isfinite(found["traffic_bytes"])):
+        return DONE
+    small = found["capacity_bytes"][~np.isfinite(found["traffic_bytes"])].max()
+    by_layer = run(
+        workload, float(small), precision=precision, partial_bytes=partial_bytes, keep=keep,
+        layers=True, settings=settings, **rules,
+    )  # fmt: skip
+    stuck = by_layer["name"][~np.isfinite(by_layer["traffic_bytes"])]
+    note(
+        f"in {show(float(small), 'bytes')} not even the smallest tile fits: {', '.join(stuck[:5])}"
+    )
+    return INFEASIBLE

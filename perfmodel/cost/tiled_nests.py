@@ -59,19 +59,23 @@ def nest_traffic(
     real = real_share(table, nests, setting)
     found: list[Four] = [(0.0, 0.0, 0.0, 0.0)] * len(nests)
     rest: list[int] = []
-    used: set[Any] = set()
     strides = np.concatenate([nests.stride, nests.dilation], axis=1).tolist()
     columns = [getattr(nests, name) for name in _DIMS] + [widths[0], widths[1], widths[2], real]
     fixed = _fixed(columns) if exact else None
+    chosen: list[_Keys | None] = [None] * len(nests)
     for i in range(len(nests)):
-        keys = None
         if exact and not fused[i]:
-            keys = fixed[i] if fixed else _distinct([c[i] for c in columns], table.points, shapes)
-        if keys is None or len(used) + len(keys.numbers) > shapes:
+            chosen[i] = (
+                fixed[i] if fixed else _distinct([c[i] for c in columns], table.points, shapes)
+            )
+    # All or none: nests that vary take staircases only where those of all of them are few.
+    used = {numbers for keys in chosen if keys is not None for numbers in keys.numbers}
+    many = len(used) > shapes
+    for i, keys in enumerate(chosen):
+        if keys is None or (many and keys.index is not None):
             rest.append(i)
-            continue
-        used.update(keys.numbers)
-        found[i] = _looked_up(keys, tuple(strides[i]), rule, capacity, partial)
+        else:
+            found[i] = _looked_up(keys, tuple(strides[i]), rule, capacity, partial)
     if rest:
         closed = closed_forms(table, setting, rule, capacity, partial, widths, real, rest)
         for i, parts in closed.items():

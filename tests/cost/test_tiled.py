@@ -142,3 +142,24 @@ def test_weights_of_their_own_memory_cross_there() -> None:
 
 def test_too_small_a_scratchpad_is_infinite() -> None:
     assert np.isinf(network(table_of("resnet18"), setting_of(4.0))[0])
+
+
+@pytest.mark.parametrize("name", ["tiny_cnn", "llama_3_8b"])
+def test_relaxed_traffic_under_numpy_and_jax(name: str) -> None:
+    """Continuous forms: alike in both namespaces, near the exact ones, at least compulsory."""
+    import jax
+    import jax.numpy as jnp
+
+    with jax.enable_x64(True):
+        table = table_of(name)
+        sizes = [24 * KIB, 200 * KIB]
+        exact = [network(table, setting_of(size))[0] for size in sizes]
+        least = network(table, setting_of(1e12))[0]
+        plain = [network(table, replace(setting_of(s), relaxed=True))[0] for s in sizes]
+        traced = [
+            float(network(table, replace(setting_of(jnp.float64(s)), relaxed=True, xp=jnp))[0])
+            for s in sizes
+        ]
+    np.testing.assert_allclose(traced, plain, rtol=1e-9)
+    assert np.all(np.array(plain) >= 0.97 * least)
+    assert np.all(np.abs(np.array(plain) / exact - 1) < 0.25)

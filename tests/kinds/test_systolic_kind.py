@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from perfmodel.cost.tiled import tiled_traffic
 from perfmodel.errors import InputError
@@ -33,14 +34,17 @@ def array(**changes: Any) -> Device:
     }  # fmt: skip
     engine: dict[str, Any] = {
         "name": "array", "kind": "systolic", "clock": 1e9, "height": 32, "width": 32,
-        "dataflow": "weight_stationary", "peaks": {"int8": 2.048e12, "int16": 0.512e12},
-        "vector_peaks": {"int32": 64e9}, "energy_per_op": {"int8": 0.2e-12},
-    }  # fmt: skip
+        "dataflow": "weight_stationary", "vector_peaks": {"int32": 64e9},
+        "energy_per_op": {"int8": 0.2e-12},
+    } | changes  # fmt: skip
+    peak = 2.0 * engine["height"] * engine["width"] * engine.get("units", 1)
+    peak *= engine["clock"] or 1e9
+    engine.setdefault("peaks", {"int8": peak, "int16": peak / 4})
     return Device.model_validate(
         {
             "name": "array", "sources": {"none": "made up for a test"}, "source": "none",
             "confidence": "estimated", "default_runtime": "ideal",
-            "engines": [engine | changes], "memories": [sram, dram],
+            "engines": [engine], "memories": [sram, dram],
         }
     )  # fmt: skip
 
@@ -267,3 +271,19 @@ def test_an_array_without_a_clock() -> None:
 def test_only_on_its_own_engines() -> None:
     with pytest.raises(InputError, match="no systolic array"):
         predict(find("resnet18"), hardware("a100"), precision="fp16", model="systolic")
+
+
+def test_a_peak_that_the_array_does_not_make_is_refused() -> None:
+    array(peaks={"int8": 2.06e12})
+    with pytest.raises(ValidationError, match=r"height x width x units x clock make 2\.048"):
+        array(peaks={"int8": 5e12})
+
+
+@pytest.mark.parametrize("own", [{}, {"input_buffer": 2.0**15, "output_buffer": 2.0**15}])
+def test_a_share_for_activations_never_costs(own: dict[str, float]) -> None:
+    """Layer by layer is always there to be taken, whatever share may be kept."""
+    seconds = [
+        predict(find("resnet18", {}), array(kept_share=share, **own)).latency_s
+        for share in (0.0, 0.25, 0.5, 0.9, 1.0)
+    ]
+    assert max(seconds) == seconds[0]

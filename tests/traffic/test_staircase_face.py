@@ -12,6 +12,7 @@ import pytest
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 from perfmodel.cost.traffic.staircase import Staircase, flattened, staircase
 from perfmodel.cost.traffic.staircase_lookup import batched, batched_parts
+from perfmodel.errors import InputError
 
 NEST = TileNest(28, 28, 32, 16, 3, 3)
 LAYERS = [NEST, TileNest(64, 1, 100, 30), TileNest(9, 9, 1, 1, 3, 3, 2, 2, groups=24)]
@@ -124,8 +125,8 @@ def test_remembered_by_content() -> None:
     "change", [{"out_rows": 0}, {"kernel_rows": -1}, {"row_stride": 0}, {"groups": 0}]
 )
 def test_extents_below_one_are_refused(change: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match="at least 1"):
-        staircase(replace(NEST, **change), Widths())
+    with pytest.raises(InputError, match="a whole number from 1 on"):
+        replace(NEST, **change)
 
 
 @pytest.mark.parametrize("bad", [-1.0, float("nan"), float("inf")])
@@ -180,3 +181,17 @@ def test_no_point_is_lost_between_many(stairs: Staircase) -> None:
     capacity: Any = np.repeat(stairs.capacity_bytes, 2)
     capacity[1::2] = np.nextafter(capacity[1::2], 0)
     assert np.array_equal(batched([stairs], capacity)[0], stairs(capacity))
+
+
+def test_what_makes_no_nest_or_convention_is_refused() -> None:
+    with pytest.raises(InputError) as caught:
+        TileNest(out_rows=0, kernel_rows=-1, in_channels=2.5)  # type: ignore[arg-type]
+    assert [fault.path for fault in caught.value.faults] == [
+        "out_rows",
+        "in_channels",
+        "kernel_rows",
+    ]
+    with pytest.raises(InputError) as caught:
+        Conventions("triple", "kep", "even")  # type: ignore[arg-type]
+    assert [fault.path for fault in caught.value.faults] == ["buffering", "halo"]
+    assert "did you mean 'kept'?" in str(caught.value)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from dataclasses import dataclass, fields
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+
+from perfmodel.errors import Fault, InputError, nearest
 
 Buffering: TypeAlias = Literal["single", "double"]
 Halo: TypeAlias = Literal["refetched", "kept"]
@@ -32,6 +36,11 @@ class TileNest:
         Taps of the kernel.
     row_stride, column_stride, row_dilation, column_dilation
         Steps of the input for one step of the output, and for one of the kernel.
+
+    Raises
+    ------
+    InputError
+        For every extent that is no whole number from 1 on.
     """
 
     out_rows: int = 1
@@ -46,6 +55,13 @@ class TileNest:
     batch: int = 1
     row_dilation: int = 1
     column_dilation: int = 1
+
+    def __post_init__(self) -> None:
+        values = [(field.name, getattr(self, field.name)) for field in fields(self)]
+        bad = [(n, v) for n, v in values if not isinstance(v, int | np.integer) or v < 1]
+        if bad:
+            whole = "a whole number from 1 on"
+            raise InputError([Fault(f"{n} is {v}", path=n, expected=whole) for n, v in bad])
 
     @property
     def macs(self) -> int:
@@ -106,6 +122,19 @@ class Conventions:
     buffering: Buffering = "double"
     halo: Halo = "refetched"
     allocation: Allocation = "even"
+
+    def __post_init__(self) -> None:
+        faults: list[Fault] = []
+        for name, kind in (("buffering", Buffering), ("halo", Halo), ("allocation", Allocation)):
+            value, known = getattr(self, name), get_args(kind)
+            if value not in known:
+                faults.append(
+                    Fault(f"unknown value '{value}'", path=name,
+                          expected=f"one of {', '.join(known)}",
+                          suggestion=nearest(str(value), known))
+                )  # fmt: skip
+        if faults:
+            raise InputError(faults)
 
     def __str__(self) -> str:
         return f"{self.buffering}-buffered, halo {self.halo}, {self.allocation} tiles"

@@ -39,7 +39,15 @@ def tiled_bytes(
     facts, head, xp = setting.facts, f"engines.{setting.engine}.", setting.xp
     partial = facts[head + "partial_sum"]
     if any(head + f"{name}_buffer" in facts for name in ("input", "weight", "output")):
-        return _buffered(table, nests, widths, setting, rows)
+        keep = facts[head + "kept_share"]
+        alone, model = _buffered(table, nests, widths, setting, rows, 0.0)
+        if not is_array(keep) and keep == 0.0:
+            return alone, model
+        kept, _ = _buffered(table, nests, widths, setting, rows, keep)
+        better = _network(table, kept) < _network(table, alone)
+        return {
+            level: xp.where(better, kept[level], moved) for level, moved in alone.items()
+        }, model
     tiled = tiled_traffic(table, setting, partial=partial, keep=facts[head + "kept_share"])
     found = tiled.traffic
     if xp is np and all(np.all(np.isfinite(moved)) for moved in found.values()):
@@ -52,16 +60,23 @@ def tiled_bytes(
     }, tiled.model
 
 
+def _network(table: OperatorTable, moved: dict[str, Value]) -> Value:
+    """Return bytes of all memories over the network, ``(points,)``."""
+    return sum((table.count * part).sum(axis=0) for part in moved.values())
+
+
 def _buffered(
     table: OperatorTable, nests: Nests, widths: tuple[Value, Value, Value], setting: Setting,
-    rows: RowSums,
+    rows: RowSums, keep: Value,
 ) -> tuple[dict[str, Value], str]:  # fmt: skip
-    """Return bytes of each row where operands have buffers of their own."""
+    """Return bytes of each row where operands have buffers of their own.
+
+    Activations may keep a share of the scratchpad from the row that makes them to their readers.
+    """
     facts, head, xp = setting.facts, f"engines.{setting.engine}.", setting.xp
     access = table.accesses
     assert access is not None
     near = usable_capacity(setting, setting.levels[0])
-    keep = facts[head + "kept_share"]
     nothing = not is_array(keep) and keep == 0.0
     away = crossing(table, setting, 0.0 if nothing else near * keep)
     beyond = xp.concatenate([away, xp.zeros((1, away.shape[1]))])

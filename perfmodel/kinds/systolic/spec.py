@@ -11,13 +11,17 @@ from pydantic_core import PydanticCustomError
 from perfmodel.hardware.engine import Engine, register_engine
 from perfmodel.hardware.quantity import Of, Quantity
 from perfmodel.kinds.systolic.folds import Dataflow, Replication
+from perfmodel.pydantic_faults import Flaw, checked
+from perfmodel.units import show
 
 __all__ = ["SystolicArray"]
 
 Count: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True)]
 Energy: TypeAlias = Annotated[Quantity, Of("energy_per_byte")]
 Share: TypeAlias = Annotated[Quantity, Of("share")]
-Size: TypeAlias = Annotated[Quantity, Of("bytes")]
+Size: TypeAlias = Annotated[Quantity, Of("bytes", positive=True)]
+#: Data sheets round their peaks: TPU v1 says 92 for 91.75 TOP/s.
+_ROUNDED = 0.02
 
 
 class SystolicArray(Engine):
@@ -70,7 +74,16 @@ class SystolicArray(Engine):
         if self.clock is None:
             message = "a systolic array without a clock"
             raise PydanticCustomError("clock", message, {"expected": 'such as clock: "700 MHz"'})
-        return self
+        name, peak = next(iter(self.peaks.items()))
+        made = 2.0 * self.height.value * self.width.value * self.units.value * self.clock.value
+        flaws: list[Flaw] = []
+        if abs(peak.value / made - 1.0) > _ROUNDED:
+            message = (
+                f"{show(peak.value, 'compute')} as the first peak, but height x width x units x "
+                f"clock make {show(made, 'compute')}"
+            )
+            flaws.append(Flaw(("peaks", name), message, show(made, "compute")))
+        return checked(self, flaws)
 
     @property
     def SCALES(self) -> Mapping[str, tuple[str, ...]]:

@@ -223,7 +223,7 @@ def _causal_blocks(xp: Any, a: _Attention, most: Value, relaxed: bool) -> tuple[
     positions = xp.minimum(a.rows, whole(xp, most / heads, relaxed))
     n = pieces(xp, a.rows, positions, relaxed)
     balanced = a.rows / n if relaxed else xp.ceil(a.rows / n)
-    read = n * (a.keys - a.rows) + balanced * n * (n - 1.0) / 2.0 + a.rows
+    read = n * xp.maximum(a.keys - a.rows, 0.0) + balanced * n * (n - 1.0) / 2.0 + a.rows
     read = read * pieces(xp, a.sharing, heads, relaxed)
     best = (xp.argmin(read, axis=0), xp.arange(read.shape[1]))
     return (heads * balanced)[best], read[best]
@@ -238,7 +238,7 @@ def _key_passes(xp: Any, a: _Attention, tile: Value, causal: bool, relaxed: bool
     n = pieces(xp, a.keys, tile, relaxed)
     if not causal:
         return a.sharing * a.rows * n
-    past = a.keys - a.rows
+    past = xp.maximum(a.keys - a.rows, 0.0)
     early = xp.minimum(n, whole(xp, past / tile, relaxed) + 1.0)
     starts = tile * (n * (n - 1.0) - early * (early - 1.0)) / 2.0
     return a.sharing * (a.rows * early + (n - early) * a.keys - starts)
