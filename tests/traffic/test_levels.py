@@ -198,7 +198,6 @@ def test_nothing_fits() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((TileNest(out_rows=0), Widths(), 10, 5), "at least 1"),
         ((TileNest(), Widths(input=-1), 10, 5), "not negative"),
         ((TileNest(), Widths(), 5, 10), "fall from the outermost"),
         ((TileNest(), Widths(), 10, 5, Conventions(allocation="uneven")), "even"),
