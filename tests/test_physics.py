@@ -152,6 +152,13 @@ def many(base: float, *values: float) -> np.ndarray[Any, Any]:
     return base * np.array(values)
 
 
+def allowed(machine: Machine, path: str, wanted: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Values as near to those wanted as the fact may be."""
+    low, high, whole = machine.span(path)
+    found = np.clip(wanted, low, high)
+    return np.maximum(np.round(found), 1.0) if whole else found
+
+
 def seconds(found: Prediction, n: int) -> np.ndarray[Any, Any]:
     return np.broadcast_to(np.asarray(found.latency_s), (n,))
 
@@ -179,7 +186,7 @@ def test_a_batch_equals_its_members(
     mine = ("memories.", "runtime.", f"engines.{machine.engine}.")
     numbers = [p for p, value in machine.facts.items() if p.startswith(mine) and value > 0]
     chosen = data.draw(st.lists(st.sampled_from(numbers), min_size=1, max_size=2, unique=True))
-    facts = {p: many(machine.facts[p], 0.3, 1.0) for p in chosen}
+    facts = {p: allowed(machine, p, many(machine.facts[p], 0.3, 1.0)) for p in chosen}
     bits = {
         role: np.array([3.0, 11.0])
         for role in data.draw(st.sets(st.sampled_from(("weights", "activations", "kv"))))
@@ -272,8 +279,7 @@ def test_a_faster_part_is_never_slower(
     steps = many(machine.facts[path], 0.1, 0.5, 0.99, 1.0, 1.3, 20.0)
     if machine.dimension(path) == "fraction":
         steps = np.minimum(steps, 1.0)
-    low, high, whole = machine.span(path)
-    steps = np.clip(np.rint(steps) if whole else steps, np.ceil(low) if whole else low, high)
+    steps = allowed(machine, path, steps)
     found = predict(
         workload, machine.vary({path: steps}), precision=precision, model=model, warm=warm
     )
