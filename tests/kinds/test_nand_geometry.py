@@ -208,6 +208,20 @@ def test_arrays_equal_scalars() -> None:
                 assert getattr(whole, name)[i, j] == pytest.approx(float(getattr(one, name)))
 
 
+def test_large_arrays_choose_as_small_ones() -> None:
+    """Widths tried one after the other, past some size, or at once: the same split."""
+    reads = np.linspace(5e-6, 80e-6, 1000)
+    matrix = Matrix(SHAPES[:, :1], SHAPES[:, 1:], 1.0, 1.0, 1.0, 2.0)
+    large = split(flash(read_time=reads), matrix, 1e-4)
+    for start in range(0, 1000, 250):
+        small = split(flash(read_time=reads[start : start + 250]), matrix, 1e-4)
+        for name in ("seconds", "rounds", "channel_bytes", "host_share"):
+            part = getattr(large, name)[:, start : start + 250]
+            np.testing.assert_allclose(part, getattr(small, name), rtol=1e-12)
+        np.testing.assert_array_equal(large.tile.columns[:, start : start + 250],
+                                      small.tile.columns)  # fmt: skip
+
+
 @given(st.integers(1, 30000), st.integers(1, 30000), st.sampled_from([0.25, 0.5, 2.0, 3.0]))
 def test_faster_flash_is_never_slower(rows: int, columns: int, factor: float) -> None:
     m = gemv(rows, columns)

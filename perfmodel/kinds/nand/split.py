@@ -8,14 +8,21 @@ takes longer.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import reduce
 from itertools import combinations
-from typing import Any, NamedTuple
+from math import prod
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from perfmodel.arrays import Value, namespace
 from perfmodel.kinds.nand.geometry import Flash, Matrix, Tile, Tiling, tile, widths
+
+#: Points of which all widths are tried at once.
+_STACKED: Final = 4096
+#: Relative difference of two times that are the same.
+_ALIKE: Final = 1e-14
 
 
 class Split(NamedTuple):
@@ -87,12 +94,43 @@ def split(
     relaxed
         No whole number of requests, no page with room to spare.
     """
-    xp = namespace(*flash, *matrix, host_time, columns)
-    deep = max(np.ndim(part) for part in (*flash, *matrix, host_time, columns))
-    found = widths(flash, matrix, tiling, relaxed=relaxed, deep=deep)
-    each = xp.where(columns > 0, columns / flash.channels, found)
-    out = _split(flash, matrix, host_time, each, relaxed, xp)
-    return _fastest(out, xp) if tiling == "best" else out
+    parts = (*flash, *matrix, host_time, columns)
+    xp = namespace(*parts)
+    shape = np.broadcast_shapes(*(np.shape(part) for part in parts))
+    found = widths(flash, matrix, tiling, relaxed=relaxed, deep=len(shape))
+
+    def at(each: Value) -> Split:
+        each = xp.where(columns > 0, columns / flash.channels, each)
+        return _split(flash, matrix, host_time, each, relaxed, xp)
+
+    if tiling != "best":
+        return at(found)
+    # All widths at once, or one after the other where the arrays would leave the caches.
+    choose = _together if prod(shape) <= _STACKED else _in_turn
+    return at(choose(at, found, xp))
+
+
+def _together(at: Callable[[Value], Split], tried: Value, xp: Any) -> Value:
+    """Return the fastest of the widths along the first axis; of two alike the lighter."""
+    found = at(tried)
+    alike = found.seconds <= xp.min(found.seconds, axis=0) * (1.0 + _ALIKE)
+    best = xp.argmin(xp.where(alike, found.channel_bytes, xp.inf), axis=0)[None]
+    return xp.take_along_axis(xp.broadcast_to(tried, found.seconds.shape), best, axis=0)[0]
+
+
+def _in_turn(at: Callable[[Value], Split], tried: Value, xp: Any) -> Value:
+    """Return what `_together` returns, with arrays of one width at a time."""
+    each = tried[0]
+    first = at(each)
+    time, moved = first.seconds, first.channel_bytes
+    for width in tried[1:]:
+        found = at(width)
+        alike = xp.abs(found.seconds - time) <= _ALIKE * time
+        better = xp.where(alike, found.channel_bytes < moved, found.seconds < time)
+        each = xp.where(better, width, each)
+        time = xp.where(better, found.seconds, time)
+        moved = xp.where(better, found.channel_bytes, moved)
+    return each
 
 
 def _split(
@@ -156,24 +194,6 @@ def _split(
         1.0 - share, share * sums, shape,
         share * adds,
     )  # fmt: skip
-
-
-def _fastest(tried: Split, xp: Any) -> Split:
-    """Return the split of the fastest width, along the first axis; of two alike the lighter."""
-    time = tried.seconds
-    least = xp.min(time, axis=0)
-    alike = time <= least * (1.0 + 1e-12)
-    at = xp.argmin(xp.where(alike, tried.channel_bytes, xp.inf), axis=0)[None]
-
-    def pick(values: Value) -> Value:
-        if np.ndim(values) < np.ndim(time):
-            return values
-        whole = xp.broadcast_to(values, time.shape)
-        return xp.take_along_axis(whole, at, axis=0)[0]
-
-    shape = Tile(*(pick(part) for part in tried.tile))
-    others = {name: pick(part) for name, part in tried._asdict().items() if name != "tile"}
-    return Split(tile=shape, **others)
 
 
 def in_flash_time(flash: Flash, weights: Value, round_time: Value) -> Value:
