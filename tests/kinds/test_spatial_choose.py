@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perfmodel.kinds.spatial import AccessCosts, Layer, PeArray, choose, count
-from perfmodel.kinds.spatial.choose import movement_cost
 from perfmodel.kinds.spatial.counts import buffer_demand, sets_that_fit
 from perfmodel.kinds.spatial.divisors import cheapest_of_all, least_dram
 from perfmodel.kinds.spatial.eyeriss import ALEXNET, VGG16
+from perfmodel.kinds.spatial.search import movement_cost
 
 CHIP = PeArray(12.0, 14.0, 224.0, 12.0, 24.0, 51200.0, 4.0, 1.0, 4.0)
 COSTS = AccessCosts(4.0, 15.0, 460.0, 531.5)
@@ -51,7 +51,7 @@ def test_never_below_the_cheapest_of_all_and_close() -> None:
 
 
 def test_small_arrays_and_buffers_too() -> None:
-    """From 6 KB and 4 x 4 elements: nine of ten within 4 % of the cheapest of all, all in 12 %."""
+    """From 6 KB and 4 x 4 elements: nine of ten within 6 % of the cheapest of all, all in 8 %."""
     rng, gaps = np.random.default_rng(0), list[float]()
     for layer in _random_layers(12):
         array = CHIP._replace(
@@ -62,18 +62,45 @@ def test_small_arrays_and_buffers_too() -> None:
         _, best = cheapest_of_all(layer, array, COSTS)
         gaps.append(float(movement_cost(choose(layer, array, COSTS).counts, COSTS)) / best - 1)
     assert min(gaps) >= -1e-9
-    assert np.quantile(gaps, 0.9) < 0.04
-    assert max(gaps) < 0.12
+    assert np.median(gaps) < 0.002
+    assert np.quantile(gaps, 0.9) < 0.06
+    assert max(gaps) < 0.08
 
 
-def test_more_buffer_hardly_ever_costs() -> None:
-    """The candidates are few, so not strictly: within 10 % of the best smaller buffer."""
-    words = np.geomspace(3e3, 1e6, 100)
-    for layer in _random_layers(12):
-        found = choose(layer, CHIP._replace(buffer_words=words), COSTS).counts
-        cost = movement_cost(found, COSTS)
-        assert np.all(cost <= 1.10 * np.minimum.accumulate(cost))
-        assert cost[-1] <= cost[0]
+def test_more_buffer_never_costs() -> None:
+    """From 100 words, where rows are cut into blocks, to a million: never above a smaller one."""
+    words = np.geomspace(100.0, 1e6, 100)
+    for layer in _random_layers(32):
+        found = choose(layer, CHIP._replace(buffer_words=words), COSTS)
+        cost = np.asarray(movement_cost(found.counts, COSTS))
+        assert np.all(cost[1:] <= np.minimum.accumulate(cost)[:-1] * (1 + 1e-8))
+        assert cost[-1] < cost[0]
+        assert found.blocks[-1] == 1
+
+
+@pytest.mark.parametrize("side", ["height", "width"])
+@pytest.mark.parametrize("costs", [COSTS, RATIOS])
+def test_a_larger_array_never_costs(side: str, costs: AccessCosts) -> None:
+    """At the same costs of an access and a clock: it can leave the elements beyond idle."""
+    sizes = np.arange(1.0, 49.0)
+    for layer in [*_random_layers(12), ALEXNET["CONV1"].layer, VGG16["CONV5-1"].layer]:
+        found = choose(layer, CHIP._replace(**{side: sizes}), costs).counts
+        cost = np.asarray(movement_cost(found, costs))
+        assert np.all(cost[1:] <= np.minimum.accumulate(cost)[:-1] * (1 + 1e-8))
+        assert cost[-1] < cost[0]
+
+
+def test_capacities_together_as_one_by_one() -> None:
+    """Layers that differ in the buffer alone share their candidates, and find the same."""
+    rng, layers = np.random.default_rng(3), _random_layers(8)
+    stacked = Layer(*(np.array(v)[:, None] for v in zip(*layers, strict=True)))
+    words = rng.permutation(np.geomspace(200.0, 1e5, 7))
+    together = choose(stacked, CHIP._replace(buffer_words=words), COSTS)
+    for i, layer in enumerate(layers):
+        for j, held in enumerate(words):
+            one = choose(layer, CHIP._replace(buffer_words=float(held)), COSTS)
+            assert [float(v[i, j]) for v in together.mapping] == [float(v) for v in one.mapping]
+            assert float(together.blocks[i, j]) == float(one.blocks)
 
 
 def test_what_is_chosen_fits() -> None:
@@ -165,5 +192,5 @@ def test_main_memory_of_the_analysis_before_the_chip() -> None:
         layer = ALEXNET[name].layer._replace(images=16.0)
         found = choose(layer, array, RATIOS).counts
         words = found.dram_input + found.dram_filter + found.dram_output
-        assert float(200 * words) == pytest.approx(dram, rel=0.15), name
+        assert 0.85 * dram < float(200 * words) < 1.01 * dram, name
         assert float(4 * found.macs) == pytest.approx(registers, rel=0.002), name

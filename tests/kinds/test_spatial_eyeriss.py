@@ -1,4 +1,7 @@
-"""Eyeriss against its own measurements, layer by layer (JSSC 2017); nothing is fitted to them."""
+"""Eyeriss against its own measurements, layer by layer (JSSC 2017).
+
+Nothing is fitted to AlexNet; VGG-16's channels of a pass are read off its column of the buffer.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,8 @@ from typing import Literal
 
 import pytest
 
-from perfmodel.kinds.spatial.eyeriss import LayerResult, eyeriss_layers
+from perfmodel.kinds.spatial import PeArray, count
+from perfmodel.kinds.spatial.eyeriss import ALEXNET, LayerResult, eyeriss_layers
 
 Network = Literal["alexnet", "vgg16"]
 #: Layers whose power the published access costs do not reach: nearly all inputs are non-zero.
@@ -49,7 +53,8 @@ def test_every_layer(data: Path, network: Network, layers: int) -> None:
         errors = _errors(measured[name], result)
         assert abs(errors["processing"]) < 0.065, (name, errors)
         assert abs(errors["dram"]) < 0.12, (name, errors)
-        assert abs(errors["buffer"]) < 0.045, (name, errors)
+        if name != "CONV3":  # its quoted mapping does not give its column
+            assert abs(errors["buffer"]) < 0.045, (name, errors)
         assert abs(errors["total"]) < 0.12, (name, errors)
         assert abs(errors["elements"]) < 0.08, (name, errors)
         if name in LOW_POWER:  # known misses, told in docs/spatial.md
@@ -67,11 +72,37 @@ def test_alexnet_without_the_chips_mapping(data: Path) -> None:
 
 
 @pytest.mark.data
+def test_vgg_without_the_chips_mapping(data: Path) -> None:
+    """Time of the last block alone holds; power but for one layer; main memory of eight."""
+    measured = _measured(data, "vgg16")
+    off: dict[str, set[str]] = {"processing": set(), "power": set(), "dram": set()}
+    for name, result in eyeriss_layers("vgg16", "chosen").items():
+        errors = _errors(measured[name], result)
+        for column, bound in (("processing", 0.10), ("power", 0.15), ("dram", 0.15)):
+            if abs(errors[column]) > bound:
+                off[column].add(name)
+    assert off["processing"] == {name for name in measured if not name.startswith("CONV5")}
+    assert off["power"] == {"CONV1-1"}
+    assert off["dram"] == {"CONV1-2", "CONV2-1", "CONV3-1", "CONV3-2", "CONV3-3"}
+
+
+@pytest.mark.data
 def test_buffer_of_alexnet_to_half_a_percent(data: Path) -> None:
-    """Sums twice a channel pass and inputs once a filter pass are all that the column counts."""
+    """Sums twice a channel pass and inputs once a filter pass are all that the column counts.
+
+    But for CONV3: as its mapping is quoted, it reads and writes the sums a third more often than
+    was measured; that of CONV4 and CONV5 gives its column.
+    """
     measured = _measured(data, "alexnet")
     for name, result in eyeriss_layers("alexnet").items():
-        assert abs(_errors(measured[name], result)["buffer"]) < 0.005, name
+        error = _errors(measured[name], result)["buffer"]
+        assert error == pytest.approx(0.379 if name == "CONV3" else 0.0, abs=0.005), name
+    like_conv4 = ALEXNET["CONV4"].mapping
+    assert like_conv4 is not None
+    array = PeArray(12.0, 14.0, 224.0, 12.0, 24.0, 51200.0, 4.0, 1.0, 4.0)
+    found = count(ALEXNET["CONV3"].layer, like_conv4, array)
+    moved = 2e-6 * float(found.buffer_input + found.buffer_sum)
+    assert moved == pytest.approx(measured["CONV3"][4], rel=0.005)
 
 
 def test_energy_parts_add_up_to_the_power() -> None:

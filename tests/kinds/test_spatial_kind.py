@@ -127,6 +127,29 @@ def test_an_array_without_a_clock_is_refused(tmp_path: Path) -> None:
         hardware(path)
 
 
+def test_an_engine_of_another_kind_is_refused() -> None:
+    with pytest.raises(InputError, match="engine 'gpu' is no row-stationary array"):
+        predict(find("resnet18", {}), hardware("h100"), model="spatial")
+
+
+def test_spec_limits() -> None:
+    """A buffer of a byte, a word of a kilobyte, half a bus, more zeros than values: refused."""
+    machine = hardware("eyeriss").machine()
+    for fact, value in {"buffer": "1 B", "word": "1 KiB", "sum_bus": 2.5, "height": 1e9,
+                        "input_zeros": 1.5, "filter_words": 0.0}.items():  # fmt: skip
+        with pytest.raises(InputError, match=f"engines.array.{fact}"):
+            machine.vary({f"engines.array.{fact}": value})
+
+
+def test_a_buffer_below_three_words_is_refused(tmp_path: Path) -> None:
+    data = yaml.safe_load(hardware("eyeriss").to_yaml())
+    data["engines"][0] |= {"buffer": "100 B", "word": "64 B"}
+    path = tmp_path / "eyeriss.yaml"
+    path.write_text(yaml.safe_dump(data))
+    with pytest.raises(InputError, match="no input, filter and sum"):
+        hardware(path)
+
+
 def test_relaxed_is_smooth_under_a_mapping() -> None:
     """Width moves the seconds at every step, by little but where another mapping takes over."""
     widths = np.linspace(0.8, 1.0, 201)

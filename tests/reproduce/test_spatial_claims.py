@@ -7,17 +7,40 @@ import pytest
 from perfmodel.reproduce import reproduce
 from perfmodel.reproduce.systems.draco import mobilenet
 
+_VGG = [
+    f"conv{b}_{i}" for b, n in ((1, 2), (2, 2), (3, 3), (4, 3), (5, 3)) for i in range(1, n + 1)
+]
 
-def test_eyeriss_misses_are_the_three_that_are_told() -> None:
+
+def test_eyeriss_misses_are_those_that_are_told() -> None:
     rows = reproduce("eyeriss")
-    assert len(rows) == 69
-    assert {row.claim for row in rows if row.verdict != "within"} == {
-        "alexnet.conv1.power_mw", "vgg16.conv1_1.power_mw", "vgg16.conv2_1.power_mw",
+    off = {row.claim for row in rows if row.verdict != "within"}
+    assert off == {
+        "alexnet.conv1.power_mw", "alexnet.conv3.buffer_mb", "vgg16.conv1_1.power_mw",
+        "vgg16.conv2_1.power_mw", "vgg16.conv1_1.chosen_power_mw", "vgg16.chosen_processing_ms",
+        *(f"vgg16.{layer}.chosen_processing_ms" for layer in _VGG if layer < "conv5"),
+        *(f"vgg16.{layer}.chosen_dram_mb" for layer in
+          ("conv1_2", "conv2_1", "conv3_1", "conv3_2", "conv3_3")),
     }  # fmt: skip
-    assert not any(row.basis == "fitted" for row in rows)
     total = {row.claim: row.predicted for row in rows}
-    layers = [v for k, v in total.items() if k.startswith("vgg16.conv") and k.endswith("dram_mb")]
-    assert sum(v or 0.0 for v in layers) == pytest.approx(total["vgg16.dram_mb"])
+    for column in ("dram_mb", "processing_ms", "chosen_processing_ms"):
+        layers = [total[f"vgg16.{layer}.{column}"] for layer in _VGG]
+        assert sum(v or 0.0 for v in layers) == pytest.approx(total[f"vgg16.{column}"])
+
+
+def test_eyeriss_tells_what_stands_on_its_own_table() -> None:
+    """Fitted: what VGG-16's channels of a pass were read off, and the time that follows from it."""
+    rows = {row.claim: row for row in reproduce("eyeriss")}
+    fitted = {name for name, row in rows.items() if row.basis == "fitted"}
+    assert fitted == {
+        "vgg16.processing_ms", "vgg16.buffer_mb", "vgg16.frames_per_s",
+        *(f"vgg16.{layer}.processing_ms" for layer in _VGG),
+    }  # fmt: skip
+    for name, row in rows.items():
+        channels = any("read off the buffer megabytes" in c for c in row.constants)
+        assert channels == (name.startswith("vgg16") and "chosen" not in name), name
+        quoted = "mapping of the chip" in row.constants
+        assert quoted == (name.startswith("alexnet") and "chosen" not in name), name
 
 
 def test_draco_but_for_large_groups() -> None:

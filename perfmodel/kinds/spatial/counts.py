@@ -8,7 +8,7 @@ then filter groups (Chen, Emer and Sze, ISCA 2016; Chen et al., JSSC 52(1), 2017
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from perfmodel.arrays import Value, namespace
 from perfmodel.kinds.spatial.shapes import Layer, PeArray, RowMapping, ceil_div
@@ -76,7 +76,27 @@ class RowCounts(NamedTuple):
 
 def _pieces(a: Value, b: Value, relaxed: bool) -> Value:
     """Return how many pieces of `b` hold `a`; relaxed, without rounding up but for the first."""
-    return namespace(a, b).maximum(a / b, 1.0) if relaxed else ceil_div(a, b)
+    if not relaxed:
+        return ceil_div(a, b)
+    # At one whole piece the slope is that of fewer, as a mapping made for a little more has it.
+    return namespace(a, b).where(a > b * (1.0 + 1e-12), a / b, 1.0)
+
+
+def _padding(
+    padding: Value, outputs: Value, piece: Value, pieces: Value, step: Value, xp: Any
+) -> Value:
+    """Return padding rows (or columns) of all strips together; low strips reach into it twice."""
+    before = xp.floor(xp.maximum(padding, 0.0) / 2.0)
+    after = xp.maximum(padding, 0.0) - before
+    each = step * piece
+    # The last strip is ragged; the one before it ends as many rows above.
+    ragged = step * (outputs - xp.maximum(pieces - 1.0, 0.0) * piece)
+    behind = xp.maximum(after - ragged, 0.0)
+    total = before + after
+    for reach, most in ((xp.maximum(before - each, 0.0), pieces - 1.0), (behind, pieces - 1.0)):
+        times = xp.minimum(xp.ceil(reach / each), most)
+        total = total + times * reach - each * times * (times - 1.0) / 2.0
+    return total
 
 
 def folds(layer: Layer, array: PeArray) -> Folds:
@@ -156,8 +176,10 @@ def count(
     piece_rows = span(layer.out_rows, strips, layer.row_stride, reach) * cut.rows
     reach = (cut.kernel_columns - 1.0) * layer.column_dilation + 1.0
     piece_wide = span(layer.out_columns, blocks, layer.column_stride, reach) * cut.columns
-    real_rows = rows - xp.maximum(layer.padded_rows - layer.in_rows, 0.0)
-    real_wide = wide - xp.maximum(layer.padded_columns - layer.in_columns, 0.0)
+    real_rows = rows - _padding(layer.padded_rows - layer.in_rows, layer.out_rows,
+                                m.rows, strips, layer.row_stride, xp)  # fmt: skip
+    real_wide = wide - _padding(layer.padded_columns - layer.in_columns, layer.out_columns,
+                                columns, blocks, layer.column_stride, xp)  # fmt: skip
 
     channels = layer.groups * layer.images * layer.channels
     outputs = layer.groups * layer.images * layer.filters * layer.out_rows * layer.out_columns

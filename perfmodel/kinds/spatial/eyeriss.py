@@ -69,15 +69,15 @@ def _conv(
                               stride, stride, 1, 1, image, image)))  # fmt: skip
 
 
-# The mapping of the 13 x 13 layers is that of CONV4 and CONV5 for all three: with q = 4, r = 1 and
-# t = 4 instead, CONV3 would move 69 MB through the buffer, where 50.2 were measured.
+# As quoted for the chip. With q = 4, r = 1 and t = 4 CONV3 moves 69 MB through the buffer, where
+# 50.2 were measured; the mapping of CONV4 and CONV5 would move 50.2, but is not what was quoted.
 ALEXNET: Mapping[str, ChipLayer] = {
     "CONV1": ChipLayer(_conv(1, 4, 96, 3, 55, 11, 4, 227), 0.0001, 0.5102,
                        RowMapping(1, 96, 7, 16, 1, 1, 2)),
     "CONV2": ChipLayer(_conv(2, 4, 128, 48, 27, 5, 1, 27), 0.387, 0.8066,
                        RowMapping(1, 64, 27, 16, 2, 1, 1)),
     "CONV3": ChipLayer(_conv(1, 4, 384, 256, 13, 3, 1, 13), 0.725, 0.7244,
-                       RowMapping(4, 64, 13, 16, 3, 2, 2)),
+                       RowMapping(4, 64, 13, 16, 4, 1, 4)),
     "CONV4": ChipLayer(_conv(2, 4, 192, 192, 13, 3, 1, 13), 0.793, 0.7018,
                        RowMapping(4, 64, 13, 16, 3, 2, 2)),
     "CONV5": ChipLayer(_conv(2, 4, 128, 192, 13, 3, 1, 13), 0.776, 0.9050,
@@ -93,8 +93,8 @@ def _vgg(
 
 
 # No mapping of VGG-16 was published. Channels of a pass follow from the megabytes through the
-# buffer: every pass reads and writes all partial sums. The rest is what moves least to and from
-# main memory.
+# buffer, and are fitted to that column: every pass reads and writes all partial sums. The rest is
+# what moves least to and from main memory.
 VGG16: Mapping[str, ChipLayer] = {
     "CONV1-1": _vgg(64, 3, 224, (0.016, 0.4711), 1),
     "CONV1-2": _vgg(64, 64, 224, (0.477, 0.3136), 1),

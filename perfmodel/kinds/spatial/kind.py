@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from perfmodel.arrays import Value, is_array
 from perfmodel.cost.compose import compose
 from perfmodel.cost.residency import access_bytes, slot_bytes, sum_by_row
 from perfmodel.cost.setting import Setting
+from perfmodel.errors import Fault, InputError
 from perfmodel.kinds.protocol import Equation, Terms
 from perfmodel.kinds.rates import bandwidth, vector_rates
 from perfmodel.kinds.roofline import KIND as ROOFLINE
@@ -26,8 +26,6 @@ from perfmodel.workload.shapes import Nests
 __all__ = ["KIND", "Spatial", "layers_of"]
 
 _CHEN = "Chen, Emer and Sze, ISCA 2016; Chen et al., JSSC 52(1), 2017"
-#: Layers x points whose candidates are priced at once: few enough for the nearest caches.
-_BLOCK = 32
 
 
 class Spatial:
@@ -46,10 +44,21 @@ class Spatial:
     }
 
     def cost(self, table: OperatorTable, setting: Setting) -> Terms:
-        """Cost every row of the table; see the class attribute `equations`."""
+        """Cost every row of the table; see the class attribute `equations`.
+
+        Raises
+        ------
+        InputError
+            The engine is of another kind.
+        """
         nests = table.nests
         if nests is None or not len(nests):
             return ROOFLINE.cost(table, setting)
+        if "feature_maps_wait" not in setting.choices:
+            raise InputError(
+                Fault(f"engine '{setting.engine}' is no row-stationary array", path="model",
+                      expected="an engine of kind spatial")
+            )  # fmt: skip
         facts, head, xp = setting.facts, f"engines.{setting.engine}.", setting.xp
         main = setting.levels[-1]
         word, clock = facts[head + "word"], facts[head + "clock"]
@@ -59,7 +68,10 @@ class Spatial:
             per_byte = 200.0 * facts[head + "mac_energy"] / word
         costs = AccessCosts(facts[head + "array_energy"], facts[head + "buffer_energy"],
                             per_byte * word, facts[head + "clock_energy"])  # fmt: skip
-        counts = _chosen(layers_of(nests), _array(setting), costs, setting)
+        counts = choose(
+            layers_of(nests), _array(setting), costs,
+            replicate_groups=setting.choices["replicate_groups"], relaxed=setting.relaxed,
+        ).counts  # fmt: skip
         rows = _Rows(nests, table, setting)
         times = nests.times * rows.unmasked
         cycles = rows(counts.cycles * times)
@@ -128,35 +140,6 @@ def _array(setting: Setting) -> PeArray:
     facts, head = setting.facts, f"engines.{setting.engine}."
     own = {name: facts[head + name] for name in PeArray._fields if name != "buffer_words"}
     return PeArray(**own, buffer_words=facts[head + "buffer"] / facts[head + "word"])
-
-
-def _chosen(layer: Layer, array: PeArray, costs: AccessCosts, setting: Setting) -> RowCounts:
-    """Return the counts of the cheapest mapping of each nest at each point.
-
-    Only what the mapping depends on is spread: a sweep of the bandwidth maps each layer once.
-    """
-    xp, replicate = setting.xp, setting.choices["replicate_groups"]
-    given = (*layer, *array, *costs)
-    if xp is not np:
-        return choose(
-            layer, array, costs, replicate_groups=replicate, relaxed=setting.relaxed
-        ).counts
-    shape = np.broadcast_shapes(*(np.shape(v) for v in given))
-    flat = np.stack([np.broadcast_to(v, shape).reshape(-1) for v in given])
-    alike, where = np.unique(flat, axis=1, return_inverse=True)
-    parts: list[np.ndarray[Any, Any]] = []
-    for start in range(0, alike.shape[1], _BLOCK):
-        block = list(alike[:, start : start + _BLOCK])
-        found = choose(
-            Layer(*block[: len(layer)]),
-            PeArray(*block[len(layer) : len(layer) + len(array)]),
-            AccessCosts(*block[len(layer) + len(array) :]),
-            replicate_groups=replicate,
-            relaxed=setting.relaxed,
-        )
-        parts.append(np.stack(found.counts))
-    whole = np.concatenate(parts, axis=1)[:, where.reshape(-1)]
-    return RowCounts(*(column.reshape(shape) for column in whole))
 
 
 def _dram_bytes(

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from perfmodel.arrays import Value, namespace
 
-__all__ = ["Layer", "PeArray", "RowMapping", "ceil_div"]
+__all__ = ["AccessCosts", "Layer", "PeArray", "RowMapping", "ceil_div"]
 
 
 def ceil_div(a: Value, b: Value) -> Value:
@@ -128,3 +128,20 @@ class RowMapping(NamedTuple):
     channel_sets: Value
     filter_sets: Value
     group_sets: Value = 1.0
+
+
+class AccessCosts(NamedTuple):
+    """Energies of what a mapping can change; only their ratios matter to `choose`.
+
+    Attributes
+    ----------
+    array, buffer, dram
+        Joule of a word to or from each level.
+    clock
+        Joule of a clock: what its network takes, whatever the elements do.
+    """
+
+    array: Value
+    buffer: Value
+    dram: Value
+    clock: Value

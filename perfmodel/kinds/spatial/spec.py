@@ -13,10 +13,12 @@ from perfmodel.hardware.quantity import Of, Quantity
 
 __all__ = ["RowStationaryArray"]
 
-Count: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True)]
+Count: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=1_048_576)]
 Energy: TypeAlias = Annotated[Quantity, Of("energy")]
 Share: TypeAlias = Annotated[Quantity, Of("share")]
-Size: TypeAlias = Annotated[Quantity, Of("bytes", positive=True)]
+Buffer: TypeAlias = Annotated[Quantity, Of("bytes", positive=True, floor=64.0)]
+#: Bytes of a word: of at most 512 bits.
+Word: TypeAlias = Annotated[Quantity, Of("bytes", positive=True, ceiling=64.0)]
 
 
 class RowStationaryArray(Engine):
@@ -36,9 +38,9 @@ class RowStationaryArray(Engine):
     """Words of an element's input scratchpad: a window of the interleaved channels."""
     sum_words: Count
     """Words of an element's scratchpad of partial sums."""
-    buffer: Size
+    buffer: Buffer
     """What the global buffer holds of feature maps and partial sums."""
-    word: Size = Quantity(value=2.0)
+    word: Word = Quantity(value=2.0)
     """Bytes of a word in the buffer and the scratchpads."""
     filter_bus: Count
     """Words of filters a clock from buffer to array."""
@@ -74,6 +76,13 @@ class RowStationaryArray(Engine):
         if self.clock is None:
             message = "a row-stationary array without a clock"
             raise PydanticCustomError("clock", message, {"expected": 'such as clock: "200 MHz"'})
+        return self
+
+    @model_validator(mode="after")
+    def _holds_words(self) -> RowStationaryArray:
+        if self.buffer.value < 3.0 * self.word.value:
+            message = "the buffer holds no input, filter and sum beside one another"
+            raise PydanticCustomError("buffer", message, {"expected": "three words or more"})
         return self
 
     @property

@@ -22,20 +22,24 @@ def eyeriss_claims() -> dict[str, float]:
         found[f"{network}.buffer_mb"] = 1e-6 * sum(r.buffer_bytes for r in layers.values())
         images = 4 if network == "alexnet" else 3
         found[f"{network}.frames_per_s"] = images / total
-    for name, result in eyeriss_layers("alexnet", "chosen").items():
-        found[f"alexnet.{_key(name)}.chosen_processing_ms"] = 1e3 * result.processing_s
+        chosen = eyeriss_layers(network, "chosen")
+        found |= _layers(network, chosen, "chosen_")
+        found[f"{network}.chosen_processing_ms"] = 1e3 * sum(
+            r.processing_s for r in chosen.values()
+        )
     return found
 
 
 def _layers(
-    network: Literal["alexnet", "vgg16"], layers: dict[str, LayerResult]
+    network: Literal["alexnet", "vgg16"], layers: dict[str, LayerResult], how: str = ""
 ) -> dict[str, float]:
     found: dict[str, float] = {}
     for name, result in layers.items():
         head = f"{network}.{_key(name)}"
-        found[f"{head}.processing_ms"] = 1e3 * result.processing_s
-        found[f"{head}.power_mw"] = 1e3 * result.power_w
-        found[f"{head}.dram_mb"] = 1e-6 * result.dram_bytes
+        found[f"{head}.{how}processing_ms"] = 1e3 * result.processing_s
+        found[f"{head}.{how}power_mw"] = 1e3 * result.power_w
+        found[f"{head}.{how}dram_mb"] = 1e-6 * result.dram_bytes
+        found[f"{head}.{how}buffer_mb"] = 1e-6 * result.buffer_bytes
     return found
 
 
