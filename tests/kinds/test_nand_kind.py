@@ -266,11 +266,14 @@ def test_cores_pay_for_padding() -> None:
     # 5120 columns over 32 channels of 256: 20 channels hold whole pages, 12 idle.
     assert table["tile_columns"][row] == 8192
     assert table["flash_request_bytes"][row] == pytest.approx(inside[row])
-    narrow = decode("opt_6_7b", "cambricon_llm_s", changes={"engines.npu.tile_columns": 24576.0})
+    changes = {"engines.npu.tile_columns": 24576.0, "engines.npu.core_energy": 8e-12}
+    narrow = decode("opt_6_7b", "cambricon_llm_s", changes=changes)
     row = list(narrow.table["name"]).index("layer.ffn_up")
     held = narrow.table["flash_weight_bytes"][row] * narrow.table["in_flash_share"][row]
     # 4096 columns in tiles of 3072 a channel: two channels, the second a third full.
     assert narrow.table["flash_request_bytes"][row] == pytest.approx(held * 6144 / 4096)
+    joule = narrow.table["flash cores energy_j"][row]
+    assert joule == pytest.approx(8e-12 * held * 6144 / 4096)
 
 
 def test_energies_of_flash_that_a_device_asks_for() -> None:
