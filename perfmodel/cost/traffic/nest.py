@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from perfmodel.errors import Fault, InputError, nearest
 Buffering: TypeAlias = Literal["single", "double"]
 Halo: TypeAlias = Literal["refetched", "kept"]
 Allocation: TypeAlias = Literal["even", "uneven"]
+_WHOLE: tuple[type, ...] = (int, np.integer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,11 @@ class TileNest:
     column_dilation: int = 1
 
     def __post_init__(self) -> None:
-        values = [(field.name, getattr(self, field.name)) for field in fields(self)]
-        bad = [(n, v) for n, v in values if not isinstance(v, int | np.integer) or v < 1]
+        bad: list[tuple[str, Any]] = []
+        for field in fields(self):
+            value: Any = getattr(self, field.name)
+            if not isinstance(value, _WHOLE) or value < 1:
+                bad.append((field.name, value))
         if bad:
             whole = "a whole number from 1 on"
             raise InputError([Fault(f"{n} is {v}", path=n, expected=whole) for n, v in bad])
