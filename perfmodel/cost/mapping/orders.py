@@ -61,7 +61,7 @@ class Orders:
         return np.arange(self.dims.shape[1] + 1, dtype=np.int64)[None, :]
 
     def _is(self, dims: frozenset[str]) -> Bools:
-        table = np.asarray([dim in dims for dim in DIMS])
+        table: Bools = np.asarray([dim in dims for dim in DIMS], dtype=np.bool_)
         return table[self.dims]
 
     @cached_property

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from statistics import mean
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import hardware
@@ -82,17 +83,20 @@ def _tiles() -> dict[str, float]:
     }
 
 
+def _column(found: Prediction, name: str) -> npt.NDArray[np.float64]:
+    return np.asarray(cast("Any", found.table[name]), dtype=np.float64)
+
+
 def _slicing(found: Prediction) -> dict[str, float]:
     """Play the requests and pages of a token on one channel, with and without slices."""
-    columns: Any = found.table
-    count, weights = columns["count"], columns["flash_weight_bytes"]
+    count, weights = _column(found, "count"), _column(found, "flash_weight_bytes")
     flash = geometry(found.machine)
-    requests = float(np.sum(count * columns["flash_rounds"])) * _PART
-    streamed = float(np.sum(count * weights * (1.0 - columns["in_flash_share"]))) * _PART
+    requests = float(np.sum(count * _column(found, "flash_rounds"))) * _PART
+    streamed = float(np.sum(count * weights * (1.0 - _column(found, "in_flash_share")))) * _PART
     pages = round(streamed / float(flash.page) / float(flash.channels))
     sliced = _play(flash, 4096.0, 64, True, round(requests), pages)
     whole = _play(flash, 4096.0, 1, False, round(requests), pages)
-    between = float(found.latency_s) - float(np.sum(count * columns["flash_s"]))
+    between = float(found.latency_s) - float(np.sum(count * _column(found, "flash_s")))
     with_slices = sliced.seconds / _PART + between
     without = whole.seconds / _PART + between
     return {
@@ -115,10 +119,10 @@ def _untiled(small: dict[str, Prediction]) -> dict[str, float]:
     speeds = {model: float(found.tokens_per_s) for model, found in small.items()}
     alone: dict[str, float] = {}
     for model, found in small.items():
-        columns: Any = found.table
-        seconds = in_flash_time(flash, columns["flash_weight_bytes"], columns["round_s"])
-        changed = float(np.sum(columns["count"] * (seconds - columns["flash_s"])))
-        alone[model] = 1.0 / (float(found.latency_s) + changed)
+        weights, rounds = _column(found, "flash_weight_bytes"), _column(found, "round_s")
+        seconds = _column(found, "flash_s")
+        slower = float(_column(found, "count") @ (in_flash_time(flash, weights, rounds) - seconds))
+        alone[model] = 1.0 / (float(found.latency_s) + slower)
     out = {f"in_flash_only_{m}": alone[m] for m in ("opt_6_7b", "opt_13b", "llama_2_7b")}
     out["tiling_speedup"] = mean(speeds[m] / alone[m] for m in MODELS)
     for name, width in (("tile_128_by_4096", 4096.0), ("tile_4096_by_128", 128.0)):
