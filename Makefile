@@ -76,7 +76,7 @@ $(VENV)/.dev: pyproject.toml tests/requirements-models.txt | $(PY)
 $(VENV)-peers/.peers: pyproject.toml | $(PY)
 	@echo "installing perfmodel, ZigZag and SCALE-Sim into $(VENV)-peers"
 	@$(PY) -m venv $(VENV)-peers
-	@$(VENV)-peers/bin/python -m pip install --quiet --disable-pip-version-check -e '.[peers_accelerators]'
+	@$(VENV)-peers/bin/python -m pip install --quiet --disable-pip-version-check -e '.[simulators]'
 	@touch $@
 
 $(VENV)/.peers: $(VENV)/.dev

@@ -4,7 +4,8 @@
 
 SCALE-Sim simulates the same layers cycle by cycle, and its counts must equal ours; all twelve
 distinct ones take it minutes, ``--layers 4`` the four with the least work. ZigZag
-searches mappings for its own array of that size. Both come with ``pip install 'perfmodel[peers]'``.
+searches mappings for its own array of that size. Both come with
+``pip install 'perfmodel[simulators]'``.
 """
 
 from __future__ import annotations
