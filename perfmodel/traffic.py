@@ -9,6 +9,7 @@ import numpy as np
 
 from perfmodel.arrays import Value
 from perfmodel.axes import make_axis
+from perfmodel.cost.nests import RowSums
 from perfmodel.cost.setting import Setting
 from perfmodel.cost.tiled import Tiled, tiled_traffic
 from perfmodel.cost.tiled_bound import nest_bounds
@@ -151,11 +152,9 @@ def _bound(table: OperatorTable, least: Tiled, nests: Any) -> Any:
     """Return the bound of each row: its nests', and what it touches outside them, once."""
     index = table.nests
     assert index is not None
-    inside = np.zeros((len(table.rows), 1))
-    np.add.at(inside, index.row, least.nests.input + least.nests.weight + least.nests.output)
-    bound = np.array(_over_points(least.traffic["far"] - inside, nests.shape[1]))
-    np.add.at(bound, index.row, nests)
-    return bound
+    rows = RowSums(index.row, len(table.rows), np)
+    inside = rows(least.nests.input + least.nests.weight + least.nests.output)
+    return least.traffic["far"] - inside + rows(nests)
 
 
 def _network(
@@ -180,11 +179,11 @@ def _layers(
     macs = _over_points(table.macs, points)
     nests = table.nests
     assert nests is not None
+    by_row = RowSums(nests.row, rows, np)
     parts: dict[str, Any] = {}
     rest = np.array(moved)
     for name in ("input", "weight", "output"):
-        part = np.zeros((rows, points))
-        np.add.at(part, nests.row, _over_points(getattr(found.nests, name), points))
+        part = by_row(_over_points(getattr(found.nests, name), points))
         with np.errstate(invalid="ignore"):
             rest -= part
         parts[f"{name}_bytes"] = part.T.reshape(-1)

@@ -8,11 +8,11 @@ distinct shapes use exact staircases, one a shape; more, closed forms over the p
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from perfmodel.arrays import Value, is_array
+from perfmodel.cost.nests import RowSums, network_bytes, outside
 from perfmodel.cost.residency import access_bytes, crossing, sum_by_row, usable_capacity
 from perfmodel.cost.setting import Setting
 from perfmodel.cost.tiled_nests import NestTraffic, nest_traffic
@@ -79,7 +79,7 @@ def tiled_traffic(
     stay = crossing(table, setting, size * keep)
     kept = _layerwise(table, setting, rule, size * (1.0 - keep), partial, stay)
     xp = setting.xp
-    better = _network(table, kept) < _network(table, alone)
+    better = network_bytes(table, kept.traffic) < network_bytes(table, alone.traffic)
 
     def pick(left: Value, right: Value) -> Value:
         return xp.where(better, left, right)
@@ -89,11 +89,6 @@ def tiled_traffic(
     )
     traffic = {level: pick(kept.traffic[level], moved) for level, moved in alone.traffic.items()}
     return Tiled(traffic, mixed, alone.model.replace("layer by layer", "activations may stay"))
-
-
-def _network(table: OperatorTable, found: Tiled) -> Value:
-    """Return the traffic of all levels over the network, ``(points,)``."""
-    return sum((table.count * moved).sum(axis=0) for moved in found.traffic.values())
 
 
 def _layerwise(
@@ -107,13 +102,11 @@ def _layerwise(
     moved = access_bytes(table, setting)
     if stay is not None:
         moved = moved * stay
-    n = len(access.row)
     found = nest_traffic(table, setting, rule, capacity, partial, stay, SHAPES)
     # What no nest accounts for crosses once.
-    apart = np.ones((n, 1))
-    apart[nests.access[nests.access >= 0]] = 0.0
+    apart = outside(table)
     by_row = sum_by_row(moved * apart, table, setting)
-    rows = len(table.rows)
+    rows = RowSums(nests.row, len(table.rows), xp)
     weight_of = access.tensor == WEIGHT
     stored_apart = setting.weights_memory != setting.levels[-1]
     traffic = {setting.levels[-1]: by_row}
@@ -125,18 +118,9 @@ def _layerwise(
         stored = xp.where(mask, found.weight, 0.0)
         traffic = {
             setting.levels[-1]: by_row - own,
-            setting.weights_memory: own + _rows(stored, nests.row, rows, xp),
+            setting.weights_memory: own + rows(stored),
         }
         weights = xp.where(mask, 0.0, found.weight)
     main = found.input + weights + found.output
-    traffic[setting.levels[-1]] = traffic[setting.levels[-1]] + _rows(main, nests.row, rows, xp)
+    traffic[setting.levels[-1]] = traffic[setting.levels[-1]] + rows(main)
     return Tiled(traffic, found, f"tiled, layer by layer; {rule}")
-
-
-def _rows(values: Value, row: Value, rows: int, xp: Any) -> Value:
-    """Return values of nests summed over each row."""
-    out = xp.zeros((rows, values.shape[1]))
-    if xp is np:
-        np.add.at(out, row, values)
-        return out
-    return out.at[row].add(values)

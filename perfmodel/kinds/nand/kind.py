@@ -11,6 +11,7 @@ import numpy as np
 
 from perfmodel.arrays import Value
 from perfmodel.cost.compose import compose
+from perfmodel.cost.nests import RowSums
 from perfmodel.cost.residency import access_bytes, sum_by_row
 from perfmodel.cost.setting import Setting
 from perfmodel.errors import Fault, InputError
@@ -64,11 +65,7 @@ class InFlash:
         shares = shares_of(table, setting)
         if shares is None:
             return terms
-        rows = len(table.rows)
-
-        def by_row(values: Value) -> Value:
-            return _by_row(values, shares.row, rows, setting)
-
+        by_row = RowSums(shares.row, len(table.rows), setting.xp)
         found, runs = shares.split, shares.runs
         rates, *_ = matrix_rates(table, table.macs, setting)
         macs = table.macs - (table.masked_macs if setting.causal_skips_masked else 0.0)
@@ -249,17 +246,6 @@ def shares_of(table: OperatorTable, setting: Setting) -> Shares | None:
         rows, matrix, found, runs * crosses, macs * runs * crosses, stored * crosses, flash,
         host_time,
     )  # fmt: skip
-
-
-def _by_row(values: Value, row: np.ndarray, rows: int, setting: Setting) -> Value:
-    xp = setting.xp
-    if np.ndim(values) < 2:
-        values = values * xp.ones((len(row), 1))
-    if xp is np:
-        total = np.zeros((rows, values.shape[1]))
-        np.add.at(total, row, values)
-        return total
-    return xp.zeros((rows, values.shape[1])).at[row].add(values)
 
 
 KIND = InFlash()

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from perfmodel.arrays import Value, is_array
 from perfmodel.cost.compose import compose
-from perfmodel.cost.residency import access_bytes, slot_bytes, sum_by_row
+from perfmodel.cost.nests import RowSums, outside_bytes, unmasked
+from perfmodel.cost.residency import slot_bytes
 from perfmodel.cost.setting import Setting
 from perfmodel.errors import Fault, InputError
 from perfmodel.kinds.protocol import Equation, Terms
@@ -72,15 +71,15 @@ class Spatial:
             layers_of(nests), _array(setting), costs,
             replicate_groups=setting.choices["replicate_groups"], relaxed=setting.relaxed,
         ).counts  # fmt: skip
-        rows = _Rows(nests, table, setting)
-        times = nests.times * rows.unmasked
+        rows = RowSums(nests.row, len(table.rows), setting.xp)
+        times = nests.times * unmasked(table, setting)
         cycles = rows(counts.cycles * times)
         vector = table.vector_ops / vector_rates(table, setting)
         compute = {"matrix": cycles / clock, "vector": vector}
         work = {"matrix": cycles, "vector": table.vector_ops}
         inputs, filters, outputs = _dram_bytes(counts, nests, table, setting)
         maps = rows((inputs + outputs) * times)
-        moved = maps + rows(filters * times) + _apart(table, setting)
+        moved = maps + rows(filters * times) + outside_bytes(table, setting)
         rate = bandwidth(setting, main)
         if setting.choices["feature_maps_wait"]:
             compute["feature_maps"] = maps / rate
@@ -161,43 +160,6 @@ def _dram_bytes(
         counts.dram_filter * w * there[:, 1:2],
         counts.dram_output * y * coded_out * there[:, 2:],
     )
-
-
-def _apart(table: OperatorTable, setting: Setting) -> Value:
-    """Return the bytes of each row that no nest accounts for: bias, residual input, poolings."""
-    nests, access = table.nests, table.accesses
-    assert nests is not None
-    assert access is not None
-    counted = np.ones((len(access.row), 1))
-    counted[nests.access[nests.access >= 0]] = 0.0
-    return sum_by_row(access_bytes(table, setting) * counted, table, setting)
-
-
-class _Rows:
-    """Sums of nests over the rows of a table."""
-
-    def __init__(self, nests: Nests, table: OperatorTable, setting: Setting) -> None:
-        self.row, self.rows, self.xp = nests.row, len(table.rows), setting.xp
-        self.unmasked = _unmasked(table, nests, setting)
-
-    def __call__(self, values: Value) -> Value:
-        """Return ``(rows, points)`` of values ``(nests, points)``; 0 for rows without a nest."""
-        values = values * np.ones((len(self.row), 1))
-        if self.xp is not np:
-            return self.xp.zeros((self.rows, values.shape[1])).at[self.row].add(values)
-        out = np.zeros((self.rows, values.shape[1]))
-        np.add.at(out, self.row, values)
-        return out
-
-
-def _unmasked(table: OperatorTable, nests: Nests, setting: Setting) -> Value:
-    """Return the share of each nest that is computed: masked query-key pairs may be skipped."""
-    if not setting.causal_skips_masked or "attention" not in nests.kind:
-        return 1.0
-    xp = setting.xp
-    share = xp.where(table.macs > 0, 1.0 - table.masked_macs / xp.maximum(table.macs, 1.0), 1.0)
-    attention = np.array([kind == "attention" for kind in nests.kind])[:, None]
-    return xp.where(attention, share[nests.row], 1.0)
 
 
 KIND = Spatial()

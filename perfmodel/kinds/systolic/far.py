@@ -5,27 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from perfmodel.arrays import Value, is_array
+from perfmodel.cost.nests import RowSums, network_bytes, outside, outside_bytes
 from perfmodel.cost.residency import access_bytes, crossing, sum_by_row, usable_capacity
 from perfmodel.cost.setting import Setting
 from perfmodel.cost.tiled import tiled_traffic
 from perfmodel.kinds.rates import bandwidth
 from perfmodel.kinds.systolic.buffers import Buffers, Product, buffered_traffic
-from perfmodel.kinds.systolic.nests import RowSums, full, nest_runs
+from perfmodel.kinds.systolic.nests import full, nest_runs
 from perfmodel.kinds.systolic.stalls import double_buffered
 from perfmodel.workload.lower import WEIGHT, OperatorTable
 from perfmodel.workload.shapes import Nests
 
-__all__ = ["apart_bytes", "tiled_bytes", "window_bytes"]
-
-
-def apart_bytes(table: OperatorTable, setting: Setting) -> Value:
-    """Return the bytes of each row that no nest accounts for: bias, residual input, poolings."""
-    nests, access = table.nests, table.accesses
-    assert nests is not None
-    assert access is not None
-    counted = np.ones((len(access.row), 1))
-    counted[nests.access[nests.access >= 0]] = 0.0
-    return sum_by_row(access_bytes(table, setting) * counted, table, setting)
+__all__ = ["tiled_bytes", "window_bytes"]
 
 
 def tiled_bytes(
@@ -44,7 +35,7 @@ def tiled_bytes(
         if not is_array(keep) and keep == 0.0:
             return alone, model
         kept, _ = _buffered(table, nests, widths, setting, rows, keep)
-        better = _network(table, kept) < _network(table, alone)
+        better = network_bytes(table, kept) < network_bytes(table, alone)
         return {
             level: xp.where(better, kept[level], moved) for level, moved in alone.items()
         }, model
@@ -54,15 +45,10 @@ def tiled_bytes(
         return found, tiled.model
     x, w, y = widths
     each = rows(full(nests.macs * (x + w + 2.0 * partial + y), nests))
-    each = each + apart_bytes(table, setting)
+    each = each + outside_bytes(table, setting)
     return {
         level: xp.where(xp.isfinite(moved), moved, each) for level, moved in found.items()
     }, tiled.model
-
-
-def _network(table: OperatorTable, moved: dict[str, Value]) -> Value:
-    """Return bytes of all memories over the network, ``(points,)``."""
-    return sum((table.count * part).sum(axis=0) for part in moved.values())
 
 
 def _buffered(
@@ -105,9 +91,7 @@ def _buffered(
     weights = xp.where(fits, weights, each * w)
     partial = facts[head + "partial_sum"]
     rest = xp.where(fits, total, each * (x + 2.0 * partial + y + w)) - weights
-    counted = np.ones((len(access.row), 1))
-    counted[nests.access[nests.access >= 0]] = 0.0
-    moved = access_bytes(table, setting) * away * counted
+    moved = access_bytes(table, setting) * away * outside(table)
     model = "tiled, a buffer an operand; double-buffered"
     main, store = setting.levels[-1], setting.weights_memory
     if main == store:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from perfmodel.arrays import Value, is_array
 from perfmodel.cost.compose import compose
+from perfmodel.cost.nests import RowSums, outside_bytes, unmasked
 from perfmodel.cost.setting import Setting
 from perfmodel.errors import Fault, InputError
 from perfmodel.kinds.protocol import Equation, Terms
@@ -21,9 +22,9 @@ from perfmodel.kinds.rates import (
 )
 from perfmodel.kinds.roofline import KIND as ROOFLINE
 from perfmodel.kinds.roofline import best_format, launch_times, matrix_rates
-from perfmodel.kinds.systolic.far import apart_bytes, tiled_bytes, window_bytes
+from perfmodel.kinds.systolic.far import tiled_bytes, window_bytes
 from perfmodel.kinds.systolic.folds import ArrayRun
-from perfmodel.kinds.systolic.nests import RowSums, element_bytes, full, nest_runs, unmasked
+from perfmodel.kinds.systolic.nests import element_bytes, full, nest_runs
 from perfmodel.workload.lower import OperatorTable
 from perfmodel.workload.shapes import Nests
 
@@ -65,10 +66,10 @@ class Systolic:
             )  # fmt: skip
         facts, head = setting.facts, f"engines.{setting.engine}."
         clock = facts[head + "clock"]
-        rows = RowSums(nests, len(table.rows), setting.xp)
+        rows = RowSums(nests.row, len(table.rows), setting.xp)
         run = nest_runs(nests, setting, arrays=facts[head + "units"], relaxed=setting.relaxed)
         slower = _clocks_a_product(table, nests, setting)
-        times = nests.times * unmasked(table, nests, setting)
+        times = nests.times * unmasked(table, setting)
         at_one = rows(full(run.cycles * times, nests))
         alike = isinstance(slower, float) and slower == 1.0
         cycles = at_one if alike else rows(full(run.cycles * times * slower, nests))
@@ -76,7 +77,7 @@ class Systolic:
         compute = {"matrix": cycles / clock, "vector": vector}
         work = {"matrix": cycles, "vector": table.vector_ops}
         widths = element_bytes(nests, table.points, setting)
-        apart = apart_bytes(table, setting)
+        apart = outside_bytes(table, setting)
         traffic: dict[str, Value] = {}
         near, main = setting.levels[0], setting.levels[-1]
         if near != main and f"memories.{near}.bandwidth" in facts:

@@ -1,8 +1,6 @@
-"""Loop nests of a table as matrix products on the array, and sums of nests over rows."""
+"""Loop nests of a table as matrix products on the array."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 
@@ -10,10 +8,9 @@ from perfmodel.arrays import Value
 from perfmodel.cost.residency import slot_bytes
 from perfmodel.cost.setting import Setting
 from perfmodel.kinds.systolic.folds import ArrayRun, gemm
-from perfmodel.workload.lower import OperatorTable
 from perfmodel.workload.shapes import Nests
 
-__all__ = ["RowSums", "element_bytes", "full", "nest_runs", "unmasked"]
+__all__ = ["element_bytes", "full", "nest_runs"]
 
 
 def nest_runs(nests: Nests, setting: Setting, *, arrays: Value, relaxed: bool) -> ArrayRun:
@@ -39,17 +36,6 @@ def nest_runs(nests: Nests, setting: Setting, *, arrays: Value, relaxed: bool) -
     )
 
 
-def unmasked(table: OperatorTable, nests: Nests, setting: Setting) -> Value:
-    """Return the share of each nest that is computed: masked query-key pairs may be skipped."""
-    if not setting.causal_skips_masked or "attention" not in nests.kind:
-        return 1.0
-    xp = setting.xp
-    share = xp.where(table.macs > 0, 1.0 - table.masked_macs / xp.maximum(table.macs, 1.0), 1.0)
-    picked = share[nests.row]
-    attention = np.array([kind == "attention" for kind in nests.kind])[:, None]
-    return xp.where(attention, picked, 1.0)
-
-
 def element_bytes(nests: Nests, points: int, setting: Setting) -> tuple[Value, Value, Value]:
     """Return bytes of an element of input, weight and output, ``(nests, points or 1)``."""
     n = len(nests)
@@ -61,26 +47,3 @@ def element_bytes(nests: Nests, points: int, setting: Setting) -> tuple[Value, V
 def full(values: Value, nests: Nests) -> Value:
     """Return values of nests with both axes, ``(nests, points or 1)``."""
     return values if np.ndim(values) == 2 else values * np.ones((len(nests), 1))
-
-
-class RowSums:
-    """Sums of nests over the rows of a table; nests are in the order of their rows."""
-
-    def __init__(self, nests: Nests, rows: int, xp: Any) -> None:
-        self.row, self.rows, self.xp = nests.row, rows, xp
-        first = np.ones(len(nests), dtype=bool)
-        first[1:] = nests.row[1:] != nests.row[:-1]
-        self.starts = np.flatnonzero(first)
-        self.alone = bool(first.all())
-
-    def __call__(self, values: Value) -> Value:
-        """Return ``(rows, points)`` of values ``(nests, points)``; 0 for rows without a nest."""
-        if self.xp is not np:
-            out = self.xp.zeros((self.rows, values.shape[1]))
-            return out.at[self.row].add(values)
-        out = np.zeros((self.rows, values.shape[1]))
-        if self.alone:
-            out[self.row] = values
-        elif len(self.starts):
-            out[self.row[self.starts]] = np.add.reduceat(values, self.starts, axis=0)
-        return out
