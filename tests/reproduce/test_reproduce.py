@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -129,7 +130,7 @@ def test_faults_of_a_file(made: Path, old: str, new: str, said: str) -> None:
     (made / "made.yaml").write_text(GOOD.replace(old, new))
     with pytest.raises(InputError, match=r"made\.yaml") as caught:
         run_all("made")
-    assert said.replace("claims.2", "claims") in str(caught.value).replace("claims.2", "claims")
+    assert said in str(caught.value)
 
 
 def test_every_shipped_claim_is_predicted() -> None:
@@ -137,5 +138,5 @@ def test_every_shipped_claim_is_predicted() -> None:
     rows = run_all(names())
     assert len({(row.system, row.claim) for row in rows}) == len(rows)
     for row in rows:
-        assert row.predicted == row.predicted, row.claim
+        assert math.isfinite(row.predicted), row.claim
         assert row.basis != "fitted" or row.constants, row.claim
