@@ -1,0 +1,1 @@
+"""Schedules: order, retention and spills, addresses, engines, placement and pipelines."""

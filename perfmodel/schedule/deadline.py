@@ -1,0 +1,35 @@
+"""When to stop."""
+
+from __future__ import annotations
+
+import math
+import time
+
+__all__ = ["Deadline"]
+
+
+class Deadline:
+    """A moment after which work stops with what it has.
+
+    Parameters
+    ----------
+    seconds
+        Time from now, by the clock on the wall; None for never.
+    """
+
+    __slots__ = ("_end",)
+
+    def __init__(self, seconds: float | None = None) -> None:
+        self._end = math.inf if seconds is None else time.monotonic() + seconds
+
+    def left(self) -> float:
+        """Return the seconds left, 0 when it has passed, infinity where there is no limit."""
+        return max(0.0, self._end - time.monotonic()) if self._end < math.inf else math.inf
+
+    def passed(self) -> bool:
+        """Tell whether it has passed."""
+        return self._end < math.inf and time.monotonic() >= self._end
+
+    def within(self, seconds: float) -> Deadline:
+        """Return the earlier of this one and `seconds` from now."""
+        return Deadline(min(seconds, self.left()))

@@ -1,0 +1,139 @@
+"""Fast schedules: three orders with Belady's replacement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from perfmodel.schedule.problem import Problem
+from perfmodel.schedule.script import Outcome, Script, replay
+
+__all__ = ["belady", "depth_first_order", "greedy", "memory_greedy_order", "orders"]
+
+
+def depth_first_order(problem: Problem) -> tuple[int, ...]:
+    """Return the order that finishes a branch before it begins the next."""
+    order: list[int] = []
+    done = 0
+    stack = [s for s in range(len(problem.steps) - 1, -1, -1) if not problem.predecessors[s]]
+    while stack:
+        s = stack.pop()
+        if done >> s & 1:
+            continue
+        done |= 1 << s
+        order.append(s)
+        stack += [r for r in reversed(problem.successors[s]) if not problem.ancestors[r] & ~done]
+    return tuple(order)
+
+
+def memory_greedy_order(problem: Problem) -> tuple[int, ...]:
+    """Return the order that always runs the ready step that leaves the least on chip.
+
+    Ties go to the smaller need while it runs, then to the natural order. Inputs are loaded when
+    a step that reads them is about to run.
+    """
+    steps, sizes = problem.steps, [b.size_bytes for b in problem.buffers]
+    left = [len(r) for r in problem.readers]
+    waiting = [sum(not steps[p].load for p in before) for before in problem.predecessors]
+    loaded: set[int] = set()
+    ready = [s for s in range(len(steps)) if not waiting[s] and not steps[s].load]
+    order: list[int] = []
+
+    def net(s: int) -> tuple[int, int, int]:
+        freed = sum(sizes[t] for t in steps[s].reads if left[t] == 1)
+        kept = sum(sizes[t] for t in steps[s].writes if left[t])
+        fresh = sum(
+            sizes[t]
+            for p in problem.predecessors[s]
+            if steps[p].load and p not in loaded
+            for t in steps[p].writes
+        )
+        return kept + fresh - freed, problem.growth_bytes[s] + fresh, s
+
+    while ready:
+        s = min(ready, key=net)
+        ready.remove(s)
+        for p in problem.predecessors[s]:
+            if steps[p].load and p not in loaded:
+                loaded.add(p)
+                order.append(p)
+        order.append(s)
+        for t in steps[s].reads:
+            left[t] -= 1
+        for r in problem.successors[s]:
+            waiting[r] -= 1
+            if not waiting[r]:
+                ready.append(r)
+    order += [s for s in range(len(steps)) if steps[s].load and s not in loaded]
+    return tuple(order)
+
+
+def orders(problem: Problem) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Yield the natural, the depth-first and the memory-greedy order with their names."""
+    yield "natural", tuple(range(len(problem.steps)))
+    yield "depth-first", depth_first_order(problem)
+    yield "memory-greedy", memory_greedy_order(problem)
+
+
+def belady(problem: Problem, order: Sequence[int], capacity_bytes: int) -> Script | None:
+    """Return an order with the buffers evicted whose next use is farthest away.
+
+    Among equally far ones the larger goes first. What is evicted but would have fitted after all is
+    kept. (Belady 1966; no optimum where sizes differ and stores cost.)
+
+    Returns
+    -------
+    Script or None
+        None where a step does not fit by itself.
+    """
+    if problem.largest_working_set_bytes > capacity_bytes:
+        return None
+    steps, sizes = problem.steps, [b.size_bytes for b in problem.buffers]
+    uses: list[list[int]] = [[] for _ in sizes]
+    for k in range(len(order) - 1, -1, -1):
+        for t in dict.fromkeys(steps[order[k]].reads):
+            uses[t].append(k)
+    resident: set[int] = set()
+    held = 0
+    evictions: list[tuple[int, ...]] = []
+    for s in order:
+        step = steps[s]
+        missing = sum(sizes[t] for t in step.reads if t not in resident)
+        over = held + missing + problem.growth_bytes[s] - capacity_bytes
+        out: list[int] = []
+        if over > 0:
+            others = sorted(
+                resident.difference(step.reads), key=lambda t: (uses[t][-1], sizes[t]), reverse=True
+            )
+            freed = 0
+            for t in others:
+                if freed >= over:
+                    break
+                out.append(t)
+                freed += sizes[t]
+            for t in sorted(out, key=lambda t: -sizes[t]):
+                if freed - sizes[t] >= over:
+                    out.remove(t)
+                    freed -= sizes[t]
+        evictions.append(tuple(out))
+        resident.difference_update(out)
+        resident.update(step.reads)
+        for t in dict.fromkeys(step.reads):
+            uses[t].pop()
+        resident.update(step.writes)
+        resident = {t for t in resident if uses[t]}
+        held = sum(sizes[t] for t in resident)
+    return Script(tuple(order), tuple(evictions))
+
+
+def greedy(problem: Problem, capacity_bytes: int) -> Outcome:
+    """Return the cheapest of three orders with Belady's replacement."""
+    best: tuple[int, Script] | None = None
+    for _, order in orders(problem):
+        script = belady(problem, order, capacity_bytes)
+        if script is None:
+            return Outcome(None, 0, 0, False, "greedy")
+        cost = replay(problem, script, capacity_bytes).cost_bytes
+        if best is None or cost < best[0]:
+            best = (cost, script)
+    assert best is not None
+    return Outcome(best[1], best[0], 0, best[0] == 0, "greedy")
