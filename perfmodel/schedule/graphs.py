@@ -1,0 +1,205 @@
+"""From a workload's graph to a scheduling problem, and what stands for what."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from perfmodel.errors import Fault, InputError
+from perfmodel.formats import Precision
+from perfmodel.schedule.problem import Buffer, Problem, Step
+from perfmodel.workload.fuse import Fusion, Kernel, aliases, kernels
+from perfmodel.workload.graph import Graph, Operator
+from perfmodel.workload.symbols import Dim, evaluate
+from perfmodel.workload.workload import Workload
+
+__all__ = ["Scheduled", "Weights", "scheduled"]
+
+#: Where weights are while their operator runs: streamed past the scratchpad, in it for that
+#: operator, or in it all the time.
+Weights = Literal["streamed", "scratch", "resident"]
+
+#: Operators that compute each element of their output from the same element of what they take over.
+_POINTWISE = frozenset({"elementwise", "quantise", "opaque", "norm", "softmax", "gather"})
+
+
+@dataclass(frozen=True)
+class Scheduled:
+    """A problem and the graph that it stands for.
+
+    Attributes
+    ----------
+    graph
+        Repetitions written out.
+    members
+        Operators of each step, in their order; empty for a load.
+    tensors
+        Tensor of each buffer.
+    views
+        Operators that move nothing, each with the tensor that it is another name of.
+    weight_bytes
+        Bytes of all stored weights.
+    """
+
+    problem: Problem
+    graph: Graph
+    members: tuple[tuple[str, ...], ...]
+    tensors: tuple[str, ...]
+    views: tuple[tuple[str, str], ...]
+    weight_bytes: int
+    precision: Precision
+
+
+def scheduled(
+    workload: Workload, precision: Precision, fusion: Fusion, *, weights: Weights = "streamed",
+    unfused: bool = False, in_place: bool = True, graph: Graph | None = None,
+) -> Scheduled:  # fmt: skip
+    """Return the problem of a workload: a step a kernel, a buffer an activation.
+
+    Parameters
+    ----------
+    workload
+        Every free dimension bound to a number.
+    fusion
+        Operators that run as one step and keep what is between them inside.
+    weights
+        ``streamed``: past the scratchpad, so that they take none of it; ``scratch``: those of a
+        step lie there while it runs; ``resident``: they are not part of the problem (the caller
+        takes them off the capacity).
+    unfused
+        Every operator is a step, whatever `fusion` says.
+    in_place
+        An elementwise output takes over the place of an input that nothing else reads.
+    graph
+        Instead of the workload's own.
+
+    Raises
+    ------
+    InputError
+        Dimensions that are arrays or not bound, or nothing to schedule.
+    """
+    if workload.shape:
+        said = f"'{workload.name}' has arrays as dimensions"
+        raise InputError(Fault(said, expected="one number for each: a schedule is of one network"))
+    values: dict[str, Any] = dict(workload.parameters)
+    whole = (workload.graph() if graph is None else graph).unroll(values)
+    made = kernels(whole, Fusion(False, fusion.flash_attention) if unfused else fusion)
+    if not made:
+        raise InputError(Fault(f"'{workload.name}' has no operator to schedule"))
+    return _Reader(whole, values, precision, weights, in_place).read(made)
+
+
+class _Reader:
+    """Turns kernels into steps."""
+
+    def __init__(
+        self, graph: Graph, values: Mapping[str, Any], precision: Precision, weights: Weights,
+        in_place: bool,
+    ) -> None:  # fmt: skip
+        self.graph, self.values, self.precision, self.weights = graph, values, precision, weights
+        self.in_place = in_place
+        self.alias = aliases(graph)
+        self.outputs = {self.alias.get(n, n) for n in graph.outputs}
+        self.buffers: list[Buffer] = []
+        self.index: dict[str, int] = {}
+        self.steps: list[Step] = []
+        self.members: list[tuple[str, ...]] = []
+
+    def read(self, made: list[Kernel]) -> Scheduled:
+        """Return the problem of kernels in execution order."""
+        readers: dict[str, int] = {}
+        for kernel in made:
+            for name in kernel.reads:
+                readers[name] = readers.get(name, 0) + 1
+        for kernel in made:
+            self._add(kernel, readers)
+        views = tuple(
+            (op.name, self.alias[op.writes[0]])
+            for _, op in self.graph.walk()
+            if op.kind == "view" and op.writes and op.writes[0] in self.alias
+        )
+        stored = self.graph.stored_weights()
+        weight_bytes = sum(self._bytes(n, self.graph.tensors[n].elements) for n in stored)
+        problem = Problem(self.graph.name, tuple(self.steps), tuple(self.buffers))
+        return Scheduled(
+            problem, self.graph, tuple(self.members), tuple(self.index), views, weight_bytes,
+            self.precision,
+        )  # fmt: skip
+
+    def _add(self, kernel: Kernel, readers: Mapping[str, int]) -> None:
+        reads = [n for n in kernel.reads if self._on_chip(n)]
+        for name in reads:
+            if name not in self.index:
+                t = self._buffer(name, stored=True)
+                self.steps.append(Step(f"load {name}", (), (t,), load=True))
+                self.members.append(())
+        # A tensor that is written a second time is updated where it lies.
+        writes = [n for n in kernel.writes if self._on_chip(n) and n not in self.index]
+        apart = [
+            self._bytes(n, elements)
+            for side in (kernel.reads, kernel.writes)
+            for n, elements in side.items()
+            if not self._on_chip(n)
+        ]
+        held = sum(
+            self._bytes(n, elements)
+            for n, elements in kernel.reads.items()
+            if self.graph.tensors[n].role == "weight"
+        )
+        before = tuple(self.index[n] for n in reads)
+        free = bool(dict(kernel.head.attributes).get("free_store"))
+        after = tuple(self._buffer(n, stored=free or n in self.outputs) for n in writes)
+        over = self._taken_over(kernel, readers) if self.in_place else None
+        if over is not None and after:
+            # The output that takes over stands first.
+            made = self.index[over[1]]
+            after = (made, *(t for t in after if t != made))
+        self.steps.append(
+            Step(
+                kernel.operators[-1].name if len(kernel.operators) == 1 else kernel.head.name,
+                before, after, self.index[over[0]] if over is not None else -1,
+                held if self.weights == "scratch" else 0, 0.0, sum(apart),
+                load=self.graph.schedulable_only and not before,
+            )
+        )  # fmt: skip
+        self.members.append(tuple(op.name for op in kernel.operators))
+
+    def _on_chip(self, name: str) -> bool:
+        return self.graph.tensors[name].role == "activation"
+
+    def _buffer(self, name: str, *, stored: bool) -> int:
+        at = self.index[name] = len(self.buffers)
+        size = self._bytes(name, self.graph.tensors[name].elements)
+        self.buffers.append(Buffer(name, size, stored))
+        return at
+
+    def _bytes(self, name: str, elements: Dim) -> int:
+        bits = float(self.precision.bits(self.graph.tensors[name].slot))
+        return math.ceil(float(evaluate(elements, self.values)) * bits / 8.0 - 1e-9)
+
+    def _taken_over(self, kernel: Kernel, readers: Mapping[str, int]) -> tuple[str, str] | None:
+        """Return the input whose place an output takes over, and that output."""
+        for operator in reversed(kernel.operators):
+            if not operator.inplace or operator.kind not in _POINTWISE:
+                continue
+            source = self.alias.get(operator.inplace, operator.inplace)
+            target = self.alias.get(kernel.operators[-1].writes[0], kernel.operators[-1].writes[0])
+            if not (source in kernel.reads and target in kernel.writes):
+                continue
+            if not (self._on_chip(source) and self._on_chip(target)) or source in self.outputs:
+                continue
+            others = [op for op in kernel.operators if op is not operator]
+            if readers[source] == 1 and source != target and not self._needed(source, others):
+                size = self.buffers[self.index[source]].size_bytes
+                if size >= self._bytes(target, self.graph.tensors[target].elements):
+                    return source, target
+        return None
+
+    def _needed(self, name: str, operators: list[Operator]) -> bool:
+        return any(
+            self.alias.get(n, n) == name and op.kind not in _POINTWISE
+            for op in operators
+            for n in op.reads
+        )
