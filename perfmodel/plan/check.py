@@ -1,266 +1,26 @@
-"""A plan: what runs where and when, and what lives where, for one graph.
-
-Schedulers make plans and predictions read them. A plan is a value: frozen, comparable, written to
-JSON and read back. `Plan.check` tells whether it fits a graph; one that does not is bad input.
-"""
+"""Whether a plan fits a graph."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from perfmodel.errors import Fault, nearest
+from perfmodel.plan.value import GraphLike, Move, OperatorLike, Placement, Plan, Residency, Transfer
 
-from perfmodel.errors import Fault, InputError, nearest
-
-__all__ = ["Capacity", "Move", "Placement", "Plan", "Residency", "Transfer"]
-
-
-class _Tensor(Protocol):
-    @property
-    def role(self) -> str: ...
-
-
-class _Access(Protocol):
-    @property
-    def tensor(self) -> str: ...
-    @property
-    def mode(self) -> str: ...
-    @property
-    def elements(self) -> Any: ...
-
-
-class _Operator(Protocol):
-    @property
-    def name(self) -> str: ...
-    @property
-    def accesses(self) -> tuple[_Access, ...]: ...
-
-
-class GraphLike(Protocol):
-    """What a plan needs of a graph (`perfmodel.workload.graph.Graph`)."""
-
-    @property
-    def tensors(self) -> Mapping[str, _Tensor]: ...
-    @property
-    def inputs(self) -> tuple[str, ...]: ...
-    def walk(self) -> Iterator[tuple[Any, Any]]:
-        """Iterate over (block, operator) in execution order."""
-        ...
-
-    def content_hash(self) -> str:
-        """Return a hash of the graph's content."""
-        ...
-
-
-class _Value(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False,
-        use_attribute_docstrings=True,
-    )  # fmt: skip
-
-
-class Placement(_Value):
-    """One operator of the order; its place in the order is its step."""
-
-    operator: str
-    """Name of the operator in the graph."""
-    device: str = ""
-    """Device that runs it; may be left out where there is one."""
-    engine: str = ""
-    """Engine of that device."""
-    start_s: float | None = Field(None, ge=0)
-    """When it starts, in seconds from the beginning, where the plan knows."""
-    end_s: float | None = Field(None, ge=0)
-    """When it has ended."""
-
-
-class Residency(_Value):
-    """A tensor held in a memory from one step to another, both included."""
-
-    tensor: str
-    """Name of the tensor in the graph."""
-    memory: str
-    """Memory that holds it."""
-    first: int = Field(ge=0)
-    """First step at which it is there."""
-    last: int = Field(ge=0)
-    """Last step at which it is there."""
-    size_bytes: float = Field(ge=0)
-    """Bytes that it takes."""
-    device: str = ""
-    """Device of the memory."""
-    address: int | None = Field(None, ge=0)
-    """Offset inside the memory, in bytes, where the plan allocates."""
-
-
-class Move(_Value):
-    """A tensor copied between two memories of a device before a step begins."""
-
-    tensor: str
-    """Name of the tensor in the graph."""
-    kind: Literal["spill", "reload"]
-    """To an outer memory, or back from it."""
-    step: int = Field(ge=0)
-    """Step before which it happens."""
-    source: str
-    """Memory that it leaves."""
-    target: str
-    """Memory that it reaches."""
-    size_bytes: float = Field(ge=0)
-    """Bytes moved."""
-    device: str = ""
-    """Device of both memories."""
-
-
-class Transfer(_Value):
-    """A tensor sent over a link to another device before a step begins."""
-
-    tensor: str
-    """Name of the tensor in the graph."""
-    step: int = Field(ge=0)
-    """Step before which it has arrived."""
-    link: str
-    """Link that carries it."""
-    source: str
-    """Device that sends."""
-    target: str
-    """Device that receives."""
-    size_bytes: float = Field(ge=0)
-    """Bytes sent."""
-    start_s: float | None = Field(None, ge=0)
-    """When it starts, where the plan knows."""
-    end_s: float | None = Field(None, ge=0)
-    """When it has arrived."""
-
-
-class Capacity(_Value):
-    """What a memory may hold."""
-
-    memory: str
-    """Name of the memory."""
-    size_bytes: float = Field(gt=0)
-    """Bytes that the plan may use of it."""
-    device: str = ""
-    """Device of the memory."""
-
-
-class Plan(_Value):
-    """A schedule of one graph."""
-
-    schema_version: Literal[1] = 1
-    """Version of this form."""
-    graph: str
-    """`content_hash` of the graph, repetitions written out."""
-    precision: str = ""
-    """Precision that the sizes hold for, as text."""
-    method: str = ""
-    """Scheduler that made it."""
-    order: tuple[Placement, ...]
-    """Every operator once, in the order in which they start."""
-    capacities: tuple[Capacity, ...] = ()
-    """Memories that bound the plan."""
-    residency: tuple[Residency, ...] = ()
-    """What lives where; empty for a plan that only orders and places."""
-    moves: tuple[Move, ...] = ()
-    """Spills and reloads."""
-    transfers: tuple[Transfer, ...] = ()
-    """What crosses links."""
-
-    @property
-    def devices(self) -> tuple[str, ...]:
-        """Devices that run an operator, in order of first use."""
-        return tuple(dict.fromkeys(p.device for p in self.order))
-
-    @property
-    def spill_bytes(self) -> float:
-        """Bytes written to outer memories."""
-        return sum(m.size_bytes for m in self.moves if m.kind == "spill")
-
-    @property
-    def reload_bytes(self) -> float:
-        """Bytes read back from outer memories."""
-        return sum(m.size_bytes for m in self.moves if m.kind == "reload")
-
-    @property
-    def transfer_bytes(self) -> float:
-        """Bytes sent between devices."""
-        return sum(t.size_bytes for t in self.transfers)
-
-    def held_bytes(self, memory: str, device: str = "") -> list[float]:
-        """Return what a memory holds at each step, in bytes."""
-        steps = [0.0] * len(self.order)
-        for r in self.residency:
-            if (r.memory, r.device) == (memory, device):
-                for step in range(r.first, min(r.last + 1, len(steps))):
-                    steps[step] += r.size_bytes
-        return steps
-
-    def to_json(self, *, indent: int | None = None) -> str:
-        """Return the plan as JSON; `from_json` gives an equal plan back."""
-        return self.model_dump_json(indent=indent, exclude_defaults=True)
-
-    @classmethod
-    def from_json(cls, text: str, name: str = "plan.json") -> Plan:
-        """Read a plan.
-
-        Parameters
-        ----------
-        text
-            As `to_json` writes it.
-        name
-            File name for faults.
-
-        Raises
-        ------
-        InputError
-            Every fault of form, with its place.
-        """
-        from perfmodel.specfile import read, validate
-
-        data, marks = read(text, name, json_text=True)
-        return validate(cls, data, marks, name)
-
-    def check(self, graph: GraphLike, sizes: Mapping[str, float] | None = None) -> list[Fault]:
-        """Return what keeps the plan from fitting a graph; empty when it fits.
-
-        Parameters
-        ----------
-        graph
-            The graph with its repetitions written out.
-        sizes
-            Bytes of each tensor, to compare with what the plan says.
-        """
-        if graph.content_hash() != self.graph:
-            # Nothing else would say more: names and steps belong to another graph.
-            expected = f"the graph with hash {self.graph}"
-            return [Fault(f"is for another graph than {graph.content_hash()}", "graph",
-                          expected=expected)]  # fmt: skip
-        return list(dict.fromkeys(_Check(self, graph, sizes or {}).faults()))
-
-    def require(self, graph: GraphLike, sizes: Mapping[str, float] | None = None) -> None:
-        """Refuse a plan that does not fit.
-
-        Raises
-        ------
-        InputError
-            Every fault that `check` finds.
-        """
-        faults = self.check(graph, sizes)
-        if faults:
-            raise InputError(faults)
+__all__ = ["Check"]
 
 
 @dataclass(slots=True)
-class _Check:
+class Check:
     """Facts of a plan and its graph, and the faults between them."""
 
     plan: Plan
     graph: GraphLike
     sizes: Mapping[str, float]
-    operators: dict[str, _Operator] = field(default_factory=dict[str, "_Operator"])
+    operators: dict[str, OperatorLike] = field(default_factory=dict[str, "OperatorLike"])
     maker: dict[str, str] = field(default_factory=dict[str, str])
+    alias: dict[str, str] = field(default_factory=dict[str, str])
     step: dict[str, int] = field(default_factory=dict[str, int])
     held: dict[str, list[Residency]] = field(default_factory=dict[str, "list[Residency]"])
     moved: dict[str, list[Move]] = field(default_factory=dict[str, "list[Move]"])
@@ -273,6 +33,9 @@ class _Check:
             for access in operator.accesses:
                 if access.mode == "write":
                     self.maker.setdefault(access.tensor, operator.name)
+                    if access.elements == 0 and operator.accesses[0].mode == "read":
+                        source = operator.accesses[0].tensor
+                        self.alias[access.tensor] = str(self.alias.get(source, source))
         for i, placement in enumerate(self.plan.order):
             self.step.setdefault(placement.operator, i)
         for r in self.plan.residency:
@@ -401,7 +164,8 @@ class _Check:
                     assert o.address is not None
                     apart = (r.address >= o.address + o.size_bytes
                              or o.address >= r.address + r.size_bytes)  # fmt: skip
-                    if not apart and o.tensor != r.tensor:
+                    handed = r.takes_over == o.tensor and o.last == r.first
+                    if not apart and o.tensor != r.tensor and not handed:
                         yield Fault(f"'{r.tensor}' overlaps '{o.tensor}' at step {r.first}",
                                     f"residency.{i}")  # fmt: skip
                 open_.append(r)
@@ -421,16 +185,31 @@ class _Check:
 
     def _presence(self) -> Iterator[Fault]:
         """Every activation that an operator moves must be resident on its device."""
+        inside = self._inside()
         for i, placement in enumerate(self.plan.order):
             operator = self.operators.get(placement.operator)
             for access in operator.accesses if operator is not None else ():
                 if self.graph.tensors[access.tensor].role != "activation" or access.elements == 0:
                     continue
+                if access.tensor in inside:
+                    continue
+                names = (access.tensor, self.alias.get(access.tensor, access.tensor))
                 if not any(r.device == placement.device and r.first <= i <= r.last
-                           for r in self.held.get(access.tensor, ())):  # fmt: skip
+                           for name in names for r in self.held.get(name, ())):  # fmt: skip
                     yield Fault(f"'{operator.name if operator else ''}' {access.mode}s "
                                 f"'{access.tensor}', which is in no memory at step {i}",
                                 f"order.{i}")  # fmt: skip
+
+    def _inside(self) -> set[str]:
+        """Return the tensors that only operators of the kernel that makes them read."""
+        kernel = {p.operator: p.kernel for p in self.plan.order if p.kernel}
+        inside = {t for t, maker in self.maker.items() if maker in kernel}
+        for name, operator in self.operators.items():
+            for access in operator.accesses:
+                maker = self.maker.get(access.tensor, "")
+                if kernel.get(name) != kernel.get(maker):
+                    inside.discard(access.tensor)
+        return inside - set(self.graph.outputs)
 
     def _arrivals(self) -> Iterator[Fault]:
         """A residency begins where the tensor is made, moved or sent to."""
