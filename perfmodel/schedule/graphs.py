@@ -193,7 +193,7 @@ class _Reader:
             others = [op for op in kernel.operators if op is not operator]
             if readers[source] == 1 and source != target and not self._needed(source, others):
                 size = self.buffers[self.index[source]].size_bytes
-                if size >= self._bytes(target, self.graph.tensors[target].elements):
+                if size == self._bytes(target, self.graph.tensors[target].elements):
                     return source, target
         return None
 
