@@ -14,6 +14,7 @@ from perfmodel.hardware.runtime import Runtime
 from perfmodel.kinds import kind
 from perfmodel.prediction import Prediction
 from perfmodel.prediction.job import Job, Static
+from perfmodel.prediction.planned import crossings
 from perfmodel.workload.families import Semantics
 from perfmodel.workload.fuse import Fusion
 from perfmodel.workload.graph import Graph
@@ -69,7 +70,8 @@ def predict(
         Weights and KV cache stay, from one run to the next, in the nearest memory that holds the
         whole footprint; by default they come from main memory once a run.
     plan
-        A schedule of this very graph; one that does not fit it is bad input.
+        A schedule of this very graph (`perfmodel.schedule`), repetitions written out; one that does
+        not fit it is bad input. Activations cross the boundary of its memory as it says.
 
     Returns
     -------
@@ -92,8 +94,8 @@ def predict(
                 expected="a workload with operators, such as a model name or an ONNX file",
             )
         )
-    if plan is not None and (faults := plan.check(graph)):
-        raise InputError(faults)
+    if plan is not None:
+        graph = _written_out(graph, workload, plan, chosen)
     bare = model == "roofline"
     fusion = static.fusion
     if fuse is not None or flash_attention is not None:
@@ -105,8 +107,32 @@ def predict(
     lowered = lower(graph, fusion, tagged=bool(chosen.weights.overrides))
     if not lowered.rows:
         raise InputError(_nothing(workload, graph))
-    job = Job(workload, machine, chosen, static, lowered, bare, relaxed, warm)
+    moved = None
+    if plan is not None and plan.residency:
+        moved = crossings(plan, graph, lowered)
+    job = Job(workload, machine, chosen, static, lowered, bare, relaxed, warm, moved)
     return job.run()
+
+
+def _written_out(graph: Graph, workload: Workload, plan: Plan, precision: Precision) -> Graph:
+    """Return the graph that a plan is for: repetitions written out."""
+    if workload.shape:
+        expected = "one number for each dimension of the workload"
+        raise InputError(Fault("a plan is of one network", path="plan", expected=expected))
+    whole = graph.unroll(workload.parameters)
+    faults = plan.check(whole)
+    if plan.precision and plan.precision != str(precision):
+        faults.append(Fault(f"is for precision {plan.precision}", path="precision",
+                            expected=str(precision)))  # fmt: skip
+    engines = sorted({p.engine for p in plan.order if p.engine})
+    if len(engines) > 1:
+        expected = "one engine: an assignment states its own latency"
+        faults.append(
+            Fault(f"runs on the engines {', '.join(engines)}", path="order", expected=expected)
+        )
+    if faults:
+        raise InputError(faults)
+    return whole
 
 
 def _nothing(workload: Workload, graph: Graph) -> list[Fault]:

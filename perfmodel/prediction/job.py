@@ -17,6 +17,7 @@ from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.kinds.protocol import Kind, Terms
+from perfmodel.prediction.planned import Crossings, planned
 from perfmodel.prediction.prediction import Prediction
 from perfmodel.workload.families import Semantics
 from perfmodel.workload.fuse import Fusion
@@ -56,6 +57,7 @@ class Job:
     bare: bool
     relaxed: bool
     warm: bool
+    crossings: Crossings | None = None
 
     def run(self) -> Prediction:
         """Evaluate at every point, in chunks, and reduce each chunk to sums over the network."""
@@ -103,10 +105,13 @@ class Job:
             _space(values, facts, precision), static.read_bandwidths, static.choices,
         )  # fmt: skip
         table = self.lowered.bind(
-            values, points, accesses=not self.bare, relaxed=self.relaxed,
-            nests=getattr(static.kind, "needs_nests", False),
+            values, points, accesses=not self.bare or self.crossings is not None,
+            relaxed=self.relaxed, nests=getattr(static.kind, "needs_nests", False),
         )  # fmt: skip
-        return table, static.kind.cost(table, setting), setting
+        terms = static.kind.cost(table, setting)
+        if self.crossings is not None:
+            terms = planned(table, terms, setting, self.crossings)
+        return table, terms, setting
 
     def at(self, point: int) -> Job:
         """Return the job of one point (its index in the flattened shape)."""
