@@ -83,9 +83,9 @@ def predict(
     InputError
         Unknown names, a plan of another graph, inputs that do not broadcast.
     """
-    machine = _machine(workload, device, runtime, engine)
-    static = _static(machine, model)
-    chosen = _precision(precision, workload, machine, static.engine)
+    machine = machine_for(workload, device, runtime, engine)
+    static = static_for(machine, model)
+    chosen = precision_for(precision, workload, machine, static.engine)
     graph = workload.graph(static.semantics)
     if graph.schedulable_only:
         raise InputError(
@@ -148,9 +148,10 @@ def _nothing(workload: Workload, graph: Graph) -> list[Fault]:
     ]
 
 
-def _machine(
+def machine_for(
     workload: Workload, device: Device | Machine, runtime: str | Runtime | None, engine: str | None
 ) -> Machine:
+    """Return the machine that a workload is predicted on: its runtime and engine resolved."""
     if isinstance(device, Machine):
         machine = device
         if runtime is not None and runtime not in (device.runtime, device.runtime.name):
@@ -190,7 +191,8 @@ def _driving(runtime: Runtime, engine: str) -> Runtime:
     return found[1]
 
 
-def _static(machine: Machine, model: str | None) -> Static:
+def static_for(machine: Machine, model: str | None) -> Static:
+    """Return what does not change with numbers, cached by device and runtime."""
     key = (id(machine.device), id(machine.runtime), model or "")
     found = _STATIC.get(key)
     if found is not None:
@@ -235,9 +237,10 @@ def _static(machine: Machine, model: str | None) -> Static:
     return found
 
 
-def _precision(
+def precision_for(
     given: str | Precision | None, workload: Workload, machine: Machine, engine: str
 ) -> Precision:
+    """Return the precision given, else the file's own, else the first that the engine has."""
     if given is not None:
         return as_precision(given)
     if workload.precision:

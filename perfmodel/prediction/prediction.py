@@ -14,7 +14,7 @@ from perfmodel.cost.residency import TRAFFIC_MODEL, WARM
 from perfmodel.cost.setting import Setting
 from perfmodel.cost.thermal import Thermal, thermal_outcome
 from perfmodel.kinds.protocol import Terms
-from perfmodel.kinds.rates import MATRIX_KINDS
+from perfmodel.kinds.rates import MATRIX_KINDS, bandwidth
 from perfmodel.workload.lower import OperatorTable
 
 if TYPE_CHECKING:
@@ -240,6 +240,17 @@ class Prediction:
         """Memory -> achieved bandwidth: its traffic over the latency."""
         return {n: moved / self.latency_s for n, moved in self.traffic_bytes.items()}
 
+    def rate_of(self, memory: str) -> float:
+        """Return the bandwidth that a kernel draws from a memory, bytes a second (one point).
+
+        Raises
+        ------
+        KeyError
+            The machine states no bandwidth of that memory.
+        """
+        rate = bandwidth(self._setting, memory)
+        return float(np.asarray(rate, dtype=float).reshape(-1)[0])
+
     @property
     def required_bandwidth_bytes_per_s(self) -> dict[str, Value]:
         """Memory -> bandwidth at which its traffic would take no longer than the arithmetic."""
@@ -392,6 +403,11 @@ class Prediction:
             }
             for memory, need in held.items()
         }
+
+    @property
+    def kernels(self) -> tuple[tuple[str, ...], ...]:
+        """Operators of each row of `table`."""
+        return tuple(row.operators for row in self._job.lowered.rows)
 
     @cached_property
     def table(self) -> Table:

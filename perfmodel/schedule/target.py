@@ -1,0 +1,147 @@
+"""What a schedule is for: the memory of a device, or a capacity alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.formats import Precision, as_precision
+from perfmodel.hardware.device import Device
+from perfmodel.hardware.machine import Machine
+from perfmodel.hardware.runtime import Runtime
+from perfmodel.predict import machine_for, precision_for, predict, static_for
+from perfmodel.schedule.plans import Where
+from perfmodel.units import UnitError, parse
+from perfmodel.workload.fuse import Fusion
+from perfmodel.workload.workload import Workload
+
+__all__ = ["Target", "Times", "bytes_of", "target", "times"]
+
+#: Memories that a schedule can write its spills to.
+_WRITABLE = frozenset({"dram", "scratchpad", "cache"})
+
+#: A bandwidth at which what crosses takes no time to speak of: the most that a fact may state.
+_NO_TIME = 1e18
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a schedule will run.
+
+    Attributes
+    ----------
+    capacity_bytes
+        What the scheduled memory holds; None where nothing states it.
+    """
+
+    where: Where
+    capacity_bytes: int | None
+    precision: Precision
+    fusion: Fusion
+    machine: Machine | None = None
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds of a workload on a machine, as its kind of hardware predicts them.
+
+    Attributes
+    ----------
+    seconds
+        Operator (the first of a kernel) -> seconds while nothing crosses to the outer memory.
+    bandwidth_bytes_per_s, latency_s
+        Of the outer memory.
+    """
+
+    seconds: dict[str, float]
+    bandwidth_bytes_per_s: float
+    latency_s: float
+
+
+def bytes_of(value: str | float, name: str = "capacity") -> int:
+    """Return a number of bytes, or a text with its unit, as whole bytes.
+
+    Raises
+    ------
+    InputError
+        It is no size above zero.
+    """
+    try:
+        number = parse(value, "bytes") if isinstance(value, str) else float(value)
+    except UnitError as error:
+        raise InputError(Fault(str(error), path=name)) from None
+    if not 1 <= number < float("inf"):
+        raise InputError(
+            Fault(f"{value} is no size", path=name, expected="a size of a byte or more")
+        )
+    return int(number)
+
+
+def target(
+    workload: Workload, device: Device | Machine | None, *, capacity: str | float | None = None,
+    memory: str | None = None, precision: str | Precision | None = None,
+    runtime: str | Runtime | None = None, engine: str | None = None,
+) -> Target:  # fmt: skip
+    """Return what a schedule is for.
+
+    Without a device the precision is the file's own, else int8, and kernels are fused.
+
+    Raises
+    ------
+    InputError
+        No capacity is stated, or a name is unknown.
+    """
+    given = None if capacity is None else bytes_of(capacity)
+    if device is None:
+        if memory is not None:
+            raise InputError(Fault("a memory belongs to a device", path="memory",
+                                   expected="a device, or a capacity alone"))  # fmt: skip
+        chosen = as_precision(precision or workload.precision or "int8")
+        return Target(Where(), given, chosen, Fusion())
+    machine = machine_for(workload, device, runtime, engine)
+    static = static_for(machine, None)
+    chosen = precision_for(precision, workload, machine, static.engine)
+    held, outer = _memory(machine, memory)
+    if given is None:
+        reserved = machine.facts.get(f"memories.{held}.reserved", 0.0)
+        given = int(float(machine.facts[f"memories.{held}.capacity"]) - float(reserved))
+    where = Where(held, outer, machine.device.name, static.engine)
+    return Target(where, given, chosen, static.fusion, machine)
+
+
+def _memory(machine: Machine, name: str | None) -> tuple[str, str]:
+    """Return the memory to schedule and the one behind it.
+
+    By default the outermost scratchpad; without one, the last cache before main memory.
+    """
+    hierarchy = machine.hierarchy()
+    names = [m.name for m in hierarchy]
+    if name is None:
+        inner = names[: names.index(machine.main_memory) + 1]
+        pads = [m.name for m in hierarchy if m.kind == "scratchpad" and m.name in inner]
+        held = pads[-1] if pads else (inner[-2] if len(inner) > 1 else inner[-1])
+    elif name in names:
+        held = name
+    else:
+        raise InputError(Fault(f"{machine.device.name} has no memory '{name}'", path="memory",
+                               expected=f"one of {', '.join(names)}",
+                               suggestion=nearest(name, names)))  # fmt: skip
+    behind = [m for m in hierarchy[names.index(held) + 1 :] if m.kind in _WRITABLE]
+    return held, behind[0].name if behind else "offchip"
+
+
+def times(workload: Workload, at: Target) -> Times | None:
+    """Return compute times and the bandwidth of the outer memory, where the device states both."""
+    if at.machine is None:
+        return None
+    path = f"memories.{at.where.outer}.bandwidth"
+    if path not in at.machine.facts:
+        return None
+    p = predict(workload, at.machine, precision=at.precision)
+    rate = p.rate_of(at.where.outer)
+    idle = predict(workload, at.machine.vary({path: _NO_TIME}), precision=at.precision)
+    table = idle.table
+    kernels = idle.kernels
+    seconds = {operators[0]: float(s) for operators, s in zip(kernels, table["row_s"], strict=True)}
+    latency = float(at.machine.facts.get(f"memories.{at.where.outer}.latency", 0.0))
+    return Times(seconds, rate, latency)
