@@ -57,10 +57,10 @@ def build(structure: ResNetStructure, semantics: Semantics) -> Graph:
     x = g.pool(x, 3, stride=2, padding=1, name="maxpool")
     for i, depth in enumerate(structure.depths):
         planes, name = _width(i), f"layer{i + 1}"
-        x = _block(g, x, planes, structure, stride=1 if i == 0 else 2, name=f"{name}.0")
+        x = residual_block(g, x, planes, structure, stride=1 if i == 0 else 2, name=f"{name}.0")
         if depth > 1:
             with g.repeat(depth - 1, f"{name}.1"):
-                x = _block(g, x, planes, structure, stride=1, name="")
+                x = residual_block(g, x, planes, structure, stride=1, name="")
     x = g.global_pool(x, name="avgpool")
     g.output(g.linear(x, structure.classes, name="fc", tag="head"))
     return g.build(parameters(structure))
@@ -70,10 +70,14 @@ def _width(stage: int) -> Dim:
     return divisible(64 * 2**stage * symbol("width_multiplier"), 8)
 
 
-def _block(
-    g: ImageBuilder, x: Tensor, planes: Dim, structure: ResNetStructure, *, stride: int, name: str
-) -> Tensor:
-    """Add one residual block; the shortcut is a 1x1 convolution where shapes differ."""
+def residual_block(
+    g: ImageBuilder, x: Tensor, planes: Dim, structure: ResNetStructure, *, stride: int, name: str,
+    dilation: int = 1,
+) -> Tensor:  # fmt: skip
+    """Add one residual block; the shortcut is a 1x1 convolution where shapes differ.
+
+    `dilation` is that of a bottleneck's 3x3 convolution.
+    """
     name = f"{name}." if name else ""
     if structure.block == "basic":
         out = planes
@@ -85,8 +89,9 @@ def _block(
         inner = simplify(inner * groups)
         y = g.conv_norm(x, inner, 1, activation="relu", name=f"{name}conv1")
         y = g.conv_norm(
-            y, inner, 3, stride=stride, groups=groups, activation="relu", name=f"{name}conv2"
-        )
+            y, inner, 3, stride=stride, groups=groups, dilation=dilation, activation="relu",
+            name=f"{name}conv2",
+        )  # fmt: skip
         y = g.conv_norm(y, out, 1, name=f"{name}conv3")
     if stride != 1 or x.shape[1] != out:
         x = g.conv_norm(x, out, 1, stride=stride, name=f"{name}downsample")

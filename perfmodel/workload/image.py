@@ -49,14 +49,15 @@ class ImageBuilder(GraphBuilder):
         self, x: Tensor, channels: Dim, kernel: int | Sequence[int], *,
         stride: int | Sequence[int] = 1, groups: Dim = 1, activation: str = "",
         name: str = "conv", padding: int | Sequence[int] | str | None = None, bias: bool = False,
+        dilation: int = 1,
     ) -> Tensor:  # fmt: skip
         """Add convolution, batch normalisation and activation; `padding` keeps the size by default.
 
         A folded normalisation leaves the convolution a bias.
         """
-        pads = _half(kernel) if padding is None else padding
+        pads = _half(kernel, dilation) if padding is None else padding
         y = self.conv(
-            x, channels, kernel, stride=stride, padding=pads, groups=groups,
+            x, channels, kernel, stride=stride, padding=pads, groups=groups, dilation=dilation,
             bias=bias or self.folded, name=name,
         )  # fmt: skip
         if not self.folded:
@@ -75,8 +76,10 @@ class ImageBuilder(GraphBuilder):
         return self.elementwise("mul", x, scale, name=f"{name}.scale")
 
 
-def _half(kernel: int | Sequence[int]) -> int | tuple[int, ...]:
-    return kernel // 2 if isinstance(kernel, int) else tuple(k // 2 for k in kernel)
+def _half(kernel: int | Sequence[int], dilation: int) -> int | tuple[int, ...]:
+    if isinstance(kernel, int):
+        return dilation * (kernel - 1) // 2
+    return tuple(dilation * (k - 1) // 2 for k in kernel)
 
 
 def frames(structure: Any) -> tuple[str, Dim]:
