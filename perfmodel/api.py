@@ -19,6 +19,8 @@ from perfmodel.workload.workload import Workload
 if TYPE_CHECKING:
     from perfmodel.compare import Comparison
     from perfmodel.plan import Plan
+    from perfmodel.schedule.curve import Curve
+    from perfmodel.schedule.result import Schedule
     from perfmodel.solve import Solution
     from perfmodel.table import Table
 
@@ -29,6 +31,7 @@ __all__ = [
     "predict",
     "reproduce",
     "runtime",
+    "schedule",
     "solve",
     "sweep",
     "traffic",
@@ -146,6 +149,47 @@ def predict(
         engine=subject.engine, model=subject.model, fuse=fuse, flash_attention=flash_attention,
         relaxed=relaxed, warm=warm, plan=plan,
     )  # fmt: skip
+
+
+def schedule(
+    workload: WorkloadLike,
+    device: DeviceLike | None = None,
+    *,
+    capacity: str | float | Iterable[str | float] | None = None,
+    set: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Schedule | Curve:
+    """Find the order of a network's operators, what stays on chip, and where each tensor lies.
+
+    Parameters
+    ----------
+    workload
+        An object, a name of the library, or a path; an operator graph with sizes alone too.
+    device
+        A device, its name or a path; may be left out where a capacity is stated.
+    capacity
+        Bytes for activations, or a text with a unit (``"256 KiB"``); several, or a range
+        (``"64 KiB..1 MiB"``, doubling), give a curve.
+    set
+        Facts of the device and parameters of the workload, by name.
+    **options
+        As for `perfmodel.schedule.run.schedule`: ``method`` (``greedy``, ``beam``, ``ilp``,
+        ``exact``), ``objective`` (``bytes``, ``latency_s``, ``energy_j``, ``peak``), ``memory``,
+        ``precision``, ``runtime``, ``weights``, ``time_limit_s`` ...
+
+    Returns
+    -------
+    Schedule or Curve
+        What does not fit is a result too: ``s.infeasible`` says why and what would help.
+
+    Raises
+    ------
+    InputError
+        Every fault of the input at once.
+    """
+    from perfmodel.schedule.face import schedule as run
+
+    return run(workload, device, capacity=capacity, settings=set, **options)
 
 
 def compare(

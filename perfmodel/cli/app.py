@@ -24,6 +24,7 @@ COMMANDS = {
     "sweep": "Predict at every point of a grid; store it, or name the best.",
     "compare": "Say what differs between two devices on a workload, and why.",
     "traffic": "Find the least traffic of a network against the capacity of a buffer.",
+    "schedule": "Find the order of operators, what stays on chip, what is spilled, with a proof.",
     "solve": "Find the value of one number at which a condition starts to hold.",
     "validate": "Compare predictions with measured rows.",
     "reproduce": "Predict what published systems claim.",

@@ -88,7 +88,7 @@ def scheduled(
     made = kernels(whole, Fusion(False, fusion.flash_attention) if unfused else fusion)
     if not made:
         raise InputError(Fault(f"'{workload.name}' has no operator to schedule"))
-    return _Reader(whole, values, precision, weights, in_place).read(made)
+    return _Reader(whole, values, precision, weights, in_place).read(workload.name, made)
 
 
 class _Reader:
@@ -107,12 +107,12 @@ class _Reader:
         self.steps: list[Step] = []
         self.members: list[tuple[str, ...]] = []
 
-    def read(self, made: list[Kernel]) -> Scheduled:
+    def read(self, name: str, made: list[Kernel]) -> Scheduled:
         """Return the problem of kernels in execution order."""
         readers: dict[str, int] = {}
         for kernel in made:
-            for name in kernel.reads:
-                readers[name] = readers.get(name, 0) + 1
+            for read in kernel.reads:
+                readers[read] = readers.get(read, 0) + 1
         for kernel in made:
             self._add(kernel, readers)
         views = tuple(
@@ -122,7 +122,7 @@ class _Reader:
         )
         stored = self.graph.stored_weights()
         weight_bytes = sum(self._bytes(n, self.graph.tensors[n].elements) for n in stored)
-        problem = Problem(self.graph.name, tuple(self.steps), tuple(self.buffers))
+        problem = Problem(name, tuple(self.steps), tuple(self.buffers))
         return Scheduled(
             problem, self.graph, tuple(self.members), tuple(self.index), views, weight_bytes,
             self.precision,

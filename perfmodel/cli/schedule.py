@@ -1,0 +1,121 @@
+"""``perfmodel schedule``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from perfmodel.atomic import output_faults, write_text
+from perfmodel.cli import DONE, INFEASIBLE
+from perfmodel.cli.common import note, print_json, say, scalars, to_json
+from perfmodel.errors import Fault
+from perfmodel.schedule.curve import Curve
+from perfmodel.schedule.face import schedule as run
+from perfmodel.settings import FaultList
+
+__all__ = ["schedule"]
+
+_SUFFIXES = (".json", ".txt")
+
+
+def schedule(
+    workload: str,
+    device: str | None = None,
+    /,
+    *,
+    capacity: str | None = None,
+    method: str = "exact",
+    objective: str = "bytes",
+    memory: str | None = None,
+    set: list[str] | None = None,
+    precision: str | None = None,
+    runtime: str | None = None,
+    engine: str | None = None,
+    weights: str = "streamed",
+    unfused: bool = False,
+    apart: bool = False,
+    alignment: int = 1,
+    time_limit: float = 20.0,
+    json: bool = False,
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    plan: Path | None = None,
+    plot: Path | None = None,
+) -> int:
+    """Find the order of operators, what stays on chip, what is spilled, and where each tensor lies.
+
+    Parameters
+    ----------
+    workload
+        A model of the library, or a path; an operator graph .json with sizes alone too.
+    device
+        A device of the library, or a path to a spec file; may be left out with a capacity.
+    capacity
+        Bytes for activations: "256 KiB"; "64 KiB,96 KiB" or "64 KiB..1 MiB" (doubling) give a
+        curve. By default what the device's scratchpad holds.
+    method
+        greedy, beam, ilp or exact: from the fastest to the one that proves.
+    objective
+        bytes spilled and reloaded, latency_s, energy_j, or peak (the least memory without spills).
+    memory
+        Memory of the device to schedule; by default its outermost scratchpad.
+    set
+        NAME=VALUE for facts of the device and parameters of the workload, as often as needed.
+    precision
+        Formats of weights, activations and KV cache; without a device int8 by default.
+    runtime
+        Software that runs it; by default the device's.
+    engine
+        Engine of the device to run on.
+    weights
+        streamed past the memory, in it as scratch while their operator runs, or resident.
+    unfused
+        Every operator is a step of its own.
+    apart
+        No output takes over the place of an input.
+    alignment
+        Addresses are multiples of it.
+    time_limit
+        Seconds after which the best so far is returned, with a bound.
+    json
+        Print JSON.
+    output
+        Write the result to a .json or .txt file.
+    plan
+        Write the plan to a .json file, for predict --plan.
+    plot
+        Write timeline and memory map (or the curve) to an .html file.
+    """
+    faults = FaultList()
+    settings = scalars(set or (), faults)
+    for path, suffixes in ((output, _SUFFIXES), (plan, (".json",)), (plot, (".html",))):
+        if path is not None:
+            faults.extend(output_faults(path, suffixes))
+    if plan is not None and capacity is not None and ("," in capacity or ".." in capacity):
+        faults.append(Fault("a plan is of one capacity", path="plan", expected="one --capacity"))
+    options: dict[str, Any] = {
+        "method": method, "objective": objective, "memory": memory, "weights": weights,
+        "unfused": unfused, "in_place": not apart, "alignment": alignment,
+        "time_limit_s": time_limit,
+    }  # fmt: skip
+    found = run(
+        workload, device, capacity=capacity, settings=settings, faults=faults,
+        precision=precision, runtime=runtime, engine=engine, **options,
+    )  # fmt: skip
+    if output is not None:
+        as_json = output.suffix == ".json"
+        write_text(output, to_json(found.to_dict()) if as_json else repr(found) + "\n")
+    if plan is not None and not isinstance(found, Curve) and found.feasible:
+        write_text(plan, found.plan.to_json(indent=1) + "\n")
+    if plot is not None and found.feasible:
+        write_text(plot, found.plot.page())
+    if json:
+        print_json(found.to_dict())
+    elif output is None:
+        say(repr(found))
+    if isinstance(found, Curve):
+        for s in found.schedules:
+            if s.infeasible is not None:
+                note(s.infeasible.text())
+    return DONE if found.feasible else INFEASIBLE

@@ -1,0 +1,150 @@
+"""Schedules over capacities: how many bytes each further KiB saves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from perfmodel.axes import parse_axis
+from perfmodel.errors import Fault, InputError
+from perfmodel.hardware.device import Device
+from perfmodel.hardware.machine import Machine
+from perfmodel.schedule.result import Schedule
+from perfmodel.schedule.run import schedule
+from perfmodel.schedule.target import bytes_of
+from perfmodel.settings import FaultList
+from perfmodel.workload.workload import Workload
+
+if TYPE_CHECKING:
+    from perfmodel.table import Table
+
+__all__ = ["Curve", "capacities", "curve"]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Schedules of one network, ascending in capacity."""
+
+    schedules: tuple[Schedule, ...]
+
+    @cached_property
+    def table(self) -> Table:
+        """One row a capacity: bytes spilled and reloaded, bound, proof; NaN where nothing fits."""
+        from perfmodel.table import Table
+
+        rows = self.schedules
+        nan = float("nan")
+        return Table({
+            "capacity_bytes": [float(s.capacity_bytes or 0) for s in rows],
+            "spill_bytes": [float(s.spill_bytes) if s.feasible else nan for s in rows],
+            "reload_bytes": [float(s.reload_bytes) if s.feasible else nan for s in rows],
+            "offchip_bytes": [float(s.offchip_bytes) if s.feasible else nan for s in rows],
+            "lower_bound_bytes": [float(s.lower_bound_bytes) if s.feasible else nan for s in rows],
+            "peak_bytes": [float(s.peak_bytes) if s.feasible else nan for s in rows],
+            "latency_s": [nan if s.latency_s is None else s.latency_s for s in rows],
+            "proved": [s.proved for s in rows],
+            "feasible": [s.feasible for s in rows],
+        })  # fmt: skip
+
+    @property
+    def feasible(self) -> bool:
+        """Whether there is a schedule at every capacity."""
+        return all(s.feasible for s in self.schedules)
+
+    @property
+    def plot(self) -> Any:
+        """Plots: ``.curve()``."""
+        from perfmodel.catalog import plots_of
+
+        return plots_of(self, "curve")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return every schedule, ready for JSON."""
+        return {"schedules": [s.to_dict() for s in self.schedules]}
+
+    def __repr__(self) -> str:
+        return str(self.table)
+
+
+def capacities(text: str) -> list[int]:
+    """Return sizes in bytes, ascending, from a text.
+
+    Parameters
+    ----------
+    text
+        Sizes with commas (``64 KiB,96 KiB``); ``64 KiB..1 MiB`` doubles up to the end, which counts
+        too; every other form of an axis (``64 KiB..128 KiB:16 KiB``, ``2**16..2**20``).
+
+    Raises
+    ------
+    InputError
+        A part that is no size.
+    """
+    found: list[int] = []
+    faults = FaultList()
+    for part in text.split(","):
+        sizes = faults.trying(_sizes, part.strip())
+        found += sizes or []
+    faults.settle()
+    return sorted(set(found))
+
+
+def _sizes(part: str) -> list[int]:
+    low, dots, high = part.partition("..")
+    if not dots:
+        return [bytes_of(part)]
+    if ":" in part or "**" in part:
+        return [bytes_of(float(v)) for v in parse_axis("capacity", part, "bytes").values]
+    size, end = bytes_of(low.strip()), bytes_of(high.strip())
+    if size > end:
+        said = f"'{part}' runs backwards"
+        raise InputError(Fault(said, path="capacity", expected="the smaller size first"))
+    found: list[int] = []
+    while size < end:
+        found.append(size)
+        size *= 2
+    return [*found, end]
+
+
+def curve(
+    workload: Workload, device: Device | Machine | None = None, *, capacity: Sequence[int],
+    **options: Any,
+) -> Curve:  # fmt: skip
+    """Schedule a network at several capacities.
+
+    Each schedule starts from that of the next smaller capacity, which fits, so that more capacity
+    never costs more; a bound at a larger capacity also holds for a smaller one.
+
+    Parameters
+    ----------
+    capacity
+        Bytes.
+    **options
+        As for `schedule`.
+
+    Raises
+    ------
+    InputError
+        As `schedule` does.
+    """
+    made: list[Schedule] = []
+    last = None
+    for size in sorted(set(capacity)):
+        found = schedule(workload, device, capacity=size, incumbent=last, **options)
+        if found.feasible:
+            last = found.script
+        made.append(found)
+    bound = 0
+    for i in range(len(made) - 1, -1, -1):
+        s = made[i]
+        if s.feasible and s.objective == "bytes":
+            bound = max(bound, s.lower_bound_bytes)
+            held = min(bound, s.trace.cost_bytes)
+            outcome = replace(s.outcome, bound_bytes=held)
+            made[i] = replace(
+                s, outcome=outcome, lower_bound=float(held),
+                proved=s.proved or held == s.trace.cost_bytes,
+            )  # fmt: skip
+    return Curve(tuple(made))

@@ -1,0 +1,92 @@
+"""Names, paths and texts to what `schedule` and `curve` take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from perfmodel.errors import Fault, InputError
+from perfmodel.resolve import DeviceLike, WorkloadLike, resolve
+from perfmodel.schedule.curve import Curve, capacities, curve
+from perfmodel.schedule.result import Schedule
+from perfmodel.schedule.run import schedule as schedule_one
+from perfmodel.schedule.target import bytes_of
+from perfmodel.settings import FaultList, split
+from perfmodel.workload.library import find
+from perfmodel.workload.workload import Workload
+
+__all__ = ["schedule"]
+
+
+def schedule(
+    workload: WorkloadLike, device: DeviceLike | None = None, *,
+    capacity: str | float | Iterable[str | float] | None = None,
+    settings: Mapping[str, Any] | None = None, faults: FaultList | None = None,
+    precision: Any = None, runtime: Any = None, engine: str | None = None, **options: Any,
+) -> Schedule | Curve:  # fmt: skip
+    """Schedule at one capacity, or at several.
+
+    Parameters
+    ----------
+    workload, device
+        Objects, names of the library, or paths; a device may be left out.
+    capacity
+        One or several; a text may be a list or a range (`perfmodel.schedule.curve.capacities`).
+    settings
+        Facts of the device and parameters of the workload, by name.
+    faults
+        Faults gathered so far; all are raised together.
+    **options
+        As for `perfmodel.schedule.run.schedule`.
+
+    Raises
+    ------
+    InputError
+        Every fault at once.
+    """
+    faults = FaultList() if faults is None else faults
+    sizes = faults.trying(_sizes, capacity)
+    given: Any = device
+    if device is None:
+        found = faults.trying(_alone, workload, settings, runtime, engine)
+    else:
+        subject = faults.trying(resolve, workload, device, precision, runtime, settings, engine)
+        found = None if subject is None else subject.workload
+        if subject is not None:
+            given, precision, runtime = subject.device, subject.precision, subject.runtime
+            engine = subject.engine
+    faults.settle()
+    assert found is not None
+    options |= {"precision": precision, "runtime": runtime, "engine": engine}
+    if sizes is not None and len(sizes) > 1:
+        return curve(found, given, capacity=sizes, **options)
+    return schedule_one(found, given, capacity=sizes[0] if sizes else None, **options)
+
+
+def _sizes(capacity: str | float | Iterable[str | float] | None) -> list[int] | None:
+    if capacity is None:
+        return None
+    if isinstance(capacity, str):
+        return capacities(capacity)
+    if isinstance(capacity, Iterable):
+        made = sorted({bytes_of(c) for c in capacity})
+        if not made:
+            raise InputError(Fault("has no values", path="capacity", expected="one size or more"))
+        return made
+    return [bytes_of(capacity)]
+
+
+def _alone(
+    workload: WorkloadLike, settings: Mapping[str, Any] | None, runtime: Any, engine: Any
+) -> Workload:
+    """Return the workload where there is no device that anything else could be set on."""
+    parts = split(settings) if settings else None
+    strange = [] if parts is None else [*parts.facts, *parts.options, *parts.bits]
+    strange += [name for name, value in (("runtime", runtime), ("engine", engine)) if value]
+    if strange:
+        raise InputError([Fault("is of a device, and none is given", path=name,
+                                expected="a device before it") for name in strange])  # fmt: skip
+    values = {} if parts is None else dict(parts.workload)
+    if isinstance(workload, Workload):
+        return workload.bind(values) if values else workload
+    return find(workload, values)

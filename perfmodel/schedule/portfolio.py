@@ -1,0 +1,103 @@
+"""Methods behind one call: each takes what the faster ones found and tries to better it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+from perfmodel.schedule.deadline import Deadline
+from perfmodel.schedule.greedy import greedy
+from perfmodel.schedule.problem import Problem
+from perfmodel.schedule.script import Outcome, Script, replay
+
+__all__ = ["METHODS", "Method", "fewest_bytes"]
+
+Method = Literal["greedy", "beam", "ilp", "exact"]
+
+#: From the fastest to the one that proves.
+METHODS: tuple[Method, ...] = ("greedy", "beam", "ilp", "exact")
+
+#: Widths of the beams that go before anything slower.
+_WIDTHS = (20, 200)
+
+#: Share of the time that a method may take before the next one starts.
+_SHARE = 0.3
+
+
+def fewest_bytes(
+    problem: Problem, capacity_bytes: int, method: Method = "exact",
+    deadline: Deadline | None = None, incumbent: Script | None = None,
+) -> Outcome:  # fmt: skip
+    """Return a schedule that spills and reloads few bytes; by ``exact``, the fewest.
+
+    ``greedy``: three orders with Belady's replacement. ``beam``: also beams over orders and
+    evictions. ``ilp``: also the best evictions for the orders found, and on small graphs the
+    integer programme of order and retention. ``exact``: also the least peak, which fits or not, and
+    a search that ends proved or, at the deadline, with a bound. None is worse than those before it.
+
+    Parameters
+    ----------
+    incumbent
+        A script known to fit, such as one for a smaller capacity.
+    """
+    deadline = deadline or Deadline()
+    best = greedy(problem, capacity_bytes)
+    if best.script is None:
+        return best
+    if incumbent is not None:
+        cost = replay(problem, incumbent, capacity_bytes).cost_bytes
+        best = _better(best, Outcome(incumbent, cost, 0, cost == 0, best.method))
+    if method == "greedy" or best.proved:
+        return replace(best, method=method)
+    if method == "exact":
+        best = _without_spills(problem, capacity_bytes, deadline, best)
+        if best.proved:
+            return replace(best, method=method)
+    from perfmodel.schedule.exact import beam
+
+    for width in _WIDTHS:
+        allowed = deadline.within(_SHARE * deadline.left())
+        best = _better(best, beam(problem, capacity_bytes, width, allowed))
+        if best.proved or deadline.passed():
+            return replace(best, method=method)
+    if method == "beam":
+        return replace(best, method=method)
+    from perfmodel.schedule.ilp import ilp, retention
+
+    assert best.script is not None
+    if method == "ilp":
+        best = _better(best, ilp(problem, capacity_bytes, deadline))
+        return replace(best, method=method)
+    allowed = deadline.within(min(2.0, _SHARE * deadline.left()))
+    kept = retention(problem, best.script.order, capacity_bytes, allowed)
+    # Its bound is of this order alone.
+    best = _better(best, replace(kept, bound_bytes=0, proved=kept.cost_bytes == 0))
+    if not best.proved and not deadline.passed():
+        from perfmodel.schedule.exact import search
+
+        best = _better(best, search(problem, capacity_bytes, deadline, best.script))
+    return replace(best, method=method)
+
+
+def _without_spills(
+    problem: Problem, capacity_bytes: int, deadline: Deadline, best: Outcome
+) -> Outcome:
+    """Return the order of least peak, where it fits: nothing is ever spilled."""
+    from perfmodel.schedule.peak import minimum_peak
+
+    found = minimum_peak(problem, deadline.within(_SHARE * deadline.left()))
+    if found.peak_bytes > capacity_bytes:
+        return best
+    script = Script(tuple(found.order), ((),) * len(found.order))
+    return Outcome(script, 0, 0, True, best.method)
+
+
+def _better(a: Outcome, b: Outcome) -> Outcome:
+    """Return the cheaper of two, with the larger of their bounds."""
+    bound = max(a.bound_bytes, b.bound_bytes)
+    chosen = b if b.script is not None and b.cost_bytes < a.cost_bytes else a
+    counts = {**a.counts, **b.counts}
+    return replace(
+        chosen, bound_bytes=min(bound, chosen.cost_bytes), counts=counts,
+        proved=chosen.cost_bytes <= bound or chosen.proved,
+    )  # fmt: skip

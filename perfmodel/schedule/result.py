@@ -1,0 +1,214 @@
+"""A schedule: its numbers, what lies where and when, and the plan that predictions read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from perfmodel.plan import Plan
+from perfmodel.schedule.addresses import Layout
+from perfmodel.schedule.graphs import Scheduled
+from perfmodel.schedule.plans import Where, to_plan
+from perfmodel.schedule.problem import Problem
+from perfmodel.schedule.script import Outcome, Script, Trace, replay
+
+if TYPE_CHECKING:
+    from perfmodel.schedule.infeasible import Infeasible
+    from perfmodel.schedule.timing import Timing
+    from perfmodel.table import Table
+
+__all__ = ["METRICS", "OBJECTIVES", "Schedule"]
+
+#: What a schedule may minimise.
+OBJECTIVES = ("bytes", "latency_s", "energy_j", "peak")
+
+#: Numbers of a schedule: attributes, and keys of its JSON.
+METRICS = (
+    "spill_bytes", "reload_bytes", "compulsory_bytes", "offchip_bytes", "lower_bound_bytes",
+    "capacity_bytes", "peak_bytes", "working_set_bytes", "weight_bytes",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The order of a network's operators, what stays on chip, and what is spilled and reloaded.
+
+    Attributes
+    ----------
+    objective
+        One of `OBJECTIVES`.
+    method
+        Method that was asked for.
+    capacity_bytes
+        What the scheduled memory holds for activations; None where nothing bounds it.
+    lower_bound
+        In the unit of the objective: no schedule is better. `proved` says that this one is as good.
+    layout
+        Addresses; None where none were asked for.
+    timing
+        Latency with transfers beside arithmetic, where a device gives times.
+    infeasible
+        Why there is no schedule, or None.
+    """
+
+    scheduled: Scheduled
+    where: Where
+    objective: str
+    method: str
+    capacity_bytes: int | None
+    outcome: Outcome
+    lower_bound: float
+    proved: bool
+    layout: Layout | None = None
+    timing: Timing | None = None
+    infeasible: Infeasible | None = None
+    notes: tuple[str, ...] = ()
+    weights: str = "streamed"
+    extra: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def problem(self) -> Problem:
+        """Steps and buffers."""
+        return self.scheduled.problem
+
+    @property
+    def feasible(self) -> bool:
+        """Whether there is a schedule."""
+        return self.infeasible is None
+
+    @property
+    def script(self) -> Script:
+        """Order and evictions.
+
+        Raises
+        ------
+        ValueError
+            There is none.
+        """
+        if self.outcome.script is None:
+            raise ValueError("there is no schedule: see `infeasible`")
+        return self.outcome.script
+
+    @cached_property
+    def trace(self) -> Trace:
+        """What happens when the script runs."""
+        return replay(self.problem, self.script, self.capacity_bytes)
+
+    @property
+    def spill_bytes(self) -> int:
+        """Bytes stored because they did not fit."""
+        return self.trace.spill_bytes
+
+    @property
+    def reload_bytes(self) -> int:
+        """Bytes fetched back."""
+        return self.trace.reload_bytes
+
+    @property
+    def compulsory_bytes(self) -> int:
+        """Bytes of network inputs and outputs, and of weights and caches that stream past."""
+        return self.problem.compulsory_bytes + sum(s.stream_bytes for s in self.problem.steps)
+
+    @property
+    def offchip_bytes(self) -> int:
+        """Compulsory bytes, spills and reloads."""
+        return self.compulsory_bytes + self.trace.cost_bytes
+
+    @property
+    def lower_bound_bytes(self) -> int:
+        """No schedule spills and reloads fewer bytes."""
+        return self.outcome.bound_bytes
+
+    @property
+    def peak_bytes(self) -> int:
+        """Most bytes on chip."""
+        return self.trace.peak_bytes
+
+    @property
+    def working_set_bytes(self) -> int:
+        """Least capacity for which there is a schedule."""
+        return self.problem.largest_working_set_bytes
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of all weights."""
+        return self.scheduled.weight_bytes
+
+    @property
+    def latency_s(self) -> float | None:
+        """Seconds with transfers beside arithmetic, where a device gives times."""
+        return None if self.timing is None else self.timing.latency_s
+
+    @property
+    def energy_j(self) -> float | None:
+        """Joules of transfers and of static power, where the device states both."""
+        return None if self.timing is None else self.timing.energy_j
+
+    @cached_property
+    def order(self) -> tuple[str, ...]:
+        """Names of the steps in order; loads of network inputs among them."""
+        return tuple(self.problem.steps[s].name for s in self.script.order)
+
+    @cached_property
+    def residency(self) -> Table:
+        """Stays on chip, one row each: tensor, positions, bytes, address, spilled, reloaded."""
+        from perfmodel.table import Table
+
+        at = {} if self.layout is None else self.layout.of_intervals()
+        stays = self.trace.intervals
+        buffers = self.problem.buffers
+        return Table({
+            "tensor": [buffers[s.buffer].name for s in stays],
+            "first": [s.first for s in stays],
+            "last": [s.last for s in stays],
+            "size_bytes": [buffers[s.buffer].size_bytes for s in stays],
+            "address": [at.get(i, -1) for i in range(len(stays))],
+            "spilled": [s.spilled for s in stays],
+            "reloaded": [s.reloaded for s in stays],
+        })  # fmt: skip
+
+    @cached_property
+    def addresses(self) -> dict[str, tuple[int, ...]]:
+        """Tensor -> its offset in bytes at each of its stays; empty where nothing was packed."""
+        if self.layout is None or not self.layout.packed:
+            return {}
+        at = self.layout.of_intervals()
+        out: dict[str, tuple[int, ...]] = {}
+        for i, stay in enumerate(self.trace.intervals):
+            name = self.problem.buffers[stay.buffer].name
+            out[name] = (*out.get(name, ()), at.get(i, 0))
+        return out
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The plan, for ``predict(..., plan=...)``."""
+        spans = None if self.timing is None else self.timing.spans
+        at = None if self.layout is None else self.layout.of_intervals()
+        return to_plan(
+            self.scheduled, self.script, self.trace, self.capacity_bytes, self.where,
+            method=self.method, addresses=at, times=spans,
+        )  # fmt: skip
+
+    @property
+    def plot(self) -> Any:
+        """Plots: ``.timeline()``, ``.memory()``."""
+        from perfmodel.catalog import plots_of
+
+        return plots_of(self, "schedule")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything, ready for JSON."""
+        from perfmodel.schedule.text import to_dict
+
+        return to_dict(self)
+
+    def __repr__(self) -> str:
+        from perfmodel.schedule.text import text
+
+        return text(self)
+
+    def _repr_html_(self) -> str:
+        from perfmodel.schedule.text import html
+
+        return html(self)

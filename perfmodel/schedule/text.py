@@ -1,0 +1,133 @@
+"""A schedule as a text, a dictionary and HTML."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from perfmodel.units import show
+
+if TYPE_CHECKING:
+    from perfmodel.schedule.result import Schedule
+
+__all__ = ["html", "text", "to_dict"]
+
+
+def _size(value: float) -> str:
+    """Return bytes with a binary unit, exactly where it is whole."""
+    for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if value >= size:
+            return f"{value / size:,.6g} {unit}"
+    return f"{value:,.0f} B"
+
+
+def _lines(s: Schedule) -> list[tuple[str, str]]:
+    """Return what is said at a glance: label and text."""
+    lines: list[tuple[str, str]] = []
+    if s.capacity_bytes is not None:
+        where = s.where.memory if not s.where.device else f"{s.where.memory} of {s.where.device}"
+        lines.append(("capacity", f"{_size(s.capacity_bytes)} ({where})"))
+    lines.append(("largest working set", _size(s.working_set_bytes)))
+    if not s.feasible:
+        return lines
+    spilled = s.trace.cost_bytes
+    lines += [
+        ("spilled + reloaded", f"{_size(s.spill_bytes)} + {_size(s.reload_bytes)}"
+         + (f" = {_size(spilled)}" if spilled else "")),
+        ("off chip in all", _size(s.offchip_bytes)),
+        ("on chip at most", _size(s.peak_bytes)),
+    ]  # fmt: skip
+    if s.layout is not None and s.layout.packed:
+        lines.append(("addresses", f"packed into {_size(s.layout.height_bytes)}"))
+    if s.latency_s is not None:
+        lines.append(("latency", show(s.latency_s, "time")))
+    if s.energy_j is not None:
+        lines.append(("energy", show(s.energy_j, "energy")))
+    lines.append(("proof", _proof(s)))
+    return lines
+
+
+def _proof(s: Schedule) -> str:
+    """Return how good the schedule is known to be."""
+    said = {"bytes": "spill fewer bytes", "peak": "need less memory",
+            "latency_s": "be faster", "energy_j": "take less energy"}[s.objective]  # fmt: skip
+    if s.proved:
+        return f"proved: no schedule can {said}"
+    if s.objective == "bytes":
+        best, bound = float(s.trace.cost_bytes), s.lower_bound
+        shown = f"at least {_size(bound)}" if bound else "no bound above zero"
+    elif s.objective == "peak":
+        best, bound = float(s.peak_bytes), s.lower_bound
+        shown = f"at least {_size(bound)}"
+    else:
+        best = (s.latency_s if s.objective == "latency_s" else s.energy_j) or 0.0
+        bound = s.lower_bound
+        shown = f"at least {show(bound, 'time' if s.objective == 'latency_s' else 'energy')}"
+    gap = f", gap {100.0 * (best - bound) / best:.1f} %" if best and bound else ""
+    return f"not proved: {shown}{gap}"
+
+
+def _head(s: Schedule) -> str:
+    steps = sum(not step.load for step in s.problem.steps)
+    return f"{s.problem.name}: {steps} steps, {s.scheduled.precision}, {s.method}, {s.objective}"
+
+
+def text(s: Schedule) -> str:
+    """Return the schedule at a glance."""
+    lines = _lines(s)
+    width = max(len(label) for label, _ in lines)
+    out = [_head(s), *(f"  {label:<{width}}  {said}" for label, said in lines)]
+    if s.infeasible is not None:
+        out += ["", s.infeasible.text()]
+    out += [f"  note: {note}" for note in s.notes]
+    return "\n".join(out)
+
+
+def html(s: Schedule) -> str:
+    """Return the schedule as an HTML fragment."""
+    rows = "".join(
+        f"<tr><th style='text-align:left;padding:2px 10px 2px 0;opacity:.65;font-weight:normal'>"
+        f"{escape(label)}</th><td>{escape(said)}</td></tr>"
+        for label, said in _lines(s)
+    )
+    why = "" if s.infeasible is None else f"<pre>{escape(s.infeasible.text())}</pre>"
+    notes = "".join(f"<div style='color:#B24700'>&#9888; {escape(n)}</div>" for n in s.notes)
+    return f"<div><b>{escape(_head(s))}</b>{notes}<table>{rows}</table>{why}</div>"
+
+
+def to_dict(s: Schedule) -> dict[str, Any]:
+    """Return everything of a schedule, ready for JSON."""
+    from perfmodel.schedule.result import METRICS
+
+    out: dict[str, Any] = {
+        "workload": s.problem.name, "device": s.where.device, "memory": s.where.memory,
+        "precision": str(s.scheduled.precision), "objective": s.objective, "method": s.method,
+        "feasible": s.feasible, "proved": s.proved, "lower_bound": s.lower_bound,
+    }  # fmt: skip
+    if s.infeasible is not None:
+        out |= {
+            "capacity_bytes": s.capacity_bytes, "working_set_bytes": s.working_set_bytes,
+            "infeasible": s.infeasible.to_dict(),
+        }  # fmt: skip
+        return out
+    out |= {name: getattr(s, name) for name in METRICS}
+    out |= {"latency_s": s.latency_s, "energy_j": s.energy_j}
+    if s.timing is not None:
+        out["timing"] = s.timing.to_dict()
+    stays = s.residency
+    out |= {
+        "order": list(s.order),
+        "residency": [
+            {name: _plain(stays[name][i]) for name in stays.columns}
+            for i in range(len(s.trace.intervals))
+        ],
+        "addresses": {name: list(at) for name, at in s.addresses.items()},
+        "height_bytes": s.layout.height_bytes if s.layout is not None else None,
+        "counts": dict(s.outcome.counts),
+        "notes": list(s.notes),
+    }  # fmt: skip
+    return out
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else value
