@@ -10,6 +10,8 @@ from cyclopts import Parameter
 from perfmodel.atomic import output_faults, write_text
 from perfmodel.cli import DONE, INFEASIBLE
 from perfmodel.cli.common import Count, print_json, say, scalars, to_json
+from perfmodel.errors import Fault, InputError
+from perfmodel.plan import Plan
 from perfmodel.predict import predict as run
 from perfmodel.prediction import Prediction
 from perfmodel.resolve import resolve
@@ -34,6 +36,7 @@ def predict(
     warm: bool = False,
     fuse: Annotated[bool | None, Parameter(negative="--no-fuse")] = None,
     flash_attention: Annotated[bool | None, Parameter(negative="--no-flash-attention")] = None,
+    plan: Path | None = None,
     explain: bool = False,
     rows: Count = 8,
     json: bool = False,
@@ -65,6 +68,8 @@ def predict(
         Elementwise operators ride on the operator before them; by default as the runtime does.
     flash_attention
         Attention scores stay on chip; by default as the runtime does.
+    plan
+        A schedule of this network, as `perfmodel schedule --plan` writes it: activations move so.
     explain
         Show the arithmetic behind the latency, with sources, and the table of kernels.
     rows
@@ -78,13 +83,14 @@ def predict(
     settings = scalars(set or (), faults)
     if output is not None:
         faults.extend(output_faults(output, _SUFFIXES))
+    scheduled = None if plan is None else faults.trying(_plan, plan)
     subject = resolve(
         workload, device, precision, runtime, settings, engine=engine, model=model, faults=faults
     )
     found = run(
         subject.workload, subject.device, precision=subject.precision, runtime=subject.runtime,
         engine=subject.engine, model=subject.model, relaxed=relaxed, warm=warm, fuse=fuse,
-        flash_attention=flash_attention,
+        flash_attention=flash_attention, plan=scheduled,
     )  # fmt: skip
     text = _text(found, explain, rows)
     if output is not None:
@@ -98,6 +104,15 @@ def predict(
     elif output is None:
         say(text)
     return DONE if found.feasible else INFEASIBLE
+
+
+def _plan(path: Path) -> Plan:
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not a text file"
+        raise InputError(Fault(f"cannot be read: {reason}", file=str(path))) from None
+    return Plan.from_json(text, str(path))
 
 
 def _text(found: Prediction, explain: bool, rows: Count) -> str:
