@@ -216,7 +216,10 @@ class Check:
         for i, r in enumerate(self.plan.residency):
             maker = self.maker.get(r.tensor)
             made = None if maker is None else self.step.get(maker)
-            if made is None or r.tensor in self.graph.inputs:
+            tensor = self.graph.tensors.get(r.tensor)
+            # Caches and states are there before the run that adds to them.
+            kept = tensor is not None and tensor.role != "activation"
+            if made is None or kept or r.tensor in self.graph.inputs:
                 continue
             here = r.device == self.plan.order[made].device
             moved = any(m.target == r.memory and m.device == r.device and m.step <= r.first

@@ -1,0 +1,50 @@
+"""Where weights and KV cache live: memories of several levels, percentages of layers, caches.
+
+`place` chooses a memory for every tensor so that reading them all takes the least time (or
+energy); `percentages` turns shares such as FlexGen's into whole layers; `block_schedule` is the
+cost of a block schedule under such shares; `popularity` holds what is known of caches and experts.
+"""
+
+from perfmodel.schedule.place.blocks import (
+    BlockModel,
+    BlockPolicy,
+    BlockRates,
+    BlockTimes,
+    block_schedule,
+)
+from perfmodel.schedule.place.items import Item, items_of
+from perfmodel.schedule.place.levels import Level, levels_of
+from perfmodel.schedule.place.percent import Split, percentages
+from perfmodel.schedule.place.place import context_limit, place
+from perfmodel.schedule.place.popularity import (
+    lru_hit_rates,
+    touched_probabilities,
+    visit_probabilities,
+    zipf,
+)
+from perfmodel.schedule.place.result import PlacementResult, PlacementRow
+from perfmodel.schedule.place.solve import Assignment, assign_items
+
+__all__ = [
+    "Assignment",
+    "BlockModel",
+    "BlockPolicy",
+    "BlockRates",
+    "BlockTimes",
+    "Item",
+    "Level",
+    "PlacementResult",
+    "PlacementRow",
+    "Split",
+    "assign_items",
+    "block_schedule",
+    "context_limit",
+    "items_of",
+    "levels_of",
+    "lru_hit_rates",
+    "percentages",
+    "place",
+    "touched_probabilities",
+    "visit_probabilities",
+    "zipf",
+]

@@ -1,0 +1,365 @@
+"""Place weights and KV cache in the memories of a device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from perfmodel.cost.capacity import Violation
+from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.formats import Precision
+from perfmodel.hardware.device import Device
+from perfmodel.hardware.machine import Machine
+from perfmodel.hardware.runtime import Runtime
+from perfmodel.predict import predict
+from perfmodel.schedule.deadline import Deadline
+from perfmodel.schedule.place.items import By, Item, items_of
+from perfmodel.schedule.place.levels import Level, levels_of
+from perfmodel.schedule.place.popularity import lru_hit_rates
+from perfmodel.schedule.place.result import PlacementResult, PlacementRow
+from perfmodel.schedule.place.solve import Assignment, assign_items
+from perfmodel.units import show
+from perfmodel.workload.workload import Workload
+
+__all__ = ["context_limit", "longest_context", "place"]
+
+Method: TypeAlias = Literal["exact", "lp", "greedy"]
+Objective: TypeAlias = Literal["latency_s", "energy_j"]
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+def place(
+    workload: Workload,
+    device: Device | Machine,
+    *,
+    precision: str | Precision | None = None,
+    runtime: str | Runtime | None = None,
+    engine: str | None = None,
+    method: Method = "exact",
+    objective: Objective = "latency_s",
+    levels: Iterable[str] | None = None,
+    capacities: Mapping[str, str | float] | None = None,
+    extra: Sequence[Level] = (),
+    kv_levels: Iterable[str] | None = None,
+    pinned: Mapping[str, str] | None = None,
+    cached: str | None = None,
+    popularity: float | Sequence[float] | None = None,
+    by: By = "tensor",
+    seconds: float | None = 10.0,
+) -> PlacementResult:
+    """Place weights and KV cache in the memories of a device.
+
+    Each tensor of each layer (of a mixture of experts each expert) lies in one memory. Reading it
+    from there costs its bytes times the reads of a run over the bandwidth; the sum over all is
+    least. A faster memory is worth most to the bytes that are read most often.
+
+    Parameters
+    ----------
+    workload, device, precision, runtime, engine
+        As for `perfmodel.predict.predict`; one point.
+    method
+        ``exact`` (an integer programme, with its bound if it is stopped), ``lp`` (the linear
+        relaxation, rounded) or ``greedy`` (densest first).
+    objective
+        ``latency_s``: seconds of reading; ``energy_j``: joule of it.
+    levels, capacities, extra, kv_levels
+        Memories to use, what they may give, memories beside the device's, and where the KV cache
+        may lie; see `perfmodel.schedule.place.levels.levels_of`.
+    pinned
+        Name of an item, or the beginning of one -> level where it must lie.
+    cached
+        Level whose room beside what lies there for good is an LRU cache of the experts, which
+        live in the outermost level (`perfmodel.schedule.place.popularity.lru_hit_rates`). By
+        default experts are pinned like everything else.
+    popularity
+        How unevenly routers choose: exponent of a Zipf law, or a weight for each expert.
+    by
+        ``tensor`` or ``layer``: what is placed as one piece.
+    seconds
+        Time limit of ``exact``.
+
+    Returns
+    -------
+    PlacementResult
+        What does not fit is a result, with what it needs and what would help.
+
+    Raises
+    ------
+    InputError
+        Unknown names, arrays of parameters, an objective that the device does not price.
+    """
+    faults: list[Fault] = []
+    for given, allowed, path in (
+        (method, ("exact", "lp", "greedy"), "method"),
+        (objective, ("latency_s", "energy_j"), "objective"),
+        (by, ("tensor", "layer"), "by"),
+    ):
+        if given not in allowed:
+            faults.append(Fault(f"there is no '{given}'", path,
+                                expected=f"one of {', '.join(allowed)}",
+                                suggestion=nearest(given, allowed)))  # fmt: skip
+    if faults:
+        raise InputError(faults)
+    found = predict(workload, device, precision=precision, runtime=runtime, engine=engine)
+    if found.shape:
+        raise InputError(Fault("places one point, not many", expected="numbers, no arrays"))
+    chosen = levels_of(found, levels, capacities, extra, kv_levels)
+    items = items_of(found, by=by, popularity=popularity)
+    if not chosen or not items:
+        what = "memory to place them in" if items else "weight or KV cache"
+        raise InputError(Fault(f"there is no {what}", file=workload.origin))
+    prices = _prices(chosen, objective)
+    costs: Floats = np.array(
+        [
+            [item.read_bytes * price if item.role in level.holds else np.inf
+             for level, price in zip(chosen, prices, strict=True)]
+            for item in items
+        ]
+    )  # fmt: skip
+    _pin(costs, items, chosen, pinned or {})
+    sizes: Floats = np.array([item.size_bytes for item in items], dtype=np.float64)
+    copies: Ints = np.array([item.copies for item in items], dtype=np.int64)
+    room: Floats = np.array([level.capacity_bytes for level in chosen], dtype=np.float64)
+    deadline = Deadline(seconds)
+
+    def again(context: int) -> PlacementResult:
+        return place(
+            workload.bind({"context": context}), device, precision=precision, runtime=runtime,
+            engine=engine, method=method, objective=objective, levels=levels,
+            capacities=capacities, extra=extra, kv_levels=kv_levels, pinned=pinned, cached=cached,
+            popularity=popularity, by=by, seconds=seconds,
+        )  # fmt: skip
+
+    result = PlacementResult(
+        found, chosen, items, (), objective, np.inf, np.inf, True, method, _again=again
+    )
+    if cached is not None:
+        return _with_cache(result, cached, prices, sizes, copies, costs, room, deadline)
+    done = assign_items(sizes, copies, costs, room, method=method, deadline=deadline)
+    return _result(result, done, room)
+
+
+def context_limit(workload: Workload, device: Device | Machine, **options: Any) -> int:
+    """Return the longest context at which weights and KV cache have a place; 0 where none has.
+
+    Parameters
+    ----------
+    workload, device, **options
+        As `place` takes them.
+
+    Raises
+    ------
+    InputError
+        The workload has no context.
+    """
+    return longest_context(
+        workload, lambda context: place(workload.bind({"context": context}), device, **options)
+    )
+
+
+def longest_context(workload: Workload, at: Callable[[int], PlacementResult]) -> int:
+    """Return the longest context whose placement is feasible, by bisection.
+
+    Raises
+    ------
+    InputError
+        The workload has no context.
+    """
+    if "context" not in workload.parameters:
+        raise InputError(Fault(f"'{workload.name}' has no context", "context",
+                               expected="a language model that decodes"))  # fmt: skip
+    if not at(1).feasible:
+        return 0
+    low, high = 1, 2
+    while high < _LONGEST and at(high).feasible:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if at(middle).feasible else (low, middle)
+    return low
+
+
+#: Tokens beyond which nobody asks (also where the cache does not grow).
+_LONGEST = 2**26
+
+
+def _prices(levels: Sequence[Level], objective: str) -> list[float]:
+    """Return seconds, or joule, of a byte from each level."""
+    if objective == "latency_s":
+        return [1.0 / level.bandwidth_bytes_per_s for level in levels]
+    silent = [level.name for level in levels if level.energy_j_per_byte is None]
+    if silent:
+        raise InputError(
+            Fault(f"no energy a byte is known of {', '.join(silent)}", "objective",
+                  expected="levels whose device states it, or latency_s")
+        )  # fmt: skip
+    return [level.energy_j_per_byte or 0.0 for level in levels]
+
+
+def _pin(
+    costs: Floats, items: Sequence[Item], levels: Sequence[Level], pinned: Mapping[str, str]
+) -> None:  # fmt: skip
+    names = [level.name for level in levels]
+    faults: list[Fault] = []
+    for stem, level in pinned.items():
+        rows = [i for i, item in enumerate(items) if item.name == stem]
+        rows = rows or [i for i, item in enumerate(items) if item.name.startswith(stem)]
+        if not rows:
+            faults.append(Fault(f"nothing is named '{stem}'", "pinned",
+                                suggestion=nearest(stem, [i.name for i in items])))  # fmt: skip
+        if level not in names:
+            faults.append(Fault(f"no level is named '{level}'", f"pinned.{stem}",
+                                expected=f"one of {', '.join(names)}",
+                                suggestion=nearest(level, names)))  # fmt: skip
+        if rows and level in names:
+            other = [j for j, name in enumerate(names) if name != level]
+            costs[np.ix_(rows, other)] = np.inf
+    if faults:
+        raise InputError(faults)
+
+
+def _result(result: PlacementResult, done: Assignment, room: Floats) -> PlacementResult:
+    if done.counts is None:
+        return replace(
+            result, proved=done.proved, method=done.method, bound=done.bound,
+            violations=_violations(result, room),
+        )  # fmt: skip
+    rows = [
+        _row(item, level, int(done.counts[i, j]), int(done.counts[i, :j].sum()))
+        for i, item in enumerate(result.items)
+        for j, level in enumerate(result.levels)
+        if done.counts[i, j]
+    ]
+    counts = tuple(tuple(int(n) for n in row) for row in done.counts)
+    return replace(
+        result, rows=tuple(rows), value=done.cost, bound=done.bound, proved=done.proved,
+        method=done.method, counts=counts,
+    )  # fmt: skip
+
+
+def _row(item: Item, level: Level, count: int, before: int) -> PlacementRow:
+    moved = count * item.read_bytes
+    each = level.energy_j_per_byte
+    return PlacementRow(
+        item.name, item.role, level.name, count, item.first + before, count * item.size_bytes,
+        item.reads, moved, moved / level.bandwidth_bytes_per_s,
+        float("nan") if each is None else moved * each,
+    )  # fmt: skip
+
+
+def _with_cache(
+    result: PlacementResult, cached: str, prices: list[float], sizes: Floats, copies: Ints,
+    costs: Floats, room: Floats, deadline: Deadline,
+) -> PlacementResult:  # fmt: skip
+    """Experts live in the outermost level, and the room that is left of one level caches them."""
+    names = [level.name for level in result.levels]
+    pool = np.array([item.touched < 1.0 for item in result.items])
+    if cached not in names:
+        raise InputError(Fault(f"no level is named '{cached}'", "cached",
+                               expected=f"one of {', '.join(names)}",
+                               suggestion=nearest(cached, names)))  # fmt: skip
+    home = max(j for j, level in enumerate(result.levels) if "weight" in level.holds)
+    at = names.index(cached)
+    if at >= home or not pool.any():
+        why = "is the outermost level" if at >= home else "has nothing to cache: no experts"
+        raise InputError(Fault(f"'{cached}' {why}", "cached"))
+    outer = np.arange(len(names)) == home
+    bound = costs
+    fixed: Floats = np.where(pool[:, None] & ~outer, np.inf, costs)
+    done = assign_items(sizes, copies, fixed, room, method=result.method, deadline=deadline)
+    if done.counts is None:
+        return _result(result, done, room)
+    held: Floats = sizes @ done.counts
+    left = float(room[at] - held[at])
+    index = np.flatnonzero(pool)
+    # Copies are visited one by one, each as often as the others of its item.
+    rates: Floats = np.array([result.items[i].touched for i in index], dtype=np.float64)
+    hits = lru_hit_rates(rates, sizes[index] * copies[index], left)
+    rows: list[PlacementRow] = []
+    share = dict(zip(index.tolist(), hits.tolist(), strict=True))
+    inner = result.levels[at]
+    value = 0.0
+    for i, item in enumerate(result.items):
+        for j, level in enumerate(result.levels):
+            count = int(done.counts[i, j])
+            if not count:
+                continue
+            row = _row(item, level, count, int(done.counts[i, :j].sum()))
+            if i in share:
+                near = _row(item, inner, count, row.first)
+                hit = share[i]
+                row = replace(
+                    row, cached_in=cached, hit_fraction=hit,
+                    read_s=hit * near.read_s + (1.0 - hit) * row.read_s,
+                    energy_j=hit * near.energy_j + (1.0 - hit) * row.energy_j,
+                )  # fmt: skip
+                value += row.read_bytes * (hit * prices[at] + (1.0 - hit) * prices[home])
+            else:
+                value += row.read_bytes * prices[j]
+            rows.append(row)
+    # Whatever is visited at random, no policy serves more than the most visited pinned for good.
+    least = assign_items(sizes, copies, bound, room, method="lp").bound
+    counts = tuple(tuple(int(n) for n in row) for row in done.counts)
+    return replace(
+        result, rows=tuple(rows), value=value, bound=min(least, value), proved=False,
+        method=f"{done.method} + lru", counts=counts, cache_bytes={cached: max(left, 0.0)},
+    )  # fmt: skip
+
+
+def _violations(result: PlacementResult, room: Floats) -> tuple[Violation, ...]:
+    """Return what has no place: per role, and all together."""
+    found: list[Violation] = []
+    for role in ("kv", "weight", ""):
+        items = [i for i in result.items if not role or i.role == role]
+        demand = sum(i.copies * i.size_bytes for i in items)
+        where = [v for v in result.levels if not role or role in v.holds]
+        if role and len(where) == len(result.levels):
+            continue
+        bound = float(sum(r for r, v in zip(room, result.levels, strict=True) if v in where))
+        largest = max((i.size_bytes for i in items), default=0.0)
+        if demand <= bound:
+            continue
+        names = " and ".join(v.name for v in where) or "no level"
+        what = {"kv": "the KV cache", "weight": "weights"}.get(role, "weights and KV cache")
+        levers = _levers(result, role, demand, bound)
+        found.append(Violation(
+            f"levels.{names.replace(' and ', '+')}.capacity", demand, bound, demand - bound, levers,
+            f"{what} take {show(demand, 'bytes')}, and {names} may hold {show(bound, 'bytes')}: "
+            f"{show(demand - bound, 'bytes')} too much (largest piece {show(largest, 'bytes')})",
+        ))  # fmt: skip
+    if not found:
+        demand = sum(i.copies * i.size_bytes for i in result.items)
+        bound = float(room.sum())
+        found.append(Violation(
+            "levels.capacity", demand, bound, 0.0, ("smaller pieces", "fewer pinned items"),
+            f"{show(demand, 'bytes')} fit {show(bound, 'bytes')} in all, but not piece by piece",
+        ))  # fmt: skip
+    return tuple(found)
+
+
+def _levers(
+    result: PlacementResult, role: str, demand: float, bound: float
+) -> tuple[str, ...]:  # fmt: skip
+    out: list[str] = []
+    parameters = result.prediction.workload.parameters
+    kv = sum(i.copies * i.size_bytes for i in result.items if i.role == "kv")
+    weights = sum(i.copies * i.size_bytes for i in result.items if i.role == "weight")
+    if role != "weight" and kv > demand - bound:
+        share = (kv - (demand - bound)) / kv
+        for name in ("context", "prompt", "batch"):
+            value = parameters.get(name)
+            if value is not None and float(value) * share >= 1:
+                out.append(f"{name} of at most {int(float(value) * share)}")
+                break
+    if role != "kv" and weights > demand - bound:
+        bits = float(
+            np.asarray(result.prediction._job.precision.weights.bits).reshape(-1)[0]  # pyright: ignore[reportPrivateUsage]
+        )
+        out.append(f"weights of at most {bits * (weights - (demand - bound)) / weights:.3g} bits")
+    out.append(f"{show(demand - bound, 'bytes')} more of a level")
+    return tuple(out)

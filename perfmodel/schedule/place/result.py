@@ -1,0 +1,282 @@
+"""What `place` returns."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from perfmodel.cost.capacity import Violation
+from perfmodel.prediction import Prediction
+from perfmodel.schedule.place.items import Item
+from perfmodel.schedule.place.levels import Level
+from perfmodel.units import show
+
+if TYPE_CHECKING:
+    from perfmodel.plan import Plan
+    from perfmodel.table import Table
+
+__all__ = ["PlacementResult", "PlacementRow"]
+
+
+@dataclass(frozen=True, slots=True)
+class PlacementRow:
+    """Copies of an item in a level.
+
+    Attributes
+    ----------
+    name, role
+        Of the item: tensor, block or expert; ``weight`` or ``kv``.
+    level
+        Where they lie.
+    copies, first
+        How many of its copies, and the number of the first.
+    stored_bytes
+        Bytes of these copies.
+    reads
+        How often a run reads each, on average.
+    read_bytes, read_s
+        Bytes that a run moves of them, and the seconds that takes.
+    energy_j
+        Joule of moving them; NaN where the device does not say.
+    cached_in, hit_fraction
+        Level that caches them, and the share of the visits that it serves.
+    """
+
+    name: str
+    role: str
+    level: str
+    copies: int
+    first: int
+    stored_bytes: float
+    reads: float
+    read_bytes: float
+    read_s: float
+    energy_j: float
+    cached_in: str = ""
+    hit_fraction: float = 0.0
+
+
+@dataclass(frozen=True)
+class PlacementResult:
+    """Where weights and KV cache lie, and what reading them costs.
+
+    Attributes
+    ----------
+    prediction
+        The prediction that sizes, reads and bandwidths are from.
+    levels
+        Memories that were used, fastest first.
+    items
+        What was placed.
+    rows
+        Copies of items in levels; empty where nothing fits.
+    objective
+        ``latency_s`` or ``energy_j``: what was minimised.
+    value, bound
+        The objective of this placement, and what no placement undercuts; infinite where none fits.
+    proved
+        `value` is the least, or it is proved that nothing fits.
+    method
+        What gave the placement: ``greedy``, ``lp`` or ``exact``.
+    violations
+        Why nothing fits: demand, bound, gap and levers.
+    counts
+        Copies of each item in each level.
+    cache_bytes
+        Level -> bytes of it that cache what lies further out.
+    """
+
+    prediction: Prediction
+    levels: tuple[Level, ...]
+    items: tuple[Item, ...]
+    rows: tuple[PlacementRow, ...]
+    objective: str
+    value: float
+    bound: float
+    proved: bool
+    method: str
+    violations: tuple[Violation, ...] = ()
+    counts: tuple[tuple[int, ...], ...] = ()
+    cache_bytes: Mapping[str, float] = field(default_factory=dict[str, float])
+    _again: Callable[[int], PlacementResult] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def feasible(self) -> bool:
+        """Whether everything has a place."""
+        return bool(self.rows)
+
+    @property
+    def gap(self) -> float:
+        """How far the objective may be above the least, relative."""
+        if not self.feasible or self.bound <= 0.0:
+            return 0.0 if self.feasible and self.value <= 0.0 else math.inf
+        return max(0.0, self.value / self.bound - 1.0)
+
+    @property
+    def read_s(self) -> float:
+        """Seconds in which a run moves all of it, one level after the other."""
+        return sum(row.read_s for row in self.rows)
+
+    @property
+    def energy_j(self) -> float:
+        """Joule of moving all of it; NaN where a level does not say."""
+        return sum(row.energy_j for row in self.rows)
+
+    @property
+    def used_bytes(self) -> dict[str, float]:
+        """Level -> bytes that lie there; what a level caches of others is not counted."""
+        used = dict.fromkeys((level.name for level in self.levels), 0.0)
+        for row in self.rows:
+            used[row.level] += row.stored_bytes
+        return used
+
+    @property
+    def level_s(self) -> dict[str, float]:
+        """Level -> seconds of a run in which it is read."""
+        seconds = dict.fromkeys((level.name for level in self.levels), 0.0)
+        by_name = {level.name: level for level in self.levels}
+        for row in self.rows:
+            if row.cached_in:
+                hit = row.read_bytes * row.hit_fraction
+                seconds[row.cached_in] += hit / by_name[row.cached_in].bandwidth_bytes_per_s
+                seconds[row.level] += (
+                    row.read_bytes - hit
+                ) / by_name[row.level].bandwidth_bytes_per_s  # fmt: skip
+            else:
+                seconds[row.level] += row.read_s
+        return seconds
+
+    @property
+    def assumed_s(self) -> float | None:
+        """Seconds of the same reads where `predict` assumes all of it to lie.
+
+        Weights in the memory that stores them, the KV cache in main memory, whether or not they fit
+        there. ``None`` where these are not among the levels.
+        """
+        rates = {level.name: level.bandwidth_bytes_per_s for level in self.levels}
+        setting = self.prediction._setting  # pyright: ignore[reportPrivateUsage]
+        homes = {"weight": setting.weights_memory, "kv": setting.levels[-1]}
+        total = 0.0
+        for item in self.items:
+            rate = rates.get(homes[item.role])
+            if rate is None:
+                return None
+            total += item.copies * item.read_bytes / rate
+        return total
+
+    def context_limit(self) -> int:
+        """Return the longest context at which everything has a place; 0 where none has.
+
+        Raises
+        ------
+        InputError
+            The workload has no context.
+        """
+        from perfmodel.schedule.place.place import longest_context
+
+        assert self._again is not None
+        return longest_context(self.prediction.workload, self._again)
+
+    @property
+    def table(self) -> Table:
+        """The rows as columns."""
+        from perfmodel.table import Table
+
+        texts = ("name", "role", "level", "cached_in")
+        columns: dict[str, Any] = {}
+        for name in PlacementRow.__slots__:
+            values = [getattr(row, name) for row in self.rows]
+            columns[name] = np.array(values, dtype=object if name in texts else float)
+        if not any(row.cached_in for row in self.rows):
+            del columns["cached_in"], columns["hit_fraction"]
+        return Table(columns)
+
+    def to_plan(self) -> Plan:
+        """Return it as a plan of the workload's graph, repetitions written out, in its own order.
+
+        Every weight and cache has a residency in each memory that holds some of it, for the whole
+        run; activations lie in main memory while they live.
+
+        Raises
+        ------
+        InputError
+            Nothing fits.
+        """
+        from perfmodel.schedule.place.plan import to_plan
+
+        return to_plan(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it ready for JSON."""
+        workload, machine = self.prediction.workload, self.prediction.machine
+        return {
+            "workload": workload.name,
+            "device": machine.device.name,
+            "runtime": machine.runtime.name,
+            "precision": self.prediction.precision,
+            "feasible": self.feasible,
+            "objective": self.objective,
+            "value": _finite(self.value),
+            "bound": _finite(self.bound),
+            "proved": self.proved,
+            "method": self.method,
+            "read_s": self.read_s if self.feasible else None,
+            "assumed_s": self.assumed_s,
+            "energy_j": _finite(self.energy_j) if self.feasible else None,
+            "levels": [
+                {
+                    "name": level.name,
+                    "capacity_bytes": _finite(level.capacity_bytes),
+                    "used_bytes": self.used_bytes[level.name],
+                    "cache_bytes": self.cache_bytes.get(level.name, 0.0),
+                    "bandwidth_bytes_per_s": level.bandwidth_bytes_per_s,
+                    "read_s": self.level_s[level.name],
+                    "holds": list(level.holds),
+                }
+                for level in self.levels
+            ],
+            "rows": self.table.to_records(),
+            "violations": [
+                {n: getattr(v, n) for n in ("limit", "demand", "bound", "gap", "message")}
+                | {"levers": list(v.levers)}
+                for v in self.violations
+            ],
+        }
+
+    def to_json(self, *, indent: int | None = None) -> str:
+        """Return `to_dict` as JSON."""
+        return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
+
+    def __repr__(self) -> str:
+        head = f"{self.prediction.workload.name} on {self.prediction.device}"
+        head += f", {self.prediction.precision}"
+        if not self.feasible:
+            said = "does not fit" if self.proved else "no placement found"
+            return "\n".join([f"{head}: {said}", *(f"  {v}" for v in self.violations)])
+        unit = "time" if self.objective == "latency_s" else "energy"
+        least = "the least" if self.proved else f"at most {100 * self.gap:.2g} % above the least"
+        lines = [f"{head}: {show(self.value, unit)} a run ({self.method}, {least})"]
+        seconds, used = self.level_s, self.used_bytes
+        width = max(len(level.name) for level in self.levels)
+        for level in self.levels:
+            cache = self.cache_bytes.get(level.name, 0.0)
+            of = show(level.capacity_bytes, "bytes") if math.isfinite(level.capacity_bytes) else "-"
+            lines.append(
+                f"  {level.name.ljust(width)}  {show(used[level.name], 'bytes'):>10} of {of:>10}  "
+                f"{show(level.bandwidth_bytes_per_s, 'bandwidth'):>12}  "
+                f"{show(seconds[level.name], 'time'):>10}"
+                + (f"  and {show(cache, 'bytes')} of cache" if cache else "")
+            )
+        assumed = self.assumed_s
+        if assumed is not None and self.objective == "latency_s":
+            lines.append(f"  where predict assumes it: {show(assumed, 'time')}")
+        return "\n".join(lines)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

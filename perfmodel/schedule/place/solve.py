@@ -1,0 +1,209 @@
+"""Items to levels: greedy by density, LP rounding, exact.
+
+A multiple-choice, multiple-capacity knapsack: each copy of an item lies in one level, what lies in
+a level fits in it, and the sum of the costs is least. Copies that are alike are one integer
+variable a level, so that 80 equal layers cost no more than one (Martello and Toth, "Knapsack
+problems", Wiley 1990, chapters 5 to 7).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from perfmodel.schedule.deadline import Deadline
+from perfmodel.schedule.place.integer import fits, integer_counts, relaxed_counts
+
+__all__ = ["Assignment", "assign_items", "fractional_bound", "greedy_counts"]
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+#: Largest difference from the bound, relative, at which a placement counts as proved.
+PROVED: Final = 2e-9
+#: Seconds of a search where nobody says.
+LIMIT: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """Copies of items in levels.
+
+    Attributes
+    ----------
+    counts
+        Copies of each item in each level, ``(items, levels)``; ``None`` where no placement that
+        fits was found.
+    cost
+        Sum of the costs; infinite without a placement.
+    bound
+        No placement costs less; infinite where none can fit.
+    proved
+        The cost is the bound, or it is proved that nothing fits.
+    method
+        What gave it.
+    """
+
+    counts: Ints | None
+    cost: float
+    bound: float
+    proved: bool
+    method: str
+
+
+def assign_items(
+    sizes: Floats, copies: Ints, costs: Floats, capacities: Floats, *, method: str = "exact",
+    deadline: Deadline | None = None,
+) -> Assignment:  # fmt: skip
+    """Return where the copies of each item lie.
+
+    Parameters
+    ----------
+    sizes
+        Bytes of one copy, above 0, ``(n,)``.
+    copies
+        Copies of each item, ``(n,)``.
+    costs
+        Of one copy in each level, ``(n, levels)``; infinite where it may not lie.
+    capacities
+        Bytes of each level, ``(levels,)``; may be infinite.
+    method
+        ``greedy``: densest first into the best level with room; ``lp``: the linear relaxation
+        rounded; ``exact``: an integer programme, stopped at the deadline with its bound.
+    deadline
+        When ``exact`` stops; 10 s from now where left out.
+    """
+    greedy = greedy_counts(sizes, copies, costs, capacities)
+    relaxed = relaxed_counts(sizes, copies, costs, capacities)
+    bound = relaxed[1]
+    if math.isinf(bound):
+        return Assignment(None, math.inf, math.inf, True, method)
+    found = _result(greedy, costs, bound, "greedy")
+    if method == "greedy" or _closed(found):
+        return found
+    assert relaxed[0] is not None
+    rounded = _result(_rounded(relaxed[0], sizes, copies, costs, capacities), costs, bound, "lp")
+    best = rounded if rounded.cost < found.cost else found
+    if method == "lp" or _closed(best):
+        return best
+    counts, proven, done = integer_counts(
+        sizes, copies, costs, capacities, deadline or Deadline(LIMIT), best.counts
+    )
+    bound = max(bound, proven)
+    exact = _result(counts, costs, bound, "exact")
+    best = exact if exact.cost < best.cost else best
+    if best.counts is None:
+        return Assignment(None, math.inf, math.inf if done else bound, done, "exact")
+    # The solver compares with a tolerance: its bound is never above a placement that was found.
+    bound = min(bound, best.cost)
+    proved = done or best.cost <= bound * (1.0 + PROVED)
+    return Assignment(best.counts, best.cost, best.cost if proved else bound, proved, "exact")
+
+
+def _closed(found: Assignment) -> bool:
+    return found.counts is not None and found.proved
+
+
+def _result(counts: Ints | None, costs: Floats, bound: float, method: str) -> Assignment:
+    if counts is None:
+        return Assignment(None, math.inf, bound, False, method)
+    cost = total_cost(counts, costs)
+    proved = cost <= bound * (1.0 + PROVED)
+    return Assignment(counts, cost, min(bound, cost), proved, method)
+
+
+def total_cost(counts: Ints, costs: Floats) -> float:
+    """Return the cost of a placement; a level that holds nothing costs nothing."""
+    return float(np.sum(np.where(counts > 0, counts * np.where(counts > 0, costs, 0.0), 0.0)))
+
+
+def greedy_counts(
+    sizes: Floats, copies: Ints, costs: Floats, capacities: Floats
+) -> Ints | None:  # fmt: skip
+    """Return copies in levels by density, ``(n, levels)``; None where something finds no room.
+
+    Items go in the order of what their best level saves over their worst, a byte; those that may
+    lie in one level only go first, so that nothing takes their place.
+    """
+    n, levels = costs.shape
+    allowed = np.isfinite(costs)
+    worst = np.max(np.where(allowed, costs, -np.inf), axis=1)
+    best = np.min(costs, axis=1)
+    if not np.all(np.isfinite(best)):
+        return None
+    density = (worst - best) / sizes
+    choices = allowed.sum(axis=1)
+    left = capacities.copy()
+    counts = np.zeros((n, levels), dtype=np.int64)
+    # Forced first, then the densest; of equals the larger, while there is room for it.
+    for i in np.lexsort((-sizes, -density, choices > 1)):
+        rest = int(copies[i])
+        for level in np.argsort(costs[i], kind="stable"):
+            if not allowed[i, level] or rest == 0:
+                continue
+            room = left[level] / sizes[i]
+            take = rest if room >= rest else max(0, math.floor(room * (1.0 + 1e-12)))
+            counts[i, level] = take
+            left[level] -= take * sizes[i]
+            rest -= take
+        if rest:
+            return None
+    return counts
+
+
+def fractional_bound(
+    sizes: Floats, copies: Ints, reads: Floats, seconds: Floats, capacities: Floats
+) -> float:
+    """Return the least cost where copies may be cut, in closed form.
+
+    Where the cost of a copy is what a run reads of it times the level's seconds a byte, and every
+    item may lie anywhere, the most-read bytes fill the fastest level, and so on: two sorted
+    sequences have their least scalar product in opposite order (Hardy, Littlewood and Polya,
+    "Inequalities", theorem 368).
+
+    Parameters
+    ----------
+    reads
+        Bytes that a run reads of one copy, ``(n,)``.
+    seconds
+        Of a byte from each level, ``(levels,)``.
+
+    Returns
+    -------
+    float
+        Infinite where the items do not fit.
+    """
+    order = np.argsort(-reads / sizes, kind="stable")
+    stored = np.concatenate([[0.0], np.cumsum(sizes[order] * copies[order])])
+    read = np.concatenate([[0.0], np.cumsum(reads[order] * copies[order])])
+    fast = np.argsort(seconds, kind="stable")
+    ends = np.minimum(np.cumsum(capacities[fast]), stored[-1])
+    if ends[-1] < stored[-1] * (1.0 - 1e-12):
+        return math.inf
+    cut: Floats = np.interp(np.concatenate([[0.0], ends]), stored, read)
+    return float(np.sum(np.diff(cut) * seconds[fast]))
+
+
+def _rounded(
+    relaxed: Floats, sizes: Floats, copies: Ints, costs: Floats, capacities: Floats
+) -> Ints | None:
+    """Return whole copies: what the relaxation has whole stays, the rest goes where there is room.
+
+    A basic solution splits no more items than there are levels.
+    """
+    counts = np.floor(relaxed + 1e-7).astype(np.int64)
+    left = np.asarray(capacities - sizes @ counts)
+    if np.any(left < -1e-9 * np.where(np.isfinite(capacities), capacities, 0.0) - 1e-9):
+        counts = np.floor(relaxed).astype(np.int64)
+        left = np.asarray(capacities - sizes @ counts)
+    rest = copies - counts.sum(axis=1)
+    loose = np.flatnonzero(rest)
+    more = greedy_counts(sizes[loose], rest[loose], costs[loose], np.maximum(left, 0.0))
+    if more is None:
+        return None
+    counts[loose] += more
+    return counts if fits(counts, sizes, capacities) else None
