@@ -1,4 +1,4 @@
-"""Linear and mixed-integer programmes, solved by HiGHS: the one file that knows a solver.
+"""Linear and mixed-integer programmes, solved by HiGHS: the one door to a solver.
 
 Two doors: `Model` is written in names through PuLP and read as mathematics (`write_lp`); `Matrix`
 goes to HiGHS as arrays, for large problems (PuLP alone takes seconds for 60,000 variables). Both
@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import threading
-import time
 from collections.abc import Hashable, Iterable
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar, cast
@@ -21,8 +19,17 @@ from numpy.typing import ArrayLike
 
 from perfmodel.atomic import replacing
 from perfmodel.schedule.deadline import Deadline
-from perfmodel.schedule.programme import TOLERANCE, Floats, Matrix, Solution, Status
-from perfmodel.schedule.silence import caught_output
+from perfmodel.schedule.highs import (
+    SolverError,
+    checked,
+    held_matrix,
+    load,
+    new_handle,
+    run_highs,
+    set_threads,
+    wake,
+)
+from perfmodel.schedule.programme import Floats, Matrix, Solution, Status
 
 __all__ = [
     "Linear",
@@ -40,14 +47,6 @@ __all__ = [
 Sense = Literal["<=", ">=", "=="]
 Kind = Literal["Continuous", "Integer", "Binary"]
 Key = TypeVar("Key", bound=Hashable)
-
-
-#: How the lines of HiGHS's banner begin.
-BANNER = (b"Running HiGHS", b"Includes third-party", b"Copyright")
-
-
-class SolverError(RuntimeError):
-    """The solver failed: neither an answer nor a limit."""
 
 
 def solve(
@@ -85,17 +84,17 @@ def solve(
         status = Status.OPTIMAL if fits else Status.INFEASIBLE
         value = 0.0 if fits else math.nan
         return Solution(status, value, 0.0 if fits else math.inf, 0.0, "no columns")
-    handle = _handle()
-    _load(handle, matrix)
-    return _run(handle, deadline or Deadline(), gap, known, bool(matrix.integer.any()))
+    handle = new_handle()
+    load(handle, matrix)
+    return run_highs(handle, deadline or Deadline(), gap, known, bool(matrix.integer.any()))
 
 
 def write_lp(matrix: Matrix, path: str | Path) -> None:
     """Write a programme as an LP file, whole or not at all; columns are ``c0``, rows ``r0`` ..."""
-    handle = _handle()
-    _load(handle, matrix)
+    handle = new_handle()
+    load(handle, matrix)
     with replacing(_lp_path(path)) as temporary:
-        _checked(handle.writeModel(str(temporary)), "writing the model")
+        checked(handle.writeModel(str(temporary)), "writing the model")
 
 
 # --- through PuLP ---------------------------------------------------------------------------------
@@ -217,20 +216,28 @@ class Model:
         limit = deadline or Deadline()
         known = None if start is None else {str(v): float(x) for v, x in start}
         outcome: list[Solution] = []
-        _wake()
+        wake()
+
+        def columns(lp: Any) -> list[Any]:
+            return getattr(lp, "exported_variables", lp.variables)()
 
         class Solver(pulp.HiGHS):  # type: ignore[misc]
-            """PuLP's HiGHS with the run, which ignores what HiGHS says, replaced."""
+            """PuLP's HiGHS, without its run and its reading, which ignore what HiGHS says."""
 
             def callSolver(self, lp: Any) -> None:
                 handle = lp.solverModel
                 values = None
                 if known is not None:
-                    order = getattr(lp, "exported_variables", lp.variables)()
+                    order = columns(lp)
                     values = np.array([known.get(str(v), math.nan) for v in order])
-                    if np.isnan(values).any() or not _matrix(handle).keeps(values):
+                    if np.isnan(values).any() or not held_matrix(handle).keeps(values):
                         values = None
-                outcome.append(_run(handle, limit, gap, values, bool(lp.isMIP())))
+                outcome.append(run_highs(handle, limit, gap, values, bool(lp.isMIP())))
+
+            def findSolutionValues(self, lp: Any) -> tuple[int, int]:
+                for variable, value in zip(columns(lp), outcome[0].values, strict=False):
+                    variable.varValue = float(value)
+                return pulp.LpStatusNotSolved, pulp.LpSolutionNoSolutionFound
 
         if not self._columns:
             return Solution(Status.OPTIMAL, self.value(self._objective), 0.0, 0.0, "no columns")
@@ -283,199 +290,6 @@ def _number(variable: Any) -> float:
         return float(value)
     # In no row and not in the objective: PuLP leaves it out, any value within its bounds will do.
     return min(max(0.0, -math.inf if low is None else low), math.inf if high is None else high)
-
-
-# --- HiGHS itself ---------------------------------------------------------------------------------
-
-_lock = threading.Lock()
-_awake = False
-_threads = 1
-_running = 0
-
-
-def set_threads(threads: int) -> None:
-    """Set how many threads every run of this process takes, 1 to begin with.
-
-    Raises
-    ------
-    ValueError
-        Less than one.
-    SolverError
-        A run is under way in another thread.
-    """
-    global _threads
-    if threads < 1:
-        raise ValueError("a run needs at least one thread")
-    with _lock:
-        if _running and threads != _threads:
-            raise SolverError("the number of threads cannot change while a run is under way")
-        _threads = threads
-
-
-def _wake() -> None:
-    """Let HiGHS print its banner, once a process, where nobody reads it."""
-    global _awake
-    import highspy
-
-    with _lock:
-        if not _awake:
-            with caught_output(BANNER):
-                highspy.Highs()
-            _awake = True
-
-
-def _handle() -> Any:
-    _wake()
-    import highspy
-
-    handle: Any = highspy.Highs()
-    handle.setOptionValue("output_flag", False)
-    return handle
-
-
-def _checked(status: Any, what: str) -> None:
-    import highspy
-
-    if status == highspy.HighsStatus.kError:
-        raise SolverError(f"HiGHS failed at {what}")
-
-
-def _load(handle: Any, matrix: Matrix) -> None:
-    import highspy
-
-    status = handle.passModel(
-        len(matrix.cost),
-        len(matrix.row_lower),
-        len(matrix.value),
-        int(highspy.MatrixFormat.kRowwise),
-        int(highspy.ObjSense.kMinimize),
-        0.0,
-        matrix.cost,
-        matrix.lower,
-        matrix.upper,
-        matrix.row_lower,
-        matrix.row_upper,
-        matrix.row_start,
-        matrix.column,
-        matrix.value,
-        matrix.integer.astype(np.int32),
-    )
-    _checked(status, "loading the model")
-
-
-def _matrix(handle: Any) -> Matrix:
-    """Return what a handle holds."""
-    import highspy
-
-    handle.ensureRowwise()
-    lp = handle.getLp()
-    kinds = list(lp.integrality_)
-    whole = highspy.HighsVarType.kInteger
-    return Matrix(
-        np.array(lp.col_cost_, dtype=np.float64),
-        np.array(lp.a_matrix_.start_, dtype=np.int32),
-        np.array(lp.a_matrix_.index_, dtype=np.int32),
-        np.array(lp.a_matrix_.value_, dtype=np.float64),
-        np.array(lp.row_lower_, dtype=np.float64),
-        np.array(lp.row_upper_, dtype=np.float64),
-        np.array(lp.col_lower_, dtype=np.float64),
-        np.array(lp.col_upper_, dtype=np.float64),
-        np.array([k == whole for k in kinds] or [False] * lp.num_col_, dtype=np.bool_),
-    )
-
-
-def _run(
-    handle: Any, deadline: Deadline, gap: float, start: Floats | None, integers: bool
-) -> Solution:
-    """Run HiGHS and read its own status and bound (of a minimisation)."""
-    global _running
-    import highspy
-
-    begin = time.perf_counter()
-    known = math.nan
-    if start is not None:
-        known = float(np.dot(np.asarray(handle.getLp().col_cost_, dtype=np.float64), start))
-        solution = highspy.HighsSolution()
-        solution.col_value = start.tolist()
-        handle.setSolution(solution)
-    with _lock:
-        _running += 1
-        threads = _threads
-    try:
-        handle.setOptionValue("threads", threads)
-        # A gap that is not asked for would pass for a proof.
-        handle.setOptionValue("mip_rel_gap", gap)
-        left = deadline.left()
-        if left < math.inf:
-            handle.setOptionValue("time_limit", left)
-        failed = handle.run() == highspy.HighsStatus.kError
-        if failed and handle.getModelStatus() == highspy.HighsModelStatus.kNotset:
-            # Another number of threads started HiGHS here before; it then runs nothing at all.
-            highspy.Highs.resetGlobalScheduler(True)
-            failed = handle.run() == highspy.HighsStatus.kError
-        model_status = handle.getModelStatus()
-        if model_status == highspy.HighsModelStatus.kUnboundedOrInfeasible:
-            model_status = _which(handle)
-    finally:
-        with _lock:
-            _running -= 1
-    return _read(handle, model_status, failed, start, known, integers, time.perf_counter() - begin)
-
-
-def _which(handle: Any) -> Any:
-    """Tell unbounded from infeasible: without an objective only the latter is left."""
-    import highspy
-
-    count = handle.getNumCol()
-    handle.changeColsCost(count, np.arange(count, dtype=np.int32), np.zeros(count))
-    handle.run()
-    statuses = highspy.HighsModelStatus
-    found = handle.getModelStatus()
-    return statuses.kUnbounded if found == statuses.kOptimal else found
-
-
-def _read(
-    handle: Any,
-    model_status: Any,
-    failed: bool,
-    start: Floats | None,
-    known: float,
-    integers: bool,
-    seconds: float,
-) -> Solution:
-    import highspy
-
-    kinds = highspy.HighsModelStatus
-    reason = str(handle.modelStatusToString(model_status))
-    info = handle.getInfo()
-    nodes = max(0, int(info.mip_node_count))
-    if model_status == kinds.kInfeasible:
-        return Solution(Status.INFEASIBLE, math.nan, math.inf, seconds, reason, nodes=nodes)
-    if model_status == kinds.kUnbounded:
-        return Solution(Status.UNBOUNDED, math.nan, -math.inf, seconds, reason, nodes=nodes)
-    broken = (kinds.kNotset, kinds.kLoadError, kinds.kModelError, kinds.kPresolveError)
-    if model_status in (*broken, kinds.kSolveError, kinds.kPostsolveError):
-        raise SolverError(f"HiGHS: {reason}")
-    done = model_status == kinds.kOptimal
-    if failed and not done:
-        raise SolverError(f"HiGHS: {reason}")
-    has = int(info.primal_solution_status) == int(highspy.SolutionStatus.kSolutionStatusFeasible)
-    objective = float(info.objective_function_value) if has else math.nan
-    values: Floats = np.zeros(0)
-    if has:
-        values = np.array(handle.getSolution().col_value, dtype=np.float64)
-    if start is not None and not (has and objective <= known):
-        has, objective, values = True, known, start
-    bound = float(info.mip_dual_bound) if integers else objective if done else -math.inf
-    if not has:
-        return Solution(Status.NONE, math.nan, bound, seconds, reason, nodes=nodes)
-    met = done and objective - bound <= TOLERANCE * max(1.0, abs(objective))
-    bound = min(bound, objective)
-    prices: Floats = np.zeros(0)
-    if done and not integers:
-        prices = np.array(handle.getSolution().row_dual, dtype=np.float64)
-    status = Status.OPTIMAL if met else Status.FEASIBLE
-    return Solution(status, objective, bound, seconds, reason, values, prices, nodes)
 
 
 def _lp_path(path: str | Path) -> Path:

@@ -1,0 +1,54 @@
+"""Branches that can change places: steps of the same kind between the same neighbours."""
+
+from __future__ import annotations
+
+from perfmodel.schedule.problem import Problem
+
+__all__ = ["interchangeable"]
+
+
+def interchangeable(problem: Problem) -> list[list[tuple[int, ...]]]:
+    """Return groups of private chains of steps that any schedule may swap.
+
+    A private chain is a step and, as long as its only successor has no other predecessor, that one
+    too. Two chains are alike where they read the same buffers, write buffers of the same sizes, and
+    end at the same readers; to swap them step by step changes no cost, so one order of their first
+    steps is as good as any other.
+
+    Returns
+    -------
+    list of list of tuple of int
+        The steps of each chain; two chains or more a group, in natural order.
+    """
+    groups: dict[tuple[object, ...], list[tuple[int, ...]]] = {}
+    inside: set[int] = set()
+    for first in range(len(problem.steps)):
+        if first in inside:
+            continue
+        chain = [first]
+        while len(after := problem.successors[chain[-1]]) == 1:
+            if problem.predecessors[after[0]] != (chain[-1],):
+                break
+            chain.append(after[0])
+        inside.update(chain[1:])
+        groups.setdefault(_signature(problem, chain), []).append(tuple(chain))
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _signature(problem: Problem, chain: list[int]) -> tuple[object, ...]:
+    """Return all of a chain that a schedule can notice, without its own numbers."""
+    place = {t: (i, j) for i, s in enumerate(chain) for j, t in enumerate(problem.steps[s].writes)}
+    parts: list[object] = []
+    for i, s in enumerate(chain):
+        step = problem.steps[s]
+        outside = tuple(sorted(t for t in step.reads if t not in place))
+        own = tuple(sorted(place[t] for t in step.reads if t in place))
+        over = place.get(step.takes_over, step.takes_over)
+        written: list[object] = []
+        for t in step.writes:
+            buffer = problem.buffers[t]
+            readers = [r for r in problem.readers[t] if r not in chain]
+            taken = any(problem.steps[r].takes_over == t for r in readers)
+            written.append((buffer.size_bytes, buffer.stored, tuple(readers), taken))
+        parts.append((i, outside, own, over, step.scratch_bytes, step.load, tuple(written)))
+    return tuple(parts)
