@@ -7,7 +7,7 @@ torchvision, which keeps the last two stages of the backbone at an eighth of the
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field
 
@@ -48,8 +48,9 @@ class SegmentationStructure(ImageStructure):
     def structure_faults(data: Mapping[str, Any]) -> Iterator[Flaw]:
         """Yield fields that only a DeepLab head has."""
         if data.get("head") == "fcn":
-            for key in ("rates", "pyramid"):
-                if key in data:
+            for key, usual in (("rates", (12, 24, 36)), ("pyramid", 256)):
+                given = data.get(key, usual)
+                if (tuple(cast("list[Any]", given)) if isinstance(given, list) else given) != usual:
                     yield Flaw((key,), f"an FCN head has no '{key}'", "head: deeplab")
 
 

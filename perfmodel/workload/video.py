@@ -6,8 +6,8 @@ time and space into one over space and one over time. Layers and names follow to
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field
 
@@ -49,7 +49,9 @@ class VideoStructure(ImageStructure):
     @staticmethod
     def structure_faults(data: Mapping[str, Any]) -> Iterator[Flaw]:
         """Yield fields that a network does not have."""
-        if data.get("network") == "s3d" and "depths" in data:
+        given = data.get("depths", (2, 2, 2, 2))
+        same = isinstance(given, list | tuple) and tuple(cast("Sequence[Any]", given)) == (2,) * 4
+        if data.get("network") == "s3d" and not same:
             yield Flaw(("depths",), "S3D's blocks are fixed", "network: r2plus1d")
 
 
