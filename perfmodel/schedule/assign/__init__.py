@@ -1,0 +1,7 @@
+"""Operators over engines and devices: contiguous or free, in turn, in parallel, piped."""
+
+from perfmodel.schedule.assign.problem import AssignmentProblem
+from perfmodel.schedule.assign.result import Assignment
+from perfmodel.schedule.assign.solve import GOALS, solve
+
+__all__ = ["GOALS", "Assignment", "AssignmentProblem", "solve"]

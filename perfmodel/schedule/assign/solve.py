@@ -1,0 +1,233 @@
+"""One call for every kind of assignment: exact where a method closes, else with a bound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.schedule.assign import branch, contiguous, eliminate
+from perfmodel.schedule.assign.evaluate import interval_s, sequential_s
+from perfmodel.schedule.assign.improve import (
+    Near,
+    Score,
+    earliest_finish,
+    improved,
+    interval_score,
+    makespan_score,
+    near_loads,
+    near_path,
+    rounded,
+)
+from perfmodel.schedule.assign.linear import Goal, integral, relaxed
+from perfmodel.schedule.assign.paths import critical_path_s
+from perfmodel.schedule.assign.problem import AssignmentProblem, Floats, Index
+from perfmodel.schedule.assign.result import TOLERANCE, Assignment
+from perfmodel.schedule.assign.simulate import Timeline, list_schedule, one_at_a_time
+from perfmodel.schedule.deadline import Deadline
+
+__all__ = ["GOALS", "solve"]
+
+GOALS: tuple[Goal, ...] = ("sequential", "parallel", "throughput")
+
+#: Operators times engines up to which the integer programme is tried.
+_INTEGRAL = 4000
+#: Operators times engines up to which the linear programme is tried.
+_LINEAR = 50_000
+#: Operators up to which every schedule may be looked at.
+_FEW = 14
+#: Engines up to which every order of them is tried.
+_ORDERS = 8
+
+
+def solve(
+    problem: AssignmentProblem, goal: Goal = "parallel", *, contiguous: bool | str = False,
+    time_limit_s: float | None = 10.0, looks: int = 2000, seed: int = 0,
+) -> Assignment:  # fmt: skip
+    """Put every operator on an engine.
+
+    Parameters
+    ----------
+    goal
+        ``sequential``: operators and transfers follow one another, least sum. ``parallel``: engines
+        work at the same time, least makespan. ``throughput``: runs follow each other through a
+        pipeline, least load of the busiest engine (its operators and what it receives).
+    contiguous
+        One stretch of the order an engine: ``True`` or ``"fixed"`` with the engines in their order,
+        ``"any"`` in the order that is best. For ``sequential`` and ``throughput``.
+    time_limit_s
+        Seconds by the clock on the wall; None for no limit.
+    looks
+        Assignments that the local search looks at.
+    seed
+        Of the local search.
+
+    Returns
+    -------
+    Assignment
+        Without a run where some operator has no engine, or no contiguous split exists.
+
+    Raises
+    ------
+    InputError
+        An unknown goal, or a contiguous assignment of a parallel run.
+    """
+    if goal not in GOALS:
+        raise InputError(Fault(f"no goal '{goal}'", "goal", suggestion=nearest(goal, GOALS),
+                               expected="one of " + ", ".join(GOALS)))  # fmt: skip
+    if contiguous and goal == "parallel":
+        raise InputError(Fault("a contiguous run has no engines in parallel", "contiguous",
+                               expected="goal sequential or throughput"))  # fmt: skip
+    deadline = Deadline(time_limit_s)
+    if not problem.count:
+        nothing = one_at_a_time(problem, np.zeros(0, dtype=np.intp))
+        return Assignment(problem, goal, 0.0, 0.0, "nothing to run", nothing)
+    if problem.unsupported:
+        return Assignment(problem, goal, np.inf, np.inf, "no engine", None)
+    if contiguous:
+        return _contiguous(problem, goal, contiguous == "any", deadline)
+    if goal == "sequential":
+        return _sequential(problem, deadline, looks, seed)
+    return _overlapped(problem, goal, deadline, looks, seed)
+
+
+def _finished(
+    problem: AssignmentProblem, goal: Goal, engine: Index, bound_s: float, method: str,
+    counts: dict[str, int],
+) -> Assignment:  # fmt: skip
+    """Return the assignment with its value and timeline."""
+    values: dict[str, Callable[[AssignmentProblem, Index], float]] = {
+        "sequential": sequential_s, "throughput": interval_s,
+    }  # fmt: skip
+    run: Timeline
+    if goal == "parallel":
+        run = list_schedule(problem, engine)
+        value = run.makespan_s
+    else:
+        run = one_at_a_time(problem, engine)
+        value = values[goal](problem, engine)
+    if not np.isfinite(value):  # nothing found by which what is made reaches where it is read
+        return Assignment(problem, goal, np.inf, bound_s, method, None, counts)
+    return Assignment(problem, goal, value, min(bound_s, value), method, run, counts)
+
+
+def _contiguous(
+    problem: AssignmentProblem, goal: Goal, any_order: bool, deadline: Deadline
+) -> Assignment:
+    bottleneck = goal == "throughput"
+    if any_order and problem.width > _ORDERS:
+        said = f"{problem.width} engines have too many orders"
+        raise InputError(Fault(said, "contiguous", expected=f"at most {_ORDERS}, or a fixed order"))
+    programme = contiguous.free_order if any_order else contiguous.fixed_order
+    method = "dynamic programme over stretches"
+    found = programme(problem, bottleneck=bottleneck)
+    if found is None:
+        return Assignment(problem, goal, np.inf, np.inf, method, None)
+    if contiguous.exact(problem, forward=not any_order):
+        return _finished(problem, goal, found.engine, found.value_s * (1 + 1e-12), method, {})
+    made = _finished(problem, goal, found.engine, found.value_s, method, {})
+    if (made.proved and made.feasible) or any_order:
+        return made
+    # Seconds to reach an engine depend on where from, and the programme took the least.
+    if problem.count * problem.width <= _INTEGRAL:
+        whole = integral(problem, goal, deadline, contiguous=True)
+        bound = max(found.value_s, whole.bound_s)
+        if whole.share is not None:
+            method = "integer programme"
+            second = _finished(problem, goal, rounded(problem, whole.share), bound, method, {})
+            if second.value_s <= made.value_s:
+                return second
+        return _finished(problem, goal, made.engine, bound, made.method, {})
+    return made
+
+
+def _sequential(
+    problem: AssignmentProblem, deadline: Deadline, looks: int, seed: int
+) -> Assignment:
+    engine = eliminate.sequential(problem)
+    if engine is not None:
+        value = sequential_s(problem, engine)  # infinite where what is made cannot be had
+        return _finished(problem, "sequential", engine, value, "variable elimination", {})
+    return _overlapped(problem, "sequential", deadline, looks, seed)
+
+
+def _overlapped(
+    problem: AssignmentProblem, goal: Goal, deadline: Deadline, looks: int, seed: int
+) -> Assignment:
+    """Bound by linear programme; round, schedule and search; prove where a method closes."""
+    score, near = _search(problem, goal)
+    counts: dict[str, int] = {}
+    least: Floats = problem.costs.min(axis=1)
+    bound = {
+        "parallel": max(critical_path_s(problem), float(least.sum()) / problem.width),
+        "sequential": float(least.sum()),
+        "throughput": max(float(least.max()), float(least.sum()) / problem.width),
+    }[goal]  # fmt: skip
+    starts: dict[str, Index] = {"earliest finish": earliest_finish(problem)}
+    starts["least cost"] = np.argmin(problem.costs, axis=1)
+    for e in np.flatnonzero(np.isfinite(problem.costs).all(axis=0)):
+        starts[f"{problem.engines[e]} alone"] = np.full(problem.count, e, dtype=np.intp)
+    if problem.width == 1:
+        engine = np.zeros(problem.count, dtype=np.intp)
+        return _finished(problem, goal, engine, float(least.sum()), "one engine", counts)
+    chained = eliminate.sequential(problem)
+    if chained is not None:
+        starts["one at a time"] = chained
+        if not np.isfinite(sequential_s(problem, chained)):
+            return Assignment(problem, goal, np.inf, np.inf, "variable elimination", None)
+    size = problem.count * problem.width
+    if size <= _LINEAR:
+        found = relaxed(problem, goal, deadline.within(0.3 * deadline.left()))
+        counts["linear programmes"] = 1
+        if found.share is not None:
+            bound = max(bound, found.bound_s)
+            starts["rounded linear programme"] = rounded(problem, found.share)
+    method, engine = _best(starts, score)
+    if size <= _INTEGRAL and score(engine)[0] > bound * (1 + TOLERANCE):
+        whole = integral(problem, goal, deadline.within(0.4 * deadline.left()), gap=1e-7)
+        counts["integer programmes"] = 1
+        bound = max(bound, whole.bound_s)
+        if whole.share is not None:
+            starts["integer programme"] = rounded(problem, whole.share)
+            method, engine = _best(starts, score)
+    if score(engine)[0] > bound * (1 + TOLERANCE):
+        better = improved(
+            problem, engine, score, near, deadline, bound_s=bound, looks=looks, seed=seed
+        )
+        if score(better)[0] < score(engine)[0]:
+            method, engine = f"{method}, local search", better
+    made = _finished(problem, goal, engine, bound, method, counts)
+    if goal == "parallel" and not made.proved and problem.count <= _FEW:
+        return _branched(made, deadline)
+    return made
+
+
+def _branched(made: Assignment, deadline: Deadline) -> Assignment:
+    """Look for something better among all schedules of a few operators."""
+    proof = branch.parallel(made.problem, made.value_s, deadline)
+    counts = {**made.counts, "nodes": proof.nodes}
+    run = made.run if proof.run is None else proof.run
+    assert run is not None
+    value = made.value_s if proof.run is None else run.makespan_s
+    method = made.method if proof.run is None else "branch and bound"
+    bound = value if proof.complete else min(made.bound_s, value)
+    return Assignment(made.problem, made.goal, value, bound, method, run, counts)
+
+
+def _search(problem: AssignmentProblem, goal: Goal) -> tuple[Score, Near]:
+    if goal == "parallel":
+        return makespan_score(problem), near_path
+    if goal == "throughput":
+        return interval_score(problem), near_loads
+
+    def score(engine: Index) -> tuple[float, ...]:
+        return (sequential_s(problem, engine),)
+
+    return score, near_loads
+
+
+def _best(starts: dict[str, Index], score: Score) -> tuple[str, Index]:
+    values = {name: score(engine) for name, engine in starts.items()}
+    name = min(values, key=lambda key: values[key])
+    return name, starts[name]

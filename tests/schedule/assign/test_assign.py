@@ -1,0 +1,273 @@
+"""Assignments against every assignment there is, bounds against optima, physics as properties."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from perfmodel.errors import InputError
+from perfmodel.schedule.assign import AssignmentProblem, solve
+from perfmodel.schedule.assign.contiguous import exact, fixed_order
+from perfmodel.schedule.assign.eliminate import sequential
+from perfmodel.schedule.assign.evaluate import interval_s, loads, sequential_s
+from perfmodel.schedule.assign.linear import integral, relaxed
+from perfmodel.schedule.assign.paths import critical_path_s
+from perfmodel.schedule.assign.simulate import list_schedule
+from perfmodel.schedule.deadline import Deadline
+from tests.schedule.assign import brute
+
+SIZES = [(int(n), int(m)) for n, m in np.random.default_rng(4).integers([1, 1], [7, 4], (60, 2))]
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_in_turn_agrees_with_every_assignment(alike: bool) -> None:
+    for seed, (n, m) in enumerate(SIZES):
+        problem = brute.random_problem(seed, n, m, alike=alike)
+        least = min(brute.in_turn(problem, a) for a in brute.assignments(problem))
+        found = solve(problem, "sequential")
+        assert found.proved
+        assert found.method in ("variable elimination", "nothing to run")
+        assert found.value_s == pytest.approx(least, rel=1e-12)
+        brute.replay(found)
+
+
+@pytest.mark.parametrize("goal", ["sequential", "throughput"])
+@pytest.mark.parametrize("order", ["fixed", "any"])
+@pytest.mark.parametrize("alike", [True, False])
+def test_contiguous_agrees_with_every_split(goal: str, order: str, alike: bool) -> None:
+    closed = 0
+    cost = brute.in_turn if goal == "sequential" else brute.busiest
+    for seed, (n, m) in enumerate(SIZES):
+        problem = brute.random_problem(seed, n, m, alike=alike)
+        splits = [a for a in brute.assignments(problem)
+                  if brute.contiguous(a, fixed=order == "fixed")]  # fmt: skip
+        found = solve(problem, goal, contiguous=order)
+        if not splits:
+            assert not found.feasible
+            assert found.proved
+            continue
+        least = min(cost(problem, a) for a in splits)
+        engine = tuple(int(e) for e in found.engine)
+        assert brute.contiguous(engine, fixed=order == "fixed")
+        brute.replay(found)
+        assert found.bound_s <= least * (1 + 1e-9)
+        assert found.value_s >= least * (1 - 1e-9)
+        if exact(problem, forward=order == "fixed") or order == "fixed":
+            assert found.proved
+        if found.proved:
+            closed += 1
+            assert found.value_s == pytest.approx(least, rel=2e-6)
+    assert closed > 20
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_throughput_agrees_with_every_assignment(alike: bool) -> None:
+    for seed, (n, m) in enumerate(SIZES[:40]):
+        problem = brute.random_problem(seed, n, m, alike=alike)
+        least = min(brute.busiest(problem, a) for a in brute.assignments(problem))
+        found = solve(problem, "throughput", looks=300)
+        assert found.proved
+        assert found.value_s == pytest.approx(least, rel=2e-6)
+        brute.replay(found)
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_parallel_agrees_with_every_schedule(alike: bool) -> None:
+    for seed in range(25):
+        random = np.random.default_rng(seed)
+        n, m = int(random.integers(1, 6)), int(random.integers(1, 4))
+        problem = brute.random_problem(seed, n, m, alike=alike)
+        least = min(brute.makespan(problem, a) for a in brute.assignments(problem))
+        found = solve(problem, "parallel", looks=50)
+        assert found.proved
+        assert found.value_s == pytest.approx(least, rel=2e-6)
+        brute.replay(found)
+
+
+@pytest.mark.parametrize("alike", [True, False])
+@pytest.mark.parametrize("channel", [True, False])
+def test_programmes_never_exceed_an_optimum(alike: bool, channel: bool) -> None:
+    for seed in range(12):
+        problem = brute.random_problem(seed, 5, 3, alike=alike, channel=channel)
+        every = list(brute.assignments(problem))
+        deadline = Deadline(30)
+        for goal, cost in (("sequential", brute.in_turn), ("throughput", brute.busiest)):
+            least = min(cost(problem, a) for a in every)
+            linear = relaxed(problem, goal, deadline)
+            whole = integral(problem, goal, deadline)
+            assert 0 < linear.bound_s <= whole.bound_s * (1 + 1e-6)
+            assert whole.closed
+            assert whole.bound_s == pytest.approx(least, rel=2e-6)
+        # Schedules without a channel are no later than those with one.
+        runs = [list_schedule(problem, np.array(a)) for a in every]
+        for run in runs:
+            brute.check_timeline(problem, run)
+        least = min(run.makespan_s for run in runs)
+        for bound in (relaxed(problem, "parallel", deadline).bound_s,
+                      integral(problem, "parallel", deadline).bound_s,
+                      critical_path_s(problem)):  # fmt: skip
+            assert 0 < bound <= least * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(("n", "m"), [(100, 3), (300, 4)])
+@pytest.mark.parametrize("goal", ["sequential", "throughput"])
+def test_large_instances_are_within_a_percent_of_their_bound(n: int, m: int, goal: str) -> None:
+    random = np.random.default_rng(n)
+    edges = [(int(i), j) for j in range(1, n) for i in set(random.integers(0, j, 2))]
+    problem = AssignmentProblem.of(random.uniform(1, 100, (n, m)), edges, latency_s=5.0)
+    found = solve(problem, goal, time_limit_s=5, looks=4000)
+    brute.replay(found)
+    assert found.gap < 0.01
+
+
+def test_a_chain_is_viterbi() -> None:
+    random = np.random.default_rng(3)
+    n, m = 400, 4
+    costs, delays = random.uniform(1, 9, (n, m)), random.uniform(0, 4, (n - 1, m, m))
+    problem = AssignmentProblem.with_tensors(
+        costs, range(n - 1), [(i + 1,) for i in range(n - 1)], delays
+    )
+    best = costs[0]
+    for i in range(1, n):
+        best = (best[:, None] + problem.delays[i - 1]).min(axis=0) + costs[i]
+    engine = sequential(problem)
+    assert engine is not None
+    assert sequential_s(problem, engine) == pytest.approx(best.min(), rel=1e-12)
+
+
+def test_a_graph_too_wide_to_eliminate_falls_back_to_a_programme() -> None:
+    problem = brute.random_problem(5, 14, 3, shared=4, reach=8, whole=False)
+    assert sequential(problem, largest=100) is None
+    known = solve(problem, "sequential")
+    assert known.method == "variable elimination"
+    whole = integral(problem, "sequential", Deadline(30))
+    assert whole.bound_s == pytest.approx(known.value_s, rel=2e-6)
+
+
+def test_many_readers_are_sent_a_tensor_once() -> None:
+    costs = np.array([[1.0, 50.0], *[[9.0, 1.0]] * 6])
+    problem = AssignmentProblem.with_tensors(costs, [0], [range(1, 7)], np.full((1, 2, 2), 10.0))
+    found = solve(problem, "sequential")
+    assert found.value_s == 1 + 6 + 10
+    assert found.engine.tolist() == [0, 1, 1, 1, 1, 1, 1]
+    assert loads(problem, found.engine).tolist() == [1.0, 16.0]
+
+
+def test_a_shared_channel_sends_one_thing_at_a_time() -> None:
+    costs = np.array([[1.0, np.inf], [np.inf, 1.0], [np.inf, 1.0]])
+    for channels, end in ((None, 6.0 + 1.0 + 1.0), (np.zeros((2, 2), dtype=int), 11.0 + 1.0)):
+        problem = AssignmentProblem.with_tensors(
+            costs, [0, 0], [(1,), (2,)], np.full((2, 2, 2), 5.0), channels=channels
+        )
+        found = solve(problem, "parallel")
+        assert found.value_s == pytest.approx(end)
+        brute.replay(found)
+
+
+GOALS = st.sampled_from(["sequential", "throughput", "parallel"])
+
+
+@settings(max_examples=40)
+@given(seed=st.integers(0, 10_000), goal=GOALS, alike=st.booleans())
+def test_an_engine_more_never_hurts(seed: int, goal: str, alike: bool) -> None:
+    problem = brute.random_problem(seed, 5, 3, alike=alike)
+    few = problem.only([0, 1])
+    more, less = solve(problem, goal, looks=50), solve(few, goal, looks=50)
+    assert more.proved
+    assert less.proved
+    assert more.value_s <= less.value_s * (1 + 2e-6)
+    if goal != "parallel":
+        split = solve(problem, goal, contiguous="any")
+        assert more.value_s <= split.value_s * (1 + 2e-6)
+
+
+@settings(max_examples=40)
+@given(seed=st.integers(0, 10_000), goal=GOALS, factor=st.floats(0, 1))
+def test_a_faster_link_is_never_slower(seed: int, goal: str, factor: float) -> None:
+    problem = brute.random_problem(seed, 5, 3, alike=False)
+    faster = AssignmentProblem.with_tensors(
+        problem.costs, problem.maker.tolist(), problem.readers, problem.delays * factor
+    )
+    one, two = solve(problem, goal, looks=50), solve(faster, goal, looks=50)
+    assert one.proved
+    assert two.proved
+    assert two.value_s <= one.value_s * (1 + 2e-6)
+
+
+@settings(max_examples=30)
+@given(seed=st.integers(0, 10_000))
+def test_goals_are_ordered(seed: int) -> None:
+    problem = brute.random_problem(seed, 6, 3, missing=0.0)
+    in_turn = solve(problem, "sequential")
+    at_once = solve(problem, "parallel", looks=50)
+    piped = solve(problem, "throughput", looks=50)
+    split = solve(problem, "sequential", contiguous=True)
+    alone = min(problem.costs.sum(axis=0))
+    assert at_once.value_s <= in_turn.value_s * (1 + 2e-6)
+    assert in_turn.value_s <= split.value_s * (1 + 1e-9)
+    assert split.value_s <= alone * (1 + 1e-9)
+    assert piped.value_s <= alone * (1 + 2e-6)
+
+
+@pytest.mark.parametrize("goal", ["sequential", "throughput", "parallel"])
+def test_what_cannot_be_sent_stays_on_one_engine(goal: str) -> None:
+    random = np.random.default_rng(1)
+    problem = AssignmentProblem.of(
+        random.uniform(1, 9, (8, 3)), [(i, i + 1) for i in range(7)], latency_s=np.inf
+    )
+    found = solve(problem, goal)
+    assert len(set(found.engine.tolist())) == 1
+    assert found.value_s == pytest.approx(problem.costs.sum(axis=0).min())
+
+
+@pytest.mark.parametrize("goal", ["sequential", "throughput", "parallel"])
+def test_without_a_way_there_is_no_assignment(goal: str) -> None:
+    inf = np.inf
+    apart = AssignmentProblem.of([[1, inf], [inf, 1]], [(0, 1)], latency_s=inf)
+    found = solve(apart, goal)
+    assert not found.feasible
+    assert found.proved
+    assert found.unsupported == ()
+    missing = AssignmentProblem.of([[1, 1], [inf, inf]], [(0, 1)])
+    found = solve(missing, goal)
+    assert not found.feasible
+    assert found.unsupported == ("operator 1",)
+    assert found.engine.tolist() == [-1, -1]
+
+
+def test_bad_input_is_refused() -> None:
+    with pytest.raises(InputError, match="readers after the maker"):
+        AssignmentProblem.of(np.ones((2, 2)), [(1, 0)])
+    with pytest.raises(InputError, match="negative or undefined"):
+        AssignmentProblem.of([[-1.0]])
+    with pytest.raises(InputError, match="negative or undefined"):
+        AssignmentProblem.of(np.ones((2, 2)), [(0, 1)], latency_s=np.nan)
+    with pytest.raises(InputError, match="no goal"):
+        solve(AssignmentProblem.of([[1.0]]), "latency")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InputError, match="no engines in parallel"):
+        solve(AssignmentProblem.of([[1.0]]), "parallel", contiguous=True)
+
+
+def test_nothing_and_one_engine() -> None:
+    assert solve(AssignmentProblem.of(np.zeros((0, 2)))).value_s == 0.0
+    alone = AssignmentProblem.of([[1.0], [2.0]], [(0, 1)], 8.0, latency_s=3.0)
+    for goal in ("sequential", "parallel", "throughput"):
+        found = solve(alone, goal)
+        assert found.value_s == 3.0
+        assert found.proved
+
+
+def test_the_programme_over_stretches_is_quick_to_grow() -> None:
+    random = np.random.default_rng(0)
+    n, m = 1000, 4
+    edges = [(i, i + 1) for i in range(n - 1)]
+    problem = AssignmentProblem.of(random.uniform(1, 100, (n, m)), edges, latency_s=5.0)
+    split = fixed_order(problem, bottleneck=True)
+    assert split is not None
+    assert interval_s(problem, split.engine) == pytest.approx(split.value_s, rel=1e-9)
+    # Moving any boundary by one does not help.
+    for at in np.flatnonzero(np.diff(split.engine)):
+        for where, value in ((at, split.engine[at + 1]), (at + 1, split.engine[at])):
+            moved = split.engine.copy()
+            moved[where] = value
+            assert interval_s(problem, moved) >= split.value_s * (1 - 1e-12)
