@@ -32,6 +32,7 @@ _FACTS: Final = {
     "reserved": "bytes",
     "latency": "time",
     "launch_overhead": "time",
+    "handover": "time",
     "per_run": "time",
     "per_operator": "time",
     "per_layer_clocks": "clocks",

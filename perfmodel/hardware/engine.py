@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from perfmodel.catalog import load_kind, names
 from perfmodel.hardware.quantity import Confidence, Of, Quantity, Spec
 
-__all__ = ["COMPUTE_FORMATS", "Engine", "Peak", "engine_class", "register_engine"]
+__all__ = [
+    "COMPUTE_FORMATS", "Engine", "OperatorKind", "Operators", "Peak", "engine_class",
+    "register_engine",
+]  # fmt: skip
 
 COMPUTE_FORMATS: Final = (
     "fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "fp8_e4m3", "fp8_e5m2", "fp6", "fp4",
@@ -18,6 +21,11 @@ COMPUTE_FORMATS: Final = (
     "int64", "int32", "int16", "int8", "int4", "int2", "int1", "ternary", "binary",
 )  # fmt: skip
 """Formats that engines multiply in; a pair of formats is written weights first: ``int4xint8``."""
+
+OperatorKind: TypeAlias = Literal[
+    "gemm", "conv", "depthwise", "attention", "moe", "recurrent", "elementwise", "norm", "softmax",
+    "pool", "copy", "gather", "resize", "scan", "quantise",
+]  # fmt: skip
 
 Count: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True)]
 Frequency: TypeAlias = Annotated[Quantity, Of("frequency", positive=True)]
@@ -35,6 +43,24 @@ class Peak(Quantity):
     figure is divided by `sparse_speedup` to give the dense peak."""
     clock: Frequency | None = None
     """Clock that the figure holds at, where it is not the engine's."""
+
+
+class Operators(Spec):
+    """Classes of operators that an engine runs; a scheduler puts the others on another engine."""
+
+    classes: tuple[OperatorKind, ...] = Field(min_length=1)
+    """Classes, as `perfmodel workload show` names them."""
+    note: str | None = None
+    """What is left out, and how far the classes hold."""
+    source: str | None = None
+    """Source of the list."""
+    confidence: Confidence | None = None
+    """Confidence of the list."""
+
+
+def classes_alone(given: Any) -> Any:
+    """Operators may be written as their classes alone."""
+    return {"classes": given} if isinstance(given, list | tuple) else given
 
 
 PeakRate: TypeAlias = Annotated[Peak, Of("compute", positive=True)]
@@ -61,6 +87,10 @@ class Engine(Spec):
     """Peak by format of the vector units: elementwise, normalisation, softmax."""
     launch_overhead: Time | None = None
     """Hardware's own cost of an operator."""
+    handover: Time | None = None
+    """From another engine's result in their shared memory to the start of this engine's work."""
+    operators: Annotated[Operators, BeforeValidator(classes_alone)] | None = None
+    """Classes of operators that it runs; all where left out."""
     energy_per_op: Mapping[str, EnergyPerOp] = Field(default_factory=dict)
     """Energy of one operation by compute format."""
     sparse_speedup: Mapping[str, float] = Field(default_factory=dict)

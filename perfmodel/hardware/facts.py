@@ -245,6 +245,7 @@ class _Builder:
                 if engine.clock is not None:
                     facts.scaled[f"{at}.clock"].append(path)
         self._fields(f"{at}.", Engine, engine, "launch_overhead", default=0.0)
+        self._fields(f"{at}.", Engine, engine, "handover")
         for key in dict.fromkeys((*engine.peaks, *engine.vector_peaks, *engine.energy_per_op)):
             energy, path = engine.energy_per_op.get(key), f"{at}.energy_per_op.{key}"
             self._number(path, limits["energy_per_op"], energy, engine)

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from perfmodel.errors import nearest
 from perfmodel.hardware.device import Name, Source, title_alone
+from perfmodel.hardware.engine import OperatorKind
 from perfmodel.hardware.quantity import Confidence, Document, Of, Quantity, Spec
 from perfmodel.hardware.structure import check_sources, mapped
 from perfmodel.pydantic_faults import Flaw, checked
@@ -32,11 +33,6 @@ Clocks: TypeAlias = Annotated[Quantity, Of("clocks")]
 Draw: TypeAlias = Annotated[Quantity, Of("bandwidth_per_clock", positive=True, bare=True)]
 Efficiency: TypeAlias = Annotated[Quantity, Of("fraction", positive=True, ceiling=1.2)]
 Norm: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=100.0)]
-
-OperatorKind: TypeAlias = Literal[
-    "gemm", "conv", "depthwise", "attention", "moe", "recurrent", "elementwise", "norm", "softmax",
-    "pool", "copy", "gather", "resize", "scan", "quantise",
-]  # fmt: skip
 
 ZERO: Final = Quantity(value=0.0)
 
