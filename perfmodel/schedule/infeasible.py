@@ -1,0 +1,365 @@
+"""Infeasible and unproved, as data: how much is asked, how much is there, of what, what helps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from perfmodel.schedule.addresses import Layout
+from perfmodel.schedule.deadline import Deadline
+from perfmodel.schedule.levers import (
+    Lever,
+    Term,
+    fewer_bytes,
+    label,
+    lower_peak,
+    pack_anyway,
+    prove_anyway,
+    size,
+)
+from perfmodel.schedule.problem import Problem
+from perfmodel.schedule.script import Outcome, Script, Trace, replay
+
+__all__ = [
+    "Infeasible",
+    "Lever",
+    "Term",
+    "Unproved",
+    "over_peak",
+    "over_working_set",
+    "unpacked",
+    "unproved",
+]
+
+#: Most terms that the text lists.
+_TERMS = 10
+
+
+@dataclass(frozen=True)
+class Infeasible:
+    """Why there is no answer, and what would give one.
+
+    Attributes
+    ----------
+    statement
+        One sentence.
+    demand, bound, gap
+        What is asked, what there is, and the difference.
+    unit
+        Of all amounts: ``B``, ``s``, ``J``.
+    terms
+        What the demand is made of; their amounts add up to it.
+    levers
+        What would help, each tried: the enough ones first.
+    proved
+        False where the demand is that of the best answer found, and a better one may exist.
+    """
+
+    statement: str
+    demand: float
+    bound: float
+    gap: float
+    unit: str = "B"
+    terms: tuple[Term, ...] = ()
+    levers: tuple[Lever, ...] = ()
+    proved: bool = True
+
+    def text(self) -> str:
+        """Return it as lines for people."""
+        return _text(self.statement, self.terms, "what would help", self.levers, self.unit)
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return {
+            "statement": self.statement,
+            "demand": self.demand,
+            "bound": self.bound,
+            "gap": self.gap,
+            "unit": self.unit,
+            "proved": self.proved,
+            **_lists(self.terms, self.levers),
+        }
+
+
+@dataclass(frozen=True)
+class Unproved:
+    """Why an answer is not known to be the best.
+
+    Attributes
+    ----------
+    best, bound, gap
+        What the answer costs, what no answer goes below, and the difference.
+    terms
+        Where the open cost lies.
+    levers
+        What would close it; ``enough`` says that it would for sure.
+    """
+
+    statement: str
+    best: float
+    bound: float
+    gap: float
+    unit: str = "B"
+    terms: tuple[Term, ...] = ()
+    levers: tuple[Lever, ...] = ()
+
+    def text(self) -> str:
+        """Return it as lines for people."""
+        return _text(self.statement, self.terms, "what would close it", self.levers, self.unit)
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return {
+            "statement": self.statement,
+            "best": self.best,
+            "bound": self.bound,
+            "gap": self.gap,
+            "unit": self.unit,
+            **_lists(self.terms, self.levers),
+        }
+
+
+def over_working_set(
+    problem: Problem, capacity_bytes: int, *, pointwise: frozenset[int] | None = None
+) -> Infeasible:
+    """Say why no schedule fits: a step needs more at once than there is.
+
+    Parameters
+    ----------
+    pointwise
+        Steps that work element by element, for the levers; by default those that look like sums.
+
+    Raises
+    ------
+    ValueError
+        Every step fits.
+    """
+    sets = problem.working_set_bytes
+    over = [s for s, needed in enumerate(sets) if needed > capacity_bytes]
+    if not over:
+        raise ValueError(f"every step fits into {capacity_bytes} bytes")
+    worst = max(over, key=lambda s: sets[s])
+    gap = sets[worst] - capacity_bytes
+    statement = (
+        f"'{label(problem.steps, worst)}' needs {size(sets[worst])} on chip at once, "
+        f"of {size(capacity_bytes)}: {size(gap)} too much"
+    )
+    if len(over) > 1:
+        others = len(over) - 1
+        statement += f"; {others} other step{'s' * (others > 1)} need{'s' * (others == 1)} too much"
+    return Infeasible(
+        statement,
+        float(sets[worst]),
+        float(capacity_bytes),
+        float(gap),
+        terms=_of_step(problem, worst),
+        levers=fewer_bytes(problem, capacity_bytes, pointwise),
+    )
+
+
+def over_peak(
+    problem: Problem,
+    capacity_bytes: int,
+    demand_bytes: int,
+    order: Sequence[int] | None = None,
+    *,
+    proved: bool = True,
+    pointwise: frozenset[int] | None = None,
+) -> Infeasible:
+    """Say why nothing fits without spills: every order needs more at once than there is.
+
+    Parameters
+    ----------
+    demand_bytes
+        The least peak (`perfmodel.schedule.peak.minimum_peak`), or its bound.
+    order
+        An order of that peak, whose fullest moment gives the terms; by default the natural one.
+    proved
+        Whether no order needs less.
+    pointwise
+        As in `over_working_set`.
+    """
+    gap = demand_bytes - capacity_bytes
+    if gap <= 0:
+        raise ValueError(f"an order that needs {demand_bytes} bytes fits into {capacity_bytes}")
+    steps = tuple(order) if order is not None else tuple(range(len(problem.steps)))
+    script = Script(steps, ((),) * len(steps))
+    trace = replay(problem, script)
+    terms: tuple[Term, ...] = ()
+    where = ""
+    if trace.peak_bytes == demand_bytes:
+        k = trace.held_bytes.index(trace.peak_bytes)
+        terms = _at_moment(problem, script, trace, k)
+        where = f", at '{label(problem.steps, steps[k])}'"
+    statement = (
+        f"without spills {'every' if proved else 'the best known'} order needs at least "
+        f"{size(demand_bytes)} on chip at once{where}, of {size(capacity_bytes)}: "
+        f"{size(gap)} too much"
+    )
+    return Infeasible(
+        statement,
+        float(demand_bytes),
+        float(capacity_bytes),
+        float(gap),
+        terms=terms,
+        levers=lower_peak(problem, capacity_bytes, demand_bytes, pointwise),
+        proved=proved,
+    )
+
+
+def unpacked(
+    problem: Problem,
+    script: Script,
+    layout: Layout,
+    capacity_bytes: int,
+    *,
+    alignment: int = 1,
+    deadline: Deadline | None = None,
+) -> Infeasible:
+    """Say why the blocks of a schedule have no addresses, although they fit at each moment.
+
+    Parameters
+    ----------
+    layout
+        The packing that failed (`perfmodel.schedule.addresses.layout`).
+    alignment
+        Of the addresses.
+    deadline
+        When to stop trying levers.
+    """
+    if layout.packed:
+        raise ValueError("the blocks are packed")
+    trace = replay(problem, script)
+    k = trace.held_bytes.index(trace.peak_bytes)
+    name = label(problem.steps, script.order[k])
+    known = "no packing fits" if layout.proved else "no packing was found"
+    statement = (
+        f"{known}: the best needs {size(layout.height_bytes)}, of {size(capacity_bytes)}, "
+        f"{size(layout.gap_bytes)} too much, although at most {size(trace.peak_bytes)} are on chip "
+        f"at once (at '{name}')"
+    )
+    terms = (
+        *_at_moment(problem, script, trace, k),
+        Term("fragmentation", float(layout.height_bytes - trace.peak_bytes)),
+    )
+    levers = pack_anyway(
+        problem, script, layout.gap_bytes, capacity_bytes, alignment, deadline or Deadline(2.0)
+    )
+    return Infeasible(
+        statement,
+        float(layout.height_bytes),
+        float(capacity_bytes),
+        float(layout.gap_bytes),
+        terms=terms,
+        levers=levers,
+        proved=layout.proved,
+    )
+
+
+def unproved(
+    problem: Problem,
+    capacity_bytes: int,
+    outcome: Outcome,
+    deadline: Deadline | None = None,
+) -> Unproved:
+    """Say why a schedule is not known to be the cheapest, and what would settle it.
+
+    Parameters
+    ----------
+    outcome
+        With a script, not proved.
+    deadline
+        When to stop trying levers; two seconds where it is left out.
+    """
+    if outcome.script is None or outcome.proved:
+        raise ValueError("only a script that is not proved can be explained")
+    best, bound = outcome.cost_bytes, outcome.bound_bytes
+    share = f" ({100.0 * (best - bound) / best:.1f} %)" if best else ""
+    statement = (
+        f"the best found spills and reloads {size(best)}; it is proved that none does with less "
+        f"than {size(bound)}: {size(best - bound)}{share} are open"
+    )
+    trace = replay(problem, outcome.script, capacity_bytes)
+    moved: dict[int, int] = {}
+    for stay in trace.intervals:
+        amount = problem.buffers[stay.buffer].size_bytes * (stay.spilled + stay.reloaded)
+        moved[stay.buffer] = moved.get(stay.buffer, 0) + amount
+    terms = tuple(
+        Term(label(problem.buffers, t), float(amount))
+        for t, amount in sorted(moved.items(), key=lambda pair: -pair[1])
+        if amount
+    )
+    levers = prove_anyway(problem, capacity_bytes, outcome, deadline or Deadline(2.0))
+    return Unproved(statement, float(best), float(bound), float(best - bound), "B", terms, levers)
+
+
+def _of_step(problem: Problem, s: int) -> tuple[Term, ...]:
+    """Return the bytes that a step alone has on chip; they add up to its working set."""
+    step = problem.steps[s]
+    sizes = [b.size_bytes for b in problem.buffers]
+    terms = [(t, "read", sizes[t]) for t in dict.fromkeys(step.reads)]
+    terms += [(t, "written", sizes[t]) for t in step.writes]
+    if step.takes_over >= 0:
+        t = step.writes[0]
+        shared = min(sizes[t], sizes[step.takes_over])
+        over = f"written over {label(problem.buffers, step.takes_over)}"
+        terms = [
+            (t, over, sizes[t] - shared) if (u, said) == (t, "written") else (u, said, n)
+            for u, said, n in terms
+        ]
+    found = [Term(f"{label(problem.buffers, t)} ({said})", float(n)) for t, said, n in terms]
+    if step.scratch_bytes:
+        found.append(Term(f"{label(problem.steps, s)} (scratch)", float(step.scratch_bytes)))
+    return tuple(sorted(found, key=lambda term: -term.amount))
+
+
+def _at_moment(problem: Problem, script: Script, trace: Trace, k: int) -> tuple[Term, ...]:
+    """Return the bytes on chip at a position of an order."""
+    s = script.order[k]
+    mine = {*problem.steps[s].reads, *problem.steps[s].writes}
+    held = [
+        Term(
+            f"{label(problem.buffers, i.buffer)} (kept)",
+            float(problem.buffers[i.buffer].size_bytes),
+        )
+        for i in trace.intervals
+        if i.first <= k <= i.last and i.buffer not in mine
+    ]
+    return tuple(sorted((*_of_step(problem, s), *held), key=lambda term: -term.amount))
+
+
+def _text(
+    statement: str, terms: Sequence[Term], title: str, levers: Sequence[Lever], unit: str
+) -> str:
+    def amount(value: float) -> str:
+        return size(value) if unit == "B" else f"{value:.4g} {unit}"
+
+    lines = [statement]
+    shown = [term for term in terms if term.amount]
+    if len(shown) > _TERMS:
+        rest = shown[_TERMS - 1 :]
+        most = Term(f"{len(rest)} more", sum(term.amount for term in rest))
+        shown = [*shown[: _TERMS - 1], most]
+    lines += [f"  {amount(term.amount):>14}  {term.name}" for term in shown]
+    if levers:
+        lines.append(f"{title}:")
+    for lever in levers:
+        saves = f"saves {amount(lever.saves)}" + ("" if lever.enough else ", not enough alone")
+        lines.append(f"  {lever.statement}" + (f" ({saves})" if lever.saves else ""))
+    return "\n".join(lines)
+
+
+def _lists(terms: Sequence[Term], levers: Sequence[Lever]) -> dict[str, Any]:
+    return {
+        "terms": [{"name": t.name, "amount": t.amount} for t in terms],
+        "levers": [
+            {"statement": v.statement, "saves": v.saves, "enough": v.enough} for v in levers
+        ],
+    }
