@@ -50,6 +50,8 @@ class Operators(Spec):
 
     classes: tuple[OperatorKind, ...] = Field(min_length=1)
     """Classes, as `perfmodel workload show` names them."""
+    functions: tuple[str, ...] = ()
+    """Functions of elementwise operators that it runs (relu, add, gelu ...); all where left out."""
     note: str | None = None
     """What is left out, and how far the classes hold."""
     source: str | None = None
@@ -60,7 +62,7 @@ class Operators(Spec):
 
 def classes_alone(given: Any) -> Any:
     """Operators may be written as their classes alone."""
-    return {"classes": given} if isinstance(given, list | tuple) else given
+    return {"classes": given} if isinstance(given, list) else given  # pyright: ignore[reportUnknownVariableType]
 
 
 PeakRate: TypeAlias = Annotated[Peak, Of("compute", positive=True)]
