@@ -328,7 +328,11 @@ class GraphBuilder:
                 conv_size(n + round_up[i], k[i], s[i], pads[i], 1) for i, n in enumerate(spatial)
             ]
         y = self.tensor(f"{name}.out", (batch, channels, *out))
-        self.operator(name, "pool", [x], [y], vector_ops=product(*k) * y.elements)
+        self.operator(
+            name, "pool", [x], [y], vector_ops=product(*k) * y.elements,
+            attributes={"kernel": k, "stride": s,
+                        "padding": _pads(padding, k, s, (1,) * axes, axes)},
+        )  # fmt: skip
         return y
 
     def global_pool(self, x: Tensor, *, name: str = "global_pool", keep: bool = False) -> Tensor:

@@ -1,0 +1,1 @@
+"""When operators alone do not fit: patches, depth-first execution, streamed operators."""

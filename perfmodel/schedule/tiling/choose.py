@@ -1,0 +1,346 @@
+"""Which stretches of a network run in patches, in which grid and mode: exact over the choices.
+
+Between two cuts of a network (where one map alone is live) a stretch runs layer by layer or in
+patches; what a stretch costs depends on nothing outside it but where its input and output lie.
+So the best plan is a shortest path over cuts, with the place of the live map as state.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from perfmodel.schedule.tiling.layers import Network
+from perfmodel.schedule.tiling.patches import (
+    MODES,
+    AxisParts,
+    Mode,
+    Patches,
+    Stage,
+    axis_parts,
+    keeps,
+    run_stage,
+)
+
+__all__ = ["Objective", "PatchPlan", "default_grids", "layer_by_layer", "patch_plan"]
+
+#: What a plan makes least of; ties go to less recomputation, then to fewer readings of weights.
+Objective = Literal["peak", "macs", "offchip"]
+
+_PARTS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16)
+
+
+@dataclass(frozen=True)
+class PatchPlan:
+    """Stretches in execution order.
+
+    Attributes
+    ----------
+    stages
+        What runs, with what it costs.
+    proved
+        No plan over the given grids and modes is better.
+    """
+
+    network: Network
+    stages: tuple[Stage, ...]
+    proved: bool = True
+
+    @property
+    def peak_bytes(self) -> int:
+        """Most activation bytes on chip at once."""
+        return max(s.peak_bytes for s in self.stages)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates, those that are done again included."""
+        return sum(s.macs for s in self.stages)
+
+    @property
+    def extra_macs(self) -> int:
+        """Multiply-accumulates beyond those of layer by layer."""
+        return sum(s.extra_macs for s in self.stages)
+
+    @property
+    def offchip_bytes(self) -> int:
+        """Activations that cross the boundary of the chip, the network's input included."""
+        return sum(s.offchip_bytes for s in self.stages)
+
+    @property
+    def compulsory_bytes(self) -> int:
+        """The network's inputs, once."""
+        return sum(m.size_bytes() for m in self.network.maps if m.external)
+
+    @property
+    def weight_bytes(self) -> int:
+        """Weights read, once a patch."""
+        return sum(s.weight_bytes for s in self.stages)
+
+    @property
+    def held_bytes(self) -> tuple[int, ...]:
+        """For each layer, the most activation bytes on chip while it runs."""
+        return tuple(held for s in self.stages for held in s.held_bytes)
+
+
+def layer_by_layer(network: Network, *, in_place_depthwise: bool = False) -> PatchPlan:
+    """Return the plan without patches: every layer whole, in the network's order."""
+    whole = Patches(0, len(network.layers), _ones(network))
+    return PatchPlan(network, (run_stage(network, whole, in_place_depthwise=in_place_depthwise),))
+
+
+def default_grids(extents: Sequence[int]) -> tuple[tuple[int, ...], ...]:
+    """Return grids of near-square patches and of strips of rows for an output."""
+    grids: dict[tuple[int, ...], None] = {}
+    for parts in _PARTS:
+        if parts <= extents[0]:
+            grids[tuple(min(parts, n) for n in extents)] = None
+            grids[(parts, *(1 for _ in extents[1:]))] = None
+    if extents[0] > _PARTS[-1]:  # a row at a time
+        grids[(extents[0], *(1 for _ in extents[1:]))] = None
+    return tuple(grids)
+
+
+def patch_plan(
+    network: Network, objective: Objective = "macs", *, capacity_bytes: int | None = None,
+    grids: Iterable[tuple[int, ...]] | None = None, modes: Sequence[Mode] = MODES,
+    in_place_depthwise: bool = False, most_patched: int | None = None, clipped: bool = True,
+    count_weights: bool = False,
+) -> PatchPlan | None:  # fmt: skip
+    """Return the best plan over all stretches between cuts, grids and modes.
+
+    Parameters
+    ----------
+    objective
+        ``peak``: least peak memory; ``macs``: least recomputation within the capacity, with no
+        intermediate map off chip; ``offchip``: least activation bytes across the chip's boundary
+        within the capacity.
+    capacity_bytes
+        What the on-chip memory holds of activations; needed for all but ``peak``.
+    grids
+        Patches along each axis; by default `default_grids` of each stretch's output.
+    most_patched
+        Stretches that may run in patches; MCUNetV2 allows one.
+    count_weights
+        Weights lie off chip and are read once a patch, which ``offchip`` counts.
+
+    Returns
+    -------
+    PatchPlan or None
+        None where no plan fits the capacity.
+
+    Raises
+    ------
+    ValueError
+        No capacity, or an objective that is none.
+    """
+    if objective not in ("peak", "macs", "offchip"):
+        raise ValueError(f"objective '{objective}' is none of peak, macs, offchip")
+    if objective != "peak" and capacity_bytes is None:
+        raise ValueError(f"objective '{objective}' needs a capacity")
+    chooser = _Chooser(
+        network, None if grids is None else tuple(grids), tuple(modes), in_place_depthwise, clipped,
+        len(network.cuts) if most_patched is None else most_patched, count_weights,
+    )  # fmt: skip
+    if objective != "peak":
+        assert capacity_bytes is not None
+        inside = chooser.within(capacity_bytes, False)
+        if objective == "macs":
+            return inside
+        if inside is not None and not (inside.extra_macs or count_weights or chooser.skips):
+            left = inside.offchip_bytes - inside.compulsory_bytes
+            if not left:
+                return inside
+        return chooser.within(capacity_bytes, True)
+    best = layer_by_layer(network, in_place_depthwise=in_place_depthwise)
+    if capacity_bytes is not None and best.peak_bytes > capacity_bytes:
+        found = chooser.within(capacity_bytes, False)
+        if found is None:
+            return None
+        best = found
+    while True:  # each round finds the least recomputation under a smaller peak, until none fits
+        better = chooser.within(best.peak_bytes - 1, False, peak=True)
+        if better is None:
+            return chooser.within(best.peak_bytes, False)
+        best = better
+
+
+def _ones(network: Network) -> tuple[int, ...]:
+    return (1,) * len(network.maps[0].extents)
+
+
+def _skips(network: Network) -> bool:
+    """Tell whether there are positions that nothing reads, which patches need not compute."""
+    layers, maps = network.layers, network.maps
+    for axis in range(len(maps[0].extents)):
+        for end in network.cuts[1:]:
+            finest = maps[layers[end - 1].writes].extents[axis]
+            start = max(k for k in network.cuts if k < end)
+            parts = axis_parts(network, start, end, axis, finest, kept=True)
+            if any(int(p.made.sum()) < maps[t].extents[axis] for t, p in parts.items()):
+                return True
+    return False
+
+
+_Cost = tuple[int, int, int]
+
+
+class _Chooser:
+    def __init__(
+        self, network: Network, grids: tuple[tuple[int, ...], ...] | None, modes: tuple[Mode, ...],
+        in_place_depthwise: bool, clipped: bool, most: int, count_weights: bool,
+    ) -> None:  # fmt: skip
+        self.network, self.grids, self.modes = network, grids, modes
+        self.depthwise, self.clipped, self.most = in_place_depthwise, clipped, most
+        self.count_weights = count_weights
+        self.sizes = [m.size_bytes() for m in network.maps]
+        self.runs: dict[Patches, Stage] = {}
+        self.skips = _skips(network)
+        self.parts: dict[tuple[int, int, int, bool], dict[int, AxisParts]] = {}
+        self.sums: dict[tuple[int, int, int, bool], dict[int, int]] = {}
+
+    def within(self, capacity: int, offchip: bool, *, peak: bool = False) -> PatchPlan | None:
+        """Return the plan of least cost under a capacity.
+
+        Parameters
+        ----------
+        peak
+            The smaller peak goes before recomputation, stretch by stretch.
+        """
+        cuts = self.network.cuts
+        # (place of the live map, patched stretches so far) -> (cost, stages)
+        best: list[dict[tuple[bool, int], tuple[_Cost, tuple[Stage, ...]]]] = [{} for _ in cuts]
+        best[0] = {(False, 0): ((0, 0, 0), ()), (True, 0): ((0, 0, 0), ())}
+        for j in range(1, len(cuts)):
+            last = j == len(cuts) - 1
+            for i in range(j):
+                if not best[i]:
+                    continue
+                for inside in (True, False):
+                    for outside in (True,) if last or not offchip else (True, False):
+                        self._extend(best, i, j, inside, outside, capacity, offchip, peak)
+        if not best[-1]:
+            return None
+        _, stages = min(best[-1].values(), key=lambda entry: entry[0])
+        return PatchPlan(self.network, stages)
+
+    def _extend(
+        self, best: list[dict[tuple[bool, int], tuple[_Cost, tuple[Stage, ...]]]], i: int, j: int,
+        inside: bool, outside: bool, capacity: int, offchip: bool, peak: bool,
+    ) -> None:  # fmt: skip
+        """Try every way to run the stretch between two cuts after the best of what is before."""
+        network = self.network
+        start, end = network.cuts[i], network.cuts[j]
+        states = [(state, entry) for state, entry in best[i].items() if state[0] == inside]
+        if not states:
+            return
+        sources = {t for layer in network.layers[start:end] for t in layer.reads}
+        entering = sum(
+            self.sizes[t] for t in sources if network.maker[t] < start and inside
+        )  # lower bound
+        leaving = self.sizes[network.layers[end - 1].writes] if outside else 0
+        ways = self._ways(start, end, inside, outside, capacity, entering + leaving, offchip, peak)
+        for stage in ways:
+            patched = stage.patches.count > 1
+            spent = self._spent(stage, offchip)
+            for (_, used), (cost, stages) in states:
+                if used + patched > self.most:
+                    continue
+                key = (outside, used + patched)
+                first = max(cost[0], stage.peak_bytes) if peak else cost[0] + spent[0]
+                total = (first, cost[1] + spent[1], cost[2] + spent[2])
+                if key not in best[j] or total < best[j][key][0]:
+                    best[j][key] = (total, (*stages, stage))
+
+    def _spent(self, stage: Stage, offchip: bool) -> _Cost:
+        weights = stage.weight_bytes
+        across = stage.offchip_bytes + (weights if self.count_weights else 0)
+        return across if offchip else 0, stage.extra_macs, weights
+
+    def _ways(
+        self, start: int, end: int, inside: bool, outside: bool, capacity: int, least: int,
+        offchip: bool, peak: bool,
+    ) -> list[Stage]:  # fmt: skip
+        """Return the best way to run a stretch that fits: the least peak, or the least cost."""
+        whole = Patches(start, end, _ones(self.network), "recompute", inside, outside)
+        stage = self._run(whole)
+        fits = stage.peak_bytes <= capacity
+        # Layer by layer computes nothing twice and loads everything once.
+        if fits and not self.skips and not peak:
+            return [stage]
+        if least > capacity or not self.most:
+            return [stage] if fits else []
+        out = self.network.maps[self.network.layers[end - 1].writes].extents
+        tries = [(self._spent(stage, offchip), whole)]
+        for grid in default_grids(out) if self.grids is None else self.grids:
+            if math.prod(grid) == 1 or any(g > n for g, n in zip(grid, out, strict=True)):
+                continue
+            for mode in self.modes:
+                patches = Patches(start, end, grid, mode, inside, outside, self.clipped)
+                tries.append((self._price(patches, offchip), patches))
+        if peak:
+            stages = [self._run(p) for _, p in tries]
+            fit = [s for s in stages if s.peak_bytes <= capacity]
+            return [min(fit, key=lambda s: (s.peak_bytes, s.extra_macs))] if fit else []
+        for _, patches in sorted(tries, key=lambda t: t[0]):
+            stage = self._run(patches)
+            if stage.peak_bytes <= capacity:
+                return [stage]
+        return []
+
+    def _price(self, patches: Patches, offchip: bool) -> _Cost:
+        """Return what a way costs, without its memory; as `_spent` of its stage."""
+        network, p = self.network, patches
+        sums = [self._sums(p, a) for a in range(len(p.grid))]
+        layers = network.layers[p.start : p.end]
+        macs = weights = across = 0
+        for layer in layers:
+            t = layer.writes
+            if t in sums[0]:
+                again = math.prod(s[t] for s in sums) - math.prod(network.maps[t].extents)
+                macs += layer.macs * again
+                weights += layer.weight_bytes * p.count
+        if offchip:
+            for t in {t for layer in layers for t in layer.reads if network.maker[t] < p.start}:
+                if not p.input_on_chip:
+                    across += -(-math.prod(s[t] for s in sums) * network.maps[t].bits // 8)
+                elif network.maps[t].external:
+                    across += self.sizes[t]
+            across += 0 if p.output_on_chip else self.sizes[layers[-1].writes]
+            across += weights if self.count_weights else 0
+        return across, max(0, macs), weights
+
+    def _sums(self, patches: Patches, axis: int) -> dict[int, int]:
+        """Return, for each map, the positions along an axis that all parts compute together."""
+        key = (patches.end, axis, patches.grid[axis], keeps(patches)[axis])
+        if key not in self.sums:
+            parts = self._parts(patches, axis)
+            self.sums[key] = {t: int(regions.made.sum()) for t, regions in parts.items()}
+        return self.sums[key]
+
+    def _parts(self, patches: Patches, axis: int) -> dict[int, AxisParts]:
+        """Return the regions along an axis; they do not depend on where the stretch begins.
+
+        Every reader of the one map that is live at the beginning comes after it.
+        """
+        key = (patches.end, axis, patches.grid[axis], keeps(patches)[axis])
+        if key not in self.parts:
+            self.parts[key] = axis_parts(
+                self.network, 0, patches.end, axis, key[2], kept=key[3], clipped=patches.clipped
+            )
+        return self.parts[key]
+
+    def _run(self, patches: Patches) -> Stage:
+        if patches not in self.runs:
+            network, p = self.network, patches
+            touched = {t for layer in network.layers[p.start : p.end] for t in layer.reads}
+            touched |= {layer.writes for layer in network.layers[p.start : p.end]}
+            axes = [
+                {t: regions for t, regions in self._parts(p, a).items() if t in touched}
+                for a in range(len(p.grid))
+            ]
+            self.runs[patches] = run_stage(
+                network, patches, in_place_depthwise=self.depthwise, axes=axes
+            )
+        return self.runs[patches]

@@ -1,0 +1,372 @@
+"""A network as layers over feature maps: what a patch of an output needs of each input.
+
+An operator that computes each element of its output from a window of its input (convolution,
+depthwise convolution, pooling) or from the same place (elementwise, concatenation of channels) can
+run on a patch; every other needs the whole of what it reads. Elementwise operators that alone read
+what one operator makes run with it, as runtimes fuse them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from perfmodel.errors import Fault, InputError
+from perfmodel.formats import Precision, as_precision
+from perfmodel.workload.fuse import aliases
+from perfmodel.workload.graph import Graph, Operator
+from perfmodel.workload.symbols import Dim, evaluate
+from perfmodel.workload.workload import Workload
+
+__all__ = ["FeatureMap", "Layer", "Network", "Window", "network"]
+
+_POINTWISE = frozenset({"elementwise", "quantise"})
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What one position of the output reads along one axis of the input.
+
+    Attributes
+    ----------
+    kernel, stride, dilation
+        Of the taps.
+    before
+        Padding at the low end; the high end follows from the extents.
+    whole
+        Any position reads the whole axis.
+    """
+
+    kernel: int = 1
+    stride: int = 1
+    dilation: int = 1
+    before: int = 0
+    whole: bool = False
+
+
+_SAME = Window()
+_WHOLE = Window(whole=True)
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureMap:
+    """A tensor with spatial axes.
+
+    Attributes
+    ----------
+    extents
+        Of the spatial axes; ones where it has none.
+    bits
+        Of all channels at one position.
+    external
+        The network's input, which lies off chip.
+    """
+
+    name: str
+    extents: tuple[int, ...]
+    bits: int
+    external: bool = False
+
+    def size_bytes(self, positions: int | None = None) -> int:
+        """Return the bytes of `positions`, by default of all."""
+        count = math.prod(self.extents) if positions is None else positions
+        return -(-count * self.bits // 8)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """An operator with the elementwise ones that ride on it.
+
+    Attributes
+    ----------
+    reads
+        Feature maps, each once.
+    windows
+        For each read, a window an axis.
+    writes
+        The feature map that it makes.
+    macs
+        Multiply-accumulates of one output position, all channels.
+    weight_bytes
+        Weights that it reads.
+    over
+        Positions in `reads` of maps that it reads element by element: its output may take over the
+        place of one of them that nothing reads later.
+    depthwise
+        Each channel is made from the same channel alone.
+    channels
+        Of the output.
+    members
+        Names of its operators.
+    """
+
+    name: str
+    kind: str
+    reads: tuple[int, ...]
+    windows: tuple[tuple[Window, ...], ...]
+    writes: int
+    macs: int
+    weight_bytes: int
+    over: tuple[int, ...]
+    depthwise: bool
+    channels: int
+    members: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Network:
+    """Layers in execution order over feature maps."""
+
+    name: str
+    maps: tuple[FeatureMap, ...]
+    layers: tuple[Layer, ...]
+    outputs: frozenset[int]
+
+    @cached_property
+    def maker(self) -> tuple[int, ...]:
+        """Layer that makes each map; -1 for the network's inputs."""
+        maker = [-1] * len(self.maps)
+        for i, layer in enumerate(self.layers):
+            maker[layer.writes] = i
+        return tuple(maker)
+
+    @cached_property
+    def last(self) -> tuple[int, ...]:
+        """Last layer that reads each map; beyond the last layer for what leaves the network."""
+        last = list(self.maker)
+        for i, layer in enumerate(self.layers):
+            for t in layer.reads:
+                last[t] = i
+        for t in self.outputs:
+            last[t] = len(self.layers)
+        return tuple(last)
+
+    @cached_property
+    def first(self) -> tuple[int, ...]:
+        """First layer that reads each map; beyond the last where none does."""
+        first = [len(self.layers)] * len(self.maps)
+        for i in range(len(self.layers) - 1, -1, -1):
+            for t in self.layers[i].reads:
+                first[t] = i
+        return tuple(first)
+
+    @cached_property
+    def cuts(self) -> tuple[int, ...]:
+        """Numbers of layers between which at most one map stays on chip; 0 and all among them."""
+        end = len(self.layers)
+        return tuple(k for k in range(end + 1) if k in (0, end) or len(self.live(k)) == 1)
+
+    def live(self, k: int) -> tuple[int, ...]:
+        """Return the maps that are on chip between layers ``k - 1`` and ``k``."""
+        return tuple(
+            t
+            for t, (made, last) in enumerate(zip(self.maker, self.last, strict=True))
+            if last >= k and (made if made >= 0 else self.first[t]) < k
+        )
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates when everything is computed once."""
+        return sum(layer.macs * math.prod(self.maps[layer.writes].extents) for layer in self.layers)
+
+
+def network(
+    workload: Workload | Graph, precision: str | Precision = "w8a8",
+    values: Mapping[str, float] | None = None, *, fuse_adds: bool = True,
+) -> Network:  # fmt: skip
+    """Return the layers of a workload, repetitions written out.
+
+    Parameters
+    ----------
+    workload
+        Every free dimension bound to one number.
+    fuse_adds
+        An elementwise operator with further operands (the addition of a residual block) runs with
+        the layer before it, onto the other operand where nothing reads that one later.
+    values
+        Numbers for free dimensions of a graph.
+
+    Raises
+    ------
+    InputError
+        Dimensions that are arrays or not bound.
+    """
+    if isinstance(workload, Workload):
+        if workload.shape:
+            said = f"'{workload.name}' has arrays as dimensions"
+            raise InputError(Fault(said, expected="one number for each: patches are of one size"))
+        graph, bound = workload.graph(), dict(workload.parameters)
+    else:
+        graph, bound = workload, {**workload.defaults, **(values or {})}
+    numbers: dict[str, Any] = dict(bound)
+    reader = _Reader(graph.unroll(numbers), numbers, as_precision(precision), fuse_adds)
+    return reader.read()
+
+
+class _Reader:
+    def __init__(
+        self, graph: Graph, values: dict[str, Any], precision: Precision, fuse_adds: bool
+    ) -> None:
+        self.graph, self.values, self.precision = graph, values, precision
+        self.fuse_adds = fuse_adds
+        self.alias = aliases(graph)
+        ranks = [
+            len(self.graph.tensors[a.tensor].shape) - 2
+            for _, op in graph.walk()
+            if op.kind in ("conv", "depthwise")
+            for a in op.accesses
+            if a.mode == "write"
+        ]
+        self.axes = max([1, *ranks])
+        self.maps: list[FeatureMap] = []
+        self.index: dict[str, int] = {}
+        self.layers: list[Layer] = []
+
+    def read(self) -> Network:
+        """Return the network."""
+        operators = [op for _, op in self.graph.walk() if op.kind != "view"]
+        counts: dict[str, int] = {}
+        for op in operators:
+            for name in self._sources(op):
+                counts[name] = counts.get(name, 0) + 1
+        leaving = {self.alias.get(n, n) for n in self.graph.outputs}
+        for name in leaving:
+            counts[name] = counts.get(name, 0) + 1
+        for op in operators:
+            self._add(op, counts)
+        kept = frozenset(self.index[n] for n in leaving if n in self.index)
+        return Network(self.graph.name, tuple(self.maps), tuple(self.layers), kept)
+
+    def _sources(self, op: Operator) -> list[str]:
+        names = dict.fromkeys(self.alias.get(n, n) for n in op.reads)
+        return [n for n in names if self.graph.tensors[n].role in ("activation", "state", "kv")]
+
+    def _add(self, op: Operator, counts: Mapping[str, int]) -> None:
+        sources = self._sources(op)
+        if not op.writes:
+            return
+        target = self.alias.get(op.writes[0], op.writes[0])
+        weights = sum(
+            self._bits(a.tensor, a.elements)
+            for a in op.accesses
+            if a.mode == "read" and self.graph.tensors[a.tensor].role == "weight"
+        )
+        shape = self._extents(target)
+        if self._rides(op, sources, target, counts):
+            self._ride(op, sources, target, -(-weights // 8))
+            return
+        for name in sources:
+            self._known(name, external=True)
+        made = self._known(target)
+        windows = tuple(self._windows(op, name, shape) for name in sources)
+        positions = math.prod(shape)
+        macs = int(float(evaluate(op.macs, self.values)))
+        over = range(len(sources)) if op.kind in _POINTWISE else ()
+        self.layers.append(
+            Layer(
+                op.name, op.kind, tuple(self.index[n] for n in sources), windows, made,
+                -(-macs // positions), -(-weights // 8),
+                tuple(i for i in over if self._replaceable(sources[i], target)),
+                op.kind == "depthwise", max(1, self._channels(target)), (op.name,),
+            )
+        )  # fmt: skip
+
+    def _replaceable(self, source: str, target: str) -> bool:
+        """Tell whether an elementwise operator's output fits the place of an input."""
+        at = self.index.get(source, -1)
+        if at < 0 or self.maps[at].external or self._extents(source) != self._extents(target):
+            return False
+        return self.maps[at].bits >= self._map(target).bits
+
+    def _rides(
+        self, op: Operator, sources: Sequence[str], target: str, counts: Mapping[str, int]
+    ) -> bool:
+        """Tell whether an elementwise operator runs with the layer before it."""
+        if op.kind not in _POINTWISE or not self.layers or not sources:
+            return False
+        if len(sources) > 1 and not self.fuse_adds:
+            return False
+        host = self.maps[self.layers[-1].writes].name
+        if host not in sources or counts[host] != 1 or not self._replaceable(host, target):
+            return False
+        return all(n in self.index for n in sources)
+
+    def _ride(self, op: Operator, sources: Sequence[str], target: str, weight_bytes: int) -> None:
+        """Let an elementwise operator join the layer that makes what it alone reads."""
+        layer = self.layers[-1]
+        at, source = layer.writes, self.maps[layer.writes].name
+        shape = self._extents(target)
+        others = [n for n in sources if n != source and self.index[n] not in layer.reads]
+        reads = (*layer.reads, *(self.index[n] for n in others))
+        over = [i for i in layer.over if self._replaceable(self.maps[layer.reads[i]].name, target)]
+        over += [len(layer.reads) + i for i, n in enumerate(others) if self._replaceable(n, target)]
+        del self.index[source]
+        self.index[target] = at
+        self.maps[at] = self._map(target)
+        self.layers[-1] = Layer(
+            layer.name, layer.kind, reads,
+            (*layer.windows, *(self._windows(op, n, shape) for n in others)), at, layer.macs,
+            layer.weight_bytes + weight_bytes, tuple(over), layer.depthwise, layer.channels,
+            (*layer.members, op.name),
+        )  # fmt: skip
+
+    def _known(self, name: str, *, external: bool = False) -> int:
+        if name not in self.index:
+            self.index[name] = len(self.maps)
+            self.maps.append(self._map(name, external=external))
+        return self.index[name]
+
+    def _map(self, name: str, *, external: bool = False) -> FeatureMap:
+        extents = self._extents(name)
+        elements = self._number(self.graph.tensors[name].elements)
+        bits = self._bits(name, elements)
+        return FeatureMap(name, extents, -(-bits // math.prod(extents)), external)
+
+    def _extents(self, name: str) -> tuple[int, ...]:
+        shape = self.graph.tensors[name].shape
+        if len(shape) - 2 != self.axes:
+            return (1,) * self.axes
+        return tuple(self._number(n) for n in shape[2:])
+
+    def _channels(self, name: str) -> int:
+        return self._number(self.graph.tensors[name].elements) // math.prod(self._extents(name))
+
+    def _number(self, dim: Dim) -> int:
+        return round(float(evaluate(dim, self.values)))
+
+    def _bits(self, name: str, elements: Dim) -> int:
+        each = float(self.precision.bits(self.graph.tensors[name].slot))
+        return math.ceil(float(evaluate(elements, self.values)) * each - 1e-9)
+
+    def _windows(self, op: Operator, source: str, shape: tuple[int, ...]) -> tuple[Window, ...]:
+        said = dict(op.attributes)
+        extents = self._extents(source)
+        if len(self.graph.tensors[source].shape) - 2 != self.axes:
+            return (_WHOLE,) * self.axes
+        if op.kind in ("conv", "depthwise", "pool") and "kernel" in said:
+            if said.get("transposed"):
+                return (_WHOLE,) * self.axes
+            dilation = said.get("dilation", (1,) * self.axes)
+            return tuple(
+                Window(int(said["kernel"][i]), int(said["stride"][i]), int(dilation[i]),
+                       int(said["padding"][i][0]))
+                for i in range(self.axes)
+            )  # fmt: skip
+        if op.kind in (*_POINTWISE, "copy", "opaque"):
+            pointwise = op.kind in _POINTWISE or self._joins_channels(op, shape)
+            return tuple(
+                _SAME if pointwise and have == want else _WHOLE
+                for have, want in zip(extents, shape, strict=True)
+            )
+        return (_WHOLE,) * self.axes
+
+    def _joins_channels(self, op: Operator, shape: tuple[int, ...]) -> bool:
+        """Tell whether a copy stacks the channels of maps of one size."""
+        names = [self.alias.get(n, n) for n in op.reads]
+        total = sum(self._channels(n) for n in names)
+        target = self.alias.get(op.writes[0], op.writes[0])
+        same = all(self._extents(n) == shape for n in names)
+        return same and len(names) > 1 and total == self._channels(target)

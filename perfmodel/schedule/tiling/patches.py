@@ -1,0 +1,390 @@
+"""Patch-based (depth-first) execution of a stretch of layers: peak memory, recomputation, traffic.
+
+The output of the last layer is cut into patches; for each, the layers run one after the other on
+just the regions that it needs. Regions of neighbouring patches overlap by the reach of the kernels
+(the halo). The three ways to treat the overlap are those of DeFiNES (Mei et al., HPCA 2023,
+arXiv:2212.05344): compute it again for every patch, keep the columns for the next patch of the row
+and compute rows again, or keep both (line buffers). MCUNetV2 (Lin et al., NeurIPS 2021,
+arXiv:2110.15352) is the first, from the image on. Regions are clipped at the borders of each map,
+so that what padding fills is neither held nor computed, unless code of one shape for all patches
+computes the full receptive field of each (``clipped=False``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from perfmodel.schedule.tiling.layers import Network
+
+__all__ = ["MODES", "AxisParts", "Mode", "Patches", "Stage", "axis_parts", "keeps", "run_stage"]
+
+Ints = NDArray[np.int64]
+
+#: What happens to the overlap of neighbouring patches.
+Mode = Literal["recompute", "horizontal", "cached"]
+MODES: tuple[Mode, ...] = ("recompute", "horizontal", "cached")
+
+_FAR = np.int64(2**62)
+
+
+@dataclass(frozen=True)
+class AxisParts:
+    """Regions of one map along one axis, for each part of the output.
+
+    Attributes
+    ----------
+    low, high
+        What the part needs, shape ``(parts,)``.
+    fresh
+        Where what the part itself computes begins; before it lies what earlier parts left.
+    """
+
+    low: Ints
+    fresh: Ints
+    high: Ints
+
+    @cached_property
+    def needed(self) -> Ints:
+        """Positions that each part needs."""
+        return self.high - self.low
+
+    @cached_property
+    def made(self) -> Ints:
+        """Positions that each part computes or loads."""
+        return self.high - self.fresh
+
+    @cached_property
+    def overlap(self) -> int:
+        """Most positions that a part takes from earlier ones."""
+        return int(np.max(self.fresh - self.low, initial=0))
+
+    @cached_property
+    def span(self) -> int:
+        """Positions from the first to the last that any part needs."""
+        return int(self.high.max() - self.low.min())
+
+    @cached_property
+    def most(self) -> int:
+        """Most positions that a part computes or loads."""
+        return int(self.made.max())
+
+    @cached_property
+    def total(self) -> int:
+        """Positions that all parts compute or load together."""
+        return int(self.made.sum())
+
+
+def axis_parts(
+    network: Network, start: int, end: int, axis: int, parts: int, *, kept: bool,
+    clipped: bool = True,
+) -> dict[int, AxisParts]:  # fmt: skip
+    """Return, for each map that layers ``start .. end - 1`` touch, its regions along an axis.
+
+    Parameters
+    ----------
+    parts
+        Near-equal parts of the last layer's output.
+    kept
+        Whether positions that an earlier part computed are still there.
+    clipped
+        Whether regions end at the borders of the maps.
+    """
+    layers, maps = network.layers, network.maps
+    low: dict[int, Ints] = {}
+    high: dict[int, Ints] = {}
+    out = layers[end - 1].writes
+    edges = np.arange(parts + 1, dtype=np.int64) * maps[out].extents[axis] // parts
+    low[out], high[out] = edges[:-1], edges[1:]
+    result: dict[int, AxisParts] = {}
+
+    def close(t: int) -> AxisParts:
+        """Turn the union of what the readers of a map need into its regions."""
+        first, last = low[t], high[t]
+        before = np.concatenate((first[:1], np.maximum.accumulate(last)[:-1]))
+        empty = last <= first
+        first, last = np.where(empty, before, first), np.where(empty, before, last)
+        fresh = np.minimum(np.maximum(first, before), last) if kept else first
+        result[t] = AxisParts(first, fresh, last)
+        return result[t]
+
+    sources: list[int] = []
+    for i in range(end - 1, start - 1, -1):
+        layer = layers[i]
+        if layer.writes not in low:  # nothing in the stretch reads it
+            continue
+        mine = close(layer.writes)
+        for t, windows in zip(layer.reads, layer.windows, strict=True):
+            window, extent = windows[axis], maps[t].extents[axis]
+            some = mine.high > mine.fresh
+            if window.whole:
+                first, last = np.zeros_like(mine.low), np.full_like(mine.low, extent)
+            else:
+                first = mine.fresh * window.stride - window.before
+                reach = window.dilation * (window.kernel - 1) + 1
+                last = (mine.high - 1) * window.stride - window.before + reach
+                if clipped:
+                    first, last = np.maximum(0, first), np.minimum(extent, last)
+            first, last = np.where(some, first, _FAR), np.where(some, last, -_FAR)
+            if t in low:
+                low[t], high[t] = np.minimum(low[t], first), np.maximum(high[t], last)
+            else:
+                low[t], high[t] = first, last
+            if not start <= network.maker[t] < i and t not in sources:
+                sources.append(t)
+    for t in sources:
+        close(t)
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class Patches:
+    """How a stretch of layers runs.
+
+    Attributes
+    ----------
+    start, end
+        Layers ``start .. end - 1``.
+    grid
+        Patches along each spatial axis of the last layer's output.
+    mode
+        What happens to the overlap; without meaning for one patch.
+    input_on_chip, output_on_chip
+        Whether the first map lies there whole, and whether the last one stays there whole;
+        otherwise they are read from, or written to, off-chip memory patch by patch.
+    clipped
+        Whether a patch at a border holds and computes only what lies inside the maps.
+    """
+
+    start: int
+    end: int
+    grid: tuple[int, ...]
+    mode: Mode = "recompute"
+    input_on_chip: bool = True
+    output_on_chip: bool = True
+    clipped: bool = True
+
+    @property
+    def count(self) -> int:
+        """Number of patches."""
+        return math.prod(self.grid)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What a stretch of layers costs.
+
+    Attributes
+    ----------
+    peak_bytes
+        Most activation bytes on chip at once.
+    held_bytes
+        For each layer, the most that is on chip while it runs on any patch.
+    macs, least_macs
+        Multiply-accumulates, and those of layer by layer. Patches skip positions that nothing
+        reads (beyond the last window of a stride), so the first may be the smaller.
+    loaded_bytes, stored_bytes
+        Activations read from and written to off-chip memory.
+    weight_bytes
+        Weights read, once a patch.
+    kept_bytes
+        Of the peak, what is kept between patches (overlaps).
+    """
+
+    patches: Patches
+    peak_bytes: int
+    held_bytes: tuple[int, ...]
+    macs: int
+    least_macs: int
+    loaded_bytes: int
+    stored_bytes: int
+    weight_bytes: int
+    kept_bytes: int
+
+    @property
+    def extra_macs(self) -> int:
+        """Multiply-accumulates beyond those of layer by layer."""
+        return max(0, self.macs - self.least_macs)
+
+    @property
+    def offchip_bytes(self) -> int:
+        """Activations that cross the boundary of the chip."""
+        return self.loaded_bytes + self.stored_bytes
+
+
+def _whole(extent: int) -> AxisParts:
+    zero = np.zeros(1, dtype=np.int64)
+    return AxisParts(zero, zero, zero + extent)
+
+
+def _bytes(bits: int, positions: Ints) -> Ints:
+    return -(-positions * bits // 8)
+
+
+def run_stage(
+    network: Network, patches: Patches, *, in_place_depthwise: bool = False,
+    axes: Sequence[dict[int, AxisParts]] | None = None,
+) -> Stage:  # fmt: skip
+    """Count what a stretch of layers needs and does, patch by patch.
+
+    Within a patch the layers run in their order; a map lives until its last reader in the stretch.
+    The output map is filled patch by patch, the input map lies there for all of them.
+
+    Parameters
+    ----------
+    in_place_depthwise
+        A depthwise convolution overwrites its input channel by channel, with one channel of output
+        as workspace, where nothing else reads the input (TinyEngine).
+    axes
+        `axis_parts` of each axis, where they are known.
+
+    Raises
+    ------
+    ValueError
+        More patches along an axis than the output is long, or no layer.
+    """
+    return _Run(network, patches, in_place_depthwise, axes).stage()
+
+
+def keeps(patches: Patches) -> tuple[bool, ...]:
+    """Tell, for each axis, whether the overlap along it is kept from patch to patch."""
+    last = len(patches.grid) - 1
+    mode = patches.mode
+    return tuple(mode == "cached" or (mode == "horizontal" and a == last) for a in range(last + 1))
+
+
+class _Run:
+    def __init__(
+        self, network: Network, patches: Patches, in_place_depthwise: bool,
+        axes: Sequence[dict[int, AxisParts]] | None,
+    ) -> None:  # fmt: skip
+        layers, p = network.layers, patches
+        if not 0 <= p.start < p.end <= len(layers):
+            raise ValueError(f"no layers {p.start} to {p.end} among {len(layers)}")
+        self.network, self.patches, self.depthwise = network, p, in_place_depthwise
+        self.out = layers[p.end - 1].writes
+        extents = network.maps[self.out].extents
+        if len(p.grid) != len(extents) or any(
+            not 1 <= g <= n for g, n in zip(p.grid, extents, strict=True)
+        ):
+            raise ValueError(f"a grid of {p.grid} patches over an output of {extents}")
+        self.kept = keeps(p)
+        self.axes = axes or [
+            axis_parts(network, p.start, p.end, a, g, kept=self.kept[a], clipped=p.clipped)
+            for a, g in enumerate(p.grid)
+        ]
+        if p.count == 1:  # layer by layer makes whole maps, whatever of them is read
+            self.axes = [
+                {t: _whole(network.maps[t].extents[a]) for t in parts}
+                for a, parts in enumerate(self.axes)
+            ]
+        touched = self.axes[0]
+        self.made = [t for t in touched if p.start <= network.maker[t] < p.end]
+        self.sources = [t for t in touched if not p.start <= network.maker[t] < p.end]
+        last_use = {t: network.maker[t] for t in self.made}
+        for i in range(p.start, p.end):
+            for t in layers[i].reads:
+                last_use[t] = i
+        self.last = last_use
+        self.last[self.out] = p.end  # it leaves the stretch
+
+    def tile(self, t: int) -> Ints:
+        """Bytes that a map takes in each patch, shape of the grid."""
+        count = self.axes[0][t].made
+        for parts in self.axes[1:]:
+            count = np.multiply.outer(count, parts[t].made)
+        return _bytes(self.network.maps[t].bits, count)
+
+    def kept_bytes(self, t: int) -> int:
+        """Bytes of a map that are kept from patch to patch, as allocated for the whole stretch."""
+        positions = 0
+        for a, parts in enumerate(self.axes):
+            if not self.kept[a] or self.patches.grid[a] == 1:
+                continue
+            size = parts[t].overlap
+            for b, others in enumerate(self.axes):
+                if b != a:
+                    size *= others[t].most if b < a else others[t].span
+            positions += size
+        return -(-positions * self.network.maps[t].bits // 8)
+
+    def stage(self) -> Stage:
+        network, p = self.network, self.patches
+        layers, maps = network.layers, network.maps
+        whole = p.count == 1
+        resident = 0
+        if not whole:
+            if p.input_on_chip:
+                resident += sum(maps[t].size_bytes() for t in self.sources)
+            if p.output_on_chip:
+                resident += maps[self.out].size_bytes()
+        streamed = [] if p.input_on_chip and not whole else self.sources
+        in_patch = {t: self.tile(t) for t in (*self.made, *streamed)}
+        if not whole and p.output_on_chip:
+            in_patch.pop(self.out)
+        kept = 0 if whole else sum(self.kept_bytes(t) for t in in_patch if t != self.out)
+        held: list[int] = []
+        macs = least = weights = 0
+        born: dict[int, list[int]] = {}
+        dies: dict[int, list[int]] = {}
+        for t in in_patch:
+            first = network.maker[t] if t in self.made else self._arrives(t)
+            born.setdefault(first, []).append(t)
+            dies.setdefault(self.last[t], []).append(t)
+        live = np.zeros(p.grid, dtype=np.int64)
+        for i in range(p.start, p.end):
+            layer = layers[i]
+            for t in born.get(i, ()):
+                live = live + in_patch[t]
+            held.append(resident + kept + int(np.max(live - self._shared(i, in_patch))))
+            for t in dies.get(i, ()):
+                live = live - in_patch[t]
+            if layer.writes in self.axes[0]:
+                computed = math.prod(parts[layer.writes].total for parts in self.axes)
+                macs += layer.macs * computed
+                least += layer.macs * math.prod(maps[layer.writes].extents)
+                weights += layer.weight_bytes * p.count
+        loaded = 0
+        for t in self.sources:
+            if maps[t].external or not p.input_on_chip:
+                once = p.input_on_chip or whole
+                each = maps[t].size_bytes() if once else int(self.tile(t).sum())
+                loaded += each
+        stored = 0 if p.output_on_chip else maps[self.out].size_bytes()
+        return Stage(
+            p, max(held), tuple(held), macs, least, loaded, stored, weights, kept
+        )  # fmt: skip
+
+    def _arrives(self, t: int) -> int:
+        """First layer at which a source must be there: the first for one that is on chip before."""
+        if self.network.maps[t].external or not self.patches.input_on_chip:
+            return max(self.network.first[t], self.patches.start)
+        return self.patches.start
+
+    def _shared(self, i: int, in_patch: dict[int, Ints]) -> Ints | int:
+        """Bytes that layer `i` saves by writing its output over an input."""
+        layer = self.network.layers[i]
+        out = layer.writes
+        if out not in in_patch:
+            return 0
+        depthwise = self.depthwise and layer.depthwise
+        best: Ints | int = 0
+        for at in (*layer.over, *((0,) if depthwise else ())):
+            t = layer.reads[at]
+            if t not in in_patch or self.last[t] != i or t == self.out or self._overlaps(t):
+                continue
+            saved = np.minimum(in_patch[t], in_patch[out])
+            if at not in layer.over:
+                saved = np.maximum(0, saved - -(-in_patch[out] // layer.channels))
+            best = np.maximum(best, saved)
+        return best
+
+    def _overlaps(self, t: int) -> bool:
+        """Tell whether a part of a map is kept for later patches."""
+        return any(k and parts[t].overlap for k, parts in zip(self.kept, self.axes, strict=True))

@@ -1,0 +1,160 @@
+"""Plans of patches: the shortest path against enumeration, and what more memory may not do."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import perfmodel as pm
+from perfmodel.schedule.tiling.choose import PatchPlan, default_grids, layer_by_layer, patch_plan
+from perfmodel.schedule.tiling.layers import Network, network
+from perfmodel.schedule.tiling.patches import MODES, Patches, Stage, run_stage
+
+sys.path.insert(0, str(Path(__file__).parent))
+from pixels import random_network
+
+GRIDS = ((2, 1), (2, 2), (3, 2))
+
+
+def every_plan(net: Network) -> Iterator[tuple[Stage, ...]]:
+    """Yield every way to cut a network into stretches and to run each."""
+    inner = net.cuts[1:-1]
+    runs: dict[Patches, Stage] = {}
+
+    def run(p: Patches) -> Stage:
+        if p not in runs:
+            runs[p] = run_stage(net, p)
+        return runs[p]
+
+    for n in range(len(inner) + 1):
+        for chosen in itertools.combinations(inner, n):
+            cuts = (0, *chosen, len(net.layers))
+            places = itertools.product((True, False), repeat=len(cuts) - 1)
+            for place in places:
+                ways: list[list[Stage]] = []
+                for k, (a, b) in enumerate(itertools.pairwise(cuts)):
+                    out = place[k + 1] if k + 2 < len(cuts) else True
+                    extents = net.maps[net.layers[b - 1].writes].extents
+                    these = [run(Patches(a, b, (1, 1), "recompute", place[k], out))]
+                    for grid, mode in itertools.product(GRIDS, MODES):
+                        if all(g <= e for g, e in zip(grid, extents, strict=True)):
+                            these.append(run(Patches(a, b, grid, mode, place[k], out)))
+                    ways.append(these)
+                yield from itertools.product(*ways)
+
+
+def cost(stages: tuple[Stage, ...], objective: str) -> tuple[int, ...]:
+    peak = max(s.peak_bytes for s in stages)
+    extra, weights = sum(s.extra_macs for s in stages), sum(s.weight_bytes for s in stages)
+    if objective == "peak":
+        return peak, extra, weights
+    offchip = sum(s.offchip_bytes for s in stages) if objective == "offchip" else 0
+    return offchip, extra, weights
+
+
+def inside(stages: tuple[Stage, ...]) -> bool:
+    return all(s.patches.input_on_chip for s in stages[1:])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_no_plan_beats_the_one_found(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    net = random_network(rng, 2, 2)
+    plans = list(every_plan(net))
+    plain = layer_by_layer(net).peak_bytes
+    peaks = sorted({max(s.peak_bytes for s in p) for p in plans})
+    for capacity in {peaks[0], (peaks[0] + plain) // 2, plain - 1}:
+        fit = [p for p in plans if max(s.peak_bytes for s in p) <= capacity]
+        for objective in ("macs", "offchip"):
+            allowed = [p for p in fit if objective == "offchip" or inside(p)]
+            found = patch_plan(net, objective, capacity_bytes=capacity, grids=GRIDS)
+            if not allowed:
+                assert found is None
+                continue
+            assert found is not None
+            assert found.peak_bytes <= capacity
+            assert cost(found.stages, objective) == min(cost(p, objective) for p in allowed)
+    found = patch_plan(net, "peak", grids=GRIDS)
+    assert found is not None
+    assert cost(found.stages, "peak") == min(cost(p, "peak") for p in plans if inside(p))
+
+
+def test_more_memory_never_costs_more() -> None:
+    net = network(pm.workload("mlperf_tiny_ic"))
+    for objective in ("macs", "offchip"):
+        last: tuple[int, ...] | None = None
+        for kib in (12, 18, 20, 26, 36):
+            plan = patch_plan(net, objective, capacity_bytes=kib * 1024, grids=((2, 2), (8, 1)))
+            now = None if plan is None else cost(plan.stages, objective)
+            if last is not None:
+                assert now is not None
+                assert now <= last
+            last = now
+        assert last == (0 if objective == "macs" else 32 * 32 * 3, 0, _weights(net))
+
+
+def _weights(net: Network) -> int:
+    return sum(layer.weight_bytes for layer in net.layers)
+
+
+def test_what_fits_as_it_is_runs_layer_by_layer() -> None:
+    net = network(pm.workload("mobilenet_v2"))
+    plain = layer_by_layer(net)
+    plan = patch_plan(net, "macs", capacity_bytes=plain.peak_bytes)
+    assert isinstance(plan, PatchPlan)
+    assert all(s.patches.count == 1 for s in plan.stages)
+    assert (plan.extra_macs, plan.macs, plan.weight_bytes) == (0, net.macs, _weights(net))
+    assert plan.offchip_bytes == plan.compulsory_bytes == 224 * 224 * 3
+
+
+def test_a_small_npu_runs_mobilenet_v2_in_patches_and_not_without() -> None:
+    """256 KiB of activations: without patches it does not fit, with line buffers at no cost."""
+    net = network(pm.workload("mobilenet_v2"))
+    capacity = 256 * 1024
+    assert layer_by_layer(net).peak_bytes > capacity
+    assert patch_plan(net, "macs", capacity_bytes=capacity, most_patched=0) is None
+    plan = patch_plan(net, "macs", capacity_bytes=capacity, grids=((4, 4), (7, 1), (14, 1)))
+    assert plan is not None
+    assert plan.peak_bytes <= capacity
+    assert (plan.extra_macs, plan.offchip_bytes) == (0, plan.compulsory_bytes)
+    assert len(plan.held_bytes) == len(net.layers)
+    again = patch_plan(
+        net, "macs", capacity_bytes=capacity, modes=("recompute",), most_patched=1,
+        grids=((4, 4), (5, 5), (6, 6), (7, 7)), in_place_depthwise=True,
+    )  # fmt: skip
+    assert again is not None
+    assert sum(s.patches.count > 1 for s in again.stages) == 1
+    assert 0 < again.extra_macs < 0.2 * net.macs
+
+
+def test_weights_that_are_read_once_a_patch_are_counted() -> None:
+    net = network(pm.workload("mlperf_tiny_ic"))
+    capacity = 20 * 1024
+    free = patch_plan(net, "offchip", capacity_bytes=capacity, grids=((2, 2), (4, 4)))
+    paid = patch_plan(
+        net, "offchip", capacity_bytes=capacity, grids=((2, 2), (4, 4)), count_weights=True
+    )
+    assert free is not None
+    assert paid is not None
+    assert paid.offchip_bytes + paid.weight_bytes <= free.offchip_bytes + free.weight_bytes
+    assert free.offchip_bytes <= paid.offchip_bytes
+
+
+def test_default_grids_lie_inside_their_output() -> None:
+    for extents in ((7, 7), (1, 1), (112, 5), (3,)):
+        for grid in default_grids(extents):
+            assert all(1 <= g <= n for g, n in zip(grid, extents, strict=True))
+    assert default_grids((1, 1)) == ()
+
+
+def test_an_objective_needs_what_it_needs() -> None:
+    net = network(pm.workload("mlperf_tiny_ic"))
+    with pytest.raises(ValueError, match="capacity"):
+        patch_plan(net, "macs")
+    with pytest.raises(ValueError, match="none of"):
+        patch_plan(net, "speed", capacity_bytes=1)  # type: ignore[arg-type]
