@@ -20,6 +20,7 @@ __all__ = [
     "load",
     "new_handle",
     "run_highs",
+    "running",
     "set_threads",
     "wake",
 ]
@@ -55,6 +56,11 @@ def set_threads(threads: int) -> None:
         if _running and threads != _threads:
             raise SolverError("the number of threads cannot change while a run is under way")
         _threads = threads
+
+
+def running() -> int:
+    """Return how many runs are under way."""
+    return _running
 
 
 def wake() -> None:

@@ -251,7 +251,9 @@ class Model:
         constant = float(getattr(self._problem.objective, "constant", 0.0) or 0.0)
         values = np.zeros(0)
         if raw.found:
-            values = np.array([_number(c) for c in self._columns])
+            for column in self._columns:
+                column.varValue = _number(column)
+            values = np.array([column.varValue for column in self._columns], dtype=np.float64)
         return Solution(
             raw.status,
             sign * raw.objective + constant,
