@@ -100,6 +100,9 @@ class CellsStructure(ImageStructure):
     strided_skip
         What ``skip`` becomes where a reduction cell halves its input: two strided 1x1 convolutions
         side by side (``factorised``) or one (``conv``).
+    skip_reduction_input
+        The first normal cell of a stage takes for its state 0 what the stage's reduction cell took,
+        not the cell before the reduction (NASNet-A large).
     head_activation
         Whether a ReLU stands before the last pooling.
     """
@@ -110,6 +113,7 @@ class CellsStructure(ImageStructure):
     stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=50)]
     raw_first: bool = False
     strided_skip: Literal["factorised", "conv"] = "factorised"
+    skip_reduction_input: bool = False
     head_activation: bool = False
 
     @staticmethod
@@ -270,14 +274,17 @@ def build(structure: CellsStructure, semantics: Semantics) -> Graph:
         )
         stem.append(_Feature(x, halvings))
     before, last = stem[-2:] if len(stem) > 1 else (stem[0], stem[0])
-    count = 0
+    skipped, count = before, 0
     for stage in s.stages:
-        for reduction in (*((True,) if stage.reduce else ()), *((False,) * stage.normal)):
+        reductions = (*((True,) if stage.reduce else ()), *((False,) * stage.normal))
+        for i, reduction in enumerate(reductions):
             raw = s.raw_first and count == 0
+            if s.skip_reduction_input and i == 1 and reductions[0]:
+                before = skipped
             made = g.cell(
                 before, last, stage.channels, reduction=reduction, raw=raw, name=f"cell{count}"
             )
-            before, last, count = last, made, count + 1
+            skipped, before, last, count = before, last, made, count + 1
     x = last.tensor
     if s.head_activation:
         x = g.elementwise("relu", x, name="head.relu")

@@ -60,10 +60,11 @@ class _Builder(ImageBuilder):
         parts = [self.chain(x, [_keep(320)], f"{name}.b1")]
         for branch, layers in (("b2", [_keep(384)]), ("b3", [_keep(448), _keep(384, 3)])):
             y = self.chain(x, layers, f"{name}.{branch}")
-            parts += [
+            halves = [
                 self.chain(y, [_keep(384, kernel)], f"{name}.{branch}.{side}")
                 for side, kernel in (("row", (1, 3)), ("column", (3, 1)))
             ]
+            parts.append(self.concat(halves, f"{name}.{branch}.concat"))
         y = self.pool(x, 3, stride=1, padding=1, name=f"{name}.pool")
         parts.append(self.chain(y, [_keep(192)], f"{name}.pooled"))
         return self.concat(parts, name)

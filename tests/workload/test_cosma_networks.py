@@ -6,6 +6,7 @@ themselves) or of the papers; sizes and structure follow from the published defi
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 
 from perfmodel.api import predict
 from perfmodel.errors import InputError
-from perfmodel.workload.graph import Graph
+from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.library import find
 from perfmodel.workload.workload import Workload
 
@@ -89,6 +90,70 @@ def test_the_auxiliary_classifier_is_a_choice(load: Callable[..., Workload]) -> 
 
 
 # structure
+
+# What torchvision's, timm's and the papers' own PyTorch models come to when they are traced with
+# torch.fx and every operator is named by its kind, the shape of its output and the digests of its
+# inputs (`digest` below): equal digests are equal graphs. NASNet-A and PNASNet-5 at 224 x 224.
+TRACED = {
+    "nasnet_a_large": "daab0fbdfc3a854d",
+    "pnasnet5_large": "42436fdf4ee231e6",
+    "densenet121": "7321708b0fb2b6a4",
+    "inception_v3": "80474331debde319",
+    "resnext50_32x4d": "b6b5ec06e1d0daae",
+    "resnet50": "2dab08f38d2c64f9",
+    "r2plus1d_18": "1306ff2415bdc84b",
+    "s3d": "013b5574cbdbb949",
+    "fcn_resnet50": "28befe14e48600b1",
+    "deeplabv3_resnet50": "ad91754e7d8b3d27",
+    "darts_imagenet": "de100be0afa04fb3",
+    "amoebanet_d": "0dbecc9171f9bb7c",
+}
+
+
+def digest(net: Workload) -> str:
+    """Name a graph by what it computes; the order of a sum's or a concatenation's parts is free."""
+    graph = net.graph().unroll(net.parameters)
+    found = {
+        name: named("input", shape_of(net, graph.tensors[name]), []) for name in graph.inputs
+    }  # fmt: skip
+    kinds = {"depthwise": "conv", "gemm": "linear", "copy": "concat"}
+    for _, op in graph.walk():
+        function = dict(op.attributes).get("function", "")
+        kind = kinds.get(op.kind, op.kind)
+        if op.kind == "elementwise":
+            kind = "bn" if function == "batch_norm" else function
+        read = [found[n] for n in op.reads if graph.tensors[n].role == "activation"]
+        (made,) = op.writes
+        found[made] = named(kind, shape_of(net, graph.tensors[made]), read)
+    return short(sorted(found[name] for name in graph.outputs))
+
+
+def named(kind: str, extents: list[int], read: list[str]) -> str:
+    while extents and extents[-1] == 1:
+        extents = extents[:-1]
+    return short((kind, extents, sorted(read) if kind in {"add", "concat"} else read))
+
+
+def short(value: object) -> str:
+    return hashlib.sha256(repr(value).encode()).hexdigest()[:16]
+
+
+def shape_of(net: Workload, tensor: Tensor) -> list[int]:
+    return [int(net.number(d)) for d in tensor.shape]
+
+
+@pytest.mark.parametrize("name", TRACED)
+def test_the_graph_is_that_of_the_traced_model(name: str, load: Callable[..., Workload]) -> None:
+    net = load(name)
+    if name in {"nasnet_a_large", "pnasnet5_large"}:
+        net = net.bind({"height": 224, "width": 224})
+    assert digest(net) == TRACED[name]
+
+
+def test_the_digest_sees_an_edge(load: Callable[..., Workload]) -> None:
+    straight = load("nasnet_a_large", skip_reduction_input=False)
+    assert straight.macs == load("nasnet_a_large").macs
+    assert digest(straight) != digest(load("nasnet_a_large"))
 
 
 def producers(graph: Graph) -> dict[str, str]:
