@@ -41,6 +41,8 @@ class Scheduled:
         Operators that move nothing, each with the tensor that it is another name of.
     weight_bytes
         Bytes of all stored weights.
+    pointwise
+        Steps that compute each element of their output from the same element of each input.
     """
 
     problem: Problem
@@ -50,6 +52,7 @@ class Scheduled:
     views: tuple[tuple[str, str], ...]
     weight_bytes: int
     precision: Precision
+    pointwise: frozenset[int] = frozenset()
 
 
 def scheduled(
@@ -123,9 +126,15 @@ class _Reader:
         stored = self.graph.stored_weights()
         weight_bytes = sum(self._bytes(n, self.graph.tensors[n].elements) for n in stored)
         problem = Problem(name, tuple(self.steps), tuple(self.buffers))
+        kinds = {op.name: op.kind for _, op in self.graph.walk()}
+        pointwise = frozenset(
+            i
+            for i, members in enumerate(self.members)
+            if members and all(kinds[n] in {"elementwise", "quantise"} for n in members)
+        )
         return Scheduled(
             problem, self.graph, tuple(self.members), tuple(self.index), views, weight_bytes,
-            self.precision,
+            self.precision, pointwise,
         )  # fmt: skip
 
     def _add(self, kernel: Kernel, readers: Mapping[str, int]) -> None:

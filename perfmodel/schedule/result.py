@@ -14,7 +14,7 @@ from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.script import Outcome, Script, Trace, replay
 
 if TYPE_CHECKING:
-    from perfmodel.schedule.infeasible import Infeasible
+    from perfmodel.schedule.infeasible import Infeasible, Unproved
     from perfmodel.schedule.timing import Timing
     from perfmodel.table import Table
 
@@ -74,8 +74,21 @@ class Schedule:
 
     @property
     def feasible(self) -> bool:
-        """Whether there is a schedule."""
+        """Whether there is a schedule, with an address for everything where they were asked for."""
         return self.infeasible is None
+
+    @cached_property
+    def unproved(self) -> Unproved | None:
+        """What is open between the bytes of this schedule and their bound, and what would close it.
+
+        None where it is proved, where there is no schedule, and for other objectives.
+        """
+        if self.proved or self.outcome.script is None or self.objective != "bytes":
+            return None
+        from perfmodel.schedule.infeasible import unproved
+
+        assert self.capacity_bytes is not None
+        return unproved(self.problem, self.capacity_bytes, self.outcome)
 
     @property
     def script(self) -> Script:

@@ -22,6 +22,7 @@ from perfmodel.workload.workload import Workload
 
 if TYPE_CHECKING:
     from perfmodel.schedule.infeasible import Infeasible
+    from perfmodel.schedule.peak import Peak
 
 __all__ = ["schedule"]
 
@@ -151,12 +152,19 @@ class _Job:
 
     def _result(self, capacity: int | None, outcome: Outcome, packed: Layout | None) -> Schedule:
         """Return the schedule; timed where the device gives times."""
-        notes: tuple[str, ...] = ()
-        if packed is not None and not packed.packed:
-            notes = (f"no packing found: {packed.gap_bytes} bytes more would do",)
+        why: Infeasible | None = None
+        if packed is not None and not packed.packed and outcome.script is not None:
+            from perfmodel.schedule.infeasible import unpacked
+
+            assert capacity is not None
+            why = unpacked(
+                self.made.problem, outcome.script, packed, capacity, alignment=self.alignment,
+                deadline=Deadline(min(2.0, max(0.5, self.deadline.left()))),
+            )  # fmt: skip
         return Schedule(
             self.made, self.at.where, self.objective, self.method, capacity, outcome,
-            float(outcome.bound_bytes), outcome.proved, packed, notes=notes, weights=self.weights,
+            float(outcome.bound_bytes), outcome.proved, packed, infeasible=why,
+            weights=self.weights,
         )  # fmt: skip
 
     def _packed(self, outcome: Outcome, capacity: int) -> tuple[Outcome, Layout | None]:
@@ -196,24 +204,29 @@ class _Job:
         script = Script(tuple(found.order), ((),) * len(found.order))
         outcome = Outcome(script, 0, 0, True, self.method, found.counts)
         if capacity is not None and found.peak_bytes > capacity:
-            return self._impossible(capacity, found.bound_bytes)
-        packed = self._layout(script, found.peak_bytes) if self.addresses else None
+            return self._impossible(capacity, found)
+        # Where blocks do not pack into the peak itself, the height they need is what counts.
+        packed = self._layout(script, capacity or found.peak_bytes) if self.addresses else None
+        if packed is not None and not packed.packed and capacity is None:
+            packed = self._layout(script, packed.height_bytes)
         made = self._result(capacity, outcome, packed)
         return replace(made, lower_bound=float(found.bound_bytes), proved=found.proved)
 
-    def _impossible(self, capacity: int, demand: int | None = None) -> Schedule:
+    def _impossible(self, capacity: int, peak: Peak | None = None) -> Schedule:
         """Return the schedule that says why there is none."""
         from perfmodel.schedule.infeasible import over_peak, over_working_set
 
-        problem = self.made.problem
-        why: Infeasible
-        if demand is None:
-            why = over_working_set(problem, capacity)
-            demand = problem.largest_working_set_bytes
+        problem, pointwise = self.made.problem, self.made.pointwise
+        if peak is None:
+            why = over_working_set(problem, capacity, pointwise=pointwise)
         else:
-            why = over_peak(problem, capacity, demand)
+            why = over_peak(
+                problem, capacity, peak.peak_bytes, peak.order, proved=peak.proved,
+                pointwise=pointwise,
+            )  # fmt: skip
+        demand = why.demand
         nothing = Outcome(None, 0, 0, False, self.method)
         return Schedule(
             self.made, self.at.where, self.objective, self.method, capacity, nothing,
-            float(demand), False, infeasible=why, weights=self.weights,
+            demand, False, infeasible=why, weights=self.weights,
         )  # fmt: skip

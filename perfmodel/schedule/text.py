@@ -28,7 +28,7 @@ def _lines(s: Schedule) -> list[tuple[str, str]]:
         where = s.where.memory if not s.where.device else f"{s.where.memory} of {s.where.device}"
         lines.append(("capacity", f"{_size(s.capacity_bytes)} ({where})"))
     lines.append(("largest working set", _size(s.working_set_bytes)))
-    if not s.feasible:
+    if s.outcome.script is None:
         return lines
     spilled = s.trace.cost_bytes
     lines += [
@@ -105,11 +105,10 @@ def to_dict(s: Schedule) -> dict[str, Any]:
         "feasible": s.feasible, "proved": s.proved, "lower_bound": s.lower_bound,
     }  # fmt: skip
     if s.infeasible is not None:
-        out |= {
-            "capacity_bytes": s.capacity_bytes, "working_set_bytes": s.working_set_bytes,
-            "infeasible": s.infeasible.to_dict(),
-        }  # fmt: skip
-        return out
+        out["infeasible"] = s.infeasible.to_dict()
+    if s.outcome.script is None:
+        limits = {"capacity_bytes": s.capacity_bytes, "working_set_bytes": s.working_set_bytes}
+        return out | limits
     out |= {name: getattr(s, name) for name in METRICS}
     out |= {"latency_s": s.latency_s, "energy_j": s.energy_j}
     if s.timing is not None:
