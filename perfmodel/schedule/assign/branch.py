@@ -32,8 +32,8 @@ def parallel(
 ) -> Proof:
     """Search for a schedule that ends before `known_s`.
 
-    For problems without channels: what waits for a channel may be sent in an order that this search
-    does not try.
+    For problems without channels, where what waits for one may be sent in an order that this search
+    does not try, and with nothing that engines share.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def parallel(
     nodes
         How many partial schedules it looks at.
     """
-    if int(problem.channels.max(initial=-1)) >= 0:
+    if int(problem.channels.max(initial=-1)) >= 0 or problem.shared.any():
         return Proof(None, False, 0)
     search = _Search(problem, known_s, deadline, nodes)
     complete = search.run()

@@ -8,7 +8,7 @@ import numpy as np
 
 from perfmodel.schedule.assign.problem import AssignmentProblem, Floats, Index
 
-__all__ = ["Sent", "interval_s", "loads", "sent", "sequential_s", "work"]
+__all__ = ["Sent", "interval_s", "loads", "sent", "sequential_s", "shared_s", "work"]
 
 
 class Sent(NamedTuple):
@@ -52,9 +52,16 @@ def work(problem: AssignmentProblem, engine: Index) -> Floats:
     return total
 
 
+def shared_s(problem: AssignmentProblem, engine: Index) -> float:
+    """Return the seconds a run of whatever is busiest of what all engines share; 0 without any."""
+    busy = problem.shared[:, np.arange(problem.count), engine].sum(axis=1)
+    return float(busy.max(initial=0.0))
+
+
 def interval_s(problem: AssignmentProblem, engine: Index) -> float:
     """Return the initiation interval of a pipeline of runs: the busiest engine's seconds a run.
 
-    Runs overlap, each engine working on another one; an engine waits while it receives.
+    Runs overlap, each engine working on another one; an engine waits while it receives. What all
+    share limits it too.
     """
-    return float(loads(problem, engine).max())
+    return max(float(loads(problem, engine).max()), shared_s(problem, engine))

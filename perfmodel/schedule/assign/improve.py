@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from perfmodel.schedule.assign.evaluate import loads, work
+from perfmodel.schedule.assign.evaluate import loads, shared_s, work
 from perfmodel.schedule.assign.problem import AssignmentProblem, Floats, Index
 from perfmodel.schedule.assign.simulate import Timeline, list_schedule
 from perfmodel.schedule.deadline import Deadline
@@ -214,7 +214,9 @@ def makespan_score(problem: AssignmentProblem) -> Score:
 
     def score(engine: Index) -> tuple[float, ...]:
         busy = work(problem, engine)
-        return list_schedule(problem, engine).makespan_s, float(busy.max()), float(busy.sum())
+        run = list_schedule(problem, engine)
+        value = max(run.makespan_s, shared_s(problem, engine))
+        return value, float(busy.max()), float(busy.sum())
 
     return score
 
@@ -224,6 +226,6 @@ def interval_score(problem: AssignmentProblem) -> Score:
 
     def score(engine: Index) -> tuple[float, ...]:
         busy = np.sort(loads(problem, engine))[::-1]
-        return tuple(busy.tolist())
+        return max(float(busy[0]), shared_s(problem, engine)), *busy.tolist()
 
     return score

@@ -68,7 +68,8 @@ class _Rows:
             value: Floats = np.empty(at.shape)
             value[...] = each
             self.value.append(value.ravel())
-        self.low.append(np.full(rows, low))
+        least: Floats = np.full(rows, low, dtype=np.float64)
+        self.low.append(least)
         self.count += rows
 
 
@@ -102,6 +103,11 @@ class _Model:
         self.upper.append(np.broadcast_to(np.asarray(upper, dtype=np.float64), shape).ravel())
         self.size += count
         return at
+
+    def _shared(self, whole: Index) -> None:
+        for busy in self.problem.shared:
+            self.rows.add(0.0, (whole, 1.0), (self.x.reshape(1, -1),
+                                              -busy.reshape(1, -1) / self.scale))  # fmt: skip
 
     def _contiguous(self) -> None:
         # The share on the first engines falls along the order.
@@ -153,6 +159,7 @@ class _Model:
     def _throughput(self) -> None:
         whole = self._new((1,))
         self.objective = {int(whole[0]): 1.0}
+        self._shared(whole)
         moved, seconds, ends = self._transfers()
         for f in range(self.problem.width):
             into: Index = np.flatnonzero(ends[:, 1] == f)
@@ -166,6 +173,7 @@ class _Model:
         m = problem.width
         whole = self._new((1,))
         self.objective = {int(whole[0]): 1.0}
+        self._shared(whole)
         end = self._new((problem.count,))
         pair_t, pair_r = problem.pairs
         # What a reader waits for, by itself; least seconds where they depend on the source.

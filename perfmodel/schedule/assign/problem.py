@@ -45,6 +45,10 @@ class AssignmentProblem:
         waits for nothing else.
     operators, engines
         Names.
+    shared
+        Seconds that operator on engine keeps what all engines share (a memory) busy, shape
+        ``(resources, operators, engines)``. Engines in parallel and pipelines of runs take at least
+        what each adds up to.
     """
 
     costs: Floats
@@ -54,6 +58,7 @@ class AssignmentProblem:
     channels: Index
     operators: tuple[str, ...]
     engines: tuple[str, ...]
+    shared: Floats
 
     @classmethod
     def of(
@@ -104,6 +109,7 @@ class AssignmentProblem:
         cls, costs: ArrayLike, maker: Sequence[int], readers: Sequence[Sequence[int]],
         delays: ArrayLike, *, channels: ArrayLike | None = None,
         operators: Sequence[str] = (), engines: Sequence[str] = (),
+        shared: ArrayLike | None = None,
     ) -> AssignmentProblem:  # fmt: skip
         """Return a problem over tensors that several operators may read; see the attributes.
 
@@ -126,6 +132,7 @@ class AssignmentProblem:
             tuple(tuple(sorted({int(r) for r in each})) for each in readers), sent, lanes,
             tuple(operators) or tuple(f"operator {i}" for i in range(n)),
             tuple(engines) or tuple(f"engine {e}" for e in range(m)),
+            np.zeros((0, n, m)) if shared is None else np.array(shared, dtype=np.float64),
         )  # fmt: skip
         made.check()
         return made
@@ -154,6 +161,9 @@ class AssignmentProblem:
                     Fault(f"tensor {t} is made by {made} and read by {list(read)}", "readers",
                           expected=f"readers after the maker, below {n}")
                 )  # fmt: skip
+        if self.shared.shape[1:] != (n, m) or not (self.shared >= 0).all():
+            faults.append(Fault("shared seconds are none, or not of every operator on every engine",
+                                "shared", expected="seconds from 0"))  # fmt: skip
         if len(self.operators) != n or len(self.engines) != m:
             faults.append(Fault("names do not match the table of costs", "operators"))
         if faults:
@@ -215,5 +225,5 @@ class AssignmentProblem:
         return AssignmentProblem(
             self.costs[:, pick], self.maker, self.readers,
             self.delays[:, pick[:, None], pick[None, :]], self.channels[np.ix_(pick, pick)],
-            self.operators, tuple(self.engines[int(e)] for e in pick),
+            self.operators, tuple(self.engines[int(e)] for e in pick), self.shared[:, :, pick],
         )  # fmt: skip

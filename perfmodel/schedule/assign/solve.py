@@ -8,7 +8,7 @@ import numpy as np
 
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.schedule.assign import branch, contiguous, eliminate
-from perfmodel.schedule.assign.evaluate import interval_s, sequential_s
+from perfmodel.schedule.assign.evaluate import interval_s, sequential_s, shared_s
 from perfmodel.schedule.assign.improve import (
     Near,
     Score,
@@ -103,7 +103,7 @@ def _finished(
     run: Timeline
     if goal == "parallel":
         run = list_schedule(problem, engine)
-        value = run.makespan_s
+        value = max(run.makespan_s, shared_s(problem, engine))
     else:
         run = one_at_a_time(problem, engine)
         value = values[goal](problem, engine)
@@ -124,12 +124,13 @@ def _contiguous(
     found = programme(problem, bottleneck=bottleneck)
     if found is None:
         return Assignment(problem, goal, np.inf, np.inf, method, None)
-    if contiguous.exact(problem, forward=not any_order):
+    # A stretch by itself does not know what engines share, nor, as a rule, where inputs are from.
+    whole = not (bottleneck and problem.shared.any())
+    if whole and contiguous.exact(problem, forward=not any_order):
         return _finished(problem, goal, found.engine, found.value_s * (1 + 1e-12), method, {})
     made = _finished(problem, goal, found.engine, found.value_s, method, {})
     if (made.proved and made.feasible) or any_order:
         return made
-    # Seconds to reach an engine depend on where from, and the programme took the least.
     if problem.count * problem.width <= _INTEGRAL:
         whole = integral(problem, goal, deadline, contiguous=True)
         bound = max(found.value_s, whole.bound_s)
@@ -170,7 +171,7 @@ def _overlapped(
         starts[f"{problem.engines[e]} alone"] = np.full(problem.count, e, dtype=np.intp)
     if problem.width == 1:
         engine = np.zeros(problem.count, dtype=np.intp)
-        return _finished(problem, goal, engine, float(least.sum()), "one engine", counts)
+        return _finished(problem, goal, engine, np.inf, "one engine", counts)
     chained = eliminate.sequential(problem)
     if chained is not None:
         starts["one at a time"] = chained
