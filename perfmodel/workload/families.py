@@ -66,6 +66,7 @@ BUILT_IN: Mapping[str, str] = {
     "densenet": "perfmodel.workload.densenet",
     "inception": "perfmodel.workload.inception",
     "segmentation": "perfmodel.workload.segmentation",
+    "lraspp": "perfmodel.workload.lraspp",
     "video": "perfmodel.workload.video",
     "seq2seq": "perfmodel.workload.seq2seq",
     "efficientformer": "perfmodel.workload.efficientformer",

@@ -98,10 +98,10 @@ def build(structure: MobileNetStructure, semantics: Semantics) -> Graph:
     nominal = s.stem
     for i, stage in enumerate(s.stages):
         name, repeats = f"stage{i + 1}", math.ceil(stage.repeats * s.depth_multiplier)
-        x = _block(g, x, nominal, stage, s.variant, stage.stride, f"{name}.0.")
+        x = inverted_residual(g, x, nominal, stage, s.variant, stage.stride, f"{name}.0.")
         if repeats > 1:
             with g.repeat(repeats - 1, f"{name}.1"):
-                x = _block(g, x, stage.channels, stage, s.variant, 1, "")
+                x = inverted_residual(g, x, stage.channels, stage, s.variant, 1, "")
         nominal = stage.channels
     last = s.stages[-1].activation
     if s.variant == "v2":
@@ -117,10 +117,14 @@ def build(structure: MobileNetStructure, semantics: Semantics) -> Graph:
     return g.build(parameters(s))
 
 
-def _block(
-    g: ImageBuilder, x: Tensor, nominal: int, stage: Stage, variant: str, stride: int, name: str
-) -> Tensor:
-    """Add one block: expand, depthwise, squeeze and excite, project, add."""
+def inverted_residual(
+    g: ImageBuilder, x: Tensor, nominal: int, stage: Stage, variant: str, stride: int, name: str,
+    *, dilation: int = 1,
+) -> Tensor:  # fmt: skip
+    """Add one block: expand, depthwise, squeeze and excite, project, add.
+
+    `dilation` is that of the depthwise convolution.
+    """
     inputs = x.shape[1]
     act = stage.activation
     if stage.expanded is None:
@@ -129,8 +133,9 @@ def _block(
         inner, wider = scaled(stage.expanded), stage.expanded != nominal
     y = g.conv_norm(x, inner, 1, activation=act, name=f"{name}expand") if wider else x
     y = g.conv_norm(
-        y, inner, stage.kernel, stride=stride, groups=inner, activation=act, name=f"{name}depthwise"
-    )
+        y, inner, stage.kernel, stride=stride, groups=inner, dilation=dilation, activation=act,
+        name=f"{name}depthwise",
+    )  # fmt: skip
     if stage.squeeze_excite:
         if variant == "efficientnet":  # a quarter of the block's input
             y = g.squeeze_excite(

@@ -49,6 +49,7 @@ def test_counts_at_another_image_size(name: str, macs: int, load: Callable[..., 
         # torchvision: num_params and _ops (three decimals)
         ("fcn_resnet50", 35_322_218, 152.717),
         ("deeplabv3_resnet50", 42_004_074, 178.722),
+        ("lraspp_mobilenet_v3_large", 3_221_538, 2.086),
         ("r2plus1d_18", 31_505_325, 40.519),
         ("s3d", 8_320_048, 17.979),
     ],
@@ -107,11 +108,13 @@ TRACED = {
     "deeplabv3_resnet50": "ad91754e7d8b3d27",
     "darts_imagenet": "de100be0afa04fb3",
     "amoebanet_d": "0dbecc9171f9bb7c",
+    "lraspp_mobilenet_v3_large": "b5d58752a38fbffa",
+    "mobilenet_v3_large": "ea1a6c16d071b83c",
 }
 
 
 def digest(net: Workload) -> str:
-    """Name a graph by what it computes; the order of a sum's or a concatenation's parts is free."""
+    """Name a graph by what it computes; parts of a sum, product or concatenation have no order."""
     graph = net.graph().unroll(net.parameters)
     found = {
         name: named("input", shape_of(net, graph.tensors[name]), []) for name in graph.inputs
@@ -131,7 +134,7 @@ def digest(net: Workload) -> str:
 def named(kind: str, extents: list[int], read: list[str]) -> str:
     while extents and extents[-1] == 1:
         extents = extents[:-1]
-    return short((kind, extents, sorted(read) if kind in {"add", "concat"} else read))
+    return short((kind, extents, sorted(read) if kind in {"add", "concat", "mul"} else read))
 
 
 def short(value: object) -> str:
@@ -253,7 +256,8 @@ def test_folding_leaves_products_alone(name: str, load: Callable[..., Workload])
 
 @pytest.mark.parametrize(
     ("name", "extents"),
-    [("nasnet_a_mobile", {"height": [224, 160, 97]}), ("densenet121", {"width": [224, 160, 250]}),
+    [("lraspp_mobilenet_v3_large", {"width_multiplier": [0.5, 1.0, 1.4]}),
+     ("nasnet_a_mobile", {"height": [224, 160, 97]}), ("densenet121", {"width": [224, 160, 250]}),
      ("s3d", {"frames": [16, 32, 64]}), ("deeplabv3_resnet50", {"height": [520, 224, 300]})],
 )  # fmt: skip
 def test_many_sizes_equal_one_at_a_time(
@@ -280,6 +284,7 @@ def test_a_cell_that_reads_ahead_is_told(entry: Callable[[str], Any]) -> None:
     ("name", "settings", "text"),
     [
         ("fcn_resnet50", {"rates": [6]}, "an FCN head has no 'rates'"),
+        ("lraspp_mobilenet_v3_large", {"low": 16}, "there are 15 stages"),
         ("s3d", {"depths": [1]}, "S3D's blocks are fixed"),
         ("transformer_base", {"heads": 7}, "a width of 512 does not divide by 7 heads"),
     ],
@@ -298,6 +303,7 @@ def test_fields_that_do_not_fit_are_told(name: str, settings: dict[str, Any], te
         ("r2plus1d_18", "a100", "fp16"), ("s3d", "zen4_core", "fp32"),
         ("transformer_base", "h100", "bf16"), ("nasnet_a_mobile", "raspberry_pi_5", "fp32"),
         ("nasnet_a_large", "tpu_v1", "int8"), ("pnasnet5_large", "gemmini_16x16", "int8"),
+        ("lraspp_mobilenet_v3_large", "apple_m1", "fp16"),
         ("amoebanet_d", "rtx_4090", "fp16"), ("darts_imagenet", "eyeriss", "int16"),
     ],
 )  # fmt: skip
