@@ -17,6 +17,7 @@ from perfmodel.schedule.place.levels import Level, levels_of
 from perfmodel.schedule.place.percent import Split, percentages
 from perfmodel.schedule.place.place import context_limit, place
 from perfmodel.schedule.place.popularity import (
+    cycle_hit_rates,
     lru_hit_rates,
     touched_probabilities,
     visit_probabilities,
@@ -39,6 +40,7 @@ __all__ = [
     "assign_items",
     "block_schedule",
     "context_limit",
+    "cycle_hit_rates",
     "items_of",
     "levels_of",
     "lru_hit_rates",

@@ -19,7 +19,7 @@ from perfmodel.predict import predict
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.place.items import By, Item, items_of
 from perfmodel.schedule.place.levels import Level, levels_of
-from perfmodel.schedule.place.popularity import lru_hit_rates
+from perfmodel.schedule.place.popularity import cycle_hit_rates
 from perfmodel.schedule.place.result import PlacementResult, PlacementRow
 from perfmodel.schedule.place.solve import Assignment, assign_items
 from perfmodel.units import show
@@ -74,7 +74,7 @@ def place(
         Name of an item, or the beginning of one -> level where it must lie.
     cached
         Level whose room beside what lies there for good is an LRU cache of the experts, which
-        live in the outermost level (`perfmodel.schedule.place.popularity.lru_hit_rates`). By
+        live in the outermost level (`perfmodel.schedule.place.popularity.cycle_hit_rates`). By
         default experts are pinned like everything else.
     popularity
         How unevenly routers choose: exponent of a Zipf law, or a weight for each expert.
@@ -277,9 +277,8 @@ def _with_cache(
     held: Floats = sizes @ done.counts
     left = float(room[at] - held[at])
     index = np.flatnonzero(pool)
-    # Copies are visited one by one, each as often as the others of its item.
-    rates: Floats = np.array([result.items[i].touched for i in index], dtype=np.float64)
-    hits = lru_hit_rates(rates, sizes[index] * copies[index], left)
+    chances: Floats = np.array([result.items[i].touched for i in index], dtype=np.float64)
+    hits = cycle_hit_rates(chances, sizes[index], copies[index].astype(np.float64), left)
     rows: list[PlacementRow] = []
     share = dict(zip(index.tolist(), hits.tolist(), strict=True))
     inner = result.levels[at]

@@ -1,8 +1,7 @@
 """How often experts are visited, and how many of the visits a cache serves.
 
 The independent reference model: each step visits expert ``i`` with probability ``p_i``, whatever
-was visited before. Real routers repeat themselves more than that, so that an LRU cache does better
-than it says; it is a floor under locality, not a forecast of a trace.
+was visited before. What a router repeats beyond that, a cache serves in addition.
 """
 
 from __future__ import annotations
@@ -15,7 +14,13 @@ import numpy.typing as npt
 
 from perfmodel.errors import Fault, InputError
 
-__all__ = ["lru_hit_rates", "touched_probabilities", "visit_probabilities", "zipf"]
+__all__ = [
+    "cycle_hit_rates",
+    "lru_hit_rates",
+    "touched_probabilities",
+    "visit_probabilities",
+    "zipf",
+]
 
 Floats = npt.NDArray[np.float64]
 
@@ -128,3 +133,54 @@ def lru_hit_rates(rates: Floats, sizes: Floats, capacity: float) -> Floats:
             break
         low, high = (middle, high) if held(middle) < capacity else (low, middle)
     return np.asarray(-np.expm1(-rates * high))
+
+
+def cycle_hit_rates(chances: Floats, sizes: Floats, copies: Floats, capacity: float) -> Floats:
+    """Return the share of the visits that one LRU cache serves when layers take turns.
+
+    A token goes through the layers in a fixed order, so an expert can be asked for again after a
+    whole token at the earliest: a cache that does not hold what one token visits serves nothing at
+    all (it drops what it will need soonest), and beyond that a visit is a hit where the expert was
+    visited by one of the last ``n`` tokens. With ``n`` tokens' visits in the cache, and those of a
+    further token for a part ``f`` of the layers::
+
+        held(n) = sum(copies * size * (1 - (1 - p) ** n))
+        hit = 1 - (1 - p) ** n       for 1 - f of the visits, and n + 1 for the others
+
+    Che's approximation (see `lru_hit_rates`) in steps of a token.
+
+    Parameters
+    ----------
+    chances
+        Probability that a token visits an expert, ``(n,)``.
+    sizes
+        Bytes of it, ``(n,)``.
+    copies
+        Layers that have such an expert, ``(n,)``.
+    capacity
+        Bytes of the cache.
+
+    Returns
+    -------
+    array of shape ``(n,)``
+    """
+    weight = sizes * copies
+    seen = chances > 0
+    if float(weight[seen].sum()) <= capacity:
+        return np.asarray(np.where(seen, 1.0, 0.0))
+    missed = 1.0 - chances
+
+    def held(tokens: float) -> float:
+        return float(np.sum(weight * (1.0 - missed**tokens)))
+
+    # Doubling, then bisection, over whole tokens: the most whose visits all have room.
+    low, high = 0, 1
+    while held(high) <= capacity:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if held(middle) <= capacity else (low, middle)
+    share = (capacity - held(low)) / (held(low + 1) - held(low))
+    # What an incomplete token leaves behind is dropped before its layer comes again.
+    share = share if low else 0.0
+    return np.asarray((1.0 - share) * (1.0 - missed**low) + share * (1.0 - missed ** (low + 1)))

@@ -10,6 +10,7 @@ import pytest
 
 from perfmodel.errors import InputError
 from perfmodel.schedule.place.popularity import (
+    cycle_hit_rates,
     lru_hit_rates,
     touched_probabilities,
     visit_probabilities,
@@ -91,3 +92,60 @@ def test_limits_of_a_cache() -> None:
     for capacity in (2.0, 5.0):
         pinned = float(rates[: int(capacity)].sum())
         assert float(lru_hit_rates(rates, sizes, capacity) @ rates) <= pinned
+
+
+def drawn(chance: Floats, rng: np.random.Generator) -> list[int]:
+    """As many experts as the probabilities add up to, each with its own (systematic sampling)."""
+    order = rng.permutation(len(chance))
+    ends = np.cumsum(chance[order]) + rng.random()
+    return order[np.floor(ends) > np.floor(ends - chance[order])].tolist()
+
+
+def cycled(chance: Floats, layers: int, places: int, tokens: int) -> float:
+    """Hit rate of one LRU cache where tokens go through layers, a draw each."""
+    rng = np.random.default_rng(0)
+    cache: OrderedDict[tuple[int, int], None] = OrderedDict()
+    hits = seen = 0
+    for token in range(tokens):
+        for layer in range(layers):
+            for expert in drawn(chance, rng):
+                key = (layer, expert)
+                if token > tokens // 4:
+                    seen += 1
+                    hits += key in cache
+                cache.pop(key, None)
+                cache[key] = None
+                if len(cache) > places:
+                    cache.popitem(last=False)
+    return hits / seen
+
+
+@pytest.mark.parametrize("exponent", [0.0, 1.0])
+@pytest.mark.parametrize("places", [30, 120, 200, 260])
+def test_a_cache_that_layers_take_turns_in(exponent: float, places: int) -> None:
+    """Ten layers of 32 experts, four a token: a token visits 40, and fewer places serve nothing."""
+    chance = visit_probabilities(32, 4, exponent)
+    hit = cycle_hit_rates(chance, np.ones(32), np.full(32, 10.0), float(places))
+    expected = float(hit @ chance) / 4.0
+    assert expected == pytest.approx(cycled(chance, 10, places, 600), abs=0.055)
+    assert (expected == 0.0) == (places < 40)
+
+
+def test_a_cycle_of_one_token_is_a_cliff() -> None:
+    """gpt-oss-120b at four experts a token: 36 layers, three matrices of 2880 x 2880 in 4.25 bits.
+
+    Its runs on a phone need 1815 MiB a token, and a cache of 1500 MiB serves none of it.
+    """
+    expert = 3 * 2880**2 * 4.25 / 8
+    chance = visit_probabilities(128, 4, 1.0)
+    sizes, copies = np.full(128, expert), np.full(128, 36.0)
+    assert float(chance @ (sizes * copies)) / 2**20 == pytest.approx(1815, rel=1e-3)
+
+    def hit(mib: float) -> float:
+        return float(cycle_hit_rates(chance, sizes, copies, mib * 2**20) @ chance) / 4.0
+
+    assert hit(1500.0) == 0.0
+    assert hit(1900.0) > 0.2
+    grown = [hit(float(mib)) for mib in range(1900, 60000, 2000)]
+    assert np.all(np.diff(grown) >= 0)
+    assert grown[-1] == pytest.approx(1.0)

@@ -1,0 +1,106 @@
+"""Channels: how long it takes to bring bytes from where they lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.kinds.rates import bandwidth
+from perfmodel.kinds.storage import batch_time
+from perfmodel.prediction import Prediction
+
+__all__ = ["Channel", "channel_of"]
+
+#: Kinds of storage that are read by commands: what few requests cost is known of them.
+_COMMANDS = frozenset({"ufs", "emmc", "sd", "nvme"})
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """Where weights are streamed from.
+
+    Attributes
+    ----------
+    name
+        Of the memory.
+    bandwidth_bytes_per_s
+        Of a long read.
+    latency_s
+        Before the first byte of a load.
+    block_bytes, depth, command_s, command_rate, lane_bytes_per_s, pipelined
+        Of storage behind a command queue (`perfmodel.kinds.storage`): a load that cannot fill the
+        queue is slower; 0 bytes a block for other memories.
+    interface_bytes_per_s
+        Of such a storage's interface.
+    energy_j_per_byte
+        NaN where nothing says.
+    """
+
+    name: str
+    bandwidth_bytes_per_s: float
+    latency_s: float = 0.0
+    block_bytes: float = 0.0
+    depth: float = 1.0
+    command_s: float = 0.0
+    command_rate: float | None = None
+    lane_bytes_per_s: float | None = None
+    pipelined: bool = False
+    interface_bytes_per_s: float = 0.0
+    energy_j_per_byte: float = float("nan")
+
+    def seconds(self, size_bytes: float, pieces: float = 0.0) -> float:
+        """Return the seconds of a load that must be complete before anything goes on.
+
+        Parameters
+        ----------
+        size_bytes
+            Bytes of it.
+        pieces
+            Requests that it is read in, where known; else as many as blocks.
+        """
+        if size_bytes <= 0.0:
+            return 0.0
+        if not self.block_bytes:
+            return self.latency_s + size_bytes / self.bandwidth_bytes_per_s
+        count = pieces or max(1.0, float(np.ceil(size_bytes / self.block_bytes - 1e-9)))
+        return float(
+            batch_time(
+                count, size_bytes / count, self.depth, self.command_s, self.interface_bytes_per_s,
+                commands=self.command_rate, lane=self.lane_bytes_per_s, pipelined=self.pipelined,
+            )
+        )  # fmt: skip
+
+
+def channel_of(prediction: Prediction, name: str) -> Channel:
+    """Return the channel of a memory of the prediction's device.
+
+    Raises
+    ------
+    InputError
+        No such memory feeds the engine.
+    """
+    setting = prediction._setting  # pyright: ignore[reportPrivateUsage]
+    machine = prediction.machine
+    memories = {m.name: m for m in machine.hierarchy(setting.engine)}
+    if name not in memories:
+        raise InputError(Fault(f"no memory '{name}' feeds the engine", "source",
+                               expected=f"one of {', '.join(memories)}",
+                               suggestion=nearest(name, memories)))  # fmt: skip
+    head = f"memories.{name}."
+
+    def fact(field: str) -> float | None:
+        value = setting.fact(head + field)
+        return None if value is None else float(np.asarray(value).reshape(-1)[0])
+
+    rate = float(np.asarray(bandwidth(setting, name)).reshape(-1)[0])
+    energy = fact("energy_per_byte")
+    joule = float("nan") if energy is None else energy
+    if memories[name].kind not in _COMMANDS:
+        return Channel(name, rate, fact("latency") or 0.0, energy_j_per_byte=joule)
+    raw = (fact("bandwidth") or rate) * (fact("sustained_fraction") or 1.0)
+    return Channel(
+        name, rate, 0.0, fact("block") or 0.0, fact("depth") or 1.0, fact("command_latency") or 0.0,
+        fact("commands_per_s"), fact("lane_bandwidth"), memories[name].kind == "nvme", raw, joule,
+    )  # fmt: skip

@@ -1,0 +1,152 @@
+"""The layers of a prediction as a pipeline sees them: seconds on the engine, bytes to bring."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from perfmodel.cost.compose import compose
+from perfmodel.cost.residency import row_bytes
+from perfmodel.kinds.rates import bandwidth
+from perfmodel.prediction import Prediction
+
+__all__ = ["Layer", "layers_of"]
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One block of operators, run `count` times; or one kernel, outside of repeated blocks.
+
+    Attributes
+    ----------
+    name
+        Of the block, or of the kernel.
+    count
+        How often a run goes through it.
+    before_s, after_s
+        Seconds on the engine before and after the experts; all of them before where it has none.
+    tensors
+        Weight -> bytes that a pass reads of it, experts aside.
+    expert_s, expert_bytes
+        Seconds and bytes of all experts that a pass visits.
+    expert_tensors
+        Weights that the experts are in.
+    experts, visited
+        How many experts it has, and how many a pass visits, on average.
+    """
+
+    name: str
+    count: int
+    before_s: float
+    after_s: float
+    tensors: dict[str, float]
+    expert_s: float = 0.0
+    expert_bytes: float = 0.0
+    expert_tensors: tuple[str, ...] = ()
+    experts: int = 0
+    visited: float = 0.0
+
+    @property
+    def engine_s(self) -> float:
+        """Seconds on the engine of one pass."""
+        return self.before_s + self.expert_s + self.after_s
+
+
+def layers_of(prediction: Prediction, source: str) -> tuple[Layer, ...]:
+    """Return the layers of one run, in their order.
+
+    Parameters
+    ----------
+    prediction
+        One point.
+    source
+        Memory that weights are streamed from: its time is left out, and weights are read from main
+        memory in its place, into which they were streamed.
+    """
+    table, _ = prediction._opened  # pyright: ignore[reportPrivateUsage]
+    job = prediction._job  # pyright: ignore[reportPrivateUsage]
+    seconds = _engine_seconds(prediction, source)
+    kernels = job.lowered.kernels
+    starts = [
+        i for i in range(len(kernels)) if not i or kernels[i].block is not kernels[i - 1].block
+    ]
+    out: list[Layer] = []
+    for start, stop in zip(starts, [*starts[1:], len(kernels)], strict=True):
+        block = kernels[start].block
+        count = int(_number(job.workload.number(block.count)))
+        if count == 1:
+            out += [
+                _with_weights(
+                    Layer(table.rows[i].name, 1, float(seconds[i]), 0.0, {}),
+                    kernels[i].operators, job,
+                )
+                for i in range(start, stop)
+            ]  # fmt: skip
+            continue
+        moe = [i for i in range(start, stop) if table.rows[i].kind == "moe"]
+        first, last = (moe[0], moe[-1]) if moe else (stop, stop - 1)
+        found = Layer(
+            block.name, count, float(seconds[start:first].sum()),
+            float(seconds[last + 1 : stop].sum()), {}, float(seconds[first : last + 1].sum()),
+        )  # fmt: skip
+        out.append(_with_weights(found, block.operators, job))
+    return tuple(out)
+
+
+def _with_weights(layer: Layer, operators: Iterable[Any], job: Any) -> Layer:
+    """Return the layer with what it reads of weights, and of its experts."""
+    tensors: dict[str, float] = {}
+    experts, visited, moved = 0, 0.0, 0.0
+    where: list[str] = []
+    for op in operators:
+        about: dict[str, Any] = dict(op.attributes)
+        for access in op.accesses:
+            tensor = job.lowered.graph.tensors[access.tensor]
+            if tensor.role != "weight" or access.mode != "read":
+                continue
+            bits = _number(job.precision.bits(str(job.lowered._slot(tensor))))
+            read = _number(job.workload.number(access.elements))
+            if op.kind == "moe" and tensor.tag == "expert" and "experts" in about:
+                experts = int(about["experts"])
+                visited = experts * read / _number(job.workload.number(tensor.elements))
+                moved += read * bits / 8.0
+                where.append(tensor.name)
+            else:
+                tensors[tensor.name] = tensors.get(tensor.name, 0.0) + read * bits / 8.0
+    return Layer(
+        layer.name, layer.count, layer.before_s, layer.after_s, tensors, layer.expert_s, moved,
+        tuple(where), experts, visited,
+    )  # fmt: skip
+
+
+def _engine_seconds(prediction: Prediction, source: str) -> Floats:
+    """Return seconds of each row without those of the memory that is streamed from."""
+    table, terms = prediction._opened  # pyright: ignore[reportPrivateUsage]
+    setting = prediction._setting  # pyright: ignore[reportPrivateUsage]
+    n = len(table.rows)
+
+    def column(values: object) -> Floats:
+        array: Floats = np.asarray(values, dtype=np.float64)
+        if array.ndim == 0:
+            return np.full(n, float(array))
+        return np.asarray(np.broadcast_to(array[:, :1], (n, 1))[:, 0])
+
+    main = setting.levels[-1]
+    memory = {k: column(v) for k, v in terms.memory.items() if k != source}
+    if source in terms.memory and main != source:
+        weights = column(row_bytes(table, setting, weights=True))
+        memory[main] = memory.get(main, np.zeros(n)) + weights / _number(bandwidth(setting, main))
+    compute = {k: column(v) for k, v in terms.compute.items()}
+    overhead = {k: column(v) for k, v in terms.overhead.items()}
+    overlap = "none" if setting.overlap == "none" else "full"
+    return np.asarray(compose(compute, memory, overhead, overlap), dtype=np.float64)
+
+
+def _number(value: object) -> float:
+    return float(np.asarray(value, dtype=np.float64).reshape(-1)[0])

@@ -1,0 +1,348 @@
+"""The event model: one channel loads, one engine computes, a buffer is between them.
+
+What is loaded takes its place in the buffer from the moment its load begins until its computation
+has ended (and that of whatever builds on it). With two places this is double buffering. The
+recurrences are those of a flow shop of two machines with a buffer (Papadimitriou and Kanellakis,
+"Flowshop scheduling with limited temporary storage", JACM 27(3), 1980), here with the place of a
+job taken on both machines.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import insort
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from perfmodel.arrays import Value, namespace
+
+__all__ = ["Load", "State", "Timeline", "makespans", "pipeline", "place_sizes"]
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Something that must be loaded before it can be computed on.
+
+    Attributes
+    ----------
+    name
+        For people.
+    io_s, compute_s
+        Seconds on the channel and on the engine. What takes no time on the channel is there
+        already, and takes no place in the buffer.
+    size_bytes
+        Bytes of the buffer that it takes.
+    after
+        Index of an item: only when that one is computed is it known that this one is needed.
+    parent
+        Index of an item that it builds on (the lower bits of the same weights): loaded before it,
+        and kept until this one is computed.
+    requests
+        How many wait for it. What nobody waits for (a wrong guess) takes its time on the channel
+        and its place, and the engine goes on without it.
+    """
+
+    name: str
+    io_s: float
+    compute_s: float
+    size_bytes: float = 0.0
+    after: int = -1
+    parent: int = -1
+    requests: float = 1.0
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """When what was loaded and computed.
+
+    Attributes
+    ----------
+    items, order
+        What was asked for: items, and their indices in the order of loading and computing.
+    io_start, io_end, compute_start, compute_end : ndarray of shape (items,)
+        Seconds from the beginning, by item.
+    freed : ndarray of shape (items,)
+        When its place in the buffer becomes free.
+    peak_places
+        Most of the buffer that was taken at once: bytes, or places where slots were counted.
+    """
+
+    items: tuple[Load, ...]
+    order: tuple[int, ...]
+    io_start: Floats
+    io_end: Floats
+    compute_start: Floats
+    compute_end: Floats
+    freed: Floats
+    peak_places: float
+
+    @property
+    def makespan_s(self) -> float:
+        """Seconds until everything is computed."""
+        ends = [self.compute_end[i] for i, item in enumerate(self.items) if item.requests > 0.0]
+        return float(max(ends, default=0.0))
+
+    @property
+    def compute_s(self) -> float:
+        """Seconds in which the engine computes."""
+        return sum(item.compute_s for item in self.items)
+
+    @property
+    def io_s(self) -> float:
+        """Seconds in which the channel loads."""
+        return sum(item.io_s for item in self.items)
+
+    @property
+    def bubble_s(self) -> float:
+        """Seconds in which the engine waits, the first load included."""
+        return max(0.0, self.makespan_s - self.compute_s)
+
+    @property
+    def hidden_fraction(self) -> float:
+        """Share of the loading that computing hides; 1 where there is nothing to load."""
+        return 1.0 - self.bubble_s / self.io_s if self.io_s else 1.0
+
+    def bubbles(self) -> list[tuple[float, float]]:
+        """Return (start, end) of each time in which the engine waits."""
+        out: list[tuple[float, float]] = []
+        at = 0.0
+        for i in self.order:
+            if self.items[i].requests <= 0.0:
+                continue
+            start = float(self.compute_start[i])
+            if start > at:
+                out.append((at, start))
+            at = max(at, float(self.compute_end[i]))
+        return out
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it ready for JSON, an entry an item in the order of loading."""
+        return {
+            "makespan_s": self.makespan_s,
+            "compute_s": self.compute_s,
+            "io_s": self.io_s,
+            "bubble_s": self.bubble_s,
+            "items": [
+                {
+                    "name": self.items[i].name,
+                    "io_start_s": float(self.io_start[i]),
+                    "io_end_s": float(self.io_end[i]),
+                    "compute_start_s": float(self.compute_start[i]),
+                    "compute_end_s": float(self.compute_end[i]),
+                }
+                for i in self.order
+            ],
+        }
+
+
+class State:
+    """What is known after some items: one step of the event model for all that use it."""
+
+    __slots__ = ("capacity", "channel", "ends", "engine", "held", "items", "kept", "sizes", "used")
+
+    def __init__(self, items: Sequence[Load], sizes: Sequence[float], capacity: float) -> None:
+        self.items, self.sizes, self.capacity = items, sizes, capacity
+        self.channel = self.engine = 0.0
+        #: Item -> end of its computation.
+        self.ends: dict[int, float] = {}
+        #: (when its place is free, size), of what still holds one; sorted.
+        self.held: list[tuple[float, float]] = []
+        #: What others still build on: item -> how many of them are not done with.
+        self.kept: dict[int, int] = {}
+        self.used = 0.0
+
+    def copy(self) -> State:
+        """Return the same state, apart."""
+        made = object.__new__(State)
+        made.items, made.sizes, made.capacity = self.items, self.sizes, self.capacity
+        made.channel, made.engine, made.used = self.channel, self.engine, self.used
+        made.ends, made.held, made.kept = dict(self.ends), list(self.held), dict(self.kept)
+        return made
+
+    def add(self, i: int, children: Sequence[int]) -> tuple[float, float, float, float] | None:
+        """Load and compute the next item; return the ends of both, or None where it never fits.
+
+        Parameters
+        ----------
+        i
+            Index of the item.
+        children
+            How many items build on each.
+
+        Returns
+        -------
+        tuple of float or None
+            ``(io_start, io_end, compute_start, compute_end)``.
+        """
+        item, size = self.items[i], self.sizes[i]
+        start = self.channel
+        if item.after >= 0:
+            start = max(start, self.ends[item.after])
+        if item.io_s > 0.0:
+            # Places that were freed by now, then those that must be waited for.
+            while self.held and self.held[0][0] <= start:
+                self.used -= self.held.pop(0)[1]
+            while self.used + size > self.capacity * (1.0 + 1e-12):
+                if not self.held:
+                    return None
+                start = max(start, self.held[0][0])
+                self.used -= self.held.pop(0)[1]
+            self.channel = start + item.io_s
+            end = self.channel
+        else:
+            end = start if item.after >= 0 else 0.0
+            start = end
+        begin = max(end, self.engine)
+        done = begin + item.compute_s
+        self.ends[i] = done
+        if item.requests > 0.0:
+            self.engine = done
+        if item.io_s > 0.0:
+            self.used += size
+        if children[i]:
+            self.kept[i] = children[i]
+        else:
+            self._release(i, done)
+        return start, end, begin, done
+
+    def _release(self, i: int, when: float) -> None:
+        """Free the place of an item, and of what only it still built on."""
+        if self.items[i].io_s > 0.0:
+            insort(self.held, (when, self.sizes[i]))
+        above = self.items[i].parent
+        if above >= 0:
+            self.kept[above] -= 1
+            if not self.kept[above]:
+                del self.kept[above]
+                self._release(above, when)
+
+
+def place_sizes(
+    items: Sequence[Load], slots: int | None, buffer_bytes: float | None
+) -> tuple[list[float], float]:
+    """Return what each item takes of the buffer, and how much there is.
+
+    Raises
+    ------
+    ValueError
+        Both limits at once, or less than one slot.
+    """
+    if slots is not None and buffer_bytes is not None:
+        raise ValueError("a buffer has slots or bytes, not both")
+    if slots is not None:
+        if slots < 1:
+            raise ValueError("a buffer needs one slot at least")
+        return [1.0] * len(items), float(slots)
+    capacity = math.inf if buffer_bytes is None else float(buffer_bytes)
+    return [item.size_bytes for item in items], capacity
+
+
+def descendants(items: Sequence[Load]) -> list[int]:
+    """Return how many items build directly on each."""
+    counts = [0] * len(items)
+    for item in items:
+        if item.parent >= 0:
+            counts[item.parent] += 1
+    return counts
+
+
+def pipeline(
+    items: Sequence[Load],
+    order: Sequence[int] | None = None,
+    *,
+    slots: int | None = None,
+    buffer_bytes: float | None = None,
+) -> Timeline:
+    """Return when each item is loaded and computed, each as early as it can in a given order.
+
+    Parameters
+    ----------
+    items
+        What to load and compute on.
+    order
+        Indices in the order of loading and computing; as given where left out.
+    slots, buffer_bytes
+        Places of the buffer, or its bytes; without either it is never full.
+
+    Raises
+    ------
+    ValueError
+        The order is no permutation, puts an item before one that it waits for or builds on, or an
+        item never finds room.
+    """
+    chosen = list(range(len(items))) if order is None else list(order)
+    if sorted(chosen) != list(range(len(items))):
+        raise ValueError("the order is not each item once")
+    sizes, capacity = place_sizes(items, slots, buffer_bytes)
+    children = descendants(items)
+    state = State(items, sizes, capacity)
+    times = np.zeros((4, len(items)))
+    for i in chosen:
+        item = items[i]
+        for other in (item.after, item.parent):
+            if other >= 0 and other not in state.ends:
+                raise ValueError(f"'{item.name}' comes before '{items[other].name}'")
+        done = state.add(i, children)
+        if done is None:
+            raise ValueError(f"'{item.name}' never finds room in the buffer")
+        times[:, i] = done
+    freed = times[3].copy()
+    for i in reversed(chosen):
+        above = items[i].parent
+        if above >= 0:
+            freed[above] = max(freed[above], freed[i])
+    peak = _peak(items, sizes, times[0], freed)
+    return Timeline(
+        tuple(items), tuple(chosen), times[0], times[1], times[2], times[3], freed, peak
+    )  # fmt: skip
+
+
+def _peak(items: Sequence[Load], sizes: Sequence[float], start: Floats, freed: Floats) -> float:
+    loaded = [i for i, item in enumerate(items) if item.io_s > 0.0]
+    events = sorted(
+        [(float(start[i]), 1, sizes[i]) for i in loaded]
+        + [(float(freed[i]), 0, -sizes[i]) for i in loaded]
+    )
+    used = peak = 0.0
+    for _, _, change in events:
+        used += change
+        peak = max(peak, used)
+    return peak
+
+
+def makespans(io_s: Value, compute_s: Value, slots: int | None = None) -> Value:
+    """Return the makespan of items in their order, for many points at once.
+
+    Equal items with two slots or more take ``io + (n - 1) max(io, compute) + compute``, with one
+    slot ``n (io + compute)``.
+
+    Parameters
+    ----------
+    io_s, compute_s
+        Seconds of each item, ``(items,)`` or ``(items, points)``.
+    slots
+        Places of the buffer; never full where left out.
+
+    Returns
+    -------
+    array of shape ``(points,)``, or a number
+    """
+    xp = namespace(io_s, compute_s)
+    io, work = xp.asarray(io_s), xp.asarray(compute_s)
+    n = max(io.shape[0], work.shape[0])
+    channel = 0.0 * io[0]
+    engine = 0.0 * work[0]
+    ends: list[Value] = []
+    for i in range(n):
+        if slots is not None and i >= slots:
+            channel = xp.maximum(channel, ends[i - slots])
+        channel = channel + io[i]
+        engine = xp.maximum(channel, engine) + work[i]
+        ends.append(engine)
+    return engine

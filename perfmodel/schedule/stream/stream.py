@@ -1,0 +1,332 @@
+"""Stream a workload's weights from an outer memory while it runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from perfmodel.cost.capacity import Violation
+from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.formats import Precision
+from perfmodel.hardware.device import Device
+from perfmodel.hardware.machine import Machine
+from perfmodel.hardware.runtime import Runtime
+from perfmodel.predict import predict
+from perfmodel.prediction import Prediction
+from perfmodel.schedule.place.levels import Level, levels_of
+from perfmodel.schedule.place.place import place
+from perfmodel.schedule.place.result import PlacementResult
+from perfmodel.schedule.stream.channel import Channel, channel_of
+from perfmodel.schedule.stream.layers import Layer, layers_of
+from perfmodel.schedule.stream.pipeline import Load, pipeline
+from perfmodel.schedule.stream.result import StreamResult
+from perfmodel.units import show
+from perfmodel.workload.workload import Workload
+
+__all__ = ["Spread", "stream"]
+
+#: Which layers stay: evenly between those that are streamed, or the first ones.
+Spread: TypeAlias = Literal["even", "first"]
+
+
+def stream(
+    workload: Workload,
+    device: Device | Machine,
+    *,
+    precision: str | Precision | None = None,
+    runtime: str | Runtime | None = None,
+    engine: str | None = None,
+    source: str | Level | None = None,
+    memory: str | float | None = None,
+    depth: int = 2,
+    keep: bool = True,
+    spread: Spread = "even",
+    cached: bool = False,
+    popularity: float | Sequence[float] | None = None,
+    hit_fraction: float | None = None,
+    accuracy: float = 0.0,
+    runs: int = 16,
+    seed: int = 0,
+) -> StreamResult:
+    """Stream weights that do not stay in main memory, and say what it costs.
+
+    What main memory can hold beside the buffer stays (`perfmodel.schedule.place.place.place`);
+    the rest of each layer is loaded while earlier layers run, as far ahead as the buffer allows.
+    Which experts a layer needs is known only after its router has run, unless it was guessed.
+
+    Parameters
+    ----------
+    workload, device, precision, runtime, engine
+        As for `perfmodel.predict.predict`; one point.
+    source
+        Memory that the weights come from, or a level beside the device. By default the memory with
+        the role ``weights``, where that is not main memory.
+    memory
+        Bytes of main memory for weights, KV cache and buffer; by default what it has beside what is
+        reserved and activations.
+    depth
+        Loads (of a layer, or of an expert; what is larger than a layer comes in pieces) that the
+        buffer holds: 1 loads nothing ahead, 2 is double buffering.
+    keep
+        Whether weights stay in main memory where it has room; else every run brings all of them.
+    spread
+        Which layers stay: ``even``, so that loads are hidden behind them, or ``first``.
+    cached, popularity
+        Experts in an LRU cache rather than pinned, and how unevenly they are visited.
+    hit_fraction
+        Share of the visits of experts that main memory serves, where it is known.
+    accuracy
+        Probability that a guess, made when the layer before has its router's answer, names a
+        missing expert; a wrong guess is loaded all the same.
+    runs, seed
+        Runs to simulate; which experts are missing is drawn anew in each.
+
+    Returns
+    -------
+    StreamResult
+
+    Raises
+    ------
+    InputError
+        Unknown names, nothing to stream from, numbers out of range.
+    """
+    _check(depth, spread, hit_fraction, accuracy, runs)
+    found = predict(workload, device, precision=precision, runtime=runtime, engine=engine)
+    if found.shape:
+        raise InputError(Fault("streams one point, not many", expected="numbers, no arrays"))
+    channel, extra = _channel(found, source)
+    layers = layers_of(found, channel.name)
+    main = found._setting.levels[-1]  # pyright: ignore[reportPrivateUsage]
+    repeated = [_load_bytes(layer) for layer in layers if layer.count > 1]
+    largest = max(repeated) if any(repeated) else max(_load_bytes(layer) for layer in layers)
+    held = depth * largest
+    (home,) = levels_of(found, [main], None if memory is None else {main: memory})
+    room = home.capacity_bytes
+    kv = float(found.kv_bytes)
+    # What is streamed passes through main memory: it is never better off outside.
+    most = home.bandwidth_bytes_per_s * (1.0 - 1e-6)
+    outside = [replace(v, bandwidth_bytes_per_s=min(v.bandwidth_bytes_per_s, most)) for v in extra]
+    placement = place(
+        workload, device, precision=precision, runtime=runtime, engine=engine,
+        levels=[main] if extra else [main, channel.name], extra=outside, by="layer",
+        capacities={main: max(room - held, 0.0) if keep else min(kv, max(room - held, 0.0))},
+        kv_levels=[main], cached=main if cached and keep else None, popularity=popularity,
+    )  # fmt: skip
+    violations = placement.violations
+    if held > room:
+        violations = (_too_large(main, held, room, depth, largest), *violations)
+    if violations:
+        return StreamResult(
+            found, channel, layers, placement, depth, held, 0, None, float("inf"), 0.0, 0.0, 0.0,
+            0.0, violations=violations,
+        )  # fmt: skip
+    state = _Resident(placement, main, hit_fraction)
+    made = _items(layers, channel, state, (largest, depth), spread, accuracy, runs, seed)
+    line = pipeline(made.items, slots=depth)
+    ends = [float(line.compute_end[i]) for i in made.last]
+    warm = 1 if runs > 1 else 0
+    start = ends[warm - 1] if warm else 0.0
+    steady = (ends[-1] - start) / (runs - warm)
+    first = made.last[warm - 1] + 1 if warm else 0
+    measured = made.items[first:]
+    count = runs - warm
+    return StreamResult(
+        found, channel, layers, placement, depth, held, runs, line, steady,
+        sum(i.io_s for i in measured) / count, sum(i.compute_s for i in measured) / count,
+        sum(i.size_bytes for i in measured) / count, state.overall(layers),
+        sum(i.size_bytes for i in measured if not i.requests) / count,
+    )  # fmt: skip
+
+
+def _check(
+    depth: int, spread: str, hit_fraction: float | None, accuracy: float, runs: int
+) -> None:  # fmt: skip
+    faults: list[Fault] = []
+    if depth < 1:
+        faults.append(Fault(f"a buffer of {depth} loads holds none", "depth", expected="1 or more"))
+    if runs < 1:
+        faults.append(Fault(f"{runs} runs are none", "runs", expected="1 or more"))
+    if spread not in ("even", "first"):
+        faults.append(Fault(f"there is no '{spread}'", "spread", expected="even or first",
+                            suggestion=nearest(spread, ("even", "first"))))  # fmt: skip
+    for name, value in (("hit_fraction", hit_fraction), ("accuracy", accuracy)):
+        if value is not None and not 0.0 <= value <= 1.0:
+            faults.append(Fault(f"{value:g} is no share", name, expected="0 to 1"))
+    if faults:
+        raise InputError(faults)
+
+
+def _channel(found: Prediction, source: str | Level | None) -> tuple[Channel, tuple[Level, ...]]:
+    """Return the channel, and the level that the device does not have."""
+    if isinstance(source, Level):
+        energy = source.energy_j_per_byte
+        made = Channel(source.name, source.bandwidth_bytes_per_s,
+                       energy_j_per_byte=float("nan") if energy is None else energy)  # fmt: skip
+        return made, (source,)
+    setting = found._setting  # pyright: ignore[reportPrivateUsage]
+    main = setting.levels[-1]
+    name = setting.weights_memory if source is None else found.machine.resolve(
+        f"memories.{source}.capacity"
+    ).split(".")[1]  # fmt: skip
+    if name == main:
+        raise InputError(
+            Fault(f"{found.device} keeps weights in {main}, its main memory", "source",
+                  expected="another memory, or a level beside the device")
+        )  # fmt: skip
+    return channel_of(found, name), ()
+
+
+def _load_bytes(layer: Layer) -> float:
+    """Return the bytes of the largest load of a layer."""
+    each = layer.expert_bytes / layer.visited if layer.visited else 0.0
+    return max(sum(layer.tensors.values()), each)
+
+
+def _too_large(main: str, held: float, room: float, depth: int, largest: float) -> Violation:
+    levers = [f"a {main} of {show(held, 'bytes')} beside the rest"]
+    if room >= largest:
+        levers.insert(0, f"a depth of {int(room // largest)}")
+    return Violation(
+        f"memories.{main}.capacity", held, room, held - room, tuple(levers),
+        f"a buffer of {depth} loads takes {show(held, 'bytes')} and {main} has "
+        f"{show(room, 'bytes')} for it",
+    )  # fmt: skip
+
+
+class _Resident:
+    """What stays in main memory, by tensor."""
+
+    def __init__(self, placement: PlacementResult, main: str, known: float | None) -> None:
+        self.known = known
+        self.copies: dict[str, tuple[int, int]] = {}
+        self.hits: dict[str, float] = {}
+        read: dict[str, float] = {}
+        near: dict[str, float] = {}
+        at = [level.name for level in placement.levels].index(main)
+        for item, counts in zip(placement.items, placement.counts, strict=True):
+            for part in item.parts:
+                if part.expert < 0:
+                    self.copies[part.tensor] = (counts[at], item.copies)
+                    continue
+                moved = item.copies * part.size_bytes * item.touched
+                read[part.tensor] = read.get(part.tensor, 0.0) + moved
+                share = counts[at] / item.copies
+                share += self._cached(placement, item.name)
+                near[part.tensor] = near.get(part.tensor, 0.0) + moved * share
+        for tensor, moved in read.items():
+            self.hits[tensor] = near[tensor] / moved if moved else 1.0
+
+    @staticmethod
+    def _cached(placement: PlacementResult, name: str) -> float:
+        """Share of the visits that the cache serves, of all copies of an item."""
+        rows = [row for row in placement.rows if row.name == name]
+        total = sum(row.copies for row in rows)
+        return sum(row.copies * row.hit_fraction for row in rows if row.cached_in) / total
+
+    def stays(self, tensor: str, copy: int, count: int, spread: str) -> bool:
+        """Whether a layer's own copy of a tensor is in main memory."""
+        held, copies = self.copies[tensor]
+        if copies == 1 or held in (0, copies):
+            return held > 0
+        i = copy % copies
+        if spread == "first":
+            return i < held
+        # Evenly: as often as a line of that slope passes a whole number.
+        return (i + 1) * held // copies > i * held // copies
+
+    def hit(self, layer: Layer) -> float:
+        """Share of the visits of a layer's experts that main memory serves."""
+        if not layer.experts:
+            return 1.0
+        if self.known is not None:
+            return self.known
+        return float(np.mean([self.hits[name] for name in layer.expert_tensors]))
+
+    def overall(self, layers: Sequence[Layer]) -> float:
+        """The same over all layers, each as often as it is visited."""
+        weight = sum(layer.count * layer.visited for layer in layers)
+        hits = sum(layer.count * layer.visited * self.hit(layer) for layer in layers)
+        return hits / weight if weight else 1.0
+
+
+@dataclass(slots=True)
+class _Made:
+    """Items of all runs, and the last item of each."""
+
+    items: list[Load]
+    last: list[int]
+
+
+def _items(
+    layers: Sequence[Layer], channel: Channel, state: _Resident, buffer: tuple[float, int],
+    spread: Spread, accuracy: float, runs: int, seed: int,
+) -> _Made:  # fmt: skip
+    random = np.random.default_rng(seed)
+    largest, depth = buffer
+    made = _Made([], [])
+    router = -1
+    for run in range(runs):
+        for layer in layers:
+            for copy in range(layer.count):
+                name = f"{run}/{layer.name}" + (f"@{copy}" if layer.count > 1 else "")
+                size = sum(
+                    read for tensor, read in layer.tensors.items()
+                    if not state.stays(tensor, copy, layer.count, spread)
+                )  # fmt: skip
+                if not layer.visited:
+                    # What is larger than a layer (a classifier) comes in pieces of that size.
+                    cuts = max(1, math.ceil(size / largest - 1e-9))
+                    each = Load(name, channel.seconds(size / cuts), layer.engine_s / cuts,
+                                size / cuts)  # fmt: skip
+                    made.items += [each] * cuts
+                    continue
+                seconds = channel.seconds(size)
+                missing, guessed, wrong = _draw(layer, state.hit(layer), accuracy, random)
+                each = layer.expert_bytes / layer.visited
+                work = layer.expert_s / layer.visited
+                before = len(made.items)
+                made.items.append(Load(name, seconds, layer.before_s, size))
+                # A guess is loaded ahead, and computed on when its layer has come so far.
+                right: list[bool] = [True] * guessed + [False] * wrong
+                random.shuffle(right)
+                _experts(made.items, f"{name} guess", right, each, work, router, channel, depth)
+                hits = max(0.0, layer.visited - missing) * work
+                made.items.append(Load(f"{name} hits", 0.0, hits, after=before))
+                _experts(made.items, f"{name} expert", [True] * (missing - guessed), each, work,
+                         before, channel, depth)  # fmt: skip
+                if layer.after_s:
+                    made.items.append(Load(f"{name} end", 0.0, layer.after_s))
+                router = before
+        made.last.append(len(made.items) - 1)
+    return made
+
+
+def _draw(
+    layer: Layer, hit: float, accuracy: float, random: np.random.Generator
+) -> tuple[int, int, int]:
+    """Return experts that are missing, those of them that were guessed, and wrong guesses."""
+    whole = int(layer.visited)
+    visits = whole + int(random.random() < layer.visited - whole)
+    missing = int(random.binomial(visits, 1.0 - hit))
+    guessed = int(random.binomial(missing, accuracy)) if accuracy else 0
+    return missing, guessed, missing - guessed if accuracy else 0
+
+
+def _experts(
+    items: list[Load], name: str, needed: Sequence[bool], each: float, work: float, after: int,
+    channel: Channel, depth: int,
+) -> None:  # fmt: skip
+    """Add the loads of experts that are asked for together, as many as the buffer holds at once."""
+    if not needed:
+        return
+    together = min(len(needed), depth)
+    seconds = channel.seconds(together * each) / together
+    for k, wanted in enumerate(needed):
+        items.append(
+            Load(f"{name} {k}", seconds, work if wanted else 0.0, each, after,
+                 requests=1.0 if wanted else 0.0)
+        )  # fmt: skip
