@@ -16,7 +16,7 @@ from perfmodel.schedule.programme import Floats, Matrix
 from perfmodel.schedule.script import Outcome, Script, replay
 from perfmodel.schedule.solver import solve
 
-__all__ = ["full", "full_size"]
+__all__ = ["Programme", "full", "full_size"]
 
 
 def full(
@@ -53,7 +53,7 @@ def full(
     known = None if incumbent is None else replay(problem, incumbent, capacity_bytes).cost_bytes
     if known == 0:
         return Outcome(incumbent, 0, 0, True, "full")
-    programme = _Programme(problem, capacity_bytes)
+    programme = Programme(problem, capacity_bytes)
     start = None
     if incumbent is not None:
         start = programme.start(incumbent.order, capacity_bytes, limit)
@@ -122,7 +122,7 @@ class _Slots:
         return 0 if maker in self.loads else self.asap[self.index[maker]] + 1
 
 
-class _Programme:
+class Programme:
     """The arrays, and the way there and back."""
 
     def __init__(self, problem: Problem, capacity_bytes: int) -> None:
@@ -131,7 +131,9 @@ class _Programme:
         sizes = [b.size_bytes for b in problem.buffers]
         self.unit = math.gcd(*(s for s in sizes if s)) if any(sizes) else 1
         self._sizes = [size // self.unit for size in sizes]
-        self._capacity = capacity_bytes / self.unit
+        # In whole units of memory, so that no tolerance of the solver reaches the next one.
+        self._grain = math.gcd(self.unit, *(s for s in problem.growth_bytes if s))
+        self._capacity = capacity_bytes // self._grain
         self._cost: list[float] = []
         self._entries: list[tuple[int, int, float]] = []
         self._low: list[float] = []
@@ -284,13 +286,13 @@ class _Programme:
         terms: list[tuple[int, float]] = []
         rest = 0.0
         for i, s in enumerate(self.slots.steps):
-            grown = self.problem.growth_bytes[s] / self.unit
+            grown = float(self.problem.growth_bytes[s] // self._grain)
             if grown and self.slots.asap[i] <= k <= self.slots.alap[i]:
                 more, constant = self._at(i, k, grown)
                 terms += more
                 rest += constant
         terms += [
-            (here[k], float(self._sizes[t]))
+            (here[k], float(self._sizes[t] * (self.unit // self._grain)))
             for t, here in enumerate(self._here)
             if k in here and self._sizes[t]
         ]

@@ -88,8 +88,8 @@ def retention(
     try:
         cost = replay(problem, script, capacity_bytes).cost_bytes
     except ValueError:  # within the solver's tolerance, but not within the memory
-        cost = known + 1
-    if cost > known:
+        cost = known
+    if cost >= known:
         script, cost = start, known
     bound = min(bound, cost)
     optimal = bound == cost

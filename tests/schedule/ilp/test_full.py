@@ -1,0 +1,242 @@
+"""Order and evictions in one programme: optimal on small graphs, honest when stopped."""
+
+import json
+import random
+from pathlib import Path
+
+import exhaustive_schedule as all_ways
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from perfmodel.schedule.deadline import Deadline
+from perfmodel.schedule.greedy import greedy, orders
+from perfmodel.schedule.ilp import full, full_size, ilp, retention
+from perfmodel.schedule.ilp.full import Programme
+from perfmodel.schedule.ilp.symmetry import interchangeable
+from perfmodel.schedule.problem import Buffer, Problem, Step
+from perfmodel.schedule.script import Script, replay
+
+SIZES = ((1, 2, 3, 5, 8), (4, 5, 6, 7), (1,), (2, 3), (0, 3, 4))
+
+
+def some(seed: int, steps: int) -> tuple[Problem, int]:
+    rng = random.Random(seed)
+    problem = all_ways.random_problem(rng, steps, rng.choice(SIZES))
+    slack = rng.choice((1.0, 1.0, 1.0, 1.15))
+    return problem, int(problem.largest_working_set_bytes * slack)
+
+
+@settings(max_examples=70)
+@given(st.integers(0, 10**6), st.integers(2, 8), st.booleans())
+def test_it_proves_what_trying_everything_says(seed: int, steps: int, started: bool) -> None:
+    problem, capacity = some(seed, steps)
+    best = all_ways.best(problem, capacity)
+    incumbent = greedy(problem, capacity).script if started else None
+    found = full(problem, capacity, incumbent=incumbent)
+    assert found.script is not None
+    assert found.proved
+    assert found.cost_bytes == found.bound_bytes == best
+    assert replay(problem, found.script, capacity).cost_bytes == best
+    assert ilp(problem, capacity).cost_bytes == best
+
+
+def test_harder_graphs_that_spill_are_proved() -> None:
+    """Graphs of 10 and 11 steps whose optimum is neither zero nor that of a greedy order."""
+    spilling = better = 0
+    for seed in (3, 8, 21, 31):
+        problem, capacity = some(seed, 10 + seed % 2)
+        best = all_ways.best(problem, capacity)
+        found = full(problem, capacity)
+        assert found.proved
+        assert found.cost_bytes == best
+        assert best is not None
+        spilling += best > 0
+        better += min(retention(problem, o, capacity).cost_bytes for _, o in orders(problem)) > best
+    assert spilling >= 3
+    assert better >= 2
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 10**6), st.integers(2, 14))
+def test_every_script_is_a_solution_of_the_programme(seed: int, steps: int) -> None:
+    """The columns of any order keep all rows, symmetry cuts included, and cost what it costs."""
+    problem, capacity = some(seed, steps)
+    programme = Programme(problem, capacity)
+    for _, order in orders(problem):
+        columns = programme.start(order, capacity, Deadline())
+        assert columns is not None
+        again = programme.order(columns)
+        assert problem.is_order(again)
+        cost = int(programme.matrix.cost @ columns) - programme.free
+        assert cost * programme.unit == retention(problem, again, capacity).cost_bytes
+        # Loads moved to their first reader and alike branches renamed cost no more.
+        assert cost * programme.unit <= retention(problem, order, capacity).cost_bytes
+
+
+def test_stopped_it_has_a_bound_and_does_not_say_proved() -> None:
+    problem, capacity = some(5, 60)
+    incumbent = greedy(problem, capacity)
+    assert incumbent.cost_bytes > 0
+    found = full(problem, capacity, Deadline(0.3), incumbent.script)
+    assert found.script is not None
+    assert not found.proved
+    assert found.bound_bytes < found.cost_bytes <= incumbent.cost_bytes
+    assert replay(problem, found.script, capacity).cost_bytes == found.cost_bytes
+    nothing = full(problem, capacity, Deadline(0.0))
+    assert nothing.script is None
+    assert not nothing.proved
+
+
+def test_what_does_not_fit_has_no_script() -> None:
+    problem, _ = some(5, 8)
+    for method in (full, ilp):
+        found = method(problem, problem.largest_working_set_bytes - 1)
+        assert found.script is None
+        assert not found.proved
+
+
+def test_inputs_may_be_loaded_again_instead_of_kept() -> None:
+    """A network's input that is read first and last: its first load is free, the second is not."""
+    buffers = (Buffer("in", 6, stored=True), *(Buffer(n, 5) for n in "abc"), Buffer("o", 1))
+    steps = (
+        Step("load", (), (0,), load=True),
+        Step("a", (0,), (1,)),
+        Step("b", (1,), (2,)),
+        Step("c", (2,), (3,)),
+        Step("o", (0, 3), (4,)),
+    )
+    problem = Problem("skip", steps, buffers)
+    found = full(problem, 12)
+    assert found.proved
+    assert found.cost_bytes == 6
+    assert found.script is not None
+    trace = replay(problem, found.script, 12)
+    assert (trace.spill_bytes, trace.reload_bytes) == (0, 6)
+    assert full(problem, 16).cost_bytes == 0
+
+
+# --- symmetry -------------------------------------------------------------------------------------
+
+
+def fan(branches: int, length: int, sizes: tuple[int, ...]) -> Problem:
+    """One tensor, several chains of it, and a step that joins them."""
+    buffers, steps = [Buffer("in", 4)], [Step("in", (), (0,))]
+    ends: list[int] = []
+    for b in range(branches):
+        last = 0
+        for i in range(length):
+            buffers.append(Buffer(f"t{b}{i}", sizes[i]))
+            steps.append(Step(f"s{b}{i}", (last,), (len(buffers) - 1,)))
+            last = len(buffers) - 1
+        ends.append(last)
+    buffers.append(Buffer("out", 1))
+    steps.append(Step("join", tuple(ends), (len(buffers) - 1,)))
+    return Problem("fan", tuple(steps), tuple(buffers))
+
+
+def test_equal_branches_are_found_and_cost_what_they_cost() -> None:
+    problem = fan(3, 2, (5, 2))
+    assert interchangeable(problem) == [[(1, 2), (3, 4), (5, 6)]]
+    for capacity in (problem.largest_working_set_bytes, 12, 13, 15):
+        found = full(problem, capacity)
+        assert found.proved
+        assert found.cost_bytes == all_ways.best(problem, capacity)
+
+
+def test_branches_that_differ_in_anything_stay_apart() -> None:
+    problem = fan(2, 2, (5, 2))
+    steps, buffers = list(problem.steps), list(problem.buffers)
+    assert len(interchangeable(problem)) == 1
+    wider = [Buffer(b.name, 6 if b.name == "t00" else b.size_bytes) for b in buffers]
+    assert not interchangeable(Problem("w", tuple(steps), tuple(wider)))
+    kept = [Buffer(b.name, b.size_bytes, b.name == "t11") for b in buffers]
+    assert not interchangeable(Problem("k", tuple(steps), tuple(kept)))
+    over = [*steps[:-1], Step("join", (2, 4), (5,), takes_over=2)]
+    assert not interchangeable(Problem("o", tuple(over), tuple(buffers)))
+    busy = [*steps[:1], Step("s00", (0,), (1,), scratch_bytes=1), *steps[2:]]
+    assert not interchangeable(Problem("b", tuple(busy), tuple(buffers)))
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 10**6), st.integers(4, 12))
+def test_to_swap_alike_branches_changes_no_cost(seed: int, steps: int) -> None:
+    """Swapped in an order, step by step, they cost the same with the best evictions."""
+    rng = random.Random(seed)
+    problem = all_ways.random_problem(rng, steps, rng.choice(((1,), (2,), (1, 2))))
+    capacity = problem.largest_working_set_bytes
+    for group in interchangeable(problem):
+        swap = {s: s for s in range(len(problem.steps))}
+        one, two = rng.sample(group, 2)
+        swap |= dict(zip((*one, *two), (*two, *one), strict=True))
+        for _, order in orders(problem):
+            other = tuple(swap[s] for s in order)
+            assert problem.is_order(other)
+            a, b = (retention(problem, o, capacity).cost_bytes for o in (order, other))
+            assert a == b
+
+
+# --- the method -----------------------------------------------------------------------------------
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 10**6))
+def test_it_is_never_dearer_than_greedy_nor_with_more_capacity(seed: int) -> None:
+    problem, capacity = some(seed, 14)
+    costs: list[int] = []
+    for more in (0, 2, 5):
+        found = ilp(problem, capacity + more, largest=0)
+        assert found.script is not None
+        assert found.cost_bytes <= greedy(problem, capacity + more).cost_bytes
+        assert replay(problem, found.script, capacity + more).cost_bytes == found.cost_bytes
+        costs.append(found.cost_bytes)
+    assert costs == sorted(costs, reverse=True)
+
+
+def test_orders_of_others_are_tried_too() -> None:
+    problem, capacity = some(21, 11)
+    alone = ilp(problem, capacity, largest=0)
+    best = full(problem, capacity)
+    assert best.script is not None
+    helped = ilp(problem, capacity, more_orders=[best.script.order], largest=0)
+    assert helped.cost_bytes == best.cost_bytes <= alone.cost_bytes
+    assert helped.counts["orders"] >= alone.counts["orders"]
+
+
+def test_a_cost_of_zero_is_a_proof() -> None:
+    problem, _ = some(2, 9)
+    found = full(problem, 10**6, incumbent=greedy(problem, 10**6).script)
+    assert found.proved
+    assert found.cost_bytes == 0
+    with pytest.raises(ValueError, match="order"):
+        full(problem, 10**6, incumbent=Script((0,), ((),)))
+
+
+@pytest.mark.data
+def test_a_residual_network_of_47_operators_is_proved(data: Path) -> None:
+    text = (data / "ilp" / "graphs" / "resnet18.json").read_text()
+    problem = Problem.from_operator_list(json.loads(text))
+    found = ilp(problem, 392 * 1024)
+    assert found.proved
+    assert found.cost_bytes == 784 * 1024
+    assert full_size(problem) == pytest.approx(found.counts["columns"], rel=0.3)
+
+
+def test_sizes_in_large_units_do_not_lose_a_byte() -> None:
+    """Tolerances of a solver are relative; sums of a few megabytes must still be exact."""
+    for seed in (1, 7, 17, 23):
+        problem, capacity = some(seed, 9)
+        large = Problem(
+            "large",
+            tuple(Step(s.name, s.reads, s.writes, s.takes_over, s.scratch_bytes * 1_234_567)
+                  for s in problem.steps),
+            tuple(Buffer(b.name, b.size_bytes * 1_234_567, b.stored) for b in problem.buffers),
+        )  # fmt: skip
+        exact = ilp(problem, capacity)
+        for off in (0, 1, 1_234_566):
+            found = ilp(large, capacity * 1_234_567 + off)
+            assert found.cost_bytes == exact.cost_bytes * 1_234_567
+        least = large.largest_working_set_bytes
+        assert full(large, least - 1).script is None
+        assert np.isfinite(float(full(large, least).bound_bytes))
