@@ -14,11 +14,12 @@ from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from perfmodel.schedule.blocks import Block, blocks
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.problem import Problem
-from perfmodel.schedule.script import Outcome, Script
+from perfmodel.schedule.script import Outcome, Script, replay
 
-__all__ = ["ORDERS", "REPLACEMENTS", "Baseline", "Placed", "baseline"]
+__all__ = ["ORDERS", "REPLACEMENTS", "Baseline", "Placed", "arena_height", "baseline"]
 
 Order = Literal["natural", "minimum-peak"]
 Replacement = Literal["belady", "fewest-bytes"]
@@ -128,6 +129,45 @@ def baseline(
     return Baseline(outcome, tuple(run.places) if addresses else ())
 
 
+def arena_height(problem: Problem, script: Script) -> int:
+    """Return the bytes that TensorFlow Lite's arena takes for what a script holds on chip.
+
+    All stays are known beforehand: those over the whole run first, then the largest first (the
+    earliest of equal ones), each in the smallest gap that holds it while it lives
+    (``ArenaPlanner`` and ``SimpleMemoryArena``; no alignment).
+    """
+    last = len(script.order) - 1
+    made = blocks(problem, script, replay(problem, script))
+    made.sort(key=lambda b: (b.first > 0 or b.last < last, -b.size_bytes, b.first))
+    placed: list[tuple[int, int, Block]] = []
+    height = 0
+    for block in made:
+        line = [(a, b, 0) for a, b, o in placed if o.first <= block.last and block.first <= o.last]
+        offset = _best_fit(sorted(line), block.size_bytes)
+        placed.append((offset, offset + block.size_bytes, block))
+        height = max(height, offset + block.size_bytes)
+    return height
+
+
+def _best_fit(line: Sequence[tuple[int, int, int]], size: int) -> int:
+    """Return the offset of the smallest gap that holds `size`; after everything as a last one.
+
+    The gap behind the last buffer is taken only where none between buffers is large enough.
+
+    Parameters
+    ----------
+    line
+        (offset, end, buffer) of what is in the way, by offset.
+    """
+    best: tuple[int, int] | None = None
+    top = 0
+    for offset, end, _ in line:
+        if size <= offset - top and (best is None or offset - top < best[0]):
+            best = (offset - top, top)
+        top = max(top, end)
+    return top if best is None else best[1]
+
+
 class _Run:
     """One pass over an order."""
 
@@ -204,21 +244,11 @@ class _Run:
             self.evict(max(free, key=lambda t: (self.uses[t][-1], self.sizes[t], -t)), k)
 
     def best_fit(self, size: int, line: Sequence[tuple[int, int, int]] | None = None) -> int | None:
-        """Return the offset of the smallest gap that holds `size`; after everything as a last one.
-
-        The gap behind the last buffer is taken only where none between buffers is large enough.
-        """
+        """Return where `size` bytes fit as things stand, or None."""
         if not self.addresses:
             return 0 if self.held + size <= self.capacity else None
-        best: tuple[int, int] | None = None
-        top = 0
-        for offset, end, _ in self.line if line is None else line:
-            if size <= offset - top and (best is None or offset - top < best[0]):
-                best = (offset - top, top)
-            top = max(top, end)
-        if best is not None:
-            return best[1]
-        return top if top + size <= self.capacity else None
+        offset = _best_fit(self.line if line is None else line, size)
+        return offset if offset + size <= self.capacity else None
 
     def cleared(self, size: int, pinned: set[int], k: int) -> int | None:
         """Evict the buffers that make a gap for the fewest bytes; return its offset."""

@@ -18,11 +18,12 @@ from perfmodel.schedule.baselines import (
     Order,
     Placed,
     Replacement,
+    arena_height,
     baseline,
 )
-from perfmodel.schedule.peak import minimum_peak
+from perfmodel.schedule.peak import minimum_peak, peak_of
 from perfmodel.schedule.problem import Buffer, Problem, Step
-from perfmodel.schedule.script import replay
+from perfmodel.schedule.script import Script, replay
 
 
 @st.composite
@@ -222,6 +223,28 @@ def test_a_step_that_does_not_fit_is_refused() -> None:
         baseline(problem, 7)
     with pytest.raises(ValueError, match="every step once"):
         baseline(problem, 20, (0, 1))
+
+
+def test_the_planner_places_large_ones_first() -> None:
+    steps = (
+        Step("d", (), (0,), load=True), Step("a", (), (1,), load=True),
+        Step("b", (1,), (2,)), Step("c", (2,), (3,)), Step("end", (0, 3), (4,)),
+    )  # fmt: skip
+    sizes = (1, 3, 2, 6, 0)
+    problem = Problem("line", steps, tuple(Buffer(f"b{i}", s) for i, s in enumerate(sizes)))
+    script = baseline(problem, 20).outcome.script
+    assert script is not None
+    # d lives all along and goes first, at 0; c (6) on it, to 7; a (3) is gone before c: 1 to 4;
+    # b (2) lives beside both: 7 to 9.
+    assert arena_height(problem, script) == 9
+
+
+@given(problems())
+@settings(max_examples=60)
+def test_the_planner_needs_the_peak_or_more(problem: Problem) -> None:
+    order = tuple(range(len(problem.steps)))
+    script = Script(order, ((),) * len(order))
+    assert arena_height(problem, script) >= peak_of(problem, order)
 
 
 @pytest.mark.data
