@@ -20,19 +20,23 @@ if TYPE_CHECKING:
     from perfmodel.compare import Comparison
     from perfmodel.plan import Plan
     from perfmodel.schedule.curve import Curve
+    from perfmodel.schedule.place import PlacementResult
     from perfmodel.schedule.result import Schedule
+    from perfmodel.schedule.stream import StreamResult
     from perfmodel.solve import Solution
     from perfmodel.table import Table
 
 __all__ = [
     "compare",
     "hardware",
+    "place",
     "precision",
     "predict",
     "reproduce",
     "runtime",
     "schedule",
     "solve",
+    "stream",
     "sweep",
     "traffic",
     "validate",
@@ -190,6 +194,62 @@ def schedule(
     from perfmodel.schedule.face import schedule as run
 
     return run(workload, device, capacity=capacity, settings=set, **options)
+
+
+def place(
+    workload: WorkloadLike,
+    device: DeviceLike,
+    *,
+    precision: str | Precision | None = None,
+    runtime: str | Runtime | None = None,
+    set: Mapping[str, Any] | None = None,
+    engine: str | None = None,
+    **options: Any,
+) -> PlacementResult:
+    """Place weights and KV cache in the memories of a device, with a proof or a bound.
+
+    Parameters
+    ----------
+    workload, device, precision, runtime, set, engine
+        As for `predict`; one point.
+    **options
+        As for `perfmodel.schedule.place.place.place`: ``method``, ``objective``, ``levels``,
+        ``capacities``, ``extra``, ``kv_levels``, ``pinned``, ``cached``, ``popularity``, ``by``,
+        ``seconds``.
+    """
+    from perfmodel.schedule.place import place as run
+
+    subject = resolve(workload, device, precision, runtime, set, engine)
+    return run(subject.workload, subject.device, precision=subject.precision,
+               runtime=subject.runtime, engine=subject.engine, **options)  # fmt: skip
+
+
+def stream(
+    workload: WorkloadLike,
+    device: DeviceLike,
+    *,
+    precision: str | Precision | None = None,
+    runtime: str | Runtime | None = None,
+    set: Mapping[str, Any] | None = None,
+    engine: str | None = None,
+    **options: Any,
+) -> StreamResult:
+    """Stream the weights that do not stay in main memory while a workload runs.
+
+    Parameters
+    ----------
+    workload, device, precision, runtime, set, engine
+        As for `predict`; one point.
+    **options
+        As for `perfmodel.schedule.stream.stream.stream`: ``source``, ``memory``, ``depth``,
+        ``keep``, ``spread``, ``cached``, ``popularity``, ``hit_fraction``, ``accuracy``, ``runs``,
+        ``seed``.
+    """
+    from perfmodel.schedule.stream import stream as run
+
+    subject = resolve(workload, device, precision, runtime, set, engine)
+    return run(subject.workload, subject.device, precision=subject.precision,
+               runtime=subject.runtime, engine=subject.engine, **options)  # fmt: skip
 
 
 def compare(

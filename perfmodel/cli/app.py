@@ -25,6 +25,8 @@ COMMANDS = {
     "compare": "Say what differs between two devices on a workload, and why.",
     "traffic": "Find the least traffic of a network against the capacity of a buffer.",
     "schedule": "Find the order of operators, what stays on chip, what is spilled, with a proof.",
+    "place": "Place weights and KV cache in the memories of a device.",
+    "stream": "Stream weights from an outer memory while a model runs.",
     "solve": "Find the value of one number at which a condition starts to hold.",
     "validate": "Compare predictions with measured rows.",
     "reproduce": "Predict what published systems claim.",

@@ -1,0 +1,164 @@
+"""``perfmodel place``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from perfmodel.atomic import output_faults, write_text
+from perfmodel.cli import DONE, INFEASIBLE
+from perfmodel.cli.common import pairs, print_json, say, scalars, to_json
+from perfmodel.errors import Fault
+from perfmodel.resolve import resolve
+from perfmodel.schedule.place import Level
+from perfmodel.schedule.place import place as run
+from perfmodel.settings import FaultList
+
+__all__ = ["extra_levels", "place", "popularity_of"]
+
+_SUFFIXES = (".json", ".csv", ".parquet", ".txt")
+
+
+def place(
+    workload: str,
+    device: str,
+    /,
+    *,
+    set: list[str] | None = None,
+    precision: str | None = None,
+    runtime: str | None = None,
+    engine: str | None = None,
+    method: str = "exact",
+    objective: str = "latency_s",
+    only: str | None = None,
+    level: list[str] | None = None,
+    capacity: list[str] | None = None,
+    kv: str | None = None,
+    pin: list[str] | None = None,
+    cache: str | None = None,
+    popularity: str | None = None,
+    by: str = "tensor",
+    seconds: float = 10.0,
+    context_limit: bool = False,
+    json: bool = False,
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+) -> int:
+    """Place weights and KV cache in the memories of a device.
+
+    Parameters
+    ----------
+    workload
+        A model of the library, or a path.
+    device
+        A device of the library, or a path to a spec file.
+    set
+        NAME=VALUE, as often as needed: memories.main.bandwidth="25 GB/s", batch=8, context=4096.
+    precision
+        Formats of weights, activations and KV cache.
+    runtime
+        Software that runs it; by default the device's.
+    engine
+        Engine of the device; by default the runtime's.
+    method
+        exact (with a proof, or a bound where it is stopped), lp or greedy.
+    objective
+        latency_s: seconds of reading; or energy_j.
+    only
+        Memories to use, by name: sram,dram.
+    level
+        NAME=CAPACITY,BANDWIDTH of a memory beside the device: --level "host=64 GB,25 GB/s".
+    capacity
+        NAME=SIZE that weights and KV cache may take of a memory: --capacity "dram=6 GB".
+    kv
+        Memories that may hold the KV cache; by default all but flash, storage and disk.
+    pin
+        NAME=LEVEL: a tensor, or all whose names begin so, must lie there.
+    cache
+        Memory whose spare room is an LRU cache of the experts.
+    popularity
+        How unevenly routers choose: exponent of a Zipf law, or a weight for each expert (3,1,1,1).
+    by
+        tensor or layer: what is placed as one piece.
+    seconds
+        Time limit of exact.
+    context_limit
+        Also find the longest context at which everything has a place.
+    json
+        Print JSON.
+    output
+        Write the result to a file: .json and .txt as printed, .csv and .parquet one row a piece.
+    """
+    faults = FaultList()
+    settings = scalars(set or (), faults)
+    if output is not None:
+        faults.extend(output_faults(output, _SUFFIXES))
+    options: dict[str, Any] = {
+        "extra": extra_levels(level or (), faults),
+        "capacities": pairs(capacity or (), faults, "--capacity"),
+        "pinned": pairs(pin or (), faults, "--pin"),
+        "popularity": popularity_of(popularity, faults),
+        "levels": _names(only), "kv_levels": _names(kv), "cached": cache, "by": by,
+        "method": method, "objective": objective, "seconds": seconds,
+    }  # fmt: skip
+    subject = resolve(
+        workload, device, precision, runtime, settings, engine=engine, faults=faults
+    )  # fmt: skip
+    found = run(
+        subject.workload, subject.device, precision=subject.precision, runtime=subject.runtime,
+        engine=subject.engine, **options,
+    )  # fmt: skip
+    data = found.to_dict()
+    text = f"{found!r}\n\n{found.table}" if found.feasible else repr(found)
+    if context_limit:
+        data["context_limit"] = found.context_limit()
+        text += f"\n\nlongest context: {data['context_limit']}"
+    if output is not None:
+        match output.suffix:
+            case ".json":
+                write_text(output, to_json(data))
+            case ".csv":
+                found.table.to_csv(output)
+            case ".parquet":
+                found.table.to_parquet(output)
+            case _:
+                write_text(output, text + "\n")
+    if json:
+        print_json(data)
+    elif output is None:
+        say(text)
+    return DONE if found.feasible else INFEASIBLE
+
+
+def extra_levels(items: Iterable[str], faults: FaultList) -> tuple[Level, ...]:
+    """Read ``NAME=CAPACITY,BANDWIDTH`` texts."""
+    found: list[Level] = []
+    for name, text in pairs(items, faults, "--level").items():
+        size, mark, rate = text.partition(",")
+        if not mark:
+            faults.append(Fault(f"'{text}' is no memory", path=name, file="--level",
+                                expected="NAME=CAPACITY,BANDWIDTH"))  # fmt: skip
+            continue
+        made = faults.trying(Level.of, name, size.strip(), rate.strip())
+        if made is not None:
+            found.append(made)
+    return tuple(found)
+
+
+def popularity_of(text: str | None, faults: FaultList) -> float | list[float] | None:
+    """Read an exponent, or weights separated by commas."""
+    if text is None:
+        return None
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        faults.append(Fault(f"'{text}' is no popularity", file="--popularity",
+                            expected="a number, or one for each expert"))  # fmt: skip
+        return None
+    return numbers[0] if len(numbers) == 1 else numbers
+
+
+def _names(text: str | None) -> list[str] | None:
+    return None if text is None else [part.strip() for part in text.split(",")]

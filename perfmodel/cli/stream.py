@@ -1,0 +1,120 @@
+"""``perfmodel stream``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from perfmodel.atomic import output_faults, write_text
+from perfmodel.cli import DONE, INFEASIBLE
+from perfmodel.cli.common import Count, print_json, say, scalars, to_json
+from perfmodel.cli.place import extra_levels, popularity_of
+from perfmodel.resolve import resolve
+from perfmodel.schedule.stream import stream as run
+from perfmodel.settings import FaultList
+
+__all__ = ["stream"]
+
+_SUFFIXES = (".json", ".csv", ".parquet", ".txt")
+
+
+def stream(
+    workload: str,
+    device: str,
+    /,
+    *,
+    set: list[str] | None = None,
+    precision: str | None = None,
+    runtime: str | None = None,
+    engine: str | None = None,
+    source: str | None = None,
+    memory: str | None = None,
+    depth: Count = 2,
+    keep: Annotated[bool, Parameter(negative="--no-keep")] = True,
+    spread: str = "even",
+    cached: bool = False,
+    popularity: str | None = None,
+    hits: float | None = None,
+    accuracy: float = 0.0,
+    runs: Count = 16,
+    seed: Count = 0,
+    json: bool = False,
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+) -> int:
+    """Stream weights that do not stay in main memory, and say what it costs.
+
+    Parameters
+    ----------
+    workload
+        A model of the library, or a path.
+    device
+        A device of the library, or a path to a spec file.
+    set
+        NAME=VALUE, as often as needed: memories.storage.depth=8, batch=4, context=4096.
+    precision
+        Formats of weights, activations and KV cache.
+    runtime
+        Software that runs it; by default the device's.
+    engine
+        Engine of the device; by default the runtime's.
+    source
+        Memory that weights come from, or one beside the device: --source "host=64 GB,25 GB/s".
+    memory
+        Main memory for weights, KV cache and buffer: "6 GB".
+    depth
+        Loads that the buffer holds; 1 loads nothing ahead, 2 is double buffering.
+    keep
+        Keep in memory what has room there; else every run brings all weights.
+    spread
+        Which layers stay: even, between those that are streamed, or first.
+    cached
+        Spare memory is an LRU cache of the experts; by default experts are pinned.
+    popularity
+        How unevenly routers choose: exponent of a Zipf law, or a weight for each expert.
+    hits
+        Share of the visits of experts that memory serves, where it is known.
+    accuracy
+        Probability that a missing expert is guessed a layer ahead; wrong guesses are loaded too.
+    runs
+        Runs to simulate.
+    seed
+        Of the draw of experts that are missing.
+    json
+        Print JSON.
+    output
+        Write the result to a file: .json and .txt as printed, .csv and .parquet one row a load.
+    """
+    faults = FaultList()
+    settings = scalars(set or (), faults)
+    if output is not None:
+        faults.extend(output_faults(output, _SUFFIXES))
+    beside = extra_levels([source], faults) if source is not None and "=" in source else ()
+    options: dict[str, Any] = {
+        "source": beside[0] if beside else source, "memory": memory, "depth": depth, "keep": keep,
+        "spread": spread, "cached": cached, "popularity": popularity_of(popularity, faults),
+        "hit_fraction": hits, "accuracy": accuracy, "runs": runs, "seed": seed,
+    }  # fmt: skip
+    subject = resolve(
+        workload, device, precision, runtime, settings, engine=engine, faults=faults
+    )  # fmt: skip
+    found = run(
+        subject.workload, subject.device, precision=subject.precision, runtime=subject.runtime,
+        engine=subject.engine, **options,
+    )  # fmt: skip
+    if output is not None:
+        match output.suffix:
+            case ".json":
+                write_text(output, to_json(found.to_dict()))
+            case ".csv":
+                found.table.to_csv(output)
+            case ".parquet":
+                found.table.to_parquet(output)
+            case _:
+                write_text(output, f"{found!r}\n")
+    if json:
+        print_json(found.to_dict())
+    elif output is None:
+        say(repr(found))
+    return DONE if found.feasible else INFEASIBLE

@@ -1,0 +1,97 @@
+"""``perfmodel place`` and ``perfmodel stream``: Python's numbers, exit codes, faults, files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import perfmodel as pm
+from perfmodel.schedule.place import Level
+from perfmodel.table import Table
+
+Run = Callable[..., Any]
+MODEL = ("--precision", "w4a16")
+
+
+def test_place_is_what_python_gives(run: Run) -> None:
+    done = run("place", "mixtral_8x7b", "rtx_4090", *MODEL, "--set", "context=4096", "--level",
+               "host=64 GB,25 GB/s", "--capacity", "gddr6x=16 GB", "--by", "layer",
+               "--json")  # fmt: skip
+    found = pm.place("mixtral_8x7b", "rtx_4090", precision="w4a16", set={"context": 4096},
+                     extra=[Level.of("host", "64 GB", "25 GB/s")], by="layer",
+                     capacities={"gddr6x": "16 GB"})  # fmt: skip
+    assert done.code == 0
+    assert done.data == json.loads(found.to_json())
+    assert done.data["proved"] is True
+    used = {level["name"]: level["used_bytes"] for level in done.data["levels"]}
+    assert used["gddr6x"] <= 16e9
+
+
+def test_place_in_words(run: Run) -> None:
+    done = run("place", "qwen3_30b_a3b", "ufs_4_phone", *MODEL, "--cache", "dram", "--popularity",
+               "1.0", "--capacity", "dram=8 GB", "--context-limit")  # fmt: skip
+    assert done.code == 0
+    assert "of cache" in done.out
+    assert "longest context: " in done.out
+    pinned = run("place", "tinyllama_1_1b", "ufs_4_phone", *MODEL, "--only", "dram,storage",
+                 "--kv", "dram", "--pin", "head=storage", "--method", "greedy")  # fmt: skip
+    assert "storage" in next(x for x in pinned.out.splitlines() if x.startswith("head.weight"))
+
+
+def test_what_does_not_fit_exits_1(run: Run) -> None:
+    done = run("place", "llama_3_70b", "rtx_4090", *MODEL, "--json")
+    assert done.code == 1
+    assert done.data["feasible"] is False
+    assert {"demand", "bound", "gap", "levers"} <= done.data["violations"][0].keys()
+    assert run("place", "llama_3_70b", "rtx_4090", *MODEL).code == 1
+    small = run("stream", "llama_3_8b", "ufs_4_phone", *MODEL, "--memory", "10 MB", "--json")
+    assert small.code == 1
+    assert small.data["run_s"] is None
+
+
+def test_stream_is_what_python_gives(run: Run) -> None:
+    done = run("stream", "qwen3_30b_a3b", "ufs_4_phone", *MODEL, "--memory", "6 GB", "--depth",
+               "4", "--accuracy", "0.5", "--runs", "4", "--json")  # fmt: skip
+    found = pm.stream("qwen3_30b_a3b", "ufs_4_phone", precision="w4a16", memory="6 GB", depth=4,
+                      accuracy=0.5, runs=4)  # fmt: skip
+    assert done.code == 0
+    assert done.data == json.loads(found.to_json())
+    beside = run("stream", "llama_3_70b", "rtx_4090", *MODEL, "--source", "host=64 GB,25 GB/s",
+                 "--no-keep")  # fmt: skip
+    assert beside.code == 0
+    assert "tokens/s" in beside.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("place", "llama_3_8b", "rtx_4090", "--level", "host=64 GB"), "NAME=CAPACITY,BANDWIDTH"),
+        (("place", "llama_3_8b", "rtx_4090", "--level", "host=64 GB,25"), "host.bandwidth"),
+        (("place", "llama_3_8b", "rtx_4090", "--popularity", "high"), "popularity"),
+        (("place", "llama_3_8b", "rtx_4090", "--only", "dramm"), "dramm"),
+        (("place", "llama_3_8b", "rtx_4090", "--method", "best"), "best"),
+        (("stream", "llama_3_8b", "rtx_4090"), "main memory"),
+        (("stream", "llama_3_8b", "ufs_4_phone", "--source", "moon"), "moon"),
+        (("stream", "llama_3_8b", "ufs_4_phone", "--depth", "0"), "depth"),
+        (("stream", "llama_3_8b", "ufs_4_phone", "--memory", "much"), "much"),
+    ],
+)
+def test_bad_input_exits_2(run: Run, arguments: tuple[str, ...], said: str) -> None:
+    done = run(*arguments)
+    assert done.code == 2
+    assert said in done.err
+    assert done.out == ""
+
+
+def test_files(run: Run, tmp_path: Path) -> None:
+    for command in ("place", "stream"):
+        for suffix in (".json", ".csv", ".txt"):
+            path = tmp_path / f"{command}{suffix}"
+            assert run(command, "llama_3_8b", "ufs_4_phone", *MODEL, "-o", str(path)).code == 0
+            assert path.stat().st_size > 100
+        assert len(Table.read(tmp_path / f"{command}.csv")) > 5
+    assert run("place", "llama_3_8b", "ufs_4_phone", "-o", str(tmp_path / "x.png")).code == 2
