@@ -122,9 +122,9 @@ def fewer_bytes(
         made = change(case)
         if made is None:
             continue
+        tried.append(change)
         less = made[0].problem.largest_working_set_bytes
         if less < demand:
-            tried.append(change)
             levers.append(Lever(made[1], float(demand - less), less <= capacity_bytes))
     for one, two in combinations(tried, 2):
         both = _both(case, one, two)
