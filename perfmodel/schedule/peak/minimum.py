@@ -1,0 +1,125 @@
+"""The least memory that any order of a problem needs, exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from perfmodel.schedule.deadline import Deadline
+from perfmodel.schedule.greedy import orders
+from perfmodel.schedule.peak.region import Cutter, Region
+from perfmodel.schedule.peak.search import Search
+from perfmodel.schedule.peak.valley import valleys
+from perfmodel.schedule.problem import Problem
+
+__all__ = ["Peak", "minimum_peak", "peak_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Peak:
+    """An order and the memory that it needs.
+
+    Attributes
+    ----------
+    order
+        Every step once.
+    peak_bytes
+        Most bytes on chip while it runs, nothing being evicted.
+    bound_bytes
+        No order needs less.
+    proved
+        The peak equals the least there is.
+    counts
+        Parts, executed sets stored, expansions.
+    """
+
+    order: tuple[int, ...]
+    peak_bytes: int
+    bound_bytes: int
+    proved: bool
+    counts: Mapping[str, int] = field(default_factory=dict[str, int])
+
+
+def peak_of(problem: Problem, order: Sequence[int]) -> int:
+    """Return the most bytes on chip while an order runs without evictions.
+
+    Raises
+    ------
+    ValueError
+        The order does not run every step once, each after what it reads.
+    """
+    if not problem.is_order(order):
+        raise ValueError("the order does not run every step once, each after what it reads")
+    waiting = [len(r) for r in problem.readers]
+    held = peak = 0
+    for s in order:
+        step = problem.steps[s]
+        peak = max(peak, held + problem.growth_bytes[s])
+        held += sum(problem.buffers[t].size_bytes for t in step.writes if waiting[t])
+        for t in dict.fromkeys(step.reads):
+            waiting[t] -= 1
+            if not waiting[t]:
+                held -= problem.buffers[t].size_bytes
+    return peak
+
+
+def minimum_peak(problem: Problem, deadline: Deadline | None = None) -> Peak:
+    """Return the order that needs the least memory, with a proof or a bound.
+
+    Parameters
+    ----------
+    problem
+        Steps and buffers; ``stored`` plays no part, for nothing is evicted.
+    deadline
+        When to stop; None for never.
+
+    Returns
+    -------
+    Peak
+        Where time or memory ran out, the best order known and what no order can go below.
+
+    Notes
+    -----
+    The problem is cut at articulation steps and at minimum cuts (`perfmodel.schedule.peak.valley`),
+    and each piece is searched best-first over executed sets from both ends
+    (`perfmodel.schedule.peak.search`). In general the problem is NP-hard (Sethi 1975); on trees it
+    is polynomial (Liu 1987), on series-parallel graphs too (Kayaaslan, Lambert, Marchal and Uçar
+    2018): what those gain by merging hills and valleys, this search gains by its rules.
+    """
+    deadline = deadline or Deadline()
+    bound = problem.largest_working_set_bytes
+    sets = expansions = 0
+    cutter = Cutter(problem)
+    parts = [
+        part
+        for whole in cutter.forced()
+        for part in cutter.split(whole, valleys(whole, 0, whole.full))
+    ]
+    found = [natural(part) for part in parts]
+    # The hardest first: what another part needs anyway need not be avoided in this one.
+    for k in sorted(range(len(parts)), key=lambda k: -found[k][1]):
+        if found[k][1] <= bound:
+            continue
+        search = Search(parts[k], bound)
+        order = search.run(deadline)
+        bound = max(bound, search.bound_bytes)
+        sets += search.sets
+        expansions += search.expansions
+        if order is not None:
+            found[k] = order, search.bound_bytes
+    joined = [part.steps[s] for part, (order, _) in zip(parts, found, strict=True) for s in order]
+    counts = {"parts": len(parts), "sets": sets, "expansions": expansions}
+    candidates = [tuple(joined), *(o for _, o in orders(problem))]
+    peak, best = min((peak_of(problem, o), o) for o in candidates)
+    return Peak(best, peak, bound, peak == bound, counts)
+
+
+def natural(part: Region) -> tuple[list[int], int]:
+    """Return the steps of a region as they are numbered, and the peak of that order."""
+    peak = executed = 0
+    held = part.bytes_of(0)
+    for s, growth in enumerate(part.growth):
+        peak = max(peak, held + growth)
+        executed |= 1 << s
+        held += part.gain[s] - sum(size for size, mask in part.reads[s] if not mask & ~executed)
+    return list(range(len(part.steps))), peak
