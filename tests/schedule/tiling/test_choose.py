@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,9 +12,7 @@ import perfmodel as pm
 from perfmodel.schedule.tiling.choose import PatchPlan, default_grids, layer_by_layer, patch_plan
 from perfmodel.schedule.tiling.layers import Network, network
 from perfmodel.schedule.tiling.patches import MODES, Patches, Stage, run_stage
-
-sys.path.insert(0, str(Path(__file__).parent))
-from pixels import random_network
+from tests.schedule.tiling.pixels import random_network
 
 GRIDS = ((2, 1), (2, 2), (3, 2))
 

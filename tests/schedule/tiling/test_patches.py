@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import sys
-from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -13,9 +11,7 @@ import pytest
 import perfmodel as pm
 from perfmodel.schedule.tiling.layers import FeatureMap, Layer, Network, Window, network
 from perfmodel.schedule.tiling.patches import MODES, Mode, Patches, axis_parts, run_stage
-
-sys.path.insert(0, str(Path(__file__).parent))
-from pixels import macs, random_network, simulate, whole
+from tests.schedule.tiling.pixels import macs, random_network, simulate, whole
 
 KIB = 1024
 

@@ -1,0 +1,305 @@
+"""Retention over several memory levels: scratchpad, second level, off chip, in a fixed order.
+
+Copies are clean, since a buffer is written once: dropping one is free, moving one across a boundary
+costs its bytes times what a byte across that boundary costs (time or energy). Which levels hold
+which buffer while each step runs is a mixed-integer programme in the manner of a flow over time;
+with one level it is the retention of a fixed order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from perfmodel.schedule.deadline import Deadline
+from perfmodel.schedule.problem import Problem
+
+__all__ = ["Level", "LevelPlan", "Move", "over_levels", "replay_levels"]
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A memory level; the one below the last is off chip and holds everything.
+
+    Attributes
+    ----------
+    cost_per_byte
+        Of a byte across the boundary between this level and the next, either way.
+    """
+
+    name: str
+    capacity_bytes: int
+    cost_per_byte: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A buffer across one boundary, just before a step.
+
+    Attributes
+    ----------
+    boundary
+        0 is the one below the scratchpad.
+    down
+        Away from the scratchpad.
+    """
+
+    buffer: int
+    boundary: int
+    down: bool
+
+
+@dataclass(frozen=True)
+class LevelPlan:
+    """What lies where while each step runs, and what moves before it.
+
+    Attributes
+    ----------
+    moves
+        Before each step of the order; downward ones first.
+    held
+        For each step of the order and each level, the buffers that it holds while the step runs
+        (of the scratchpad: without what the step writes).
+    crossing_bytes
+        Across each boundary.
+    cost, bound
+        Weighted bytes; no plan for this order costs less than the bound.
+    """
+
+    order: tuple[int, ...]
+    levels: tuple[Level, ...]
+    moves: tuple[tuple[Move, ...], ...]
+    held: tuple[tuple[frozenset[int], ...], ...]
+    crossing_bytes: tuple[int, ...]
+    cost: float
+    bound: float
+    proved: bool
+
+
+def over_levels(
+    problem: Problem, levels: Sequence[Level], order: Sequence[int] | None = None,
+    deadline: Deadline | None = None,
+) -> LevelPlan | None:  # fmt: skip
+    """Return the cheapest retention over levels for an order.
+
+    Before each step the moves down come first, those across lower boundaries before those across
+    higher ones, then drops, then the moves up; a move may pass through a level without stopping.
+    What moves up from a level stays there while the step runs.
+
+    Parameters
+    ----------
+    levels
+        From the scratchpad down.
+    order
+        By default that of the schedule with the fewest bytes out of the scratchpad.
+
+    Returns
+    -------
+    LevelPlan or None
+        None where a step does not fit the scratchpad, or nothing was found in time.
+
+    Raises
+    ------
+    ValueError
+        No level, or an order that is none.
+    """
+    if not levels:
+        raise ValueError("there is no level to hold anything")
+    deadline = deadline or Deadline()
+    if order is None:
+        order = _best_order(problem, levels[0].capacity_bytes, deadline.within(deadline.left() / 2))
+    if not problem.is_order(order):
+        raise ValueError("the order does not run every step once, each after what it reads")
+    if problem.largest_working_set_bytes > levels[0].capacity_bytes:
+        return None
+    return _Programme(problem, tuple(order), tuple(levels)).solve(deadline)
+
+
+def _best_order(problem: Problem, capacity_bytes: int, deadline: Deadline) -> tuple[int, ...]:
+    from perfmodel.schedule.portfolio import fewest_bytes
+
+    script = fewest_bytes(problem, capacity_bytes, deadline=deadline).script
+    return tuple(range(len(problem.steps))) if script is None else script.order
+
+
+class _Programme:
+    """The programme's columns: presence ``x[level, b, k]`` and crossings ``[boundary, b, k]``."""
+
+    def __init__(self, problem: Problem, order: tuple[int, ...], levels: tuple[Level, ...]) -> None:
+        self.problem, self.order, self.levels = problem, order, levels
+        self.sizes = [b.size_bytes for b in problem.buffers]
+        at = {s: k for k, s in enumerate(order)}
+        self.born = [at[m] if m >= 0 else -1 for m in problem.maker]
+        self.uses = [sorted(at[s] for s in readers) for readers in problem.readers]
+        self.columns: dict[tuple[str, int, int, int], int] = {}
+        self.cost: list[float] = []
+        self.lower: list[float] = []
+        self.rows: list[tuple[list[tuple[int, float]], float]] = []
+
+    def column(self, what: str, level: int, b: int, k: int, cost: float, low: float) -> int:
+        at = self.columns[what, level, b, k] = len(self.cost)
+        self.cost.append(cost)
+        self.lower.append(low)
+        return at
+
+    def at_most(
+        self, terms: Sequence[tuple[int | float | None, float]], right: float = 0.0
+    ) -> None:
+        """Add a row; a term without a column is left out."""
+        self.rows.append(([(int(c), f) for c, f in terms if c is not None], right))
+
+    def build(self) -> None:
+        """Make columns and rows."""
+        n = len(self.levels)
+        for b, uses in enumerate(self.uses):
+            if not uses or self.born[b] < 0:
+                continue
+            kept = self.problem.buffers[b].stored
+            for k in range(self.born[b] + 1, uses[-1] + 1):
+                self._step(b, k, k == self.born[b] + 1, kept, set(uses), n)
+        for k, s in enumerate(self.order):
+            room = self.levels[0].capacity_bytes - self.problem.growth_bytes[s]
+            self.capacity(0, k, room)
+            for level in range(1, n):
+                self.capacity(level, k, self.levels[level].capacity_bytes)
+
+    def _step(self, b: int, k: int, first: bool, kept: bool, uses: set[int], n: int) -> None:
+        size = float(self.sizes[b])
+        get = self.columns.get
+
+        def before(level: int) -> int | None:
+            return None if first else get(("x", level, b, k - 1))
+
+        x = [
+            self.column("x", level, b, k, 0.0, 1.0 if level == 0 and k in uses else 0.0)
+            for level in range(n)
+        ]
+        store = None if kept else self.column("s", n, b, k, 0.0, 0.0)
+        down = [
+            self.column("down", i, b, k, size * self.levels[i].cost_per_byte, 0.0)
+            for i in range(n if not kept else n - 1)
+        ]
+        up = [
+            self.column("up", i, b, k, size * self.levels[i].cost_per_byte, 0.0) for i in range(n)
+        ]
+        was_here = 1.0 if first else 0.0  # in the scratchpad, where its step wrote it
+        self.at_most([(x[0], 1.0), (before(0), -1.0), (up[0], -1.0)], was_here)
+        for i in range(1, n):
+            self.at_most([(x[i], 1.0), (before(i), -1.0), (down[i - 1], -1.0), (up[i], -1.0)])
+        if store is not None:
+            stored = None if first else get(("s", n, b, k - 1))
+            self.at_most([(store, 1.0), (stored, -1.0), (down[n - 1], -1.0)])
+            self.at_most([(up[n - 1], 1.0), (store, -1.0)])
+        for i, column in enumerate(down):
+            passed = down[i - 1] if i else None
+            self.at_most(
+                [(column, 1.0), (before(i), -1.0), (passed, -1.0)], was_here if i == 0 else 0.0
+            )
+        for i in range(n - 1):
+            self.at_most([(up[i], 1.0), (x[i + 1], -1.0), (up[i + 1], -1.0)])
+
+    def capacity(self, level: int, k: int, room: int) -> None:
+        """Require what a level holds while a step runs to fit."""
+        terms = [
+            (c, float(self.sizes[b]))
+            for b in range(len(self.sizes))
+            if (c := self.columns.get(("x", level, b, k))) is not None
+        ]
+        if sum(f for _, f in terms) > room:
+            self.rows.append((terms, float(room)))
+
+    def solve(self, deadline: Deadline | None) -> LevelPlan | None:
+        """Solve it and read the plan."""
+        from perfmodel.schedule.solver import Matrix, Status, solve
+
+        self.build()
+        row = [i for i, (terms, _) in enumerate(self.rows) for _ in terms]
+        column = [c for terms, _ in self.rows for c, _ in terms]
+        value = [f for terms, _ in self.rows for _, f in terms]
+        matrix = Matrix.of(
+            self.cost, (row, column, value), [-np.inf] * len(self.rows),
+            [right for _, right in self.rows], lower=self.lower or 0.0, upper=1.0, integer=True,
+        )  # fmt: skip
+        found = solve(matrix, deadline)
+        if not found.found:
+            return None
+        on = {key for key, c in self.columns.items() if found.values[c] > 0.5}
+        return self.plan(on, found.bound, found.status is Status.OPTIMAL)
+
+    def plan(self, on: set[tuple[str, int, int, int]], bound: float, proved: bool) -> LevelPlan:
+        """Read a plan from the columns that are 1."""
+        n = len(self.levels)
+        moves: list[list[Move]] = [[] for _ in self.order]
+        held: list[list[set[int]]] = [[set() for _ in range(n)] for _ in self.order]
+        crossing = [0] * n
+        for what, level, b, k in sorted(on, key=lambda c: (c[3], c[0] != "down", -c[1], c[2])):
+            if what == "x":
+                held[k][level].add(b)
+            elif what in ("down", "up"):
+                moves[k].append(Move(b, level, what == "down"))
+                crossing[level] += self.sizes[b]
+        cost = sum(
+            size * level.cost_per_byte for size, level in zip(crossing, self.levels, strict=True)
+        )
+        return LevelPlan(
+            self.order, self.levels, tuple(map(tuple, moves)),
+            tuple(tuple(frozenset(s) for s in each) for each in held), tuple(crossing), cost,
+            min(bound, cost), proved,
+        )  # fmt: skip
+
+
+def replay_levels(problem: Problem, plan: LevelPlan) -> tuple[int, ...]:
+    """Run a plan and return the bytes that crossed each boundary.
+
+    Raises
+    ------
+    ValueError
+        Something moves from where it is not, a level overflows, or a step misses what it reads.
+    """
+    n = len(plan.levels)
+    sizes = [b.size_bytes for b in problem.buffers]
+    stored = {t for t, b in enumerate(problem.buffers) if b.stored}
+    there: list[set[int]] = [set() for _ in range(n)]
+    waiting = [len(r) for r in problem.readers]
+    crossed = [0] * n
+    for k, s in enumerate(plan.order):
+        step, kept = problem.steps[s], plan.held[k]
+        # A copy that moves down is there while it passes; drops come after the moves down.
+        passing: set[tuple[int, int]] = set()
+        old = [set(level) for level in there]
+        downs = sorted((m for m in plan.moves[k] if m.down), key=lambda m: m.boundary)
+        for m in downs:
+            if m.buffer not in old[m.boundary] and (m.boundary, m.buffer) not in passing:
+                raise ValueError(f"buffer {m.buffer} moves down from where it is not, at {k}")
+            crossed[m.boundary] += sizes[m.buffer]
+            passing.add((m.boundary + 1, m.buffer))
+        stored |= {b for level, b in passing if level == n}
+        ups = sorted((m for m in plan.moves[k] if not m.down), key=lambda m: -m.boundary)
+        arriving: set[tuple[int, int]] = set()
+        for m in ups:
+            below = m.boundary + 1
+            there_now = m.buffer in stored if below == n else m.buffer in kept[below]
+            if not there_now and (below, m.buffer) not in arriving:
+                raise ValueError(f"buffer {m.buffer} moves up from where it is not, at {k}")
+            crossed[m.boundary] += sizes[m.buffer]
+            arriving.add((m.boundary, m.buffer))
+        for level in range(n):
+            for b in kept[level]:
+                came = (level, b) in arriving or (level > 0 and (level, b) in passing)
+                if b not in old[level] and not came:
+                    raise ValueError(f"buffer {b} is held from nowhere, at {k}")
+            room = plan.levels[level].capacity_bytes
+            total = sum(sizes[b] for b in kept[level])
+            if total + (problem.growth_bytes[s] if level == 0 else 0) > room:
+                raise ValueError(f"'{plan.levels[level].name}' overflows at {k}")
+        if not kept[0].issuperset(step.reads):
+            raise ValueError(f"'{step.name}' misses what it reads")
+        there = [set(level) for level in kept]
+        there[0].update(step.writes)
+        for t in dict.fromkeys(step.reads):
+            waiting[t] -= 1
+        for level in there:
+            level.difference_update([t for t in level if not waiting[t]])
+    return tuple(crossed)
