@@ -110,6 +110,10 @@ TRACED = {
     "amoebanet_d": "0dbecc9171f9bb7c",
     "lraspp_mobilenet_v3_large": "b5d58752a38fbffa",
     "mobilenet_v3_large": "ea1a6c16d071b83c",
+    "resnet18": "10d860801580c915",
+    "mobilenet_v2": "b557c64fd0defa77",
+    "mobilenet_v3_small": "3f3559b99c7ba13d",
+    "efficientnet_b0": "0da9b6476af989a9",
 }
 
 
