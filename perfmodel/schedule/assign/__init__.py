@@ -1,7 +1,11 @@
 """Operators over engines and devices: contiguous or free, in turn, in parallel, piped."""
 
 from perfmodel.schedule.assign.problem import AssignmentProblem
+from perfmodel.schedule.assign.report import DeviceAssignment
 from perfmodel.schedule.assign.result import Assignment
+from perfmodel.schedule.assign.run import OBJECTIVES, assign
 from perfmodel.schedule.assign.solve import GOALS, solve
 
-__all__ = ["GOALS", "Assignment", "AssignmentProblem", "solve"]
+__all__ = [
+    "GOALS", "OBJECTIVES", "Assignment", "AssignmentProblem", "DeviceAssignment", "assign", "solve",
+]  # fmt: skip

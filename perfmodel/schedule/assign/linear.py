@@ -53,7 +53,7 @@ class _Rows:
 
         Columns of shape ``(rows,)`` or ``(rows, k)``; a coefficient is a number or of that shape.
         """
-        rows = max(np.asarray(columns).shape[0] for columns, _ in terms)
+        rows = max(len(columns) for columns, _ in terms)
         for columns, values in terms:
             at: Index = np.asarray(columns, dtype=np.intp)
             at = at[:, None] if at.ndim == 1 else at
@@ -68,8 +68,7 @@ class _Rows:
             value: Floats = np.empty(at.shape)
             value[...] = each
             self.value.append(value.ravel())
-        least: Floats = np.full(rows, low, dtype=np.float64)
-        self.low.append(least)
+        self.low.append(np.full(rows, low))
         self.count += rows
 
 

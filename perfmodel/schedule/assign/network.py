@@ -1,0 +1,236 @@
+"""From a network and devices to a problem: times of rows, and of what flows between them.
+
+On one device engines share its main memory. A tensor that both keep in memories of their own must
+be written there and read back; the part that passes through main memory anyway is in the rows'
+times already. Then the engine that takes over waits for its `handover`. Between devices a tensor
+takes a link. Where the engines multiply activations in different formats, each element is converted
+once, on the vector units of the engine that takes over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from perfmodel.errors import Fault, InputError
+from perfmodel.formats import Precision
+from perfmodel.hardware.device import Device
+from perfmodel.hardware.machine import Machine
+from perfmodel.hardware.runtime import Runtime
+from perfmodel.predict import precision_for, static_for
+from perfmodel.schedule.assign.joins import Join, join
+from perfmodel.schedule.assign.problem import AssignmentProblem, Floats, Index
+from perfmodel.schedule.assign.stations import Measured, Station, measure, stations
+from perfmodel.workload.fuse import Kernel, aliases
+from perfmodel.workload.graph import Graph
+from perfmodel.workload.lower import Lowered, lower
+from perfmodel.workload.symbols import Dim, evaluate
+from perfmodel.workload.workload import Workload
+
+__all__ = ["Network", "network"]
+
+#: Vector operations to convert an element: a scale and a rounding, or a scale and a shift.
+CONVERSION_OPS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """A tensor that flows from one row to others.
+
+    Attributes
+    ----------
+    elements, size_bytes
+        What its maker writes.
+    kept
+        KV cache or a state: it lies in main memory whatever the engine.
+    """
+
+    tensor: str
+    maker: int
+    readers: tuple[int, ...]
+    elements: float
+    size_bytes: float
+    kept: bool
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network on engines, ready to be assigned.
+
+    Attributes
+    ----------
+    graph
+        Repetitions written out.
+    measured
+        Of each engine.
+    flows
+        Tensors of the problem, in its order.
+    joins
+        Between each pair of devices.
+    per_run_s
+        What the first device's runtime takes beside operators.
+    """
+
+    workload: Workload
+    graph: Graph
+    lowered: Lowered
+    precision: Precision
+    measured: tuple[Measured, ...]
+    flows: tuple[Flow, ...]
+    joins: dict[tuple[str, str], Join]
+    problem: AssignmentProblem
+    per_run_s: float
+
+    @property
+    def stations(self) -> list[Station]:
+        """The engines."""
+        return [m.station for m in self.measured]
+
+    @property
+    def kernels(self) -> list[Kernel]:
+        """Rows: operators that run as one."""
+        return self.lowered.kernels
+
+
+def network(
+    workload: Workload, devices: Sequence[Device | Machine], *,
+    precision: str | Precision | None = None, runtime: str | Runtime | None = None,
+    engines: Sequence[str] | None = None, link: str | None = None, warm: bool = False,
+) -> Network:  # fmt: skip
+    """Return the problem of a network on the engines of some devices.
+
+    Parameters
+    ----------
+    precision, runtime
+        As for `perfmodel.predict`, of the first device.
+    engines
+        Names of the engines to use.
+    link
+        Link between devices by name, or its bandwidth: ``"12.5 GB/s"``; by default the fastest that
+        they have in common, else any that one of them has.
+    warm
+        As for `perfmodel.predict`.
+
+    Raises
+    ------
+    InputError
+        Unknown names; dimensions that are arrays; a network of sizes alone.
+    """
+    if workload.shape:
+        expected = "one number for each dimension of the workload"
+        raise InputError(Fault("an assignment is of one network", "workload", expected=expected))
+    found = stations(workload, devices, runtime, engines)
+    static = static_for(found[0].machine, None)
+    chosen = precision_for(precision, workload, found[0].machine, static.engine)
+    written = workload.graph(static.semantics)
+    if written.schedulable_only:
+        said = f"'{workload.name}' can be scheduled but not assigned: it holds sizes only"
+        raise InputError(Fault(said, expected="a workload with operators"))
+    graph = written.unroll(workload.parameters)
+    lowered = lower(graph, static.fusion, tagged=bool(chosen.weights.overrides))
+    if not lowered.rows:
+        raise InputError(Fault(f"'{workload.name}' computes nothing", file=workload.origin))
+    measured = tuple(measure(s, workload, chosen, lowered, warm=warm) for s in found)
+    flows = tuple(_flows(graph, lowered.kernels, workload, chosen))
+    joins = _joins(found, link)
+    lanes, channels = _channels(found)
+    labels = list(dict.fromkeys(s.device for s in found))
+    shared: Floats = np.zeros((len(labels), len(lowered.rows), len(found)))
+    for e, each in enumerate(measured):
+        shared[labels.index(each.station.device), :, e] = each.memory_s
+    names = [k.head.name for k in lowered.kernels]
+    problem = AssignmentProblem.with_tensors(
+        np.stack([m.seconds for m in measured], axis=1), [f.maker for f in flows],
+        [f.readers for f in flows], _delays(flows, measured, joins), channels=lanes,
+        operators=names, engines=[s.name for s in found],
+        # One engine alone cannot ask more of its memory than it takes itself.
+        shared=shared if channels else None,
+    )  # fmt: skip
+    per_run = float(np.asarray(found[0].machine.get("runtime.per_run", 0.0)))
+    return Network(
+        workload, graph, lowered, chosen, measured, flows, joins, problem, per_run
+    )  # fmt: skip
+
+
+def _flows(
+    graph: Graph, kernels: Sequence[Kernel], workload: Workload, precision: Precision
+) -> list[Flow]:
+    """Return what each kernel writes and later ones read, by its last writer before them."""
+    alias = aliases(graph)
+    values = {**graph.defaults, **workload.parameters}
+    last: dict[str, tuple[int, Dim]] = {}
+    readers: dict[tuple[str, int], list[int]] = {}
+    size: dict[tuple[str, int], Dim] = {}
+    for i, kernel in enumerate(kernels):
+        for name in kernel.reads:
+            made = last.get(alias.get(name, name))
+            if made is not None and made[0] != i:
+                key = (alias.get(name, name), made[0])
+                readers.setdefault(key, []).append(i)
+                size[key] = made[1]
+        for name, elements in kernel.writes.items():
+            last[alias.get(name, name)] = (i, elements)
+    flows: list[Flow] = []
+    for (name, maker), read in readers.items():
+        tensor = graph.tensors[name]
+        elements = float(evaluate(size[name, maker], values))
+        bits = float(np.asarray(precision.bits(tensor.slot)).reshape(-1)[0])
+        kept = tensor.role in ("kv", "state")
+        flows.append(Flow(name, maker, tuple(read), elements, elements * bits / 8.0, kept))
+    return flows
+
+
+def _joins(found: Sequence[Station], link: str | None) -> dict[tuple[str, str], Join]:
+    machines = {s.device: s.machine for s in found}
+    return {
+        (a, b): join(machines[a], machines[b], link) for a in machines for b in machines if a != b
+    }
+
+
+def _channels(found: Sequence[Station]) -> tuple[Index, int]:
+    """Return the channel between each pair of engines: a device's memory, or a link one way."""
+    names: dict[tuple[str, str], int] = {}
+    lanes: Index = np.full((len(found), len(found)), -1, dtype=np.intp)
+    for e, one in enumerate(found):
+        for f, two in enumerate(found):
+            if e != f:
+                lanes[e, f] = names.setdefault((one.device, two.device), len(names))
+    return lanes, len(names)
+
+
+def _delays(
+    flows: Sequence[Flow], measured: Sequence[Measured], joins: dict[tuple[str, str], Join]
+) -> Floats:
+    """Return seconds to send each tensor from engine to engine; see the module."""
+    m = len(measured)
+    size: Floats = np.array([flow.size_bytes for flow in flows])
+    elements: Floats = np.array([flow.elements for flow in flows])
+    delays: Floats = np.zeros((len(flows), m, m))
+    for e, one in enumerate(measured):
+        # What leaves a memory of its own is written to the one that is shared.
+        written = _extra(flows, one)
+        for f, two in enumerate(measured):
+            if e == f:
+                continue
+            machine = two.station.machine
+            handover = machine.get(f"engines.{two.station.engine}.handover") or 0.0
+            if one.station.device == two.station.device:
+                main = machine.main_memory
+                rate = machine.facts[f"memories.{main}.bandwidth"] * machine.facts.get(
+                    f"memories.{main}.sustained_fraction", 1.0
+                )
+                seconds: Floats = size * (written + _extra(flows, two)) / float(rate)
+            else:
+                seconds = joins[one.station.device, two.station.device].seconds(size)
+            if one.activation_format != two.activation_format:
+                seconds = seconds + CONVERSION_OPS * elements / two.vector_rate
+            delays[:, e, f] = seconds + float(handover)
+    return delays
+
+
+def _extra(flows: Sequence[Flow], measured: Measured) -> Floats:
+    """Return 1 for each tensor that the engine alone would keep off main memory."""
+    stays = [not f.kept and not measured.through.get(f.tensor, True) for f in flows]
+    return np.array(stays, dtype=np.float64)

@@ -1,0 +1,133 @@
+"""From an assignment of rows to the plan of a graph: every operator with engine and times."""
+
+from __future__ import annotations
+
+from perfmodel.plan import Placement, Plan, Transfer
+from perfmodel.schedule.assign.network import Network
+from perfmodel.schedule.assign.simulate import Timeline
+
+__all__ = ["to_plan"]
+
+
+def to_plan(network: Network, run: Timeline, method: str) -> Plan:
+    """Return the plan of one run.
+
+    The first operator of a kernel has the kernel's time and the others ride on it. A view stands
+    behind what it is another name of, and moves nothing.
+    """
+    stations = network.stations
+    members, row_of = _members(network, run)
+    order: list[Placement] = []
+    step: dict[str, int] = {}
+    # What ends first among those that start together ran before the others on its engine.
+    rows = sorted(
+        range(len(members)), key=lambda i: (float(run.start_s[i]), float(run.end_s[i]), i)
+    )
+    for i in rows:
+        station = stations[int(run.engine[i])]
+        start, end = float(run.start_s[i]), float(run.end_s[i])
+        head = network.kernels[i].operators
+        for name, timed in members[i]:
+            step[name] = len(order)
+            first = timed and name == head[0].name
+            order.append(
+                Placement(
+                    operator=name, device=station.device, engine=station.engine,
+                    kernel=network.kernels[i].head.name if timed and len(head) > 1 else "",
+                    start_s=(start if first else end) if timed else None,
+                    end_s=end if timed else None,
+                )
+            )  # fmt: skip
+    return Plan(
+        graph=network.graph.content_hash(), precision=str(network.precision), method=method,
+        order=tuple(order), transfers=tuple(_transfers(network, run, row_of, step, order)),
+    )  # fmt: skip
+
+
+def _members(
+    network: Network, run: Timeline
+) -> tuple[list[list[tuple[str, bool]]], dict[str, int]]:
+    """Return the operators of each row, views among them (name, is timed), and each one's row."""
+    row_of = {op.name: i for i, k in enumerate(network.kernels) for op in k.operators}
+    maker: dict[str, str] = {}
+    reading: dict[str, list[str]] = {}
+    views: list[tuple[str, str, tuple[str, ...]]] = []
+    for _, operator in network.graph.walk():
+        if operator.kind == "view":
+            source = operator.reads[0] if operator.reads else ""
+            views.append((operator.name, maker.get(source, ""), operator.writes))
+        for name in operator.writes:
+            maker.setdefault(name, operator.name)
+        for name in operator.reads:
+            reading.setdefault(name, []).append(operator.name)
+    behind: dict[str, list[str]] = {}
+    for name, made_by, _ in views:
+        if made_by in row_of:
+            behind.setdefault(made_by, []).append(name)
+            row_of[name] = row_of[made_by]
+    ahead: list[list[str]] = [[] for _ in network.kernels]
+    # Names of what nothing makes stand before the first row that reads them; last view first, so
+    # that a view of a view finds its row.
+    for name, _, writes in reversed(views):
+        if name in row_of:
+            continue
+        rows = {row_of[r] for w in writes for r in reading.get(w, ()) if r in row_of}
+        first = min(rows, key=lambda i: (float(run.start_s[i]), float(run.end_s[i]), i), default=0)
+        ahead[first].insert(0, name)
+        row_of[name] = first
+    members: list[list[tuple[str, bool]]] = []
+    for i, kernel in enumerate(network.kernels):
+        mine = [(name, False) for name in ahead[i]]
+        for operator in kernel.operators:
+            mine.append((operator.name, True))
+            todo = list(behind.get(operator.name, ()))
+            while todo:
+                name = todo.pop(0)
+                mine.append((name, False))
+                todo += behind.get(name, ())
+        members.append(mine)
+    return members, row_of
+
+
+def _transfers(
+    network: Network, run: Timeline, row_of: dict[str, int], step: dict[str, int],
+    order: list[Placement],
+) -> list[Transfer]:  # fmt: skip
+    """Return what crosses between devices, each name once a device that reads it."""
+    stations = network.stations
+    timed: dict[tuple[str, int, str], tuple[float, float]] = {}
+    for t, f, sent, arrived in zip(run.tensor, run.target, run.sent_s, run.arrived_s, strict=True):
+        flow = network.flows[int(t)]
+        key = (flow.tensor, flow.maker, stations[int(f)].device)
+        soonest = timed.get(key, (float("inf"), float("inf")))
+        timed[key] = min(soonest, (float(sent), float(arrived)), key=lambda span: span[1])
+    size = {(f.tensor, f.maker): f.size_bytes for f in network.flows}
+    maker: dict[str, str] = {}
+    source: dict[str, str] = {}
+    for _, operator in network.graph.walk():
+        for name in operator.writes:
+            maker.setdefault(name, operator.name)
+            source[name] = operator.reads[0] if operator.kind == "view" and operator.reads else ""
+    found: dict[tuple[str, str], Transfer] = {}
+    reads = {op.name: op.reads for _, op in network.graph.walk()}
+    for at, placement in enumerate(order):
+        for name in reads[placement.operator]:
+            made = maker.get(name, "")
+            if not made or made == placement.operator:
+                continue
+            home = order[step[made]].device
+            if home == placement.device or (name, placement.device) in found:
+                continue
+            base = name
+            while source.get(base):
+                base = source[base]
+            row = row_of[made]
+            join = network.joins[home, placement.device]
+            sent = timed.get((base, row, placement.device))
+            found[name, placement.device] = Transfer(
+                tensor=name, step=at, link=join.link, source=home, target=placement.device,
+                size_bytes=size.get((base, row), 0.0),
+                start_s=None if sent is None else sent[0],
+                end_s=None if sent is None else sent[1],
+            )  # fmt: skip
+    return list(found.values())

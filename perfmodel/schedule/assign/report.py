@@ -1,0 +1,386 @@
+"""An assignment on devices: what people ask of it, as numbers, a table, a plan and a text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from perfmodel.plan import Plan
+from perfmodel.schedule.assign.evaluate import interval_s, sent, sequential_s
+from perfmodel.schedule.assign.network import Network
+from perfmodel.schedule.assign.plans import to_plan
+from perfmodel.schedule.assign.problem import Index
+from perfmodel.schedule.assign.result import Assignment
+from perfmodel.units import show
+
+if TYPE_CHECKING:
+    from perfmodel.table import Table
+
+__all__ = ["DeviceAssignment", "Fallback", "Stretch"]
+
+#: Stretches that the text shows; the rest is counted.
+_SHOWN = 24
+
+
+class Stretch(NamedTuple):
+    """Kernels that follow one another on one engine.
+
+    Attributes
+    ----------
+    seconds
+        Of the kernels themselves.
+    receiving_s
+        Of what reaches the engine from others for them.
+    """
+
+    engine: str
+    first: str
+    last: str
+    kernels: int
+    start_s: float
+    end_s: float
+    seconds: float
+    receiving_s: float
+
+
+class Fallback(NamedTuple):
+    """Kernels that the first engine does not run, and what it costs that others must.
+
+    Attributes
+    ----------
+    why
+        What the engine lacks -> how many kernels want it.
+    seconds
+        Of these kernels, where they run now.
+    transfer_s
+        Of everything that crosses between engines, there and back.
+    """
+
+    engine: str
+    kernels: int
+    why: Mapping[str, int]
+    seconds: float
+    transfer_s: float
+
+
+@dataclass(frozen=True, eq=False)
+class DeviceAssignment:
+    """Kernels of a network on the engines of one or several devices.
+
+    Attributes
+    ----------
+    objective
+        ``latency_s`` or ``throughput``.
+    result
+        The assignment of the problem (`perfmodel.schedule.assign.Assignment`).
+    """
+
+    network: Network
+    objective: str
+    result: Assignment
+    contiguous: bool = False
+
+    @property
+    def feasible(self) -> bool:
+        """Whether every kernel has an engine, and everything reaches where it is read."""
+        return self.result.feasible
+
+    @property
+    def proved(self) -> bool:
+        """Whether nothing better exists under these times."""
+        return self.result.proved
+
+    @property
+    def bound_s(self) -> float:
+        """Lower bound of what was minimised, seconds (without `Network.per_run_s`)."""
+        return self.result.bound_s
+
+    @property
+    def gap(self) -> float:
+        """Part by which the value exceeds its bound at most."""
+        return self.result.gap
+
+    @property
+    def method(self) -> str:
+        """What found it."""
+        return self.result.method
+
+    @property
+    def latency_s(self) -> float:
+        """Seconds of one run, the runtime's cost of a run included; infinite where there is none.
+
+        Of a pipeline, that of a run by itself, one thing at a time.
+        """
+        if self.result.run is None:
+            return float("inf")
+        if self.objective == "latency_s":
+            return self.result.value_s + self.network.per_run_s
+        return sequential_s(self.network.problem, self.result.engine) + self.network.per_run_s
+
+    @property
+    def interval_s(self) -> float:
+        """Seconds from one run to the next when runs follow each other through the engines."""
+        if self.result.run is None:
+            return float("inf")
+        return interval_s(self.network.problem, self.result.engine)
+
+    @property
+    def runs_per_s(self) -> float:
+        """Runs a second of that pipeline."""
+        return 1.0 / self.interval_s if self.interval_s > 0 else float("inf")
+
+    @property
+    def engine(self) -> dict[str, str]:
+        """Kernel -> engine, in the order of the network."""
+        names = self.network.problem.engines
+        return {
+            name: names[e] if e >= 0 else ""
+            for name, e in zip(self.network.problem.operators, self.result.engine.tolist(),
+                               strict=True)
+        }  # fmt: skip
+
+    @property
+    def transfer_s(self) -> float:
+        """Seconds of everything that crosses between engines."""
+        if self.result.run is None:
+            return 0.0
+        moved = sent(self.network.problem, self.result.engine)
+        return float(
+            self.network.problem.delays[moved.tensor, moved.source, moved.target].sum()
+        )  # fmt: skip
+
+    @property
+    def transfer_bytes(self) -> float:
+        """Bytes that cross between engines, each tensor once an engine that reads it."""
+        if self.result.run is None:
+            return 0.0
+        moved = sent(self.network.problem, self.result.engine)
+        return float(sum(self.network.flows[int(t)].size_bytes for t in moved.tensor))
+
+    @cached_property
+    def alone_s(self) -> dict[str, float]:
+        """Engine -> the objective with everything on it; infinite where it cannot run it all."""
+        problem = self.network.problem
+        return {
+            name: float(problem.costs[:, e].sum()) for e, name in enumerate(problem.engines)
+        }  # fmt: skip
+
+    @cached_property
+    def delegated_s(self) -> float:
+        """Seconds of a run, one thing at a time, with all that the first engine can on it.
+
+        The rest goes to whatever engine runs it fastest: what runtimes with delegates do.
+        """
+        costs = self.network.problem.costs
+        if self.network.problem.unsupported:
+            return float("inf")
+        engine: Index = np.where(np.isfinite(costs[:, 0]), 0, np.argmin(costs, axis=1))
+        return sequential_s(self.network.problem, engine)
+
+    @cached_property
+    def fallback(self) -> Fallback:
+        """What the first engine does not run, and what that costs in this assignment."""
+        first = self.network.measured[0]
+        rows = sorted(first.why)
+        seconds = 0.0
+        if self.result.run is not None:
+            seconds = float(self.network.problem.costs[rows, self.result.engine[rows]].sum())
+        return Fallback(
+            first.station.name, len(rows), dict(Counter(first.why[i] for i in rows).most_common()),
+            seconds, self.transfer_s if rows else 0.0,
+        )  # fmt: skip
+
+    @property
+    def unsupported(self) -> dict[str, dict[str, str]]:
+        """Kernel that no engine runs -> engine -> what it lacks."""
+        problem = self.network.problem
+        return {
+            problem.operators[i]: {m.station.name: m.why[i] for m in self.network.measured}
+            for i in problem.unsupported
+        }
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The plan of one run, for the graph with repetitions written out.
+
+        Raises
+        ------
+        ValueError
+            There is no assignment.
+        """
+        if self.result.run is None:
+            raise ValueError("no assignment, so no plan")
+        return to_plan(self.network, self.result.run, self.method)
+
+    @cached_property
+    def stretches(self) -> list[Stretch]:
+        """Kernels in their order, those that follow one another on an engine together."""
+        run, problem = self.result.run, self.network.problem
+        if run is None:
+            return []
+        received = {
+            (int(t), int(f)): float(b - a)
+            for t, f, a, b in zip(run.tensor, run.target, run.sent_s, run.arrived_s, strict=True)
+        }
+        found: list[Stretch] = []
+        for e, first, last in self.result.stretches():
+            into = 0.0
+            for i in range(first, last + 1):
+                for t in problem.reads[i]:
+                    into += received.pop((t, e), 0.0)
+            found.append(
+                Stretch(
+                    problem.engines[e], problem.operators[first], problem.operators[last],
+                    last - first + 1, float(run.start_s[first : last + 1].min()),
+                    float(run.end_s[first : last + 1].max()),
+                    float(problem.costs[first : last + 1, e].sum()), into,
+                )
+            )  # fmt: skip
+        return found
+
+    @property
+    def table(self) -> Table:
+        """One row a kernel: engine, start and end of a run, seconds on every engine."""
+        from perfmodel.table import Table
+
+        problem, run = self.network.problem, self.result.run
+        columns: dict[str, Any] = {
+            "kernel": np.array(problem.operators, dtype=object),
+            "kind": np.array([r.kind for r in self.network.lowered.rows], dtype=object),
+            "engine": np.array(list(self.engine.values()), dtype=object),
+        }
+        if run is not None:
+            columns |= {"start_s": run.start_s, "end_s": run.end_s}
+        columns |= {f"{name}_s": problem.costs[:, e] for e, name in enumerate(problem.engines)}
+        return Table(columns)
+
+    @property
+    def plot(self) -> Any:
+        """Plots: ``timeline()``."""
+        from perfmodel.catalog import plots_of
+
+        return plots_of(self, of="assignment")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, ready for JSON (infinite numbers as null)."""
+        first = self.fallback
+        problem = self.network.problem
+        return {
+            "workload": self.network.workload.name,
+            "devices": list(dict.fromkeys(s.device for s in self.network.stations)),
+            "engines": list(problem.engines),
+            "precision": str(self.network.precision),
+            "objective": self.objective,
+            "goal": self.result.goal,
+            "contiguous": self.contiguous,
+            "feasible": self.feasible,
+            "latency_s": _finite(self.latency_s),
+            "interval_s": _finite(self.interval_s),
+            "runs_per_s": _finite(self.runs_per_s),
+            "value_s": _finite(self.result.value_s),
+            "bound_s": _finite(self.bound_s),
+            "gap": _finite(self.gap),
+            "proved": self.proved,
+            "method": self.method,
+            "counts": dict(self.result.counts),
+            "per_run_s": self.network.per_run_s,
+            "transfer_s": self.transfer_s,
+            "transfer_bytes": self.transfer_bytes,
+            "alone_s": {name: _finite(value) for name, value in self.alone_s.items()},
+            "delegated_s": _finite(self.delegated_s),
+            "fallback": {**first._asdict(), "why": dict(first.why)},
+            "unsupported": self.unsupported,
+            "loads_s": dict(zip(problem.engines, self.result.loads_s.tolist(), strict=True)),
+            "stretches": [s._asdict() for s in self.stretches],
+            "assignment": self.engine if self.feasible else {},
+        }
+
+    def __repr__(self) -> str:
+        return "\n".join(self._lines())
+
+    def _lines(self) -> list[str]:
+        network = self.network
+        devices = " and ".join(dict.fromkeys(s.device for s in network.stations))
+        head = f"{network.workload.name} on {devices}, {network.precision}"
+        if not self.feasible:
+            return [head, *self._why()]
+        lines = [head, *self._values()]
+        lines += ["", *_aligned(self._rows())]
+        return lines
+
+    def _why(self) -> list[str]:
+        """Why there is no assignment."""
+        if not self.unsupported:
+            how = "in one stretch an engine " if self.contiguous else ""
+            sure = "" if self.proved else " was found"
+            return [f"  no assignment {how}lets everything reach where it is read{sure}"]
+        lines = [f"  {len(self.unsupported)} kernels run on no engine:"]
+        for kernel, lacks in list(self.unsupported.items())[:_SHOWN]:
+            said = ", ".join(f"{engine} lacks {what}" for engine, what in lacks.items())
+            lines.append(f"  ! {kernel}: {said}")
+        return lines
+
+    def _values(self) -> list[str]:
+        how = {
+            "sequential": "one thing at a time", "parallel": "engines in parallel",
+            "throughput": "as a pipeline of runs",
+        }[self.result.goal]  # fmt: skip
+        proof = "proved" if self.proved else f"at most {100 * self.gap:.2g} % above the least"
+        lines = [f"  latency     {show(self.latency_s, 'time')}"]
+        if self.objective == "throughput":
+            lines.append(
+                f"  interval    {show(self.interval_s, 'time')}, {self.runs_per_s:.4g} runs/s"
+            )
+        kind = "contiguous, " if self.contiguous else ""
+        lines.append(f"  assignment  {kind}{how}; {proof} ({self.method})")
+        lines.append(
+            f"  transfers   {show(self.transfer_bytes, 'bytes')}, {show(self.transfer_s, 'time')}"
+        )
+        alone = [
+            f"{name} {show(value, 'time')}" if np.isfinite(value) else f"{name} cannot"
+            for name, value in self.alone_s.items()
+        ]
+        lines.append(f"  alone       {', '.join(alone)}")
+        fall = self.fallback
+        if fall.kernels:
+            why = ", ".join(f"{what} ({count})" for what, count in fall.why.items())
+            lines.append(
+                f"  fall-back   {fall.kernels} kernels that {fall.engine} lacks: {why}; "
+                f"{show(fall.seconds, 'time')} elsewhere"
+            )
+            if np.isfinite(self.delegated_s):
+                lines.append(
+                    f"  delegated   {show(self.delegated_s, 'time')} with all that {fall.engine} "
+                    "can on it"
+                )
+        return lines
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        rows = [("engine", "kernels", "from", "to", "start", "seconds", "received")]
+        for s in self.stretches[:_SHOWN]:
+            rows.append(
+                (s.engine, str(s.kernels), s.first, s.last, show(s.start_s, "time"),
+                 show(s.seconds, "time"), show(s.receiving_s, "time"))
+            )  # fmt: skip
+        left = len(self.stretches) - _SHOWN
+        if left > 0:
+            rows.append((f"... {left} more", "", "", "", "", "", ""))
+        return rows
+
+
+def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    return [
+        "  "
+        + "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None

@@ -1,0 +1,119 @@
+"""Assign a workload: what the word ``assign`` does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.formats import Precision
+from perfmodel.hardware.device import Device
+from perfmodel.hardware.library import hardware
+from perfmodel.hardware.machine import Machine
+from perfmodel.hardware.runtime import Runtime
+from perfmodel.resolve import DeviceLike, WorkloadLike
+from perfmodel.schedule.assign.linear import Goal
+from perfmodel.schedule.assign.network import network
+from perfmodel.schedule.assign.report import DeviceAssignment
+from perfmodel.schedule.assign.solve import solve
+from perfmodel.workload.library import find
+from perfmodel.workload.workload import Workload
+
+__all__ = ["OBJECTIVES", "assign"]
+
+OBJECTIVES = ("latency_s", "throughput")
+
+
+def assign(
+    workload: WorkloadLike,
+    devices: DeviceLike | Sequence[DeviceLike],
+    *,
+    objective: str = "latency_s",
+    parallel: bool = False,
+    contiguous: bool = False,
+    precision: str | Precision | None = None,
+    runtime: str | Runtime | None = None,
+    engines: Sequence[str] | None = None,
+    link: str | None = None,
+    warm: bool = False,
+    time_limit_s: float | None = 10.0,
+    looks: int = 2000,
+) -> DeviceAssignment:
+    """Put every kernel of a network on an engine of one or several devices.
+
+    Parameters
+    ----------
+    workload, devices
+        Objects, names of the library, or paths; every dimension of the workload a number. A device
+        that is named twice is two of them.
+    objective
+        ``latency_s`` of one run, or ``throughput`` of runs that follow each other.
+    parallel
+        Engines work on one run at the same time; otherwise one thing happens at a time, which is
+        what runtimes with delegates do. For the latency.
+    contiguous
+        Each engine runs one stretch of the network, engines in the order of the devices (a
+        pipeline), the one that a runtime drives first.
+    precision, runtime, warm
+        As for `perfmodel.predict`. The runtime's fusion and semantics hold for all engines, its
+        efficiencies and overheads for the one that it drives.
+    engines
+        Names of the engines to use; all by default.
+    link
+        Link between devices by name, or its bandwidth.
+    time_limit_s
+        Seconds by the clock on the wall; None for no limit.
+    looks
+        Assignments that a local search looks at, where nothing exact closes.
+
+    Returns
+    -------
+    DeviceAssignment
+        Without an assignment where some kernel runs on no engine: it says which and why.
+
+    Raises
+    ------
+    InputError
+        Unknown names; a parallel run in contiguous stretches.
+    """
+    faults: list[Fault] = []
+    if objective not in OBJECTIVES:
+        faults.append(Fault(f"unknown objective '{objective}'", path="objective",
+                            expected="one of " + ", ".join(OBJECTIVES),
+                            suggestion=nearest(objective, OBJECTIVES)))  # fmt: skip
+    if parallel and contiguous:
+        faults.append(Fault("a contiguous run has no engines in parallel", path="parallel",
+                            expected="one of the two"))  # fmt: skip
+    if parallel and objective == "throughput":
+        faults.append(Fault("a pipeline's engines always work in parallel", path="parallel",
+                            expected="objective latency_s"))  # fmt: skip
+    if time_limit_s is not None and not time_limit_s > 0:
+        faults.append(Fault(f"{time_limit_s} is no time", path="time_limit_s", expected="above 0"))
+    if faults:
+        raise InputError(faults)
+    found = workload if isinstance(workload, Workload) else find(workload, {})
+    problem = network(
+        found, [_device(d) for d in _several(devices)], precision=precision, runtime=runtime,
+        engines=engines, link=link, warm=warm,
+    )  # fmt: skip
+    goal: Goal = "throughput" if objective == "throughput" else "sequential"
+    if parallel:
+        goal = "parallel"
+    result = solve(
+        problem.problem, goal, contiguous=contiguous, time_limit_s=time_limit_s, looks=looks
+    )
+    return DeviceAssignment(problem, objective, result, contiguous)
+
+
+def _several(devices: DeviceLike | Sequence[DeviceLike]) -> list[DeviceLike]:
+    if isinstance(devices, str | Path | Device | Machine):
+        return [devices]
+    several = list(cast("Sequence[DeviceLike]", devices))
+    if not several:
+        raise InputError(Fault("there is no device", path="devices", expected="one or more"))
+    return several
+
+
+def _device(device: DeviceLike) -> Device | Machine:
+    return device if isinstance(device, Machine) else hardware(device)
