@@ -98,6 +98,7 @@ def network(
     workload: Workload, devices: Sequence[Device | Machine], *,
     precision: str | Precision | None = None, runtime: str | Runtime | None = None,
     engines: Sequence[str] | None = None, link: str | None = None, warm: bool = False,
+    fuse: bool | None = None,
 ) -> Network:  # fmt: skip
     """Return the problem of a network on the engines of some devices.
 
@@ -110,8 +111,9 @@ def network(
     link
         Link between devices by name, or its bandwidth: ``"12.5 GB/s"``; by default the fastest that
         they have in common, else any that one of them has.
-    warm
-        As for `perfmodel.predict`.
+    warm, fuse
+        As for `perfmodel.predict`. An engine that lacks one operator of a fused kernel does not run
+        the kernel.
 
     Raises
     ------
@@ -129,7 +131,10 @@ def network(
         said = f"'{workload.name}' can be scheduled but not assigned: it holds sizes only"
         raise InputError(Fault(said, expected="a workload with operators"))
     graph = written.unroll(workload.parameters)
-    lowered = lower(graph, static.fusion, tagged=bool(chosen.weights.overrides))
+    fusion = static.fusion
+    if fuse is not None:
+        fusion = fusion._replace(elementwise=fuse)
+    lowered = lower(graph, fusion, tagged=bool(chosen.weights.overrides))
     if not lowered.rows:
         raise InputError(Fault(f"'{workload.name}' computes nothing", file=workload.origin))
     measured = tuple(measure(s, workload, chosen, lowered, warm=warm) for s in found)

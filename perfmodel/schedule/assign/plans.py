@@ -19,6 +19,7 @@ def to_plan(network: Network, run: Timeline, method: str) -> Plan:
     members, row_of = _members(network, run)
     order: list[Placement] = []
     step: dict[str, int] = {}
+    names = [next(op.name for op in k.operators) for k in network.kernels]
     # What ends first among those that start together ran before the others on its engine.
     rows = sorted(
         range(len(members)), key=lambda i: (float(run.start_s[i]), float(run.end_s[i]), i)
@@ -26,14 +27,14 @@ def to_plan(network: Network, run: Timeline, method: str) -> Plan:
     for i in rows:
         station = stations[int(run.engine[i])]
         start, end = float(run.start_s[i]), float(run.end_s[i])
-        head = network.kernels[i].operators
+        kernel = network.kernels[i]
         for name, timed in members[i]:
             step[name] = len(order)
-            first = timed and name == head[0].name
+            first = timed and name == names[i]
             order.append(
                 Placement(
                     operator=name, device=station.device, engine=station.engine,
-                    kernel=network.kernels[i].head.name if timed and len(head) > 1 else "",
+                    kernel=kernel.head.name if timed and len(kernel.operators) > 1 else "",
                     start_s=(start if first else end) if timed else None,
                     end_s=end if timed else None,
                 )

@@ -320,10 +320,11 @@ class DeviceAssignment:
             sure = "" if self.proved else " was found"
             return [f"  no assignment {how}lets everything reach where it is read{sure}"]
         lines = [f"  {len(self.unsupported)} kernels run on no engine:"]
-        for kernel, lacks in list(self.unsupported.items())[:_SHOWN]:
+        for kernel, lacks in list(self.unsupported.items())[:8]:
             said = ", ".join(f"{engine} lacks {what}" for engine, what in lacks.items())
             lines.append(f"  ! {kernel}: {said}")
-        return lines
+        left = len(self.unsupported) - 8
+        return [*lines, f"    ... {left} more"] if left > 0 else lines
 
     def _values(self) -> list[str]:
         how = {
@@ -362,11 +363,11 @@ class DeviceAssignment:
 
     def _rows(self) -> list[tuple[str, ...]]:
         rows = [("engine", "kernels", "from", "to", "start", "seconds", "received")]
-        for s in self.stretches[:_SHOWN]:
-            rows.append(
-                (s.engine, str(s.kernels), s.first, s.last, show(s.start_s, "time"),
-                 show(s.seconds, "time"), show(s.receiving_s, "time"))
-            )  # fmt: skip
+        rows += [
+            (s.engine, str(s.kernels), s.first, s.last, show(s.start_s, "time"),
+             show(s.seconds, "time"), show(s.receiving_s, "time"))
+            for s in self.stretches[:_SHOWN]
+        ]  # fmt: skip
         left = len(self.stretches) - _SHOWN
         if left > 0:
             rows.append((f"... {left} more", "", "", "", "", "", ""))
@@ -375,11 +376,11 @@ class DeviceAssignment:
 
 def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    return [
-        "  "
-        + "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+    padded = [
+        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True))
         for row in rows
-    ]
+    ]  # fmt: skip
+    return [f"  {line}".rstrip() for line in padded]
 
 
 def _finite(value: float) -> float | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.formats import Precision
@@ -37,6 +36,7 @@ def assign(
     engines: Sequence[str] | None = None,
     link: str | None = None,
     warm: bool = False,
+    fuse: bool | None = None,
     time_limit_s: float | None = 10.0,
     looks: int = 2000,
 ) -> DeviceAssignment:
@@ -55,9 +55,10 @@ def assign(
     contiguous
         Each engine runs one stretch of the network, engines in the order of the devices (a
         pipeline), the one that a runtime drives first.
-    precision, runtime, warm
+    precision, runtime, warm, fuse
         As for `perfmodel.predict`. The runtime's fusion and semantics hold for all engines, its
-        efficiencies and overheads for the one that it drives.
+        efficiencies and overheads for the one that it drives. An engine that lacks one operator of
+        a fused kernel does not run the kernel.
     engines
         Names of the engines to use; all by default.
     link
@@ -95,7 +96,7 @@ def assign(
     found = workload if isinstance(workload, Workload) else find(workload, {})
     problem = network(
         found, [_device(d) for d in _several(devices)], precision=precision, runtime=runtime,
-        engines=engines, link=link, warm=warm,
+        engines=engines, link=link, warm=warm, fuse=fuse,
     )  # fmt: skip
     goal: Goal = "throughput" if objective == "throughput" else "sequential"
     if parallel:
@@ -109,7 +110,7 @@ def assign(
 def _several(devices: DeviceLike | Sequence[DeviceLike]) -> list[DeviceLike]:
     if isinstance(devices, str | Path | Device | Machine):
         return [devices]
-    several = list(cast("Sequence[DeviceLike]", devices))
+    several = list(devices)
     if not several:
         raise InputError(Fault("there is no device", path="devices", expected="one or more"))
     return several
