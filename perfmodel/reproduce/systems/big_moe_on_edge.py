@@ -1,0 +1,99 @@
+"""What caches and pipelines say of experts that a phone streams from its storage."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from perfmodel.hardware.library import hardware
+from perfmodel.predict import predict
+from perfmodel.schedule.place.popularity import cycle_hit_rates, visit_probabilities
+from perfmodel.schedule.stream.channel import Channel, channel_of
+from perfmodel.schedule.stream.pipeline import Load, pipeline
+from perfmodel.workload.library import find
+
+_MIB: Final = 2.0**20
+#: Qwen3-30B-A3B: layers, experts, and MiB that a token of eight experts reads without a cache.
+LAYERS, EXPERTS, WHOLE_MIB = 48, 128, 1050.75
+#: Millions of weights of a layer's attention, of an expert and of the head: how seconds are spread.
+ATTENTION, EXPERT, HEAD = 18.87, 4.718, 311.0
+#: MiB of an expert in the trace of the routing; share of the visits that the six hottest get.
+TRACE_EXPERT_MIB, HOTTEST_SIX = 2.72, 0.376
+#: gpt-oss-120b: layers, width of its square matrices (three an expert), bits of a weight.
+OSS_LAYERS, OSS_WIDTH, OSS_BITS = 36, 2880, 4.25
+
+#: Run -> (seconds of computing, MiB read a token, experts a token, lanes, overlapped).
+RUNS: Final = {
+    "stream": (0.122776, 1050.75, 8, 4, False),
+    "c2000_l2": (0.187133, 480.381, 8, 2, False),
+    "c4000_l4": (0.160795, 224.646, 8, 4, False),
+    "base_ov": (0.109878, 224.573, 8, 4, True),
+    "stream_ov": (0.412086, 1050.75, 8, 4, True),
+    "k6": (0.089547, 137.554, 6, 4, True),
+}
+TOKENS: Final = 8
+
+
+def wall_s(
+    channel: Channel, compute: float, mib: float, experts: int, overlapped: bool
+) -> float:  # fmt: skip
+    """Return seconds of a token: attention, experts that are there, then those that are loaded."""
+    random = np.random.default_rng(0)
+    whole = WHOLE_MIB * _MIB / (LAYERS * 8)
+    missing = mib * _MIB / (LAYERS * experts * whole)
+    weights = LAYERS * (ATTENTION + EXPERT * experts) + HEAD
+    before, each, head = (compute * part / weights for part in (ATTENTION, EXPERT, HEAD))
+    items: list[Load] = []
+    for _ in range(TOKENS):
+        for _ in range(LAYERS):
+            count = int(random.binomial(experts, missing))
+            start = len(items)
+            items.append(Load("attention", 0.0, before))
+            items.append(Load("hits", 0.0, each * (experts - count), after=start))
+            if not count:
+                continue
+            seconds = channel.seconds(count * whole, 3.0 * count)
+            if overlapped:
+                items += [Load("expert", seconds / count, each, after=start)] * count
+            else:
+                items.append(Load("experts", seconds, each * count, after=start + 1))
+        items.append(Load("head", 0.0, head))
+    return pipeline(items, slots=experts).makespan_s / TOKENS
+
+
+def predicted() -> dict[str, float]:
+    """Return claim -> number."""
+    device = hardware("ufs_4_phone")
+    model = find("qwen3_30b_a3b", {"phase": "decode"})
+    channel = channel_of(predict(model, device, precision="w4a16"), "storage")
+    out: dict[str, float] = {}
+    for name, (compute, mib, experts, lanes, overlapped) in RUNS.items():
+        fitting = replace(channel, depth=float(lanes))
+        out[f"wall_{name}"] = 1e3 * wall_s(fitting, compute, mib, experts, overlapped)
+    out |= _caches()
+    expert = 3 * OSS_WIDTH**2 * OSS_BITS / 8.0 / _MIB
+    for visits in (2, 4):
+        out[f"cycle_{visits}"] = OSS_LAYERS * visits * expert
+    even = visit_probabilities(EXPERTS, 4)
+    hit = cycle_hit_rates(even, np.full(EXPERTS, expert), np.full(EXPERTS, 36.0), 1500.0)
+    out["hit_below_cycle"] = float(hit @ even) / 4
+    return out
+
+
+def _caches() -> dict[str, float]:
+    """Return hit rates under independent visits, of the Zipf law that has as hot a top six."""
+    low, high = 0.0, 4.0
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        hot = float(visit_probabilities(EXPERTS, 6, middle)[:6].sum()) / 6
+        low, high = (middle, high) if hot < HOTTEST_SIX else (low, middle)
+    chance = visit_probabilities(EXPERTS, 6, low)
+    sizes, copies = np.full(EXPERTS, TRACE_EXPERT_MIB), np.full(EXPERTS, float(LAYERS))
+    hit = cycle_hit_rates(chance, sizes, copies, 3000.0)
+    return {
+        "hit_qwen_3000": float(hit @ chance) / 6,
+        "repeated_qwen": float(chance @ chance) / 6,
+        "hottest_eight_qwen": float(chance[:8].sum()) / 6,
+    }

@@ -1,0 +1,60 @@
+"""What the block schedule says of FlexGen's throughput."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from perfmodel.schedule.place.blocks import (
+    BlockModel,
+    BlockPolicy,
+    BlockRates,
+    BlockTimes,
+    block_schedule,
+)
+
+_GIB: Final = 2.0**30
+
+OPT_30B: Final = BlockModel.dense(48, 7168, 28672)
+OPT_175B: Final = BlockModel.dense(96, 12288, 49152)
+
+#: NVIDIA T4: 65 TFLOP/s of fp16 and PCIe 3.0 x16 (15.75 GB/s), by its data sheet; the disk as the
+#: paper says. Attention on the host is taken to cost nothing: the host's memory is not described.
+DATA_SHEET: Final = BlockRates(15.75e9, 15.75e9, 2e9, 1e9, 65e12, 65e12, float("inf"))
+#: Defaults of the authors' cost model, which they fitted by gradient descent to runs on this
+#: machine (cost_model.py of their repository, in GiB and 10**12).
+FITTED: Final = BlockRates(
+    12.89 * _GIB, 0.97 * _GIB, 0.473 * _GIB, 0.746 * _GIB, 21.24e12, 9.97e12, 0.0123e12, 4.3e12,
+    0.079e12,
+)  # fmt: skip
+GENERATED: Final = 32
+
+#: Prompt -> policy of the runs: (GPU batch, batches, weights on GPU, host and disk).
+POLICIES: Final = {
+    "30b": {256: (160, 2, (0.1, 0.9, 0.0)), 512: (48, 3, (0.2, 0.8, 0.0)),
+            1024: (20, 4, (0.04, 0.96, 0.0))},
+    "175b": {256: (64, 8, (0.0, 0.5, 0.5)), 512: (32, 8, (0.0, 0.5, 0.5)),
+             1024: (12, 12, (0.0, 0.5, 0.5))},
+}  # fmt: skip
+
+
+def run(model: str, prompt: int, rates: BlockRates) -> BlockTimes:
+    """Return the times of one of the published runs."""
+    batch, batches, weights = POLICIES[model][prompt]
+    # OPT-30B keeps its cache on the host, OPT-175B on the disk; activations are on the host.
+    kv = (0.0, 1.0, 0.0) if model == "30b" else (0.0, 0.0, 1.0)
+    policy = BlockPolicy(batch, batches, weights, kv, (0.0, 1.0, 0.0), attention_on_host=True)
+    return block_schedule(
+        OPT_30B if model == "30b" else OPT_175B, policy, rates, prompt, GENERATED
+    )  # fmt: skip
+
+
+def predicted() -> dict[str, float]:
+    """Return claim -> number."""
+    out: dict[str, float] = {}
+    for model, runs in POLICIES.items():
+        for prompt, (batch, batches, _) in runs.items():
+            plain = run(model, prompt, DATA_SHEET)
+            out[f"opt_{model}_{prompt}"] = float(plain.tokens_per_s)
+            out[f"opt_{model}_{prompt}_fitted"] = float(run(model, prompt, FITTED).tokens_per_s)
+            out[f"opt_{model}_{prompt}_decode"] = float(batch * batches / plain.decode_s)
+    return out
