@@ -1,0 +1,278 @@
+"""Operators larger than the memory, run in tiles: a schedule exists for any capacity.
+
+What a tiled operator touches lies off chip and crosses the boundary as often as its best tile
+needs: the exact staircase of its loop nest; once where it has none (elementwise operators, pools,
+norms: a row at a time). The others keep their buffers on chip as before.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
+from perfmodel.cost.traffic.staircase import staircase
+from perfmodel.schedule.graphs import Scheduled
+from perfmodel.schedule.problem import Buffer, Problem, Step
+from perfmodel.workload.lower import lower
+from perfmodel.workload.nest import LoopNest
+from perfmodel.workload.shapes import Nests
+from perfmodel.workload.symbols import evaluate
+
+__all__ = ["Streamed", "Tiling", "streamed"]
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How one step runs in tiles.
+
+    Attributes
+    ----------
+    scratch_bytes
+        On chip while it runs: its tiles.
+    buffer_bytes
+        Buffer that it touches -> bytes that cross the boundary for it.
+    weight_bytes
+        Readings of its weights beyond the first.
+    """
+
+    scratch_bytes: int
+    buffer_bytes: Mapping[int, int]
+    weight_bytes: int
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """A problem in which every step fits.
+
+    Attributes
+    ----------
+    problem
+        Steps in tiles hold nothing but their tiles; a buffer that passes from one of them to
+        another stands for no bytes, to keep their order.
+    tilings
+        Step of the original problem -> how it runs in tiles.
+    step
+        For each step of the new problem, that of the original one; -1 for a load from off chip.
+    extra_bytes
+        Bytes beyond the compulsory that any schedule of the new problem adds to its own.
+    """
+
+    problem: Problem
+    tilings: Mapping[int, Tiling]
+    step: tuple[int, ...]
+    extra_bytes: int
+
+
+def streamed(
+    scheduled: Scheduled, values: Mapping[str, Any], capacity_bytes: int,
+    conventions: Conventions | None = None, *, partial_bytes: float = 4.0,
+) -> Streamed | None:  # fmt: skip
+    """Return the problem with every step that does not fit the memory run in tiles.
+
+    Parameters
+    ----------
+    values
+        Numbers of the workload's free dimensions.
+    conventions
+        What a tile may do; double-buffered by default.
+    partial_bytes
+        Bytes of an output element while it is summed up.
+
+    Returns
+    -------
+    Streamed or None
+        None where not even the smallest tile of a step fits.
+    """
+    problem = scheduled.problem
+    large = [
+        s
+        for s, need in enumerate(problem.working_set_bytes)
+        if need > capacity_bytes and not problem.steps[s].load
+    ]
+    if not large:
+        return Streamed(problem, {}, tuple(range(len(problem.steps))), 0)
+    reader = _Tiler(scheduled, values, capacity_bytes, conventions or Conventions(), partial_bytes)
+    tilings: dict[int, Tiling] = {}
+    for s in large:
+        tiling = reader.tiling(s)
+        if tiling is None:
+            return None
+        tilings[s] = tiling
+    return _rewritten(problem, tilings)
+
+
+class _Tiler:
+    def __init__(
+        self, scheduled: Scheduled, values: Mapping[str, Any], capacity: int,
+        conventions: Conventions, partial: float,
+    ) -> None:  # fmt: skip
+        self.scheduled, self.values, self.capacity = scheduled, values, capacity
+        self.conventions, self.partial = conventions, partial
+        self.operators = {op.name: op for _, op in scheduled.graph.walk()}
+        self.views = {
+            name: op.reads[0]
+            for op in self.operators.values()
+            if op.kind == "view"
+            for name in op.writes
+        }
+        self.index = {name: t for t, name in enumerate(scheduled.tensors)}
+        table = lower(scheduled.graph).bind(values, nests=True)
+        self.nests: Nests | None = table.nests
+        self.rows: dict[str, list[int]] = {}
+        # What one nest of an operator makes for another (scores of attention).
+        self.inner = {
+            o.tensor
+            for op in self.operators.values()
+            for nest in op.nests
+            for o in nest.operands
+            if o.role != "output" and o.tensor not in op.reads
+        }
+        if self.nests is not None:
+            for at, name in enumerate(self.nests.name):
+                self.rows.setdefault(name, []).append(at)
+
+    def tiling(self, s: int) -> Tiling | None:
+        """Return how a step runs in tiles, or None where its smallest tiles do not fit."""
+        problem = self.scheduled.problem
+        step = problem.steps[s]
+        members = [self.operators[name] for name in self.scheduled.members[s]]
+        touched = dict.fromkeys((*step.reads, *step.writes))
+        sizes = {t: problem.buffers[t].size_bytes for t in touched}
+        crossing = dict(sizes)
+        passing = set(touched)
+        room, weights, held = self.capacity, 0, 0
+        tiled: list[tuple[tuple[int, int, int], TileNest, Widths]] = []
+        for op in members:
+            for nest, at in zip(op.nests, self.rows.get(op.name, ()), strict=True):
+                operands = self._operands(nest, step)
+                passing.difference_update(operands)
+                tiled.append((operands, *self._nest(at)))
+        room -= sum(min(sizes[t], self._row_bytes(t)) for t in passing)
+        for t in {t for operands, _, _ in tiled for t in operands}:
+            crossing.pop(t, None)
+        for (x, w, y), nest, widths in tiled:
+            stairs = staircase(nest, widths, self.conventions)
+            at = stairs.index(float(room))
+            if at < 0:
+                return None
+            held = max(held, math.ceil(stairs.capacity_bytes[at]))
+            parts, once = stairs.parts(float(room)), stairs.parts(float(stairs.capacity_bytes[-1]))
+            # Padding counts as data of a tile but is never fetched.
+            real = min(1.0, sizes[x] / once.input) if x in sizes and once.input else 1.0
+            for t, moved in ((x, parts.input * real), (w, parts.weight), (y, parts.output)):
+                if t in sizes:
+                    crossing[t] = crossing.get(t, 0) + math.ceil(moved - 1e-6)
+            if w not in sizes:
+                weights += math.ceil(parts.weight - once.weight - 1e-6)
+        scratch = held + self.capacity - room
+        return Tiling(scratch, crossing, weights) if scratch <= self.capacity else None
+
+    def _operands(self, nest: LoopNest, step: Step) -> tuple[int, int, int]:
+        """Return the buffers of a nest's input, second factor and output; -1 for none."""
+        factors = [o for o in nest.operands if o.role != "output"]
+        if len(factors) == 2 and factors[0].role == "weight" and factors[1].role == "input":
+            factors.reverse()
+        made = next(o.tensor for o in nest.operands if o.role == "output")
+        y = self._buffer(made)
+        if y < 0 and made not in self.inner and step.writes:
+            y = step.writes[0]  # riders make of it what the step writes
+        return self._buffer(factors[0].tensor), self._buffer(factors[-1].tensor), y
+
+    def _buffer(self, name: str) -> int:
+        while name in self.views and name not in self.index:
+            name = self.views[name]
+        return self.index.get(name, -1)
+
+    def _row_bytes(self, t: int) -> int:
+        """Return the bytes along the last axis of a buffer's tensor."""
+        tensor = self.scheduled.graph.tensors[self.scheduled.tensors[t]]
+        elements = float(evaluate(tensor.shape[-1], self.values)) if tensor.shape else 1.0
+        return math.ceil(elements * float(self.scheduled.precision.bits(tensor.slot)) / 8)
+
+    def _nest(self, at: int) -> tuple[TileNest, Widths]:
+        nests = self.nests
+        assert nests is not None
+        numbers = {
+            dim: max(1, round(float(getattr(nests, dim)[at, 0])))
+            for dim in ("groups", "batch", "out_channels", "in_channels", "out_rows",
+                        "out_columns", "kernel_rows", "kernel_columns")
+        }  # fmt: skip
+        stride, dilation = nests.stride[at].tolist(), nests.dilation[at].tolist()
+        nest = TileNest(
+            **numbers, row_stride=stride[0], column_stride=stride[1], row_dilation=dilation[0],
+            column_dilation=dilation[1],
+        )  # fmt: skip
+        x, w, y = (
+            float(self.scheduled.precision.bits(slot)) / 8 if access >= 0 else 0.0
+            for slot, access in zip(nests.slots[at], nests.access[at].tolist(), strict=True)
+        )
+        return nest, Widths(x, w, y, self.partial if y else 0.0)
+
+
+def _rewritten(problem: Problem, tilings: Mapping[int, Tiling]) -> Streamed:
+    """Return the problem in which the tiled steps hold nothing but their tiles.
+
+    A buffer that one of them reads is stored when it is made; a buffer that one of them makes is
+    loaded by whole for the steps that are not tiled.
+    """
+    buffers: list[Buffer] = []
+    steps: list[Step] = []
+    origin: list[int] = []
+    extra = sum(tiling.weight_bytes for tiling in tilings.values())
+    place: dict[int, int] = {}  # where a step that is not tiled finds a buffer
+    token: dict[int, int] = {}  # what says to the others that it has been made
+
+    def new(buffer: Buffer) -> int:
+        buffers.append(buffer)
+        return len(buffers) - 1
+
+    for s, step in enumerate(problem.steps):
+        tiling = tilings.get(s)
+        reads: list[int] = []
+        writes: list[int] = []
+        for t in step.reads:
+            if tiling is not None:
+                extra += tiling.buffer_bytes[t]
+                reads.append(token[t])
+                continue
+            if t not in place:
+                place[t] = new(replace(problem.buffers[t], stored=True))
+                steps.append(Step(f"load {problem.buffers[t].name}", (token[t],), (place[t],)))
+                origin.append(-1)
+                extra += problem.buffers[t].size_bytes
+            reads.append(place[t])
+        for t in step.writes:
+            buffer = problem.buffers[t]
+            passes = any(r in tilings for r in problem.readers[t])
+            if tiling is not None:
+                crossing = tiling.buffer_bytes[t]
+                extra += crossing - (buffer.size_bytes if buffer.stored else 0)
+                token[t] = new(Buffer(f"{buffer.name} made", 0, stored=True))
+                writes.append(token[t])
+                continue
+            if not (step.load and problem.readers[t] and all(
+                r in tilings for r in problem.readers[t])):  # fmt: skip
+                place[t] = new(replace(buffer, stored=buffer.stored or passes))
+                writes.append(place[t])
+            if passes:
+                token[t] = new(Buffer(f"{buffer.name} made", 0, stored=True))
+                writes.append(token[t])
+                extra += 0 if buffer.stored else buffer.size_bytes
+                if step.load:  # the first reading of an input is compulsory
+                    extra -= buffer.size_bytes if t not in place else 0
+        over = -1
+        if tiling is None and step.takes_over >= 0 and step.takes_over in place:
+            over = place[step.takes_over]
+        scratch = step.scratch_bytes if tiling is None else tiling.scratch_bytes
+        steps.append(
+            replace(
+                step, reads=tuple(dict.fromkeys(reads)), writes=tuple(writes), takes_over=over,
+                scratch_bytes=scratch,
+            )
+        )  # fmt: skip
+        origin.append(s)
+    made = Problem(f"{problem.name}, tiled", tuple(steps), tuple(buffers))
+    return Streamed(made, dict(tilings), tuple(origin), extra)
