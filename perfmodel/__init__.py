@@ -24,6 +24,7 @@ from perfmodel._version import __version__
 
 if TYPE_CHECKING:
     from perfmodel.api import (
+        assign,
         compare,
         hardware,
         place,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 # Which module answers for each word of the face.
 _HOME = {
+    "assign": "api",
     "compare": "api",
     "hardware": "api",
     "place": "api",
@@ -69,6 +71,7 @@ __all__ = [
     "InputError",
     "PerfmodelError",
     "__version__",
+    "assign",
     "compare",
     "hardware",
     "place",

@@ -19,6 +19,7 @@ from perfmodel.workload.workload import Workload
 if TYPE_CHECKING:
     from perfmodel.compare import Comparison
     from perfmodel.plan import Plan
+    from perfmodel.schedule.assign import DeviceAssignment
     from perfmodel.schedule.curve import Curve
     from perfmodel.schedule.place import PlacementResult
     from perfmodel.schedule.result import Schedule
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from perfmodel.table import Table
 
 __all__ = [
+    "assign",
     "compare",
     "hardware",
     "place",
@@ -194,6 +196,30 @@ def schedule(
     from perfmodel.schedule.face import schedule as run
 
     return run(workload, device, capacity=capacity, settings=set, **options)
+
+
+def assign(
+    workload: WorkloadLike, devices: DeviceLike | Iterable[DeviceLike], **options: Any
+) -> DeviceAssignment:
+    """Find the engine of every operator, on one device or over several, with a proof or a bound.
+
+    Parameters
+    ----------
+    workload, devices
+        Objects, names of the library, or paths; one device or several.
+    **options
+        As for `perfmodel.schedule.assign.run.assign`: ``objective`` (``latency_s``,
+        ``throughput``), ``parallel``, ``contiguous``, ``precision``, ``runtime``, ``engines``,
+        ``link`` ...
+
+    Raises
+    ------
+    InputError
+        Every fault of the input. An operator that no engine runs is a result.
+    """
+    from perfmodel.schedule.assign import assign as run
+
+    return run(workload, devices, **options)
 
 
 def place(

@@ -42,6 +42,7 @@ BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
         "ufs": "perfmodel.kinds.storage:Storage",
     },
     "perfmodel.plots": {
+        "assignment": "perfmodel.plots.engines:assignment_plots",
         "prediction": "perfmodel.plots:prediction_plots",
         "table": "perfmodel.plots:table_plots",
     },

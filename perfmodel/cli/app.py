@@ -27,6 +27,7 @@ COMMANDS = {
     "schedule": "Find the order of operators, what stays on chip, what is spilled, with a proof.",
     "place": "Place weights and KV cache in the memories of a device.",
     "stream": "Stream weights from an outer memory while a model runs.",
+    "assign": "Find the engine of every operator, on one device or over several.",
     "solve": "Find the value of one number at which a condition starts to hold.",
     "validate": "Compare predictions with measured rows.",
     "reproduce": "Predict what published systems claim.",

@@ -337,6 +337,10 @@ class DeviceAssignment:
             lines.append(
                 f"  interval    {show(self.interval_s, 'time')}, {self.runs_per_s:.4g} runs/s"
             )
+        if self.network.per_run_s:
+            extra = show(self.network.per_run_s, "time")
+            runtime = self.network.stations[0].machine.runtime.name
+            lines.append(f"  per run     {extra} of the runtime {runtime}, part of the latency")
         kind = "contiguous, " if self.contiguous else ""
         lines.append(f"  assignment  {kind}{how}; {proof} ({self.method})")
         lines.append(

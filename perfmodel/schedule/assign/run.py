@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from perfmodel.errors import Fault, InputError, nearest
@@ -19,14 +19,14 @@ from perfmodel.schedule.assign.solve import solve
 from perfmodel.workload.library import find
 from perfmodel.workload.workload import Workload
 
-__all__ = ["OBJECTIVES", "assign"]
+__all__ = ["OBJECTIVES", "assign", "option_faults"]
 
 OBJECTIVES = ("latency_s", "throughput")
 
 
 def assign(
     workload: WorkloadLike,
-    devices: DeviceLike | Sequence[DeviceLike],
+    devices: DeviceLike | Iterable[DeviceLike],
     *,
     objective: str = "latency_s",
     parallel: bool = False,
@@ -78,19 +78,7 @@ def assign(
     InputError
         Unknown names; a parallel run in contiguous stretches.
     """
-    faults: list[Fault] = []
-    if objective not in OBJECTIVES:
-        faults.append(Fault(f"unknown objective '{objective}'", path="objective",
-                            expected="one of " + ", ".join(OBJECTIVES),
-                            suggestion=nearest(objective, OBJECTIVES)))  # fmt: skip
-    if parallel and contiguous:
-        faults.append(Fault("a contiguous run has no engines in parallel", path="parallel",
-                            expected="one of the two"))  # fmt: skip
-    if parallel and objective == "throughput":
-        faults.append(Fault("a pipeline's engines always work in parallel", path="parallel",
-                            expected="objective latency_s"))  # fmt: skip
-    if time_limit_s is not None and not time_limit_s > 0:
-        faults.append(Fault(f"{time_limit_s} is no time", path="time_limit_s", expected="above 0"))
+    faults = option_faults(objective, parallel, contiguous, time_limit_s)
     if faults:
         raise InputError(faults)
     found = workload if isinstance(workload, Workload) else find(workload, {})
@@ -107,7 +95,27 @@ def assign(
     return DeviceAssignment(problem, objective, result, contiguous)
 
 
-def _several(devices: DeviceLike | Sequence[DeviceLike]) -> list[DeviceLike]:
+def option_faults(
+    objective: str, parallel: bool, contiguous: bool, time_limit_s: float | None
+) -> list[Fault]:
+    """Return what is wrong with the options of `assign`."""
+    faults: list[Fault] = []
+    if objective not in OBJECTIVES:
+        faults.append(Fault(f"unknown objective '{objective}'", path="objective",
+                            expected="one of " + ", ".join(OBJECTIVES),
+                            suggestion=nearest(objective, OBJECTIVES)))  # fmt: skip
+    if parallel and contiguous:
+        faults.append(Fault("a contiguous run has no engines in parallel", path="parallel",
+                            expected="one of the two"))  # fmt: skip
+    if parallel and objective == "throughput":
+        faults.append(Fault("a pipeline's engines always work in parallel", path="parallel",
+                            expected="objective latency_s"))  # fmt: skip
+    if time_limit_s is not None and not time_limit_s > 0:
+        faults.append(Fault(f"{time_limit_s} is no time", path="time_limit_s", expected="above 0"))
+    return faults
+
+
+def _several(devices: DeviceLike | Iterable[DeviceLike]) -> list[DeviceLike]:
     if isinstance(devices, str | Path | Device | Machine):
         return [devices]
     several = list(devices)

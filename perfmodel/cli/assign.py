@@ -1,0 +1,139 @@
+"""``perfmodel assign``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from perfmodel.atomic import output_faults, write_text
+from perfmodel.cli import DONE, INFEASIBLE
+from perfmodel.cli.common import Count, print_json, say, scalars, to_json
+from perfmodel.errors import Fault
+from perfmodel.hardware.library import hardware
+from perfmodel.resolve import resolve
+from perfmodel.schedule.assign import assign as run
+from perfmodel.schedule.assign.run import option_faults
+from perfmodel.settings import FaultList
+
+__all__ = ["assign"]
+
+_SUFFIXES = (".json", ".csv", ".txt")
+
+
+def assign(
+    workload: str,
+    devices: list[str],
+    /,
+    *,
+    objective: str = "latency_s",
+    parallel: bool = False,
+    contiguous: bool = False,
+    engines: str | None = None,
+    link: str | None = None,
+    set: list[str] | None = None,
+    precision: str | None = None,
+    runtime: str | None = None,
+    warm: bool = False,
+    fuse: Annotated[bool | None, Parameter(negative="--no-fuse")] = None,
+    time_limit: float = 10.0,
+    looks: Count = 2000,
+    json: bool = False,
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    plan: Path | None = None,
+    plot: Path | None = None,
+) -> int:
+    """Find the engine of every operator, on one device or over several.
+
+    Parameters
+    ----------
+    workload
+        A model of the library, or a path: .yaml, .onnx, config.json.
+    devices
+        One or several devices of the library, or paths to spec files; a name given twice is two.
+    objective
+        latency_s of one run, or throughput of runs that follow each other.
+    parallel
+        Engines work on one run at the same time; otherwise one thing happens at a time.
+    contiguous
+        Each engine runs one stretch of the network, engines in the order of the devices.
+    engines
+        Engines to use, by name: "npu,cpu"; all by default.
+    link
+        Link between devices by name, or its bandwidth: "12.5 GB/s".
+    set
+        NAME=VALUE for parameters of the workload and, with one device, its facts:
+        engines.npu.handover="50 us".
+    precision
+        Formats of weights, activations and KV cache.
+    runtime
+        Software that runs it; by default the first device's.
+    warm
+        Weights stay in the nearest memory that holds everything, from one run to the next.
+    fuse
+        Elementwise operators ride on the operator before them; by default as the runtime does. An
+        engine that lacks one operator of a fused kernel does not run the kernel.
+    time_limit
+        Seconds after which the best so far is returned, with a bound; 10 by default.
+    looks
+        Assignments that a local search looks at where nothing exact closes; 2000 by default.
+    json
+        Print JSON.
+    output
+        Write the result to a file: .json and .txt as printed, .csv one row a kernel.
+    plan
+        Write the plan of one run to a .json file.
+    plot
+        Write the timeline to an .html file.
+    """
+    faults = FaultList()
+    settings = scalars(set or (), faults)
+    for path, suffixes in ((output, _SUFFIXES), (plan, (".json",)), (plot, (".html",))):
+        if path is not None:
+            faults.extend(output_faults(path, suffixes))
+    faults.extend(option_faults(objective, parallel, contiguous, time_limit))
+    facts = [name for name in settings if "." in name]
+    if len(devices) > 1:
+        faults.extend(
+            Fault("is of which device?", path=name, file="--set",
+                  expected="one device, or the number in its spec file")
+            for name in facts
+        )  # fmt: skip
+    if not devices:
+        faults.append(Fault("there is no device", path="devices", expected="one or more"))
+    first = faults.trying(
+        resolve, workload, devices[0] if devices else "", precision, runtime, settings
+    )
+    others = [faults.trying(hardware, device) for device in devices[1:]]
+    faults.settle()
+    assert first is not None
+    found = run(
+        first.workload, [first.device, *(each for each in others if each is not None)],
+        objective=objective, parallel=parallel, contiguous=contiguous, precision=first.precision,
+        runtime=first.runtime, engines=_names(engines), link=link, warm=warm, fuse=fuse,
+        time_limit_s=time_limit, looks=looks,
+    )  # fmt: skip
+    if output is not None:
+        match output.suffix:
+            case ".json":
+                write_text(output, to_json(found.to_dict()))
+            case ".csv":
+                found.table.to_csv(output)
+            case _:
+                write_text(output, repr(found) + "\n")
+    if plan is not None and found.feasible:
+        write_text(plan, found.plan.to_json(indent=1) + "\n")
+    if plot is not None and found.feasible:
+        write_text(plot, found.plot.page())
+    if json:
+        print_json(found.to_dict())
+    elif output is None:
+        say(repr(found))
+    return DONE if found.feasible else INFEASIBLE
+
+
+def _names(text: str | None) -> list[str] | None:
+    if text is None:
+        return None
+    return [name.strip() for name in text.split(",") if name.strip()]
