@@ -14,6 +14,7 @@ from perfmodel.hardware.runtime import Runtime
 from perfmodel.kinds import kind
 from perfmodel.prediction import Prediction
 from perfmodel.prediction.job import Job, Static
+from perfmodel.prediction.placed import shares_of
 from perfmodel.prediction.planned import crossings
 from perfmodel.workload.families import Semantics
 from perfmodel.workload.fuse import Fusion
@@ -71,7 +72,8 @@ def predict(
         whole footprint; by default they come from main memory once a run.
     plan
         A schedule of this very graph (`perfmodel.schedule`), repetitions written out; one that does
-        not fit it is bad input. Activations cross the boundary of its memory as it says.
+        not fit it is bad input. Activations cross the boundary of its memory as it says, and
+        weights and caches are read from the memories that it has them in.
 
     Returns
     -------
@@ -107,10 +109,11 @@ def predict(
     lowered = lower(graph, fusion, tagged=bool(chosen.weights.overrides))
     if not lowered.rows:
         raise InputError(_nothing(workload, graph))
-    moved = None
+    moved = shares = None
     if plan is not None and plan.residency:
         moved = crossings(plan, graph, lowered)
-    job = Job(workload, machine, chosen, static, lowered, bare, relaxed, warm, moved)
+        shares = shares_of(plan, graph, lowered, machine)
+    job = Job(workload, machine, chosen, static, lowered, bare, relaxed, warm, moved, shares)
     return job.run()
 
 

@@ -17,6 +17,7 @@ from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.kinds.protocol import Kind, Terms
+from perfmodel.prediction.placed import Shares, placed
 from perfmodel.prediction.planned import Crossings, planned
 from perfmodel.prediction.prediction import Prediction
 from perfmodel.workload.families import Semantics
@@ -58,6 +59,7 @@ class Job:
     relaxed: bool
     warm: bool
     crossings: Crossings | None = None
+    shares: Shares | None = None
 
     def run(self) -> Prediction:
         """Evaluate at every point, in chunks, and reduce each chunk to sums over the network."""
@@ -111,6 +113,8 @@ class Job:
         terms = static.kind.cost(table, setting)
         if self.crossings is not None:
             terms = planned(table, terms, setting, self.crossings)
+        if self.shares is not None:
+            terms = placed(table, terms, setting, self.shares)
         return table, terms, setting
 
     def at(self, point: int) -> Job:

@@ -59,7 +59,8 @@ def crossings(plan: Plan, graph: Graph, lowered: Lowered) -> Crossings:
     made = {name for _, op in graph.walk() for name in op.writes}
     reloaded = {(m.tensor, m.step) for m in plan.moves if m.kind == "reload"}
     for stay in plan.residency:
-        if (stay.tensor, stay.first) in reloaded:
+        activation = graph.tensors[stay.tensor].role == "activation"
+        if not activation or (stay.tensor, stay.first) in reloaded:
             continue
         if stay.tensor not in made:
             moved[at[stay.first], 0] += stay.size_bytes

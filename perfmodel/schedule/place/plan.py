@@ -8,6 +8,8 @@ import numpy as np
 
 from perfmodel.errors import InputError
 from perfmodel.plan import Capacity, Placement, Plan, Residency
+from perfmodel.workload.fuse import aliases
+from perfmodel.workload.lower import lower
 from perfmodel.workload.symbols import evaluate
 
 if TYPE_CHECKING:
@@ -35,6 +37,11 @@ def to_plan(result: PlacementResult) -> Plan:
         name = f"{stem}@{index}" if f"{stem}@{index}" in graph.tensors else stem
         residency.append(Residency(tensor=name, memory=memory, device=device, first=0, last=last,
                                    size_bytes=size, address=None))  # fmt: skip
+    kernels = lower(graph, job.static.fusion).kernels
+    kernel = {op.name: k.head.name for k in kernels if len(k.operators) > 1 for op in k.operators}
+    # What only its own kernel reads stays inside it, in no memory.
+    crossing = {n for k in kernels for n in (*k.reads, *k.writes)} | {*graph.inputs, *graph.outputs}
+    users: dict[str, set[str]] = {}
     first: dict[str, int] = dict.fromkeys(graph.inputs, 0)
     end: dict[str, int] = {}
     for i, (_, op) in enumerate(graph.walk()):
@@ -42,25 +49,44 @@ def to_plan(result: PlacementResult) -> Plan:
             if graph.tensors[access.tensor].role == "activation":
                 first.setdefault(access.tensor, i)
                 end[access.tensor] = i
+                users.setdefault(access.tensor, set()).add(kernel.get(op.name, ""))
     for name in graph.outputs:
         end[name] = last
+    alias = aliases(graph)
     for name, stop in end.items():
+        if (
+            alias.get(name, name) not in crossing
+            and len(users[name]) == 1
+            and "" not in users[name]
+        ):
+            continue
         tensor = graph.tensors[name]
         bits = job.precision.bits(tensor.slot)
-        size = float(np.asarray(evaluate(tensor.elements, values) * bits / 8.0).reshape(-1)[0])
+        # A view is another name of what it shows, and takes no room of its own.
+        size = 0.0 if name in alias else _number(evaluate(tensor.elements, values) * bits / 8.0)
         residency.append(Residency(tensor=name, memory=main, device=device, first=first[name],
                                    last=stop, size_bytes=size, address=None))  # fmt: skip
+    peak = float(prediction.activation_bytes)
+    # Main memory first: it is the one that activations are in.
+    levels = sorted(result.levels, key=lambda level: level.name != main)
     capacities = [
-        Capacity(memory=level.name, device=device, size_bytes=level.capacity_bytes)
-        for level in result.levels
-        if np.isfinite(level.capacity_bytes) and level.capacity_bytes > 0 and level.name != main
-    ]
+        Capacity(memory=v.name, device=device,
+                 size_bytes=v.capacity_bytes + (peak if v.name == main else 0.0))
+        for v in levels if np.isfinite(v.capacity_bytes) and v.capacity_bytes > 0
+    ]  # fmt: skip
     where = {"device": device, "engine": machine.engine}
     return Plan(
         graph=graph.content_hash(), precision=str(job.precision), method=f"place, {result.method}",
-        order=tuple(Placement(operator=n, start_s=None, end_s=None, **where) for n in order),
+        order=tuple(
+            Placement(operator=n, kernel=kernel.get(n, ""), start_s=None, end_s=None, **where)
+            for n in order
+        ),
         capacities=tuple(capacities), residency=tuple(residency),
     )  # fmt: skip
+
+
+def _number(value: object) -> float:
+    return float(np.asarray(value, dtype=np.float64).reshape(-1)[0])
 
 
 def _held(result: PlacementResult) -> dict[tuple[str, str], float]:

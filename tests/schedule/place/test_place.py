@@ -181,9 +181,36 @@ def test_a_plan_holds_every_byte(popularity: float | None) -> None:
             held[r.memory] += r.size_bytes
     assert held == pytest.approx(result.used_bytes)
     assert Plan.from_json(plan.to_json()) == plan
-    # And `predict` takes it.
-    again = pm.predict(result.prediction.workload, "ufs_4_phone", precision="w4a16", plan=plan)
-    assert again.weight_bytes == result.prediction.weight_bytes
+
+
+@pytest.mark.parametrize(
+    ("name", "room"), [("qwen3_30b_a3b", "4 GB"), ("llama_3_8b", "2 GB"), ("llama_3_8b", "7 GB")]
+)
+def test_a_plan_changes_the_prediction(name: str, room: str) -> None:
+    """`predict` reads weights and cache from where the placement has them, byte for byte."""
+    result = placed(name, "ufs_4_phone", 64, capacities={"dram": room})
+    plain = result.prediction
+    again = pm.predict(plain.workload, "ufs_4_phone", precision="w4a16", plan=result.to_plan())
+    read = dict.fromkeys(result.used_bytes, 0.0)
+    for row in result.rows:
+        read[row.level] += row.read_bytes
+    assert again.traffic_bytes["storage"] == pytest.approx(read["storage"], rel=1e-9)
+    # Activations and the rest of main memory's traffic are as they were.
+    kv = sum(i.copies * i.read_bytes for i in result.items if i.role == "kv")
+    others = plain.traffic_bytes["dram"] - kv
+    assert again.traffic_bytes["dram"] == pytest.approx(read["dram"] + others, rel=1e-9)
+    assert again.weight_bytes == plain.weight_bytes
+    # Memories work side by side within a kernel: between the busiest alone and one after another.
+    assert max(result.level_s.values()) <= again.latency_s * (1 + 1e-9)
+    assert again.latency_s <= result.value * 1.01
+    assert again.latency_s < plain.latency_s
+
+
+def test_a_plan_for_another_machine_is_refused() -> None:
+    result = placed("mixtral_8x7b", "rtx_4090", 64, extra=[HOST], capacities={"gddr6x": "8 GB"})
+    with pytest.raises(InputError, match="has no memory 'host'"):
+        pm.predict(result.prediction.workload, "rtx_4090", precision="w4a16",
+                   plan=result.to_plan())  # fmt: skip
 
 
 def test_energy_is_an_objective() -> None:
