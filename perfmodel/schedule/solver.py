@@ -55,6 +55,7 @@ def solve(
     *,
     gap: float = 0.0,
     start: ArrayLike | None = None,
+    restarts: bool = True,
 ) -> Solution:
     """Solve a programme that is given as arrays.
 
@@ -66,6 +67,9 @@ def solve(
         Distance of objective and bound, relative to the objective, at which to stop.
     start : array_like of shape (columns,), optional
         A known solution. It is what comes back where nothing better is found in time.
+    restarts
+        Whether HiGHS may begin again from its root once columns are fixed there: it pays on large
+        trees, not where cuts close the root.
 
     Raises
     ------
@@ -86,6 +90,8 @@ def solve(
         return Solution(status, value, 0.0 if fits else math.inf, 0.0, "no columns")
     handle = new_handle()
     load(handle, matrix)
+    if not restarts:
+        handle.setOptionValue("mip_allow_restart", False)
     return run_highs(handle, deadline or Deadline(), gap, known, bool(matrix.integer.any()))
 
 

@@ -231,7 +231,7 @@ def _solve(
     )
     start = [float(g in before) for g in names]
     start += [max(start[j] for j in mine) for mine in stores]
-    found = solve(matrix, deadline, start=start)
+    found = solve(matrix, deadline, start=start, restarts=False)
     if found.status is Status.INFEASIBLE:  # each step fits by itself, so all could be away
         raise AssertionError("evicting everything is always a solution")
     bound = max(0, math.ceil(found.bound - 1e-6)) if found.bound > -math.inf else 0
