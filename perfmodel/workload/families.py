@@ -70,6 +70,7 @@ BUILT_IN: Mapping[str, str] = {
     "video": "perfmodel.workload.video",
     "seq2seq": "perfmodel.workload.seq2seq",
     "efficientformer": "perfmodel.workload.efficientformer",
+    "embbert": "perfmodel.workload.embbert",
     "tiny": "perfmodel.workload.tiny",
     "layers": "perfmodel.workload.layers",
 }
