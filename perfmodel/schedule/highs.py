@@ -331,7 +331,7 @@ def _read(
     bound = float(info.mip_dual_bound) if integers else objective if done else -math.inf
     if not has:
         return Solution(Status.NONE, math.nan, bound, seconds, reason, nodes=nodes)
-    met = done and objective - bound <= TOLERANCE * max(1.0, abs(objective))
+    met = done and objective - bound <= max(TOLERANCE, 1e-9 * abs(objective))
     bound = min(bound, objective)
     prices: Floats = np.zeros(0)
     if done and not integers:

@@ -79,6 +79,16 @@ class Solution:
             return math.inf
         return abs(self.objective - self.bound) / max(abs(self.objective), 1e-9)
 
+    def whole_bound(self, less: int = 0) -> int:
+        """Return the bound of an objective of whole numbers less a constant, 0 at least.
+
+        A bound a little above a whole number is that number and the solver's rounding, so it must
+        not become the next one.
+        """
+        if not math.isfinite(self.bound):
+            return 0
+        return max(0, math.ceil(self.bound - less - 1e-4))
+
 
 @dataclass(frozen=True)
 class Matrix:

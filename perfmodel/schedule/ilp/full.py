@@ -59,8 +59,7 @@ def full(
         start = programme.start(incumbent.order, capacity_bytes, limit)
     found = solve(programme.matrix, limit, start=start)
     unit = programme.unit
-    least = found.bound - programme.free
-    bound = max(0, math.ceil(least - 1e-6)) * unit if math.isfinite(least) else 0
+    bound = found.whole_bound(programme.free) * unit
     script, cost = incumbent, known
     if found.found:
         order = programme.order(found.values)

@@ -234,7 +234,7 @@ def _solve(
     found = solve(matrix, deadline, start=start, restarts=False)
     if found.status is Status.INFEASIBLE:  # each step fits by itself, so all could be away
         raise AssertionError("evicting everything is always a solution")
-    bound = max(0, math.ceil(found.bound - 1e-6)) if found.bound > -math.inf else 0
+    bound = found.whole_bound()
     chosen = {g for g, x in zip(names, found.values, strict=False) if x > 0.5}
     return chosen, bound * unit, found.nodes
 
