@@ -1,0 +1,117 @@
+"""Buffers from a CSV file, of the columns that MiniMalloc has.
+
+Moffitt, "MiniMalloc: a lightweight memory allocator for hardware-accelerated machine learning",
+ASPLOS 2023; its files have ``id,lower,upper,size``, and may have ``alignment``, ``offset``,
+``hint``.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.measurements import Row, Rows, read_rows
+from perfmodel.schedule.allocate.lifetime import Lifetime, number_faults
+
+__all__ = ["read_lifetimes"]
+
+#: Other names that MiniMalloc takes.
+_SAME = {"buffer": "id", "buffer_id": "id", "start": "lower", "end": "upper"}
+_NEEDED = ("id", "lower", "upper", "size")
+_OTHERS = ("alignment", "offset", "hint")
+_COLUMN = {"size_bytes": "size"}
+
+
+def read_lifetimes(path: str | Path) -> list[Lifetime]:
+    """Read buffers from a CSV file.
+
+    Parameters
+    ----------
+    path
+        Columns ``id``, ``lower``, ``upper`` (half-open) and ``size``; where they are there,
+        ``alignment``, ``offset`` (the buffer lies there and stays) and ``hint`` (where it lay
+        before), each empty where a buffer has none. ``start``, ``end``, ``buffer`` and
+        ``buffer_id`` are read as MiniMalloc reads them.
+
+    Raises
+    ------
+    InputError
+        With every fault of the file.
+    """
+    rows = read_rows(path)
+    named = {_SAME.get(name, name): name for name in rows.columns}
+    faults: list[Fault] = []
+    if len(named) < len(rows.columns):
+        twice = [c for c in rows.columns if named[_SAME.get(c, c)] != c]
+        for column in twice:
+            message = f"columns '{column}' and '{named[_SAME.get(column, column)]}' mean the same"
+            faults.append(rows.fault(None, column, message, "one of them"))
+    missing = [name for name in _NEEDED if name not in named]
+    if missing:
+        faults += rows.missing(missing)
+    for name in rows.columns:
+        if _SAME.get(name, name) not in (*_NEEDED, *_OTHERS):
+            faults.append(_stranger(rows, name))
+    if faults:
+        raise InputError(faults)
+    reader = _Reader(rows, named)
+    found = [reader.lifetime(row) for row in rows]
+    if reader.faults:
+        raise InputError(reader.faults)
+    return [b for b in found if b is not None]
+
+
+def _stranger(rows: Rows, name: str) -> Fault:
+    if name == "gaps":
+        # Read as always alive it would fit less often; as never alive it would be wrong.
+        return rows.fault(None, name, "lifetimes with gaps are not supported",
+                          "a buffer of its own for each stretch of time")  # fmt: skip
+    known = (*_NEEDED, *_OTHERS)
+    meant = nearest(name, known)
+    expected = "" if meant else "columns " + ", ".join(known)
+    return rows.fault(None, name, f"unknown column '{name}'", expected, meant)
+
+
+class _Reader:
+    """Cells to numbers; keeps the faults."""
+
+    def __init__(self, rows: Rows, named: dict[str, str]) -> None:
+        self.rows, self.named = rows, named
+        self.faults: list[Fault] = []
+        self.lines: dict[str, int] = {}
+
+    def lifetime(self, row: Row) -> Lifetime | None:
+        before = len(self.faults)
+        name = row.get(self.named["id"])
+        if not name:
+            self._fault(row, "id", "a buffer without a name", "a name")
+        elif name in self.lines:
+            self._fault(row, "id", f"'{name}' is the name of line {self.lines[name]} as well",
+                        "a name of its own for each buffer")  # fmt: skip
+        else:
+            self.lines[name] = row.line
+        lower, upper, size = (self._number(row, column) for column in _NEEDED[1:])
+        alignment, offset, hint = (self._number(row, column) for column in _OTHERS)
+        if len(self.faults) > before or lower is None or upper is None or size is None:
+            return None
+        made = Lifetime(name, lower, upper, size, 1 if alignment is None else alignment, offset,
+                        hint)  # fmt: skip
+        for field, message, expected in number_faults(made):
+            self._fault(row, _COLUMN.get(field, field), message, expected)
+        return made
+
+    def _fault(self, row: Row, column: str, message: str, expected: str) -> None:
+        self.faults.append(self.rows.fault(row, self.named[column], message, expected))
+
+    def _number(self, row: Row, column: str) -> int | None:
+        if column not in self.named:
+            return None
+        text = row.get(self.named[column])
+        if not text and column in _OTHERS:
+            return None
+        if not re.fullmatch(r"[+-]?\d{1,18}", text, re.ASCII):
+            message = f"'{text}' is no whole number" if text else "an empty cell"
+            self._fault(row, column, message, "a whole number of at most 18 digits")
+            return None
+        return int(text)

@@ -1,0 +1,425 @@
+"""Exact search of a packing of a given height, valley by valley.
+
+The state is a skyline: how high each section is filled. A *valley* is a run of sections of equal
+height between higher neighbours. In a section of a valley, what lies exactly at its floor is
+either a piece that lies within the valley as a whole, or waste. Every packing in which nothing can
+sink has that form, so branching on what lies at the floor of any one section, whichever has the
+fewest options, is complete, and what is placed stays where it is.
+
+* Slack of a section is the height less the floor less what is still to be placed in it: waste
+  that is still allowed. Below zero the branch has failed.
+* A section without options is raised to the lowest height at which a piece of it can lie.
+* Where no unplaced piece crosses a boundary any more, the two sides are searched one after the
+  other, and where one fails, the other is not tried again.
+* Failures give weight to sections, and those of high weight are decided first (dom/wdeg; Boussemart
+  et al., "Boosting systematic search by weighting constraints", ECAI 2004).
+* A dive that is long remembers failed states: the unplaced pieces and the slack of each section.
+  A state of the same pieces with no more slack anywhere fails as well.
+
+An alignment or a piece with an offset of its own changes where a piece can lie, and no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import le
+from typing import Final
+
+from perfmodel.schedule.allocate.sections import Sections
+from perfmodel.schedule.deadline import Deadline
+
+__all__ = ["CUT", "EXHAUSTED", "PACKED", "Valleys"]
+
+PACKED: Final = "packed"
+EXHAUSTED: Final = "exhausted"
+CUT: Final = "cut"
+
+_FAR: Final = 1 << 80
+#: Options of a section up to which they are added up against the depth of the valley.
+_FEW: Final = 3
+#: Failed states kept at most, and for the same pieces.
+_STATES, _ALIKE = 200_000, 12
+
+#: Components still to be searched: first and last section, frame that they belong to, the rest.
+_Agenda = tuple[int, int, int, "_Agenda | None"]
+#: Floors that were changed: first section, one past the last, floor before, waste.
+_Change = tuple[int, int, int, int]
+
+
+class _Frame:
+    """A section that was decided, with what is to be restored before its next option."""
+
+    __slots__ = (
+        "agenda", "changes", "first", "floor", "held", "key", "last", "next", "options", "parent",
+        "section", "slacks", "unplaced",
+    )  # fmt: skip
+
+    first: int
+    last: int
+    section: int
+    floor: int
+    #: Pieces to lay at the floor, best first; a floor to raise to, as its complement, comes last.
+    options: list[int]
+    next: int
+    changes: int
+    unplaced: int
+    held: int
+    parent: int
+    agenda: _Agenda | None
+    key: int
+    slacks: tuple[int, ...]
+
+
+class Valleys:
+    """Dives for a packing of one height; weights and failed states stay from dive to dive.
+
+    Parameters
+    ----------
+    packing
+        Pieces over sections.
+    height
+        That nothing may reach beyond.
+
+    Attributes
+    ----------
+    weights : list of float
+        Of each section, 1 and more.
+    offsets : list of int
+        Of each piece, after a dive that packed.
+    nodes : int
+        Pieces placed and choices made in the last dive.
+    """
+
+    def __init__(self, packing: Sections, height: int) -> None:
+        self.packing, self.height = packing, height
+        self.weights = [1.0] * len(packing.sections)
+        self.offsets = [-1] * len(packing.pieces)
+        self.nodes = 0
+        self._size = [piece.size for piece in packing.pieces]
+        self._align = [piece.alignment for piece in packing.pieces]
+        self._fixed = [i for i, p in enumerate(packing.pieces) if p.offset is not None]
+        # A piece lies anywhere: no look at alignments and holds in the inner loop.
+        self._free = not self._fixed and max(self._align) == 1
+        self._failed: dict[int, list[tuple[int, ...]]] = {}
+        self._states = 0
+        self._near_fixed = self._fixed_near()
+        self._start()
+
+    def _fixed_near(self) -> list[list[int]]:
+        first, last = self.packing.first, self.packing.last
+        by_offset = sorted(self._fixed, key=lambda f: self.packing.pieces[f].offset or 0)
+        return [
+            [f for f in by_offset if f != i and first[f] <= last[i] and first[i] <= last[f]]
+            for i in range(len(self._size))
+        ]
+
+    def _start(self) -> None:
+        packing = self.packing
+        self._floor = [0] * len(packing.sections)
+        self._slack = [self.height - load for load in packing.loads]
+        self._unplaced = (1 << len(self._size)) - 1
+        self._held = packing.later_twins
+        self._trail: list[_Change] = []
+        self._frames: list[_Frame] = []
+
+    def dive(
+        self, rank: Sequence[float], limit: int, deadline: Deadline, *, remember: bool = False
+    ) -> str:
+        """Search until packed, exhausted, or cut at a number of nodes or a deadline.
+
+        Parameters
+        ----------
+        rank
+            Of each piece: options of lower rank are tried first.
+        remember
+            Keep failed states and ask them.
+
+        Returns
+        -------
+        str
+            ``PACKED``, ``EXHAUSTED`` (there is no packing of this height) or ``CUT``.
+        """
+        self._start()
+        self.nodes = 0
+        if min(self._slack) < 0:
+            return EXHAUSTED
+        agenda = self._split(0, len(self._floor) - 1, -1, None)
+        looked = 0
+        while agenda is not None:
+            looked += 1
+            first, last, parent, agenda = agenda
+            frame = self._open(first, last, rank, remember)
+            if isinstance(frame, _Frame):
+                frame.parent, frame.agenda = parent, agenda
+                self._frames.append(frame)
+                back = len(self._frames) - 1
+            elif frame:  # forced moves only, after which there are parts, or nothing
+                agenda = self._split(first, last, parent, agenda)
+                continue
+            else:
+                back = parent
+            if self.nodes > limit or (not looked & 127 and deadline.passed()):
+                return CUT
+            if back < 0:
+                return EXHAUSTED
+            back = self._retreat(back)
+            if back < 0:
+                return EXHAUSTED
+            agenda = self._advance(back)
+        return PACKED
+
+    def _split(self, first: int, last: int, parent: int, agenda: _Agenda | None) -> _Agenda | None:
+        """Put the parts of a run of sections that no unplaced piece joins on the agenda."""
+        unplaced, cross = self._unplaced, self.packing.cross
+        at = first
+        for t in range(first, last + 1):
+            if t == last or not unplaced & cross[t]:
+                if t > at or unplaced & self.packing.cover[t]:
+                    agenda = (at, t, parent, agenda)
+                at = t + 1
+        return agenda
+
+    def _parted(self, low: int, high: int) -> bool:
+        """Tell whether a piece that was placed was the last to join the sections of its span."""
+        unplaced = self._unplaced
+        if low == high:
+            return not unplaced & self.packing.cover[low]
+        return any(not unplaced & mask for mask in self.packing.cross[low:high])
+
+    def _place(self, piece: int, floor: int) -> bool:
+        """Lay a piece at the floor; tell whether that parts its sections."""
+        low, high = self.packing.first[piece], self.packing.last[piece] + 1
+        self.offsets[piece] = floor
+        self._trail.append((low, high, floor, 0))
+        self._floor[low:high] = [floor + self._size[piece]] * (high - low)
+        self._unplaced ^= 1 << piece
+        twin = self.packing.twin[piece]
+        if twin >= 0:
+            self._held ^= 1 << twin
+        return self._parted(low, high - 1)
+
+    def _raise(self, low: int, high: int, floor: int, level: int) -> int:
+        """Leave sections of equal floor empty up to a level; return one that cannot, or -1."""
+        waste = level - floor
+        slack = self._slack
+        for t in range(low, high):
+            if slack[t] < waste:
+                return t
+        self._trail.append((low, high, floor, waste))
+        self._floor[low:high] = [level] * (high - low)
+        for t in range(low, high):
+            slack[t] -= waste
+        return -1
+
+    def _reach(self, piece: int) -> int:
+        """Return the lowest offset that a piece can still have."""
+        packing = self.packing
+        at = max(self._floor[packing.first[piece] : packing.last[piece] + 1])
+        if self._free:
+            return at
+        fixed = packing.pieces[piece].offset
+        if fixed is not None:
+            return fixed if at <= fixed else _FAR
+        step, size = self._align[piece], self._size[piece]
+        at = -(-at // step) * step
+        for f in self._near_fixed[piece]:  # by increasing offset
+            low = packing.pieces[f].offset or 0
+            if self._unplaced >> f & 1 and at + size > low and at < low + self._size[f]:
+                at = -(-(low + self._size[f]) // step) * step
+        return at
+
+    def _over(self, pieces: int, low: int, high: int, first: int, last: int) -> int:
+        """Return the lowest height at which some pieces can cross a wall of their valley.
+
+        The water rises and spreads until it covers the span of a piece.
+        """
+        floors, begins, ends = self._floor, self.packing.begins, self.packing.ends
+        while not pieces & begins[low] & ends[high]:
+            left = floors[low - 1] if low > first else _FAR
+            right = floors[high + 1] if high < last else _FAR
+            level = left if left < right else right
+            while low > first and floors[low - 1] <= level:
+                low -= 1
+            while high < last and floors[high + 1] <= level:
+                high += 1
+        return max(floors[low : high + 1])
+
+    def _lowest(self, pieces: int, enough: int) -> int:
+        """Return the lowest offset that any of some pieces can have; not below `enough`."""
+        level = _FAR
+        while pieces:
+            bit = pieces & -pieces
+            pieces ^= bit
+            level = min(level, self._reach(bit.bit_length() - 1))
+            if level <= enough:
+                break
+        return level
+
+    def _seated(self, pieces: int, floor: int) -> int:
+        """Return those of some pieces of a valley that can lie at its very floor."""
+        out = 0
+        while pieces:
+            bit = pieces & -pieces
+            pieces ^= bit
+            if self._reach(bit.bit_length() - 1) == floor:
+                out |= bit
+        return out
+
+    def _open(self, first: int, last: int, rank: Sequence[float], remember: bool) -> _Frame | bool:
+        """Do what is forced in a run of sections.
+
+        Returns a frame where there is a choice; True where the run came apart; False where it
+        failed.
+        """
+        packing, floors, slack, weights = self.packing, self._floor, self._slack, self.weights
+        cover, begins, ends, size = packing.cover, packing.begins, packing.ends, self._size
+        while True:
+            for f in self._fixed:
+                here = self._unplaced >> f & 1 and first <= packing.first[f] <= last
+                if here and self._reach(f) == _FAR:
+                    return self._fail(packing.first[f])
+            best = float(_FAR)
+            section = floor_of = seats = around = wall_of = -1
+            changed = False
+            left, i = _FAR, first
+            while i <= last:
+                floor, j = floors[i], i
+                while j < last and floors[j + 1] == floor:
+                    j += 1
+                right = floors[j + 1] if j < last else _FAR
+                if left > floor < right:
+                    inside = self._unplaced & begins[i] & ends[j]
+                    wall = left if left < right else right
+                    if not inside:
+                        if (bad := self._raise(i, j + 1, floor, wall)) >= 0:
+                            return self._fail(bad)
+                        changed = True
+                        break
+                    seated = inside & ~self._held
+                    if not self._free:
+                        seated = self._seated(seated, floor)
+                    for t in range(i, j + 1):
+                        options = seated & cover[t]
+                        count = options.bit_count()
+                        if not count:
+                            them = self._unplaced & cover[t]
+                            if self._free:
+                                level = self._over(them, i, j, first, last)
+                            else:
+                                level = self._lowest(them, floor + 1)
+                            if level == _FAR or self._raise(t, t + 1, floor, level) >= 0:
+                                return self._fail(t)
+                            changed = True
+                            break
+                        if count <= _FEW and wall < _FAR:
+                            # What lies within the valley cannot fill it up to its wall.
+                            need, them = wall - floor - slack[t], inside & cover[t]
+                            while them and need > 0:
+                                bit = them & -them
+                                them ^= bit
+                                need -= size[bit.bit_length() - 1]
+                            if need > 0:
+                                return self._fail(t)
+                        if slack[t]:
+                            count += 1
+                        score = count / weights[t] if count > 1 else -1.0
+                        if score < best:
+                            best, section, floor_of, seats = score, t, floor, options
+                            around, wall_of = inside, wall
+                            if count == 1:
+                                break
+                    if changed or best < 0:
+                        break
+                left, i = floor, j + 1
+            if changed:
+                continue
+            self.nodes += 1
+            if best < 0:
+                if self._place(seats.bit_length() - 1, floor_of):
+                    return True
+                continue
+            return self._choice(first, last, section, floor_of, seats, around, wall_of, rank,
+                                remember)  # fmt: skip
+
+    def _fail(self, section: int) -> bool:
+        self.weights[section] += 1.0
+        return False
+
+    def _choice(
+        self, first: int, last: int, section: int, floor: int, seats: int, around: int, wall: int,
+        rank: Sequence[float], remember: bool,
+    ) -> _Frame | bool:  # fmt: skip
+        frame = _Frame()
+        frame.key, frame.slacks = 0, ()
+        if remember:
+            here = self._unplaced & self.packing.begins[first] & self.packing.ends[last]
+            frame.key, frame.slacks = here, tuple(self._slack[first : last + 1])
+            for slacks in self._failed.get(here, ()):
+                if all(map(le, frame.slacks, slacks)):
+                    return False
+        options: list[int] = []
+        them = seats
+        while them:
+            bit = them & -them
+            them ^= bit
+            options.append(bit.bit_length() - 1)
+        options.sort(key=rank.__getitem__)
+        if self._slack[section]:
+            level = self._above(section, floor, seats, around, wall)
+            if level - floor <= self._slack[section]:
+                options.append(~level)
+        frame.first, frame.last, frame.section, frame.floor = first, last, section, floor
+        frame.options, frame.next = options, 0
+        frame.changes, frame.unplaced, frame.held = len(self._trail), self._unplaced, self._held
+        return frame
+
+    def _above(self, section: int, floor: int, seats: int, around: int, wall: int) -> int:
+        """Return the lowest height above the floor at which a piece of a section may come to lie.
+
+        Those that could lie at the floor then rest on something of the valley that is not in
+        this section, or on what comes in over a wall.
+        """
+        cover = self.packing.cover[section]
+        level, them = wall, around & ~cover
+        while them:
+            bit = them & -them
+            them ^= bit
+            level = min(level, floor + self._size[bit.bit_length() - 1])
+        if not self._free:
+            others = self._unplaced & cover & ~seats & ~self._held
+            level = min(level, self._lowest(others, floor + 1))
+        return level
+
+    def _retreat(self, back: int) -> int:
+        """Undo up to the last frame, from one on to its parents, that has an option left."""
+        frames, floors, slack = self._frames, self._floor, self._slack
+        while back >= 0:
+            frame = frames[back]
+            del frames[back + 1 :]
+            while len(self._trail) > frame.changes:
+                low, high, floor, waste = self._trail.pop()
+                floors[low:high] = [floor] * (high - low)
+                if waste:
+                    for t in range(low, high):
+                        slack[t] += waste
+            self._unplaced, self._held = frame.unplaced, frame.held
+            if frame.next < len(frame.options):
+                return back
+            if frame.slacks and self._states < _STATES:
+                alike = self._failed.setdefault(frame.key, [])
+                if len(alike) < _ALIKE:
+                    alike.append(frame.slacks)
+                    self._states += 1
+            back = frame.parent
+        return back
+
+    def _advance(self, back: int) -> _Agenda | None:
+        """Take the next option of a frame."""
+        frame = self._frames[back]
+        option = frame.options[frame.next]
+        frame.next += 1
+        if option < 0:
+            self._raise(frame.section, frame.section + 1, frame.floor, ~option)
+        elif self._place(option, frame.floor):
+            return self._split(frame.first, frame.last, back, frame.agenda)
+        return (frame.first, frame.last, back, frame.agenda)
