@@ -268,8 +268,8 @@ def stream(
         As for `predict`; one point.
     **options
         As for `perfmodel.schedule.stream.stream.stream`: ``source``, ``memory``, ``depth``,
-        ``keep``, ``spread``, ``cached``, ``popularity``, ``hit_fraction``, ``accuracy``, ``runs``,
-        ``seed``.
+        ``keep``, ``spread``, ``cached``, ``popularity``, ``hit_fraction``, ``accuracy``,
+        ``grouped``, ``runs``, ``seed``.
     """
     from perfmodel.schedule.stream import stream as run
 

@@ -38,6 +38,7 @@ def stream(
     popularity: str | None = None,
     hits: float | None = None,
     accuracy: float = 0.0,
+    grouped: bool = False,
     runs: Count = 16,
     seed: Count = 0,
     json: bool = False,
@@ -77,6 +78,8 @@ def stream(
         Share of the visits of experts that memory serves, where it is known.
     accuracy
         Probability that a missing expert is guessed a layer ahead; wrong guesses are loaded too.
+    grouped
+        The engine computes one matrix of all experts at a time, as llama.cpp does.
     runs
         Runs to simulate.
     seed
@@ -94,7 +97,7 @@ def stream(
     options: dict[str, Any] = {
         "source": beside[0] if beside else source, "memory": memory, "depth": depth, "keep": keep,
         "spread": spread, "cached": cached, "popularity": popularity_of(popularity, faults),
-        "hit_fraction": hits, "accuracy": accuracy, "runs": runs, "seed": seed,
+        "hit_fraction": hits, "accuracy": accuracy, "grouped": grouped, "runs": runs, "seed": seed,
     }  # fmt: skip
     subject = resolve(
         workload, device, precision, runtime, settings, engine=engine, faults=faults

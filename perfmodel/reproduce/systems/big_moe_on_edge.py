@@ -39,7 +39,7 @@ TOKENS: Final = 8
 def wall_s(
     channel: Channel, compute: float, mib: float, experts: int, overlapped: bool
 ) -> float:  # fmt: skip
-    """Return seconds of a token: attention, experts that are there, then those that are loaded."""
+    """Return seconds of a token: attention, then experts, at once or matrix by matrix."""
     random = np.random.default_rng(0)
     whole = WHOLE_MIB * _MIB / (LAYERS * 8)
     missing = mib * _MIB / (LAYERS * experts * whole)
@@ -51,16 +51,13 @@ def wall_s(
             count = int(random.binomial(experts, missing))
             start = len(items)
             items.append(Load("attention", 0.0, before))
-            items.append(Load("hits", 0.0, each * (experts - count), after=start))
-            if not count:
-                continue
             seconds = channel.seconds(count * whole, 3.0 * count)
-            if overlapped:
-                items += [Load("expert", seconds / count, each, after=start)] * count
-            else:
-                items.append(Load("experts", seconds, each * count, after=start + 1))
+            # One matrix of all experts at a time, as llama.cpp computes them.
+            parts = 3 if overlapped else 1
+            part = Load("matrix", seconds / parts, each * experts / parts, after=start)
+            items += [part] * parts
         items.append(Load("head", 0.0, head))
-    return pipeline(items, slots=experts).makespan_s / TOKENS
+    return pipeline(items, slots=3).makespan_s / TOKENS
 
 
 def predicted() -> dict[str, float]:

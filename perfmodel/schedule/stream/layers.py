@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,8 @@ class Layer:
         Weight -> bytes that a pass reads of it, experts aside.
     expert_s, expert_bytes
         Seconds and bytes of all experts that a pass visits.
+    expert_parts
+        The same by matrix: (seconds until the next one, bytes) of each grouped product.
     expert_tensors
         Weights that the experts are in.
     experts, visited
@@ -48,6 +50,7 @@ class Layer:
     tensors: dict[str, float]
     expert_s: float = 0.0
     expert_bytes: float = 0.0
+    expert_parts: tuple[tuple[float, float], ...] = ()
     expert_tensors: tuple[str, ...] = ()
     experts: int = 0
     visited: float = 0.0
@@ -95,14 +98,19 @@ def layers_of(prediction: Prediction, source: str) -> tuple[Layer, ...]:
             block.name, count, float(seconds[start:first].sum()),
             float(seconds[last + 1 : stop].sum()), {}, float(seconds[first : last + 1].sum()),
         )  # fmt: skip
-        out.append(_with_weights(found, block.operators, job))
+        ends = [*moe[1:], last + 1] if moe else []
+        parts = [float(seconds[i:end].sum()) for i, end in zip(moe, ends, strict=True)]
+        out.append(_with_weights(found, block.operators, job, parts))
     return tuple(out)
 
 
-def _with_weights(layer: Layer, operators: Iterable[Any], job: Any) -> Layer:
+def _with_weights(
+    layer: Layer, operators: Iterable[Any], job: Any, parts: Sequence[float] = ()
+) -> Layer:
     """Return the layer with what it reads of weights, and of its experts."""
     tensors: dict[str, float] = {}
-    experts, visited, moved = 0, 0.0, 0.0
+    experts, visited = 0, 0.0
+    moved: list[float] = []
     where: list[str] = []
     for op in operators:
         about: dict[str, Any] = dict(op.attributes)
@@ -115,13 +123,13 @@ def _with_weights(layer: Layer, operators: Iterable[Any], job: Any) -> Layer:
             if op.kind == "moe" and tensor.tag == "expert" and "experts" in about:
                 experts = int(about["experts"])
                 visited = experts * read / _number(job.workload.number(tensor.elements))
-                moved += read * bits / 8.0
+                moved.append(read * bits / 8.0)
                 where.append(tensor.name)
             else:
                 tensors[tensor.name] = tensors.get(tensor.name, 0.0) + read * bits / 8.0
     return Layer(
-        layer.name, layer.count, layer.before_s, layer.after_s, tensors, layer.expert_s, moved,
-        tuple(where), experts, visited,
+        layer.name, layer.count, layer.before_s, layer.after_s, tensors, layer.expert_s,
+        sum(moved), tuple(zip(parts, moved, strict=True)), tuple(where), experts, visited,
     )  # fmt: skip
 
 

@@ -49,6 +49,7 @@ def stream(
     popularity: float | Sequence[float] | None = None,
     hit_fraction: float | None = None,
     accuracy: float = 0.0,
+    grouped: bool = False,
     runs: int = 16,
     seed: int = 0,
 ) -> StreamResult:
@@ -82,6 +83,9 @@ def stream(
     accuracy
         Probability that a guess, made when the layer before has its router's answer, names a
         missing expert; a wrong guess is loaded all the same.
+    grouped
+        Whether an engine computes one matrix of all experts at a time, as llama.cpp does: it waits
+        for that matrix of each. By default one expert at a time, those that are there first.
     runs, seed
         Runs to simulate; which experts are missing is drawn anew in each.
 
@@ -101,8 +105,10 @@ def stream(
     channel, extra = _channel(found, source)
     layers = layers_of(found, channel.name)
     main = found._setting.levels[-1]  # pyright: ignore[reportPrivateUsage]
-    repeated = [_load_bytes(layer) for layer in layers if layer.count > 1]
-    largest = max(repeated) if any(repeated) else max(_load_bytes(layer) for layer in layers)
+    repeated = [_load_bytes(layer, grouped) for layer in layers if layer.count > 1]
+    largest = (
+        max(repeated) if any(repeated) else max(_load_bytes(layer, grouped) for layer in layers)
+    )
     held = depth * largest
     (home,) = levels_of(found, [main], None if memory is None else {main: memory})
     room = home.capacity_bytes
@@ -125,7 +131,8 @@ def stream(
             0.0, violations=violations,
         )  # fmt: skip
     state = _Resident(placement, main, hit_fraction)
-    made = _items(layers, channel, state, (largest, depth), spread, accuracy, runs, seed)
+    rules = _Rules(largest, depth, spread, accuracy, grouped)
+    made = _items(layers, channel, state, rules, runs, seed)
     line = pipeline(made.items, slots=depth)
     ends = [float(line.compute_end[i]) for i in made.last]
     warm = 1 if runs > 1 else 0
@@ -180,9 +187,11 @@ def _channel(found: Prediction, source: str | Level | None) -> tuple[Channel, tu
     return channel_of(found, name), ()
 
 
-def _load_bytes(layer: Layer) -> float:
+def _load_bytes(layer: Layer, grouped: bool) -> float:
     """Return the bytes of the largest load of a layer."""
     each = layer.expert_bytes / layer.visited if layer.visited else 0.0
+    if grouped:
+        each = max((bytes_ for _, bytes_ in layer.expert_parts), default=0.0)
     return max(sum(layer.tensors.values()), each)
 
 
@@ -261,12 +270,22 @@ class _Made:
     last: list[int]
 
 
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """How loads are cut and ordered; as `stream` takes them."""
+
+    largest: float
+    depth: int
+    spread: Spread
+    accuracy: float
+    grouped: bool
+
+
 def _items(
-    layers: Sequence[Layer], channel: Channel, state: _Resident, buffer: tuple[float, int],
-    spread: Spread, accuracy: float, runs: int, seed: int,
+    layers: Sequence[Layer], channel: Channel, state: _Resident, rules: _Rules, runs: int,
+    seed: int,
 ) -> _Made:  # fmt: skip
     random = np.random.default_rng(seed)
-    largest, depth = buffer
     made = _Made([], [])
     router = -1
     for run in range(runs):
@@ -275,34 +294,58 @@ def _items(
                 name = f"{run}/{layer.name}" + (f"@{copy}" if layer.count > 1 else "")
                 size = sum(
                     read for tensor, read in layer.tensors.items()
-                    if not state.stays(tensor, copy, layer.count, spread)
+                    if not state.stays(tensor, copy, layer.count, rules.spread)
                 )  # fmt: skip
                 if not layer.visited:
                     # What is larger than a layer (a classifier) comes in pieces of that size.
-                    cuts = max(1, math.ceil(size / largest - 1e-9))
+                    cuts = max(1, math.ceil(size / rules.largest - 1e-9))
                     each = Load(name, channel.seconds(size / cuts), layer.engine_s / cuts,
                                 size / cuts)  # fmt: skip
                     made.items += [each] * cuts
                     continue
-                seconds = channel.seconds(size)
-                missing, guessed, wrong = _draw(layer, state.hit(layer), accuracy, random)
-                each = layer.expert_bytes / layer.visited
-                work = layer.expert_s / layer.visited
                 before = len(made.items)
-                made.items.append(Load(name, seconds, layer.before_s, size))
-                # A guess is loaded ahead, and computed on when its layer has come so far.
-                right: list[bool] = [True] * guessed + [False] * wrong
-                random.shuffle(right)
-                _experts(made.items, f"{name} guess", right, each, work, router, channel, depth)
-                hits = max(0.0, layer.visited - missing) * work
-                made.items.append(Load(f"{name} hits", 0.0, hits, after=before))
-                _experts(made.items, f"{name} expert", [True] * (missing - guessed), each, work,
-                         before, channel, depth)  # fmt: skip
+                made.items.append(Load(name, channel.seconds(size), layer.before_s, size))
+                draw = _draw(layer, state.hit(layer), rules.accuracy, random)
+                add = _grouped if rules.grouped else _one_by_one
+                add(made.items, name, layer, draw, (router, before), channel, rules.depth, random)
                 if layer.after_s:
                     made.items.append(Load(f"{name} end", 0.0, layer.after_s))
                 router = before
         made.last.append(len(made.items) - 1)
     return made
+
+
+def _one_by_one(
+    items: list[Load], name: str, layer: Layer, draw: tuple[int, int, int],
+    routers: tuple[int, int], channel: Channel, depth: int, random: np.random.Generator,
+) -> None:  # fmt: skip
+    """Add experts that are computed one at a time: guesses, those that are there, the others."""
+    missing, guessed, wrong = draw
+    each, work = layer.expert_bytes / layer.visited, layer.expert_s / layer.visited
+    # A guess is loaded ahead, and computed on when its layer has come so far.
+    right: list[bool] = [True] * guessed + [False] * wrong
+    random.shuffle(right)
+    _experts(items, f"{name} guess", right, each, work, routers[0], channel, depth)
+    hits = max(0.0, layer.visited - missing) * work
+    items.append(Load(f"{name} hits", 0.0, hits, after=routers[1]))
+    _experts(items, f"{name} expert", [True] * (missing - guessed), each, work, routers[1], channel,
+             depth)  # fmt: skip
+
+
+def _grouped(
+    items: list[Load], name: str, layer: Layer, draw: tuple[int, int, int],
+    routers: tuple[int, int], channel: Channel, depth: int, random: np.random.Generator,
+) -> None:  # fmt: skip
+    """Add experts that are computed matrix by matrix, each when all have theirs."""
+    missing, guessed, wrong = draw
+    for kind, count, after in (("guess", guessed, routers[0]), ("wrong", wrong, routers[0])):
+        for k, (_, bytes_) in enumerate(layer.expert_parts if count else ()):
+            size = count * bytes_ / layer.visited
+            items.append(Load(f"{name} {kind} {k}", channel.seconds(size), 0.0, size, after,
+                              requests=float(kind == "guess")))  # fmt: skip
+    for k, (work, bytes_) in enumerate(layer.expert_parts):
+        size = (missing - guessed) * bytes_ / layer.visited
+        items.append(Load(f"{name} matrix {k}", channel.seconds(size), work, size, routers[1]))
 
 
 def _draw(

@@ -39,6 +39,8 @@ def streamed(name: str, device: str = "ufs_4_phone", **options: Any) -> StreamRe
         ("qwen3_30b_a3b", {"memory": "6 GB", "accuracy": 0.8, "depth": 8}),
         ("qwen3_30b_a3b", {"memory": "6 GB", "cached": True, "popularity": 1.0}),
         ("qwen3_30b_a3b", {"hit_fraction": 0.9}),
+        ("qwen3_30b_a3b", {"memory": "6 GB", "grouped": True}),
+        ("qwen3_30b_a3b", {"memory": "6 GB", "grouped": True, "accuracy": 0.5}),
         ("resnet50", {"memory": "15 MB", "precision": "int8"}),
     ],
 )
@@ -116,6 +118,17 @@ def test_guesses_help_where_the_channel_is_idle_and_hurt_where_it_is_not() -> No
     assert wrong.run_s > stream(workload, slow, **options).run_s
 
 
+def test_grouped_experts_wait_for_each_other() -> None:
+    """A matrix of all experts at a time hides less than an expert at a time, and moves the same."""
+    fast = Level.of("near", "64 GB", "20 GB/s")
+    options: dict[str, Any] = {"source": fast, "hit_fraction": 0.7, "depth": 8, "memory": "10 GB"}
+    one = streamed("qwen3_30b_a3b", "snapdragon_8_gen_3", **options)
+    together = streamed("qwen3_30b_a3b", "snapdragon_8_gen_3", grouped=True, **options)
+    assert together.streamed_bytes == pytest.approx(one.streamed_bytes, rel=1e-9)
+    assert together.compute_s == pytest.approx(one.compute_s, rel=1e-9)
+    assert together.run_s > one.run_s
+
+
 def test_hits_are_those_of_the_placement() -> None:
     result = streamed("qwen3_30b_a3b", memory="6 GB")
     experts = [r for r in result.placement.rows if "expert" in r.name]
@@ -178,9 +191,10 @@ def test_experts_streamed_on_a_phone(data: Path) -> None:
     """Wall time a token of 21 runs of Qwen3-30B-A3B, from their own compute time and bytes read.
 
     Nothing is fitted to these runs: the law of the storage is from random reads of the same phone.
-    Runs without overlap (`_c2000`, `_c4000` by lanes, `_stream`) load, then compute; the others
-    compute on an expert while the next is loaded. The model is an optimist everywhere but where
-    nothing is cached: what handling a cache costs is not in it.
+    Runs without overlap (`_c2000`, `_c4000` by lanes, `_stream`) load, then compute. The others
+    compute one of the three matrices of all experts while the next is loaded, as llama.cpp does.
+    The model is an optimist everywhere but where nothing is cached: what handling a cache costs is
+    not in it.
     """
     p = pm.predict(pm.workload("qwen3_30b_a3b", phase="decode"), "ufs_4_phone", precision="w4a16")
     channel = channel_of(p, "storage")
@@ -200,14 +214,14 @@ def test_experts_streamed_on_a_phone(data: Path) -> None:
                       visits, expert, serial)  # fmt: skip
         errors[row["run"]] = wall / (float(row["wall_ms_mean"]) / 1e3) - 1.0
     assert abs(errors["2026-07-12/qwen_stream"]) < 0.02
-    assert all(-0.22 < error < 0.01 for error in errors.values())
-    assert float(np.mean(np.abs(list(errors.values())))) < 0.14
+    assert all(-0.16 < error < 0.01 for error in errors.values())
+    assert float(np.mean(np.abs(list(errors.values())))) < 0.085
 
 
 def _token(
     channel: Any, compute: float, miss: float, visits: int, expert: float, serial: bool
 ) -> float:
-    """Seconds of a token, over eight tokens: attention, then experts that are there, then others.
+    """Seconds of a token, over eight tokens: attention, then experts, at once or by matrix.
 
     The engine's seconds are spread over attention, experts and head by their weights.
     """
@@ -220,13 +234,9 @@ def _token(
             missing = int(random.binomial(visits, miss))
             start = len(items)
             items.append(Load("attention", 0.0, before))
-            items.append(Load("hits", 0.0, each * (visits - missing), after=start))
-            if not missing:
-                continue
             seconds = channel.seconds(missing * expert, 3.0 * missing)
-            if serial:
-                items.append(Load("experts", seconds, each * missing, after=start + 1))
-            else:
-                items += [Load("expert", seconds / missing, each, after=start)] * missing
+            parts = 1 if serial else 3
+            part = Load("matrix", seconds / parts, each * visits / parts, after=start)
+            items += [part] * parts
         items.append(Load("head", 0.0, head))
-    return pipeline(items, slots=visits).makespan_s / 8
+    return pipeline(items, slots=3).makespan_s / 8
