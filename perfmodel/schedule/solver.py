@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Hashable, Iterable
+import re
+from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar, cast
 
@@ -95,10 +96,25 @@ def solve(
     return run_highs(handle, deadline or Deadline(), gap, known, bool(matrix.integer.any()))
 
 
-def write_lp(matrix: Matrix, path: str | Path) -> None:
-    """Write a programme as an LP file, whole or not at all; columns are ``c0``, rows ``r0`` ..."""
+def write_lp(
+    matrix: Matrix,
+    path: str | Path,
+    columns: Sequence[str] = (),
+    rows: Sequence[str] = (),
+) -> None:
+    """Write a programme as an LP file, whole or not at all.
+
+    Parameters
+    ----------
+    columns, rows
+        Names; by default ``c0``, ``c1`` ..., ``r0`` ... Anything but letters, digits, dots and
+        underlines becomes an underline.
+    """
     handle = new_handle()
     load(handle, matrix)
+    for names, give in ((columns, handle.passColName), (rows, handle.passRowName)):
+        for i, name in enumerate(names):
+            checked(give(i, re.sub(r"[^A-Za-z0-9_.]", "_", name)), f"naming '{name}'")
     with replacing(_lp_path(path)) as temporary:
         checked(handle.writeModel(str(temporary)), "writing the model")
 

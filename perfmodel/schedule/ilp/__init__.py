@@ -1,7 +1,7 @@
 """Schedules by integer programming: evictions of an order, and order and evictions together."""
 
-from perfmodel.schedule.ilp.full import full, full_size
+from perfmodel.schedule.ilp.full import full, full_lp, full_size
 from perfmodel.schedule.ilp.method import ilp
-from perfmodel.schedule.ilp.retention import retention
+from perfmodel.schedule.ilp.retention import retention, retention_lp
 
-__all__ = ["full", "full_size", "ilp", "retention"]
+__all__ = ["full", "full_lp", "full_size", "ilp", "retention", "retention_lp"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -14,9 +15,9 @@ from perfmodel.schedule.ilp.symmetry import interchangeable
 from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.programme import Floats, Matrix
 from perfmodel.schedule.script import Outcome, Script, replay
-from perfmodel.schedule.solver import solve
+from perfmodel.schedule.solver import solve, write_lp
 
-__all__ = ["Programme", "full", "full_size"]
+__all__ = ["Programme", "full", "full_lp", "full_size"]
 
 
 def full(
@@ -76,6 +77,19 @@ def full(
     return Outcome(script, cost, bound, bound == cost, "full", counts)
 
 
+def full_lp(problem: Problem, capacity_bytes: int, path: str | Path) -> None:
+    """Write the programme of `full` as an LP file, in the names of steps and buffers.
+
+    ``done_s_by_3``: s has run by slot 3; ``here_x_in_3``, ``reload_x_in_3``, ``store_x``. The
+    objective is in units of the greatest common divisor of the sizes, and has the first loads of
+    inputs in it, which are compulsory.
+    """
+    if problem.largest_working_set_bytes > capacity_bytes:
+        raise ValueError("a step does not fit by itself")
+    programme = Programme(problem, capacity_bytes)
+    write_lp(programme.matrix, path, programme.names)
+
+
 def full_size(problem: Problem) -> int:
     """Return about how many columns the programme of `full` has."""
     slots = _Slots(problem)
@@ -133,6 +147,7 @@ class Programme:
         # In whole units of memory, so that no tolerance of the solver reaches the next one.
         self._grain = math.gcd(self.unit, *(s for s in problem.growth_bytes if s))
         self._capacity = capacity_bytes // self._grain
+        self.names: list[str] = []
         self._cost: list[float] = []
         self._entries: list[tuple[int, int, float]] = []
         self._low: list[float] = []
@@ -149,20 +164,22 @@ class Programme:
             integer=True,
         )
 
-    def _new(self, cost: float = 0.0) -> int:
+    def _new(self, name: str, cost: float = 0.0) -> int:
+        self.names.append(name)
         self._cost.append(cost)
         return len(self._cost) - 1
 
     def _columns(self) -> None:
         slots, problem = self.slots, self.problem
         self._done: list[dict[int, int]] = [
-            {k: self._new() for k in range(early, late)}
-            for early, late in zip(slots.asap, slots.alap, strict=True)
+            {k: self._new(f"done_{problem.steps[s].name}_{s}_by_{k}") for k in range(early, late)}
+            for s, early, late in zip(slots.steps, slots.asap, slots.alap, strict=True)
         ]
         self._here: list[dict[int, int]] = []
         self._reload: list[dict[int, int]] = []
         self._store: list[int] = []
         for t, readers in enumerate(problem.readers):
+            name = f"{problem.buffers[t].name}_{t}"
             here: dict[int, int] = {}
             reload: dict[int, int] = {}
             store = -1
@@ -170,16 +187,16 @@ class Programme:
                 first = slots.first(problem.maker[t])
                 uses = [slots.index[r] for r in readers]
                 last = max(slots.alap[i] for i in uses)
-                here = {k: self._new() for k in range(first, last + 1)}
+                here = {k: self._new(f"here_{name}_in_{k}") for k in range(first, last + 1)}
                 # A buffer just written is there; one that came with a load costs nothing at first.
                 soonest = min(slots.asap[i] for i in uses)
                 once = problem.maker[t] in slots.loads
                 reload = {
-                    k: self._new(self._sizes[t])
+                    k: self._new(f"reload_{name}_in_{k}", self._sizes[t])
                     for k in range(max(first + (not once), soonest), last + 1)
                 }
                 if not problem.buffers[t].stored and reload:
-                    store = self._new(self._sizes[t])
+                    store = self._new(f"store_{name}", self._sizes[t])
             self._here.append(here)
             self._reload.append(reload)
             self._store.append(store)

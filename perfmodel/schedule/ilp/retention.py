@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.greedy import belady
 from perfmodel.schedule.problem import Problem
+from perfmodel.schedule.programme import Floats, Matrix
 from perfmodel.schedule.script import Outcome, Script, replay
-from perfmodel.schedule.solver import Matrix, Status, solve
+from perfmodel.schedule.solver import solve, write_lp
 
-__all__ = ["retention"]
+__all__ = ["retention", "retention_lp"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +30,15 @@ class _Gap:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """Evicted bytes among `gaps` (a bit mask) must reach `demand`; `room` is left for the rest."""
+    """Evicted bytes among `gaps` (a bit mask) must reach `demand`; `room` is left for the rest.
+
+    This is so while step `step` runs.
+    """
 
     gaps: int
     demand: int
     room: int
+    step: int
 
 
 def retention(
@@ -80,10 +86,11 @@ def retention(
     bound, optimal, nodes, parts = 0, True, 0, _parts(problem, gaps, rows)
     for part in parts:
         before = _away(gaps, start, part)
-        chosen, least, tree = _solve(problem, gaps, part, limit, before)
-        away |= chosen
-        bound += least
-        nodes += tree
+        programme = _Programme(problem, gaps, part)
+        solved = solve(programme.matrix, limit, start=programme.start(before), restarts=False)
+        away |= programme.away(solved.values)
+        bound += solved.whole_bound() * programme.unit
+        nodes += solved.nodes
     script = _script(order, gaps, away)
     try:
         cost = replay(problem, script, capacity_bytes).cost_bytes
@@ -102,6 +109,28 @@ def retention(
         "nodes": nodes,
     }
     return Outcome(script, cost, 0, cost == 0, "retention", counts)
+
+
+def retention_lp(
+    problem: Problem, order: Sequence[int], capacity_bytes: int, path: str | Path
+) -> None:
+    """Write the programme of `retention` as an LP file, in the names of steps and buffers.
+
+    ``away_x_5_9``: x leaves before position 5 and is back before position 9. The objective is in
+    units of the greatest common divisor of the sizes.
+
+    Raises
+    ------
+    ValueError
+        Everything fits, so that there is nothing to decide; or a step does not fit by itself.
+    """
+    if problem.largest_working_set_bytes > capacity_bytes:
+        raise ValueError("a step does not fit by itself")
+    gaps, rows = _rows(problem, order, capacity_bytes)
+    if not rows:
+        raise ValueError("everything fits: there is nothing to decide")
+    programme = _Programme(problem, gaps, rows)
+    write_lp(programme.matrix, path, programme.columns, programme.rows)
 
 
 def _rows(
@@ -134,7 +163,7 @@ def _rows(
             total += sizes[gaps[g].buffer]
         room = capacity_bytes - problem.working_set_bytes[s]
         if total > room:
-            row = _Row(alive, total - room, room)
+            row = _Row(alive, total - room, room, s)
             while rows and _implies(row, rows[-1]):
                 rows.pop()
             if not rows or not _implies(rows[-1], row):
@@ -179,64 +208,78 @@ def _parts(problem: Problem, gaps: list[_Gap], rows: list[_Row]) -> list[list[_R
     return [members for _, members in groups]
 
 
-def _solve(
-    problem: Problem,
-    gaps: list[_Gap],
-    rows: list[_Row],
-    deadline: Deadline,
-    before: set[int],
-) -> tuple[set[int], int, int]:
-    """Return the gaps to be away for, the least bytes that this costs, and the nodes it took."""
-    used = 0
-    for row in rows:
-        used |= row.gaps
-    names = _bits(used)
-    column = {g: j for j, g in enumerate(names)}
-    sizes = [problem.buffers[gaps[g].buffer].size_bytes for g in names]
-    unit = math.gcd(*sizes)
-    sizes = [size // unit for size in sizes]
-    of_buffer: dict[int, list[int]] = {}
-    for j, g in enumerate(names):
-        of_buffer.setdefault(gaps[g].buffer, []).append(j)
-    cost = list(sizes)
-    entries: list[tuple[int, int, int]] = []
-    least: list[int] = []
-    for i, row in enumerate(rows):
-        demand = -(-row.demand // unit)
-        # More than the demand helps no further, and says less in the relaxation.
-        entries += [(i, j, min(sizes[j], demand)) for j in map(column.__getitem__, _bits(row.gaps))]
-        least.append(demand)
-    stores: list[list[int]] = []
-    for t, mine in of_buffer.items():
-        if problem.buffers[t].stored:
-            continue
-        if len(mine) == 1:
-            cost[mine[0]] *= 2
-            continue
-        y = len(cost)
-        cost.append(sizes[mine[0]])
-        stores.append(mine)
-        for j in mine:
-            i = len(least)
-            entries += [(i, y, 1), (i, j, -1)]
-            least.append(0)
-    table = np.array(entries, dtype=np.int64)
-    matrix = Matrix.of(
-        cost,
-        (table[:, 0], table[:, 1], table[:, 2]),
-        least,
-        np.full(len(least), np.inf),
-        upper=1.0,
-        integer=True,
-    )
-    start = [float(g in before) for g in names]
-    start += [max(start[j] for j in mine) for mine in stores]
-    found = solve(matrix, deadline, start=start, restarts=False)
-    if found.status is Status.INFEASIBLE:  # each step fits by itself, so all could be away
-        raise AssertionError("evicting everything is always a solution")
-    bound = found.whole_bound()
-    chosen = {g for g, x in zip(names, found.values, strict=False) if x > 0.5}
-    return chosen, bound * unit, found.nodes
+class _Programme:
+    """The arrays of some rows, and the way there and back.
+
+    Attributes
+    ----------
+    gaps
+        Gap of each of the first columns; the others are the stores.
+    stores
+        Columns of the gaps of each buffer that is stored once, whichever of them it is away for.
+    unit
+        Bytes of one unit of the objective.
+    """
+
+    def __init__(self, problem: Problem, gaps: list[_Gap], rows: list[_Row]) -> None:
+        used = 0
+        for row in rows:
+            used |= row.gaps
+        self.gaps = _bits(used)
+        column = {g: j for j, g in enumerate(self.gaps)}
+        sizes = [problem.buffers[gaps[g].buffer].size_bytes for g in self.gaps]
+        self.unit = math.gcd(*sizes)
+        sizes = [size // self.unit for size in sizes]
+        of_buffer: dict[int, list[int]] = {}
+        for j, g in enumerate(self.gaps):
+            of_buffer.setdefault(gaps[g].buffer, []).append(j)
+        cost = list(sizes)
+        entries: list[tuple[int, int, int]] = []
+        least: list[int] = []
+        for i, row in enumerate(rows):
+            demand = -(-row.demand // self.unit)
+            mine = map(column.__getitem__, _bits(row.gaps))
+            # More than the demand helps no further, and says less in the relaxation.
+            entries += [(i, j, min(sizes[j], demand)) for j in mine]
+            least.append(demand)
+        self.columns = [
+            f"away_{problem.buffers[gaps[g].buffer].name}_{gaps[g].first + 1}_{gaps[g].last}"
+            for g in self.gaps
+        ]
+        self.rows = [f"fits_{problem.steps[row.step].name}_{row.step}" for row in rows]
+        self.stores: list[list[int]] = []
+        for t, mine in of_buffer.items():
+            if problem.buffers[t].stored:
+                continue
+            if len(mine) == 1:
+                cost[mine[0]] *= 2
+                continue
+            name = f"store_{problem.buffers[t].name}_{t}"
+            for j in mine:
+                entries += [(len(least), len(cost), 1), (len(least), j, -1)]
+                self.rows.append(f"{name}_{len(least)}")
+                least.append(0)
+            self.columns.append(name)
+            cost.append(sizes[mine[0]])
+            self.stores.append(mine)
+        table = np.array(entries, dtype=np.int64).reshape(-1, 3)
+        self.matrix = Matrix.of(
+            cost,
+            (table[:, 0], table[:, 1], table[:, 2]),
+            least,
+            np.full(len(least), np.inf),
+            upper=1.0,
+            integer=True,
+        )
+
+    def start(self, away: set[int]) -> list[float]:
+        """Return the columns where some gaps are spent away."""
+        values = [float(g in away) for g in self.gaps]
+        return values + [max(values[j] for j in mine) for mine in self.stores]
+
+    def away(self, values: Floats) -> set[int]:
+        """Return the gaps that are spent away in a solution."""
+        return {g for g, x in zip(self.gaps, values, strict=False) if x > 0.5}
 
 
 def _away(gaps: list[_Gap], script: Script, rows: list[_Row]) -> set[int]:

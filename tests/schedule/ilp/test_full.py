@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.greedy import greedy, orders
-from perfmodel.schedule.ilp import full, full_size, ilp, retention
+from perfmodel.schedule.highs import new_handle
+from perfmodel.schedule.ilp import full, full_lp, full_size, ilp, retention, retention_lp
 from perfmodel.schedule.ilp.full import Programme
 from perfmodel.schedule.ilp.symmetry import interchangeable
 from perfmodel.schedule.problem import Buffer, Problem, Step
@@ -221,6 +222,36 @@ def test_a_residual_network_of_47_operators_is_proved(data: Path) -> None:
     assert found.proved
     assert found.cost_bytes == 784 * 1024
     assert full_size(problem) == pytest.approx(found.counts["columns"], rel=0.3)
+
+
+def objective_of(path: Path) -> float:
+    """Optimum of an LP file, by a solver that knows nothing of schedules."""
+    handle = new_handle()
+    handle.readModel(str(path))
+    handle.setOptionValue("mip_rel_gap", 0.0)
+    handle.run()
+    return float(handle.getInfo().objective_function_value)
+
+
+def test_programmes_are_files_in_the_names_of_the_graph(tmp_path: Path) -> None:
+    problem, capacity = some(8, 10)
+    order = tuple(range(len(problem.steps)))
+    kept, best = retention(problem, order, capacity), full(problem, capacity)
+    assert 0 < best.cost_bytes < kept.cost_bytes
+    retention_lp(problem, order, capacity, tmp_path / "retention.lp")
+    full_lp(problem, capacity, tmp_path / "full.lp")
+    programme = Programme(problem, capacity)
+    assert objective_of(tmp_path / "retention.lp") == pytest.approx(kept.cost_bytes)
+    assert objective_of(tmp_path / "full.lp") == pytest.approx(
+        best.cost_bytes / programme.unit + programme.free
+    )
+    assert "away_t1_3_9" in (tmp_path / "retention.lp").read_text()
+    assert "done_s" in (tmp_path / "full.lp").read_text()
+    with pytest.raises(ValueError, match="nothing to decide"):
+        retention_lp(problem, order, 10**6, tmp_path / "none.lp")
+    with pytest.raises(ValueError, match="does not fit"):
+        full_lp(problem, problem.largest_working_set_bytes - 1, tmp_path / "none.lp")
+    assert not (tmp_path / "none.lp").exists()
 
 
 def test_sizes_in_large_units_do_not_lose_a_byte() -> None:
