@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -198,7 +198,7 @@ def network(
         if workload.shape:
             said = f"'{workload.name}' has arrays as dimensions"
             raise InputError(Fault(said, expected="one number for each: patches are of one size"))
-        graph, bound = workload.graph(), dict(workload.parameters)
+        graph, bound = replace(workload.graph(), name=workload.name), dict(workload.parameters)
     else:
         graph, bound = workload, {**workload.defaults, **(values or {})}
     numbers: dict[str, Any] = dict(bound)

@@ -1,0 +1,25 @@
+"""Weights and the least peak of activations of EmbBERT."""
+
+from __future__ import annotations
+
+from perfmodel.formats import as_precision
+from perfmodel.schedule.graphs import scheduled
+from perfmodel.schedule.peak import minimum_peak
+from perfmodel.workload.fuse import Fusion
+from perfmodel.workload.library import find
+
+
+def memory_bytes(precision: str, kept_format: str = "") -> int:
+    """Return the bytes of all weights and of the least peak of activations."""
+    workload = find("embbert", {"kept_format": kept_format} if kept_format else {})
+    made = scheduled(workload, as_precision(precision), Fusion(flash_attention=False))
+    return made.weight_bytes + minimum_peak(made.problem).peak_bytes
+
+
+def predicted() -> dict[str, float]:
+    """Return claim -> megabytes or kilobytes."""
+    return {
+        "fp32_mb": memory_bytes("fp32") / 1e6,
+        "quantised_kb": memory_bytes("w=int8,a=fp16", "fp16") / 1e3,
+        "all_int8_kb": memory_bytes("w8a8") / 1e3,
+    }
