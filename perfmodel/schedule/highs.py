@@ -245,7 +245,8 @@ def run_highs(
     begin = time.perf_counter()
     known = math.nan
     if start is not None:
-        known = float(np.dot(np.asarray(handle.getLp().col_cost_, dtype=np.float64), start))
+        costs: Floats = np.asarray(handle.getLp().col_cost_, dtype=np.float64)
+        known = float(np.dot(costs, start))
         solution = highspy.HighsSolution()
         solution.col_value = start.tolist()
         handle.setSolution(solution)

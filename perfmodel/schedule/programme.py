@@ -159,8 +159,9 @@ class Matrix:
             column: NDArray[np.int64] = np.asarray(triplet[1], dtype=np.int64)[by_row]
             value: Floats = np.asarray(triplet[2], dtype=np.float64)[by_row]
         else:
-            rows = entries.tocsr()
-            start, column = np.asarray(rows.indptr), np.asarray(rows.indices)
+            rows: Any = entries.tocsr()
+            start = np.asarray(rows.indptr, dtype=np.int64)
+            column = np.asarray(rows.indices, dtype=np.int64)
             value = np.asarray(rows.data, dtype=np.float64)
         whole: NDArray[np.bool_] = np.asarray(integer, dtype=np.bool_)
         return cls(
