@@ -33,7 +33,7 @@ def parallel(
     """Search for a schedule that ends before `known_s`.
 
     For problems without channels, where what waits for one may be sent in an order that this search
-    does not try, and with nothing that engines share.
+    does not try, and with nothing that engines share and no memory to fill.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def parallel(
     nodes
         How many partial schedules it looks at.
     """
-    if int(problem.channels.max(initial=-1)) >= 0 or problem.shared.any():
+    if int(problem.channels.max(initial=-1)) >= 0 or problem.shared.any() or problem.demand.any():
         return Proof(None, False, 0)
     search = _Search(problem, known_s, deadline, nodes)
     complete = search.run()

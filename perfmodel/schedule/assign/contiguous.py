@@ -16,7 +16,7 @@ import numpy as np
 
 from perfmodel.schedule.assign.problem import AssignmentProblem, Floats, Index
 
-__all__ = ["Split", "entering", "exact", "fixed_order", "free_order"]
+__all__ = ["Split", "alone", "entering", "exact", "fixed_order", "free_order"]
 
 
 class Split(NamedTuple):
@@ -126,6 +126,12 @@ def exact(problem: AssignmentProblem, *, forward: bool) -> bool:
     return bool((np.where(apart, least, problem.delays) == least).all())
 
 
+def alone(problem: AssignmentProblem) -> bool:
+    """Tell whether each memory is one engine's, so that a stretch by itself shows what fits."""
+    used = (problem.demand > 0).any(axis=1)
+    return bool((used.sum(axis=1) <= 1).all())
+
+
 def _stretches(problem: AssignmentProblem, least: Floats) -> Iterator[Floats]:
     """Yield, for each end, the seconds of the stretches from every start, ``(engines, starts)``.
 
@@ -134,6 +140,7 @@ def _stretches(problem: AssignmentProblem, least: Floats) -> Iterator[Floats]:
     n, m = problem.count, problem.width
     finite: Floats = np.where(np.isfinite(problem.costs), problem.costs, 0.0)
     seconds: Floats = np.zeros((m, n))
+    held: Floats = np.zeros((len(problem.limits), m, n))
     # Stretches that start at or before an operator that the engine cannot run do not exist.
     blocked = np.zeros(m, dtype=np.intp)
     previous: dict[int, int] = {}
@@ -145,6 +152,11 @@ def _stretches(problem: AssignmentProblem, least: Floats) -> Iterator[Floats]:
             seconds[:, after : j + 1] += least[t][:, None]
             previous[t] = j
         blocked[~np.isfinite(problem.costs[j])] = j + 1
+        if len(problem.limits):
+            held[:, :, : j + 1] += problem.demand[:, j, :, None]
+            over = (held > problem.limits[:, None, None]).any(axis=0)
+            # The longer a stretch, the more it holds: what is over is over from all earlier starts.
+            blocked = np.maximum(blocked, over.sum(axis=1))
         view: Floats = seconds[:, : j + 1].copy()
         for e in np.flatnonzero(blocked):
             view[e, : blocked[e]] = np.inf

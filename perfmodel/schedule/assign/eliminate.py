@@ -74,6 +74,8 @@ def sequential(problem: AssignmentProblem, largest: int = LARGEST) -> Index | No
     largest
         Most entries of a term.
     """
+    if problem.width == 1:
+        return np.zeros(problem.count, dtype=np.intp)
     network = _network(problem, largest)
     if network is None:
         return None

@@ -8,7 +8,11 @@ import numpy as np
 
 from perfmodel.schedule.assign.problem import AssignmentProblem, Floats, Index
 
-__all__ = ["Sent", "interval_s", "loads", "sent", "sequential_s", "shared_s", "work"]
+__all__ = ["Sent", "excess", "interval_s", "loads", "sent", "sequential_s", "shared_s", "work"]
+
+
+#: Part of a memory that sums of bytes may be off by.
+_ROUNDING = 1e-12
 
 
 class Sent(NamedTuple):
@@ -56,6 +60,16 @@ def shared_s(problem: AssignmentProblem, engine: Index) -> float:
     """Return the seconds a run of whatever is busiest of what all engines share; 0 without any."""
     busy = problem.shared[:, np.arange(problem.count), engine].sum(axis=1)
     return float(busy.max(initial=0.0))
+
+
+def excess(problem: AssignmentProblem, engine: Index) -> float:
+    """Return the largest part by which a memory is overfilled; 0 where everything fits."""
+    if not len(problem.limits):
+        return 0.0
+    taken = problem.demand[:, np.arange(problem.count), engine].sum(axis=1)
+    over = taken - problem.limits
+    most = float((over / np.maximum(problem.limits, 1.0)).max(initial=0.0))
+    return most if most > _ROUNDING else 0.0
 
 
 def interval_s(problem: AssignmentProblem, engine: Index) -> float:

@@ -30,12 +30,14 @@ Goal: TypeAlias = Literal["sequential", "parallel", "throughput"]
 class Relaxed(NamedTuple):
     """What a programme says: a lower bound in seconds, fractions or a choice; whether it closed.
 
-    `share` is of shape ``(operators, engines)``; None where the solver had nothing in time.
+    `share` is of shape ``(operators, engines)``; None where the solver had nothing in time, or
+    where there is nothing (`impossible`).
     """
 
     bound_s: float
     share: Floats | None
     closed: bool
+    impossible: bool = False
 
 
 @dataclass(slots=True)
@@ -91,6 +93,10 @@ class _Model:
         self.equal.add(1.0, (self.x, 1.0))
         if contiguous:
             self._contiguous()
+        for held, limit in zip(problem.demand, problem.limits, strict=True):
+            # In parts of the memory, so that a row is no larger than the others.
+            part = np.where(finite, held, 0.0) / max(float(limit), 1.0)
+            self.rows.add(-1.0 if limit else 0.0, (self.x.reshape(1, -1), -part.reshape(1, -1)))
         self.alike = exact(problem, forward=False)
         self.objective: dict[int, float] = {}
         getattr(self, f"_{goal}")()
@@ -302,7 +308,8 @@ def _solved(model: _Model, deadline: Deadline, *, whole: bool, gap: float) -> Re
     share: Floats | None = None
     if found.found:
         share = found.values[: model.x.size].reshape(model.x.shape)
-    return Relaxed(bound, share, found.status is Status.OPTIMAL)
+    impossible = found.status is Status.INFEASIBLE
+    return Relaxed(bound, share, found.status is Status.OPTIMAL, impossible)
 
 
 def _levels(values: Floats, most: int = 10) -> list[float]:

@@ -146,12 +146,13 @@ def network(
     for e, each in enumerate(measured):
         shared[labels.index(each.station.device), :, e] = each.memory_s
     names = [k.head.name for k in lowered.kernels]
+    demand, limits = _memories(graph, lowered.kernels, workload, chosen, measured, labels)
     problem = AssignmentProblem.with_tensors(
         np.stack([m.seconds for m in measured], axis=1), [f.maker for f in flows],
         [f.readers for f in flows], _delays(flows, measured, joins), channels=lanes,
         operators=names, engines=[s.name for s in found],
         # One engine alone cannot ask more of its memory than it takes itself.
-        shared=shared if channels else None,
+        shared=shared if channels else None, demand=demand, limits=limits,
     )  # fmt: skip
     per_run = float(np.asarray(found[0].machine.get("runtime.per_run", 0.0)))
     return Network(
@@ -185,6 +186,44 @@ def _flows(
         kept = tensor.role in ("kv", "state")
         flows.append(Flow(name, maker, tuple(read), elements, elements * bits / 8.0, kept))
     return flows
+
+
+def _memories(
+    graph: Graph, kernels: Sequence[Kernel], workload: Workload, precision: Precision,
+    measured: Sequence[Measured], labels: Sequence[str],
+) -> tuple[Floats, Floats]:  # fmt: skip
+    """Return bytes that each kernel keeps in each device's main memory, and what there is.
+
+    Weights and caches, each counted at the first kernel that touches it. Activations of the whole
+    network are taken off what a device has, as they would be on it alone. Weights in a memory of
+    their own do not count.
+    """
+    alias = aliases(graph)
+    values = {**graph.defaults, **workload.parameters}
+    seen: set[str] = set()
+    held: dict[str, Floats] = {role: np.zeros(len(kernels)) for role in ("weight", "kv", "state")}
+    for i, kernel in enumerate(kernels):
+        for touched in (*kernel.reads, *kernel.writes):
+            name = alias.get(touched, touched)
+            tensor = graph.tensors[name]
+            if tensor.role in held and name not in seen:
+                seen.add(name)
+                bits = float(np.asarray(precision.bits(tensor.slot)).reshape(-1)[0])
+                held[tensor.role][i] += float(evaluate(tensor.elements, values)) * bits / 8.0
+    demand: Floats = np.zeros((len(labels), len(kernels), len(measured)))
+    limits: Floats = np.zeros(len(labels))
+    for e, one in enumerate(measured):
+        device = labels.index(one.station.device)
+        machine = one.station.machine
+        main = machine.main_memory
+        apart = static_for(machine, None).weights_memory != main
+        demand[device, :, e] = held["kv"] + held["state"] + (0.0 if apart else held["weight"])
+        room = machine.facts[f"memories.{main}.capacity"] - machine.facts.get(
+            f"memories.{main}.reserved", 0.0
+        )
+        left = float(room) - float(np.asarray(one.prediction.activation_bytes))
+        limits[device] = max(left, 0.0)
+    return demand, limits
 
 
 def _joins(found: Sequence[Station], link: str | None) -> dict[tuple[str, str], Join]:

@@ -49,6 +49,9 @@ class AssignmentProblem:
         Seconds that operator on engine keeps what all engines share (a memory) busy, shape
         ``(resources, operators, engines)``. Engines in parallel and pipelines of runs take at least
         what each adds up to.
+    demand, limits
+        Bytes that operator on engine takes of a memory, shape ``(memories, operators, engines)``,
+        and bytes that each memory has: what all operators take together must fit.
     """
 
     costs: Floats
@@ -59,6 +62,8 @@ class AssignmentProblem:
     operators: tuple[str, ...]
     engines: tuple[str, ...]
     shared: Floats
+    demand: Floats
+    limits: Floats
 
     @classmethod
     def of(
@@ -109,7 +114,8 @@ class AssignmentProblem:
         cls, costs: ArrayLike, maker: Sequence[int], readers: Sequence[Sequence[int]],
         delays: ArrayLike, *, channels: ArrayLike | None = None,
         operators: Sequence[str] = (), engines: Sequence[str] = (),
-        shared: ArrayLike | None = None,
+        shared: ArrayLike | None = None, demand: ArrayLike | None = None,
+        limits: ArrayLike = (),
     ) -> AssignmentProblem:  # fmt: skip
         """Return a problem over tensors that several operators may read; see the attributes.
 
@@ -133,6 +139,8 @@ class AssignmentProblem:
             tuple(operators) or tuple(f"operator {i}" for i in range(n)),
             tuple(engines) or tuple(f"engine {e}" for e in range(m)),
             np.zeros((0, n, m)) if shared is None else np.array(shared, dtype=np.float64),
+            np.zeros((0, n, m)) if demand is None else np.array(demand, dtype=np.float64),
+            np.array(limits, dtype=np.float64),
         )  # fmt: skip
         made.check()
         return made
@@ -164,6 +172,10 @@ class AssignmentProblem:
         if self.shared.shape[1:] != (n, m) or not (self.shared >= 0).all():
             faults.append(Fault("shared seconds are none, or not of every operator on every engine",
                                 "shared", expected="seconds from 0"))  # fmt: skip
+        held, limits = self.demand, self.limits
+        if held.shape != (len(limits), n, m) or not ((held >= 0).all() and (limits >= 0).all()):
+            faults.append(Fault("memories have no limit each, or a demand is below zero", "demand",
+                                expected="bytes from 0"))  # fmt: skip
         if len(self.operators) != n or len(self.engines) != m:
             faults.append(Fault("names do not match the table of costs", "operators"))
         if faults:
@@ -226,4 +238,5 @@ class AssignmentProblem:
             self.costs[:, pick], self.maker, self.readers,
             self.delays[:, pick[:, None], pick[None, :]], self.channels[np.ix_(pick, pick)],
             self.operators, tuple(self.engines[int(e)] for e in pick), self.shared[:, :, pick],
+            self.demand[:, :, pick], self.limits,
         )  # fmt: skip

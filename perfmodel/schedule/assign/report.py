@@ -204,6 +204,18 @@ class DeviceAssignment:
             for i in problem.unsupported
         }
 
+    @property
+    def overfull(self) -> dict[str, tuple[float, float]]:
+        """Device -> bytes of weights and caches, and room for them, where all do not fit on one."""
+        problem = self.network.problem
+        labels = list(dict.fromkeys(s.device for s in self.network.stations))
+        need = problem.demand.max(axis=2).sum(axis=1)
+        return {
+            label: (float(demand), float(limit))
+            for label, demand, limit in zip(labels, need, problem.limits, strict=True)
+            if demand > limit
+        }
+
     @cached_property
     def plan(self) -> Plan:
         """The plan of one run, for the graph with repetitions written out.
@@ -260,6 +272,15 @@ class DeviceAssignment:
         return Table(columns)
 
     @property
+    def handover_s(self) -> dict[str, float | None]:
+        """Engine -> seconds until it starts on what another made; None where nothing states it."""
+        found: dict[str, float | None] = {}
+        for s in self.network.stations:
+            given = s.machine.get(f"engines.{s.engine}.handover")
+            found[s.name] = None if given is None else float(given)
+        return found
+
+    @property
     def plot(self) -> Any:
         """Plots: ``timeline()``."""
         from perfmodel.catalog import plots_of
@@ -291,10 +312,15 @@ class DeviceAssignment:
             "per_run_s": self.network.per_run_s,
             "transfer_s": self.transfer_s,
             "transfer_bytes": self.transfer_bytes,
+            "handover_s": self.handover_s,
             "alone_s": {name: _finite(value) for name, value in self.alone_s.items()},
             "delegated_s": _finite(self.delegated_s),
             "fallback": {**first._asdict(), "why": dict(first.why)},
             "unsupported": self.unsupported,
+            "overfull": {
+                device: {"need_bytes": need, "room_bytes": room}
+                for device, (need, room) in self.overfull.items()
+            },
             "loads_s": dict(zip(problem.engines, self.result.loads_s.tolist(), strict=True)),
             "stretches": [s._asdict() for s in self.stretches],
             "assignment": self.engine if self.feasible else {},
@@ -315,6 +341,12 @@ class DeviceAssignment:
 
     def _why(self) -> list[str]:
         """Why there is no assignment."""
+        if not self.unsupported and self.overfull:
+            return [
+                f"  ! {device} would hold {show(need, 'bytes')} beside activations, and has room "
+                f"for {show(room, 'bytes')}"
+                for device, (need, room) in self.overfull.items()
+            ]
         if not self.unsupported:
             how = "in one stretch an engine " if self.contiguous else ""
             sure = "" if self.proved else " was found"
@@ -346,6 +378,14 @@ class DeviceAssignment:
         lines.append(
             f"  transfers   {show(self.transfer_bytes, 'bytes')}, {show(self.transfer_s, 'time')}"
         )
+        if self.result.run is not None and len(self.result.run.tensor):
+            used = {self.network.problem.engines[int(f)] for f in self.result.run.target}
+            silent = [name for name in sorted(used) if self.handover_s[name] is None]
+            if silent:
+                lines.append(
+                    f"  handover    none stated for {', '.join(silent)}: taken as 0 s "
+                    "(engines.NAME.handover)"
+                )
         alone = [
             f"{name} {show(value, 'time')}" if np.isfinite(value) else f"{name} cannot"
             for name, value in self.alone_s.items()

@@ -8,7 +8,7 @@ import numpy as np
 
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.schedule.assign import branch, contiguous, eliminate
-from perfmodel.schedule.assign.evaluate import interval_s, sequential_s, shared_s
+from perfmodel.schedule.assign.evaluate import excess, interval_s, sent, sequential_s, shared_s
 from perfmodel.schedule.assign.improve import (
     Near,
     Score,
@@ -37,6 +37,8 @@ _INTEGRAL = 4000
 _LINEAR = 50_000
 #: Operators up to which every schedule may be looked at.
 _FEW = 14
+#: Score, in seconds, of what does not fit.
+_TOO_MUCH = 1e200
 #: Engines up to which every order of them is tried.
 _ORDERS = 8
 
@@ -107,6 +109,8 @@ def _finished(
     else:
         run = one_at_a_time(problem, engine)
         value = values[goal](problem, engine)
+    if excess(problem, engine) > 0:  # nothing found that fits
+        return Assignment(problem, goal, np.inf, bound_s, method, None, counts)
     if not np.isfinite(value):  # nothing found by which what is made reaches where it is read
         return Assignment(problem, goal, np.inf, bound_s, method, None, counts)
     return Assignment(problem, goal, value, min(bound_s, value), method, run, counts)
@@ -125,7 +129,7 @@ def _contiguous(
     if found is None:
         return Assignment(problem, goal, np.inf, np.inf, method, None)
     # A stretch by itself does not know what engines share, nor, as a rule, where inputs are from.
-    whole = not (bottleneck and problem.shared.any())
+    whole = not (bottleneck and problem.shared.any()) and contiguous.alone(problem)
     if whole and contiguous.exact(problem, forward=not any_order):
         return _finished(problem, goal, found.engine, found.value_s * (1 + 1e-12), method, {})
     made = _finished(problem, goal, found.engine, found.value_s, method, {})
@@ -133,6 +137,8 @@ def _contiguous(
         return made
     if problem.count * problem.width <= _INTEGRAL:
         whole = integral(problem, goal, deadline, contiguous=True)
+        if whole.impossible:
+            return Assignment(problem, goal, np.inf, np.inf, "integer programme", None)
         bound = max(found.value_s, whole.bound_s)
         if whole.share is not None:
             method = "integer programme"
@@ -147,7 +153,7 @@ def _sequential(
     problem: AssignmentProblem, deadline: Deadline, looks: int, seed: int
 ) -> Assignment:
     engine = eliminate.sequential(problem)
-    if engine is not None:
+    if engine is not None and not excess(problem, engine) > 0:
         value = sequential_s(problem, engine)  # infinite where what is made cannot be had
         return _finished(problem, "sequential", engine, value, "variable elimination", {})
     return _overlapped(problem, "sequential", deadline, looks, seed)
@@ -169,29 +175,40 @@ def _overlapped(
     starts["least cost"] = np.argmin(problem.costs, axis=1)
     for e in np.flatnonzero(np.isfinite(problem.costs).all(axis=0)):
         starts[f"{problem.engines[e]} alone"] = np.full(problem.count, e, dtype=np.intp)
+    if len(problem.limits):
+        split = contiguous.fixed_order(problem, bottleneck=goal == "throughput")
+        if split is not None:
+            starts["stretches"] = split.engine
     if problem.width == 1:
         engine = np.zeros(problem.count, dtype=np.intp)
         return _finished(problem, goal, engine, np.inf, "one engine", counts)
     chained = eliminate.sequential(problem)
     if chained is not None:
         starts["one at a time"] = chained
-        if not np.isfinite(sequential_s(problem, chained)):
+        in_turn = sequential_s(problem, chained)
+        if goal == "sequential":
+            bound = max(bound, in_turn)  # of all assignments, those that do not fit among them
+        if not np.isfinite(in_turn):
             return Assignment(problem, goal, np.inf, np.inf, "variable elimination", None)
     size = problem.count * problem.width
     if size <= _LINEAR:
         found = relaxed(problem, goal, deadline.within(0.3 * deadline.left()))
         counts["linear programmes"] = 1
+        if found.impossible:
+            return Assignment(problem, goal, np.inf, np.inf, "linear programme", None, counts)
         if found.share is not None:
             bound = max(bound, found.bound_s)
             starts["rounded linear programme"] = rounded(problem, found.share)
-    method, engine = _best(starts, score)
+    method, engine = _best(problem, starts, score)
     if size <= _INTEGRAL and score(engine)[0] > bound * (1 + TOLERANCE):
         whole = integral(problem, goal, deadline.within(0.4 * deadline.left()), gap=1e-7)
         counts["integer programmes"] = 1
+        if whole.impossible:
+            return Assignment(problem, goal, np.inf, np.inf, "integer programme", None, counts)
         bound = max(bound, whole.bound_s)
         if whole.share is not None:
             starts["integer programme"] = rounded(problem, whole.share)
-            method, engine = _best(starts, score)
+            method, engine = _best(problem, starts, score)
     if score(engine)[0] > bound * (1 + TOLERANCE):
         better = improved(
             problem, engine, score, near, deadline, bound_s=bound, looks=looks, seed=seed
@@ -217,18 +234,30 @@ def _branched(made: Assignment, deadline: Deadline) -> Assignment:
 
 
 def _search(problem: AssignmentProblem, goal: Goal) -> tuple[Score, Near]:
-    if goal == "parallel":
-        return makespan_score(problem), near_path
-    if goal == "throughput":
-        return interval_score(problem), near_loads
+    """Return the score of a goal, by which what does not fit comes last, and where to look."""
 
-    def score(engine: Index) -> tuple[float, ...]:
+    def in_turn(engine: Index) -> tuple[float, ...]:
         return (sequential_s(problem, engine),)
 
-    return score, near_loads
+    score, near = {
+        "parallel": (makespan_score(problem), near_path),
+        "throughput": (interval_score(problem), near_loads),
+        "sequential": (in_turn, near_loads),
+    }[goal]
+    if not len(problem.limits):
+        return score, near
+
+    def fitting(engine: Index) -> tuple[float, ...]:
+        over = excess(problem, engine)
+        return (_TOO_MUCH * (1 + over),) if over > 0 else score(engine)
+
+    return fitting, near
 
 
-def _best(starts: dict[str, Index], score: Score) -> tuple[str, Index]:
-    values = {name: score(engine) for name, engine in starts.items()}
-    name = min(values, key=lambda key: values[key])
+def _best(problem: AssignmentProblem, starts: dict[str, Index], score: Score) -> tuple[str, Index]:
+    """Return the best start, of equally good ones that which sends least between engines."""
+    values = {name: score(engine)[0] for name, engine in starts.items()}
+    good = min(values.values()) * (1 + 1e-9)
+    alike = [name for name, value in values.items() if value <= good]
+    name = min(alike, key=lambda key: len(sent(problem, starts[key]).tensor))
     return name, starts[name]

@@ -12,6 +12,7 @@ from perfmodel.schedule.assign.simulate import Timeline
 def random_problem(
     seed: int, n: int, m: int, *, alike: bool = True, missing: float = 0.1, shared: int = 3,
     reach: int = 6, channel: bool = False, whole: bool = True, memory: bool = False,
+    tight: float = 0.0, together: bool = False,
 ) -> AssignmentProblem:  # fmt: skip
     """A random problem: tensors with up to `shared` readers, some costs infinite."""
     random = np.random.default_rng(seed)
@@ -28,18 +29,27 @@ def random_problem(
         if read:
             maker.append(i)
             readers.append(read)
+    demand = random.integers(1, 10, n).astype(float)
+    held = np.zeros((1 if together else m, n, m))
+    for e in range(m):
+        held[0 if together else e, :, e] = demand
+    limit = demand.sum() * tight
     delays = random.integers(0, 12, (len(maker), 1 if alike else m, m)).astype(float)
     return AssignmentProblem.with_tensors(
         costs, maker, readers, np.broadcast_to(delays, (len(maker), m, m)),
         channels=np.zeros((m, m), dtype=int) if channel else None,
         shared=random.integers(1, 12, (1, n, m)) if memory else None,
+        demand=held if tight else None, limits=[float(int(limit))] * len(held) if tight else (),
     )  # fmt: skip
 
 
 def assignments(problem: AssignmentProblem) -> Iterator[tuple[int, ...]]:
-    """Every assignment to engines that can run the operators."""
+    """Every assignment to engines that can run the operators, if the memories hold it."""
     able = [np.flatnonzero(np.isfinite(row)).tolist() for row in problem.costs]
-    yield from itertools.product(*able)
+    for engine in itertools.product(*able):
+        taken = [sum(each[i, e] for i, e in enumerate(engine)) for each in problem.demand]
+        if all(t <= limit for t, limit in zip(taken, problem.limits, strict=True)):
+            yield engine
 
 
 def crossings(problem: AssignmentProblem, engine: tuple[int, ...]) -> set[tuple[int, int, int]]:

@@ -89,6 +89,41 @@ def test_parallel_agrees_with_every_schedule(alike: bool) -> None:
         brute.replay(found)
 
 
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize(
+    ("goal", "contiguous"),
+    [("sequential", False), ("sequential", True), ("throughput", False), ("throughput", True),
+     ("parallel", False)],
+)  # fmt: skip
+def test_memories_hold_what_is_assigned(together: bool, goal: str, contiguous: bool) -> None:
+    cost = {"sequential": brute.in_turn, "throughput": brute.busiest, "parallel": brute.makespan}
+    seen = {True: 0, False: 0}
+    for seed in range(30 if goal != "parallel" else 12):
+        random = np.random.default_rng(seed)
+        n, m = int(random.integers(2, 6)), int(random.integers(1, 4))
+        tight = 1.05 if together and seed % 2 else float(random.uniform(0.3, 1.0))
+        problem = brute.random_problem(seed, n, m, tight=tight, together=together)
+        options = [a for a in brute.assignments(problem)
+                   if not contiguous or brute.contiguous(a, fixed=True)]  # fmt: skip
+        found = solve(problem, goal, contiguous=contiguous, looks=200)
+        seen[bool(options)] += 1
+        assert found.feasible == bool(options)
+        if not options:
+            assert found.proved
+            continue
+        least = min(cost[goal](problem, a) for a in options)
+        brute.replay(found)
+        assert tuple(found.engine.tolist()) in options
+        assert found.bound_s <= least * (1 + 1e-9)
+        if goal == "parallel":
+            # Schedules of a bound assignment are not enumerated: the bound need not close.
+            assert found.value_s >= least * (1 - 1e-9)
+            continue
+        assert found.proved
+        assert found.value_s == pytest.approx(least, rel=2e-6)
+    assert min(seen.values()) > 2
+
+
 @pytest.mark.parametrize("alike", [True, False])
 @pytest.mark.parametrize(("channel", "memory"), [(True, True), (True, False), (False, False)])
 def test_programmes_never_exceed_an_optimum(alike: bool, channel: bool, memory: bool) -> None:
