@@ -34,6 +34,9 @@ __all__ = [
 #: Most names that a sentence lists.
 _NAMES = 4
 
+#: Columns up to which the whole integer programme is tried.
+_COLUMNS = 1500
+
 #: Most parts that a tensor is cut into.
 _PARTS = 256
 
@@ -207,7 +210,7 @@ def prove_anyway(
     problem: Problem, capacity_bytes: int, outcome: Outcome, deadline: Deadline
 ) -> tuple[Lever, ...]:
     """Return what would settle whether a schedule is the cheapest."""
-    from perfmodel.schedule.ilp import retention
+    from perfmodel.schedule.ilp import full, full_size, retention
     from perfmodel.schedule.peak import minimum_peak
 
     open_bytes = float(outcome.cost_bytes - outcome.bound_bytes)
@@ -225,7 +228,16 @@ def prove_anyway(
         levers.append(Lever(said, saves, kept.cost_bytes == outcome.bound_bytes))
     elif kept.counts["order_optimal"]:
         levers.append(Lever("another order: this one's evictions are the best it has", 0.0, False))
-    levers.append(Lever("more time, or a wider beam", 0.0, False))
+    if full_size(problem) <= _COLUMNS and not deadline.passed():
+        whole = full(problem, capacity_bytes, deadline, outcome.script)
+        if whole.proved:
+            said = f"the integer programme (method ilp), which proves {size(whole.cost_bytes)}"
+            levers.append(Lever(said, open_bytes, True))
+        elif whole.bound_bytes > outcome.bound_bytes:
+            said = f"the integer programme (method ilp): no less than {size(whole.bound_bytes)}"
+            saves = float(whole.bound_bytes - outcome.bound_bytes)
+            levers.append(Lever(said, saves, False))
+    levers.append(Lever("more time", 0.0, False))
     return _sorted(levers)
 
 
