@@ -43,7 +43,9 @@ BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "perfmodel.plots": {
         "assignment": "perfmodel.plots.engines:assignment_plots",
+        "placement": "perfmodel.plots.streams:placement_plots",
         "prediction": "perfmodel.plots:prediction_plots",
+        "stream": "perfmodel.plots.streams:stream_plots",
         "table": "perfmodel.plots:table_plots",
     },
 }

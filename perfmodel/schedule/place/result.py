@@ -196,6 +196,13 @@ class PlacementResult:
             del columns["cached_in"], columns["hit_fraction"]
         return Table(columns)
 
+    @property
+    def plot(self) -> Any:
+        """Plots: ``levels()``."""
+        from perfmodel.catalog import plots_of
+
+        return plots_of(self, "placement")
+
     def to_plan(self) -> Plan:
         """Return it as a plan of the workload's graph, repetitions written out, in its own order.
 

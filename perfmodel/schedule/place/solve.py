@@ -113,7 +113,7 @@ def _result(counts: Ints | None, costs: Floats, bound: float, method: str) -> As
         return Assignment(None, math.inf, bound, False, method)
     cost = total_cost(counts, costs)
     proved = cost <= bound * (1.0 + PROVED)
-    return Assignment(counts, cost, min(bound, cost), proved, method)
+    return Assignment(counts, cost, cost if proved else min(bound, cost), proved, method)
 
 
 def total_cost(counts: Ints, costs: Floats) -> float:

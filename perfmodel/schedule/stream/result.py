@@ -140,6 +140,13 @@ class StreamResult:
             columns[f"{name}_s"] = getattr(line, name)[at] if line else np.zeros(0)
         return Table(columns)
 
+    @property
+    def plot(self) -> Any:
+        """Plots: ``timeline()``."""
+        from perfmodel.catalog import plots_of
+
+        return plots_of(self, "stream")
+
     def to_dict(self) -> dict[str, Any]:
         """Return it ready for JSON."""
         p = self.prediction
