@@ -16,6 +16,7 @@ def test_what_is_within_stays_so(rows: dict[str, Reproduction]) -> None:
     within = {name for name, row in rows.items() if row.verdict == "within"}
     assert within >= {
         *(f"flexgen.opt_175b_{prompt}" for prompt in (256, 512, 1024)),
+        *(f"flexgen.a100_opt_{size}" for size in ("6_7b", "13b", "30b", "66b")),
         *(f"big_moe_on_edge.wall_{run}" for run in ("stream", "c2000_l2", "base_ov", "k6")),
         "big_moe_on_edge.cycle_2", "big_moe_on_edge.cycle_4", "big_moe_on_edge.hit_below_cycle",
     }  # fmt: skip
