@@ -1,0 +1,251 @@
+"""The least makespan of small problems: branch and bound over plans, with dominance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations
+
+from perfmodel.schedule.deadline import Deadline
+from perfmodel.schedule.latency.bounds import lower_bound, tail_s
+from perfmodel.schedule.latency.model import Move
+from perfmodel.schedule.latency.simulate import Facts, Simulation
+
+__all__ = ["Exact", "exact"]
+
+# Nodes between two looks at the clock, and states kept for each combination of what is done.
+STRIDE = 64
+KEPT = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Exact:
+    """What the search found.
+
+    Attributes
+    ----------
+    moves
+        A plan better than the one to beat, or None.
+    makespan_s
+        Of it, or the one to beat.
+    bound_s
+        No plan takes less.
+    nodes
+        States visited.
+    """
+
+    moves: tuple[Move, ...] | None
+    makespan_s: float
+    bound_s: float
+    nodes: int
+
+
+def exact(
+    facts: Facts,
+    beat_s: float = math.inf,
+    deadline: Deadline | None = None,
+    most_nodes: int = 200_000,
+) -> Exact:
+    """Search all plans: every order, every eviction, every sequence of transfers.
+
+    Parameters
+    ----------
+    facts
+        The problem, capacity and channels.
+    beat_s
+        Makespan of a plan that is known.
+    deadline, most_nodes
+        When to stop.
+
+    Notes
+    -----
+    Without loss: a buffer is dropped as soon as its copy is under way and its last use before has
+    begun; nothing is dropped twice without a use between; space that a state frees earlier, data
+    that is there earlier and channels that are free earlier never hurt, so that of two states with
+    the same things done, on chip and stored, one may make the other useless.
+    """
+    deadline = deadline or Deadline()
+    search = _Search(facts, beat_s, deadline, most_nodes)
+    search.run()
+    return Exact(search.best, search.beat_s, search.bound_s, search.nodes)
+
+
+class _Search:
+    def __init__(self, facts: Facts, beat_s: float, deadline: Deadline, most_nodes: int) -> None:
+        self.facts = facts
+        self.beat_s = beat_s
+        self.deadline = deadline
+        self.most_nodes = most_nodes
+        self.nodes = 0
+        self.best: tuple[Move, ...] | None = None
+        self.bound_s = lower_bound(facts)
+        steps = facts.problem.steps
+        self.everything = (1 << len(steps)) - 1
+        self.runs_mask = sum(1 << s for s, step in enumerate(steps) if not step.load)
+        self.tails: dict[int, float] = {}
+        self.seen: dict[tuple[object, ...], list[_Profile]] = {}
+
+    def run(self) -> None:
+        """Depth first, the most promising first; what is left open bounds the rest."""
+        root = Simulation(self.facts)
+        stack: list[tuple[float, Simulation, tuple[Move, ...]]] = [(self.bound_s, root, ())]
+        while stack:
+            bound, sim, moves = stack.pop()
+            if bound >= self.beat_s:
+                continue
+            self.nodes += 1
+            if self.nodes > self.most_nodes or (not self.nodes % STRIDE and self.deadline.passed()):
+                left = min([bound, *(b for b, _, _ in stack)])
+                self.bound_s = max(self.bound_s, min(left, self.beat_s))
+                return
+            if sim.finished:
+                if sim.end_s < self.beat_s:
+                    self.beat_s, self.best = sim.end_s, moves
+                continue
+            if self._dominated(sim):
+                continue
+            children: list[tuple[float, float, int, Simulation, tuple[Move, ...]]] = []
+            for move in self._choices(sim):
+                start = sim.begin(move)
+                if start == math.inf:
+                    continue
+                child = sim.copy()
+                child.issue(move)
+                for drops in self._drops(child, move):
+                    after = child
+                    if drops:
+                        after = child.copy()
+                        for drop in drops:
+                            after.issue(drop)
+                    below = max(bound, self._bound(after))
+                    if below < self.beat_s:
+                        children.append(
+                            (below, start, len(children), after, (*moves, move, *drops))
+                        )
+            children.sort(key=lambda c: c[:3], reverse=True)
+            stack += [(b, s, m) for b, _, _, s, m in children]
+        self.bound_s = self.beat_s
+
+    def _choices(self, sim: Simulation) -> Iterator[Move]:
+        facts = self.facts
+        problem = facts.problem
+        for s, step in enumerate(problem.steps):
+            if sim.issued >> s & 1:
+                continue
+            if step.load:
+                yield Move("load", s)
+                continue
+            over = step.takes_over
+            if facts.streams[s] and s not in sim.fetched:
+                yield Move("stream", s)
+            elif all(t in sim.ready for t in facts.reads[s]) and not (
+                over in facts.owed and over not in sim.copied
+            ):
+                yield Move("run", s)
+        for t in sim.copied:
+            if t not in sim.ready and sim.left[t] and self._made(sim, t):
+                yield Move("reload", t)
+        for t in sim.ready:
+            if t not in sim.copied and (t in facts.owed or sim.left[t]):
+                yield Move("store", t)
+
+    def _made(self, sim: Simulation, t: int) -> bool:
+        return bool(sim.issued >> self.facts.problem.maker[t] & 1)
+
+    def _drops(self, sim: Simulation, move: Move) -> Iterator[tuple[Move, ...]]:
+        """Yield what may be dropped just after an activity: only then does it become possible."""
+        facts, i = self.facts, move.index
+        if move.what == "run":
+            step = facts.problem.steps[i]
+            touched = (*facts.reads[i], *step.writes)
+        elif move.what == "load":
+            touched = (
+                facts.problem.steps[i].writes if len(facts.problem.steps[i].writes) > 1 else ()
+            )
+        elif move.what == "store":
+            touched = (i,)
+        else:
+            touched = ()
+        able = [
+            Move("drop", t)
+            for t in touched
+            if t in sim.ready and t in sim.copied and sim.left[t] and facts.sizes[t]
+        ]
+        for count in range(len(able) + 1):
+            yield from combinations(able, count)
+
+    def _bound(self, sim: Simulation) -> float:
+        facts = self.facts
+        left = self.everything & ~sim.issued
+        runs = left & self.runs_mask
+        if runs not in self.tails:
+            self.tails[runs] = tail_s(facts, runs)
+        compute = 0.0
+        reads = 0.0
+        rest = left
+        while rest:
+            low = rest & -rest
+            s = low.bit_length() - 1
+            rest ^= low
+            compute += facts.seconds[s]
+            if s not in sim.fetched:
+                reads += facts.fetch_s[s]
+        for t in sim.copied:
+            if t not in sim.ready and sim.left[t] and self._made(sim, t):
+                reads += facts.reload_s[t]
+        writes = sum(facts.store_s[t] for t in facts.owed if t not in sim.copied)
+        now = sim.now
+        end = max(sim.end_s, max(now, sim.engine) + compute + self.tails[runs])
+        if facts.dma.channels == 1:
+            return max(end, max(now, sim.reading) + reads + writes)
+        return max(end, max(now, sim.reading) + reads, max(now, sim.writing) + writes)
+
+    def _dominated(self, sim: Simulation) -> bool:
+        resident = frozenset(sim.ready)
+        stored = frozenset(sim.copied)
+        streamed = frozenset(s for s in sim.fetched if not sim.issued >> s & 1)
+        profile = _Profile(sim, sorted(resident), sorted(stored), sorted(streamed))
+        kept = self.seen.setdefault((sim.issued, resident, stored, streamed), [])
+        if any(other.beats(profile) for other in kept):
+            return True
+        kept[:] = [other for other in kept if not profile.beats(other)]
+        if len(kept) < KEPT:
+            kept.append(profile)
+        return False
+
+
+class _Profile:
+    """What of a state matters for what comes: times not before the last beginning, and space."""
+
+    __slots__ = ("free", "now", "space", "times")
+
+    def __init__(
+        self, sim: Simulation, resident: list[int], stored: list[int], streamed: list[int]
+    ) -> None:
+        now = self.now = sim.now
+        self.times = [
+            max(now, sim.engine),
+            max(now, sim.reading),
+            max(now, sim.writing),
+            sim.end_s,
+            *(max(now, sim.ready[t]) for t in resident),
+            *(max(now, sim.used[t]) for t in resident),
+            *(max(now, sim.copied[t]) for t in stored),
+            *(max(now, sim.fetched[s]) for s in streamed),
+        ]
+        self.free = sim.free
+        self.space = sim.releases
+
+    def beats(self, other: _Profile) -> bool:
+        """Tell whether whatever follows the other may follow this one, no later."""
+        if self.now > other.now or any(a > b for a, b in zip(self.times, other.times, strict=True)):
+            return False
+        return all(
+            self.room(when) >= other.room(when)
+            for when in (other.now, *(when for when, _ in other.space))
+        )
+
+    def room(self, when: float) -> int:
+        """Return the bytes free at a time if nothing more begins."""
+        return self.free + sum(size for at, size in self.space if at <= when)

@@ -1,0 +1,352 @@
+"""The fastest and the most frugal schedules, and what fewest bytes cost in time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from perfmodel.schedule.deadline import Deadline
+from perfmodel.schedule.greedy import orders
+from perfmodel.schedule.latency.bounds import lower_bound
+from perfmodel.schedule.latency.exact import exact
+from perfmodel.schedule.latency.improve import (
+    Candidate,
+    Price,
+    candidate,
+    evicted,
+    improve,
+    script_of,
+    with_loads,
+)
+from perfmodel.schedule.latency.model import Dma, Move, Timeline
+from perfmodel.schedule.latency.simulate import Facts, simulate
+from perfmodel.schedule.problem import Problem
+from perfmodel.schedule.script import Outcome, Script, replay
+
+__all__ = ["EnergyOutcome", "LatencyOutcome", "Power", "Tradeoff", "energy", "latency", "tradeoff"]
+
+# Up to so many steps the search over all plans is tried, for so many states without a deadline.
+SMALL = 24
+NODES = 20_000
+# Tries of the local search without a deadline, and the share of the time that it may take.
+TRIES = 400
+SHARE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyOutcome:
+    """A schedule, when everything in it happens, and how far it is from the least makespan.
+
+    Attributes
+    ----------
+    script
+        Order and evictions; None where no step order fits.
+    moves
+        The plan: what begins after what.
+    makespan_s
+        Of the plan, as `simulate` times it.
+    bound_s
+        No plan takes less.
+    proved
+        The makespan is the least there is, over all orders, evictions and sequences of transfers.
+    method
+        What found it: ``given``, ``greedy``, ``local search`` or ``exact``.
+    """
+
+    script: Script | None
+    moves: tuple[Move, ...]
+    timeline: Timeline | None
+    makespan_s: float
+    bound_s: float
+    proved: bool
+    method: str
+    counts: Mapping[str, int] = field(default_factory=dict[str, int])
+
+
+@dataclass(frozen=True, slots=True)
+class Power:
+    """Energy of transfers and of time.
+
+    Attributes
+    ----------
+    read_j_per_byte, write_j_per_byte
+        Of what crosses the off-chip boundary.
+    static_w
+        Power that is drawn as long as the schedule lasts.
+    fixed_j
+        Energy that no schedule changes: arithmetic and on-chip accesses.
+    """
+
+    read_j_per_byte: float
+    write_j_per_byte: float
+    static_w: float = 0.0
+    fixed_j: float = 0.0
+
+    def __post_init__(self) -> None:
+        values = (self.read_j_per_byte, self.write_j_per_byte, self.static_w, self.fixed_j)
+        if not all(0 <= v < math.inf for v in values):
+            raise ValueError("energies and powers are finite and not negative")
+
+    @property
+    def price(self) -> Price:
+        """What a second and a byte cost, in joules."""
+        return Price(self.static_w, self.read_j_per_byte, self.write_j_per_byte)
+
+
+@dataclass(frozen=True, slots=True)
+class EnergyOutcome:
+    """A schedule of little energy.
+
+    Attributes
+    ----------
+    bound_j
+        No plan takes less: all compulsory bytes, the bytes spilled and reloaded at least, and
+        static power for as long as every plan lasts.
+    proved
+        The energy equals the bound.
+    """
+
+    script: Script | None
+    moves: tuple[Move, ...]
+    timeline: Timeline | None
+    energy_j: float
+    bound_j: float
+    proved: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Tradeoff:
+    """The schedule of fewest bytes beside the fastest one.
+
+    Attributes
+    ----------
+    fewest_bytes, fastest
+        Both schedules, timed by the same rules.
+    fewest_noncompulsory_bytes, fastest_noncompulsory_bytes
+        What each spills and reloads.
+    bytes_proved
+        No schedule spills and reloads less than the first.
+    """
+
+    fewest_bytes: LatencyOutcome
+    fastest: LatencyOutcome
+    fewest_noncompulsory_bytes: int
+    fastest_noncompulsory_bytes: int
+    bytes_proved: bool
+
+    @property
+    def gap_s(self) -> float:
+        """Seconds that fewest bytes take more than the fastest schedule."""
+        return self.fewest_bytes.makespan_s - self.fastest.makespan_s
+
+    @property
+    def gap_bytes(self) -> int:
+        """Bytes that the fastest schedule moves more."""
+        return self.fastest_noncompulsory_bytes - self.fewest_noncompulsory_bytes
+
+
+def latency(
+    problem: Problem,
+    capacity_bytes: int,
+    dma: Dma,
+    deadline: Deadline | None = None,
+    *,
+    scripts: Iterable[Script] = (),
+    bound_bytes: int = 0,
+    seed: int = 0,
+) -> LatencyOutcome:
+    """Return a schedule of little makespan, with compute and transfers overlapped.
+
+    Parameters
+    ----------
+    problem
+        Steps with ``seconds`` (compute) and ``stream_bytes`` (weights that come in).
+    capacity_bytes
+        What the memory on chip holds.
+    dma
+        The channels off chip.
+    deadline
+        When to stop; without one a fixed number of tries and states is spent.
+    scripts
+        Schedules to begin with, such as those of fewest bytes: the result is never slower than any.
+    bound_bytes
+        Bytes that every schedule spills and reloads at least; raises the bound.
+    seed
+        Of the local search.
+
+    Returns
+    -------
+    LatencyOutcome
+        ``script`` is None where a step does not fit by itself.
+
+    Notes
+    -----
+    Candidates are timed as `perfmodel.schedule.latency.prefetch` has it: reads begin in the order
+    of need, as early as space allows. The best one goes through a local search over orders and
+    evictions; on small problems a branch and bound over all plans, in any order of transfers, ends
+    with the least makespan there is. The model is that of `perfmodel.schedule.latency.simulate`.
+    """
+    deadline = deadline or Deadline()
+    facts = Facts(problem, capacity_bytes, dma)
+    bound = lower_bound(facts, bound_bytes)
+    best, method, tries = _best(facts, scripts, Price(), deadline, bound, seed)
+    if best is None:
+        return LatencyOutcome(None, (), None, math.inf, bound, False, method)
+    moves, nodes = best.moves, 0
+    makespan = best.makespan_s
+    if makespan > bound and len(problem.steps) <= SMALL:
+        unlimited = deadline.left() == math.inf
+        found = exact(facts, makespan, deadline, NODES if unlimited else 100 * NODES)
+        nodes = found.nodes
+        bound = max(bound, found.bound_s)
+        if found.moves is not None:
+            moves, makespan, method = found.moves, found.makespan_s, "exact"
+    counts = {"tries": tries, "states": nodes}
+    return _outcome(facts, moves, bound, method, counts)
+
+
+def energy(
+    problem: Problem,
+    capacity_bytes: int,
+    dma: Dma,
+    power: Power,
+    deadline: Deadline | None = None,
+    *,
+    scripts: Iterable[Script] = (),
+    bound_bytes: int = 0,
+    seed: int = 0,
+) -> EnergyOutcome:
+    """Return a schedule of little energy: bytes off chip, and static power while it lasts.
+
+    ``energy_j = read bytes x read_j_per_byte + written bytes x write_j_per_byte + static_w x
+    makespan + fixed_j``, over the candidates and the local search of `latency`; parameters are as
+    there.
+    """
+    deadline = deadline or Deadline()
+    facts = Facts(problem, capacity_bytes, dma)
+    least_s = lower_bound(facts, bound_bytes)
+    read = sum(facts.load_bytes) + sum(
+        s.stream_bytes for s, streamed in zip(problem.steps, facts.streams, strict=True) if streamed
+    )
+    written = sum(facts.sizes[t] for t in facts.owed)
+    bound = (
+        power.fixed_j
+        + power.static_w * least_s
+        + power.read_j_per_byte * read
+        + power.write_j_per_byte * written
+        + min(power.read_j_per_byte, power.write_j_per_byte) * bound_bytes
+    )
+    best, _, _ = _best(facts, scripts, power.price, deadline, bound - power.fixed_j, seed)
+    if best is None:
+        return EnergyOutcome(None, (), None, math.inf, bound, False)
+    timeline = simulate(problem, best.moves, capacity_bytes, dma)
+    joules = power.price.of(facts, timeline.makespan_s, best.moves) + power.fixed_j
+    proved = joules <= bound * (1 + 1e-12)
+    return EnergyOutcome(best.script, best.moves, timeline, joules, bound, proved)
+
+
+def tradeoff(
+    problem: Problem,
+    capacity_bytes: int,
+    dma: Dma,
+    deadline: Deadline | None = None,
+    *,
+    fewest: Outcome | None = None,
+) -> Tradeoff | None:
+    """Return the schedule of fewest bytes beside the fastest one.
+
+    Parameters
+    ----------
+    fewest
+        The outcome for bytes, where it is known; else it is sought, for half of the time.
+
+    Returns
+    -------
+    Tradeoff or None
+        None where a step does not fit by itself.
+    """
+    deadline = deadline or Deadline()
+    if fewest is None:
+        from perfmodel.schedule.portfolio import fewest_bytes
+
+        half = deadline if deadline.left() == math.inf else deadline.within(0.5 * deadline.left())
+        fewest = fewest_bytes(problem, capacity_bytes, deadline=half)
+    if fewest.script is None:
+        return None
+    facts = Facts(problem, capacity_bytes, dma)
+    of_bytes = candidate(facts, fewest.script, Price())
+    if of_bytes is None:
+        return None
+    bound = fewest.bound_bytes
+    fastest = latency(
+        problem, capacity_bytes, dma, deadline, scripts=(fewest.script,), bound_bytes=bound
+    )
+    assert fastest.script is not None
+    first = _outcome(facts, of_bytes.moves, fastest.bound_s, "given", {})
+    assert first.timeline is not None
+    assert fastest.timeline is not None
+    return Tradeoff(
+        first,
+        fastest,
+        first.timeline.noncompulsory_bytes(problem),
+        fastest.timeline.noncompulsory_bytes(problem),
+        fewest.proved,
+    )
+
+
+def _outcome(
+    facts: Facts, moves: tuple[Move, ...], bound: float, method: str, counts: Mapping[str, int]
+) -> LatencyOutcome:
+    timeline = simulate(facts.problem, moves, facts.capacity_bytes, facts.dma)
+    script = script_of(facts.problem, moves)
+    replay(facts.problem, script, facts.capacity_bytes)  # the plan is a schedule like any other
+    makespan = timeline.makespan_s
+    proved = makespan <= bound * (1 + 1e-12)
+    return LatencyOutcome(
+        script, moves, timeline, makespan, min(bound, makespan), proved, method, counts
+    )
+
+
+def _best(
+    facts: Facts,
+    scripts: Iterable[Script],
+    price: Price,
+    deadline: Deadline,
+    bound: float,
+    seed: int,
+) -> tuple[Candidate | None, str, int]:
+    """Return the cheapest candidate after the local search, what found it, and the tries."""
+    problem, capacity = facts.problem, facts.capacity_bytes
+    best: Candidate | None = None
+    method = "greedy"
+    for name, script in _scripts(problem, capacity, scripts):
+        found = candidate(facts, script, price)
+        if found is not None and (best is None or found.price < best.price):
+            best, method = found, name
+        if best is not None and deadline.passed():
+            break
+    if best is None:
+        return None, method, 0
+    tries = 0
+    if best.price > bound * (1 + 1e-12) and not deadline.passed():
+        unlimited = deadline.left() == math.inf
+        allowed = deadline if unlimited else deadline.within(SHARE * deadline.left())
+        tries = TRIES if unlimited else 100 * TRIES
+        better = improve(facts, best, price, allowed, tries, seed)
+        if better.price < best.price:
+            best, method = better, "local search"
+    return best, method, tries
+
+
+def _scripts(
+    problem: Problem, capacity: int, given: Iterable[Script]
+) -> Iterable[tuple[str, Script]]:
+    for script in given:
+        yield "given", script
+    for _, order in orders(problem):
+        late = with_loads(problem, [s for s in order if not problem.steps[s].load])
+        for spare in (False, True):
+            script = evicted(problem, late, capacity, spare)
+            if script is not None:
+                yield "greedy", script

@@ -1,0 +1,208 @@
+"""Better scripts by local search: steps moved, other buffers evicted, the plan timed each time."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from perfmodel.schedule.deadline import Deadline
+from perfmodel.schedule.latency.model import Move
+from perfmodel.schedule.latency.prefetch import timed
+from perfmodel.schedule.latency.simulate import Facts
+from perfmodel.schedule.problem import Problem
+from perfmodel.schedule.script import Script
+
+__all__ = ["Candidate", "Price", "candidate", "evicted", "improve", "script_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a plan costs: a price a second, a byte read and a byte written.
+
+    Bytes that any plan moves are part of it, so that a price in joules is an energy.
+    """
+
+    per_s: float = 1.0
+    per_read_byte: float = 0.0
+    per_written_byte: float = 0.0
+
+    def of(self, facts: Facts, makespan_s: float, moves: Iterable[Move]) -> float:
+        """Return the price of a plan."""
+        if not (self.per_read_byte or self.per_written_byte):
+            return self.per_s * makespan_s
+        read, written = moved_bytes(facts, moves)
+        bytes_price = self.per_read_byte * read + self.per_written_byte * written
+        return self.per_s * makespan_s + bytes_price
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A script, its plan and what it costs."""
+
+    script: Script
+    moves: tuple[Move, ...]
+    makespan_s: float
+    price: float
+
+
+def moved_bytes(facts: Facts, moves: Iterable[Move]) -> tuple[int, int]:
+    """Return the bytes that a plan reads and writes off chip."""
+    read = written = 0
+    for move in moves:
+        match move.what:
+            case "load":
+                read += facts.load_bytes[move.index]
+            case "stream":
+                read += facts.problem.steps[move.index].stream_bytes
+            case "reload":
+                read += facts.sizes[move.index]
+            case "store":
+                written += facts.sizes[move.index]
+            case _:
+                pass
+    return read, written
+
+
+def candidate(facts: Facts, script: Script, price: Price) -> Candidate | None:
+    """Return a script with the plan that the rules of `prefetch` give it."""
+    found = timed(facts, script)
+    if found is None:
+        return None
+    makespan, moves = found
+    return Candidate(script, moves, makespan, price.of(facts, makespan, moves))
+
+
+def script_of(problem: Problem, moves: Iterable[Move]) -> Script:
+    """Return the order and evictions of a plan.
+
+    Reloads come later in a script than in a plan, never earlier, so that the script fits where the
+    plan does.
+    """
+    order: list[int] = []
+    evictions: list[tuple[int, ...]] = []
+    out: list[int] = []
+    for move in moves:
+        if move.what == "drop":
+            out.append(move.index)
+        elif move.what == "reload" and move.index in out:
+            out.remove(move.index)
+        elif move.what in ("run", "load"):
+            order.append(move.index)
+            evictions.append(tuple(out))
+            out = []
+    return Script(tuple(order), tuple(evictions))
+
+
+def evicted(
+    problem: Problem, order: Sequence[int], capacity_bytes: int, spare_stores: bool
+) -> Script | None:
+    """Return an order with buffers evicted where it does not fit.
+
+    Parameters
+    ----------
+    spare_stores
+        Evict first what has a copy off chip; else, as Belady, what is read again last.
+    """
+    sizes = [b.size_bytes for b in problem.buffers]
+    uses: list[list[int]] = [[] for _ in sizes]
+    for k in range(len(order) - 1, -1, -1):
+        for t in dict.fromkeys(problem.steps[order[k]].reads):
+            uses[t].append(k)
+    copied = [b.stored for b in problem.buffers]
+    resident: set[int] = set()
+    held = 0
+    evictions: list[tuple[int, ...]] = []
+    for s in order:
+        step = problem.steps[s]
+        missing = [t for t in dict.fromkeys(step.reads) if t not in resident]
+        over = held + sum(sizes[t] for t in missing) + problem.growth_bytes[s] - capacity_bytes
+        out: list[int] = []
+        if over > 0:
+            others = sorted(
+                resident.difference(step.reads),
+                key=lambda t: (spare_stores and copied[t], uses[t][-1], sizes[t], t),
+                reverse=True,
+            )
+            for t in others:
+                if over <= 0:
+                    break
+                out.append(t)
+                over -= sizes[t]
+            for t in sorted(out, key=lambda t: -sizes[t]):
+                if over + sizes[t] <= 0:
+                    out.remove(t)
+                    over += sizes[t]
+            if over > 0:
+                return None
+        for t in out:
+            copied[t] = True
+            resident.discard(t)
+        evictions.append(tuple(out))
+        resident.update(step.reads, step.writes)
+        for t in dict.fromkeys(step.reads):
+            uses[t].pop()
+        resident = {t for t in resident if uses[t]}
+        held = sum(sizes[t] for t in resident)
+    return Script(tuple(order), tuple(evictions))
+
+
+def improve(
+    facts: Facts,
+    start: Candidate,
+    price: Price,
+    deadline: Deadline,
+    most_tries: int,
+    seed: int = 0,
+) -> Candidate:
+    """Return the cheapest plan that moving single steps about has led to.
+
+    A random step goes to a random place among those that its predecessors and successors leave it
+    (mostly near), evictions are decided anew by one of two rules, and the plan is kept if it costs
+    no more. The sequence of tries depends on the seed only.
+    """
+    problem = facts.problem
+    rng = random.Random(seed)
+    steps = problem.steps
+    order = [s for s in start.script.order if not steps[s].load]
+    n = len(order)
+    best = here = start
+    for _ in range(most_tries):
+        if deadline.passed() or n < 2:
+            break
+        k = rng.randrange(n)
+        s = order[k]
+        rest = order[:k] + order[k + 1 :]
+        first = max((i + 1 for i, r in enumerate(rest) if problem.ancestors[s] >> r & 1), default=0)
+        last = min(
+            (i for i, r in enumerate(rest) if problem.descendants[s] >> r & 1), default=n - 1
+        )
+        if rng.random() < 0.7:
+            first, last = max(first, k - 4), min(last, k + 4)
+        at = rng.randint(first, last)
+        spare = rng.random() < 0.3
+        if at == k and n > 2 and rng.random() < 0.7:
+            continue
+        tried = [*rest[:at], s, *rest[at:]]
+        script = evicted(problem, with_loads(problem, tried), facts.capacity_bytes, spare)
+        found = candidate(facts, script, price) if script else None
+        if found is not None and found.price <= here.price:
+            here, order = found, tried
+            if here.price < best.price:
+                best = here
+    return best
+
+
+def with_loads(problem: Problem, runs: Sequence[int]) -> tuple[int, ...]:
+    """Return an order of steps with each load just before the first step that reads it."""
+    steps = problem.steps
+    order: list[int] = []
+    placed: set[int] = set()
+    for s in runs:
+        for p in problem.predecessors[s]:
+            if steps[p].load and p not in placed:
+                placed.add(p)
+                order.append(p)
+        order.append(s)
+    order += [s for s, step in enumerate(steps) if step.load and s not in placed]
+    return tuple(order)

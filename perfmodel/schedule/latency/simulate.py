@@ -1,0 +1,351 @@
+"""The model of latency: a plan is a sequence of activities, each begun as early as may be.
+
+A plan names activities in the order in which they begin. Each begins when
+
+- the one before it in the plan has begun;
+- what it runs on is free: the engine for a ``run``, a DMA channel for the others;
+- its data is there: for a ``run`` all that it reads (made, loaded or reloaded) and what it streams;
+  for a ``store`` what it writes out; for a ``reload`` the copy off chip, whose store has ended;
+- its space is free: a ``run`` takes the bytes of what it writes and of its scratch (in one place
+  with what it takes over), a ``load`` and a ``reload`` those of their buffers, a ``stream`` the
+  scratch of its step, which then holds it until the step has ended.
+
+Space is given back when a step ends (its scratch, and buffers that nobody reads any more, unless
+they are outputs whose store has not ended), and when what was dropped is stored and no longer read.
+A ``drop`` takes no time: what reads the buffer afterwards needs a ``reload`` first.
+
+Every way of timing the activities has a plan that is no slower: list them as they begin. And with a
+faster engine or channel, or more space, every activity of a plan begins no later: what was free,
+there and begun at a time still is. So the least makespan over plans is that over all timings, and
+it never grows with bandwidth or capacity.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import insort
+from collections.abc import Iterable
+
+from perfmodel.schedule.latency.model import Dma, Move, Row, Timeline, owed
+from perfmodel.schedule.problem import Problem
+
+__all__ = ["Facts", "Simulation", "simulate"]
+
+
+class Facts:
+    """What a simulation looks up: sizes, readers, durations."""
+
+    def __init__(self, problem: Problem, capacity_bytes: int, dma: Dma) -> None:
+        self.problem = problem
+        self.capacity_bytes = capacity_bytes
+        self.dma = dma
+        steps = problem.steps
+        self.sizes = [b.size_bytes for b in problem.buffers]
+        self.reads = [tuple(dict.fromkeys(s.reads)) for s in steps]
+        self.readers = [len(r) for r in problem.readers]
+        self.owed = owed(problem)
+        self.given = frozenset(
+            t for t, b in enumerate(problem.buffers) if b.stored and t not in self.owed
+        )
+        self.streams = [bool(s.stream_bytes) and not s.load for s in steps]
+        # What a streamed step takes for itself: its scratch is taken by the stream.
+        self.growth = [
+            grown - (s.scratch_bytes if self.streams[i] else 0)
+            for i, (s, grown) in enumerate(zip(steps, problem.growth_bytes, strict=True))
+        ]
+        self.seconds = [0.0 if s.load else s.seconds for s in steps]
+        self.load_bytes = [
+            sum(self.sizes[t] for t in s.writes) + s.stream_bytes if s.load else 0 for s in steps
+        ]
+        # Seconds of the read that a step brings with it.
+        self.fetch_s = [
+            dma.read_s(n if s.load else s.stream_bytes)
+            for s, n in zip(steps, self.load_bytes, strict=True)
+        ]
+        self.store_s = [dma.write_s(size) for size in self.sizes]
+        self.reload_s = [dma.read_s(size) for size in self.sizes]
+        # The place that a step takes over counts once.
+        self.shared_place = [
+            min(self.sizes[s.takes_over], self.sizes[s.writes[0]]) if s.takes_over >= 0 else 0
+            for s in steps
+        ]
+
+
+class Simulation:
+    """The state of the machine after the activities that have begun so far.
+
+    Attributes
+    ----------
+    now
+        When the last activity began; none that follows begins earlier.
+    engine, reading, writing
+        When the engine and the channels are free.
+    ready
+        When each buffer on chip can be read; absent ones have no entry.
+    copied
+        When the copy off chip of each buffer exists, where one exists or is under way.
+    """
+
+    __slots__ = (
+        "copied",
+        "engine",
+        "facts",
+        "fetched",
+        "free",
+        "issued",
+        "least_free",
+        "left",
+        "now",
+        "reading",
+        "ready",
+        "releases",
+        "used",
+        "writing",
+    )
+
+    def __init__(self, facts: Facts) -> None:
+        self.facts = facts
+        self.now = self.engine = self.reading = self.writing = 0.0
+        self.free = self.least_free = facts.capacity_bytes
+        self.releases: list[tuple[float, int]] = []
+        self.ready: dict[int, float] = {}
+        self.used: dict[int, float] = {}  # when the last step that read or made it ends
+        self.copied: dict[int, float] = dict.fromkeys(facts.given, 0.0)
+        self.fetched: dict[int, float] = {}
+        self.left = list(facts.readers)
+        self.issued = 0  # bit mask of steps run or loaded
+
+    def copy(self) -> Simulation:
+        """Return an independent copy."""
+        new = object.__new__(Simulation)
+        new.facts = self.facts
+        new.now, new.engine = self.now, self.engine
+        new.reading, new.writing = self.reading, self.writing
+        new.free, new.least_free = self.free, self.least_free
+        new.releases = self.releases.copy()
+        new.ready, new.used = self.ready.copy(), self.used.copy()
+        new.copied, new.fetched = self.copied.copy(), self.fetched.copy()
+        new.left = self.left.copy()
+        new.issued = self.issued
+        return new
+
+    def begin(self, move: Move) -> float:
+        """Return when an activity would begin if it came next; infinity where space never comes.
+
+        Raises
+        ------
+        ValueError
+            It cannot come next at all: done already, or its data is neither there nor on the way.
+        """
+        facts, t = self.facts, move.index
+        if move.what == "run":
+            step = facts.problem.steps[t]
+            if step.load or self.issued >> t & 1:
+                raise ValueError(f"'{step.name}' does not run now")
+            start = max(self.now, self.engine)
+            for r in facts.reads[t]:
+                at = self.ready.get(r)
+                if at is None:
+                    name = facts.problem.buffers[r].name
+                    raise ValueError(f"'{step.name}' reads '{name}', which is not there")
+                if at > start:
+                    start = at
+            if facts.streams[t]:
+                if t not in self.fetched:
+                    raise ValueError(f"'{step.name}' runs before its stream")
+                start = max(start, self.fetched[t])
+            over = step.takes_over
+            if over >= 0:
+                if over in facts.owed and over not in self.copied:
+                    name = facts.problem.buffers[over].name
+                    raise ValueError(f"'{step.name}' takes over '{name}' before it is stored")
+                start = max(start, self.copied.get(over, 0.0))
+            return self._room(start, facts.growth[t])
+        if move.what in ("load", "stream"):
+            step = facts.problem.steps[t]
+            if self.issued >> t & 1 or t in self.fetched or step.load != (move.what == "load"):
+                raise ValueError(f"'{step.name}' does not {move.what} now")
+            start = max(self.now, self.reading)
+            if move.what == "load":
+                return self._room(start, facts.growth[t])
+            if not facts.dma.double_buffered:
+                start = max(start, self.engine)
+            return self._room(start, step.scratch_bytes)
+        name = facts.problem.buffers[t].name
+        if move.what == "reload":
+            made = self.issued >> facts.problem.maker[t] & 1
+            if t in self.ready or t not in self.copied or not (made and self.left[t]):
+                raise ValueError(f"'{name}' is not to be reloaded")
+            start = max(self.now, self.reading, self.copied[t])
+            return self._room(start, facts.sizes[t])
+        if t not in self.ready:
+            raise ValueError(f"'{name}' is not there to {move.what}")
+        if move.what == "store":
+            if t in self.copied:
+                raise ValueError(f"'{name}' is stored already")
+            return max(self.now, self.writing, self.ready[t])
+        if t not in self.copied or not self.left[t]:
+            raise ValueError(f"'{name}' is not to be dropped")
+        return self.now
+
+    def _room(self, start: float, needed: int) -> float:
+        free = self.free
+        for when, size in self.releases:
+            if when > start and free >= needed:
+                break
+            if when > start:
+                start = when
+            free += size
+        return start if free >= needed else math.inf
+
+    def issue(self, move: Move) -> tuple[float, float]:
+        """Begin an activity and return when it begins and ends.
+
+        Raises
+        ------
+        ValueError
+            It cannot come next, or its space never comes free.
+        """
+        start = self.begin(move)
+        if start == math.inf:
+            raise ValueError(f"no space ever for {move.what} {move.index}")
+        return start, self._apply(move, start)
+
+    def _apply(self, move: Move, start: float) -> float:
+        facts, t = self.facts, move.index
+        self.now = start
+        while self.releases and self.releases[0][0] <= start:
+            self.free += self.releases.pop(0)[1]
+        if move.what == "run":
+            end = self.engine = start + facts.seconds[t]
+            self._take(facts.growth[t])
+            self.issued |= 1 << t
+            step = facts.problem.steps[t]
+            self._release(end, step.scratch_bytes)
+            for r in facts.reads[t]:
+                self.left[r] -= 1
+                self.used[r] = end
+                if not self.left[r]:
+                    shared = facts.shared_place[t] if r == step.takes_over else 0
+                    self._vanish(r, facts.sizes[r] - shared)
+            self._made(step.writes, end)
+            return end
+        if move.what == "load":
+            end = start + facts.fetch_s[t]
+            self._channel(end, True)
+            self._take(facts.growth[t])
+            self.issued |= 1 << t
+            step = facts.problem.steps[t]
+            self._release(end, step.scratch_bytes)
+            self._made(step.writes, end)
+            return end
+        if move.what == "stream":
+            end = self.fetched[t] = start + facts.fetch_s[t]
+            self._channel(end, True)
+            self._take(facts.problem.steps[t].scratch_bytes)
+            return end
+        if move.what == "reload":
+            end = self.ready[t] = self.used[t] = start + facts.reload_s[t]
+            self._channel(end, True)
+            self._take(facts.sizes[t])
+            return end
+        if move.what == "store":
+            end = self.copied[t] = start + facts.store_s[t]
+            self._channel(end, False)
+            if not self.left[t]:
+                self._vanish(t, facts.sizes[t])
+            return end
+        del self.ready[t]
+        self._release(max(self.copied[t], self.used[t]), facts.sizes[t])
+        return start
+
+    def _take(self, size: int) -> None:
+        self.free -= size
+        self.least_free = min(self.least_free, self.free)
+
+    def _release(self, when: float, size: int) -> None:
+        if size:
+            insort(self.releases, (when, size))
+
+    def _channel(self, end: float, read: bool) -> None:
+        if read or self.facts.dma.channels == 1:
+            self.reading = end
+        if not read or self.facts.dma.channels == 1:
+            self.writing = end
+
+    def _made(self, buffers: Iterable[int], end: float) -> None:
+        for w in buffers:
+            self.ready[w] = self.used[w] = end
+            if not self.left[w]:
+                self._vanish(w, self.facts.sizes[w])
+
+    def _vanish(self, t: int, size: int) -> None:
+        """Give back the place of a buffer that nobody reads any more, once it is stored if owed."""
+        if t in self.facts.owed and t not in self.copied:
+            return  # its store will
+        del self.ready[t]
+        # Not while a store still reads it.
+        self._release(max(self.used[t], self.copied.get(t, 0.0)), size)
+
+    @property
+    def finished(self) -> bool:
+        """Whether every step has begun and every output's store too."""
+        facts = self.facts
+        return self.issued == (1 << len(facts.problem.steps)) - 1 and all(
+            t in self.copied for t in facts.owed
+        )
+
+    @property
+    def end_s(self) -> float:
+        """When all that has begun ends."""
+        return max(self.engine, self.reading, self.writing)
+
+
+def simulate(problem: Problem, moves: Iterable[Move], capacity_bytes: int, dma: Dma) -> Timeline:
+    """Run a plan and say when everything happens. This is the definition of latency.
+
+    Parameters
+    ----------
+    problem
+        Steps with ``seconds`` and ``stream_bytes``.
+    moves
+        The plan: activities in the order in which they begin.
+    capacity_bytes
+        What the memory on chip holds.
+    dma
+        The channels off chip.
+
+    Returns
+    -------
+    Timeline
+
+    Raises
+    ------
+    ValueError
+        An activity cannot begin where the plan has it, or the plan leaves out a step or a store.
+    """
+    simulation = Simulation(Facts(problem, capacity_bytes, dma))
+    rows: list[Row] = []
+    sizes = simulation.facts.sizes
+    for move in moves:
+        start, end = simulation.issue(move)
+        i = move.index
+        read, write = ("dma", "dma") if dma.channels == 1 else ("dma read", "dma write")
+        match move.what:
+            case "run":
+                name, where, size = problem.steps[i].name, "compute", 0
+            case "load":
+                name, where, size = problem.steps[i].name, read, simulation.facts.load_bytes[i]
+            case "stream":
+                name, where, size = problem.steps[i].name, read, problem.steps[i].stream_bytes
+            case "reload":
+                name, where, size = problem.buffers[i].name, read, sizes[i]
+            case "store":
+                name, where, size = problem.buffers[i].name, write, sizes[i]
+            case "drop":
+                continue
+        rows.append(Row(move.what, i, name, where, start, end, size))
+    if not simulation.finished:
+        raise ValueError("the plan leaves out a step or the store of an output")
+    peak = capacity_bytes - simulation.least_free
+    return Timeline(tuple(rows), simulation.end_s, peak)
