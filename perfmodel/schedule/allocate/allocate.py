@@ -13,7 +13,7 @@ from perfmodel.schedule.allocate.lifetime import Lifetime, lifetime_faults
 from perfmodel.schedule.allocate.part import SEARCHED, Part
 from perfmodel.schedule.allocate.read import read_lifetimes
 from perfmodel.schedule.allocate.result import Allocation, Proof, Status, overlaps
-from perfmodel.schedule.allocate.sections import Piece, Sections, parts
+from perfmodel.schedule.allocate.sections import parts
 from perfmodel.schedule.deadline import Deadline
 
 __all__ = ["allocate"]
@@ -111,33 +111,21 @@ def _hold_faults(buffers: Sequence[Lifetime], alignment: int) -> list[Fault]:
 
 
 class _Job:
-    """Buffers in units of their common alignment, part by part."""
+    """Buffers part by part: stretches of time that no buffer crosses."""
 
     def __init__(
         self, buffers: Sequence[Lifetime], capacity: int | None, seed: int, deadline: Deadline,
         nodes: float,
     ) -> None:  # fmt: skip
         self.buffers, self.capacity, self.deadline, self.nodes = buffers, capacity, deadline, nodes
-        # All offsets are multiples of the unit, so sizes may be rounded up to it.
-        self.unit = math.gcd(*(b.alignment for b in buffers)) if buffers else 1
-        self.solid = [i for i, b in enumerate(buffers) if b.size_bytes]
-        pieces = [self._piece(buffers[i]) for i in self.solid]
-        self.groups = parts(pieces)
-        self.parts = [
-            Part(Sections.of([pieces[k] for k in group]), seed,
-                 [buffers[self.solid[k]].hint for k in group])
-            for group in self.groups
-        ]  # fmt: skip
-
-    def _piece(self, b: Lifetime) -> Piece:
-        offset = None if b.offset is None else b.offset // self.unit
-        return Piece(b.lower, b.upper, -(-b.size_bytes // self.unit), b.alignment // self.unit,
-                     offset)  # fmt: skip
+        unit = math.gcd(*(b.alignment for b in buffers)) if buffers else 1
+        solid = [b for b in buffers if b.size_bytes]
+        self.parts = [Part([solid[i] for i in part], unit, seed) for part in parts(solid)]
 
     def run(self) -> Allocation:
         if self.capacity is None:
             return self._lowest()
-        proof = self._proof()
+        proof = self._proof(self.capacity)
         if proof is None:
             proof = self._fit(self.capacity)
         if proof is None and self._height() <= self.capacity:
@@ -147,24 +135,18 @@ class _Job:
 
     def _fit(self, capacity: int) -> Proof | None:
         """Fit part by part, up to the first that is proved not to fit."""
-        height, over = divmod(capacity, self.unit)
         within = self.deadline.within(_FITTING * self.deadline.left())
-        for part in range(len(self.parts)):
-            for more in range(2 if over else 1):
-                # Where sizes are rounded up, one unit more may fit all the same.
-                if self._part_height(part) > capacity:
-                    nodes = _FITTING * self.nodes - self._nodes()
-                    self.parts[part].fit(height + more, within, nodes)
-            if proof := self._proof():
+        for part in self.parts:
+            part.fit(capacity, within, _FITTING * self.nodes - self._nodes())
+            if proof := self._proof(capacity):
                 return proof
         return None
 
     def _approach(self, capacity: int, within: Deadline) -> None:
         """Lower what does not fit, for a gap that can be trusted."""
-        for part in range(len(self.parts)):
-            if self._part_height(part) > capacity:
-                self.parts[part].lower(within, self.nodes - self._nodes(),
-                                       above=capacity // self.unit)  # fmt: skip
+        for part in self.parts:
+            if part.height > capacity:
+                part.lower(within, self.nodes - self._nodes(), above=capacity)
 
     def _lowest(self) -> Allocation:
         for k, part in enumerate(self.parts):
@@ -177,59 +159,34 @@ class _Job:
     def _nodes(self) -> int:
         return sum(part.nodes for part in self.parts)
 
-    def _members(self, part: int) -> list[Lifetime]:
-        return [self.buffers[self.solid[k]] for k in self.groups[part]]
-
-    def _part_height(self, part: int) -> float:
-        """Bytes that a part takes; infinitely many before it was packed in any way."""
-        offsets = self.parts[part].offsets
-        if not offsets:
-            return math.inf
-        pairs = zip(offsets, self._members(part), strict=True)
-        return max(at * self.unit + b.size_bytes for at, b in pairs)
-
-    def _padding(self, members: Iterable[Lifetime]) -> int:
-        """Bytes that rounding up may have added at the very top."""
-        return max(-b.size_bytes % self.unit for b in members)
-
     def _proofs(self) -> Iterator[Proof]:
         """Yield each lower bound of the height, with what proves it."""
         for b in self.buffers:
-            if b.offset is not None:
-                yield Proof("offset", b.lower, b.upper, (b.id,), b.offset + b.size_bytes)
-        for k, part in enumerate(self.parts):
-            members = self._members(k)
-            for section, load in zip(part.packing.sections, part.packing.loads, strict=True):
-                alive = [members[i] for i in section.pieces]
-                bound = load * self.unit - self._padding(alive)
-                yield Proof("load", section.lower, section.upper, tuple(b.id for b in alive), bound)
-            if part.searched:
-                bound = part.bound * self.unit - self._padding(members)
-                begin, end = min(b.lower for b in members), max(b.upper for b in members)
-                yield Proof("search", begin, end, tuple(b.id for b in members), bound)
+            if b.offset is not None and not b.size_bytes:
+                yield Proof("offset", b.lower, b.upper, (b.id,), b.offset)
+        for part in self.parts:
+            yield from part.proofs()
 
-    def _proof(self) -> Proof | None:
+    def _proof(self, capacity: int) -> Proof | None:
         """Return what proves that the capacity is too small, the plainest first."""
-        found = [p for p in self._proofs() if p.bound_bytes > (self.capacity or 0)]
-        plain = [p for p in found if p.kind != "search"]
-        return max(plain or found, key=lambda p: p.bound_bytes, default=None)
+        found = [proof for proof in self._proofs() if proof.bound_bytes > capacity]
+        plain = [proof for proof in found if proof.kind != "search"]
+        return max(plain or found, key=lambda proof: proof.bound_bytes, default=None)
 
-    def _height(self) -> int:
-        heights = (self._part_height(part) for part in range(len(self.parts)))
+    def _height(self) -> float:
+        """Bytes that the packing takes; infinity where a part was not packed in any way."""
         flat = (b.offset or 0 for b in self.buffers if not b.size_bytes)
-        return int(max([*heights, *flat], default=0))
+        return max([*(part.height for part in self.parts), *flat], default=0)
 
     def _result(self, status: Status, proof: Proof | None) -> Allocation:
         offsets = {b.id: b.offset or 0 for b in self.buffers}
-        for part, group in zip(self.parts, self.groups, strict=True):
-            for k, at in zip(group, part.offsets, strict=True):
-                offsets[self.buffers[self.solid[k]].id] = at * self.unit
-        tallest = max(range(len(self.parts)), key=self._part_height, default=-1)
-        searched = any(part.method == SEARCHED for part in self.parts)
+        for part in self.parts:
+            offsets |= {b.id: at for b, at in zip(part.buffers, part.offsets, strict=True)}
         counts = {"nodes": self._nodes(), "dives": sum(part.dives for part in self.parts)}
-        bound = max((p.bound_bytes for p in self._proofs()), default=0)
-        method = "nothing to do" if tallest < 0 else self.parts[tallest].method
+        bound = max((each.bound_bytes for each in self._proofs()), default=0)
+        methods = [part.method for part in sorted(self.parts, key=lambda part: -part.height)]
+        method = SEARCHED if SEARCHED in methods else (methods or ["nothing to do"])[0]
         return Allocation(
-            status, tuple(self.buffers), offsets, self._height(), self.capacity, bound, proof,
-            SEARCHED if searched else method, counts,
+            status, tuple(self.buffers), offsets, int(self._height()), self.capacity, bound, proof,
+            method, counts,
         )  # fmt: skip

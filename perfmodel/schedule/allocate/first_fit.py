@@ -76,7 +76,7 @@ def orders(packing: Sections, hints: Sequence[int | None]) -> Iterator[tuple[str
         top = max((h for h in hints if h is not None), default=0) + 1
         at = [top if h is None else h for h in hints]
         yield "hints", by(lambda i: (at[i], -pieces[i].size))
-    yield "size", by(lambda i: (-pieces[i].size, pieces[i].lower))
+    yield "size", by(lambda i: (-pieces[i].size,))
     yield "length", by(lambda i: (-length[i], -pieces[i].size))
     yield "area", by(lambda i: (-length[i] * pieces[i].size, -length[i]))
     yield "start", by(lambda i: (pieces[i].lower, -length[i], -pieces[i].size))

@@ -3,51 +3,77 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from perfmodel.schedule.allocate.first_fit import portfolio
+from perfmodel.schedule.allocate.lifetime import Lifetime
 from perfmodel.schedule.allocate.restarts import search
-from perfmodel.schedule.allocate.sections import Sections
+from perfmodel.schedule.allocate.result import Proof
+from perfmodel.schedule.allocate.sections import Piece, Sections
 from perfmodel.schedule.allocate.valleys import EXHAUSTED, PACKED
 from perfmodel.schedule.deadline import Deadline
 
 __all__ = ["SEARCHED", "Part"]
 
 SEARCHED: Final = "valley search"
+#: Nodes a buffer for a height that is tried without any limit.
+_NODES: Final = 2_000.0
 
 
-@dataclass
 class Part:
-    """Pieces to pack, with the best packing so far; heights are in units of the pieces.
+    """Buffers to pack, with the best packing so far.
+
+    Parameters
+    ----------
+    buffers
+        Of more than 0 bytes each.
+    unit
+        That all offsets are multiples of: what is searched are multiples of it, sizes rounded up.
 
     Attributes
     ----------
+    offsets : tuple of int
+        In bytes, of the lowest packing so far; empty before the first.
+    height : float
+        Bytes that it takes; infinity before the first.
     bound : int
-        No packing is lower.
-    searched : bool
-        The bound is a search's, not a load's.
+        Bytes; no packing is lower.
     """
 
-    packing: Sections
-    seed: int
-    hints: Sequence[int | None]
-    offsets: tuple[int, ...] = ()
-    height: int = 0
-    bound: int = 0
-    searched: bool = False
-    method: str = ""
-    nodes: int = 0
-    dives: int = 0
-
-    def __post_init__(self) -> None:
-        self.bound = self.packing.bound
-        sizes = [p.size for p in self.packing.pieces]
-        places = [p.offset for p in self.packing.pieces if p.offset is not None]
-        steps = [p.alignment for p in self.packing.pieces if p.alignment > 1]
+    def __init__(self, buffers: Sequence[Lifetime], unit: int, seed: int) -> None:
+        self.buffers, self._unit, self._seed = tuple(buffers), unit, seed
+        self._packing = Sections.of([self._piece(b) for b in buffers])
+        self.offsets: tuple[int, ...] = ()
+        self.height = math.inf
+        self.method = ""
+        self.nodes = self.dives = 0
+        self._excluded = 0
+        self.bound = max(proof.bound_bytes for proof in self.proofs())
+        steps = [b.alignment for b in buffers if b.alignment > 1]
+        places = [b.offset for b in buffers if b.offset is not None]
         # Heights of packings in which nothing can sink are multiples of it.
-        self._step = math.gcd(*sizes, *places, *steps)
+        self._step = math.gcd(*(b.size_bytes for b in buffers), *places, *steps)
+
+    def _piece(self, b: Lifetime) -> Piece:
+        offset = None if b.offset is None else b.offset // self._unit
+        return Piece(b.lower, b.upper, -(-b.size_bytes // self._unit), b.alignment // self._unit,
+                     offset)  # fmt: skip
+
+    def proofs(self) -> Iterator[Proof]:
+        """Yield each lower bound of the height, with what proves it."""
+        for b in self.buffers:
+            if b.offset is not None:
+                yield Proof("offset", b.lower, b.upper, (b.id,), b.offset + b.size_bytes)
+        for section, load in zip(self._packing.sections, self._packing.loads, strict=True):
+            alive = [self.buffers[i] for i in section.pieces]
+            # Whichever is the highest need not be rounded up.
+            bound = load * self._unit - max(-b.size_bytes % self._unit for b in alive)
+            yield Proof("load", section.lower, section.upper, tuple(b.id for b in alive), bound)
+        if self._excluded:
+            begin = min(b.lower for b in self.buffers)
+            end = max(b.upper for b in self.buffers)
+            yield Proof("search", begin, end, tuple(b.id for b in self.buffers), self._excluded)
 
     def fit(self, height: int, deadline: Deadline, node_limit: float) -> None:
         """Look for a packing of a height, by first fit and then by search."""
@@ -63,43 +89,49 @@ class Part:
         above
             Heights below are of no use.
         """
-        self._first_fit(max(self.bound, above), deadline)
         low, nodes_end = max(self.bound, above), self.nodes + node_limit
+        self._first_fit(low, deadline)
         first = above <= self.bound
         while low < self.height and not deadline.passed() and self.nodes < nodes_end:
             # The bound is reached more often than not, so it is tried first and longest.
-            height = low if first else low + (self.height - low) // (2 * self._step) * self._step
-            share = 0.5 if first else 0.34
-            left = deadline.left()
-            within = deadline if math.isinf(left) else deadline.within(share * left)
-            nodes = share * (nodes_end - self.nodes)
+            half = int(self.height - low) // (2 * self._step) * self._step
+            height, share = (low, 0.5) if first else (low + half, 0.34)
+            left, nodes = deadline.left(), share * (nodes_end - self.nodes)
             if math.isinf(left) and math.isinf(nodes):
-                nodes = 2_000.0 * len(self.packing.pieces)
+                nodes = _NODES * len(self.buffers)
+            within = deadline if math.isinf(left) else deadline.within(share * left)
             self._try(height, within, nodes)
             # Beyond a height that was neither reached nor excluded, the next one up is tried.
-            low, first = (
-                max(self.bound, low if self.height <= height else height + self._step),
-                False,
-            )
+            low = max(self.bound, low if self.height <= height else height + self._step)
+            first = False
 
     def _first_fit(self, height: int, deadline: Deadline) -> None:
         if not self.offsets:
-            found = portfolio(
-                self.packing, max(height, self.bound), self.hints, self.seed, deadline
-            )
-            self.offsets, self.height, self.method = found.offsets, found.height, found.method
+            goal = max(height, self.bound) // self._unit
+            hints = [b.hint for b in self.buffers]
+            found = portfolio(self._packing, goal, hints, self._seed, deadline)
+            self._keep(found.offsets, found.method)
+
+    def _keep(self, offsets: Iterable[int], method: str) -> None:
+        placed = tuple(at * self._unit for at in offsets)
+        height = max(at + b.size_bytes for at, b in zip(placed, self.buffers, strict=True))
+        if height < self.height:
+            self.offsets, self.height, self.method = placed, height, method
 
     def _try(self, height: int, deadline: Deadline, node_limit: float) -> None:
-        found = search(self.packing, height, self.seed, deadline, node_limit)
+        units, over = divmod(height, self._unit)
+        lids: list[int] | None = None
+        if over:
+            # In the last unit, which is cut short, only what is as short may end.
+            ends = [(b.size_bytes - 1) % self._unit + 1 for b in self.buffers]
+            lids = [units + 1 if end <= over else units for end in ends]
+            units += 1
+        found = search(self._packing, units, self._seed, deadline, node_limit, lids=lids)
         self.nodes += found.nodes
         self.dives += found.dives
         if found.status == PACKED:
-            pairs = zip(found.offsets, self.packing.pieces, strict=True)
-            self.offsets, self.height = found.offsets, max(at + p.size for at, p in pairs)
-            self.method = SEARCHED
+            self._keep(found.offsets, SEARCHED)
         elif found.status == EXHAUSTED and height >= self.bound:
-            self.bound, self.searched = min(height + self._up(height), self.height), True
-
-    def _up(self, height: int) -> int:
-        """Return the distance to the next height that a packing can have."""
-        return self._step - height % self._step
+            # Up to the next height that a packing can have.
+            self._excluded = height + self._step - height % self._step
+            self.bound = max(self.bound, self._excluded)

@@ -11,8 +11,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Protocol
 
-__all__ = ["Piece", "Section", "Sections", "parts"]
+__all__ = ["Lives", "Piece", "Section", "Sections", "parts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,21 @@ def sections_of(pieces: Sequence[Piece]) -> list[Section]:
     return out
 
 
-def parts(pieces: Sequence[Piece]) -> list[list[int]]:
+class Lives(Protocol):
+    """What has a lifetime."""
+
+    @property
+    def lower(self) -> int:
+        """When it begins."""
+        ...
+
+    @property
+    def upper(self) -> int:
+        """When it is gone."""
+        ...
+
+
+def parts(pieces: Sequence[Lives]) -> list[list[int]]:
     """Return the pieces apart at times at which none is alive: each part packs by itself."""
     out: list[list[int]] = []
     end = -math.inf
@@ -136,9 +151,3 @@ class Sections:
             begin_at[:count], end_at, twin, later,
             [sum(pieces[i].size for i in section.pieces) for section in cut],
         )  # fmt: skip
-
-    @property
-    def bound(self) -> int:
-        """Least height: the largest load, or the top of the highest piece that lies already."""
-        tops = (p.offset + p.size for p in self.pieces if p.offset is not None)
-        return max([*self.loads, *tops])

@@ -79,6 +79,8 @@ class Valleys:
         Pieces over sections.
     height
         That nothing may reach beyond.
+    lids
+        Of each piece, where it may not reach as far as that.
 
     Attributes
     ----------
@@ -90,16 +92,22 @@ class Valleys:
         Pieces placed and choices made in the last dive.
     """
 
-    def __init__(self, packing: Sections, height: int) -> None:
+    def __init__(self, packing: Sections, height: int, lids: Sequence[int] | None = None) -> None:
         self.packing, self.height = packing, height
         self.weights = [1.0] * len(packing.sections)
         self.offsets = [-1] * len(packing.pieces)
         self.nodes = 0
         self._size = [piece.size for piece in packing.pieces]
         self._align = [piece.alignment for piece in packing.pieces]
+        self._lids = [height] * len(packing.pieces) if lids is None else list(lids)
+        lidded = [lid < height for lid in self._lids]
         self._fixed = [i for i, p in enumerate(packing.pieces) if p.offset is not None]
         # A piece lies anywhere: no look at alignments and holds in the inner loop.
-        self._free = not self._fixed and max(self._align) == 1
+        self._free = not self._fixed and max(self._align) == 1 and not any(lidded)
+        # Pieces that can get stuck without a section that is overfull.
+        self._narrow = [
+            i for i, p in enumerate(packing.pieces) if lidded[i] or p.offset is not None
+        ]
         self._failed: dict[int, list[tuple[int, ...]]] = {}
         self._states = 0
         self._near_fixed = self._fixed_near()
@@ -219,14 +227,14 @@ class Valleys:
             return at
         fixed = packing.pieces[piece].offset
         if fixed is not None:
-            return fixed if at <= fixed else _FAR
+            return fixed if at <= fixed and fixed + self._size[piece] <= self._lids[piece] else _FAR
         step, size = self._align[piece], self._size[piece]
         at = -(-at // step) * step
         for f in self._near_fixed[piece]:  # by increasing offset
             low = packing.pieces[f].offset or 0
             if self._unplaced >> f & 1 and at + size > low and at < low + self._size[f]:
                 at = -(-(low + self._size[f]) // step) * step
-        return at
+        return at if at + size <= self._lids[piece] else _FAR
 
     def _over(self, pieces: int, low: int, high: int, first: int, last: int) -> int:
         """Return the lowest height at which some pieces can cross a wall of their valley.
@@ -274,7 +282,7 @@ class Valleys:
         packing, floors, slack, weights = self.packing, self._floor, self._slack, self.weights
         cover, begins, ends, size = packing.cover, packing.begins, packing.ends, self._size
         while True:
-            for f in self._fixed:
+            for f in self._narrow:
                 here = self._unplaced >> f & 1 and first <= packing.first[f] <= last
                 if here and self._reach(f) == _FAR:
                     return self._fail(packing.first[f])
