@@ -342,26 +342,49 @@ class _Reader:
         return math.ceil(float(evaluate(elements, self.values)) * each - 1e-9)
 
     def _windows(self, op: Operator, source: str, shape: tuple[int, ...]) -> tuple[Window, ...]:
-        said = dict(op.attributes)
         extents = self._extents(source)
-        if len(self.graph.tensors[source].shape) - 2 != self.axes:
-            return (_WHOLE,) * self.axes
-        if op.kind in ("conv", "depthwise", "pool") and "kernel" in said:
-            if said.get("transposed"):
-                return (_WHOLE,) * self.axes
-            dilation = said.get("dilation", (1,) * self.axes)
-            return tuple(
-                Window(int(said["kernel"][i]), int(said["stride"][i]), int(dilation[i]),
-                       int(said["padding"][i][0]))
-                for i in range(self.axes)
-            )  # fmt: skip
+        whole = (_WHOLE,) * self.axes
+        if len(self.graph.tensors[source].shape) - 2 != self.axes or self._reshaped(op, source):
+            return whole
+        if op.kind in ("conv", "depthwise", "pool"):
+            return self._slid(dict(op.attributes), extents, shape) or whole
         if op.kind in (*_POINTWISE, "copy", "opaque"):
             pointwise = op.kind in _POINTWISE or self._joins_channels(op, shape)
             return tuple(
                 _SAME if pointwise and have == want else _WHOLE
                 for have, want in zip(extents, shape, strict=True)
             )
-        return (_WHOLE,) * self.axes
+        return whole
+
+    def _reshaped(self, op: Operator, source: str) -> bool:
+        """Tell whether an operator sees a tensor, or leaves it, in another shape."""
+        tensors, alias = self.graph.tensors, self.alias
+        return any(
+            tensors[n].shape != tensors[alias.get(n, n)].shape
+            for n in (*op.reads, *op.writes)
+            if alias.get(n, n) == source or n in op.writes
+        )
+
+    def _slid(
+        self, said: Mapping[str, Any], extents: tuple[int, ...], shape: tuple[int, ...]
+    ) -> tuple[Window, ...] | None:
+        """Return the windows of a convolution or pool, or None where nothing states them."""
+        if said.get("transposed") or not {"kernel", "stride", "padding"} <= said.keys():
+            return None
+        padding = said["padding"]
+        windows: list[Window] = []
+        for i, (have, made) in enumerate(zip(extents, shape, strict=True)):
+            kernel, stride = int(said["kernel"][i]), int(said["stride"][i])
+            dilation = int(said["dilation"][i]) if "dilation" in said else 1
+            before = padding[i] if isinstance(padding[i], int) else padding[i][0]
+            reach = dilation * (kernel - 1) + 1
+            total = (made - 1) * stride + reach - have
+            if before >= total + stride and before > 0:  # more than the output has room for
+                return None
+            if total > 0 and not any(isinstance(n, tuple) or n for n in padding):
+                before = total // 2  # padding that a file leaves to the operator ("same")
+            windows.append(Window(kernel, stride, dilation, int(before)))
+        return tuple(windows)
 
     def _joins_channels(self, op: Operator, shape: tuple[int, ...]) -> bool:
         """Tell whether a copy stacks the channels of maps of one size."""

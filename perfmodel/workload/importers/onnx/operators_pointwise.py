@@ -121,8 +121,11 @@ def pool(p: Pricer, n: Node) -> None:
     if kernel is None:
         raise NotPricedError("attribute 'kernel_shape' is missing")
     ops = product(*kernel, n.out.elements)
+    axes = len(kernel)
     p.add(n, "pool", [p.tensor(n.need(0))], ops=simplify(ops * (2 if n.op == "LpPool" else 1)),
-          attributes={"kernel": kernel})  # fmt: skip
+          attributes={"kernel": kernel, "stride": n.wholes("strides") or (1,) * axes,
+                      "dilation": n.wholes("dilations") or (1,) * axes,
+                      "padding": n.wholes("pads") or (0,) * (2 * axes)})  # fmt: skip
 
 
 def reduce(p: Pricer, n: Node) -> None:
