@@ -1,0 +1,156 @@
+"""Uniform-cost search over states, with what dominance and bounds let it leave out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from itertools import count
+
+from perfmodel.schedule.deadline import Deadline
+from perfmodel.schedule.exact.lattice import Lattice, Node
+
+__all__ = ["Bound", "Found", "Visit", "cheapest"]
+
+#: A bound from below on what is still to pay: of a node, its resident and its clean buffers.
+Bound = Callable[[Node, int, int], int]
+
+#: Expanded states of a node that a later one is held against.
+_DOMINATORS = 64
+
+#: Expansions between two looks at the clock.
+_LOOK = 32
+
+
+class Visit:
+    """A state on the way: where it came from and by what."""
+
+    __slots__ = ("clean", "cost", "gone", "node", "origin", "resident", "step", "taken")
+
+    def __init__(
+        self, node: Node, resident: int, clean: int, cost: int,
+        origin: Visit | None = None, step: int = -1, gone: int = 0, taken: int = 0,
+    ) -> None:  # fmt: skip
+        self.node, self.resident, self.clean, self.cost = node, resident, clean, cost
+        self.origin, self.step, self.gone, self.taken = origin, step, gone, taken
+
+    def path(self) -> list[Visit]:
+        """Return the states from the first to this one."""
+        path: list[Visit] = []
+        at: Visit | None = self
+        while at is not None:
+            path.append(at)
+            at = at.origin
+        return path[::-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search ended with.
+
+    Attributes
+    ----------
+    end
+        The last state of the cheapest schedule, where one below the limit was found.
+    bound
+        No schedule costs less (below the limit, none does).
+    complete
+        The search ended by itself.
+    """
+
+    end: Visit | None
+    bound: int
+    complete: bool
+    expanded: int
+    stored: int
+
+
+def cheapest(
+    lattice: Lattice, limit: int, deadline: Deadline, *, bound: Bound | None = None,
+    start: tuple[Node, int, int] | None = None, first: int = -1,
+    expansions: int = 1 << 62, states: int = 1 << 62,
+) -> Found:  # fmt: skip
+    """Find the cheapest way from a state to the end.
+
+    Parameters
+    ----------
+    limit
+        Only schedules that cost less are of interest.
+    first
+        The step that must come first, or -1.
+    expansions, states
+        Where to stop with the bound reached.
+    """
+    node, resident, clean = start or lattice.start()
+    root = Visit(node, resident, clean, 0)
+    tick = count()
+    floor = bound(node, resident, clean) if bound else 0
+    if floor >= limit:
+        return Found(None, limit, True, 0, 0)
+    heap: list[tuple[int, int, int, Visit]] = [(floor, 0, next(tick), root)]
+    seen: dict[Node, dict[tuple[int, int], int]] = {node: {(resident, clean): 0}}
+    old: dict[Node, list[tuple[int, int, int]]] = {}
+    full, bytes_of = lattice.core.full, lattice.core.bytes_of
+    expanded, stored, price = 0, 1, floor
+    while heap:
+        price, depth, _, visit = heappop(heap)
+        node, resident, clean, cost = visit.node, visit.resident, visit.clean, visit.cost
+        if seen[node][resident, clean] != cost:
+            continue
+        if node.done == full:
+            return Found(visit, price, True, expanded, stored)
+        before = old.get(node)
+        if before is None:
+            before = old[node] = []
+        if before and _dominated(before, resident, clean, cost, bytes_of):
+            continue
+        if len(before) < _DOMINATORS:
+            before.append((resident, clean, cost))
+        if expanded >= expansions or stored >= states or (
+            not expanded % _LOOK and deadline.passed()
+        ):  # fmt: skip
+            return Found(None, price, False, expanded, stored)
+        expanded += 1
+        depth -= 1
+        ways = lattice.successors(node, resident, clean, cost, limit)
+        if first >= 0 and visit is root:
+            ways = [w for w in ways if w[4] == first]
+        for child, after, pure, paid, step, gone, taken in ways:
+            known = seen.get(child)
+            if known is None:
+                known = seen[child] = {}
+            key = (after, pure)
+            if known.get(key, limit) <= paid:
+                continue
+            total = paid + bound(child, after, pure) if bound else paid
+            if total < price:
+                total = price
+            if total < limit:
+                known[key] = paid
+                stored += 1
+                way = Visit(child, after, pure, paid, visit, step, gone, taken)
+                heappush(heap, (total, depth, next(tick), way))
+    return Found(None, limit, True, expanded, stored)
+
+
+def _dominated(
+    before: list[tuple[int, int, int]], resident: int, clean: int, cost: int,
+    bytes_of: Callable[[int], int],
+) -> bool:  # fmt: skip
+    """Tell whether an expanded state can turn into this one for no more than its cost.
+
+    It evicts what it has and this one has not, and stores what is clean here and not there.
+    """
+    for other, pure, paid in before:
+        left = cost - paid
+        extra = other & ~resident
+        if extra:
+            left -= bytes_of(extra) + bytes_of(extra & ~pure)
+            if left < 0:
+                continue
+        spoilt = other & resident & clean & ~pure
+        if spoilt:
+            left -= bytes_of(spoilt)
+        if left >= 0:
+            return True
+    return False

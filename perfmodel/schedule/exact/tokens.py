@@ -1,0 +1,162 @@
+"""Interchangeable steps: copies of one type, of which it only matters how many are where.
+
+A step is private when all that it writes is read by one and the same step. Two private steps that
+read the same buffers from outside and as many outputs of each type, need and write as much, are of
+one type. (Heads of an attention layer: queries and keys are one type, values another, products of
+queries and keys a third.) What a private step has read is gone and what it wrote serves one reader,
+so the steps of one type, each with all that leads to it, may change places: whichever of their
+outputs a reader consumes, relabelling gives a schedule of the problem as it stands, of the same
+cost. A search therefore needs one state for all the labellings of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from perfmodel.schedule.exact.core import Core, bits
+
+__all__ = ["TokenType", "Tokens", "token_types"]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenType:
+    """Copies of a step, each with its one output.
+
+    Attributes
+    ----------
+    steps, buffers
+        The copies and, in the same order, their outputs.
+    readers
+        The one reader of each output.
+    """
+
+    steps: tuple[int, ...]
+    buffers: tuple[int, ...]
+    readers: tuple[int, ...]
+    steps_mask: int
+    buffers_mask: int
+
+
+def token_types(core: Core) -> tuple[TokenType, ...]:
+    """Return the types of more than one copy, readers before what they read."""
+    kind: dict[int, int] = {}
+    known: dict[tuple[object, ...], int] = {}
+    for s in range(core.steps):
+        reader = core.readers[core.writes[s].bit_length() - 1] if core.writes[s] else 0
+        if core.writes[s].bit_count() != 1 or reader.bit_count() != 1:
+            continue
+        written = core.writes[s].bit_length() - 1
+        outside, inside = 0, list[int]()
+        for t in bits(core.reads[s]):
+            maker = core.maker[t]
+            if maker in kind:
+                inside.append(kind[maker])
+            else:
+                outside |= 1 << t
+        signature = (
+            core.growth[s], core.sizes[written], core.stored >> written & 1, outside,
+            tuple(sorted(inside)),
+        )  # fmt: skip
+        kind[s] = known.setdefault(signature, len(known))
+    members: dict[int, list[int]] = {}
+    for s, k in kind.items():
+        members.setdefault(k, []).append(s)
+    types = [_type(core, steps) for steps in members.values() if len(steps) > 1]
+    # A type is numbered after those that it reads, so the last come first.
+    return tuple(reversed(types))
+
+
+def _type(core: Core, steps: Sequence[int]) -> TokenType:
+    buffers = tuple(core.writes[s].bit_length() - 1 for s in steps)
+    return TokenType(
+        tuple(steps),
+        buffers,
+        tuple(core.readers[t].bit_length() - 1 for t in buffers),
+        sum(1 << s for s in steps),
+        sum(1 << t for t in buffers),
+    )
+
+
+class Tokens:
+    """The canonical labelling of states: the first copies are done, those off chip come first."""
+
+    def __init__(self, core: Core, *, merge: bool = True) -> None:
+        self.types = token_types(core) if merge else ()
+        self.kind = {t: i for i, kind in enumerate(self.types) for t in kind.buffers}
+        self.steps_mask = sum(t.steps_mask for t in self.types)
+        self.buffers_mask = sum(t.buffers_mask for t in self.types)
+
+    def __bool__(self) -> bool:
+        return bool(self.types)
+
+    def done(self, done: int) -> int:
+        """Return the canonical set of executed steps."""
+        for kind in self.types:
+            many = (done & kind.steps_mask).bit_count()
+            rest = done & ~kind.steps_mask
+            consumed, others = 0, list[int]()
+            for step, reader in zip(kind.steps, kind.readers, strict=True):
+                if rest >> reader & 1:
+                    consumed |= 1 << step
+                else:
+                    others.append(step)
+            for step in others[: many - consumed.bit_count()]:
+                consumed |= 1 << step
+            done = rest | consumed
+        return done
+
+    def pools(self, done: int) -> tuple[tuple[int, tuple[int, ...]], ...]:
+        """Return, for each type, the mask of its buffers and the masks of the last k live ones.
+
+        `done` is canonical. The k-th entry has the last k buffers that wait for their reader.
+        """
+        pools: list[tuple[int, tuple[int, ...]]] = []
+        for kind in self.types:
+            last = [0]
+            for step, buffer, reader in zip(
+                reversed(kind.steps), reversed(kind.buffers), reversed(kind.readers), strict=True
+            ):
+                if done >> step & 1 and not done >> reader & 1:
+                    last.append(last[-1] | 1 << buffer)
+            pools.append((kind.buffers_mask, tuple(last)))
+        return tuple(pools)
+
+    def representative(self, step: int, done: int) -> bool:
+        """Tell whether `step` is the copy that stands for all that are not done."""
+        for kind in self.types:
+            if kind.steps_mask >> step & 1:
+                return next(s for s in kind.steps if not done >> s & 1) == step
+        return True
+
+    def takes(self, core: Core, step: int, done: int) -> tuple[tuple[int, int], ...] | None:
+        """Return, for each type that a step reads, the waiting outputs and how many it takes.
+
+        None where fewer wait.
+        """
+        found: list[tuple[int, int]] = []
+        for kind in self.types:
+            count = (core.reads[step] & kind.buffers_mask).bit_count()
+            if count:
+                waiting = sum(
+                    1 << b
+                    for s, b, r in zip(kind.steps, kind.buffers, kind.readers, strict=True)
+                    if done >> s & 1 and not done >> r & 1
+                )
+                if waiting.bit_count() < count:
+                    return None
+                found.append((waiting, count))
+        return tuple(found)
+
+    def alone(self, core: Core, step: int, done: int) -> bool:
+        """Tell whether no other step can take before `step` what `step` takes (copies apart)."""
+        own = 1 << step
+        for kind in self.types:
+            if kind.steps_mask >> step & 1:
+                own = kind.steps_mask
+        own |= core.descendants[step]
+        return not any(
+            core.reads[step] & kind.buffers_mask
+            and any(not (done | own) >> reader & 1 for reader in kind.readers)
+            for kind in self.types
+        )
