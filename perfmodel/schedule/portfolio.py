@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Literal
 
 from perfmodel.schedule.deadline import Deadline
-from perfmodel.schedule.greedy import greedy
+from perfmodel.schedule.greedy import belady, greedy
 from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.script import Outcome, Script, replay
 
@@ -20,8 +20,8 @@ METHODS: tuple[Method, ...] = ("greedy", "beam", "ilp", "exact")
 #: Widths of the beams that go before anything slower.
 _WIDTHS = (20, 200)
 
-#: Share of the time that a method may take before the next one starts.
-_SHARE = 0.3
+#: Share of the time that a method may take before the next one starts, and that of the search.
+_SHARE, _SEARCH = 0.3, 0.85
 
 
 def fewest_bytes(
@@ -50,44 +50,51 @@ def fewest_bytes(
     if method == "greedy" or best.proved:
         return replace(best, method=method)
     if method == "exact":
-        best = _without_spills(problem, capacity_bytes, deadline, best)
-        if best.proved:
-            return replace(best, method=method)
-    from perfmodel.schedule.exact import beam
-
+        best = _proved(problem, capacity_bytes, deadline, best)
     for width in _WIDTHS:
-        allowed = deadline.within(_SHARE * deadline.left())
-        best = _better(best, beam(problem, capacity_bytes, width, allowed))
         if best.proved or deadline.passed():
             return replace(best, method=method)
-    if method == "beam":
+        from perfmodel.schedule.exact import beam
+
+        allowed = deadline.within(_SHARE * deadline.left())
+        best = _better(best, beam(problem, capacity_bytes, width, allowed))
+    if method == "beam" or best.proved or deadline.passed():
         return replace(best, method=method)
     from perfmodel.schedule.ilp import ilp, retention
 
     assert best.script is not None
     if method == "ilp":
-        best = _better(best, ilp(problem, capacity_bytes, deadline))
-        return replace(best, method=method)
-    allowed = deadline.within(min(2.0, _SHARE * deadline.left()))
-    kept = retention(problem, best.script.order, capacity_bytes, allowed)
+        found = ilp(problem, capacity_bytes, deadline, more_orders=(best.script.order,))
+        return replace(_better(best, found), method=method)
+    kept = retention(problem, best.script.order, capacity_bytes, deadline)
     # Its bound is of this order alone.
     best = _better(best, replace(kept, bound_bytes=0, proved=kept.cost_bytes == 0))
-    if not best.proved and not deadline.passed():
-        from perfmodel.schedule.exact import search
-
-        best = _better(best, search(problem, capacity_bytes, deadline, best.script))
     return replace(best, method=method)
+
+
+def _proved(problem: Problem, capacity_bytes: int, deadline: Deadline, best: Outcome) -> Outcome:
+    """Return the outcome of the least peak and of the search; some time is left if it is open."""
+    best = _without_spills(problem, capacity_bytes, deadline, best)
+    if best.proved:
+        return best
+    from perfmodel.schedule.exact import search
+
+    allowed = deadline.within(_SEARCH * deadline.left())
+    return _better(best, search(problem, capacity_bytes, allowed, best.script))
 
 
 def _without_spills(
     problem: Problem, capacity_bytes: int, deadline: Deadline, best: Outcome
 ) -> Outcome:
-    """Return the order of least peak, where it fits: nothing is ever spilled."""
+    """Return the order of least peak: nothing is ever spilled where it fits, and little elsewhere."""
     from perfmodel.schedule.peak import minimum_peak
 
     found = minimum_peak(problem, deadline.within(_SHARE * deadline.left()))
     if found.peak_bytes > capacity_bytes:
-        return best
+        spilling = belady(problem, found.order, capacity_bytes)
+        assert spilling is not None
+        cost = replay(problem, spilling, capacity_bytes).cost_bytes
+        return _better(best, Outcome(spilling, cost, 0, cost == 0, best.method))
     script = Script(tuple(found.order), ((),) * len(found.order))
     return Outcome(script, 0, 0, True, best.method)
 
