@@ -48,7 +48,9 @@ def figures():
     token = pm.predict(decode, pm.hardware("cambricon_llm_s"), precision="w8a8")
     resnet = pm.predict(pm.workload("resnet18"), pm.hardware("scale_sim_32x32"))
     chip = {name: layer.energy_j for name, layer in eyeriss_layers("alexnet").items()}
+    engines = pm.assign("mobilenet_v3_small", "kv260", precision="int8")
     return {
+        "engines": engines.plot.timeline(),
         "energy_stack": energy_stack(
             chip, measured=EYERISS, title="AlexNet, batch 4, on Eyeriss without DRAM"
         ),

@@ -94,7 +94,7 @@ def lanes(
         f"{about} of {len(found)} bars on {len(names)} lanes over {show(span, 'time')}. "
         f"Busy: {said}. Kinds: {', '.join(kinds)}."
     )
-    return figure(
+    drawn = figure(
         traces, title, subtitle, alt, barmode="overlay", bargap=0.3,
         height=190 + 74 * max(len(names), 3),
         xaxis=axis(f"time ({unit})", range=[begin / scale, (end + 0.01 * span) / scale],
@@ -105,6 +105,9 @@ def lanes(
         legend={"orientation": "h", "x": 0.0, "y": 1.0, "yanchor": "bottom"},
         margin={"l": 150, "r": 30, "t": 108, "b": 60},
     )  # fmt: skip
+    # Low figures: their title stands as far from the edge as that of the others.
+    drawn.layout.title.y = 1.0 - 24.0 / drawn.layout.height
+    return drawn
 
 
 def _colors(kinds: Iterable[str]) -> dict[str, str]:
