@@ -94,7 +94,7 @@ def lanes(
         f"{about} of {len(found)} bars on {len(names)} lanes over {show(span, 'time')}. "
         f"Busy: {said}. Kinds: {', '.join(kinds)}."
     )
-    drawn = figure(
+    drawn: Any = figure(
         traces, title, subtitle, alt, barmode="overlay", bargap=0.3,
         height=190 + 74 * max(len(names), 3),
         xaxis=axis(f"time ({unit})", range=[begin / scale, (end + 0.01 * span) / scale],
