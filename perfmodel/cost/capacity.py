@@ -38,8 +38,26 @@ class Violation:
 
 
 def demands(totals: Mapping[str, Value], setting: Setting) -> dict[str, Value]:
-    """Return memory -> bytes it must hold."""
+    """Return memory -> bytes it must hold.
+
+    Weights and caches that a plan places (``placed weight MEMORY`` and ``placed kv MEMORY`` of the
+    totals) lie there, the others where they are by default.
+    """
     main = setting.levels[-1]
+    placed = {key: size for key, size in totals.items() if key.startswith("placed ")}
+    if placed:
+        homes = {"weight": setting.weights_memory, "kv": main}
+        out: dict[str, Value] = {main: totals["activation_bytes"]}
+        for role, home in homes.items():
+            rest = totals[f"{role}_bytes"]
+            for key, size in placed.items():
+                if key.startswith(f"placed {role} "):
+                    memory = key.removeprefix(f"placed {role} ")
+                    out[memory] = out.get(memory, 0.0) + size
+                    rest = rest - size
+            # A part in 10**16 may be left of what is placed whole.
+            out[home] = out.get(home, 0.0) + setting.xp.maximum(rest, 0.0)
+        return out
     held = totals["kv_bytes"] + totals["activation_bytes"]
     if setting.weights_memory == main:
         return {main: held + totals["weight_bytes"]}

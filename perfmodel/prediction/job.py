@@ -64,17 +64,18 @@ class Job:
     def run(self) -> Prediction:
         """Evaluate at every point, in chunks, and reduce each chunk to sums over the network."""
         inputs = _Inputs(self)
+        placed_totals: dict[str, Value] = {} if self.shares is None else {**self.shares.totals}
         if not inputs.shape:
             table, terms, setting = self.rows(inputs.values, inputs.facts, self.precision, 1)
-            totals = _sums(table, terms, setting)
+            totals = _sums(table, terms, setting) | placed_totals
             return Prediction(self, totals, (), setting, (table, terms))
         count = int(np.prod(inputs.shape))
         if inputs.foreign or count <= CHUNK:
             values, facts, precision = inputs.chunk(0, count)
             table, terms, setting = self.rows(values, facts, precision, count)
-            totals = _sums(table, terms, setting)
+            totals = _sums(table, terms, setting) | placed_totals
             return Prediction(self, totals, inputs.shape, setting, (table, terms))
-        out: dict[str, Value] = {}
+        out: dict[str, Value] = placed_totals
         setting: Setting | None = None
         for start in range(0, count, CHUNK):
             stop = min(start + CHUNK, count)

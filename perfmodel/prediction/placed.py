@@ -32,10 +32,14 @@ class Shares:
         Memory -> share of each access, ``(accesses, 1)``; they add up to 1 where `known`.
     known
         1 for each access whose tensor the plan places, else 0; ``(accesses, 1)``.
+    totals
+        ``placed weight MEMORY`` and ``placed kv MEMORY`` -> bytes that lie there, as
+        `perfmodel.cost.capacity.demands` reads them.
     """
 
     by_memory: dict[str, npt.NDArray[np.float64]]
     known: npt.NDArray[np.float64]
+    totals: dict[str, float]
 
 
 def shares_of(plan: Plan, graph: Graph, lowered: Lowered, machine: Machine) -> Shares | None:
@@ -50,10 +54,14 @@ def shares_of(plan: Plan, graph: Graph, lowered: Lowered, machine: Machine) -> S
         The plan uses a memory that the machine does not have.
     """
     held: dict[str, dict[str, float]] = {}
+    totals: dict[str, float] = {}
     for stay in plan.residency:
-        if graph.tensors[stay.tensor].role != "activation":
+        role = graph.tensors[stay.tensor].role
+        if role != "activation":
             at = held.setdefault(stay.tensor, {})
             at[stay.memory] = at.get(stay.memory, 0.0) + stay.size_bytes
+            key = f"placed {'weight' if role == 'weight' else 'kv'} {stay.memory}"
+            totals[key] = totals.get(key, 0.0) + stay.size_bytes
     if not held:
         return None
     memories = {memory for at in held.values() for memory in at}
@@ -75,7 +83,7 @@ def shares_of(plan: Plan, graph: Graph, lowered: Lowered, machine: Machine) -> S
             found[i] = 1.0
             for memory, size in at.items():
                 by_memory[memory][i] = size / total
-    return Shares(by_memory, found)
+    return Shares(by_memory, found, totals)
 
 
 def _access_names(lowered: Lowered) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -399,7 +400,7 @@ class Prediction:
             memory: {
                 "demand_bytes": self._shaped(need),
                 "capacity_bytes": self._shaped(usable(self._setting, memory)),
-                "holds": _holds(memory, self._setting),
+                "holds": _holds(memory, self._setting, self._totals),
             }
             for memory, need in held.items()
         }
@@ -460,8 +461,10 @@ class Prediction:
         return html(self)
 
 
-def _holds(memory: str, setting: Setting) -> list[str]:
+def _holds(memory: str, setting: Setting, totals: Mapping[str, Value]) -> list[str]:
     main = setting.levels[-1]
-    if setting.weights_memory == main:
-        return ["weights", "kv cache", "activations"]
-    return ["kv cache", "activations"] if memory == main else ["weights"]
+    placed = {key for key in totals if key.startswith("placed ")}
+    weights = f"placed weight {memory}" in placed or memory == setting.weights_memory
+    cache = f"placed kv {memory}" in placed or memory == main
+    held = {"weights": weights, "kv cache": cache, "activations": memory == main}
+    return [what for what, there in held.items() if there]

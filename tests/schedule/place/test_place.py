@@ -204,6 +204,16 @@ def test_a_plan_changes_the_prediction(name: str, room: str) -> None:
     assert max(result.level_s.values()) <= again.latency_s * (1 + 1e-9)
     assert again.latency_s <= result.value * 1.01
     assert again.latency_s < plain.latency_s
+    # And says what each memory must hold.
+    assert again.feasible
+    for level, used in result.used_bytes.items():
+        demand = again.placement[level]["demand_bytes"] if level in again.placement else 0.0
+        more = float(again.activation_bytes) if level == "dram" else 0.0
+        assert demand == pytest.approx(used + more, rel=1e-9)
+    assert "weights" in again.placement["storage"]["holds"]
+    assert sum(p["demand_bytes"] for p in again.placement.values()) == pytest.approx(
+        float(again.weight_bytes + again.kv_bytes + again.activation_bytes), rel=1e-9
+    )
 
 
 def test_a_plan_for_another_machine_is_refused() -> None:
