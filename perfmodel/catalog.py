@@ -42,6 +42,7 @@ BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
         "ufs": "perfmodel.kinds.storage:Storage",
     },
     "perfmodel.plots": {
+        "allocation": "perfmodel.plots.memory_map:allocation_plots",
         "assignment": "perfmodel.plots.engines:assignment_plots",
         "placement": "perfmodel.plots.streams:placement_plots",
         "prediction": "perfmodel.plots:prediction_plots",

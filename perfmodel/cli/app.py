@@ -25,6 +25,7 @@ COMMANDS = {
     "compare": "Say what differs between two devices on a workload, and why.",
     "traffic": "Find the least traffic of a network against the capacity of a buffer.",
     "schedule": "Find the order of operators, what stays on chip, what is spilled, with a proof.",
+    "allocate": "Give buffers addresses in one memory, or prove that they do not fit.",
     "place": "Place weights and KV cache in the memories of a device.",
     "stream": "Stream weights from an outer memory while a model runs.",
     "assign": "Find the engine of every operator, on one device or over several.",

@@ -16,7 +16,7 @@ from perfmodel.schedule.allocate.result import Allocation, Proof, Status, overla
 from perfmodel.schedule.allocate.sections import parts
 from perfmodel.schedule.deadline import Deadline
 
-__all__ = ["allocate"]
+__all__ = ["allocate", "option_faults"]
 
 #: Share of the limits that goes into fitting; what is left tells how far off it is.
 _FITTING: Final = 0.75
@@ -67,7 +67,7 @@ def allocate(
     """
     given = read_lifetimes(buffers) if isinstance(buffers, str | Path) else list(buffers)
     faults = lifetime_faults(given) if not isinstance(buffers, str | Path) else []
-    faults += _option_faults(capacity_bytes, time_limit_s, node_limit, alignment)
+    faults += option_faults(capacity_bytes, time_limit_s, node_limit, alignment)
     faults = faults or _hold_faults(given, alignment)
     if faults:
         raise InputError(faults)
@@ -77,9 +77,10 @@ def allocate(
     return _Job(aligned, capacity_bytes, seed, deadline, nodes).run()
 
 
-def _option_faults(
+def option_faults(
     capacity: int | None, seconds: float | None, nodes: int | None, alignment: int
 ) -> list[Fault]:
+    """Return what is wrong with the options of `allocate`."""
     out: list[Fault] = []
     if capacity is not None and (type(capacity) is not int or capacity < 0):
         out.append(Fault(f"{capacity!r} is no capacity", path="capacity_bytes",
@@ -131,6 +132,7 @@ class _Job:
         if proof is None and self._height() <= self.capacity:
             return self._result("packed", None)
         self._approach(self.capacity, self.deadline.within(0.5 * self.deadline.left()))
+        proof = self._proof(self.capacity)
         return self._result("not found" if proof is None else "infeasible", proof)
 
     def _fit(self, capacity: int) -> Proof | None:

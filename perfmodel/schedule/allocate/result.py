@@ -61,7 +61,7 @@ class Proof:
         }  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Allocation:
     """Where buffers lie.
 
@@ -87,8 +87,8 @@ class Allocation:
     """
 
     status: Status
-    buffers: tuple[Lifetime, ...] = field(repr=False)
-    offsets: Mapping[str, int] = field(repr=False)
+    buffers: tuple[Lifetime, ...]
+    offsets: Mapping[str, int]
     height_bytes: int
     capacity_bytes: int | None
     lower_bound_bytes: int
@@ -159,7 +159,7 @@ class Allocation:
             "offsets": dict(self.offsets),
         }
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:

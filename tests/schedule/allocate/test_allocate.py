@@ -14,8 +14,14 @@ from perfmodel.errors import InputError
 from perfmodel.schedule.allocate import Allocation, Lifetime, allocate, read_lifetimes
 from perfmodel.schedule.allocate.first_fit import first_fit, neighbours, orders
 from perfmodel.schedule.allocate.sections import Piece, Sections
-
-from .packings import brimful, fits, full, least_height, overlapping, scattered
+from tests.schedule.allocate.packings import (
+    brimful,
+    fits,
+    full,
+    least_height,
+    overlapping,
+    scattered,
+)
 
 CAPACITY = 1_048_576
 #: Height over capacity of greedy first fit by size, as published with the data (reference.json).
