@@ -86,7 +86,7 @@ def _proved(problem: Problem, capacity_bytes: int, deadline: Deadline, best: Out
 def _without_spills(
     problem: Problem, capacity_bytes: int, deadline: Deadline, best: Outcome
 ) -> Outcome:
-    """Return the order of least peak: nothing is ever spilled where it fits, and little elsewhere."""
+    """Return the order of least peak: nothing is spilled where it fits, often little elsewhere."""
     from perfmodel.schedule.peak import minimum_peak
 
     found = minimum_peak(problem, deadline.within(_SHARE * deadline.left()))
