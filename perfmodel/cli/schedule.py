@@ -36,6 +36,7 @@ def schedule(
     weights: str = "streamed",
     unfused: bool = False,
     apart: bool = False,
+    tiles: bool = False,
     alignment: int = 1,
     time_limit: float = 20.0,
     json: bool = False,
@@ -74,6 +75,8 @@ def schedule(
         Every operator is a step of its own.
     apart
         No output takes over the place of an input.
+    tiles
+        Operators larger than the capacity run in tiles, their operands off chip.
     alignment
         Addresses are multiples of it.
     time_limit
@@ -96,7 +99,7 @@ def schedule(
         faults.append(Fault("a plan is of one capacity", path="plan", expected="one --capacity"))
     options: dict[str, Any] = {
         "method": method, "objective": objective, "memory": memory, "weights": weights,
-        "unfused": unfused, "in_place": not apart, "alignment": alignment,
+        "unfused": unfused, "in_place": not apart, "tiles": tiles, "alignment": alignment,
         "time_limit_s": time_limit,
     }  # fmt: skip
     found = run(

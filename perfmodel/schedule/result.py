@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from perfmodel.schedule.script import Outcome, Script, Trace, replay
 
 if TYPE_CHECKING:
     from perfmodel.schedule.infeasible import Infeasible, Unproved
+    from perfmodel.schedule.tiling.streamed import Streamed
     from perfmodel.schedule.timing import Timing
     from perfmodel.table import Table
 
@@ -25,8 +26,8 @@ OBJECTIVES = ("bytes", "latency_s", "energy_j", "peak")
 
 #: Numbers of a schedule: attributes, and keys of its JSON.
 METRICS = (
-    "spill_bytes", "reload_bytes", "compulsory_bytes", "offchip_bytes", "lower_bound_bytes",
-    "capacity_bytes", "peak_bytes", "working_set_bytes", "weight_bytes",
+    "spill_bytes", "reload_bytes", "compulsory_bytes", "tile_bytes", "offchip_bytes",
+    "lower_bound_bytes", "capacity_bytes", "peak_bytes", "working_set_bytes", "weight_bytes",
 )  # fmt: skip
 
 
@@ -50,6 +51,8 @@ class Schedule:
         Latency with transfers beside arithmetic, where a device gives times.
     infeasible
         Why there is no schedule, or None.
+    tiled, untiled
+        Where operators run in tiles: how, and the problem before.
     """
 
     scheduled: Scheduled
@@ -65,7 +68,8 @@ class Schedule:
     infeasible: Infeasible | None = None
     notes: tuple[str, ...] = ()
     weights: str = "streamed"
-    extra: dict[str, Any] = field(default_factory=dict[str, Any])
+    tiled: Streamed | None = None
+    untiled: Scheduled | None = None
 
     @property
     def problem(self) -> Problem:
@@ -121,12 +125,18 @@ class Schedule:
     @property
     def compulsory_bytes(self) -> int:
         """Bytes of network inputs and outputs, and of weights and caches that stream past."""
-        return self.problem.compulsory_bytes + sum(s.stream_bytes for s in self.problem.steps)
+        problem = self.problem if self.untiled is None else self.untiled.problem
+        return problem.compulsory_bytes + sum(s.stream_bytes for s in problem.steps)
+
+    @property
+    def tile_bytes(self) -> int:
+        """Bytes that operators in tiles move beyond the compulsory."""
+        return 0 if self.tiled is None else self.tiled.extra_bytes
 
     @property
     def offchip_bytes(self) -> int:
-        """Compulsory bytes, spills and reloads."""
-        return self.compulsory_bytes + self.trace.cost_bytes
+        """Compulsory bytes, spills, reloads, and what operators in tiles move beside."""
+        return self.compulsory_bytes + self.trace.cost_bytes + self.tile_bytes
 
     @property
     def lower_bound_bytes(self) -> int:
@@ -195,7 +205,15 @@ class Schedule:
 
     @cached_property
     def plan(self) -> Plan:
-        """The plan, for ``predict(..., plan=...)``."""
+        """The plan, for ``predict(..., plan=...)``; with tiles the order alone."""
+        if self.tiled is not None and self.untiled is not None:
+            ran = [self.tiled.step[s] for s in self.script.order]
+            loads = [s for s, step in enumerate(self.untiled.problem.steps) if step.load]
+            order = (*loads, *(s for s in ran if s >= 0 and s not in loads))
+            script = Script(order, ((),) * len(order))
+            trace = replay(self.untiled.problem, script)
+            whole = to_plan(self.untiled, script, trace, None, self.where, method=self.method)
+            return whole.model_copy(update={"residency": (), "moves": ()})
         spans = None if self.timing is None else self.timing.spans
         at = None if self.layout is None else self.layout.of_intervals()
         return to_plan(

@@ -37,10 +37,17 @@ def _lines(s: Schedule) -> list[tuple[str, str]]:
         ("off chip in all", _size(s.offchip_bytes)),
         ("on chip at most", _size(s.peak_bytes)),
     ]  # fmt: skip
+    if s.tiled is not None:
+        moved = f"{_size(s.tile_bytes)} beyond the compulsory"
+        lines.insert(-2, ("moved by tiles", f"{moved}, {len(s.tiled.tilings)} operators"))
     if s.layout is not None and s.layout.packed:
         lines.append(("addresses", f"packed into {_size(s.layout.height_bytes)}"))
     if s.latency_s is not None:
         lines.append(("latency", show(s.latency_s, "time")))
+    if s.timing is not None and s.timing.beside is not None:
+        other = s.timing.beside
+        moved = f"{_size(other.noncompulsory_bytes)} spilled and reloaded"
+        lines.append(("with fewest bytes", f"{show(other.latency_s, 'time')}, {moved}"))
     if s.energy_j is not None:
         lines.append(("energy", show(s.energy_j, "energy")))
     lines.append(("proof", _proof(s)))

@@ -1,0 +1,199 @@
+"""One call of `schedule`: what is asked is known to be sound, and is worked through here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from perfmodel.errors import Fault, InputError
+from perfmodel.schedule.addresses import Layout, layout
+from perfmodel.schedule.deadline import Deadline
+from perfmodel.schedule.graphs import Scheduled, Weights
+from perfmodel.schedule.portfolio import Method, fewest_bytes
+from perfmodel.schedule.result import Schedule
+from perfmodel.schedule.script import Outcome, Script, replay
+from perfmodel.schedule.target import Target, times
+from perfmodel.workload.workload import Workload
+
+if TYPE_CHECKING:
+    from perfmodel.schedule.infeasible import Infeasible
+    from perfmodel.schedule.peak import Peak
+    from perfmodel.schedule.timing import Clock
+
+__all__ = ["Job"]
+
+#: Share of the time that the fewest bytes are sought for, where the objective is another.
+_BYTES = 0.5
+
+#: Times that a schedule is made for a smaller capacity because its blocks could not be packed, and
+#: seconds for one packing.
+_ATTEMPTS, _PACKING = 6, 5.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is asked; fields as the parameters of `perfmodel.schedule.run.schedule`."""
+
+    workload: Workload
+    at: Target
+    made: Scheduled
+    objective: str
+    method: Method
+    weights: Weights
+    deadline: Deadline
+    addresses: bool
+    alignment: int
+    tiles: bool
+
+    def run(self, capacity: int | None, incumbent: Script | None) -> Schedule:
+        """Return the schedule for a capacity of activations.
+
+        Raises
+        ------
+        InputError
+            The device states too little for the objective.
+        """
+        timed = self.objective in {"latency_s", "energy_j"}
+        clock = self._clock(needed=timed)
+        if capacity is not None and self.made.problem.largest_working_set_bytes > capacity:
+            return self._tiled(capacity) if self.tiles else self._impossible(capacity)
+        if self.objective == "peak":
+            return self._least_peak(capacity)
+        assert capacity is not None
+        deadline = self.deadline.within(_BYTES * self.deadline.left()) if timed else self.deadline
+        outcome = fewest_bytes(self.made.problem, capacity, self.method, deadline, incumbent)
+        if timed:
+            assert clock is not None
+            return self._timed(capacity, outcome, clock)
+        outcome, packed = self._packed(outcome, capacity)
+        made = self._result(capacity, outcome, packed)
+        if clock is None or outcome.script is None:
+            return made
+        return replace(made, timing=clock.of(outcome.script, capacity))
+
+    def _clock(self, *, needed: bool) -> Clock | None:
+        """Return what steps and transfers take; None where no device says."""
+        found = None if self.made.graph.schedulable_only else times(self.workload, self.at)
+        if found is None:
+            if needed:
+                said = "needs a device with the bandwidth of the memory behind the scheduled one"
+                raise InputError(Fault(said, path="objective", expected="such a device, or bytes"))
+            return None
+        from perfmodel.schedule.timing import clock
+
+        made = clock(self.made, self.at, found)
+        if needed and self.objective == "energy_j" and made.power is None:
+            at = self.at.where
+            said = f"{at.device} states no energy of transfers and no power"
+            expected = f"memories.{at.outer}.energy_per_byte or power.busy"
+            raise InputError(Fault(said, path="objective", expected=expected))
+        return made
+
+    def _result(self, capacity: int | None, outcome: Outcome, packed: Layout | None) -> Schedule:
+        """Return the schedule, not timed yet."""
+        why: Infeasible | None = None
+        if packed is not None and not packed.packed and outcome.script is not None:
+            from perfmodel.schedule.infeasible import unpacked
+
+            assert capacity is not None
+            why = unpacked(
+                self.made.problem, outcome.script, packed, capacity, alignment=self.alignment,
+                deadline=Deadline(min(2.0, max(0.5, self.deadline.left()))),
+            )  # fmt: skip
+        return Schedule(
+            self.made, self.at.where, self.objective, self.method, capacity, outcome,
+            float(outcome.bound_bytes), outcome.proved, packed, infeasible=why,
+            weights=self.weights,
+        )  # fmt: skip
+
+    def _packed(self, outcome: Outcome, capacity: int) -> tuple[Outcome, Layout | None]:
+        """Return the outcome with addresses, made again for less where its blocks do not pack."""
+        if not self.addresses or outcome.script is None:
+            return outcome, None
+        found = self._layout(outcome.script, capacity)
+        less, least = capacity, self.made.problem.largest_working_set_bytes
+        for _ in range(_ATTEMPTS):
+            if found.packed or less <= least or self.deadline.passed():
+                break
+            less = max(least, less - found.gap_bytes)
+            again = fewest_bytes(self.made.problem, less, self.method, self.deadline)
+            if again.script is None:
+                break
+            tried = self._layout(again.script, capacity)
+            if tried.packed:
+                # Fragmentation costs bytes: the bound is still that of the whole capacity.
+                proved = outcome.proved and again.cost_bytes == outcome.cost_bytes
+                return replace(again, bound_bytes=outcome.bound_bytes, proved=proved), tried
+            found = tried if tried.gap_bytes < found.gap_bytes else found
+        return outcome, found
+
+    def _layout(self, script: Script, capacity: int) -> Layout:
+        trace = replay(self.made.problem, script, capacity)
+        allowed = Deadline(min(max(1.0, self.deadline.left()), _PACKING))
+        return layout(self.made.problem, script, trace, capacity, allowed, alignment=self.alignment)
+
+    def _timed(self, capacity: int, fewest: Outcome, clock: Clock) -> Schedule:
+        """Return the fastest or most frugal schedule found, that of fewest bytes beside it."""
+        look = clock.fastest if self.objective == "latency_s" else clock.frugal
+        found = clock.ties(look(fewest, capacity, self.deadline), fewest, capacity)
+        cost = replay(self.made.problem, found.script, capacity).cost_bytes
+        outcome = Outcome(
+            found.script, cost, fewest.bound_bytes, cost == fewest.bound_bytes, self.method,
+            fewest.counts,
+        )  # fmt: skip
+        packed = self._layout(found.script, capacity) if self.addresses else None
+        made = self._result(capacity, outcome, packed)
+        timing = clock.timing(found, fewest, capacity)
+        return replace(made, timing=timing, lower_bound=found.bound, proved=found.proved)
+
+    def _least_peak(self, capacity: int | None) -> Schedule:
+        from perfmodel.schedule.peak import minimum_peak
+
+        found = minimum_peak(self.made.problem, self.deadline)
+        script = Script(tuple(found.order), ((),) * len(found.order))
+        outcome = Outcome(script, 0, 0, True, self.method, found.counts)
+        if capacity is not None and found.peak_bytes > capacity:
+            return self._impossible(capacity, found)
+        # Where blocks do not pack into the peak itself, the height they need is what counts.
+        packed = self._layout(script, capacity or found.peak_bytes) if self.addresses else None
+        if packed is not None and not packed.packed and capacity is None:
+            packed = self._layout(script, packed.height_bytes)
+        made = self._result(capacity, outcome, packed)
+        return replace(made, lower_bound=float(found.bound_bytes), proved=found.proved)
+
+    def _tiled(self, capacity: int) -> Schedule:
+        """Return the schedule in which operators larger than the memory run in tiles."""
+        from perfmodel.schedule.tiling.streamed import streamed
+
+        if self.objective != "bytes":
+            said = f"'{self.objective}' is not of operators in tiles"
+            raise InputError(Fault(said, path="objective", expected="bytes"))
+        found = streamed(self.made, self.workload.parameters, capacity)
+        if found is None:
+            return self._impossible(capacity)
+        members = tuple(self.made.members[s] if s >= 0 else () for s in found.step)
+        names = tuple(b.name for b in found.problem.buffers)
+        tiled = replace(self.made, problem=found.problem, members=members, tensors=names)
+        job = replace(self, made=tiled)
+        outcome = fewest_bytes(found.problem, capacity, self.method, self.deadline)
+        outcome, packed = job._packed(outcome, capacity)
+        made = job._result(capacity, outcome, packed)
+        return replace(made, tiled=found, untiled=self.made)
+
+    def _impossible(self, capacity: int, peak: Peak | None = None) -> Schedule:
+        """Return the schedule that says why there is none."""
+        from perfmodel.schedule.infeasible import over_peak, over_working_set
+
+        problem, pointwise = self.made.problem, self.made.pointwise
+        if peak is None:
+            why = over_working_set(problem, capacity, pointwise=pointwise)
+        else:
+            why = over_peak(
+                problem, capacity, peak.peak_bytes, peak.order, proved=peak.proved,
+                pointwise=pointwise,
+            )  # fmt: skip
+        nothing = Outcome(None, 0, 0, False, self.method)
+        return Schedule(
+            self.made, self.at.where, self.objective, self.method, capacity, nothing,
+            why.demand, False, infeasible=why, weights=self.weights,
+        )  # fmt: skip

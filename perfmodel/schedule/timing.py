@@ -1,0 +1,202 @@
+"""Schedules in seconds and joules, where a device says what its steps and transfers take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from perfmodel.schedule.deadline import Deadline
+from perfmodel.schedule.graphs import Scheduled
+from perfmodel.schedule.latency import (
+    Dma,
+    Power,
+    Timeline,
+    energy,
+    latency,
+    prefetch,
+    simulate,
+)
+from perfmodel.schedule.problem import Problem
+from perfmodel.schedule.script import Outcome, Script, replay
+from perfmodel.schedule.target import Target, Times
+
+__all__ = ["Beside", "Clock", "Timing", "clock"]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A schedule of another objective beside this one, timed by the same rules.
+
+    Attributes
+    ----------
+    noncompulsory_bytes
+        What it spills and reloads.
+    """
+
+    objective: str
+    latency_s: float
+    energy_j: float | None
+    noncompulsory_bytes: int
+
+
+@dataclass(frozen=True)
+class Timing:
+    """When everything in a schedule happens, transfers beside arithmetic.
+
+    Attributes
+    ----------
+    latency_s
+        From the first transfer to the end of the last step or store.
+    energy_j
+        Of transfers, and of static or busy power as long as it lasts; None where the device states
+        neither.
+    bound
+        No schedule takes less of the objective, in its unit.
+    beside
+        The schedule of fewest bytes, where the objective is another.
+    """
+
+    timeline: Timeline
+    energy_j: float | None
+    bound: float
+    proved: bool
+    spans: dict[int, tuple[float, float]]
+    beside: Beside | None = None
+
+    @property
+    def latency_s(self) -> float:
+        """Seconds from the first transfer to the end."""
+        return self.timeline.makespan_s
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the timeline and what stands beside it, ready for JSON."""
+        out = {**self.timeline.to_json(), "exposed_s": self.timeline.exposed_s,
+               "energy_j": self.energy_j}  # fmt: skip
+        if self.beside is not None:
+            out["fewest_bytes"] = {
+                "latency_s": self.beside.latency_s, "energy_j": self.beside.energy_j,
+                "noncompulsory_bytes": self.beside.noncompulsory_bytes,
+            }  # fmt: skip
+        return out
+
+
+@dataclass(frozen=True)
+class Clock:
+    """What a problem's steps and transfers take.
+
+    Attributes
+    ----------
+    problem
+        With seconds.
+    power
+        None where the device states no energy of transfers and no power.
+    """
+
+    problem: Problem
+    dma: Dma
+    power: Power | None
+
+    def of(self, script: Script, capacity_bytes: int) -> Timing | None:
+        """Return when everything of a script happens; None where its stores block it."""
+        moves = prefetch(self.problem, script, capacity_bytes, self.dma)
+        if moves is None:
+            return None
+        timeline = simulate(self.problem, moves, capacity_bytes, self.dma)
+        return Timing(timeline, self._joules(timeline), 0.0, False, _spans(timeline, script))
+
+    def fastest(self, bytes_: Outcome, capacity_bytes: int, deadline: Deadline) -> _Found:
+        """Return the fastest schedule found, that of fewest bytes among the candidates."""
+        given = () if bytes_.script is None else (bytes_.script,)
+        found = latency(
+            self.problem, capacity_bytes, self.dma, deadline, scripts=given,
+            bound_bytes=bytes_.bound_bytes,
+        )  # fmt: skip
+        assert found.script is not None
+        assert found.timeline is not None
+        return _Found(found.script, found.timeline, found.bound_s, found.proved)
+
+    def frugal(self, bytes_: Outcome, capacity_bytes: int, deadline: Deadline) -> _Found:
+        """Return the schedule of least energy found."""
+        assert self.power is not None
+        given = () if bytes_.script is None else (bytes_.script,)
+        found = energy(
+            self.problem, capacity_bytes, self.dma, self.power, deadline, scripts=given,
+            bound_bytes=bytes_.bound_bytes,
+        )  # fmt: skip
+        assert found.script is not None
+        assert found.timeline is not None
+        return _Found(found.script, found.timeline, found.bound_j, found.proved)
+
+    def ties(self, found: _Found, bytes_: Outcome, capacity_bytes: int) -> _Found:
+        """Return the schedule of fewest bytes instead where it is as fast and as frugal."""
+        if bytes_.script is None or (other := self.of(bytes_.script, capacity_bytes)) is None:
+            return found
+        mine, its = self._joules(found.timeline), other.energy_j
+        slower = other.latency_s > found.timeline.makespan_s * (1 + 1e-9)
+        if slower or (mine is not None and its is not None and its > mine * (1 + 1e-9)):
+            return found
+        return _Found(bytes_.script, other.timeline, found.bound, found.proved)
+
+    def timing(self, found: _Found, bytes_: Outcome, capacity_bytes: int) -> Timing:
+        """Return the timing of what was found, with the schedule of fewest bytes beside it."""
+        beside = None
+        if bytes_.script is not None and (other := self.of(bytes_.script, capacity_bytes)):
+            moved = replay(self.problem, bytes_.script).cost_bytes
+            beside = Beside("bytes", other.latency_s, other.energy_j, moved)
+        return Timing(
+            found.timeline, self._joules(found.timeline), found.bound, found.proved,
+            _spans(found.timeline, found.script), beside,
+        )  # fmt: skip
+
+    def _joules(self, timeline: Timeline) -> float | None:
+        if self.power is None:
+            return None
+        read = sum(r.bytes for r in timeline.rows if r.what in {"load", "stream", "reload"})
+        written = sum(r.bytes for r in timeline.rows if r.what == "store")
+        return (
+            self.power.fixed_j
+            + self.power.read_j_per_byte * read
+            + self.power.write_j_per_byte * written
+            + self.power.static_w * timeline.makespan_s
+        )
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A script and its timeline, with the bound of what was asked for."""
+
+    script: Script
+    timeline: Timeline
+    bound: float
+    proved: bool
+
+
+def clock(scheduled: Scheduled, at: Target, times: Times) -> Clock:
+    """Return what the steps of a problem take on a machine.
+
+    Seconds are those of the machine's kind of hardware while nothing crosses to the outer memory;
+    reads and writes share one channel of that memory's bandwidth. Energy: the outer memory's
+    energy a byte and idle power, where the device states the first; else its busy power.
+    """
+    by_step = [
+        times.seconds.get(members[0].partition("@")[0], 0.0) if members else 0.0
+        for members in scheduled.members
+    ]
+    dma = Dma(times.bandwidth_bytes_per_s, times.bandwidth_bytes_per_s, times.latency_s)
+    return Clock(scheduled.problem.with_seconds(by_step), dma, _power(at))
+
+
+def _power(at: Target) -> Power | None:
+    assert at.machine is not None
+    facts = at.machine.facts
+    each = facts.get(f"memories.{at.where.outer}.energy_per_byte")
+    if each is not None:
+        return Power(float(each), float(each), float(facts.get("power.idle") or 0.0))
+    busy = facts.get("power.busy")
+    return None if busy is None else Power(0.0, 0.0, float(busy))
+
+
+def _spans(timeline: Timeline, script: Script) -> dict[int, tuple[float, float]]:
+    """Return position in the order -> when its step runs."""
+    runs = {r.index: (r.start_s, r.end_s) for r in timeline.rows if r.what == "run"}
+    return {k: runs[s] for k, s in enumerate(script.order) if s in runs}
