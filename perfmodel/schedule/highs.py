@@ -154,6 +154,7 @@ class _Run:
         self.status: Any = None
         self.failed = False
         self.error: BaseException | None = None
+        self.ended = threading.Event()
         self.stop = False
         self.values: Floats = np.zeros(0)
         self.objective = math.inf
@@ -166,12 +167,14 @@ class _Run:
         left = self.deadline.left()
         thread.start()
         try:
-            # Of what lies beyond the limit HiGHS itself gets a part, for its last steps.
-            thread.join(None if left == math.inf else 1.03 * left + 0.005)
+            # Of what lies beyond the limit HiGHS itself gets a part, for its last steps. (To be
+            # interrupted in `join` would have Python 3.11 take the thread for ended.)
+            ended = self.ended.wait(None if left == math.inf else 1.03 * left + 0.005)
         finally:
             self.stop = True
-        if thread.is_alive():
+        if not ended:
             return False
+        thread.join()
         if self.error is not None:
             raise self.error
         return True
@@ -212,6 +215,7 @@ class _Run:
         finally:
             with _lock:
                 _running -= 1
+            self.ended.set()
 
     def _once(self) -> None:
         import highspy

@@ -423,3 +423,28 @@ def test_what_others_print_meanwhile_is_handed_on(capfd: pytest.CaptureFixture[s
     with caught_output((b"unwanted",)):
         subprocess.run(["printf", "unwanted line\\nwanted\\n"], check=True)
     assert capfd.readouterr().out == "wanted\n"
+
+
+def test_ctrl_c_ends_a_run_and_the_process_ends_cleanly() -> None:
+    script = (
+        "import signal, threading, numpy as np\n"
+        "import perfmodel.schedule.highs as highs, perfmodel.schedule.solver as s\n"
+        "rng = np.random.default_rng(1)\n"
+        "w = rng.integers(10, 1000, (40, 200)); r, c = np.nonzero(w)\n"
+        "m = s.Matrix.of(-rng.integers(10, 1000, 200), (r, c, w[r, c]), np.full(40, -np.inf),\n"
+        "                w.sum(1) // 2, upper=1.0, integer=True)\n"
+        "look = highs._Run._look\n"
+        "def once(self, *about):\n"
+        "    if not self.nodes and about[2].mip_dual_bound > -np.inf and not fired:\n"
+        "        fired.append(1); signal.pthread_kill(main, signal.SIGINT)\n"
+        "    look(self, *about)\n"
+        "fired = []; main = threading.main_thread().ident; highs._Run._look = once\n"
+        "try:\n"
+        "    s.solve(m)\n"
+        "except KeyboardInterrupt:\n"
+        "    print('interrupted')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "interrupted\n", "")
