@@ -54,7 +54,7 @@ class Job:
             The device states too little for the objective.
         """
         timed = self.objective in {"latency_s", "energy_j"}
-        clock = self._clock(needed=timed)
+        clock = self.clock(needed=timed)
         if capacity is not None and self.made.problem.largest_working_set_bytes > capacity:
             return self._tiled(capacity) if self.tiles else self._impossible(capacity)
         if self.objective == "peak":
@@ -71,7 +71,7 @@ class Job:
             return made
         return replace(made, timing=clock.of(outcome.script, capacity))
 
-    def _clock(self, *, needed: bool) -> Clock | None:
+    def clock(self, *, needed: bool) -> Clock | None:
         """Return what steps and transfers take; None where no device says."""
         found = None if self.made.graph.schedulable_only else times(self.workload, self.at)
         if found is None:
@@ -103,7 +103,7 @@ class Job:
         return Schedule(
             self.made, self.at.where, self.objective, self.method, capacity, outcome,
             float(outcome.bound_bytes), outcome.proved, packed, infeasible=why,
-            weights=self.weights,
+            weights=self.weights, job=self,
         )  # fmt: skip
 
     def _packed(self, outcome: Outcome, capacity: int) -> tuple[Outcome, Layout | None]:
@@ -163,7 +163,7 @@ class Job:
 
     def _tiled(self, capacity: int) -> Schedule:
         """Return the schedule in which operators larger than the memory run in tiles."""
-        from perfmodel.schedule.tiling.streamed import streamed
+        from perfmodel.schedule.tiling.streamed import in_tiles, streamed
 
         if self.objective != "bytes":
             said = f"'{self.objective}' is not of operators in tiles"
@@ -171,14 +171,14 @@ class Job:
         found = streamed(self.made, self.workload.parameters, capacity)
         if found is None:
             return self._impossible(capacity)
-        members = tuple(self.made.members[s] if s >= 0 else () for s in found.step)
-        names = tuple(b.name for b in found.problem.buffers)
-        tiled = replace(self.made, problem=found.problem, members=members, tensors=names)
-        job = replace(self, made=tiled)
-        outcome = fewest_bytes(found.problem, capacity, self.method, self.deadline)
+        job = replace(self, made=in_tiles(self.made, found))
+        outcome = fewest_bytes(job.made.problem, capacity, self.method, self.deadline)
         outcome, packed = job._packed(outcome, capacity)
+        clock, timing = job.clock(needed=False), None
+        if clock is not None and outcome.script is not None:
+            timing = clock.of(outcome.script, capacity)
         made = job._result(capacity, outcome, packed)
-        return replace(made, tiled=found, untiled=self.made)
+        return replace(made, tiled=found, untiled=self.made, timing=timing, job=self)
 
     def _impossible(self, capacity: int, peak: Peak | None = None) -> Schedule:
         """Return the schedule that says why there is none."""
@@ -195,5 +195,5 @@ class Job:
         nothing = Outcome(None, 0, 0, False, self.method)
         return Schedule(
             self.made, self.at.where, self.objective, self.method, capacity, nothing,
-            why.demand, False, infeasible=why, weights=self.weights,
+            why.demand, False, infeasible=why, weights=self.weights, job=self,
         )  # fmt: skip

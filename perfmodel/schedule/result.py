@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from perfmodel.schedule.script import Outcome, Script, Trace, replay
 
 if TYPE_CHECKING:
     from perfmodel.schedule.infeasible import Infeasible, Unproved
+    from perfmodel.schedule.job import Job
     from perfmodel.schedule.tiling.streamed import Streamed
     from perfmodel.schedule.timing import Timing
     from perfmodel.table import Table
@@ -53,6 +54,8 @@ class Schedule:
         Why there is no schedule, or None.
     tiled, untiled
         Where operators run in tiles: how, and the problem before.
+    job
+        What was asked, for `alternatives`.
     """
 
     scheduled: Scheduled
@@ -70,6 +73,7 @@ class Schedule:
     weights: str = "streamed"
     tiled: Streamed | None = None
     untiled: Scheduled | None = None
+    job: Job | None = field(default=None, repr=False, compare=False)
 
     @property
     def problem(self) -> Problem:
@@ -220,6 +224,18 @@ class Schedule:
             self.scheduled, self.script, self.trace, self.capacity_bytes, self.where,
             method=self.method, addresses=at, times=spans,
         )  # fmt: skip
+
+    def alternatives(self, time_limit_s: float = 5.0) -> Table:
+        """Return what fusion, tiles, patches or more capacity would do; one row each.
+
+        Parameters
+        ----------
+        time_limit_s
+            For each of them.
+        """
+        from perfmodel.schedule.alternatives import alternatives
+
+        return alternatives(self, time_limit_s)
 
     @property
     def plot(self) -> Any:

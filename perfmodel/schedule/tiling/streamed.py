@@ -21,7 +21,7 @@ from perfmodel.workload.nest import LoopNest
 from perfmodel.workload.shapes import Nests
 from perfmodel.workload.symbols import evaluate
 
-__all__ = ["Streamed", "Tiling", "streamed"]
+__all__ = ["Streamed", "Tiling", "in_tiles", "streamed"]
 
 
 @dataclass(frozen=True)
@@ -276,3 +276,18 @@ def _rewritten(problem: Problem, tilings: Mapping[int, Tiling]) -> Streamed:
         origin.append(s)
     made = Problem(f"{problem.name}, tiled", tuple(steps), tuple(buffers))
     return Streamed(made, dict(tilings), tuple(origin), extra)
+
+
+def in_tiles(scheduled: Scheduled, streamed: Streamed) -> Scheduled:
+    """Return the scheduled graph with the tiled problem; what tiles move streams past the steps."""
+    problem = scheduled.problem
+    steps = list(streamed.problem.steps)
+    for k, s in enumerate(streamed.step):
+        tiling = streamed.tilings.get(s)
+        if tiling is not None:
+            moved = sum(tiling.buffer_bytes.values()) + tiling.weight_bytes
+            steps[k] = replace(steps[k], stream_bytes=problem.steps[s].stream_bytes + moved)
+    members = tuple(scheduled.members[s] if s >= 0 else () for s in streamed.step)
+    names = tuple(b.name for b in streamed.problem.buffers)
+    made = replace(streamed.problem, steps=tuple(steps))
+    return replace(scheduled, problem=made, members=members, tensors=names)

@@ -1,0 +1,111 @@
+"""What fusion, tiles, patches or more capacity would do to a schedule."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from perfmodel.schedule.deadline import Deadline
+from perfmodel.schedule.graphs import Scheduled, scheduled
+from perfmodel.schedule.portfolio import fewest_bytes
+from perfmodel.schedule.script import replay
+
+if TYPE_CHECKING:
+    from perfmodel.schedule.job import Job
+    from perfmodel.schedule.result import Schedule
+    from perfmodel.table import Table
+
+__all__ = ["alternatives"]
+
+_NAN = float("nan")
+
+
+def alternatives(s: Schedule, time_limit_s: float = 5.0) -> Table:
+    """Return one row a change: bytes spilled and reloaded, bytes off chip, latency, extra work.
+
+    Each is scheduled for itself, for fewest bytes. ``tiles``: operators that need more than half of
+    the capacity run in tiles of that size. ``patches``: the best plan of patches for fewest bytes
+    off chip (`perfmodel.schedule.tiling.choose`), whose latency is not modelled.
+
+    Returns
+    -------
+    Table
+        ``noncompulsory_bytes`` beyond weights, inputs and outputs; NaN where a change does not fit
+        or is not modelled.
+    """
+    from perfmodel.table import Table
+
+    assert s.job is not None
+    assert s.capacity_bytes is not None
+    job, capacity = s.job, s.capacity_bytes
+    fitting = s.feasible or s.outcome.script is not None
+    rows: list[tuple[str, float, float, float]] = [
+        ("as it is", float(s.offchip_bytes - s.compulsory_bytes), _or_nan(s.latency_s), 0.0)
+        if fitting
+        else ("as it is", _NAN, _NAN, _NAN)
+    ]
+    fused = any(len(m) > 1 for m in job.made.members)
+    in_place = any(step.takes_over >= 0 for step in job.made.problem.steps)
+    name = "every operator by itself" if fused else "operators fused"
+    for label, made in (
+        (name, _read(job, unfused=fused, in_place=True)),
+        *([("no output in place", _read(job, unfused=not fused, in_place=False))]
+          if in_place else []),
+    ):  # fmt: skip
+        rows.append((label, *_row(replace(job, made=made), capacity, time_limit_s)))
+    rows.append(("twice the capacity", *_row(job, 2 * capacity, time_limit_s)))
+    rows.append(("tiles", *_tiles(job, capacity, time_limit_s)))
+    rows.append(("patches", *_patches(job, capacity)))
+    return Table({
+        "change": [r[0] for r in rows],
+        "noncompulsory_bytes": [r[1] for r in rows],
+        "latency_s": [r[2] for r in rows],
+        "extra_macs": [r[3] for r in rows],
+    })  # fmt: skip
+
+
+def _or_nan(value: float | None) -> float:
+    return _NAN if value is None else value
+
+
+def _read(job: Job, *, unfused: bool, in_place: bool) -> Scheduled:
+    return scheduled(
+        job.workload, job.at.precision, job.at.fusion, weights=job.weights, unfused=unfused,
+        in_place=in_place,
+    )  # fmt: skip
+
+
+def _row(job: Job, capacity: int, seconds: float) -> tuple[float, float, float]:
+    """Return bytes, latency and extra work of a changed job."""
+    found = fewest_bytes(job.made.problem, capacity, job.method, Deadline(seconds))
+    if found.script is None:
+        return _NAN, _NAN, _NAN
+    clock = job.clock(needed=False)
+    timing = None if clock is None else clock.of(found.script, capacity)
+    cost = replay(job.made.problem, found.script, capacity).cost_bytes
+    return float(cost), _NAN if timing is None else timing.latency_s, 0.0
+
+
+def _tiles(job: Job, capacity: int, seconds: float) -> tuple[float, float, float]:
+    from perfmodel.schedule.tiling.streamed import in_tiles, streamed
+
+    if job.made.graph.schedulable_only:
+        return _NAN, _NAN, _NAN
+    found = streamed(job.made, job.workload.parameters, capacity // 2)
+    if found is None:
+        return _NAN, _NAN, _NAN
+    moved, latency, _ = _row(replace(job, made=in_tiles(job.made, found)), capacity, seconds)
+    return moved + found.extra_bytes, latency, 0.0
+
+
+def _patches(job: Job, capacity: int) -> tuple[float, float, float]:
+    from perfmodel.schedule.tiling.choose import patch_plan
+    from perfmodel.schedule.tiling.layers import network
+
+    if job.made.graph.schedulable_only:
+        return _NAN, _NAN, _NAN
+    net = network(job.workload, job.at.precision)
+    found = patch_plan(net, "offchip", capacity_bytes=capacity)
+    if found is None:
+        return _NAN, _NAN, _NAN
+    return float(found.offchip_bytes - found.compulsory_bytes), _NAN, float(found.extra_macs)
