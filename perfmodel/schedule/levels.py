@@ -222,11 +222,49 @@ class _Programme:
             self.cost, (row, column, value), [-np.inf] * len(self.rows),
             [right for _, right in self.rows], lower=self.lower or 0.0, upper=1.0, integer=True,
         )  # fmt: skip
-        found = solve(matrix, deadline)
+        found = solve(matrix, deadline, start=self.start(deadline))
         if not found.found:
             return None
         on = {key for key, c in self.columns.items() if found.values[c] > 0.5}
         return self.plan(on, found.bound, found.status is Status.OPTIMAL)
+
+    def start(self, deadline: Deadline | None) -> list[float] | None:
+        """Return a known solution: what one level evicts goes off chip and comes back from there.
+
+        A quarter of the time is for the best evictions of that level.
+        """
+        from perfmodel.schedule.ilp import retention
+
+        limit = deadline or Deadline()
+        room = self.levels[0].capacity_bytes
+        script = retention(
+            self.problem, self.order, room, limit.within(limit.left() / 4)
+        ).script  # fmt: skip
+        if script is None:
+            return None
+        n = len(self.levels)
+        values = [0.0] * len(self.cost)
+        away: dict[int, int] = {}
+        stored = {t for t, b in enumerate(self.problem.buffers) if b.stored}
+        leaves = {(t, k) for k, out in enumerate(script.evictions) for t in out}
+        for b, uses in enumerate(self.uses):
+            if not uses or self.born[b] < 0:
+                continue
+            for k in range(self.born[b] + 1, uses[-1] + 1):
+                if (b, k) in leaves:
+                    away[b] = k
+                    if b not in stored:
+                        stored.add(b)
+                        for i in range(n):
+                            values[self.columns["down", i, b, k]] = 1.0
+                if b in away and k in uses:
+                    del away[b]
+                    for i in range(n):
+                        values[self.columns["up", i, b, k]] = 1.0
+                values[self.columns["x", 0, b, k]] = 0.0 if b in away else 1.0
+                if b in stored and ("s", n, b, k) in self.columns:
+                    values[self.columns["s", n, b, k]] = 1.0
+        return values
 
     def plan(self, on: set[tuple[str, int, int, int]], bound: float, proved: bool) -> LevelPlan:
         """Read a plan from the columns that are 1."""

@@ -147,6 +147,30 @@ def test_on_larger_graphs_it_is_never_worse_than_the_schedule_it_starts_from(see
     assert told.cost_bytes == found.cost_bytes
 
 
+def test_insertion_alone_finds_most_of_what_there_is_to_gain() -> None:
+    rng = random.Random(5)
+    gains = some = 0
+    for _ in range(50):
+        problem = random_problem(rng, rng.randint(7, 10))
+        capacity = problem.largest_working_set_bytes
+        again = [rng.randint(0, 1) for _ in problem.steps]
+        script = greedy(problem, capacity).script
+        assert script is not None
+        start = replay(problem, script, capacity).cost_bytes
+        quick = recompute(problem, capacity, again, script, exact=False)
+        best = recompute(problem, capacity, again, script)
+        assert quick is not None
+        assert best is not None
+        assert best.cost_bytes <= quick.cost_bytes <= start
+        told = replay_again(problem, quick.order, quick.evictions, capacity, again)
+        assert told.cost_bytes == quick.cost_bytes
+        if best.cost_bytes < start:
+            gains += 1
+            some += quick.cost_bytes < start
+    assert gains >= 6
+    assert some >= 0.6 * gains
+
+
 def test_without_repetition_the_replay_is_that_of_a_script() -> None:
     rng = random.Random(1)
     for _ in range(40):
