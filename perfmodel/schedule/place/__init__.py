@@ -16,6 +16,7 @@ from perfmodel.schedule.place.items import Item, items_of
 from perfmodel.schedule.place.levels import Level, levels_of
 from perfmodel.schedule.place.percent import Split, percentages
 from perfmodel.schedule.place.place import context_limit, place
+from perfmodel.schedule.place.policy import FoundPolicy, best_policy, held_bytes
 from perfmodel.schedule.place.popularity import (
     cycle_hit_rates,
     lru_hit_rates,
@@ -32,15 +33,18 @@ __all__ = [
     "BlockPolicy",
     "BlockRates",
     "BlockTimes",
+    "FoundPolicy",
     "Item",
     "Level",
     "PlacementResult",
     "PlacementRow",
     "Split",
     "assign_items",
+    "best_policy",
     "block_schedule",
     "context_limit",
     "cycle_hit_rates",
+    "held_bytes",
     "items_of",
     "levels_of",
     "lru_hit_rates",

@@ -35,6 +35,8 @@ class BlockModel:
         Of a token in a layer.
     hidden_bytes
         Activations of a token between layers.
+    working_bytes
+        Most that a layer holds of a token while it runs, attention scores aside.
     """
 
     layers: Value
@@ -43,6 +45,7 @@ class BlockModel:
     key_flops: Value
     kv_bytes: Value
     hidden_bytes: Value
+    working_bytes: Value = 0.0
 
     @classmethod
     def dense(
@@ -53,6 +56,8 @@ class BlockModel:
         return cls(
             layers, element_bytes * weights, 2.0 * weights, 4.0 * width,
             2.0 * element_bytes * width, element_bytes * width,
+            # Input, query, key and value; or input and inner width of the feed-forward network.
+            element_bytes * namespace(width, ffn_width).maximum(4.0 * width, width + ffn_width),
         )  # fmt: skip
 
 
