@@ -1,0 +1,158 @@
+"""Repetitions inserted into a given schedule, one after the other, while the cost falls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from perfmodel.schedule.deadline import Deadline
+from perfmodel.schedule.problem import Problem, Step
+from perfmodel.schedule.recompute_replay import Recomputation, replay_again
+from perfmodel.schedule.script import Script
+
+__all__ = ["bettered"]
+
+#: Steps in a row that are tried again for one buffer.
+_DEPTH = 4
+
+
+def bettered(
+    problem: Problem, capacity: int, again_bytes: Sequence[int], script: Script, deadline: Deadline
+) -> Recomputation:
+    """Insert steps that run again, one chance after the other, while the cost falls.
+
+    Each order with repetitions gets its own best evictions: what a repeated step makes is a buffer
+    of its own there.
+    """
+    best = replay_again(problem, script.order, script.evictions, capacity, again_bytes)
+    improved = True
+    while improved and best.cost_bytes and not deadline.passed():
+        improved = False
+        found = best
+        for order in _chances(problem, best.order):
+            extra = sum(again_bytes[s] for s in _repeats(order))
+            if extra < found.cost_bytes:
+                tried = _evicted(problem, order, capacity, again_bytes, deadline)
+                if tried is not None and tried.cost_bytes < found.cost_bytes:
+                    found = tried
+            if deadline.passed():
+                break
+        if found.cost_bytes < best.cost_bytes:
+            best, improved = found, True
+    return best
+
+
+def _repeats(order: Sequence[int]) -> list[int]:
+    seen: set[int] = set()
+    again: list[int] = []
+    for s in order:
+        if s in seen:
+            again.append(s)
+        seen.add(s)
+    return again
+
+
+def _evicted(
+    problem: Problem, order: Sequence[int], capacity: int, again_bytes: Sequence[int],
+    deadline: Deadline,
+) -> Recomputation | None:  # fmt: skip
+    """Return an order with repetitions under its best evictions, or None where it does not fit."""
+    from perfmodel.schedule.ilp import retention
+
+    made, origin = _versions(problem, order)
+    if made.largest_working_set_bytes > capacity:
+        return None
+    script = retention(made, range(len(order)), capacity, deadline).script
+    if script is None:
+        return None
+    evictions = [tuple(origin[v] for v in out) for out in script.evictions]
+    try:
+        return replay_again(problem, order, evictions, capacity, again_bytes)
+    except ValueError:  # a place is taken over that a repetition reads once more
+        return None
+
+
+def _versions(problem: Problem, order: Sequence[int]) -> tuple[Problem, list[int]]:
+    """Return the problem in which every run of a step makes buffers of its own.
+
+    Returns
+    -------
+    problem : Problem
+    origin : list of int
+        The buffer that each of its buffers is a version of.
+    """
+    current: dict[int, int] = {}
+    origin: list[int] = []
+    read: list[int] = []
+    runs: list[tuple[int, list[int], list[int]]] = []
+    for s in order:
+        step = problem.steps[s]
+        reads = [current[t] for t in step.reads]
+        for v in reads:
+            read[v] += 1
+        writes: list[int] = []
+        for t in step.writes:
+            current[t] = len(origin)
+            writes.append(current[t])
+            origin.append(t)
+            read.append(0)
+        runs.append((s, reads, writes))
+    steps: list[Step] = []
+    for s, reads, writes in runs:
+        step = problem.steps[s]
+        over = -1
+        if step.takes_over >= 0:
+            version = reads[step.reads.index(step.takes_over)]
+            over = version if read[version] == 1 else -1
+        steps.append(replace(step, reads=tuple(reads), writes=tuple(writes), takes_over=over))
+    buffers = tuple(problem.buffers[t] for t in origin)
+    return Problem(problem.name, tuple(steps), buffers), origin
+
+
+def _chances(problem: Problem, order: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """Yield orders in which one buffer is made again before a step that reads it."""
+    last = [-1] * len(problem.buffers)  # where each buffer was last made or read
+    left = [0] * len(problem.buffers)  # readings still to come
+    for s in order:
+        for t in problem.steps[s].reads:
+            left[t] += 1
+    for k, s in enumerate(order):
+        for t in problem.steps[s].reads:
+            if last[t] < k - 1:
+                for chain in _chains(problem, t, left):
+                    yield (*order[:k], *chain, *order[k:])
+        for t in problem.steps[s].reads:
+            left[t] -= 1
+            last[t] = k
+        for t in problem.steps[s].writes:
+            last[t] = k
+
+
+def _chains(problem: Problem, t: int, left: Sequence[int]) -> list[tuple[int, ...]]:
+    """Return ways to make a buffer again: its step alone, or after those of inputs that are gone.
+
+    What other steps still read is there or comes back from off chip; the rest is kept for longer,
+    or made again too.
+    """
+    found: dict[tuple[int, ...], None] = {}
+    for depth in range(_DEPTH):
+        chain: list[int] = []
+        if _make(problem, t, left, depth, chain):
+            found[tuple(chain)] = None
+    return list(found)
+
+
+def _make(problem: Problem, t: int, left: Sequence[int], depth: int, chain: list[int]) -> bool:
+    s = problem.maker[t]
+    if s < 0 or problem.steps[s].load:
+        return False
+    if s in chain:
+        return True
+    if depth:
+        for r in problem.steps[s].reads:
+            m = problem.maker[r]
+            gone = not left[r] and m >= 0 and not problem.steps[m].load
+            if gone and not _make(problem, r, left, depth - 1, chain):
+                return False
+    chain.append(s)
+    return True

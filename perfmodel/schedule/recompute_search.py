@@ -1,0 +1,175 @@
+"""Every schedule with repetitions, cheapest first: what proves one on small graphs."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from perfmodel.schedule.deadline import Deadline
+from perfmodel.schedule.problem import Problem
+from perfmodel.schedule.recompute_replay import Recomputation, again_growth, replay_again
+
+__all__ = ["Search", "as_proved"]
+
+_State = tuple[int, int, int]
+_Move = tuple[int, tuple[int, ...]]
+
+
+def as_proved(found: Recomputation, bound: int, proved: bool) -> Recomputation:
+    """Return a schedule with what is known of all others."""
+    return replace(found, bound_bytes=bound, proved=proved)
+
+
+class Search:
+    """Uniform-cost search over (steps done, buffers resident, buffers with a copy)."""
+
+    def __init__(
+        self, problem: Problem, capacity: int, again_bytes: Sequence[int], best: Recomputation,
+        deadline: Deadline,
+    ) -> None:  # fmt: skip
+        self.problem, self.capacity, self.again = problem, capacity, again_bytes
+        self.best, self.deadline = best, deadline
+        self.sizes = [b.size_bytes for b in problem.buffers]
+        self.all = (1 << len(problem.steps)) - 1
+        self.stored = sum(1 << t for t, b in enumerate(problem.buffers) if b.stored)
+        # What reads a buffer, or reads what is made of it: while one is not done, it may be wanted.
+        self.below = [
+            sum(1 << s for s in readers) | _union(problem.descendants[s] for s in readers)
+            for readers in problem.readers
+        ]
+        self.parents: dict[_State, tuple[_State, _Move] | None] = {}
+
+    def run(self) -> Recomputation:
+        """Return the best schedule, with a bound."""
+        start = (0, 0, 0)
+        self.parents[start] = None
+        costs: dict[_State, int] = {start: 0}
+        heap: list[tuple[int, int, _State]] = [(0, 0, start)]
+        tie = itertools.count(1)
+        while heap:
+            cost, _, state = heapq.heappop(heap)
+            if cost > costs[state]:
+                continue
+            if cost >= self.best.cost_bytes:
+                return as_proved(self.best, self.best.cost_bytes, True)
+            if state[0] == self.all:
+                return as_proved(self._read(state), cost, True)
+            if self.deadline.passed():
+                return as_proved(self.best, cost, False)
+            for spent, after, move in self._moves(state):
+                total = cost + spent
+                if total < costs.get(after, self.best.cost_bytes):
+                    costs[after] = total
+                    self.parents[after] = (state, move)
+                    heapq.heappush(heap, (total, next(tie), after))
+        return as_proved(self.best, self.best.cost_bytes, True)
+
+    def _moves(self, state: _State) -> Iterator[tuple[int, _State, _Move]]:
+        done, resident, copies = state
+        problem = self.problem
+        have = copies | self.stored
+        for s, step in enumerate(problem.steps):
+            first = not done >> s & 1
+            if first and problem.ancestors[s] & ~done:
+                continue
+            if not first:
+                lacking = problem.writes_mask[s] & ~resident
+                useful = any(lacking >> t & 1 and self.below[t] & ~done for t in step.writes)
+                if step.load or not useful:
+                    continue
+            missing = problem.reads_mask[s] & ~resident
+            if missing & ~have:
+                continue
+            growth = again_growth(problem, s, resident)
+            if growth is None:
+                continue
+            spent = sum(self.sizes[t] for t in _bits(missing)) + (0 if first else self.again[s])
+            there = resident | missing
+            over = sum(self.sizes[t] for t in _bits(there)) + growth - self.capacity
+            others = _bits(resident & ~problem.reads_mask[s] & ~problem.writes_mask[s])
+            for out in _minimal(others, self.sizes, over):
+                yield from self._after(state, s, there, out, spent)
+
+    def _after(
+        self, state: _State, s: int, there: int, out: tuple[int, ...], spent: int
+    ) -> Iterator[tuple[int, _State, _Move]]:
+        """Yield what follows when some of what leaves is stored and the rest dropped."""
+        done, _, copies = state
+        problem, step = self.problem, self.problem.steps[s]
+        have = copies | self.stored
+        done |= 1 << s
+        left = there & ~sum(1 << t for t in out)
+        if step.takes_over >= 0:
+            left &= ~(1 << step.takes_over)
+        left |= problem.writes_mask[s]
+        left = sum(1 << t for t in _bits(left) if self.below[t] & ~done)
+        new = [t for t in out if not have >> t & 1 and self.below[t] & ~done]
+        for n in range(len(new) + 1):
+            for kept in itertools.combinations(new, n):
+                after = copies | sum(1 << t for t in kept)
+                after = sum(1 << t for t in _bits(after) if self.below[t] & ~done)
+                price = spent + sum(self.sizes[t] for t in kept)
+                yield price, (done, left, after), (s, out)
+
+    def _read(self, state: _State) -> Recomputation:
+        moves: list[_Move] = []
+        at = self.parents[state]
+        while at is not None:
+            state, move = at
+            moves.append(move)
+            at = self.parents[state]
+        moves.reverse()
+        order = [s for s, _ in moves]
+        evictions = _there(self.problem, order, [out for _, out in moves])
+        return replay_again(self.problem, order, evictions, self.capacity, self.again)
+
+
+def _there(
+    problem: Problem, order: Sequence[int], evictions: Sequence[tuple[int, ...]]
+) -> list[tuple[int, ...]]:
+    """Return the evictions without those of buffers that have vanished by then."""
+    result: list[tuple[int, ...]] = []
+    for k, out in enumerate(evictions):
+        kept: list[int] = []
+        for t in out:
+            later = False
+            for s in order[k:]:
+                if t in problem.steps[s].reads:
+                    later = True
+                    break
+                if t in problem.steps[s].writes:
+                    break
+            if later:
+                kept.append(t)
+        result.append(tuple(kept))
+    return result
+
+
+def _union(masks: Iterator[int]) -> int:
+    result = 0
+    for mask in masks:
+        result |= mask
+    return result
+
+
+def _bits(mask: int) -> list[int]:
+    found: list[int] = []
+    while mask:
+        low = mask & -mask
+        found.append(low.bit_length() - 1)
+        mask ^= low
+    return found
+
+
+def _minimal(items: list[int], sizes: list[int], over: int) -> Iterator[tuple[int, ...]]:
+    """Yield the sets that free at least `over` bytes, none of them with a part that does."""
+    if over <= 0:
+        yield ()
+        return
+    for n in range(1, len(items) + 1):
+        for chosen in itertools.combinations(items, n):
+            total = sum(sizes[t] for t in chosen)
+            if total >= over and total - min(sizes[t] for t in chosen) < over:
+                yield chosen
