@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from perfmodel.schedule.place import PlacementResult
     from perfmodel.schedule.result import Schedule
     from perfmodel.schedule.stream import StreamResult
+    from perfmodel.schedule.tiling.face import PatchResult
     from perfmodel.solve import Solution
     from perfmodel.table import Table
 
@@ -31,6 +32,7 @@ __all__ = [
     "assign",
     "compare",
     "hardware",
+    "patches",
     "place",
     "precision",
     "predict",
@@ -276,6 +278,29 @@ def stream(
     subject = resolve(workload, device, precision, runtime, set, engine)
     return run(subject.workload, subject.device, precision=subject.precision,
                runtime=subject.runtime, engine=subject.engine, **options)  # fmt: skip
+
+
+def patches(
+    workload: WorkloadLike, device: DeviceLike | None = None, **options: Any
+) -> PatchResult:
+    """Find the layers that run in patches, their grids, and what the halo costs.
+
+    Parameters
+    ----------
+    workload, device
+        Objects, names of the library, or paths; the device may be left out.
+    **options
+        As for `perfmodel.schedule.tiling.face.patches`: ``capacity``, ``objective`` (``offchip``,
+        ``macs``, ``peak``), ``modes``, ``most_patched``, ``precision`` ...
+
+    Raises
+    ------
+    InputError
+        Every fault of the input at once.
+    """
+    from perfmodel.schedule.tiling.face import patches as run
+
+    return run(workload, device, **options)
 
 
 def compare(

@@ -24,6 +24,7 @@ COMMANDS = {
     "sweep": "Predict at every point of a grid; store it, or name the best.",
     "compare": "Say what differs between two devices on a workload, and why.",
     "traffic": "Find the least traffic of a network against the capacity of a buffer.",
+    "patches": "Find the layers that run in patches, their grids, and what the halo costs.",
     "schedule": "Find the order of operators, what stays on chip, what is spilled, with a proof.",
     "allocate": "Give buffers addresses in one memory, or prove that they do not fit.",
     "place": "Place weights and KV cache in the memories of a device.",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from perfmodel.errors import Fault, InputError
+from perfmodel.hardware.device import Device
+from perfmodel.hardware.machine import Machine
 from perfmodel.resolve import DeviceLike, WorkloadLike, resolve
 from perfmodel.schedule.curve import Curve, capacities, curve
 from perfmodel.schedule.result import Schedule
@@ -15,7 +17,7 @@ from perfmodel.settings import FaultList, split
 from perfmodel.workload.library import find
 from perfmodel.workload.workload import Workload
 
-__all__ = ["schedule"]
+__all__ = ["Asked", "schedule", "subject_of"]
 
 
 def schedule(
@@ -46,21 +48,43 @@ def schedule(
     """
     faults = FaultList() if faults is None else faults
     sizes = faults.trying(_sizes, capacity)
-    given: Any = device
-    if device is None:
-        found = faults.trying(_alone, workload, settings, runtime, engine)
-    else:
-        subject = faults.trying(resolve, workload, device, precision, runtime, settings, engine)
-        found = None if subject is None else subject.workload
-        if subject is not None:
-            given, precision, runtime = subject.device, subject.precision, subject.runtime
-            engine = subject.engine
+    subject = faults.trying(subject_of, workload, device, settings, precision, runtime, engine)
     faults.settle()
-    assert found is not None
+    assert subject is not None
+    found, given = subject.workload, subject.device
+    precision, runtime, engine = subject.precision, subject.runtime, subject.engine
     options |= {"precision": precision, "runtime": runtime, "engine": engine}
     if sizes is not None and len(sizes) > 1:
         return curve(found, given, capacity=sizes, **options)
     return schedule_one(found, given, capacity=sizes[0] if sizes else None, **options)
+
+
+class Asked(NamedTuple):
+    """What is to be scheduled, and on what."""
+
+    workload: Workload
+    device: Device | Machine | None
+    precision: Any
+    runtime: Any
+    engine: str | None
+
+
+def subject_of(
+    workload: WorkloadLike, device: DeviceLike | None, settings: Mapping[str, Any] | None,
+    precision: Any, runtime: Any, engine: str | None,
+) -> Asked:  # fmt: skip
+    """Return objects for names and paths; the device may be left out.
+
+    Raises
+    ------
+    InputError
+        Every fault at once.
+    """
+    if device is None:
+        found = _alone(workload, settings, runtime, engine)
+        return Asked(found, None, precision, runtime, engine)
+    made = resolve(workload, device, precision, runtime, settings, engine)
+    return Asked(made.workload, made.device, made.precision, made.runtime, made.engine)
 
 
 def _sizes(capacity: str | float | Iterable[str | float] | None) -> list[int] | None:

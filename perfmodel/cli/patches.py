@@ -1,0 +1,86 @@
+"""``perfmodel patches``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from perfmodel.atomic import output_faults, write_text
+from perfmodel.cli import DONE, INFEASIBLE
+from perfmodel.cli.common import print_json, say, scalars, to_json
+from perfmodel.schedule.tiling.face import patches as run
+from perfmodel.settings import FaultList
+
+__all__ = ["patches"]
+
+_SUFFIXES = (".json", ".txt")
+
+
+def patches(
+    workload: str,
+    device: str | None = None,
+    /,
+    *,
+    capacity: str | None = None,
+    objective: str = "offchip",
+    mode: list[str] | None = None,
+    most_patched: int | None = None,
+    in_place_depthwise: bool = False,
+    memory: str | None = None,
+    set: list[str] | None = None,
+    precision: str | None = None,
+    json: bool = False,
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+) -> int:
+    """Find the layers that run in patches, their grids, and what the halo costs.
+
+    Parameters
+    ----------
+    workload
+        A network of images: a model of the library, or a path.
+    device
+        A device of the library, or a path to a spec file; may be left out with a capacity.
+    capacity
+        Bytes for activations: "256 KiB". By default what the device's scratchpad holds.
+    objective
+        offchip: fewest activation bytes across the chip's boundary; macs: least recomputation with
+        no intermediate map off chip; peak: least memory.
+    mode
+        What may happen to the overlap: recompute, horizontal, cached; as often as needed, all by
+        default.
+    most_patched
+        Stretches that may run in patches; MCUNetV2 allows one.
+    in_place_depthwise
+        A depthwise convolution overwrites its input, as in TinyEngine.
+    memory
+        Memory of the device; by default its outermost scratchpad.
+    set
+        NAME=VALUE for facts of the device and parameters of the workload, as often as needed.
+    precision
+        Formats; without a device int8 by default.
+    json
+        Print JSON.
+    output
+        Write the result to a .json or .txt file.
+    """
+    faults = FaultList()
+    settings = scalars(set or (), faults)
+    if output is not None:
+        faults.extend(output_faults(output, _SUFFIXES))
+    options: dict[str, Any] = {"objective": objective}
+    if mode:
+        options["modes"] = tuple(mode)
+    found = run(
+        workload, device, capacity=capacity, set=settings, precision=precision, memory=memory,
+        most_patched=most_patched, in_place_depthwise=in_place_depthwise, faults=faults, **options,
+    )  # fmt: skip
+    if output is not None:
+        as_json = output.suffix == ".json"
+        write_text(output, to_json(found.to_dict()) if as_json else repr(found) + "\n")
+    if json:
+        print_json(found.to_dict())
+    elif output is None:
+        say(repr(found))
+    return DONE if found.feasible else INFEASIBLE
