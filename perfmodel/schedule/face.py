@@ -11,6 +11,7 @@ from perfmodel.hardware.machine import Machine
 from perfmodel.resolve import DeviceLike, WorkloadLike, resolve
 from perfmodel.schedule.curve import Curve, capacities, curve
 from perfmodel.schedule.result import Schedule
+from perfmodel.schedule.run import option_faults
 from perfmodel.schedule.run import schedule as schedule_one
 from perfmodel.schedule.target import bytes_of
 from perfmodel.settings import FaultList, split
@@ -48,6 +49,7 @@ def schedule(
     """
     faults = FaultList() if faults is None else faults
     sizes = faults.trying(_sizes, capacity)
+    faults.extend(option_faults(**options))
     subject = faults.trying(subject_of, workload, device, settings, precision, runtime, engine)
     faults.settle()
     assert subject is not None

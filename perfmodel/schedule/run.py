@@ -18,7 +18,7 @@ from perfmodel.schedule.script import Script
 from perfmodel.schedule.target import target
 from perfmodel.workload.workload import Workload
 
-__all__ = ["schedule"]
+__all__ = ["option_faults", "schedule"]
 
 #: Share of the time that the fewest bytes are sought for, where the objective is another.
 _BYTES = 0.5
@@ -92,12 +92,10 @@ def schedule(
     InputError
         Unknown names, no capacity, arrays as dimensions.
     """
-    faults = [*_unknown("method", method, METHODS), *_unknown("objective", objective, OBJECTIVES)]
-    faults += _unknown("weights", weights, ("streamed", "scratch", "resident"))
-    if alignment < 1:
-        faults.append(Fault(f"{alignment} is no alignment", path="alignment", expected="1 or more"))
-    if time_limit_s is not None and not time_limit_s > 0:
-        faults.append(Fault(f"{time_limit_s} is no time", path="time_limit_s", expected="above 0"))
+    faults = option_faults(
+        method=method, objective=objective, weights=weights, alignment=alignment,
+        time_limit_s=time_limit_s,
+    )  # fmt: skip
     if faults:
         raise InputError(faults)
     at = target(
@@ -116,6 +114,20 @@ def schedule(
     if limit is not None and weights == "resident":
         limit -= made.weight_bytes
     return job.run(limit, incumbent)
+
+
+def option_faults(
+    *, method: str = "exact", objective: str = "bytes", weights: str = "streamed",
+    alignment: int = 1, time_limit_s: float | None = None, **_others: object,
+) -> list[Fault]:  # fmt: skip
+    """Return what is wrong with the options of `schedule`."""
+    faults = [*_unknown("method", method, METHODS), *_unknown("objective", objective, OBJECTIVES)]
+    faults += _unknown("weights", weights, ("streamed", "scratch", "resident"))
+    if alignment < 1:
+        faults.append(Fault(f"{alignment} is no alignment", path="alignment", expected="1 or more"))
+    if time_limit_s is not None and not time_limit_s > 0:
+        faults.append(Fault(f"{time_limit_s} is no time", path="time_limit_s", expected="above 0"))
+    return faults
 
 
 def _unknown(name: str, given: str, known: Sequence[str]) -> list[Fault]:
