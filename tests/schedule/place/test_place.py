@@ -56,7 +56,9 @@ def test_where_all_fits_it_reads_what_predict_reads() -> None:
     assert result.value == pytest.approx(result.assumed_s, rel=1e-12)
     p = result.prediction
     table = p.table
-    moved = float(np.sum(table["count"] * table["dram_bytes"]))
+    moved = sum(
+        count * each for count, each in zip(table["count"], table["dram_bytes"], strict=True)
+    )
     read = sum(row.read_bytes for row in result.rows)
     # The rest of the traffic is activations.
     assert read <= moved
