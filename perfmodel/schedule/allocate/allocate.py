@@ -20,6 +20,8 @@ __all__ = ["allocate", "option_faults"]
 
 #: Share of the limits that goes into fitting; what is left tells how far off it is.
 _FITTING: Final = 0.75
+#: Share of the time left that goes into the gap of what is proved not to fit.
+_APPROACH: Final = 0.5
 
 
 def allocate(
@@ -131,7 +133,8 @@ class _Job:
             proof = self._fit(self.capacity)
         if proof is None and self._height() <= self.capacity:
             return self._result("packed", None)
-        self._approach(self.capacity, self.deadline.within(0.5 * self.deadline.left()))
+        share = 1.0 if proof is None else _APPROACH
+        self._approach(self.capacity, self.deadline.within(share * self.deadline.left()))
         proof = self._proof(self.capacity)
         return self._result("not found" if proof is None else "infeasible", proof)
 

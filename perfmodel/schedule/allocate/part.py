@@ -19,6 +19,8 @@ __all__ = ["SEARCHED", "Part"]
 SEARCHED: Final = "valley search"
 #: Nodes a buffer for a height that is tried without any limit.
 _NODES: Final = 2_000.0
+#: Share of the time for first fits.
+_FIRST_FIT: Final = 0.25
 
 
 class Part:
@@ -48,7 +50,7 @@ class Part:
         self.height = math.inf
         self.method = ""
         self.nodes = self.dives = 0
-        self._excluded = 0
+        self._excluded = self._tried = 0
         self.bound = max(proof.bound_bytes for proof in self.proofs())
         steps = [b.alignment for b in buffers if b.alignment > 1]
         places = [b.offset for b in buffers if b.offset is not None]
@@ -89,9 +91,9 @@ class Part:
         above
             Heights below are of no use.
         """
-        low, nodes_end = max(self.bound, above), self.nodes + node_limit
+        low, nodes_end = max(self.bound, above, self._tried), self.nodes + node_limit
         self._first_fit(low, deadline)
-        first = above <= self.bound
+        first = low == self.bound
         while low < self.height and not deadline.passed() and self.nodes < nodes_end:
             # The bound is reached more often than not, so it is tried first and longest.
             half = int(self.height - low) // (2 * self._step) * self._step
@@ -109,7 +111,8 @@ class Part:
         if not self.offsets:
             goal = max(height, self.bound) // self._unit
             hints = [b.hint for b in self.buffers]
-            found = portfolio(self._packing, goal, hints, self._seed, deadline)
+            within = deadline.within(_FIRST_FIT * deadline.left())
+            found = portfolio(self._packing, goal, hints, self._seed, within)
             self._keep(found.offsets, found.method)
 
     def _keep(self, offsets: Iterable[int], method: str) -> None:
@@ -135,3 +138,5 @@ class Part:
             # Up to the next height that a packing can have.
             self._excluded = height + self._step - height % self._step
             self.bound = max(self.bound, self._excluded)
+        else:
+            self._tried = max(self._tried, height + self._step)

@@ -281,73 +281,91 @@ class Valleys:
         """
         packing, floors, slack, weights = self.packing, self._floor, self._slack, self.weights
         cover, begins, ends, size = packing.cover, packing.begins, packing.ends, self._size
-        while True:
-            for f in self._narrow:
-                here = self._unplaced >> f & 1 and first <= packing.first[f] <= last
-                if here and self._reach(f) == _FAR:
-                    return self._fail(packing.first[f])
-            best = float(_FAR)
-            section = floor_of = seats = around = wall_of = -1
-            changed = False
-            left, i = _FAR, first
-            while i <= last:
-                floor, j = floors[i], i
-                while j < last and floors[j + 1] == floor:
-                    j += 1
-                right = floors[j + 1] if j < last else _FAR
-                if left > floor < right:
-                    inside = self._unplaced & begins[i] & ends[j]
-                    wall = left if left < right else right
-                    if not inside:
-                        if (bad := self._raise(i, j + 1, floor, wall)) >= 0:
-                            return self._fail(bad)
-                        changed = True
-                        break
-                    seated = inside & ~self._held
-                    if not self._free:
-                        seated = self._seated(seated, floor)
-                    for t in range(i, j + 1):
-                        options = seated & cover[t]
-                        count = options.bit_count()
-                        if not count:
-                            them = self._unplaced & cover[t]
-                            if self._free:
-                                level = self._over(them, i, j, first, last)
-                            else:
-                                level = self._lowest(them, floor + 1)
-                            if level == _FAR or self._raise(t, t + 1, floor, level) >= 0:
-                                return self._fail(t)
-                            changed = True
-                            break
-                        if count <= _FEW and wall < _FAR:
-                            # What lies within the valley cannot fill it up to its wall.
-                            need, them = wall - floor - slack[t], inside & cover[t]
-                            while them and need > 0:
-                                bit = them & -them
-                                them ^= bit
-                                need -= size[bit.bit_length() - 1]
-                            if need > 0:
-                                return self._fail(t)
-                        if slack[t]:
-                            count += 1
-                        score = count / weights[t] if count > 1 else -1.0
-                        if score < best:
-                            best, section, floor_of, seats = score, t, floor, options
-                            around, wall_of = inside, wall
-                            if count == 1:
-                                break
-                    if changed or best < 0:
-                        break
+        best, section, floor_of, seats, around, wall_of = float(_FAR), -1, -1, 0, 0, _FAR
+        if self._narrow and (stuck := self._stuck(first, last)) >= 0:
+            return self._fail(stuck)
+        left, i = _FAR, first
+        while i <= last:
+            floor, j = floors[i], i
+            while j < last and floors[j + 1] == floor:
+                j += 1
+            right = floors[j + 1] if j < last else _FAR
+            if not left > floor < right:
                 left, i = floor, j + 1
-            if changed:
                 continue
-            self.nodes += 1
-            if best < 0:
-                if self._place(seats.bit_length() - 1, floor_of):
+            before = best, section, floor_of, seats, around, wall_of
+            inside = self._unplaced & begins[i] & ends[j]
+            wall = left if left < right else right
+            raised = False
+            if not inside:
+                if (bad := self._raise(i, j + 1, floor, wall)) >= 0:
+                    return self._fail(bad)
+                raised = True
+            else:
+                seated = inside & ~self._held
+                if not self._free:
+                    seated = self._seated(seated, floor)
+                for t in range(i, j + 1):
+                    options = seated & cover[t]
+                    count = options.bit_count()
+                    if not count:
+                        them = self._unplaced & cover[t]
+                        if self._free:
+                            level = self._over(them, i, j, first, last)
+                        else:
+                            level = self._lowest(them, floor + 1)
+                        if level == _FAR or self._raise(t, t + 1, floor, level) >= 0:
+                            return self._fail(t)
+                        raised = True
+                        break
+                    if count <= _FEW and wall < _FAR:
+                        # What lies within the valley cannot fill it up to its wall.
+                        need, them = wall - floor - slack[t], inside & cover[t]
+                        while them and need > 0:
+                            bit = them & -them
+                            them ^= bit
+                            need -= size[bit.bit_length() - 1]
+                        if need > 0:
+                            return self._fail(t)
+                    if slack[t]:
+                        count += 1
+                    score = count / weights[t] if count > 1 else -1.0
+                    if score < best:
+                        best, section, floor_of, seats = score, t, floor, options
+                        around, wall_of = inside, wall
+                        if count == 1:
+                            break
+            if raised:
+                pass
+            elif best < 0:
+                self.nodes += 1
+                if self._place(seats.bit_length() - 1, floor):
                     return True
+            else:
+                left, i = floor, j + 1
                 continue
-            return self._choice(first, last, section, floor_of, seats, around, wall_of, rank,
-                                remember)  # fmt: skip
+            # The valley has changed, and may have joined the run to its left; what was seen
+            # further to the left holds.
+            best, section, floor_of, seats, around, wall_of = before
+            if self._narrow and (stuck := self._stuck(first, last)) >= 0:
+                return self._fail(stuck)
+            if i > first:
+                i -= 1
+                floor = floors[i]
+                while i > first and floors[i - 1] == floor:
+                    i -= 1
+            left = floors[i - 1] if i > first else _FAR
+        self.nodes += 1
+        return self._choice(first, last, section, floor_of, seats, around, wall_of, rank,
+                            remember)  # fmt: skip
+
+    def _stuck(self, first: int, last: int) -> int:
+        """Return the first section of a piece that can lie nowhere any more, or -1."""
+        begins = self.packing.first
+        for i in self._narrow:
+            if self._unplaced >> i & 1 and first <= begins[i] <= last and self._reach(i) == _FAR:
+                return begins[i]
+        return -1
 
     def _fail(self, section: int) -> bool:
         self.weights[section] += 1.0
