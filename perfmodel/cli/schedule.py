@@ -118,7 +118,8 @@ def schedule(
     elif output is None:
         say(repr(found))
     if isinstance(found, Curve):
-        for s in found.schedules:
-            if s.infeasible is not None:
-                note(s.infeasible.text())
+        # Ascending: what the largest of those that fail lacks, the smaller ones lack too.
+        failed = [s.infeasible for s in found.schedules if s.infeasible is not None]
+        if failed:
+            note(failed[-1].text())
     return DONE if found.feasible else INFEASIBLE

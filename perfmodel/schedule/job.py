@@ -16,7 +16,7 @@ from perfmodel.schedule.target import Target, times
 from perfmodel.workload.workload import Workload
 
 if TYPE_CHECKING:
-    from perfmodel.schedule.infeasible import Infeasible
+    from perfmodel.schedule.infeasible import Infeasible, Lever
     from perfmodel.schedule.peak import Peak
     from perfmodel.schedule.timing import Clock
 
@@ -28,6 +28,9 @@ _BYTES = 0.5
 #: Times that a schedule is made for a smaller capacity because its blocks could not be packed, and
 #: seconds for one packing.
 _ATTEMPTS, _PACKING = 6, 5.0
+
+#: Steps up to which patches are tried as a way out of a memory that is too small.
+_PATCHED = 400
 
 
 @dataclass(frozen=True)
@@ -187,6 +190,7 @@ class Job:
         problem, pointwise = self.made.problem, self.made.pointwise
         if peak is None:
             why = over_working_set(problem, capacity, pointwise=pointwise)
+            why = replace(why, levers=(*why.levers, *self._in_patches(why.demand, capacity)))
         else:
             why = over_peak(
                 problem, capacity, peak.peak_bytes, peak.order, proved=peak.proved,
@@ -197,3 +201,21 @@ class Job:
             self.made, self.at.where, self.objective, self.method, capacity, nothing,
             why.demand, False, infeasible=why, weights=self.weights, job=self,
         )  # fmt: skip
+
+    def _in_patches(self, demand: float, capacity: int) -> tuple[Lever, ...]:
+        """Return what patches would do, where the best plan of them fits."""
+        from perfmodel.schedule.infeasible import Lever
+        from perfmodel.schedule.tiling.choose import patch_plan
+        from perfmodel.schedule.tiling.layers import network
+
+        if self.made.graph.schedulable_only or len(self.made.problem.steps) > _PATCHED:
+            return ()
+        net = network(self.workload, self.at.precision)
+        found = patch_plan(net, "macs", capacity_bytes=capacity)
+        if found is None or all(stage.patches.count == 1 for stage in found.stages):
+            return ()
+        macs = sum(stage.least_macs for stage in found.stages)
+        more = (
+            f", {100.0 * found.extra_macs / macs:.1f} % more multiply-accumulates" if macs else ""
+        )
+        return (Lever(f"run in patches{more}", demand - found.peak_bytes, True),)
