@@ -145,3 +145,21 @@ def test_a_knapsack_where_greedy_is_wrong() -> None:
     exact = assign_items(sizes, copies, costs, room)
     assert exact.cost == 2.0
     assert exact.proved
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_two_levels_are_a_knapsack(seed: int) -> None:
+    """Forty pieces, two levels: dynamic programming over whole sizes."""
+    rng = np.random.default_rng(seed)
+    n, room = 40, 150
+    sizes: Ints = rng.integers(3, 30, n).astype(np.int64)
+    saved: Floats = sizes * rng.uniform(0.9, 1.1, n)
+    best: Floats = np.zeros(room + 1)
+    for size, worth in zip(sizes.tolist(), saved.tolist(), strict=True):
+        best[size:] = np.maximum(best[size:], best[:-size] + worth)
+    costs: Floats = np.stack([np.zeros(n), saved], axis=1)
+    found = assign_items(
+        sizes.astype(np.float64), np.ones(n, dtype=np.int64), costs, np.array([room, np.inf])
+    )
+    assert found.proved
+    assert found.cost == pytest.approx(float(saved.sum() - best[room]), rel=1e-9)
