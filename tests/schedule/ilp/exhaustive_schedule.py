@@ -39,6 +39,46 @@ def random_problem(
     return Problem("random", tuple(made), tuple(buffers))
 
 
+def branching_problem(rng: random.Random) -> Problem:
+    """Copies of one small branch that can change places, joined at once or one after the other."""
+    buffers = [Buffer("r", rng.choice((2, 3, 4)), rng.random() < 0.3)]
+    steps = [Step("r", (), (0,))]
+    outside = [0]
+    if rng.random() < 0.5:
+        buffers.append(Buffer("e", rng.choice((1, 2)), rng.random() < 0.3))
+        steps.append(Step("e", (0,), (1,)))
+        outside.append(1)
+    length = rng.randint(1, 3)
+    branch: list[tuple[list[int], list[int], int, bool, int]] = []
+    for i in range(length):
+        own = rng.sample(range(i), min(i, rng.choice((1, 1, 2))))
+        shared = [t for t in outside if rng.random() < 0.5] if own else rng.sample(outside, 1)
+        stored, scratch = rng.random() < 0.15, rng.choice((0, 0, 1))
+        branch.append((own, shared, rng.choice((1, 2, 4, 5)), stored, scratch))
+    ends: list[int] = []
+    for _ in range(rng.randint(2, 4 if length < 3 else 3)):
+        made: list[int] = []
+        for own, shared, size, stored, scratch in branch:
+            t = len(buffers)
+            buffers.append(Buffer(f"b{t}", size, stored))
+            reads = tuple(sorted(shared + [made[i] for i in own]))
+            steps.append(Step(f"s{t}", reads, (t,), scratch_bytes=scratch))
+            made.append(t)
+        ends.append(made[-1])
+    if rng.random() < 0.5:
+        buffers.append(Buffer("j", rng.choice((1, 3))))
+        steps.append(Step("j", tuple(ends), (len(buffers) - 1,)))
+        return Problem("branches", tuple(steps), tuple(buffers))
+    last = ends[0]
+    for end in ends[1:]:
+        t = len(buffers)
+        buffers.append(Buffer(f"a{t}", 2))
+        over = last if rng.random() < 0.3 else -1
+        steps.append(Step(f"a{t}", tuple(sorted((last, end))), (t,), takes_over=over))
+        last = t
+    return Problem("branches", tuple(steps), tuple(buffers))
+
+
 def moves(
     problem: Problem, s: int, left: Sequence[int], state: State, capacity: int
 ) -> list[tuple[int, State]]:
