@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from perfmodel.errors import Fault, InputError
 from perfmodel.schedule.addresses import Layout, layout
@@ -211,7 +211,9 @@ class Job:
         if self.made.graph.schedulable_only or len(self.made.problem.steps) > _PATCHED:
             return ()
         net = network(self.workload, self.at.precision)
-        found = patch_plan(net, "macs", capacity_bytes=capacity)
+        # A few choices: `perfmodel patches` looks through all of them.
+        few: dict[str, Any] = {"modes": ("recompute", "cached"), "grids": ((2, 2), (4, 4), (8, 8))}
+        found = patch_plan(net, "macs", capacity_bytes=capacity, most_patched=1, **few)
         if found is None or all(stage.patches.count == 1 for stage in found.stages):
             return ()
         macs = sum(stage.least_macs for stage in found.stages)
