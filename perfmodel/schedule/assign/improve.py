@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 import numpy as np
 
 from perfmodel.schedule.assign.evaluate import loads, shared_s, work
+from perfmodel.schedule.assign.paths import tails
 from perfmodel.schedule.assign.problem import AssignmentProblem, Floats, Index
 from perfmodel.schedule.assign.simulate import Timeline, list_schedule
 from perfmodel.schedule.deadline import Deadline
 
 __all__ = [
-    "earliest_finish", "improved", "interval_score", "makespan_score",
+    "constructed", "earliest_finish", "improved", "interval_score", "makespan_score",
     "near_loads", "near_path", "rounded",
 ]  # fmt: skip
 
 #: What a search lowers: first the objective, then what tells equals apart.
 Score: TypeAlias = Callable[[Index], tuple[float, ...]]
-#: (problem, assignment, random numbers) -> assignments beside it.
-Near: TypeAlias = Callable[[AssignmentProblem, Index, np.random.Generator], Iterator[Index]]
+#: Operators and the engines that they move to.
+Move: TypeAlias = tuple[Index, Index]
+#: (problem, assignment, random numbers) -> moves from it.
+Near: TypeAlias = Callable[[AssignmentProblem, Index, np.random.Generator], Iterator[Move]]
 
 
 def rounded(problem: AssignmentProblem, share: Floats) -> Index:
@@ -29,35 +33,87 @@ def rounded(problem: AssignmentProblem, share: Floats) -> Index:
     return found
 
 
-def earliest_finish(problem: AssignmentProblem) -> Index:
-    """Return the assignment of HEFT: operators by urgency, each where it ends first.
+def constructed(problem: AssignmentProblem, goal_s: Callable[[Index], float]) -> Index:
+    """Return the best of many list schedules that choose engines as they go.
 
-    Topcuoglu, Hariri and Wu, IEEE TPDS 13(3), 2002; mean costs and delays over the engines that can
-    run an operator, no insertion into gaps.
+    Operators by urgency, each where it ends first, as HEFT does (Topcuoglu, Hariri and Wu, IEEE
+    TPDS 13(3), 2002, without insertion into gaps); and where the end, some of what is lost against
+    the operator's best engine, and the path that is left behind it on that engine (PEFT: Arabnejad
+    and Barbosa, IEEE TPDS 25(3), 2014) together are least.
+
+    Parameters
+    ----------
+    goal_s
+        What is lowered, seconds of an assignment.
     """
-    n, m = problem.count, problem.width
+    behind = tails(problem)
     finite = np.isfinite(problem.costs)
+    least: Floats = problem.costs.min(axis=1)
+    lost: Floats = np.where(finite, problem.costs - least[:, None], 0.0)
+    left: Floats = np.where(np.isfinite(behind), behind, 1e300)
     mean: Floats = np.where(finite, problem.costs, 0.0).sum(axis=1) / finite.sum(axis=1)
+    ranks = [_rank(problem, mean), _rank(problem, least)]
+    best, best_s = earliest_finish(problem, ranks[0], np.zeros_like(lost)), np.inf
+    for rank in ranks:
+        for much in _LOST:
+            for ahead in (0.0, 1.0):
+                found = earliest_finish(problem, rank, much * lost + ahead * left)
+                value = goal_s(found)
+                if value < best_s:
+                    best, best_s = found, value
+    return best
+
+
+#: Parts of what is lost on an engine that `constructed` adds to an operator's end.
+_LOST = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
+
+
+def _rank(problem: AssignmentProblem, seconds: Floats) -> list[float]:
+    """Return the longest path from each operator's start to the end, with mean delays."""
+    m = problem.width
     off = ~np.eye(m, dtype=bool) & np.isfinite(problem.delays)
-    wait = np.where(off, problem.delays, 0.0).sum(axis=(1, 2)) / np.maximum(off.sum(axis=(1, 2)), 1)
-    rank: Floats = np.zeros(n)
-    for i in range(n - 1, -1, -1):
+    total: Floats = np.where(off, problem.delays, 0.0).sum(axis=(1, 2))
+    wait: list[float] = (total / np.maximum(off.sum(axis=(1, 2)), 1)).tolist()
+    rank = [0.0] * problem.count
+    for i in range(problem.count - 1, -1, -1):
         behind = [wait[t] + rank[r] for t in problem.made[i] for r in problem.readers[t]]
-        rank[i] = mean[i] + max(behind, default=0.0)
-    engine: Index = np.zeros(n, dtype=np.intp)
-    end: Floats = np.zeros(n)
-    free: Floats = np.zeros(m)
-    # Equal ranks keep the order in which makers come first.
-    for i in np.lexsort((np.arange(n), -rank)):
-        ready: Floats = np.zeros(m)
-        for t in problem.reads[int(i)]:
+        rank[i] = float(seconds[i]) + max(behind, default=0.0)
+    return rank
+
+
+def earliest_finish(problem: AssignmentProblem, rank: list[float], extra: Floats) -> Index:
+    """Return engines chosen one operator after another, where its end and `extra` are least.
+
+    Parameters
+    ----------
+    rank
+        Of each operator; of those whose inputs have engines, the highest goes first.
+    extra
+        Seconds that count beside the end, shape ``(operators, engines)``.
+    """
+    engine: Index = np.zeros(problem.count, dtype=np.intp)
+    end = [0.0] * problem.count
+    free: Floats = np.zeros(problem.width)
+    missing = [len(each) for each in problem.reads]
+    open_ = [(-rank[i], i) for i in range(problem.count) if not missing[i]]
+    heapq.heapify(open_)
+    while open_:
+        _, i = heapq.heappop(open_)
+        ready = free
+        for t in problem.reads[i]:
             maker = int(problem.maker[t])
             ready = np.maximum(ready, end[maker] + problem.delays[t, int(engine[maker])])
-        finish = np.maximum(free, ready) + problem.costs[int(i)]
+        finish = ready + problem.costs[i]
         if not np.isfinite(finish).any():  # what it reads cannot arrive: at least it can run
-            finish = problem.costs[int(i)]
-        e = int(np.argmin(finish))
-        engine[i], end[i], free[e] = e, finish[e], finish[e]
+            finish = problem.costs[i]
+        e = int(np.argmin(finish + extra[i]))
+        engine[i], end[i] = e, float(finish[e])
+        free[e] = end[i]
+        for t in problem.made[i]:
+            for r in problem.readers[t]:
+                missing[r] -= 1
+                if not missing[r]:
+                    heapq.heappush(open_, (-rank[r], r))
     return engine
 
 
@@ -75,32 +131,40 @@ def improved(
     score
         What is lowered; its first entry is the objective in seconds.
     near
-        What it tries beside an assignment, the most promising first.
+        Moves that it tries, the most promising first.
     bound_s
         A lower bound; the search ends at it.
     looks
         How many assignments it looks at.
     """
+    if not (np.isfinite(problem.costs).sum(axis=1) > 1).any():
+        return engine  # there is no choice
     random = np.random.default_rng(seed)
     best, best_score = engine, score(engine)
     now, now_score = best, best_score
     seen = 1
     while seen < looks and best_score[0] > bound_s * (1 + tolerance):
         moved = False
-        for candidate in near(problem, now, random):
+        for operators, targets in near(problem, now, random):
             if seen >= looks or deadline.passed():
                 break
             seen += 1
+            if (now[operators] == targets).all():
+                continue
+            candidate = now.copy()
+            candidate[operators] = targets
             found = score(candidate)
             if found < now_score:
+                # The other moves were for the assignment before; most hold for this one too.
                 now, now_score, moved = candidate, found, True
-                break
         if now_score < best_score:
             best, best_score = now, now_score
         if deadline.passed():
             break
         if not moved:
-            now = _shaken(problem, best, random)
+            operators, targets = _chance(problem, random, 3)
+            now = best.copy()
+            now[operators] = targets
             now_score = score(now)
             seen += 1
     return best
@@ -109,7 +173,7 @@ def improved(
 def near_loads(
     problem: AssignmentProblem, engine: Index, random: np.random.Generator, width: int = 60,
     *, receiving: bool = True,
-) -> Iterator[Index]:  # fmt: skip
+) -> Iterator[Move]:  # fmt: skip
     """Yield moves off the busiest engine, then exchanges with it, the cheapest first.
 
     Parameters
@@ -129,9 +193,7 @@ def near_loads(
         flat = np.argsort(lost, axis=None)[:width]
         flat = flat[np.isfinite(lost.ravel()[flat])]
         for k in flat:
-            changed = engine.copy()
-            changed[mine[k // problem.width]] = k % problem.width
-            yield changed
+            yield mine[[k // problem.width]], np.array([k % problem.width])
         for k in flat:
             i, f = int(mine[k // problem.width]), int(k % problem.width)
             theirs: Index = np.flatnonzero(engine == f)
@@ -140,16 +202,14 @@ def near_loads(
             back = problem.costs[theirs, e] - problem.costs[theirs, f]
             for j in theirs[np.argsort(back)[:6]]:
                 if np.isfinite(problem.costs[j, e]):
-                    changed = engine.copy()
-                    changed[i], changed[int(j)] = f, e
-                    yield changed
+                    yield np.array([i, int(j)]), np.array([f, e])
     for _ in range(width):
-        yield _shaken(problem, engine, random, 1)
+        yield _chance(problem, random, 1)
 
 
 def near_path(
     problem: AssignmentProblem, engine: Index, random: np.random.Generator, width: int = 40
-) -> Iterator[Index]:
+) -> Iterator[Move]:
     """Yield moves off the critical path of the schedule, those that lose least first.
 
     Then the same of its operators in pairs of neighbours, so that a tensor stays where it is, and
@@ -162,15 +222,11 @@ def near_path(
     flat = np.argsort(lost + random.random(lost.shape) * 1e-9, axis=None)
     flat = flat[np.isfinite(lost.ravel()[flat])][: 3 * width]
     for k in flat:
-        changed = engine.copy()
-        changed[path[k // problem.width]] = k % problem.width
-        yield changed
+        yield path[[k // problem.width]], np.array([k % problem.width])
     for i, j in zip(path[:-1].tolist(), path[1:].tolist(), strict=True):
         for e in range(problem.width):
-            if np.isfinite(problem.costs[[i, j], e]).all() and (engine[[i, j]] != e).any():
-                changed = engine.copy()
-                changed[[i, j]] = e
-                yield changed
+            if np.isfinite(problem.costs[[i, j], e]).all():
+                yield np.array([i, j]), np.array([e, e])
     yield from near_loads(problem, engine, random, width, receiving=False)
 
 
@@ -196,17 +252,16 @@ def _critical(problem: AssignmentProblem, run: Timeline) -> Index:
     return np.array(path[::-1], dtype=np.intp)
 
 
-def _shaken(
-    problem: AssignmentProblem, engine: Index, random: np.random.Generator, count: int = 3
-) -> Index:
-    """Return the assignment with a few operators on other engines, cheap ones rather."""
-    changed = engine.copy()
-    for i in random.integers(problem.count, size=count):
+def _chance(problem: AssignmentProblem, random: np.random.Generator, count: int) -> Move:
+    """Return a move of a few operators by chance, rather to engines that run them fast."""
+    found: Index = random.integers(problem.count, size=count).astype(np.intp)
+    targets: Index = np.zeros(count, dtype=np.intp)
+    for k, i in enumerate(found):
         cost = problem.costs[i]
-        weight = np.where(np.isfinite(cost), 1.0 / (cost + 1e-12 + cost[np.isfinite(cost)].min()),
-                          0.0)  # fmt: skip
-        changed[i] = random.choice(problem.width, p=weight / weight.sum())
-    return changed
+        able = np.isfinite(cost)
+        weight = np.where(able, 1.0 / (cost + 1e-12 + cost[able].min()), 0.0)
+        targets[k] = random.choice(problem.width, p=weight / weight.sum())
+    return found, targets
 
 
 def makespan_score(problem: AssignmentProblem) -> Score:

@@ -27,6 +27,10 @@ __all__ = ["Goal", "Relaxed", "integral", "relaxed"]
 Goal: TypeAlias = Literal["sequential", "parallel", "throughput"]
 
 
+#: Operators up to which a parallel run's programme has rows of windows: each has many.
+_WINDOWS = 200
+
+
 class Relaxed(NamedTuple):
     """What a programme says: a lower bound in seconds, fractions or a choice; whether it closed.
 
@@ -196,7 +200,8 @@ class _Model:
                 (q, -np.where(open_ > 0, wait, 0.0)),
             )  # fmt: skip
         self.rows.add(0.0, (np.broadcast_to(whole, end.shape), 1.0), (end, -1.0))
-        self._windows(whole)
+        if problem.count <= _WINDOWS:
+            self._windows(whole)
         self._channels(whole)
 
     def _windows(self, whole: Index) -> None:

@@ -12,7 +12,7 @@ from perfmodel.schedule.assign.evaluate import excess, interval_s, sent, sequent
 from perfmodel.schedule.assign.improve import (
     Near,
     Score,
-    earliest_finish,
+    constructed,
     improved,
     interval_score,
     makespan_score,
@@ -171,7 +171,7 @@ def _overlapped(
         "sequential": float(least.sum()),
         "throughput": max(float(least.max()), float(least.sum()) / problem.width),
     }[goal]  # fmt: skip
-    starts: dict[str, Index] = {"earliest finish": earliest_finish(problem)}
+    starts: dict[str, Index] = {"earliest finish": constructed(problem, lambda e: score(e)[0])}
     starts["least cost"] = np.argmin(problem.costs, axis=1)
     for e in np.flatnonzero(np.isfinite(problem.costs).all(axis=0)):
         starts[f"{problem.engines[e]} alone"] = np.full(problem.count, e, dtype=np.intp)
@@ -192,7 +192,7 @@ def _overlapped(
             return Assignment(problem, goal, np.inf, np.inf, "variable elimination", None)
     size = problem.count * problem.width
     if size <= _LINEAR:
-        found = relaxed(problem, goal, deadline.within(0.3 * deadline.left()))
+        found = relaxed(problem, goal, deadline.within(0.5 * deadline.left()))
         counts["linear programmes"] = 1
         if found.impossible:
             return Assignment(problem, goal, np.inf, np.inf, "linear programme", None, counts)
