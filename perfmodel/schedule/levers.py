@@ -210,6 +210,7 @@ def prove_anyway(
     problem: Problem, capacity_bytes: int, outcome: Outcome, deadline: Deadline
 ) -> tuple[Lever, ...]:
     """Return what would settle whether a schedule is the cheapest."""
+    from perfmodel.schedule.exact import search
     from perfmodel.schedule.ilp import full, full_size, retention
     from perfmodel.schedule.peak import minimum_peak
 
@@ -228,15 +229,33 @@ def prove_anyway(
         levers.append(Lever(said, saves, kept.cost_bytes == outcome.bound_bytes))
     elif kept.counts["order_optimal"]:
         levers.append(Lever("another order: this one's evictions are the best it has", 0.0, False))
-    if full_size(problem) <= _COLUMNS and not deadline.passed():
-        whole = full(problem, capacity_bytes, deadline, outcome.script)
-        if whole.proved:
-            said = f"the integer programme (method ilp), which proves {size(whole.cost_bytes)}"
-            levers.append(Lever(said, open_bytes, True))
-        elif whole.bound_bytes > outcome.bound_bytes:
-            said = f"the integer programme (method ilp): no less than {size(whole.bound_bytes)}"
-            saves = float(whole.bound_bytes - outcome.bound_bytes)
-            levers.append(Lever(said, saves, False))
+    tries: list[tuple[str, Callable[[Deadline], Outcome]]] = []
+    if outcome.method != "exact":
+        tries.append((
+            "method exact",
+            lambda limit: search(problem, capacity_bytes, limit, outcome.script),
+        ))  # fmt: skip
+    if full_size(problem) <= _COLUMNS:
+        tries.append((
+            "method ilp",
+            lambda limit: full(problem, capacity_bytes, limit, outcome.script),
+        ))  # fmt: skip
+    for name, attempt in tries:
+        if deadline.passed():
+            break
+        found = attempt(deadline.within(deadline.left() / 2))
+        if found.proved:
+            levers.append(Lever(f"{name}, which proves {size(found.cost_bytes)}", open_bytes, True))
+            break
+        better = [f"finds {size(found.cost_bytes)}"] * (found.cost_bytes < outcome.cost_bytes)
+        better += [f"proves no less than {size(found.bound_bytes)}"] * (
+            found.bound_bytes > outcome.bound_bytes
+        )
+        if better and found.script is not None:
+            closes = max(0, outcome.cost_bytes - found.cost_bytes)
+            closes += max(0, found.bound_bytes - outcome.bound_bytes)
+            said = f"{name}, which soon {' and '.join(better)}"
+            levers.append(Lever(said, float(closes), False))
     levers.append(Lever("more time", 0.0, False))
     return _sorted(levers)
 

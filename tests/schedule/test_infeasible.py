@@ -282,8 +282,10 @@ def test_what_is_not_proved_says_how_much_is_open_and_what_would_settle_it() -> 
     said = [v.statement for v in why.levers]
     assert said[0] == "40 KiB more: nothing is spilled then"
     assert replay(problem, Script(tuple(range(5)), ((),) * 5), 240 * KIB).cost_bytes == 0
-    assert "the integer programme (method ilp), which proves 64 KiB" in said
+    assert "method exact, which proves 64 KiB" in said
     assert any(v.startswith("another order") for v in said)
+    stopped = unproved(problem, 200 * KIB, replace(open_outcome, method="exact"))
+    assert "method ilp, which proves 64 KiB" in [v.statement for v in stopped.levers]
     assert json.loads(json.dumps(why.to_dict()))["gap"] == 48 * KIB
     assert "what would close it" in str(why)
     with pytest.raises(ValueError, match="not proved"):
