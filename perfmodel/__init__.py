@@ -24,6 +24,7 @@ from perfmodel._version import __version__
 
 if TYPE_CHECKING:
     from perfmodel.api import (
+        allocate,
         assign,
         compare,
         hardware,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
 # Which module answers for each word of the face.
 _HOME = {
+    "allocate": "api",
     "assign": "api",
     "compare": "api",
     "hardware": "api",
@@ -73,6 +75,7 @@ __all__ = [
     "InputError",
     "PerfmodelError",
     "__version__",
+    "allocate",
     "assign",
     "compare",
     "hardware",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from perfmodel.compare import Comparison
     from perfmodel.plan import Plan
     from perfmodel.schedule.assign import DeviceAssignment
+    from perfmodel.schedule.allocate import Allocation, Lifetime
     from perfmodel.schedule.curve import Curve
     from perfmodel.schedule.place import PlacementResult
     from perfmodel.schedule.result import Schedule
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from perfmodel.table import Table
 
 __all__ = [
+    "allocate",
     "assign",
     "compare",
     "hardware",
@@ -278,6 +280,37 @@ def stream(
     subject = resolve(workload, device, precision, runtime, set, engine)
     return run(subject.workload, subject.device, precision=subject.precision,
                runtime=subject.runtime, engine=subject.engine, **options)  # fmt: skip
+
+
+def allocate(
+    buffers: Iterable[Lifetime] | str | Path, capacity: str | float | None = None, **options: Any
+) -> Allocation:
+    """Give buffers with lifetimes offsets in one memory, such that none overlap.
+
+    Parameters
+    ----------
+    buffers
+        `perfmodel.schedule.allocate.Lifetime` of each, or the path of a CSV file with the columns
+        ``id,lower,upper,size``.
+    capacity
+        Bytes, or a text with a unit; without it the lowest packing is looked for.
+    **options
+        As for `perfmodel.schedule.allocate.allocate`: ``time_limit_s``, ``seed``, ``alignment`` ...
+
+    Returns
+    -------
+    Allocation
+        Packed; infeasible, with a proof; or not found, with the height that was reached.
+
+    Raises
+    ------
+    InputError
+        Every fault of the input at once.
+    """
+    from perfmodel.schedule.allocate import allocate as run
+    from perfmodel.schedule.target import bytes_of
+
+    return run(buffers, None if capacity is None else bytes_of(capacity), **options)
 
 
 def patches(
