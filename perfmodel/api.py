@@ -19,8 +19,8 @@ from perfmodel.workload.workload import Workload
 if TYPE_CHECKING:
     from perfmodel.compare import Comparison
     from perfmodel.plan import Plan
-    from perfmodel.schedule.assign import DeviceAssignment
     from perfmodel.schedule.allocate import Allocation, Lifetime
+    from perfmodel.schedule.assign import DeviceAssignment
     from perfmodel.schedule.curve import Curve
     from perfmodel.schedule.place import PlacementResult
     from perfmodel.schedule.result import Schedule
