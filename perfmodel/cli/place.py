@@ -13,7 +13,7 @@ from perfmodel.cli import DONE, INFEASIBLE
 from perfmodel.cli.common import pairs, print_json, say, scalars, to_json
 from perfmodel.errors import Fault
 from perfmodel.resolve import resolve
-from perfmodel.schedule.place import Level
+from perfmodel.schedule.place import Geometric, Level
 from perfmodel.schedule.place import place as run
 from perfmodel.settings import FaultList
 
@@ -79,7 +79,8 @@ def place(
     cache
         Memory whose spare room is an LRU cache of the experts.
     popularity
-        How unevenly routers choose: exponent of a Zipf law, or a weight for each expert (3,1,1,1).
+        How unevenly routers choose: exponent of a Zipf law, geometric:RATE, or a weight for each
+        expert (3,1,1,1).
     by
         tensor or layer: what is placed as one piece.
     seconds
@@ -147,15 +148,18 @@ def extra_levels(items: Iterable[str], faults: FaultList) -> tuple[Level, ...]:
     return tuple(found)
 
 
-def popularity_of(text: str | None, faults: FaultList) -> float | list[float] | None:
-    """Read an exponent, or weights separated by commas."""
+def popularity_of(text: str | None, faults: FaultList) -> float | Geometric | list[float] | None:
+    """Read an exponent, ``geometric:RATE``, or weights separated by commas."""
     if text is None:
         return None
+    law, mark, rate = text.partition(":")
     try:
+        if mark and law == "geometric":
+            return Geometric(float(rate))
         numbers = [float(part) for part in text.split(",")]
     except ValueError:
-        faults.append(Fault(f"'{text}' is no popularity", file="--popularity",
-                            expected="a number, or one for each expert"))  # fmt: skip
+        wanted = "a number, geometric:RATE, or one for each expert"
+        faults.append(Fault(f"'{text}' is no popularity", file="--popularity", expected=wanted))
         return None
     return numbers[0] if len(numbers) == 1 else numbers
 

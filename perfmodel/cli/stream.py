@@ -73,7 +73,8 @@ def stream(
     cached
         Spare memory is an LRU cache of the experts; by default experts are pinned.
     popularity
-        How unevenly routers choose: exponent of a Zipf law, or a weight for each expert.
+        How unevenly routers choose: exponent of a Zipf law, geometric:RATE, or a weight for each
+        expert.
     hits
         Share of the visits of experts that memory serves, where it is known.
     accuracy

@@ -33,7 +33,7 @@ def test_place_is_what_python_gives(run: Run) -> None:
 
 def test_place_in_words(run: Run) -> None:
     done = run("place", "qwen3_30b_a3b", "ufs_4_phone", *MODEL, "--cache", "dram", "--popularity",
-               "1.0", "--capacity", "dram=8 GB", "--context-limit")  # fmt: skip
+               "geometric:0.08", "--capacity", "dram=8 GB", "--context-limit")  # fmt: skip
     assert done.code == 0
     assert "of cache" in done.out
     assert "longest context: " in done.out
@@ -72,6 +72,7 @@ def test_stream_is_what_python_gives(run: Run) -> None:
         (("place", "llama_3_8b", "rtx_4090", "--level", "host=64 GB"), "NAME=CAPACITY,BANDWIDTH"),
         (("place", "llama_3_8b", "rtx_4090", "--level", "host=64 GB,25"), "host.bandwidth"),
         (("place", "llama_3_8b", "rtx_4090", "--popularity", "high"), "popularity"),
+        (("place", "llama_3_8b", "rtx_4090", "--popularity", "geometric:x"), "geometric:RATE"),
         (("place", "llama_3_8b", "rtx_4090", "--only", "dramm"), "dramm"),
         (("place", "llama_3_8b", "rtx_4090", "--method", "best"), "best"),
         (("stream", "llama_3_8b", "rtx_4090"), "main memory"),

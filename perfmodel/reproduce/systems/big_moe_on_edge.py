@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from perfmodel.hardware.library import hardware
 from perfmodel.predict import predict
-from perfmodel.schedule.place.popularity import cycle_hit_rates, visit_probabilities
+from perfmodel.schedule.place.popularity import (
+    Geometric,
+    Popularity,
+    cycle_hit_rates,
+    visit_probabilities,
+)
 from perfmodel.schedule.stream.channel import Channel, channel_of
 from perfmodel.schedule.stream.pipeline import Load, pipeline
 from perfmodel.workload.library import find
@@ -21,6 +28,8 @@ LAYERS, EXPERTS, WHOLE_MIB = 48, 128, 1050.75
 ATTENTION, EXPERT, HEAD = 18.87, 4.718, 311.0
 #: MiB of an expert in the trace of the routing; share of the visits that the six hottest get.
 TRACE_EXPERT_MIB, HOTTEST_SIX = 2.72, 0.376
+#: Tokens of the trace.
+TRACE_TOKENS = 128
 #: gpt-oss-120b: layers, width of its square matrices (three an expert), bits of a weight.
 OSS_LAYERS, OSS_WIDTH, OSS_BITS = 36, 2880, 4.25
 
@@ -80,17 +89,36 @@ def predicted() -> dict[str, float]:
 
 
 def _caches() -> dict[str, float]:
-    """Return hit rates under independent visits, of the Zipf law that has as hot a top six."""
+    """Return hit rates under independent visits, of laws that have as hot a top six."""
+    exponent = _with_hottest(lambda value: value)
+    rate = _with_hottest(Geometric)
+    zipf, geometric = (visit_probabilities(EXPERTS, 6, law) for law in (exponent, Geometric(rate)))
+    out = {
+        "hit_qwen_3000_zipf": _hit(zipf, TRACE_EXPERT_MIB, 3000.0),
+        "hit_qwen_3000": _hit(geometric, TRACE_EXPERT_MIB, 3000.0),
+        "touched_qwen_zipf": float(np.sum(1.0 - (1.0 - zipf) ** TRACE_TOKENS)),
+        "touched_qwen": float(np.sum(1.0 - (1.0 - geometric) ** TRACE_TOKENS)),
+        "repeated_qwen": float(geometric @ geometric) / 6,
+        "hottest_eight_qwen": float(geometric[:8].sum()) / 6,
+    }
+    each = WHOLE_MIB / (LAYERS * 8)
+    for experts, mib in ((8, 2000), (8, 4000), (8, 5000), (6, 4000)):
+        chance = visit_probabilities(EXPERTS, experts, Geometric(rate))
+        out[f"hit_{experts}_of_{mib}"] = _hit(chance, each, float(mib))
+    return out
+
+
+def _with_hottest(law: Callable[[float], Popularity]) -> float:
+    """Return the constant of a law that gives its six hottest the published share."""
     low, high = 0.0, 4.0
     for _ in range(60):
         middle = 0.5 * (low + high)
-        hot = float(visit_probabilities(EXPERTS, 6, middle)[:6].sum()) / 6
+        hot = float(visit_probabilities(EXPERTS, 6, law(middle))[:6].sum()) / 6
         low, high = (middle, high) if hot < HOTTEST_SIX else (low, middle)
-    chance = visit_probabilities(EXPERTS, 6, low)
-    sizes, copies = np.full(EXPERTS, TRACE_EXPERT_MIB), np.full(EXPERTS, float(LAYERS))
-    hit = cycle_hit_rates(chance, sizes, copies, 3000.0)
-    return {
-        "hit_qwen_3000": float(hit @ chance) / 6,
-        "repeated_qwen": float(chance @ chance) / 6,
-        "hottest_eight_qwen": float(chance[:8].sum()) / 6,
-    }
+    return low
+
+
+def _hit(chance: npt.NDArray[np.float64], expert_mib: float, mib: float) -> float:
+    """Return the share of the visits that a cache of all layers serves."""
+    sizes, copies = np.full(EXPERTS, expert_mib), np.full(EXPERTS, float(LAYERS))
+    return float(cycle_hit_rates(chance, sizes, copies, mib) @ chance) / float(chance.sum())

@@ -18,6 +18,7 @@ from perfmodel.schedule.place.percent import Split, percentages
 from perfmodel.schedule.place.place import context_limit, place
 from perfmodel.schedule.place.policy import FoundPolicy, best_policy, held_bytes
 from perfmodel.schedule.place.popularity import (
+    Geometric,
     cycle_hit_rates,
     lru_hit_rates,
     touched_probabilities,
@@ -34,6 +35,7 @@ __all__ = [
     "BlockRates",
     "BlockTimes",
     "FoundPolicy",
+    "Geometric",
     "Item",
     "Level",
     "PlacementResult",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from perfmodel.errors import Fault, InputError
 from perfmodel.prediction import Prediction
-from perfmodel.schedule.place.popularity import touched_probabilities
+from perfmodel.schedule.place.popularity import Popularity, touched_probabilities
 from perfmodel.workload.graph import Graph, Tensor
 
 __all__ = ["By", "Item", "Part", "items_of"]
@@ -89,7 +89,7 @@ class _Found:
 
 def items_of(
     prediction: Prediction, *, by: By = "tensor",
-    popularity: float | Sequence[float] | None = None,
+    popularity: Popularity | None = None,
 ) -> tuple[Item, ...]:  # fmt: skip
     """Return weights and KV cache of a prediction's workload as items.
 
@@ -102,8 +102,8 @@ def items_of(
     by
         ``tensor``, or ``layer``: what one execution of a block reads is one piece, experts apart.
     popularity
-        How unevenly routers choose: the exponent of a Zipf law over the experts of a layer, or a
-        weight for each of them. By default all are alike.
+        How unevenly routers choose: the exponent of a Zipf law over the experts of a layer, a
+        `Geometric` law, or a weight for each of them. By default all are alike.
 
     Raises
     ------

@@ -19,7 +19,7 @@ from perfmodel.predict import predict
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.place.items import By, Item, items_of
 from perfmodel.schedule.place.levels import Level, levels_of
-from perfmodel.schedule.place.popularity import cycle_hit_rates
+from perfmodel.schedule.place.popularity import Popularity, cycle_hit_rates
 from perfmodel.schedule.place.result import PlacementResult, PlacementRow
 from perfmodel.schedule.place.solve import Assignment, assign_items
 from perfmodel.units import show
@@ -48,7 +48,7 @@ def place(
     kv_levels: Iterable[str] | None = None,
     pinned: Mapping[str, str] | None = None,
     cached: str | None = None,
-    popularity: float | Sequence[float] | None = None,
+    popularity: Popularity | None = None,
     by: By = "tensor",
     seconds: float | None = 10.0,
 ) -> PlacementResult:
@@ -77,7 +77,8 @@ def place(
         live in the outermost level (`perfmodel.schedule.place.popularity.cycle_hit_rates`). By
         default experts are pinned like everything else.
     popularity
-        How unevenly routers choose: exponent of a Zipf law, or a weight for each expert.
+        How unevenly routers choose: exponent of a Zipf law, a `Geometric` law, or a weight for each
+        expert.
     by
         ``tensor`` or ``layer``: what is placed as one piece.
     seconds

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +17,8 @@ import numpy.typing as npt
 from perfmodel.errors import Fault, InputError
 
 __all__ = [
+    "Geometric",
+    "Popularity",
     "cycle_hit_rates",
     "lru_hit_rates",
     "touched_probabilities",
@@ -25,6 +29,30 @@ __all__ = [
 Floats = npt.NDArray[np.float64]
 
 
+@dataclass(frozen=True, slots=True)
+class Geometric:
+    """Popularity that falls by a constant factor from each expert to the next.
+
+    Within one text routers leave most experts of a layer alone, which no Zipf law does; this one
+    describes what caches of such a text serve.
+
+    Attributes
+    ----------
+    rate
+        Natural logarithm of the factor.
+    """
+
+    rate: float
+
+    def weights(self, count: int) -> Floats:
+        """Return a weight for each expert, ``(count,)``."""
+        return np.asarray(np.exp(-self.rate * np.arange(count, dtype=np.float64)))
+
+
+#: How unevenly routers choose: exponent of a Zipf law, a law, or a weight for each expert.
+Popularity: TypeAlias = float | Geometric | Sequence[float]
+
+
 def zipf(count: int, exponent: float) -> Floats:
     """Return the weights ``i ** -exponent`` of a Zipf law, summing to 1; ``(count,)``."""
     weights = np.asarray(np.arange(1, count + 1, dtype=np.float64) ** -exponent)
@@ -32,7 +60,7 @@ def zipf(count: int, exponent: float) -> Floats:
 
 
 def visit_probabilities(
-    experts: int, per_token: int, popularity: float | Sequence[float] | None = None
+    experts: int, per_token: int, popularity: Popularity | None = None
 ) -> Floats:
     """Return the probability that a token visits each expert; they sum to `per_token`.
 
@@ -44,7 +72,7 @@ def visit_probabilities(
     experts, per_token
         How many there are, and how many a token visits.
     popularity
-        Exponent of a Zipf law, or a weight for each expert; by default all are alike.
+        Exponent of a Zipf law, a law, or a weight for each expert; by default all are alike.
 
     Raises
     ------
@@ -55,6 +83,8 @@ def visit_probabilities(
         weights = np.ones(experts)
     elif isinstance(popularity, int | float):
         weights = zipf(experts, float(popularity))
+    elif isinstance(popularity, Geometric):
+        weights = popularity.weights(experts)
     else:
         weights = np.asarray(popularity, dtype=np.float64)
     k = min(per_token, experts)
@@ -80,7 +110,7 @@ def visit_probabilities(
 
 
 def touched_probabilities(
-    experts: int, per_token: int, tokens: float, popularity: float | Sequence[float] | None = None
+    experts: int, per_token: int, tokens: float, popularity: Popularity | None = None
 ) -> Floats:
     """Return the probability that a step of `tokens` tokens touches each expert; ``(experts,)``.
 

@@ -19,6 +19,7 @@ from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
 from perfmodel.schedule.place.levels import Level, levels_of
 from perfmodel.schedule.place.place import place
+from perfmodel.schedule.place.popularity import Popularity
 from perfmodel.schedule.place.result import PlacementResult
 from perfmodel.schedule.stream.channel import Channel, channel_of
 from perfmodel.schedule.stream.layers import Layer, layers_of
@@ -46,7 +47,7 @@ def stream(
     keep: bool = True,
     spread: Spread = "even",
     cached: bool = False,
-    popularity: float | Sequence[float] | None = None,
+    popularity: Popularity | None = None,
     hit_fraction: float | None = None,
     accuracy: float = 0.0,
     grouped: bool = False,

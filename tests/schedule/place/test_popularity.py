@@ -10,6 +10,7 @@ import pytest
 
 from perfmodel.errors import InputError
 from perfmodel.schedule.place.popularity import (
+    Geometric,
     cycle_hit_rates,
     lru_hit_rates,
     touched_probabilities,
@@ -26,6 +27,10 @@ def test_visits_add_up_and_are_probabilities() -> None:
         assert chance.sum() == pytest.approx(8.0, rel=1e-12)
         assert chance.max() <= 1.0
         assert np.all(np.diff(chance) <= 1e-15)
+    falling = visit_probabilities(64, 8, Geometric(0.05))
+    assert falling.sum() == pytest.approx(8.0, rel=1e-12)
+    assert falling[1:] / falling[:-1] == pytest.approx(np.full(63, np.exp(-0.05)))
+    assert visit_probabilities(64, 8, Geometric(0.0)) == pytest.approx(np.full(64, 0.125))
     assert visit_probabilities(8, 2) == pytest.approx(np.full(8, 0.25))
     # What one may not have beyond 1 the others share: 4 of 10 -> 1, and (2, 1, 1) share the other.
     assert visit_probabilities(4, 2, [6, 2, 1, 1]) == pytest.approx([1.0, 0.5, 0.25, 0.25])
