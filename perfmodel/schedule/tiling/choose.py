@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from perfmodel.schedule.tiling.fan import Fan, has_one_source
 from perfmodel.schedule.tiling.layers import Network
 from perfmodel.schedule.tiling.patches import (
     MODES,
@@ -198,7 +199,8 @@ class _Chooser:
         self.runs: dict[Patches, Stage] = {}
         self.skips = _skips(network)
         self.parts: dict[tuple[int, int, int, bool], dict[int, AxisParts]] = {}
-        self.sums: dict[tuple[int, int, int, bool], dict[int, int]] = {}
+        self.fans: dict[tuple[int, tuple[int, ...], Mode], Fan] = {}
+        self.fanned = has_one_source(network)
 
     def within(self, capacity: int, offchip: bool, *, peak: bool = False) -> PatchPlan | None:
         """Return the plan of least cost under a capacity.
@@ -272,52 +274,44 @@ class _Chooser:
         if least > capacity or not self.most:
             return [stage] if fits else []
         out = self.network.maps[self.network.layers[end - 1].writes].extents
-        tries = [(self._spent(stage, offchip), whole)]
+        tries = [(self._spent(stage, offchip), stage.peak_bytes, whole)]
         for grid in default_grids(out) if self.grids is None else self.grids:
             if math.prod(grid) == 1 or any(g > n for g, n in zip(grid, out, strict=True)):
                 continue
             for mode in self.modes:
                 patches = Patches(start, end, grid, mode, inside, outside, self.clipped)
-                tries.append((self._price(patches, offchip), patches))
+                tries.append((self._price(patches, offchip), -1, patches))
         if peak:
-            stages = [self._run(p) for _, p in tries]
-            fit = [s for s in stages if s.peak_bytes <= capacity]
-            return [min(fit, key=lambda s: (s.peak_bytes, s.extra_macs))] if fit else []
-        for _, patches in sorted(tries, key=lambda t: t[0]):
-            stage = self._run(patches)
-            if stage.peak_bytes <= capacity:
-                return [stage]
+            ways = [(self._peak(p), cost, p) for cost, _, p in tries]
+            lowest, _, patches = min(ways, key=lambda way: way[:2])
+            return [self._run(patches)] if lowest <= capacity else []
+        for _, known, patches in sorted(tries, key=lambda t: t[0]):
+            if (known if known >= 0 else self._peak(patches)) <= capacity:
+                return [self._run(patches)]
         return []
 
     def _price(self, patches: Patches, offchip: bool) -> _Cost:
         """Return what a way costs, without its memory; as `_spent` of its stage."""
-        network, p = self.network, patches
-        sums = [self._sums(p, a) for a in range(len(p.grid))]
-        layers = network.layers[p.start : p.end]
-        macs = weights = across = 0
-        for layer in layers:
-            t = layer.writes
-            if t in sums[0]:
-                again = math.prod(s[t] for s in sums) - math.prod(network.maps[t].extents)
-                macs += layer.macs * again
-                weights += layer.weight_bytes * p.count
-        if offchip:
-            for t in {t for layer in layers for t in layer.reads if network.maker[t] < p.start}:
-                if not p.input_on_chip:
-                    across += -(-math.prod(s[t] for s in sums) * network.maps[t].bits // 8)
-                elif network.maps[t].external:
-                    across += self.sizes[t]
-            across += 0 if p.output_on_chip else self.sizes[layers[-1].writes]
-            across += weights if self.count_weights else 0
-        return across, max(0, macs), weights
+        if not self.fanned:
+            return self._spent(self._run(patches), offchip)
+        across, macs, weights = self._fan(patches).price(
+            patches.start, patches.input_on_chip, patches.output_on_chip
+        )
+        across += weights if self.count_weights else 0
+        return across if offchip else 0, macs, weights
 
-    def _sums(self, patches: Patches, axis: int) -> dict[int, int]:
-        """Return, for each map, the positions along an axis that all parts compute together."""
-        key = (patches.end, axis, patches.grid[axis], keeps(patches)[axis])
-        if key not in self.sums:
-            parts = self._parts(patches, axis)
-            self.sums[key] = {t: int(regions.made.sum()) for t, regions in parts.items()}
-        return self.sums[key]
+    def _peak(self, patches: Patches) -> int:
+        if patches.count == 1 or not self.fanned:
+            return self._run(patches).peak_bytes
+        return self._fan(patches).peak(patches.start, patches.input_on_chip, patches.output_on_chip)
+
+    def _fan(self, patches: Patches) -> Fan:
+        key = (patches.end, patches.grid, patches.mode)
+        if key not in self.fans:
+            longest = replace(patches, start=0)
+            axes = [self._parts(longest, a) for a in range(len(patches.grid))]
+            self.fans[key] = Fan(self.network, longest, axes, self.depthwise)
+        return self.fans[key]
 
     def _parts(self, patches: Patches, axis: int) -> dict[int, AxisParts]:
         """Return the regions along an axis; they do not depend on where the stretch begins.

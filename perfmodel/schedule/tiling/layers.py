@@ -159,6 +159,16 @@ class Network:
         end = len(self.layers)
         return tuple(k for k in range(end + 1) if k in (0, end) or len(self.live(k)) == 1)
 
+    @cached_property
+    def entering(self) -> dict[int, int]:
+        """The map that is live at each cut but the last; the network's first input at 0."""
+        return {
+            k: min(t for t, made in enumerate(self.maker) if made < 0)
+            if k == 0
+            else self.live(k)[0]
+            for k in self.cuts[:-1]
+        }
+
     def live(self, k: int) -> tuple[int, ...]:
         """Return the maps that are on chip between layers ``k - 1`` and ``k``."""
         return tuple(

@@ -13,7 +13,7 @@ computes the full receptive field of each (``clipped=False``).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -21,7 +21,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from perfmodel.schedule.tiling.layers import Network
+from perfmodel.schedule.tiling.layers import FeatureMap, Layer, Network
 
 __all__ = ["MODES", "AxisParts", "Mode", "Patches", "Stage", "axis_parts", "keeps", "run_stage"]
 
@@ -259,6 +259,60 @@ def keeps(patches: Patches) -> tuple[bool, ...]:
     return tuple(mode == "cached" or (mode == "horizontal" and a == last) for a in range(last + 1))
 
 
+def tile(shape: FeatureMap, regions: Sequence[AxisParts]) -> Ints:
+    """Return the bytes that a map takes in each patch, shape of the grid."""
+    count = regions[0].made
+    for parts in regions[1:]:
+        count = np.multiply.outer(count, parts.made)
+    return _bytes(shape.bits, count)
+
+
+def kept_bytes(patches: Patches, shape: FeatureMap, regions: Sequence[AxisParts]) -> int:
+    """Return bytes of a map that are kept between patches, as allocated for the whole stretch."""
+    positions = 0
+    for a, kept in enumerate(keeps(patches)):
+        if not kept or patches.grid[a] == 1 or not regions[a].overlap:
+            continue
+        size = regions[a].overlap
+        for b, others in enumerate(regions):
+            if b != a:
+                size *= others.most if b < a else others.span
+        positions += size
+    return -(-positions * shape.bits // 8)
+
+
+def shared_bytes(
+    patches: Patches, layer: Layer, at: int, tiles: Mapping[int, Ints], last: Mapping[int, int],
+    axes: Sequence[dict[int, AxisParts]], *, depthwise: bool,
+) -> Ints | int:  # fmt: skip
+    """Return what a layer saves in each patch by writing its output over an input.
+
+    Parameters
+    ----------
+    at
+        Its place in the network.
+    tiles
+        Bytes in each patch of what does not lie there whole.
+    last
+        The last layer that reads each map.
+    """
+    out = layer.writes
+    if out not in tiles:
+        return 0
+    best: Ints | int = 0
+    for i in (*layer.over, *((0,) if depthwise and layer.depthwise else ())):
+        t = layer.reads[i]
+        if t not in tiles or last[t] != at:
+            continue
+        if any(k and parts[t].overlap for k, parts in zip(keeps(patches), axes, strict=True)):
+            continue  # part of it is kept for later patches
+        saved = np.minimum(tiles[t], tiles[out])
+        if i not in layer.over:
+            saved = np.maximum(0, saved - -(-tiles[out] // layer.channels))
+        best = np.maximum(best, saved)
+    return best
+
+
 class _Run:
     def __init__(
         self, network: Network, patches: Patches, in_place_depthwise: bool,
@@ -296,23 +350,13 @@ class _Run:
 
     def tile(self, t: int) -> Ints:
         """Bytes that a map takes in each patch, shape of the grid."""
-        count = self.axes[0][t].made
-        for parts in self.axes[1:]:
-            count = np.multiply.outer(count, parts[t].made)
-        return _bytes(self.network.maps[t].bits, count)
+        return tile(self.network.maps[t], [parts[t] for parts in self.axes])
 
     def kept_bytes(self, t: int) -> int:
-        """Bytes of a map that are kept from patch to patch, as allocated for the whole stretch."""
-        positions = 0
-        for a, parts in enumerate(self.axes):
-            if not self.kept[a] or self.patches.grid[a] == 1:
-                continue
-            size = parts[t].overlap
-            for b, others in enumerate(self.axes):
-                if b != a:
-                    size *= others[t].most if b < a else others[t].span
-            positions += size
-        return -(-positions * self.network.maps[t].bits // 8)
+        """Bytes of a map that are kept from patch to patch."""
+        return kept_bytes(
+            self.patches, self.network.maps[t], [parts[t] for parts in self.axes]
+        )  # fmt: skip
 
     def stage(self) -> Stage:
         network, p = self.network, self.patches
@@ -369,22 +413,7 @@ class _Run:
 
     def _shared(self, i: int, in_patch: dict[int, Ints]) -> Ints | int:
         """Bytes that layer `i` saves by writing its output over an input."""
-        layer = self.network.layers[i]
-        out = layer.writes
-        if out not in in_patch:
-            return 0
-        depthwise = self.depthwise and layer.depthwise
-        best: Ints | int = 0
-        for at in (*layer.over, *((0,) if depthwise else ())):
-            t = layer.reads[at]
-            if t not in in_patch or self.last[t] != i or t == self.out or self._overlaps(t):
-                continue
-            saved = np.minimum(in_patch[t], in_patch[out])
-            if at not in layer.over:
-                saved = np.maximum(0, saved - -(-in_patch[out] // layer.channels))
-            best = np.maximum(best, saved)
-        return best
-
-    def _overlaps(self, t: int) -> bool:
-        """Tell whether a part of a map is kept for later patches."""
-        return any(k and parts[t].overlap for k, parts in zip(self.kept, self.axes, strict=True))
+        return shared_bytes(
+            self.patches, self.network.layers[i], i, in_patch, self.last, self.axes,
+            depthwise=self.depthwise,
+        )  # fmt: skip

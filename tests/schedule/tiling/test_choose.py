@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import perfmodel as pm
 from perfmodel.schedule.tiling.choose import PatchPlan, default_grids, layer_by_layer, patch_plan
+from perfmodel.schedule.tiling.fan import Fan
 from perfmodel.schedule.tiling.layers import Network, network
-from perfmodel.schedule.tiling.patches import MODES, Patches, Stage, run_stage
+from perfmodel.schedule.tiling.patches import MODES, Patches, Stage, axis_parts, keeps, run_stage
 from tests.schedule.tiling.pixels import random_network
 
 GRIDS = ((2, 1), (2, 2), (3, 2))
@@ -78,6 +80,37 @@ def test_no_plan_beats_the_one_found(seed: int) -> None:
     found = patch_plan(net, "peak", grids=GRIDS)
     assert found is not None
     assert cost(found.stages, "peak") == min(cost(p, "peak") for p in plans if inside(p))
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_stretches_of_one_end_are_counted_as_one_by_one(seed: int) -> None:
+    rng = np.random.default_rng(50 + seed)
+    net = random_network(rng, 2, 3)
+    net = replace(net, layers=tuple(
+        replace(x, depthwise=bool(rng.random() < 0.5), over=(len(x.reads) - 1,)
+                if len(x.reads) > 1 else (), channels=2) for x in net.layers
+    ))  # fmt: skip
+    for end in net.cuts[1:]:
+        extents = net.maps[net.layers[end - 1].writes].extents
+        grid = tuple(int(rng.integers(1, min(4, n) + 1)) for n in extents)
+        if grid == (1, 1):
+            continue
+        for mode, depthwise in itertools.product(MODES, (True, False)):
+            longest = Patches(0, end, grid, mode)
+            axes = [axis_parts(net, 0, end, a, g, kept=k)
+                    for a, (g, k) in enumerate(zip(grid, keeps(longest), strict=True))]  # fmt: skip
+            fan = Fan(net, longest, axes, depthwise)
+            for start, inside, outside in itertools.product(
+                [c for c in net.cuts if c < end], (True, False), (True, False)
+            ):
+                one = run_stage(
+                    net, Patches(start, end, grid, mode, inside, outside),
+                    in_place_depthwise=depthwise,
+                )  # fmt: skip
+                assert fan.peak(start, inside, outside) == one.peak_bytes
+                assert fan.price(start, inside, outside) == (
+                    one.offchip_bytes, one.extra_macs, one.weight_bytes
+                )  # fmt: skip
 
 
 def test_more_memory_never_costs_more() -> None:

@@ -1,0 +1,147 @@
+"""Costs of every stretch with one end, one grid and one mode at once.
+
+Regions do not depend on where a stretch begins, since every reader of the one map that is live
+there comes after it. So what lives, what is kept and what is computed are found once, and the
+beginning decides only where sums and maxima start. `patches.run_stage` is the same by definition.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from perfmodel.schedule.tiling.layers import Network
+from perfmodel.schedule.tiling.patches import AxisParts, Patches, kept_bytes, shared_bytes, tile
+
+__all__ = ["Fan", "has_one_source"]
+
+Ints = NDArray[np.int64]
+
+
+def has_one_source(network: Network) -> bool:
+    """Tell whether a network has one input, read first; then each stretch has one source."""
+    outside = [t for t, made in enumerate(network.maker) if made < 0]
+    return len(outside) == 1 and network.first[outside[0]] == 0
+
+
+class Fan:
+    """Stretches that end together, in one grid and mode of several patches.
+
+    Parameters
+    ----------
+    patches
+        The longest of them, from the network's first layer.
+    axes
+        Its regions along each axis.
+    """
+
+    def __init__(
+        self, network: Network, patches: Patches, axes: Sequence[dict[int, AxisParts]],
+        in_place_depthwise: bool,
+    ) -> None:  # fmt: skip
+        self.network, self.patches, self.axes = network, patches, axes
+        self.depthwise = in_place_depthwise
+        self.end, self.out = patches.end, network.layers[patches.end - 1].writes
+        again, weights = [0], [0]
+        for layer in reversed(network.layers[: self.end]):
+            t = layer.writes
+            if t in axes[0]:
+                whole = math.prod(network.maps[t].extents)
+                more = math.prod(parts[t].total for parts in axes) - whole
+                again.append(again[-1] + layer.macs * more)
+                weights.append(weights[-1] + layer.weight_bytes * patches.count)
+            else:
+                again.append(again[-1])
+                weights.append(weights[-1])
+        self.again, self.weights = again[::-1], weights[::-1]
+        self.live: list[Ints] = []
+
+    def price(self, start: int, inside: bool, outside: bool) -> tuple[int, int, int]:
+        """Return bytes off chip, extra multiply-accumulates and weight bytes of a stretch."""
+        maps, t = self.network.maps, self.network.entering[start]
+        across = 0 if outside else maps[self.out].size_bytes()
+        if not inside:
+            across += int(tile(maps[t], [parts[t] for parts in self.axes]).sum())
+        elif maps[t].external:
+            across += maps[t].size_bytes()
+        return across, max(0, self.again[start]), self.weights[start]
+
+    def peak(self, start: int, inside: bool, outside: bool) -> int:
+        """Return the peak of a stretch."""
+        if not self.live:
+            self._lay_out()
+        network, t, end = self.network, self.network.entering[start], self.end
+        last = min(self.last[t], end - 1)
+        resident = network.maps[self.out].size_bytes() if outside else 0
+        kept = self.kept_since[start]
+        if inside:
+            resident += network.maps[t].size_bytes()
+        else:
+            kept += self.kept[t]
+        highest = 0
+        first = start
+        if inside:  # without the tile of the source, which lies there whole
+            first = last + 1
+            for i in range(start, min(last + 1, end - 1)):
+                held = self.live[i] - self.tiles[t] - self._shared(i, t, -1)
+                highest = max(highest, int(np.max(held)))
+        if first < end - 1:
+            highest = max(highest, self.highest_since[first])
+        gone = t if inside and last == end - 1 else -1
+        held = self.live[end - 1] - self._shared(end - 1, gone, self.out if outside else -1)
+        if gone >= 0:
+            held = held - self.tiles[gone]
+        if outside:
+            held = held - self.tiles[self.out]
+        return resident + kept + max(highest, int(np.max(held)))
+
+    def _lay_out(self) -> None:
+        """Find what lives while each layer runs."""
+        network, end = self.network, self.end
+        touched = list(self.axes[0])
+        self.last = {t: network.maker[t] for t in touched}
+        for i, layer in enumerate(network.layers[:end]):
+            for t in layer.reads:
+                self.last[t] = i
+        self.last[self.out] = end
+        regions = {t: [parts[t] for parts in self.axes] for t in touched}
+        self.tiles = {t: tile(network.maps[t], regions[t]) for t in touched}
+        self.kept = {
+            t: kept_bytes(self.patches, network.maps[t], regions[t]) if t != self.out else 0
+            for t in touched
+        }
+        born: dict[int, list[int]] = {}
+        dies: dict[int, list[int]] = {}
+        for t in touched:
+            born.setdefault(max(0, network.maker[t]), []).append(t)
+            dies.setdefault(self.last[t], []).append(t)
+        live = np.zeros(self.patches.grid, dtype=np.int64)
+        for i in range(end):
+            for t in born.get(i, ()):
+                live = live + self.tiles[t]
+            self.live.append(live)
+            for t in dies.get(i, ()):
+                live = live - self.tiles[t]
+        self.kept_since = [0] * (end + 1)
+        self.highest_since = [0] * (end + 1)
+        for i in range(end - 1, -1, -1):
+            t = network.layers[i].writes
+            self.kept_since[i] = self.kept_since[i + 1] + self.kept.get(t, 0)
+            if i < end - 1:
+                held = int(np.max(self.live[i] - self._shared(i, -1, -1)))
+                self.highest_since[i] = max(self.highest_since[i + 1], held)
+
+    def _shared(self, i: int, resident: int, out: int) -> Ints | int:
+        """Bytes saved by writing over an input; nothing over, or of, what lies there whole."""
+        layer = self.network.layers[i]
+        tiles = {
+            t: self.tiles[t]
+            for t in (*layer.reads, layer.writes)
+            if t in self.tiles and t not in (resident, out)
+        }
+        return shared_bytes(
+            self.patches, layer, i, tiles, self.last, self.axes, depthwise=self.depthwise
+        )
