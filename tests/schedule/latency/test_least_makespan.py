@@ -1,0 +1,191 @@
+"""The least makespan against brute force over every plan of the model."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from perfmodel.schedule.deadline import Deadline
+from perfmodel.schedule.greedy import belady, orders
+from perfmodel.schedule.latency import Dma, Move, latency, prefetch, simulate
+from perfmodel.schedule.latency.bounds import lower_bound
+from perfmodel.schedule.latency.exact import exact
+from perfmodel.schedule.latency.simulate import Facts, Simulation
+from perfmodel.schedule.problem import Problem
+from perfmodel.schedule.script import replay
+from tests.schedule.latency.instances import instance, squeezed
+
+
+def brute_force(
+    problem: Problem, capacity: int, dma: Dma, best: float, most: int, *, evict: bool = True
+) -> float | None:
+    """Least makespan over every sequence of activities that the model allows, if below `best`.
+
+    Every order of steps, every store and drop and reload at every place, every sequence of
+    transfers; equal states are visited once, and left where what has to run or come in yet takes
+    too long. The only plans left out drop what was reloaded and not read since; without `evict`
+    those that drop anything. None when there are more states than `most`.
+    """
+    facts = Facts(problem, capacity, dma)
+    moves = [
+        Move(what, i)
+        for i, s in enumerate(problem.steps)
+        for what in (("load",) if s.load else ("run", "stream"))
+        if what != "stream" or s.stream_bytes
+    ]
+    for t in range(len(problem.buffers)):
+        if evict or t in facts.owed:
+            moves.append(Move("store", t))
+        if evict:
+            moves += [Move("reload", t), Move("drop", t)]
+    reads = [set(s.reads) for s in problem.steps]
+    seen: set[object] = set()
+    stack: list[tuple[Simulation, frozenset[int]]] = [(Simulation(facts), frozenset())]
+    while stack:
+        sim, unread = stack.pop()
+        left = [i for i in range(len(problem.steps)) if not sim.issued >> i & 1]
+        compute = max(sim.now, sim.engine) + sum(facts.seconds[i] for i in left)
+        fetch = sum(facts.fetch_s[i] for i in left if i not in sim.fetched)
+        if max(sim.end_s, compute, max(sim.now, sim.reading) + fetch) >= best:
+            continue
+        if sim.finished:
+            best = sim.end_s
+            continue
+        for move in moves:
+            i, there = move.index, move.index in sim.ready
+            if (
+                # Spares the refusals that are plain to see.
+                (move.what == "run" and (sim.issued >> i & 1 or not reads[i] <= sim.ready.keys()))
+                or (move.what in ("store", "drop") and (not there or i in unread))
+                or (move.what == "reload" and there)
+                or (move.what in ("load", "stream") and (sim.issued >> i & 1 or i in sim.fetched))
+            ):
+                continue
+            try:
+                if sim.begin(move) == math.inf:
+                    continue
+            except ValueError:
+                continue
+            child = sim.copy()
+            child.issue(move)
+            since = unread
+            if move.what == "reload":
+                since = unread | {move.index}
+            elif move.what == "run":
+                since = unread.difference(problem.steps[move.index].reads)
+            state = (
+                *(child.now, child.engine, child.reading, child.writing, child.free),
+                tuple(child.releases),
+                *(frozenset(d.items()) for d in (child.ready, child.used, child.copied)),
+                frozenset(child.fetched.items()),
+                child.issued,
+                since,
+            )
+            if state not in seen:
+                seen.add(state)
+                if len(seen) > most:
+                    return None
+                stack.append((child, since))
+    return best
+
+
+def test_brute_force_agrees() -> None:
+    agreed = hard = evicting = 0
+    for make, n, seeds in (
+        (instance, 3, 90),
+        (instance, 4, 70),
+        (instance, 5, 60),
+        (squeezed, 4, 140),
+        (squeezed, 5, 60),
+    ):
+        for seed in range(seeds):
+            problem, capacity, dma = make(1000 * n + seed, n)
+            facts = Facts(problem, capacity, dma)
+            found = exact(facts)
+            assert found.moves is not None
+            assert found.bound_s == found.makespan_s
+            assert simulate(problem, found.moves, capacity, dma).makespan_s == found.makespan_s
+            faster = brute_force(problem, capacity, dma, found.makespan_s, 1000)
+            if faster is None:
+                continue
+            assert faster == found.makespan_s
+            agreed += 1
+            hard += found.makespan_s > lower_bound(facts)
+            evicting += any(m.what == "drop" for m in found.moves)
+    assert agreed >= 300
+    assert hard >= 100  # the bound alone does not tell
+    assert evicting >= 100
+
+
+def test_brute_force_finds_plans_by_itself() -> None:
+    # Not told what to beat, it ends at the same makespan.
+    for seed in range(60):
+        problem, capacity, dma = instance(seed, 3)
+        least = brute_force(problem, capacity, dma, math.inf, 10**5)
+        assert least == exact(Facts(problem, capacity, dma)).makespan_s
+
+
+@pytest.mark.parametrize("n", [6, 9])
+def test_brute_force_agrees_where_everything_fits(n: int) -> None:
+    # Nothing is worth evicting; orders and sequences of transfers are all tried.
+    agreed = 0
+    for seed in range(15):
+        problem, _, dma = instance(2000 * n + seed, n)
+        room = sum(b.size_bytes for b in problem.buffers)
+        room += sum(s.scratch_bytes for s in problem.steps)
+        found = exact(Facts(problem, room, dma))
+        faster = brute_force(problem, room, dma, found.makespan_s, 1500, evict=False)
+        if faster is not None:
+            assert faster == found.makespan_s == found.bound_s
+            agreed += 1
+    assert agreed >= 5
+
+
+@pytest.mark.parametrize("make", [instance, squeezed])
+def test_nine_steps_are_proved_and_never_slower_than_any_rule(make) -> None:
+    proved = 0
+    for seed in range(5):
+        problem, capacity, dma = make(seed, 9)
+        facts = Facts(problem, capacity, dma)
+        found = latency(problem, capacity, dma)
+        assert found.script is not None
+        proved += found.proved
+        assert lower_bound(facts) <= found.bound_s <= found.makespan_s
+        for _, order in orders(problem):
+            script = belady(problem, order, capacity)
+            assert script is not None
+            plan = prefetch(problem, script, capacity, dma)
+            assert plan is not None
+            timed = simulate(problem, plan, capacity, dma).makespan_s
+            assert timed >= found.bound_s
+            again = latency(problem, capacity, dma, Deadline(0), scripts=(script,))
+            assert again.makespan_s <= timed
+    assert proved >= 3
+
+
+def test_faster_channels_and_more_space_never_slow_down() -> None:
+    for seed in range(24):
+        problem, capacity, dma = (instance if seed % 2 else squeezed)(seed, 5)
+        makespans = [
+            exact(Facts(problem, capacity + more, channels)).makespan_s
+            for more, channels in (
+                (0, dma),
+                (0, replace(dma, read_bytes_per_s=2 * dma.read_bytes_per_s)),
+                (0, replace(dma, write_bytes_per_s=4 * dma.write_bytes_per_s)),
+                (0, replace(dma, latency_s=0.0)),
+                (0, replace(dma, channels=2)),
+                (0, replace(dma, double_buffered=True)),
+                (4, dma),
+            )
+        ]
+        assert makespans[0] == max(makespans)
+
+
+def test_a_plan_of_the_search_is_a_schedule_of_as_many_bytes() -> None:
+    for seed in range(8):
+        problem, capacity, dma = squeezed(seed, 6)
+        found = latency(problem, capacity, dma)
+        assert found.script is not None
+        assert found.timeline is not None
+        trace = replay(problem, found.script, capacity)
+        assert trace.cost_bytes <= found.timeline.noncompulsory_bytes(problem)
