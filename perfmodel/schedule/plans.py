@@ -53,6 +53,9 @@ def to_plan(
         first = maker[name] if fresh else begins[stay.first]
         # Up to the last operator that runs at that position, or before it where it is a load.
         last = begins[stay.last + 1] - 1
+        ending = scheduled.problem.steps[script.order[stay.last]]
+        if ending.takes_over == stay.buffer:
+            last = min(last, maker[scheduled.tensors[ending.writes[0]]])
         if last < first:
             continue
         size = scheduled.problem.buffers[stay.buffer].size_bytes
@@ -103,8 +106,16 @@ def _order(
         )
 
     held = set(scheduled.tensors)
+    writes = {op.name: op.writes for _, op in scheduled.graph.walk()}
+    # What stays inside a kernel has its other names there too.
+    inner = {t for m in scheduled.members for n in m for t in writes[n] if t not in held}
     # What no step makes, such as weights, is there from the beginning: so are its other names.
-    order = [place(n) for source, names in views.items() if source not in held for n in names]
+    order = [
+        place(n)
+        for source, names in views.items()
+        if source not in held and source not in inner
+        for n in names
+    ]
     begins: list[int] = []
     for k, s in enumerate(script.order):
         begins.append(len(order))
@@ -117,6 +128,12 @@ def _order(
             order.append(
                 place(name).model_copy(update={"kernel": kernel, "start_s": begin, "end_s": end})
             )
+            order += [
+                place(n).model_copy(update={"kernel": kernel})
+                for t in writes[name]
+                if t in inner
+                for n in views.get(t, ())
+            ]
         for t in problem.steps[s].writes:
             order += [place(n) for n in views.get(scheduled.tensors[t], ())]
     begins.append(len(order))

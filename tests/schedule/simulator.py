@@ -33,6 +33,8 @@ def run(plan: Plan, graph: Graph, sizes: Mapping[str, int]) -> Traffic:
     for name in graph.tensors:
         if name not in maker:
             outside[name] = [(name, i) for i in range(sizes[name])]
+    kernel = {p.operator: p.kernel for p in plan.order}
+    resident = {r.tensor for r in plan.residency}
     traffic = Traffic()
     stays = list(plan.residency)
     for step, placement in enumerate(plan.order):
@@ -70,6 +72,8 @@ def run(plan: Plan, graph: Graph, sizes: Mapping[str, int]) -> Traffic:
         if operator.kind != "view":
             for name in operator.reads:
                 source = root.get(name, name)
+                if source not in resident and kernel.get(maker.get(source)) == placement.kernel:
+                    continue  # stays inside the kernel
                 stay = next(r for r in stays if r.tensor == source and r.first <= step <= r.last)
                 assert stay.address is not None
                 for i in range(sizes[source]):

@@ -125,9 +125,10 @@ def test_plans_of_real_networks_fit_their_graphs(name: str, unfused: bool) -> No
 @pytest.mark.parametrize("method", ["greedy", "beam", "ilp", "exact"])
 def test_every_methods_plan_replayed_byte_by_byte(method: str) -> None:
     spilled = packed = 0
-    for seed in range(50):
+    most = 10 if method == "ilp" else 16
+    for seed in range(200):
         rng = random.Random(seed)
-        workload = random_workload(rng, rng.randint(4, 16))
+        workload = random_workload(rng, rng.randint(4, most))
         least = pm.schedule(workload, capacity=10**6, method="greedy").working_set_bytes
         capacity = rng.choice([least, int(1.1 * least), int(1.4 * least)])
         s = pm.schedule(workload, capacity=capacity, method=method, time_limit_s=5.0)
@@ -141,5 +142,5 @@ def test_every_methods_plan_replayed_byte_by_byte(method: str) -> None:
         traffic = run(s.plan, s.scheduled.graph, sizes)
         assert (traffic.spilled, traffic.reloaded) == (s.spill_bytes, s.reload_bytes)
         assert traffic.peak <= s.peak_bytes <= capacity
-    assert spilled >= 8
-    assert packed >= 45
+    assert spilled >= 15
+    assert packed >= 180
