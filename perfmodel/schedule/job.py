@@ -211,6 +211,8 @@ class Job:
         if self.made.graph.schedulable_only or len(self.made.problem.steps) > _PATCHED:
             return ()
         net = network(self.workload, self.at.precision)
+        if len(net.maps[0].extents) != 2:
+            return ()
         # A few choices: `perfmodel patches` looks through all of them.
         few: dict[str, Any] = {"modes": ("recompute", "cached"), "grids": ((2, 2), (4, 4), (8, 8))}
         found = patch_plan(net, "macs", capacity_bytes=capacity, most_patched=1, **few)
