@@ -271,7 +271,7 @@ class _Chooser:
         # Layer by layer computes nothing twice and loads everything once.
         if fits and not self.skips and not peak:
             return [stage]
-        if least > capacity or not self.most:
+        if least > capacity or not self.most or self.network.leaves_inside(start, end):
             return [stage] if fits else []
         out = self.network.maps[self.network.layers[end - 1].writes].extents
         tries = [(self._spent(stage, offchip), stage.peak_bytes, whole)]

@@ -159,6 +159,10 @@ class Network:
         end = len(self.layers)
         return tuple(k for k in range(end + 1) if k in (0, end) or len(self.live(k)) == 1)
 
+    def leaves_inside(self, start: int, end: int) -> bool:
+        """Tell whether a stretch makes a network output before its last layer; it stays whole."""
+        return any(self.layers[i].writes in self.outputs for i in range(start, end - 1))
+
     @cached_property
     def entering(self) -> dict[int, int]:
         """The map that is live at each cut but the last; the network's first input at 0."""

@@ -247,7 +247,8 @@ def run_stage(
     Raises
     ------
     ValueError
-        More patches along an axis than the output is long, or no layer.
+        More patches along an axis than the output is long, no layer, or patches of a stretch in
+        which a map on the way leaves the network.
     """
     return _Run(network, patches, in_place_depthwise, axes).stage()
 
@@ -328,6 +329,8 @@ class _Run:
             not 1 <= g <= n for g, n in zip(p.grid, extents, strict=True)
         ):
             raise ValueError(f"a grid of {p.grid} patches over an output of {extents}")
+        if p.count > 1 and network.leaves_inside(p.start, p.end):
+            raise ValueError(f"layers {p.start} to {p.end} make a network output on the way")
         self.kept = keeps(p)
         self.axes = axes or [
             axis_parts(network, p.start, p.end, a, g, kept=self.kept[a], clipped=p.clipped)
@@ -346,7 +349,9 @@ class _Run:
             for t in layers[i].reads:
                 last_use[t] = i
         self.last = last_use
-        self.last[self.out] = p.end  # it leaves the stretch
+        # What leaves the stretch, or the network, stays to its end.
+        staying = [*self.made, *(self.sources if p.input_on_chip else ())]
+        self.last |= {t: p.end for t in staying if t == self.out or t in network.outputs}
 
     def tile(self, t: int) -> Ints:
         """Bytes that a map takes in each patch, shape of the grid."""

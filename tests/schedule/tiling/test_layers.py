@@ -10,6 +10,7 @@ from onnx import TensorProto, helper
 
 import perfmodel as pm
 from perfmodel.errors import InputError
+from perfmodel.schedule.tiling.choose import patch_plan
 from perfmodel.schedule.tiling.layers import Network, Window, network
 from perfmodel.schedule.tiling.patches import Patches, run_stage
 from perfmodel.workload.builder import GraphBuilder
@@ -116,6 +117,26 @@ def test_a_file_is_read_as_the_network_that_it_is(tmp_path: Path) -> None:
     assert windows == [Window(3, 2, 1, 1), Window(3, 2, 1, 1), Window(3, 1, 2, 2)]
     assert [net.maps[x.writes].extents for x in net.layers] == [(16, 16), (8, 8), (8, 8)]
     assert isinstance(net, Network)
+
+
+def test_what_leaves_the_network_on_the_way_stays_whole() -> None:
+    g = GraphBuilder("heads")
+    x = g.input("x", (1, 4, 16, 16))
+    a = g.conv(x, 8, 3, padding=1, name="a")
+    b = g.conv(a, 8, 3, padding=1, name="b")
+    g.output(a, g.conv(b, 2, 3, padding=1, name="c"))
+    net = network(g.build())
+    assert net.cuts == (0, 1, 3)
+    stage = run_stage(net, Patches(0, 3, (1, 1)))
+    assert stage.held_bytes == (12 * 256, 16 * 256, 18 * 256)
+    with pytest.raises(ValueError, match="network output"):
+        run_stage(net, Patches(0, 3, (2, 2)))
+    assert run_stage(net, Patches(0, 1, (2, 2))).extra_macs == 0
+    # From a on, it stays beside b and c.
+    assert run_stage(net, Patches(1, 3, (1, 1))).held_bytes == (16 * 256, 18 * 256)
+    plan = patch_plan(net, "peak")
+    assert plan is not None
+    assert all(s.patches.count == 1 or s.patches.end - s.patches.start < 3 for s in plan.stages)
 
 
 def test_arrays_of_sizes_are_refused() -> None:
