@@ -114,6 +114,8 @@ def stream(
     (home,) = levels_of(found, [main], None if memory is None else {main: memory})
     room = home.capacity_bytes
     kv = float(found.kv_bytes)
+    if keep and float(found.weight_bytes) + kv <= room:
+        held = 0.0  # everything stays: nothing passes through a buffer
     # What is streamed passes through main memory: it is never better off outside.
     most = home.bandwidth_bytes_per_s * (1.0 - 1e-6)
     outside = [replace(v, bandwidth_bytes_per_s=min(v.bandwidth_bytes_per_s, most)) for v in extra]

@@ -80,6 +80,11 @@ def test_everything_kept_is_the_engine_alone() -> None:
     # The embedding's one row a token is not worth its place in memory where room is short, and
     # here there is enough of it.
     assert result.streamed_bytes == 0.0
+    assert result.buffer_bytes == 0.0
+    p = result.prediction
+    just = float(p.weight_bytes + p.kv_bytes)
+    assert streamed("tinyllama_1_1b", memory=just * (1 + 1e-9)).streamed_bytes == 0.0
+    assert streamed("tinyllama_1_1b", memory=just * 0.99).streamed_bytes > 0.0
     inner = pm.predict(pm.workload("tinyllama_1_1b", phase="decode"), "snapdragon_8_gen_3",
                        precision="w4a16")  # fmt: skip
     assert result.compute_s == pytest.approx(float(inner.latency_s), rel=0.01)
