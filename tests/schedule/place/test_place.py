@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -216,6 +217,32 @@ def test_a_plan_changes_the_prediction(name: str, room: str) -> None:
     assert sum(p["demand_bytes"] for p in again.placement.values()) == pytest.approx(
         float(again.weight_bytes + again.kv_bytes + again.activation_bytes), rel=1e-9
     )
+
+
+def test_a_host_that_the_spec_has_makes_it_fit(tmp_path: Path) -> None:
+    """What `predict` finds too large for the GPU it prices where the plan puts it."""
+    spec = tmp_path / "with_host.yaml"
+    spec.write_text(
+        "schema_version: 1\nname: with_host\nbase: rtx_4090\ntitle: A GPU and its host\n"
+        "memories:\n  - {name: host, kind: dram, feeds: [gddr6x], "
+        "capacity: {value: 64 GB, confidence: estimated}, "
+        "bandwidth: {value: 25 GB/s, confidence: estimated}}\n"
+    )
+    device = pm.hardware(spec)
+    workload = pm.workload("llama_3_70b", phase="decode", context=256)
+    result = place(workload, device, precision="w4a16")
+    plain = pm.predict(workload, device, precision="w4a16")
+    again = pm.predict(workload, device, precision="w4a16", plan=result.to_plan())
+    assert not plain.feasible
+    assert again.feasible
+    assert again.violations == []
+    assert again.traffic_bytes["host"] == pytest.approx(
+        sum(r.read_bytes for r in result.rows if r.level == "host"), rel=1e-9
+    )
+    assert again.latency_s == pytest.approx(result.value, rel=0.02)
+    # The same levels beside the device give the same placement.
+    beside = place(workload, pm.hardware("rtx_4090"), precision="w4a16", extra=[HOST])
+    assert beside.value == pytest.approx(result.value, rel=1e-9)
 
 
 def test_a_plan_for_another_machine_is_refused() -> None:
