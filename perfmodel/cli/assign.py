@@ -37,6 +37,7 @@ def assign(
     runtime: str | None = None,
     warm: bool = False,
     fuse: Annotated[bool | None, Parameter(negative="--no-fuse")] = None,
+    ignore_memory: bool = False,
     time_limit: float = 10.0,
     looks: Count = 2000,
     json: bool = False,
@@ -72,8 +73,10 @@ def assign(
     warm
         Weights stay in the nearest memory that holds everything, from one run to the next.
     fuse
-        Elementwise operators ride on the operator before them; by default as the runtime does. An
-        engine that lacks one operator of a fused kernel does not run the kernel.
+        Elementwise operators ride on the operator before them; by default as the runtime does. A
+        fused kernel of which an engine lacks a part is cut there.
+    ignore_memory
+        Weights and caches need not fit the memories.
     time_limit
         Seconds after which the best so far is returned, with a bound; 10 by default.
     looks
@@ -112,6 +115,7 @@ def assign(
         first.workload, [first.device, *(each for each in others if each is not None)],
         objective=objective, parallel=parallel, contiguous=contiguous, precision=first.precision,
         runtime=first.runtime, engines=_names(engines), link=link, warm=warm, fuse=fuse,
+        fits=not ignore_memory,
         time_limit_s=time_limit, looks=looks,
     )  # fmt: skip
     if output is not None:

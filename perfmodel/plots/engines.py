@@ -185,7 +185,7 @@ def timeline(found: DeviceAssignment) -> Figure:
     if run is None:
         raise InputError(Fault("there is no assignment", "assignment", expected="a feasible one"))
     problem = network.problem
-    kinds = [row.kind for row in network.lowered.rows]
+    kinds = network.kinds
     engines = list(problem.engines)
     bars = [
         Bar(engines[int(run.engine[i])], problem.operators[i], float(run.start_s[i]),

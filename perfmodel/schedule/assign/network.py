@@ -4,7 +4,9 @@ On one device engines share its main memory. A tensor that both keep in memories
 be written there and read back; the part that passes through main memory anyway is in the rows'
 times already. Then the engine that takes over waits for its `handover`. Between devices a tensor
 takes a link. Where the engines multiply activations in different formats, each element is converted
-once, on the vector units of the engine that takes over.
+once, on the vector units of the engine that takes over. An operator that would ride on a kernel if
+it were on the same engine costs what a kernel of its own does, and the difference counts with what
+reaches it.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ from perfmodel.hardware.runtime import Runtime
 from perfmodel.predict import precision_for, static_for
 from perfmodel.schedule.assign.joins import Join, join
 from perfmodel.schedule.assign.problem import AssignmentProblem, Floats, Index
-from perfmodel.schedule.assign.stations import Measured, Station, measure, stations
+from perfmodel.schedule.assign.riders import cut, parts_of, together
+from perfmodel.schedule.assign.stations import ALONE, Measured, Station, measure, stations
 from perfmodel.workload.fuse import Kernel, aliases
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.lower import Lowered, lower
@@ -89,6 +92,11 @@ class Network:
         return [m.station for m in self.measured]
 
     @property
+    def kinds(self) -> list[str]:
+        """Class of each row."""
+        return [row.kind.removesuffix(ALONE) for row in self.lowered.rows]
+
+    @property
     def kernels(self) -> list[Kernel]:
         """Rows: operators that run as one."""
         return self.lowered.kernels
@@ -98,7 +106,7 @@ def network(
     workload: Workload, devices: Sequence[Device | Machine], *,
     precision: str | Precision | None = None, runtime: str | Runtime | None = None,
     engines: Sequence[str] | None = None, link: str | None = None, warm: bool = False,
-    fuse: bool | None = None,
+    fuse: bool | None = None, fits: bool = True,
 ) -> Network:  # fmt: skip
     """Return the problem of a network on the engines of some devices.
 
@@ -112,8 +120,10 @@ def network(
         Link between devices by name, or its bandwidth: ``"12.5 GB/s"``; by default the fastest that
         they have in common, else any that one of them has.
     warm, fuse
-        As for `perfmodel.predict`. An engine that lacks one operator of a fused kernel does not run
-        the kernel.
+        As for `perfmodel.predict`. A fused kernel of which an engine lacks a part is cut there
+        (`perfmodel.schedule.assign.riders`).
+    fits
+        Weights and caches must fit the memories.
 
     Raises
     ------
@@ -134,11 +144,24 @@ def network(
     fusion = static.fusion
     if fuse is not None:
         fusion = fusion._replace(elementwise=fuse)
-    lowered = lower(graph, fusion, tagged=bool(chosen.weights.overrides))
+    tagged = bool(chosen.weights.overrides)
+    whole = lowered = lower(graph, fusion, tagged=tagged)
+    loose = cut(graph, whole.kernels, found) if fusion.elementwise else None
+    if loose is not None:
+        lowered = lower(loose, fusion, tagged=tagged)
     if not lowered.rows:
         raise InputError(Fault(f"'{workload.name}' computes nothing", file=workload.origin))
     measured = tuple(measure(s, workload, chosen, lowered, warm=warm) for s in found)
     flows = tuple(_flows(graph, lowered.kernels, workload, chosen))
+    seconds: Floats = np.stack([m.seconds for m in measured], axis=1)
+    apart: Floats = np.zeros((len(flows), 1, len(found)))
+    if loose is not None:
+        fused = [measure(s, workload, chosen, whole, warm=warm).seconds for s in found]
+        handed = {(f.maker, f.readers[0]): t for t, f in enumerate(flows) if len(f.readers) == 1}
+        parts = [part for part in parts_of(whole.kernels, lowered.kernels) if part[1:] in handed]
+        seconds, extra = together(np.stack(fused, axis=1), seconds, parts)
+        for _, first, second in parts:
+            apart[handed[first, second], 0] = extra[second]
     joins = _joins(found, link)
     lanes, channels = _channels(found)
     labels = list(dict.fromkeys(s.device for s in found))
@@ -148,11 +171,12 @@ def network(
     names = [k.head.name for k in lowered.kernels]
     demand, limits = _memories(graph, lowered.kernels, workload, chosen, measured, labels)
     problem = AssignmentProblem.with_tensors(
-        np.stack([m.seconds for m in measured], axis=1), [f.maker for f in flows],
-        [f.readers for f in flows], _delays(flows, measured, joins), channels=lanes,
+        seconds, [f.maker for f in flows], [f.readers for f in flows],
+        _delays(flows, measured, joins) + apart, channels=lanes,
         operators=names, engines=[s.name for s in found],
         # One engine alone cannot ask more of its memory than it takes itself.
-        shared=shared if channels else None, demand=demand, limits=limits,
+        shared=shared if channels else None, demand=demand if fits else None,
+        limits=limits if fits else (),
     )  # fmt: skip
     per_run = float(np.asarray(found[0].machine.get("runtime.per_run", 0.0)))
     return Network(

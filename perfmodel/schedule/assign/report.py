@@ -263,7 +263,7 @@ class DeviceAssignment:
         problem, run = self.network.problem, self.result.run
         columns: dict[str, Any] = {
             "kernel": np.array(problem.operators, dtype=object),
-            "kind": np.array([r.kind for r in self.network.lowered.rows], dtype=object),
+            "kind": np.array(self.network.kinds, dtype=object),
             "engine": np.array(list(self.engine.values()), dtype=object),
         }
         if run is not None:

@@ -37,6 +37,7 @@ def assign(
     link: str | None = None,
     warm: bool = False,
     fuse: bool | None = None,
+    fits: bool = True,
     time_limit_s: float | None = 10.0,
     looks: int = 2000,
 ) -> DeviceAssignment:
@@ -57,12 +58,14 @@ def assign(
         pipeline), the one that a runtime drives first.
     precision, runtime, warm, fuse
         As for `perfmodel.predict`. The runtime's fusion and semantics hold for all engines, its
-        efficiencies and overheads for the one that it drives. An engine that lacks one operator of
-        a fused kernel does not run the kernel.
+        efficiencies and overheads for the one that it drives. A fused kernel of which an engine
+        lacks a part is cut there.
     engines
         Names of the engines to use; all by default.
     link
         Link between devices by name, or its bandwidth.
+    fits
+        Weights and caches must fit the main memories of the devices, beside the activations.
     time_limit_s
         Seconds by the clock on the wall; None for no limit.
     looks
@@ -84,7 +87,7 @@ def assign(
     found = workload if isinstance(workload, Workload) else find(workload, {})
     problem = network(
         found, [_device(d) for d in _several(devices)], precision=precision, runtime=runtime,
-        engines=engines, link=link, warm=warm, fuse=fuse,
+        engines=engines, link=link, warm=warm, fuse=fuse, fits=fits,
     )  # fmt: skip
     goal: Goal = "throughput" if objective == "throughput" else "sequential"
     if parallel:

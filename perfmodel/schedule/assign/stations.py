@@ -25,7 +25,10 @@ from perfmodel.workload.graph import Operator
 from perfmodel.workload.lower import Lowered
 from perfmodel.workload.workload import Workload
 
-__all__ = ["Station", "measure", "stations"]
+__all__ = ["ALONE", "Measured", "Station", "lacks", "measure", "stations"]
+
+#: End of the class of an operator that rides on no other (`perfmodel.schedule.assign.riders`).
+ALONE = "_alone"
 
 #: What a runtime states of the one engine that it drives.
 _OF_THE_ENGINE: Mapping[str, Any] = {
@@ -169,14 +172,11 @@ def measure(
 def _unable(station: Station, prediction: Prediction, lowered: Lowered) -> dict[int, str]:
     """Return row -> what the engine lacks for it."""
     setting = prediction._setting  # pyright: ignore[reportPrivateUsage]
-    listed = station.machine.device.engine(station.engine).operators
     found: dict[int, str] = {}
     for i, (row, kernel) in enumerate(zip(lowered.rows, lowered.kernels, strict=True)):
-        if listed is not None:
-            for operator in kernel.operators:
-                lacks = _lacks(operator, listed.classes, listed.functions)
-                if lacks:
-                    found[i] = lacks
+        for operator in kernel.operators:
+            if missing := lacks(station, operator):
+                found[i] = missing
         if row.kind in MATRIX_KINDS:
             wanted = pair_format(setting, row.pair)
             if not executed_format(setting, wanted):
@@ -184,12 +184,17 @@ def _unable(station: Station, prediction: Prediction, lowered: Lowered) -> dict[
     return found
 
 
-def _lacks(operator: Operator, classes: Sequence[str], functions: Sequence[str]) -> str:
-    if operator.kind not in classes:
-        return f"operator {operator.kind}"
+def lacks(station: Station, operator: Operator) -> str:
+    """Return what an engine lacks for an operator, by its spec; empty where it runs it."""
+    listed = station.machine.device.engine(station.engine).operators
+    if listed is None:
+        return ""
+    kind = operator.kind.removesuffix(ALONE)
+    if kind not in listed.classes:
+        return f"operator {kind}"
     function = str(dict(operator.attributes).get("function", ""))
-    if operator.kind == "elementwise" and functions and function and function not in functions:
-        return f"function {function}"
+    if kind == "elementwise" and listed.functions and function:
+        return "" if function in listed.functions else f"function {function}"
     return ""
 
 

@@ -14,6 +14,7 @@ from perfmodel.predict import predict
 from perfmodel.schedule.assign import DeviceAssignment, assign
 from perfmodel.schedule.assign.network import network
 from perfmodel.schedule.assign.plans import to_plan
+from perfmodel.schedule.assign.riders import together
 from perfmodel.schedule.assign.simulate import list_schedule, one_at_a_time
 from perfmodel.workload.library import find
 from tests.schedule.assign import brute
@@ -134,6 +135,32 @@ def test_what_an_engine_lacks_falls_back_and_is_priced() -> None:
     assert found.result.value_s <= found.alone_s["cpu"]
     assert found.delegated_s < np.inf
     assert found.transfer_s > 0
+
+
+def test_a_fused_kernel_is_cut_where_an_engine_lacks_a_part() -> None:
+    found = assign("mobilenet_v3_small", "kv260", precision="int8")
+    engine = found.engine
+    # The convolution stays on the DPU, and what rides on it elsewhere goes to the CPU.
+    assert engine["stem"] == "dpu"
+    assert engine["stem.hard_swish"] == "cpu"
+    cpu = assign("mobilenet_v3_small", "kv260", precision="int8", engines=["cpu"])
+    assert "stem.hard_swish" not in cpu.engine
+    # Together on one engine both parts cost what the fused kernel does.
+    assert found.alone_s["cpu"] == pytest.approx(cpu.result.value_s, rel=1e-12)
+    loose = assign("mobilenet_v3_small", "kv260", precision="int8", fuse=False)
+    assert found.result.value_s <= loose.result.value_s
+    brute.replay(found.result)
+
+
+def test_parts_save_what_fusing_saves_and_no_more() -> None:
+    whole = np.array([[5.0, 9.0, np.inf, 4.0]])
+    seconds = np.array([[4.0, 8.0, 3.0, 6.0], [3.0, 0.5, 7.0, 2.0]])
+    made, apart = together(whole, seconds, [(0, 0, 1)])
+    # Fused saves 2 of 3; fused is no faster than both; cannot be fused; fused is faster than one.
+    assert made[0].tolist() == seconds[0].tolist()
+    assert made[1].tolist() == [1.0, 0.5, 7.0, 0.0]
+    assert apart[1].tolist() == [2.0, 0.0, 0.0, 2.0]
+    assert not apart[0].any()
 
 
 def test_an_operator_that_no_engine_runs_is_said() -> None:
