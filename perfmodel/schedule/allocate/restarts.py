@@ -19,7 +19,7 @@ __all__ = ["Found", "search"]
 _NODES, _GROWTH, _FADE = 2.0, 1.005, 0.7
 #: Of the order of options, in turn for each pair of dives; the first dive has none.
 _NOISE: Final = (0.5, 0.25)
-#: Every so many dives one is as long as a quarter of all before it, and remembers.
+#: Every so many dives one is as long as a quarter of all before it.
 _LONG: Final = 32
 
 
@@ -68,7 +68,7 @@ def search(
         rank = [-x * rng.uniform(1 - noise, 1 + noise) for x in base]
         long = dives % _LONG == _LONG - 1
         limit = min(max(short, nodes / 4) if long else short, node_limit - nodes)
-        status = valleys.dive(rank, math.ceil(limit), deadline, remember=long)
+        status = valleys.dive(rank, math.ceil(limit), deadline)
         nodes += valleys.nodes
         dives += 1
         if status == PACKED:

@@ -13,8 +13,8 @@ fewest options, is complete, and what is placed stays where it is.
   other, and where one fails, the other is not tried again.
 * Failures give weight to sections, and those of high weight are decided first (dom/wdeg; Boussemart
   et al., "Boosting systematic search by weighting constraints", ECAI 2004).
-* A dive that is long remembers failed states: the unplaced pieces and the slack of each section.
-  A state of the same pieces with no more slack anywhere fails as well.
+* Failed states are remembered, from dive to dive: the unplaced pieces and the slack of each
+  section. A state of the same pieces with no more slack anywhere fails as well.
 
 An alignment or a piece with an offset of its own changes where a piece can lie, and no more.
 """
@@ -38,7 +38,7 @@ _FAR: Final = 1 << 80
 #: Options of a section up to which they are added up against the depth of the valley.
 _FEW: Final = 3
 #: Failed states kept at most, and for the same pieces.
-_STATES, _ALIKE = 200_000, 12
+_STATES, _ALIKE = 60_000, 12
 
 #: Components still to be searched: first and last section, frame that they belong to, the rest.
 _Agenda = tuple[int, int, int, "_Agenda | None"]
@@ -130,17 +130,13 @@ class Valleys:
         self._trail: list[_Change] = []
         self._frames: list[_Frame] = []
 
-    def dive(
-        self, rank: Sequence[float], limit: int, deadline: Deadline, *, remember: bool = False
-    ) -> str:
+    def dive(self, rank: Sequence[float], limit: int, deadline: Deadline) -> str:
         """Search until packed, exhausted, or cut at a number of nodes or a deadline.
 
         Parameters
         ----------
         rank
             Of each piece: options of lower rank are tried first.
-        remember
-            Keep failed states and ask them.
 
         Returns
         -------
@@ -156,7 +152,7 @@ class Valleys:
         while agenda is not None:
             looked += 1
             first, last, parent, agenda = agenda
-            frame = self._open(first, last, rank, remember)
+            frame = self._open(first, last, rank)
             if isinstance(frame, _Frame):
                 frame.parent, frame.agenda = parent, agenda
                 self._frames.append(frame)
@@ -273,7 +269,7 @@ class Valleys:
                 out |= bit
         return out
 
-    def _open(self, first: int, last: int, rank: Sequence[float], remember: bool) -> _Frame | bool:
+    def _open(self, first: int, last: int, rank: Sequence[float]) -> _Frame | bool:
         """Do what is forced in a run of sections.
 
         Returns a frame where there is a choice; True where the run came apart; False where it
@@ -356,8 +352,7 @@ class Valleys:
                     i -= 1
             left = floors[i - 1] if i > first else _FAR
         self.nodes += 1
-        return self._choice(first, last, section, floor_of, seats, around, wall_of, rank,
-                            remember)  # fmt: skip
+        return self._choice(first, last, section, floor_of, seats, around, wall_of, rank)
 
     def _stuck(self, first: int, last: int) -> int:
         """Return the first section of a piece that can lie nowhere any more, or -1."""
@@ -373,16 +368,14 @@ class Valleys:
 
     def _choice(
         self, first: int, last: int, section: int, floor: int, seats: int, around: int, wall: int,
-        rank: Sequence[float], remember: bool,
+        rank: Sequence[float],
     ) -> _Frame | bool:  # fmt: skip
         frame = _Frame()
-        frame.key, frame.slacks = 0, ()
-        if remember:
-            here = self._unplaced & self.packing.begins[first] & self.packing.ends[last]
-            frame.key, frame.slacks = here, tuple(self._slack[first : last + 1])
-            for slacks in self._failed.get(here, ()):
-                if all(map(le, frame.slacks, slacks)):
-                    return False
+        here = self._unplaced & self.packing.begins[first] & self.packing.ends[last]
+        frame.key, frame.slacks = here, tuple(self._slack[first : last + 1])
+        for slacks in self._failed.get(here, ()):
+            if all(map(le, frame.slacks, slacks)):
+                return False
         options: list[int] = []
         them = seats
         while them:
@@ -431,7 +424,7 @@ class Valleys:
             self._unplaced, self._held = frame.unplaced, frame.held
             if frame.next < len(frame.options):
                 return back
-            if frame.slacks and self._states < _STATES:
+            if self._states < _STATES:
                 alike = self._failed.setdefault(frame.key, [])
                 if len(alike) < _ALIKE:
                     alike.append(frame.slacks)
