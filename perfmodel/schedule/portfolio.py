@@ -23,6 +23,9 @@ _WIDTHS = (20, 200)
 #: Share of the time that a method may take before the next one starts, and that of the search.
 _SHARE, _SEARCH = 0.3, 0.85
 
+#: Orders that the descent after a search without a proof looks at.
+_TRIES = 4000
+
 
 def fewest_bytes(
     problem: Problem, capacity_bytes: int, method: Method = "exact",
@@ -51,6 +54,7 @@ def fewest_bytes(
         return replace(best, method=method)
     if method == "exact":
         best = _proved(problem, capacity_bytes, deadline, best)
+        best = _descended(problem, capacity_bytes, deadline, best)
     for width in _WIDTHS:
         if best.proved or deadline.passed():
             return replace(best, method=method)
@@ -81,6 +85,18 @@ def _proved(problem: Problem, capacity_bytes: int, deadline: Deadline, best: Out
 
     allowed = deadline.within(_SEARCH * deadline.left())
     return _better(best, search(problem, capacity_bytes, allowed, best.script))
+
+
+def _descended(problem: Problem, capacity_bytes: int, deadline: Deadline, best: Outcome) -> Outcome:
+    """Return what moves of steps make of a schedule that is not proved."""
+    if best.proved or best.script is None:
+        return best
+    from perfmodel.schedule.improve import improved
+
+    allowed = deadline.within(0.5 * deadline.left())
+    script = improved(problem, best.script, capacity_bytes, allowed, tries=_TRIES)
+    cost = replay(problem, script, capacity_bytes).cost_bytes
+    return _better(best, Outcome(script, cost, 0, cost == 0, best.method))
 
 
 def _without_spills(
