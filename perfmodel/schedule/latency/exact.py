@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from perfmodel.schedule.deadline import Deadline
-from perfmodel.schedule.latency.bounds import lower_bound, tail_s
+from perfmodel.schedule.latency.bounds import (
+    crowded_reads_s,
+    hidden_reads_s,
+    lower_bound,
+    tail_s,
+)
 from perfmodel.schedule.latency.model import Move
 from perfmodel.schedule.latency.simulate import Facts, Simulation
 
@@ -84,6 +89,19 @@ class _Search:
         self.everything = (1 << len(steps)) - 1
         self.runs_mask = sum(1 << s for s, step in enumerate(steps) if not step.load)
         self.tails: dict[int, float] = {}
+        self.hidden = hidden_reads_s(facts)
+        self.crowded = crowded_reads_s(facts)
+        # After a step has begun: all compute that needs it and the last store; after it has ended:
+        # the stores of what needs it.
+        self.after_s: list[float] = []
+        self.out_s: list[float] = []
+        for s, step in enumerate(steps):
+            later = [d for d in range(len(steps)) if facts.problem.descendants[s] >> d & 1]
+            mask = facts.problem.descendants[s] | 1 << s
+            compute = facts.seconds[s] + sum(facts.seconds[d] for d in later)
+            self.after_s.append(compute + tail_s(facts, mask))
+            made = [t for d in later for t in steps[d].writes] + list(step.writes)
+            self.out_s.append(sum(facts.store_s[t] for t in made if t in facts.owed))
         self.seen: dict[tuple[object, ...], list[_Profile]] = {}
 
     def run(self) -> None:
@@ -176,30 +194,59 @@ class _Search:
             yield from combinations(able, count)
 
     def _bound(self, sim: Simulation) -> float:
-        facts = self.facts
+        """Return a time before which no plan that goes on from a state ends."""
+        facts, now = self.facts, sim.now
+        maker, steps = facts.problem.maker, facts.problem.steps
         left = self.everything & ~sim.issued
         runs = left & self.runs_mask
         if runs not in self.tails:
             self.tails[runs] = tail_s(facts, runs)
-        compute = 0.0
-        reads = 0.0
+        engine = max(now, sim.engine)
+        reading = max(now, sim.reading)
+        compute = reads = hidden = crowded = 0.0
+        path = sim.end_s
+        ends: dict[int, float] = {}
         rest = left
         while rest:
             low = rest & -rest
             s = low.bit_length() - 1
             rest ^= low
-            compute += facts.seconds[s]
             if s not in sim.fetched:
+                crowded += self.crowded[s]
+            if steps[s].load:
                 reads += facts.fetch_s[s]
+                ends[s] = reading + facts.fetch_s[s]
+                continue
+            compute += facts.seconds[s]
+            hidden += self.hidden[s]
+            start = engine
+            if facts.streams[s]:
+                at = sim.fetched.get(s)
+                if at is None:
+                    reads += facts.fetch_s[s]
+                    at = reading + facts.fetch_s[s]
+                start = max(start, at)
+            for t in facts.reads[s]:
+                at = sim.ready.get(t)
+                if at is None:
+                    at = ends.get(maker[t])
+                    if at is None:
+                        at = max(reading, sim.copied[t]) + facts.reload_s[t]
+                if at > start:
+                    start = at
+            ends[s] = start + facts.seconds[s]
+            path = max(path, start + self.after_s[s], ends[s] + self.out_s[s])
         for t in sim.copied:
             if t not in sim.ready and sim.left[t] and self._made(sim, t):
                 reads += facts.reload_s[t]
+                crowded += facts.sizes[t] / facts.dma.read_bytes_per_s
         writes = sum(facts.store_s[t] for t in facts.owed if t not in sim.copied)
-        now = sim.now
-        end = max(sim.end_s, max(now, sim.engine) + compute + self.tails[runs])
+        # Reads that neither the step that runs nor those to come can hide.
+        shown = max(0.0, crowded - hidden - max(0.0, engine - reading))
+        path = max(path, engine + compute + max(shown, self.tails[runs]))
         if facts.dma.channels == 1:
-            return max(end, max(now, sim.reading) + reads + writes)
-        return max(end, max(now, sim.reading) + reads, max(now, sim.writing) + writes)
+            return max(path, reading + reads + writes)
+        return max(path, reading + reads, max(now, sim.writing) + writes)
 
     def _dominated(self, sim: Simulation) -> bool:
         resident = frozenset(sim.ready)

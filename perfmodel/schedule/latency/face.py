@@ -11,6 +11,7 @@ from perfmodel.schedule.greedy import orders
 from perfmodel.schedule.latency.bounds import lower_bound
 from perfmodel.schedule.latency.exact import exact
 from perfmodel.schedule.latency.improve import (
+    RULES,
     Candidate,
     Price,
     candidate,
@@ -346,7 +347,7 @@ def _scripts(
         yield "given", script
     for _, order in orders(problem):
         late = with_loads(problem, [s for s in order if not problem.steps[s].load])
-        for spare in (False, True):
-            script = evicted(problem, late, capacity, spare)
+        for rule in RULES:
+            script = evicted(problem, late, capacity, rule)
             if script is not None:
                 yield "greedy", script

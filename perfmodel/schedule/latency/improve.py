@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.latency.model import Move
@@ -13,7 +14,10 @@ from perfmodel.schedule.latency.simulate import Facts
 from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.script import Script
 
-__all__ = ["Candidate", "Price", "candidate", "evicted", "improve", "script_of"]
+__all__ = ["RULES", "Candidate", "Price", "Rule", "candidate", "evicted", "improve", "script_of"]
+
+Rule: TypeAlias = Literal["far", "copied", "small"]
+RULES: tuple[Rule, ...] = ("far", "copied", "small")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +99,15 @@ def script_of(problem: Problem, moves: Iterable[Move]) -> Script:
 
 
 def evicted(
-    problem: Problem, order: Sequence[int], capacity_bytes: int, spare_stores: bool
+    problem: Problem, order: Sequence[int], capacity_bytes: int, rule: Rule = "far"
 ) -> Script | None:
     """Return an order with buffers evicted where it does not fit.
 
     Parameters
     ----------
-    spare_stores
-        Evict first what has a copy off chip; else, as Belady, what is read again last.
+    rule
+        What goes first: ``far``, what is read again last (Belady); ``copied``, what has a copy off
+        chip; ``small``, the smallest buffer that is enough, or else the largest.
     """
     sizes = [b.size_bytes for b in problem.buffers]
     uses: list[list[int]] = [[] for _ in sizes]
@@ -119,14 +124,20 @@ def evicted(
         over = held + sum(sizes[t] for t in missing) + problem.growth_bytes[s] - capacity_bytes
         out: list[int] = []
         if over > 0:
-            others = sorted(
-                resident.difference(step.reads),
-                key=lambda t: (spare_stores and copied[t], uses[t][-1], sizes[t], t),
-                reverse=True,
-            )
-            for t in others:
-                if over <= 0:
-                    break
+            others = resident.difference(step.reads)
+            while over > 0 and others:
+                enough = min((sizes[t] for t in others if sizes[t] >= over), default=0)
+                t = max(
+                    others,
+                    key=lambda t: (
+                        sizes[t] == enough if rule == "small" else rule == "copied" and copied[t],
+                        sizes[t] if rule == "small" and not enough else 0,
+                        uses[t][-1],
+                        sizes[t],
+                        t,
+                    ),
+                )
+                others.discard(t)
                 out.append(t)
                 over -= sizes[t]
             for t in sorted(out, key=lambda t: -sizes[t]):
@@ -158,8 +169,8 @@ def improve(
     """Return the cheapest plan that moving single steps about has led to.
 
     A random step goes to a random place among those that its predecessors and successors leave it
-    (mostly near), evictions are decided anew by one of two rules, and the plan is kept if it costs
-    no more. The sequence of tries depends on the seed only.
+    (mostly near), evictions are decided anew by one of three rules, and the plan is kept if it
+    costs no more. The sequence of tries depends on the seed only.
     """
     problem = facts.problem
     rng = random.Random(seed)
@@ -180,11 +191,11 @@ def improve(
         if rng.random() < 0.7:
             first, last = max(first, k - 4), min(last, k + 4)
         at = rng.randint(first, last)
-        spare = rng.random() < 0.3
+        rule = rng.choice(RULES)
         if at == k and n > 2 and rng.random() < 0.7:
             continue
         tried = [*rest[:at], s, *rest[at:]]
-        script = evicted(problem, with_loads(problem, tried), facts.capacity_bytes, spare)
+        script = evicted(problem, with_loads(problem, tried), facts.capacity_bytes, rule)
         found = candidate(facts, script, price) if script else None
         if found is not None and found.price <= here.price:
             here, order = found, tried
