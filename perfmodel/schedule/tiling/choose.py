@@ -173,10 +173,10 @@ def _ones(network: Network) -> tuple[int, ...]:
 
 def _skips(network: Network) -> bool:
     """Tell whether there are positions that nothing reads, which patches need not compute."""
-    layers, maps = network.layers, network.maps
+    maps = network.maps
     for axis in range(len(maps[0].extents)):
         for end in network.cuts[1:]:
-            finest = maps[layers[end - 1].writes].extents[axis]
+            finest = maps[network.gridded(end)].extents[axis]
             start = max(k for k in network.cuts if k < end)
             parts = axis_parts(network, start, end, axis, finest, kept=True)
             if any(int(p.made.sum()) < maps[t].extents[axis] for t, p in parts.items()):
@@ -273,7 +273,7 @@ class _Chooser:
             return [stage]
         if least > capacity or not self.most or self.network.leaves_inside(start, end):
             return [stage] if fits else []
-        out = self.network.maps[self.network.layers[end - 1].writes].extents
+        out = self.network.maps[self.network.gridded(end)].extents
         tries = [(self._spent(stage, offchip), stage.peak_bytes, whole)]
         for grid in default_grids(out) if self.grids is None else self.grids:
             if math.prod(grid) == 1 or any(g > n for g, n in zip(grid, out, strict=True)):

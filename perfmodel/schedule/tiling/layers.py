@@ -159,6 +159,21 @@ class Network:
         end = len(self.layers)
         return tuple(k for k in range(end + 1) if k in (0, end) or len(self.live(k)) == 1)
 
+    def gridded(self, end: int) -> int:
+        """Return the map that the patches of a stretch divide: its output.
+
+        Where it ends in a reduction to one position (global pooling) that alone reads a map, it is
+        that map: each patch of it is added to the result and dropped.
+        """
+        layer = self.layers[end - 1]
+        t = layer.reads[0] if layer.reads else layer.writes
+        alone = self.first[t] == self.last[t] == end - 1
+        one = math.prod(self.maps[layer.writes].extents) == 1
+        whole = all(w.whole for windows in layer.windows for w in windows)
+        if layer.kind == "pool" and len(layer.reads) == 1 and alone and one and whole:
+            return t
+        return layer.writes
+
     def leaves_inside(self, start: int, end: int) -> bool:
         """Tell whether a stretch makes a network output before its last layer; it stays whole."""
         return any(self.layers[i].writes in self.outputs for i in range(start, end - 1))

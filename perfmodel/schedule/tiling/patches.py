@@ -99,10 +99,13 @@ def axis_parts(
     layers, maps = network.layers, network.maps
     low: dict[int, Ints] = {}
     high: dict[int, Ints] = {}
-    out = layers[end - 1].writes
-    edges = np.arange(parts + 1, dtype=np.int64) * maps[out].extents[axis] // parts
-    low[out], high[out] = edges[:-1], edges[1:]
+    out, divided = layers[end - 1].writes, network.gridded(end)
+    edges = np.arange(parts + 1, dtype=np.int64) * maps[divided].extents[axis] // parts
+    low[divided], high[divided] = edges[:-1], edges[1:]
     result: dict[int, AxisParts] = {}
+    if divided != out:  # every patch adds to the one position of the output
+        zero = np.zeros(parts, dtype=np.int64)
+        result[out] = AxisParts(zero, zero, zero + 1)
 
     def close(t: int) -> AxisParts:
         """Turn the union of what the readers of a map need into its regions."""
@@ -114,10 +117,10 @@ def axis_parts(
         result[t] = AxisParts(first, fresh, last)
         return result[t]
 
-    sources: list[int] = []
+    sources = [divided] if not start <= network.maker[divided] < end else []
     for i in range(end - 1, start - 1, -1):
         layer = layers[i]
-        if layer.writes not in low:  # nothing in the stretch reads it
+        if layer.writes not in low or layer.writes in result:  # nothing in the stretch reads it
             continue
         mine = close(layer.writes)
         for t, windows in zip(layer.reads, layer.windows, strict=True):
@@ -152,7 +155,8 @@ class Patches:
     start, end
         Layers ``start .. end - 1``.
     grid
-        Patches along each spatial axis of the last layer's output.
+        Patches along each spatial axis of `Network.gridded`: the last layer's output, or what a
+        global pooling at the end reads.
     mode
         What happens to the overlap; without meaning for one patch.
     input_on_chip, output_on_chip
@@ -324,7 +328,7 @@ class _Run:
             raise ValueError(f"no layers {p.start} to {p.end} among {len(layers)}")
         self.network, self.patches, self.depthwise = network, p, in_place_depthwise
         self.out = layers[p.end - 1].writes
-        extents = network.maps[self.out].extents
+        extents = network.maps[network.gridded(p.end)].extents
         if len(p.grid) != len(extents) or any(
             not 1 <= g <= n for g, n in zip(p.grid, extents, strict=True)
         ):

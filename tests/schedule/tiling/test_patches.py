@@ -11,6 +11,7 @@ import pytest
 import perfmodel as pm
 from perfmodel.schedule.tiling.layers import FeatureMap, Layer, Network, Window, network
 from perfmodel.schedule.tiling.patches import MODES, Mode, Patches, axis_parts, run_stage
+from perfmodel.workload.builder import GraphBuilder
 from tests.schedule.tiling.pixels import macs, random_network, simulate, whole
 
 KIB = 1024
@@ -168,3 +169,38 @@ def test_mobilenet_v2_needs_what_mcunet_v2_says() -> None:
     assert first.loaded_bytes == 16 * 75 * 75 * 3
     inside = run_stage(net, Patches(0, cut, (4, 4), input_on_chip=False), in_place_depthwise=True)
     assert inside.extra_macs < first.extra_macs
+
+
+# a pooling over the whole map at the end
+
+
+def test_a_global_pool_takes_its_map_patch_by_patch() -> None:
+    g = GraphBuilder("pooled")
+    x = g.input("x", (1, 2, 16, 16))
+    y = g.conv(x, 8, 3, padding=1, bias=False, name="conv")
+    g.output(g.linear(g.global_pool(y, name="pool"), 10, bias=False, name="head"))
+    net = network(g.build())
+    assert [net.maps[net.gridded(end)].extents for end in (1, 2, 3)] == [
+        (16, 16), (16, 16), (1, 1)
+    ]  # fmt: skip
+    rows = run_stage(net, Patches(0, 2, (16, 1), "cached", input_on_chip=False))
+    # Two rows of the image kept, two of it loaded for the first row, one row made, eight sums.
+    assert rows.kept_bytes == 2 * 16 * 2
+    assert rows.peak_bytes == 2 * 16 * 2 + 2 * 16 * 2 + 16 * 8 + 8
+    assert (rows.extra_macs, rows.loaded_bytes) == (0, 16 * 16 * 2)
+    quarters = run_stage(net, Patches(0, 2, (2, 2), "recompute", input_on_chip=False))
+    assert quarters.peak_bytes == 9 * 9 * 2 + 8 * 8 * 8 + 8
+    assert quarters.loaded_bytes == 4 * 9 * 9 * 2
+    whole = run_stage(net, Patches(0, 2, (1, 1)))
+    assert whole.peak_bytes == 16 * 16 * (2 + 8)
+    assert quarters.macs == whole.macs == net.macs - 80
+
+
+def test_a_pooled_map_that_others_read_too_stays_whole() -> None:
+    g = GraphBuilder("squeezed")
+    x = g.input("x", (1, 4, 8, 8))
+    y = g.conv(x, 4, 3, padding=1, name="conv")
+    scale = g.global_pool(y, keep=True, name="pool")
+    g.output(g.elementwise("mul", y, scale, name="scale"))
+    net = network(g.build())
+    assert net.gridded(2) == net.layers[1].writes
