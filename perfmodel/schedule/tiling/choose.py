@@ -200,6 +200,7 @@ class _Chooser:
         self.skips = _skips(network)
         self.parts: dict[tuple[int, int, int, bool], dict[int, AxisParts]] = {}
         self.fans: dict[tuple[int, tuple[int, ...], Mode], Fan] = {}
+        self.peaks: dict[Patches, int] = {}
         self.fanned = has_one_source(network)
 
     def within(self, capacity: int, offchip: bool, *, peak: bool = False) -> PatchPlan | None:
@@ -303,7 +304,11 @@ class _Chooser:
     def _peak(self, patches: Patches) -> int:
         if patches.count == 1 or not self.fanned:
             return self._run(patches).peak_bytes
-        return self._fan(patches).peak(patches.start, patches.input_on_chip, patches.output_on_chip)
+        if patches not in self.peaks:
+            self.peaks[patches] = self._fan(patches).peak(
+                patches.start, patches.input_on_chip, patches.output_on_chip
+            )
+        return self.peaks[patches]
 
     def _fan(self, patches: Patches) -> Fan:
         key = (patches.end, patches.grid, patches.mode)
