@@ -135,6 +135,8 @@ class _Job:
             return self._result("packed", None)
         share = 1.0 if proof is None else _APPROACH
         self._approach(self.capacity, self.deadline.within(share * self.deadline.left()))
+        if self._height() <= self.capacity:
+            return self._result("packed", None)
         proof = self._proof(self.capacity)
         return self._result("not found" if proof is None else "infeasible", proof)
 

@@ -17,8 +17,10 @@ from perfmodel.schedule.deadline import Deadline
 __all__ = ["SEARCHED", "Part"]
 
 SEARCHED: Final = "valley search"
-#: Nodes a buffer for a height that is tried without any limit.
-_NODES: Final = 2_000.0
+#: Nodes a buffer for a height in the first round, and in the last where there is no limit.
+_TRY, _NODES = 8.0, 2_000.0
+#: Distance of heights, as a share, at which the first round ends.
+_FINE: Final = 0.01
 #: Share of the time for first fits.
 _FIRST_FIT: Final = 0.25
 
@@ -50,7 +52,8 @@ class Part:
         self.height = math.inf
         self.method = ""
         self.nodes = self.dives = 0
-        self._excluded = self._tried = 0
+        self._excluded = 0
+        self._tried = -1
         self.bound = max(proof.bound_bytes for proof in self.proofs())
         steps = [b.alignment for b in buffers if b.alignment > 1]
         places = [b.offset for b in buffers if b.offset is not None]
@@ -82,30 +85,41 @@ class Part:
         self._first_fit(height, deadline)
         if height >= self.bound and self.height > height:
             self._try(height, deadline, node_limit)
+            self._tried = height
 
     def lower(self, deadline: Deadline, node_limit: float, *, above: int = 0) -> None:
-        """Lower the best packing towards the bound while time is left: bisection of the height.
+        """Lower the best packing towards the bound while time is left: rounds of bisection.
 
         Parameters
         ----------
         above
             Heights below are of no use.
         """
-        low, nodes_end = max(self.bound, above, self._tried), self.nodes + node_limit
-        self._first_fit(low, deadline)
-        first = low == self.bound
-        while low < self.height and not deadline.passed() and self.nodes < nodes_end:
-            # The bound is reached more often than not, so it is tried first and longest.
-            half = int(self.height - low) // (2 * self._step) * self._step
-            height, share = (low, 0.5) if first else (low + half, 0.34)
-            left, nodes = deadline.left(), share * (nodes_end - self.nodes)
-            if math.isinf(left) and math.isinf(nodes):
-                nodes = _NODES * len(self.buffers)
-            within = deadline if math.isinf(left) else deadline.within(share * left)
-            self._try(height, within, nodes)
-            # Beyond a height that was neither reached nor excluded, the next one up is tried.
-            low = max(self.bound, low if self.height <= height else height + self._step)
-            first = False
+        self._first_fit(max(self.bound, above), deadline)
+        end = self.nodes + node_limit
+        tries, fine = _TRY * len(self.buffers), _FINE
+        while max(self.bound, above) < self.height:
+            # In each round every try is longer and the heights lie closer; most heights that can
+            # be reached are reached in the first.
+            low = max(self.bound, above)
+            height = low if low > self._tried else self._between(low)
+            while low < self.height:
+                limit = min(tries, end - self.nodes)
+                if deadline.passed() or limit <= 0:
+                    return
+                self._try(height, deadline, limit)
+                low = max(self.bound, low if self.height <= height else height + self._step)
+                if self.height - low < fine * self.height and low > max(self.bound, above):
+                    break
+                height = self._between(low)
+            endless = math.isinf(deadline.left()) and math.isinf(node_limit)
+            if endless and tries > _NODES * len(self.buffers):
+                return
+            tries, fine, self._tried = 4.0 * tries, fine / 2.0, -1
+
+    def _between(self, low: int) -> int:
+        """Return a height halfway between one and the best, the lower one where they are near."""
+        return low + int(self.height - low) // (2 * self._step) * self._step
 
     def _first_fit(self, height: int, deadline: Deadline) -> None:
         if not self.offsets:
@@ -138,5 +152,3 @@ class Part:
             # Up to the next height that a packing can have.
             self._excluded = height + self._step - height % self._step
             self.bound = max(self.bound, self._excluded)
-        else:
-            self._tried = max(self._tried, height + self._step)
