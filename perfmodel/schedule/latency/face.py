@@ -33,6 +33,8 @@ NODES = 20_000
 # Tries of the local search without a deadline, and the share of the time that it may take.
 TRIES = 400
 SHARE = 0.5
+# Of the beam for few bytes that the search begins with where no schedule is given.
+WIDTH = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class LatencyOutcome:
     proved
         The makespan is the least there is, over all orders, evictions and sequences of transfers.
     method
-        What found it: ``given``, ``greedy``, ``local search`` or ``exact``.
+        What found it: ``given``, ``beam``, ``greedy``, ``local search`` or ``exact``.
     """
 
     script: Script | None
@@ -171,6 +173,7 @@ def latency(
         When to stop; without one a fixed number of tries and states is spent.
     scripts
         Schedules to begin with, such as those of fewest bytes: the result is never slower than any.
+        Without any, a beam over orders and evictions of few bytes gives one.
     bound_bytes
         Bytes that every schedule spills and reloads at least; raises the bound.
     seed
@@ -321,7 +324,7 @@ def _best(
     problem, capacity = facts.problem, facts.capacity_bytes
     best: Candidate | None = None
     method = "greedy"
-    for name, script in _scripts(problem, capacity, scripts):
+    for name, script in _scripts(problem, capacity, scripts, deadline):
         found = candidate(facts, script, price)
         if found is not None and (best is None or found.price < best.price):
             best, method = found, name
@@ -341,10 +344,20 @@ def _best(
 
 
 def _scripts(
-    problem: Problem, capacity: int, given: Iterable[Script]
+    problem: Problem, capacity: int, given: Iterable[Script], deadline: Deadline
 ) -> Iterable[tuple[str, Script]]:
+    none = True
     for script in given:
+        none = False
         yield "given", script
+    if none:
+        # Few bytes are a good beginning.
+        from perfmodel.schedule.exact import beam
+
+        allowed = deadline.within(0.2 * deadline.left()) if deadline.left() < math.inf else deadline
+        found = beam(problem, capacity, WIDTH, allowed)
+        if found.script is not None:
+            yield "beam", found.script
     for _, order in orders(problem):
         late = with_loads(problem, [s for s in order if not problem.steps[s].load])
         for rule in RULES:

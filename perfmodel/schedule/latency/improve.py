@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -17,6 +17,7 @@ from perfmodel.schedule.script import Script
 __all__ = ["RULES", "Candidate", "Price", "Rule", "candidate", "evicted", "improve", "script_of"]
 
 Rule: TypeAlias = Literal["far", "copied", "small"]
+Gap: TypeAlias = tuple[int, int]
 RULES: tuple[Rule, ...] = ("far", "copied", "small")
 
 
@@ -99,7 +100,11 @@ def script_of(problem: Problem, moves: Iterable[Move]) -> Script:
 
 
 def evicted(
-    problem: Problem, order: Sequence[int], capacity_bytes: int, rule: Rule = "far"
+    problem: Problem,
+    order: Sequence[int],
+    capacity_bytes: int,
+    rule: Rule = "far",
+    preferred: Set[Gap] = frozenset(),
 ) -> Script | None:
     """Return an order with buffers evicted where it does not fit.
 
@@ -108,6 +113,8 @@ def evicted(
     rule
         What goes first: ``far``, what is read again last (Belady); ``copied``, what has a copy off
         chip; ``small``, the smallest buffer that is enough, or else the largest.
+    preferred
+        Buffers, with the reads still to come, that go before all others.
     """
     sizes = [b.size_bytes for b in problem.buffers]
     uses: list[list[int]] = [[] for _ in sizes]
@@ -130,6 +137,7 @@ def evicted(
                 t = max(
                     others,
                     key=lambda t: (
+                        (t, len(uses[t])) in preferred,
                         sizes[t] == enough if rule == "small" else rule == "copied" and copied[t],
                         sizes[t] if rule == "small" and not enough else 0,
                         uses[t][-1],
@@ -169,39 +177,70 @@ def improve(
     """Return the cheapest plan that moving single steps about has led to.
 
     A random step goes to a random place among those that its predecessors and successors leave it
-    (mostly near), evictions are decided anew by one of three rules, and the plan is kept if it
-    costs no more. The sequence of tries depends on the seed only.
+    (mostly near), or another buffer is to be evicted; evictions are decided anew, those of the
+    plan at hand preferred or by one of three rules; and the plan is kept if it costs no more. The
+    sequence of tries depends on the seed only.
     """
     problem = facts.problem
     rng = random.Random(seed)
-    steps = problem.steps
-    order = [s for s in start.script.order if not steps[s].load]
-    n = len(order)
+    order = [s for s in start.script.order if not problem.steps[s].load]
+    gaps = gaps_of(problem, start.script)
     best = here = start
     for _ in range(most_tries):
-        if deadline.passed() or n < 2:
+        if deadline.passed() or len(order) < 2:
             break
-        k = rng.randrange(n)
-        s = order[k]
-        rest = order[:k] + order[k + 1 :]
-        first = max((i + 1 for i, r in enumerate(rest) if problem.ancestors[s] >> r & 1), default=0)
-        last = min(
-            (i for i, r in enumerate(rest) if problem.descendants[s] >> r & 1), default=n - 1
-        )
-        if rng.random() < 0.7:
-            first, last = max(first, k - 4), min(last, k + 4)
-        at = rng.randint(first, last)
-        rule = rng.choice(RULES)
-        if at == k and n > 2 and rng.random() < 0.7:
+        tried, wanted = order, gaps
+        rule: Rule = "far"
+        kind = rng.random()
+        if kind < 0.6:
+            tried = _moved(problem, order, rng)
+        if kind < 0.3:
+            rule, wanted = rng.choice(RULES), set[Gap]()
+        elif kind >= 0.6:
+            wanted = gaps ^ {_some_gap(problem, gaps, rng)}
+        script = evicted(problem, with_loads(problem, tried), facts.capacity_bytes, rule, wanted)
+        if script is None or script == here.script:
             continue
-        tried = [*rest[:at], s, *rest[at:]]
-        script = evicted(problem, with_loads(problem, tried), facts.capacity_bytes, rule)
-        found = candidate(facts, script, price) if script else None
+        found = candidate(facts, script, price)
         if found is not None and found.price <= here.price:
-            here, order = found, tried
+            here, order, gaps = found, tried, gaps_of(problem, script)
             if here.price < best.price:
                 best = here
     return best
+
+
+def _moved(problem: Problem, order: list[int], rng: random.Random) -> list[int]:
+    """Return an order with one step elsewhere, mostly near."""
+    k = rng.randrange(len(order))
+    s = order[k]
+    rest = order[:k] + order[k + 1 :]
+    first = max((i + 1 for i, r in enumerate(rest) if problem.ancestors[s] >> r & 1), default=0)
+    last = min(
+        (i for i, r in enumerate(rest) if problem.descendants[s] >> r & 1), default=len(rest)
+    )
+    if rng.random() < 0.7:
+        first, last = max(first, k - 4), min(last, k + 4)
+    at = rng.randint(first, last)
+    return [*rest[:at], s, *rest[at:]]
+
+
+def _some_gap(problem: Problem, gaps: set[Gap], rng: random.Random) -> Gap:
+    """Return one of the gaps, or a new one."""
+    if gaps and rng.random() < 0.5:
+        return rng.choice(sorted(gaps))
+    t = rng.randrange(len(problem.buffers))
+    return t, rng.randint(1, max(1, len(problem.readers[t])))
+
+
+def gaps_of(problem: Problem, script: Script) -> set[Gap]:
+    """Return what a script evicts: buffers, each with the number of its reads still to come."""
+    left = [len(r) for r in problem.readers]
+    gaps: set[Gap] = set()
+    for s, out in zip(script.order, script.evictions, strict=True):
+        gaps.update((t, left[t]) for t in out)
+        for t in dict.fromkeys(problem.steps[s].reads):
+            left[t] -= 1
+    return gaps
 
 
 def with_loads(problem: Problem, runs: Sequence[int]) -> tuple[int, ...]:
