@@ -5,8 +5,8 @@ from __future__ import annotations
 from heapq import nsmallest
 
 from perfmodel.schedule.deadline import Deadline
-from perfmodel.schedule.exact.lattice import Lattice
-from perfmodel.schedule.exact.search import Bound, Visit
+from perfmodel.schedule.exact.lattice import Bound, Lattice, Successor
+from perfmodel.schedule.exact.search import Visit
 
 __all__ = ["widest"]
 
@@ -20,27 +20,23 @@ def widest(
     None where there is none below the limit, or no time.
     """
     node, resident, clean = lattice.start()
-    layer = [Visit(node, resident, clean, 0)]
+    layer = [Visit((node, resident, clean, 0, -1, 0, 0, 0), None)]
     bytes_of = lattice.core.bytes_of
     for _ in range(lattice.core.steps):
-        following: dict[tuple[int, int, int], Visit] = {}
+        following: dict[tuple[int, int, int], tuple[Successor, Visit]] = {}
         for k, visit in enumerate(layer):
             if not k % 32 and deadline.passed():
                 return None
-            for child, after, pure, paid, step, gone, taken in lattice.successors(
-                visit.node, visit.resident, visit.clean, visit.cost, limit
+            for way in lattice.successors(
+                visit.node, visit.resident, visit.clean, visit.cost, limit, bound
             ):
-                key = (child.done, after, pure)
+                key = (way[0].done, way[1], way[2])
                 known = following.get(key)
-                if known is None or known.cost > paid:
-                    following[key] = Visit(child, after, pure, paid, visit, step, gone, taken)
-        rated: list[tuple[int, int, int, Visit]] = []
-        for k, visit in enumerate(following.values()):
-            rating = visit.cost
-            if bound:
-                rating += bound(visit.node, visit.resident, visit.clean)
-                if rating >= limit:
-                    continue
-            rated.append((rating, bytes_of(visit.resident), k, visit))
-        layer = [visit for *_, visit in nsmallest(width, rated)]
+                if known is None or known[0][3] > way[3]:
+                    following[key] = (way, visit)
+        rated = [
+            (way[3] + way[7], bytes_of(way[1]), k, way, origin)
+            for k, (way, origin) in enumerate(following.values())
+        ]
+        layer = [Visit(way, origin) for *_, way, origin in nsmallest(width, rated)]
     return min(layer, key=lambda visit: visit.cost, default=None)

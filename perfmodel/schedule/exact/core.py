@@ -80,15 +80,16 @@ class Core:
                 descendants[p] |= descendants[s] | 1 << s
         self.before, self.ancestors = tuple(before), tuple(ancestors)
         self.descendants = tuple(descendants)
-        self._bytes = {0: 0}
+        #: Sums of sizes met so far, by mask.
+        self.known_bytes = {0: 0}
 
     def bytes_of(self, mask: int) -> int:
         """Return the sum of the sizes of the buffers of a mask."""
-        known = self._bytes.get(mask)
+        known = self.known_bytes.get(mask)
         if known is None:
             sizes = self.sizes
             known = sum([sizes[t] for t in bits(mask)])
-            self._bytes[mask] = known
+            self.known_bytes[mask] = known
         return known
 
     def live(self, done: int) -> int:

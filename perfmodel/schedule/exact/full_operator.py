@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.exact.core import Core, bits
-from perfmodel.schedule.exact.lattice import Lattice, Node
-from perfmodel.schedule.exact.search import Bound, cheapest
+from perfmodel.schedule.exact.lattice import Lattice, Node, Row
+from perfmodel.schedule.exact.search import cheapest
 
-__all__ = ["full_operator_bound"]
+__all__ = ["FullOperator", "full_operator_bound"]
 
 #: Sets of steps that may have run before an operator, at most, for it to be of use.
 _MOST_SETS = 500
@@ -15,8 +15,8 @@ _MOST_SETS = 500
 #: Operators with the least room to spare that are looked at.
 _MOST_OPERATORS = 12
 
-#: Expansions for the exact cost of what follows one of those sets.
-_EXPANSIONS = 3000
+#: Expansions for what follows one of those sets: at first, and where it matters.
+_GLANCE, _EXPANSIONS = 100, 3000
 
 
 class FullOperator:
@@ -35,7 +35,10 @@ class FullOperator:
         self.slack = lattice.capacity - core.growth[step] - core.bytes_of(core.reads[step])
         self.others = [core.live(done) & ~core.reads[step] for done in sets]
         self.rest = [0] * len(sets)
-        self._rows: dict[Node, list[tuple[int, int, int, int, int, int]]] = {}
+        self.limit = 1 << 62
+        self._settled = [False] * len(sets)
+        self._sizes = core.known_bytes
+        self._rows: dict[Node, list[Row]] = {}
 
     def forced(self, twice: int, once: int) -> int:
         """Return what leaves at least, of bytes that cost twice and once their size to evict."""
@@ -52,29 +55,34 @@ class FullOperator:
         twice = core.bytes_of(made & ~core.stored) + core.bytes_of(held & ~core.stored)
         return self.forced(twice, once)
 
-    def solve(self, limit: int, bound: Bound | None, deadline: Deadline) -> None:
-        """Find what follows each set, by searches that `bound` may guide."""
-        core = self.core
-        for i in sorted(range(len(self.sets)), key=lambda i: -self.sets[i].bit_count()):
-            left = limit - self.at_start(i)
-            if left <= 0:
-                continue
-            node = self.lattice.node(self.sets[i])
-            reads = core.reads[self.step]
-            found = cheapest(
-                self.lattice, left, deadline, bound=bound, start=(node, reads, reads),
-                first=self.step, expansions=_EXPANSIONS,
-            )  # fmt: skip
-            self.rest[i] = found.bound
+    def restrict(self, limit: int) -> None:
+        """Be interested in costs below `limit` only."""
+        self.limit = limit
+        self._rows.clear()
 
-    def _rows_at(self, node: Node) -> list[tuple[int, int, int, int, int, int]]:
+    def solve(self, limit: int, deadline: Deadline, expansions: int = _EXPANSIONS) -> None:
+        """Find what follows each set by a search each; only costs below `limit` are of interest."""
+        self.restrict(limit)
+        reads = self.core.reads[self.step]
+        for i in range(len(self.sets) - 1, -1, -1):
+            left = limit - self.at_start(i)
+            if not self._settled[i] and self.rest[i] < left and not deadline.passed():
+                start = (self.lattice.node(self.sets[i]), reads, reads)
+                found = cheapest(
+                    self.lattice, left, deadline,
+                    start=start, first=self.step, expansions=expansions,
+                )  # fmt: skip
+                self.rest[i] = max(self.rest[i], found.bound)
+                self._settled[i] = found.end is not None
+
+    def _rows_at(self, node: Node) -> list[Row]:
         """Return a row for each set that contains the node's, the promising first.
 
         A row has the least it can give, what follows, bytes not made yet that cost twice and once
         their size, the buffers that must leave, and those of them that are read before.
         """
         core, done = self.core, node.done
-        rows: list[tuple[int, int, int, int, int, int]] = []
+        rows: list[Row] = []
         for i, after in enumerate(self.sets):
             if done & ~after:
                 continue
@@ -84,9 +92,10 @@ class FullOperator:
             between = after & ~done
             read = sum(1 << t for t in bits(others & node.live) if core.readers[t] & between)
             least = self.rest[i] + self.forced(twice, once)
-            rows.append((least, self.rest[i], twice, once, others & node.live, read))
+            if least < self.limit:
+                rows.append((least, self.rest[i], twice, once, others & node.live, read))
         rows.sort()
-        kept: list[tuple[int, int, int, int, int, int]] = []
+        kept: list[Row] = []
         for row in rows:
             _, rest, twice, once, others, read = row
             if not any(
@@ -97,34 +106,48 @@ class FullOperator:
         return kept
 
     def __call__(self, node: Node, resident: int, clean: int) -> int:
-        """Return the bound at a state; 0 once the step has run."""
-        if node.done >> self.step & 1:
+        """Return the bound at a state, the limit at most; 0 once the step has run."""
+        ways = self.ways(node, resident, clean, self.limit)
+        if ways is None:
             return 0
+        return ways[0][0] if ways else self.limit
+
+    def ways(self, node: Node, resident: int, clean: int, room: int) -> list[Row] | None:
+        """Return what the sets give at a state, below `room`; None once the step has run."""
+        if node.done >> self.step & 1:
+            return None
         rows = self._rows.get(node)
         if rows is None:
             rows = self._rows[node] = self._rows_at(node)
-        bytes_of, slack = self.core.bytes_of, self.slack
-        spoilt, pure = resident & ~clean, resident & clean
-        best = 1 << 62
+        sizes, bytes_of, slack = self._sizes, self.core.bytes_of, self.slack
+        spoilt, pure, absent = resident & ~clean, resident & clean, ~resident
+        ways: list[Row] = []
         for least, rest, twice, once, others, read in rows:
-            if least >= best:
+            if least >= room:
                 break
-            twice += bytes_of(others & spoilt)
-            once += bytes_of(others & pure | read & ~resident)
+            mask = others & spoilt
+            if mask:
+                twice += sizes[mask] if mask in sizes else bytes_of(mask)
+            mask = others & pure | read & absent
+            if mask:
+                once += sizes[mask] if mask in sizes else bytes_of(mask)
+            total = rest
             if twice >= slack:
-                total = rest + 2 * (twice - slack) + once
-            else:
-                total = rest + max(0, once - slack + twice)
-            best = min(best, total)
-        return best
+                total += 2 * (twice - slack) + once
+            elif twice + once > slack:
+                total += twice + once - slack
+            if total < room:
+                ways.append((total, rest, twice, once, others, read))
+        if len(ways) > 1:
+            ways.sort()
+        return ways
 
 
-def full_operator_bound(lattice: Lattice, limit: int, deadline: Deadline) -> Bound | None:
-    """Return the bound of the operator that says most at the start, or None where none says much.
+def full_operator_bound(lattice: Lattice, limit: int, deadline: Deadline) -> FullOperator | None:
+    """Return the bound of the operator that says most at the start, or None where none does.
 
     The states of interchangeable steps stand for all their labellings, this bound for one of them:
-    there is none then. Where a second operator may run after the first and says something as well,
-    the larger of both is taken, and the first looks ahead with the second.
+    there is none then.
     """
     core = lattice.core
     if lattice.tokens or core.steps < 4:
@@ -144,7 +167,7 @@ def full_operator_bound(lattice: Lattice, limit: int, deadline: Deadline) -> Bou
     if not rated:
         return None
     best = max(rated, key=lambda r: (r[0], -r[1]))[2]
-    best.solve(limit, None, deadline)
+    best.solve(limit, deadline, _GLANCE)
     return best
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Protocol
+
 from perfmodel.schedule.exact.core import Core, bits
 from perfmodel.schedule.exact.tokens import Tokens
 
-__all__ = ["Lattice", "Move", "Node", "Successor"]
+__all__ = ["Bound", "Lattice", "Move", "Node", "Row", "Successor"]
 
 
 #: Lists of sets to evict that are kept for the next time.
@@ -51,27 +54,45 @@ class Node:
 
     Attributes
     ----------
-    found
-        Cost of the states met so far, by (resident, clean).
-    expanded
-        (resident, clean, cost) of some that were expanded: what they dominate is dropped.
-    rows
-        What bounds keep here.
+    live
+        Buffers that are there and have a reader left.
+    pools
+        Of each type of interchangeable copies, its buffers, and the last k that wait to be read.
     """
 
-    __slots__ = ("done", "expanded", "found", "live", "moves", "pools", "rows")
+    __slots__ = ("done", "live", "moves", "pools")
 
     def __init__(self, done: int, live: int) -> None:
         self.done, self.live = done, live
         self.moves: tuple[Move, ...] | None = None
         self.pools: tuple[tuple[int, tuple[int, ...]], ...] = ()
-        self.found: dict[tuple[int, int], int] = {}
-        self.expanded: list[tuple[int, int, int]] = []
-        self.rows: list[tuple[tuple[int, int, int, int, int, int], ...] | None] | None = None
 
 
-#: Node, resident, clean, cost so far; the step that led there, what it evicted, what it took.
-Successor = tuple[Node, int, int, int, int, int, int]
+#: Node, resident, clean, cost so far; the step that led there, what it evicted, what it took; what
+#: is still to pay at least.
+Successor = tuple[Node, int, int, int, int, int, int, int]
+
+#: A way on that a bound knows of: what it costs at least if nothing more leaves now, what of it
+#: comes later, bytes that must leave and cost twice and once their size, the buffers that must
+#: leave, and those of them that come back and leave again if they leave now.
+Row = tuple[int, int, int, int, int, int]
+
+
+class Bound(Protocol):
+    """A bound from below on what is still to pay."""
+
+    @property
+    def slack(self) -> int:
+        """Bytes that need not leave."""
+        ...
+
+    def __call__(self, node: Node, resident: int, clean: int) -> int:
+        """Return the bound at a state."""
+        ...
+
+    def ways(self, node: Node, resident: int, clean: int, room: int) -> list[Row] | None:
+        """Return the ways on that cost less than `room`, cheapest first; None for no bound."""
+        ...
 
 
 class Lattice:
@@ -91,19 +112,23 @@ class Lattice:
         self.core, self.capacity = core, capacity
         self.tokens = Tokens(core, merge=merge)
         self._nodes: dict[int, Node] = {}
-        self._evictions: dict[tuple[int, int, int], list[int]] = {}
+        self._evictions: dict[tuple[int, int, int], list[tuple[int, int]]] = {}
+        self._steps = [
+            (s, 1 << s, core.before[s] & ~self.tokens.steps_mask) for s in range(core.steps)
+        ]
 
     @property
     def size(self) -> int:
         """Sets of executed steps met so far."""
         return len(self._nodes)
 
-    def node(self, done: int) -> Node:
-        """Return the node of a (canonical) set of executed steps."""
+    def node(self, done: int, live: int = -1) -> Node:
+        """Return the node of a (canonical) set of executed steps; `live` where it is known."""
         node = self._nodes.get(done)
         if node is None:
-            node = self._nodes[done] = Node(done, self.core.live(done))
-            if self.tokens:
+            live = self.core.live(done) if live < 0 else live
+            node = self._nodes[done] = Node(done, live)
+            if self.tokens and live & self.tokens.buffers_mask:
                 node.pools = self.tokens.pools(done)
         return node
 
@@ -121,11 +146,11 @@ class Lattice:
     def _moves(self, node: Node) -> list[Move]:
         core, tokens, done = self.core, self.tokens, node.done
         moves: list[Move] = []
-        for s in bits(core.full & ~done):
+        for s, bit, before in self._steps:
+            if done & bit or before & ~done:
+                continue
             takes: tuple[tuple[int, int], ...] = ()
             reads = core.reads[s]
-            if core.before[s] & ~tokens.steps_mask & ~done:
-                continue
             if tokens:
                 if not tokens.representative(s, done):
                     continue
@@ -134,27 +159,31 @@ class Lattice:
                     continue
                 takes = found
                 reads &= ~tokens.buffers_mask
-            after = done | 1 << s
+            after = done | bit
             dead = 0
             for t in bits(reads | core.writes[s]):
                 if not core.readers[t] & ~after:
                     dead |= 1 << t
             kept = core.writes[s] & ~dead
             kept_bytes = core.bytes_of(kept)
+            if tokens:
+                child = self.node(tokens.done(after))
+            else:
+                child = self.node(after, node.live & ~dead | kept)
             moves.append(
                 Move(
-                    s, reads, core.growth[s], ~dead, kept, self.node(tokens.done(after)),
+                    s, reads, core.growth[s], ~dead, kept, child,
                     kept_bytes, kept_bytes + core.bytes_of(kept & ~core.stored),
                     tuple(bits(reads & dead)), takes, tokens.alone(core, s, done),
                 )
             )  # fmt: skip
         return moves
 
-    def evictions(self, candidates: int, over: int, clean: int) -> list[int]:
-        """Return the smallest sets of `candidates` that free at least `over` bytes.
+    def evictions(self, candidates: int, over: int, clean: int) -> list[tuple[int, int]]:
+        """Return the smallest sets of `candidates` that free `over` bytes or more.
 
-        No set contains another: one that is smallest needs its smallest member. Of equal copies of
-        a type, the first go.
+        Each stands after its bytes, those with fewer first. No set contains another: one that is
+        smallest needs its smallest member. Of equal copies of a type, the first go.
         """
         tokens = self.tokens.buffers_mask & candidates
         key = (candidates, clean & tokens, over)
@@ -174,7 +203,7 @@ class Lattice:
         rest = [0] * (len(items) + 1)
         for i in range(len(items) - 1, -1, -1):
             rest[i] = rest[i + 1] + items[i][0]
-        sets: list[int] = []
+        sets: list[tuple[int, int]] = []
 
         def extend(i: int, left: int, chosen: int) -> None:
             skipped = 0
@@ -182,71 +211,96 @@ class Lattice:
                 size, alike, bit = items[i]
                 if not alike or alike != skipped:
                     if size >= left:
-                        sets.append(chosen | bit)
+                        sets.append((over - left + size, chosen | bit))
                     else:
                         extend(i + 1, left - size, chosen | bit)
                 skipped = alike
                 i += 1
 
         extend(0, over, 0)
+        sets.sort()
         if len(self._evictions) >= _MOST_KEPT:
             self._evictions.clear()
         self._evictions[key] = sets
         return sets
 
     def successors(
-        self, node: Node, resident: int, clean: int, cost: int, limit: int
-    ) -> list[Successor]:
-        """Return what can follow a state, at a cost below `limit`.
+        self, node: Node, resident: int, clean: int, cost: int, limit: int,
+        bound: Bound | None = None,
+    ) -> list[Successor]:  # fmt: skip
+        """Return what can follow a state, if its cost and the bound of the rest are below `limit`.
 
         A step that fits, evicts nothing, leaves no more on chip than one buffer it frees, and no
         dearer to evict, runs at once: in a schedule that runs it later what it writes can take the
         place of that buffer until then.
         """
         core, capacity, bytes_of = self.core, self.capacity, self.core.bytes_of
-        sizes, stored = core.sizes, core.stored
+        stored = core.stored
         used = bytes_of(resident)
         found: list[Successor] = []
+        rows: list[Row] | None = None
         for move in node.moves or self.moves(node):
             reads, alive, child, kept = move.reads, move.alive, move.child, move.kept
             for taken in self._takes(move.takes, resident, clean) if move.takes else (0,):
                 if taken:
                     reads, alive = move.reads | taken, move.alive & ~taken
                 missing = reads & ~resident
+                after = (resident | missing) & alive | kept
+                pure = (clean | missing) & alive | kept & stored
+                if bound:
+                    rows = bound.ways(child, after, pure, limit - cost)
                 total = used + move.growth
                 if missing:
                     total += bytes_of(missing)
                 if total <= capacity:
-                    after = (resident | missing) & alive | kept
-                    pure = (clean | missing) & alive | kept & stored
-                    at_once = False
-                    if not missing & alive and (
-                        not taken or (move.alone and not taken & ~(resident & ~clean))
-                    ):
-                        if not kept:
-                            at_once = True
-                        else:
-                            for t in move.freed:
-                                if resident >> t & 1 and move.kept_bytes <= sizes[t]:
-                                    price = sizes[t] if clean >> t & 1 else 2 * sizes[t]
-                                    if move.kept_spill <= price:
-                                        at_once = True
-                                        break
-                    if child.pools:
-                        after, pure = _labelled(child, after, pure)
-                    if at_once:
-                        return [(child, after, pure, cost, move.step, 0, taken)]
-                    found.append((child, after, pure, cost, move.step, 0, taken))
-                    continue
-                for gone in self.evictions(resident & ~reads, total - capacity, clean):
-                    price = cost + bytes_of(gone) + bytes_of(gone & ~clean)
-                    if price < limit:
-                        after = (resident & ~gone | missing) & alive | kept
-                        pure = (clean & ~gone | missing) & alive | kept & stored
+                    at_once = not missing & alive and self._at_once(move, taken, resident, clean)
+                    if rows is None or rows:
+                        least = rows[0][0] if rows else 0
                         if child.pools:
                             after, pure = _labelled(child, after, pure)
-                        found.append((child, after, pure, price, move.step, gone, taken))
+                        way = (child, after, pure, cost, move.step, 0, taken, least)
+                        if at_once:
+                            return [way]
+                        found.append(way)
+                    elif at_once:
+                        return []
+                    continue
+                if rows is not None and not rows:
+                    continue
+                least = 0
+                spoilt = after & ~pure
+                for freed, gone in self.evictions(resident & ~reads, total - capacity, clean):
+                    price = cost + 2 * freed
+                    copied = clean & gone
+                    if copied:
+                        price -= bytes_of(copied)
+                    if price >= limit:
+                        if cost + freed >= limit:
+                            break
+                        continue
+                    if rows and bound:
+                        least = _least(rows, gone, spoilt, bytes_of, bound.slack, limit - price)
+                        if price + least >= limit:
+                            continue
+                    now, there = after & ~gone, pure & ~gone
+                    if child.pools:
+                        now, there = _labelled(child, now, there)
+                    found.append((child, now, there, price, move.step, gone, taken, least))
         return found
+
+    def _at_once(self, move: Move, taken: int, resident: int, clean: int) -> bool:
+        """Tell whether a step that fits and loads nothing that stays is best run now."""
+        if taken and (not move.alone or taken & ~(resident & ~clean)):
+            return False
+        if not move.kept:
+            return True
+        sizes = self.core.sizes
+        for t in move.freed:
+            if resident >> t & 1 and move.kept_bytes <= sizes[t]:
+                price = sizes[t] if clean >> t & 1 else 2 * sizes[t]
+                if move.kept_spill <= price:
+                    return True
+        return False
 
     @staticmethod
     def _takes(takes: tuple[tuple[int, int], ...], resident: int, clean: int) -> list[int]:
@@ -274,6 +328,32 @@ def _lowest(mask: int, count: int) -> int:
         chosen |= low
         mask ^= low
     return chosen
+
+
+def _least(
+    rows: list[Row], gone: int, spoilt: int, bytes_of: Callable[[int], int], slack: int, limit: int
+) -> int:
+    """Return the least of the ways on (or `limit`) when `gone` leaves."""
+    best = limit
+    for least, rest, twice, once, others, read in rows:
+        # What leaves now and need not have left makes nothing cheaper later.
+        if least - 2 * bytes_of(gone & others) >= best:
+            continue
+        mask = gone & others & spoilt
+        if mask:
+            twice -= bytes_of(mask)
+        mask = gone & others & ~spoilt
+        if mask:
+            once -= bytes_of(mask)
+        mask = gone & read
+        if mask:
+            once += bytes_of(mask)
+        if twice >= slack:
+            rest += 2 * (twice - slack) + once
+        elif twice + once > slack:
+            rest += twice + once - slack
+        best = min(best, rest)
+    return best
 
 
 def _labelled(node: Node, resident: int, clean: int) -> tuple[int, int]:

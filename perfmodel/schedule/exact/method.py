@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import gcd
 
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.exact.beam import widest
 from perfmodel.schedule.exact.core import Core, compiled
 from perfmodel.schedule.exact.full_operator import full_operator_bound
-from perfmodel.schedule.exact.lattice import Lattice
+from perfmodel.schedule.exact.lattice import Bound, Lattice
 from perfmodel.schedule.exact.scripts import Walk, joined, split, walked
-from perfmodel.schedule.exact.search import Bound, cheapest
+from perfmodel.schedule.exact.search import cheapest
 from perfmodel.schedule.exact.segments import segments
 from perfmodel.schedule.exact.sink import sunk
 from perfmodel.schedule.greedy import belady, orders
@@ -24,6 +25,9 @@ _TRIAL = 1500
 
 #: Widths of the beams of a segment that the trial leaves open.
 _WIDTHS = (20, 200)
+
+#: Parts of the best known cost that are shown to be out of reach first, where a bound helps.
+_PARTS = (0.75, 0.9)
 
 #: States of one search, at most: some 500 bytes each.
 _STATES = 2_500_000
@@ -59,10 +63,12 @@ class _Part:
             self.offer(walked(self.lattice, end))
 
     def look(
-        self, deadline: Deadline, bound: Bound | None = None, expansions: int = 1 << 62
-    ) -> None:
+        self, deadline: Deadline, bound: Bound | None = None, *, expansions: int = 1 << 62,
+        limit: int | None = None,
+    ) -> None:  # fmt: skip
+        limit = self.limit if limit is None else limit
         found = cheapest(
-            self.lattice, self.limit, deadline, bound=bound, expansions=expansions, states=_STATES
+            self.lattice, limit, deadline, bound=bound, expansions=expansions, states=_STATES
         )
         self.expanded += found.expanded
         self.stored += found.stored
@@ -74,11 +80,20 @@ class _Part:
         """Bound, beams, search."""
         early = deadline.within(_SHARE * deadline.left())
         bound = full_operator_bound(self.lattice, self.limit, early)
-        if bound:
-            self.bound_bytes = max(self.bound_bytes, min(self.limit, bound(*self.lattice.start())))
         for width in _WIDTHS:
-            if not self.proved and not early.passed():
+            if not early.passed():
                 self.widen(width, early, bound)
+        if bound:
+            bound.solve(self.limit, early)
+            self.bound_bytes = max(self.bound_bytes, bound(*self.lattice.start()))
+            # A search for what costs less than a part of the best known keeps few states, and says
+            # soon how good that is.
+            for part in _PARTS:
+                limit = int(part * self.limit) + 1
+                if self.bound_bytes < limit and not deadline.passed():
+                    bound.restrict(limit)
+                    self.look(deadline, bound, limit=limit)
+            bound.restrict(self.limit)
         if not self.proved:
             self.look(deadline, bound)
 
@@ -168,7 +183,9 @@ def _outcome(
         paid = replay(problem, ours, capacity_bytes).cost_bytes
         if paid <= cost:
             script, cost = ours, paid
-    bound = sum(part.bound_bytes for part in parts)
+    # Every cost is a sum of sizes.
+    unit = gcd(*(b.size_bytes for b in problem.buffers)) or 1
+    bound = -(-sum(part.bound_bytes for part in parts) // unit) * unit
     counts = {
         "segments": len(parts),
         "expanded": sum(part.expanded for part in parts),

@@ -8,12 +8,9 @@ from heapq import heappop, heappush
 from itertools import count
 
 from perfmodel.schedule.deadline import Deadline
-from perfmodel.schedule.exact.lattice import Lattice, Node
+from perfmodel.schedule.exact.lattice import Bound, Lattice, Node, Successor
 
-__all__ = ["Bound", "Found", "Visit", "cheapest"]
-
-#: A bound from below on what is still to pay: of a node, its resident and its clean buffers.
-Bound = Callable[[Node, int, int], int]
+__all__ = ["Found", "Visit", "cheapest"]
 
 #: Expanded states of a node that a later one is held against.
 _DOMINATORS = 64
@@ -27,12 +24,9 @@ class Visit:
 
     __slots__ = ("clean", "cost", "gone", "node", "origin", "resident", "step", "taken")
 
-    def __init__(
-        self, node: Node, resident: int, clean: int, cost: int,
-        origin: Visit | None = None, step: int = -1, gone: int = 0, taken: int = 0,
-    ) -> None:  # fmt: skip
-        self.node, self.resident, self.clean, self.cost = node, resident, clean, cost
-        self.origin, self.step, self.gone, self.taken = origin, step, gone, taken
+    def __init__(self, way: Successor, origin: Visit | None) -> None:
+        self.node, self.resident, self.clean, self.cost, self.step, self.gone, self.taken, _ = way
+        self.origin = origin
 
     def path(self) -> list[Visit]:
         """Return the states from the first to this one."""
@@ -82,23 +76,23 @@ def cheapest(
         Where to stop with the bound reached.
     """
     node, resident, clean = start or lattice.start()
-    root = Visit(node, resident, clean, 0)
     tick = count()
     floor = bound(node, resident, clean) if bound else 0
     if floor >= limit:
         return Found(None, limit, True, 0, 0)
-    heap: list[tuple[int, int, int, Visit]] = [(floor, 0, next(tick), root)]
+    heap: list[tuple[int, int, int, Visit | None, Successor]] = []
+    heappush(heap, (floor, 0, next(tick), None, (node, resident, clean, 0, -1, 0, 0, 0)))
     seen: dict[Node, dict[tuple[int, int], int]] = {node: {(resident, clean): 0}}
     old: dict[Node, list[tuple[int, int, int]]] = {}
     full, bytes_of = lattice.core.full, lattice.core.bytes_of
     expanded, stored, price = 0, 1, floor
     while heap:
-        price, depth, _, visit = heappop(heap)
-        node, resident, clean, cost = visit.node, visit.resident, visit.clean, visit.cost
+        price, depth, _, origin, way = heappop(heap)
+        node, resident, clean, cost, _, _, _, _ = way
         if seen[node][resident, clean] != cost:
             continue
         if node.done == full:
-            return Found(visit, price, True, expanded, stored)
+            return Found(Visit(way, origin), price, True, expanded, stored)
         before = old.get(node)
         if before is None:
             before = old[node] = []
@@ -112,24 +106,21 @@ def cheapest(
             return Found(None, price, False, expanded, stored)
         expanded += 1
         depth -= 1
-        ways = lattice.successors(node, resident, clean, cost, limit)
-        if first >= 0 and visit is root:
+        visit = Visit(way, origin)
+        ways = lattice.successors(node, resident, clean, cost, limit, bound)
+        if first >= 0 and origin is None:
             ways = [w for w in ways if w[4] == first]
-        for child, after, pure, paid, step, gone, taken in ways:
+        for way in ways:
+            child, after, pure, paid, _, _, _, least = way
             known = seen.get(child)
             if known is None:
                 known = seen[child] = {}
             key = (after, pure)
             if known.get(key, limit) <= paid:
                 continue
-            total = paid + bound(child, after, pure) if bound else paid
-            if total < price:
-                total = price
-            if total < limit:
-                known[key] = paid
-                stored += 1
-                way = Visit(child, after, pure, paid, visit, step, gone, taken)
-                heappush(heap, (total, depth, next(tick), way))
+            known[key] = paid
+            stored += 1
+            heappush(heap, (max(price, paid + least), depth, next(tick), visit, way))
     return Found(None, limit, True, expanded, stored)
 
 

@@ -107,7 +107,7 @@ class Tokens:
         return done
 
     def pools(self, done: int) -> tuple[tuple[int, tuple[int, ...]], ...]:
-        """Return, for each type, the mask of its buffers and the masks of the last k live ones.
+        """Return, for each type with live buffers, their mask and the masks of the last k.
 
         `done` is canonical. The k-th entry has the last k buffers that wait for their reader.
         """
@@ -119,7 +119,8 @@ class Tokens:
             ):
                 if done >> step & 1 and not done >> reader & 1:
                     last.append(last[-1] | 1 << buffer)
-            pools.append((kind.buffers_mask, tuple(last)))
+            if last[-1]:
+                pools.append((kind.buffers_mask, tuple(last)))
         return tuple(pools)
 
     def representative(self, step: int, done: int) -> bool:

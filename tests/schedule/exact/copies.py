@@ -8,7 +8,7 @@ from perfmodel.schedule.problem import Buffer, Problem, Step
 
 
 def problem_with_copies(rng: random.Random, *, most: int = 9) -> Problem:
-    """Copies of small trees over shared inputs, whose outputs one, several or chained steps read."""
+    """Copies of small trees over shared inputs; one, several or chained steps read them."""
     steps: list[Step] = [Step("load", (), (0,), load=True)]
     buffers: list[Buffer] = [Buffer("input", rng.randint(1, 8), stored=True)]
 

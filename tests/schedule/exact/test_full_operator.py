@@ -1,0 +1,102 @@
+"""The bound of steps that fill the memory: never too high; the search finds the same with it."""
+
+import random
+
+from perfmodel.schedule.deadline import Deadline
+from perfmodel.schedule.exact.beam import widest
+from perfmodel.schedule.exact.core import Core, compiled
+from perfmodel.schedule.exact.full_operator import full_operator_bound
+from perfmodel.schedule.exact.lattice import Lattice
+from perfmodel.schedule.exact.search import cheapest
+from perfmodel.schedule.problem import Buffer, Problem, Step
+from tests.schedule.brute_force import fewest_bytes
+from tests.schedule.random_graphs import random_problem
+
+_FAR = 1 << 40
+
+
+def _wired(rng: random.Random, n: int) -> Problem:
+    """A randomly wired graph of equal sizes, most of which a last step reads."""
+    steps = [Step("load", (), (0,), load=True)]
+    for i in range(1, n):
+        reads = rng.sample(range(max(0, i - 7), i), min(i, rng.choice([1, 1, 2, 2, 3, 4])))
+        steps.append(Step(f"s{i}", tuple(sorted(reads)), (i,)))
+    unread = sorted(set(range(n)) - {t for s in steps for t in s.reads})
+    steps.append(Step("merge", tuple(unread), (n,)))
+    sizes = [rng.choice([4, 4, 4, 5]) for _ in range(n + 1)]
+    return Problem(
+        "wired", tuple(steps), tuple(Buffer(f"t{t}", z, t == 0) for t, z in enumerate(sizes))
+    )
+
+
+def _problem(seed: int) -> tuple[Problem, Core, int]:
+    rng = random.Random(seed)
+    problem = _wired(rng, rng.randint(7, 10)) if seed % 4 else random_problem(rng, 10)
+    slack = rng.choice([0, 0, 1, 3])
+    return problem, compiled(problem), problem.largest_working_set_bytes + slack
+
+
+def test_the_bound_is_one_on_every_state_of_a_cheapest_schedule() -> None:
+    used = positive = 0
+    for seed in range(260):
+        problem, core, capacity = _problem(seed)
+        optimum = fewest_bytes(problem, capacity)
+        assert optimum is not None
+        lattice = Lattice(core, capacity, merge=False)
+        bound = full_operator_bound(lattice, _FAR, Deadline())
+        plain = cheapest(lattice, _FAR, Deadline())
+        assert plain.end is not None
+        assert plain.end.cost == optimum
+        if bound is None:
+            continue
+        bound.solve(_FAR, Deadline())
+        used += 1
+        for visit in plain.end.path():
+            told = bound(visit.node, visit.resident, visit.clean)
+            assert visit.cost + told <= optimum, seed
+        start = bound(*lattice.start())
+        positive += start > 0
+        # Guided, the search ends with the same; below the optimum there is nothing.
+        guided = cheapest(lattice, optimum + 1, Deadline(), bound=bound)
+        assert guided.end is not None
+        assert guided.end.cost == optimum
+        assert guided.expanded <= plain.expanded
+        none = cheapest(lattice, optimum, Deadline(), bound=bound)
+        assert none.end is None
+        assert none.complete
+        assert none.bound == optimum
+        # A beam that keeps everything finds the optimum too.
+        wide = widest(lattice, 10**6, optimum + 1, Deadline(), bound)
+        assert wide is not None
+        assert wide.cost == optimum
+    assert used > 60
+    assert positive > 20
+
+
+def test_a_limit_and_few_expansions_leave_it_a_bound() -> None:
+    for seed in range(1, 120, 2):
+        problem, core, capacity = _problem(seed)
+        optimum = fewest_bytes(problem, capacity)
+        assert optimum is not None
+        for limit, expansions in ((optimum + 1, 1), (optimum + 1, 10**6), (_FAR, 2)):
+            lattice = Lattice(core, capacity, merge=False)
+            bound = full_operator_bound(lattice, _FAR, Deadline())
+            if bound is not None:
+                bound.solve(limit, Deadline(), expansions)
+                found = cheapest(lattice, limit, Deadline(), bound=bound)
+                assert found.end is not None
+                assert found.end.cost == optimum
+
+
+def test_stopped_the_search_tells_a_bound() -> None:
+    for seed in range(60):
+        problem, core, capacity = _problem(seed)
+        optimum = fewest_bytes(problem, capacity)
+        assert optimum is not None
+        for expansions in (0, 3, 10, 30):
+            lattice = Lattice(core, capacity, merge=False)
+            bound = full_operator_bound(lattice, optimum + 1, Deadline())
+            for by in (None, bound):
+                found = cheapest(lattice, _FAR, Deadline(), bound=by, expansions=expansions)
+                assert found.bound <= optimum
+                assert found.end is None or found.end.cost == optimum

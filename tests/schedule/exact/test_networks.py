@@ -1,0 +1,45 @@
+"""Networks whose optima an integer programme or another search has proved."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from perfmodel.schedule.deadline import Deadline
+from perfmodel.schedule.exact import beam, search
+from perfmodel.schedule.greedy import greedy
+from perfmodel.schedule.problem import Problem
+from perfmodel.schedule.script import replay
+
+pytestmark = pytest.mark.data
+
+_KIB = 1024
+
+#: Files, and capacities of theirs that take long (see `benchmarks/schedules.py`).
+_GRAPHS = ("nas14", "nas7", "nas7_random_sizes_2", "resnet18", "transformer_8_heads")
+
+
+@pytest.mark.parametrize("name", _GRAPHS)
+def test_every_listed_optimum_is_found_and_proved(name: str, data: Path) -> None:
+    listed = json.loads((data / "ilp" / "graphs" / f"{name}.json").read_text())
+    problem = Problem.from_operator_list(listed)
+    for known in listed["best_known"]:
+        assert known["proved_optimal"]
+        capacity = known["capacity"] * _KIB
+        found = search(problem, capacity, Deadline())
+        assert found.proved
+        assert found.script is not None
+        assert replay(problem, found.script, capacity).cost_bytes == found.cost_bytes
+        assert found.cost_bytes == known["spill_plus_reload"] * _KIB
+        wide = beam(problem, capacity, 20, Deadline())
+        assert found.cost_bytes <= wide.cost_bytes <= greedy(problem, capacity).cost_bytes
+
+
+def test_random_wiring_has_a_bound_at_once(data: Path) -> None:
+    listed = json.loads((data / "ilp" / "graphs" / "randwire3x32.json").read_text())
+    problem = Problem.from_operator_list(listed)
+    # Enough for the bound of the operator that fills the memory, and not for the search.
+    found = search(problem, 576 * _KIB, Deadline(1.0))
+    assert found.script is not None
+    assert replay(problem, found.script, 576 * _KIB).cost_bytes == found.cost_bytes
+    assert found.bound_bytes <= 1216 * _KIB <= found.cost_bytes
