@@ -7,6 +7,7 @@ So the best plan is a shortest path over cuts, with the place of the live map as
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from perfmodel.schedule.tiling.patches import (
     Mode,
     Patches,
     Stage,
+    Weights,
     axis_parts,
     keeps,
     run_stage,
@@ -85,9 +87,11 @@ class PatchPlan:
         return tuple(held for s in self.stages for held in s.held_bytes)
 
 
-def layer_by_layer(network: Network, *, in_place_depthwise: bool = False) -> PatchPlan:
+def layer_by_layer(
+    network: Network, *, in_place_depthwise: bool = False, weights: Weights = "outside"
+) -> PatchPlan:
     """Return the plan without patches: every layer whole, in the network's order."""
-    whole = Patches(0, len(network.layers), _ones(network))
+    whole = Patches(0, len(network.layers), _ones(network), weights=weights)
     return PatchPlan(network, (run_stage(network, whole, in_place_depthwise=in_place_depthwise),))
 
 
@@ -107,7 +111,7 @@ def patch_plan(
     network: Network, objective: Objective = "macs", *, capacity_bytes: int | None = None,
     grids: Iterable[tuple[int, ...]] | None = None, modes: Sequence[Mode] = MODES,
     in_place_depthwise: bool = False, most_patched: int | None = None, clipped: bool = True,
-    count_weights: bool = False,
+    count_weights: bool = False, weights_inside: bool = False,
 ) -> PatchPlan | None:  # fmt: skip
     """Return the best plan over all stretches between cuts, grids and modes.
 
@@ -124,7 +128,10 @@ def patch_plan(
     most_patched
         Stretches that may run in patches; MCUNetV2 allows one.
     count_weights
-        Weights lie off chip and are read once a patch, which ``offchip`` counts.
+        Weights lie off chip, and ``offchip`` counts their readings.
+    weights_inside
+        Weights pass through this memory: a filter at a time, read again for every patch, or those
+        of a stretch all the while, read once, whichever is better.
 
     Returns
     -------
@@ -142,7 +149,7 @@ def patch_plan(
         raise ValueError(f"objective '{objective}' needs a capacity")
     chooser = _Chooser(
         network, None if grids is None else tuple(grids), tuple(modes), in_place_depthwise, clipped,
-        len(network.cuts) if most_patched is None else most_patched, count_weights,
+        len(network.cuts) if most_patched is None else most_patched, count_weights, weights_inside,
     )  # fmt: skip
     if objective != "peak":
         assert capacity_bytes is not None
@@ -154,7 +161,10 @@ def patch_plan(
             if not left:
                 return inside
         return chooser.within(capacity_bytes, True)
-    best = layer_by_layer(network, in_place_depthwise=in_place_depthwise)
+    best = layer_by_layer(
+        network, in_place_depthwise=in_place_depthwise,
+        weights="streamed" if weights_inside else "outside",
+    )  # fmt: skip
     if capacity_bytes is not None and best.peak_bytes > capacity_bytes:
         found = chooser.within(capacity_bytes, False)
         if found is None:
@@ -191,10 +201,14 @@ class _Chooser:
     def __init__(
         self, network: Network, grids: tuple[tuple[int, ...], ...] | None, modes: tuple[Mode, ...],
         in_place_depthwise: bool, clipped: bool, most: int, count_weights: bool,
+        weights_inside: bool,
     ) -> None:  # fmt: skip
         self.network, self.grids, self.modes = network, grids, modes
         self.depthwise, self.clipped, self.most = in_place_depthwise, clipped, most
         self.count_weights = count_weights
+        self.weights: tuple[Weights, ...] = (
+            ("resident", "streamed") if weights_inside else ("outside",)
+        )
         self.sizes = [m.size_bytes() for m in network.maps]
         self.runs: dict[Patches, Stage] = {}
         self.skips = _skips(network)
@@ -266,7 +280,10 @@ class _Chooser:
         offchip: bool, peak: bool,
     ) -> list[Stage]:  # fmt: skip
         """Return the best way to run a stretch that fits: the least peak, or the least cost."""
-        whole = Patches(start, end, _ones(self.network), "recompute", inside, outside)
+        whole = Patches(
+            start, end, _ones(self.network), "recompute", inside, outside,
+            weights=self.weights[-1],
+        )  # fmt: skip
         stage = self._run(whole)
         fits = stage.peak_bytes <= capacity
         # Layer by layer computes nothing twice and loads everything once.
@@ -279,8 +296,8 @@ class _Chooser:
         for grid in default_grids(out) if self.grids is None else self.grids:
             if math.prod(grid) == 1 or any(g > n for g, n in zip(grid, out, strict=True)):
                 continue
-            for mode in self.modes:
-                patches = Patches(start, end, grid, mode, inside, outside, self.clipped)
+            for mode, weights in itertools.product(self.modes, self.weights):
+                patches = Patches(start, end, grid, mode, inside, outside, self.clipped, weights)
                 tries.append((self._price(patches, offchip), -1, patches))
         if peak:
             ways = [(self._peak(p), cost, p) for cost, _, p in tries]
@@ -296,7 +313,7 @@ class _Chooser:
         if not self.fanned:
             return self._spent(self._run(patches), offchip)
         across, macs, weights = self._fan(patches).price(
-            patches.start, patches.input_on_chip, patches.output_on_chip
+            patches.start, patches.input_on_chip, patches.output_on_chip, patches.weights
         )
         across += weights if self.count_weights else 0
         return across if offchip else 0, macs, weights
@@ -306,7 +323,7 @@ class _Chooser:
             return self._run(patches).peak_bytes
         if patches not in self.peaks:
             self.peaks[patches] = self._fan(patches).peak(
-                patches.start, patches.input_on_chip, patches.output_on_chip
+                patches.start, patches.input_on_chip, patches.output_on_chip, patches.weights
             )
         return self.peaks[patches]
 

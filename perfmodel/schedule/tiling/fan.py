@@ -14,7 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perfmodel.schedule.tiling.layers import Network
-from perfmodel.schedule.tiling.patches import AxisParts, Patches, kept_bytes, shared_bytes, tile
+from perfmodel.schedule.tiling.patches import (
+    AxisParts,
+    Patches,
+    Weights,
+    kept_bytes,
+    shared_bytes,
+    tile,
+    weights_beside,
+)
 
 __all__ = ["Fan", "has_one_source"]
 
@@ -59,7 +67,9 @@ class Fan:
         self.again, self.weights = again[::-1], weights[::-1]
         self.live: list[Ints] = []
 
-    def price(self, start: int, inside: bool, outside: bool) -> tuple[int, int, int]:
+    def price(
+        self, start: int, inside: bool, outside: bool, weights: Weights = "outside"
+    ) -> tuple[int, int, int]:
         """Return bytes off chip, extra multiply-accumulates and weight bytes of a stretch."""
         maps, t = self.network.maps, self.network.entering[start]
         across = 0 if outside else maps[self.out].size_bytes()
@@ -67,9 +77,10 @@ class Fan:
             across += int(tile(maps[t], [parts[t] for parts in self.axes]).sum())
         elif maps[t].external:
             across += maps[t].size_bytes()
-        return across, max(0, self.again[start]), self.weights[start]
+        read = self.weights[start] // (self.patches.count if weights == "resident" else 1)
+        return across, max(0, self.again[start]), read
 
-    def peak(self, start: int, inside: bool, outside: bool) -> int:
+    def peak(self, start: int, inside: bool, outside: bool, weights: Weights = "outside") -> int:
         """Return the peak of a stretch."""
         if not self.live:
             self._lay_out()
@@ -77,6 +88,8 @@ class Fan:
         last = min(self.last[t], end - 1)
         resident = network.maps[self.out].size_bytes() if outside else 0
         kept = self.kept_since[start]
+        if weights == "resident":
+            resident += sum(layer.weight_bytes for layer in network.layers[start:end])
         if inside:
             resident += network.maps[t].size_bytes()
         else:
@@ -87,16 +100,18 @@ class Fan:
             first = last + 1
             for i in range(start, min(last + 1, end - 1)):
                 held = self.live[i] - self.tiles[t] - self._shared(i, t, -1)
-                highest = max(highest, int(np.max(held)))
+                beside = weights_beside(weights, network.layers[i])
+                highest = max(highest, int(np.max(held)) + beside)
         if first < end - 1:
-            highest = max(highest, self.highest_since[first])
+            highest = max(highest, self.highest_since[weights == "streamed"][first])
         gone = t if inside and last == end - 1 else -1
         held = self.live[end - 1] - self._shared(end - 1, gone, self.out if outside else -1)
         if gone >= 0:
             held = held - self.tiles[gone]
         if outside:
             held = held - self.tiles[self.out]
-        return resident + kept + max(highest, int(np.max(held)))
+        beside = weights_beside(weights, network.layers[end - 1])
+        return resident + kept + max(highest, int(np.max(held)) + beside)
 
     def _lay_out(self) -> None:
         """Find what lives while each layer runs."""
@@ -126,13 +141,16 @@ class Fan:
             for t in dies.get(i, ()):
                 live = live - self.tiles[t]
         self.kept_since = [0] * (end + 1)
-        self.highest_since = [0] * (end + 1)
+        # Without weights, and with those of the layer that runs.
+        self.highest_since = ([0] * (end + 1), [0] * (end + 1))
         for i in range(end - 1, -1, -1):
             t = network.layers[i].writes
             self.kept_since[i] = self.kept_since[i + 1] + self.kept.get(t, 0)
             if i < end - 1:
                 held = int(np.max(self.live[i] - self._shared(i, -1, -1)))
-                self.highest_since[i] = max(self.highest_since[i + 1], held)
+                beside = weights_beside("streamed", network.layers[i])
+                for since, more in zip(self.highest_since, (0, beside), strict=True):
+                    since[i] = max(since[i + 1], held + more)
 
     def _shared(self, i: int, resident: int, out: int) -> Ints | int:
         """Bytes saved by writing over an input; nothing over, or of, what lies there whole."""

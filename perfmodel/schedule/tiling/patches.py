@@ -23,13 +23,27 @@ from numpy.typing import NDArray
 
 from perfmodel.schedule.tiling.layers import FeatureMap, Layer, Network
 
-__all__ = ["MODES", "AxisParts", "Mode", "Patches", "Stage", "axis_parts", "keeps", "run_stage"]
+__all__ = [
+    "MODES",
+    "AxisParts",
+    "Mode",
+    "Patches",
+    "Stage",
+    "Weights",
+    "axis_parts",
+    "keeps",
+    "run_stage",
+]
 
 Ints = NDArray[np.int64]
 
 #: What happens to the overlap of neighbouring patches.
 Mode = Literal["recompute", "horizontal", "cached"]
 MODES: tuple[Mode, ...] = ("recompute", "horizontal", "cached")
+
+#: Where weights are: in another memory; in this one a filter at a time, the next one loading; or
+#: here, those of all layers of the stretch for all of its patches.
+Weights = Literal["outside", "streamed", "resident"]
 
 _FAR = np.int64(2**62)
 
@@ -164,6 +178,8 @@ class Patches:
         otherwise they are read from, or written to, off-chip memory patch by patch.
     clipped
         Whether a patch at a border holds and computes only what lies inside the maps.
+    weights
+        Where weights are; read once a patch unless they are resident.
     """
 
     start: int
@@ -173,6 +189,7 @@ class Patches:
     input_on_chip: bool = True
     output_on_chip: bool = True
     clipped: bool = True
+    weights: Weights = "outside"
 
     @property
     def count(self) -> int:
@@ -187,7 +204,7 @@ class Stage:
     Attributes
     ----------
     peak_bytes
-        Most activation bytes on chip at once.
+        Most bytes on chip at once: activations, and weights unless they lie outside.
     held_bytes
         For each layer, the most that is on chip while it runs on any patch.
     macs, least_macs
@@ -196,7 +213,7 @@ class Stage:
     loaded_bytes, stored_bytes
         Activations read from and written to off-chip memory.
     weight_bytes
-        Weights read, once a patch.
+        Weights read.
     kept_bytes
         Of the peak, what is kept between patches (overlaps).
     """
@@ -262,6 +279,11 @@ def keeps(patches: Patches) -> tuple[bool, ...]:
     last = len(patches.grid) - 1
     mode = patches.mode
     return tuple(mode == "cached" or (mode == "horizontal" and a == last) for a in range(last + 1))
+
+
+def weights_beside(weights: Weights, layer: Layer) -> int:
+    """Return the bytes of weights that lie in memory only while a layer runs: two filters."""
+    return 2 * -(-layer.weight_bytes // layer.channels) if weights == "streamed" else 0
 
 
 def tile(shape: FeatureMap, regions: Sequence[AxisParts]) -> Ints:
@@ -382,6 +404,8 @@ class _Run:
         if not whole and p.output_on_chip:
             in_patch.pop(self.out)
         kept = 0 if whole else sum(self.kept_bytes(t) for t in in_patch if t != self.out)
+        if p.weights == "resident":
+            resident += sum(layer.weight_bytes for layer in layers[p.start : p.end])
         held: list[int] = []
         macs = least = weights = 0
         born: dict[int, list[int]] = {}
@@ -395,14 +419,15 @@ class _Run:
             layer = layers[i]
             for t in born.get(i, ()):
                 live = live + in_patch[t]
-            held.append(resident + kept + int(np.max(live - self._shared(i, in_patch))))
+            beside = weights_beside(p.weights, layer)
+            held.append(resident + kept + beside + int(np.max(live - self._shared(i, in_patch))))
             for t in dies.get(i, ()):
                 live = live - in_patch[t]
             if layer.writes in self.axes[0]:
                 computed = math.prod(parts[layer.writes].total for parts in self.axes)
                 macs += layer.macs * computed
                 least += layer.macs * math.prod(maps[layer.writes].extents)
-                weights += layer.weight_bytes * p.count
+                weights += layer.weight_bytes * (1 if p.weights == "resident" else p.count)
         loaded = 0
         for t in self.sources:
             if maps[t].external or not p.input_on_chip:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -13,13 +14,23 @@ import perfmodel as pm
 from perfmodel.schedule.tiling.choose import PatchPlan, default_grids, layer_by_layer, patch_plan
 from perfmodel.schedule.tiling.fan import Fan
 from perfmodel.schedule.tiling.layers import Network, network
-from perfmodel.schedule.tiling.patches import MODES, Patches, Stage, axis_parts, keeps, run_stage
+from perfmodel.schedule.tiling.patches import (
+    MODES,
+    Patches,
+    Stage,
+    Weights,
+    axis_parts,
+    keeps,
+    run_stage,
+)
 from tests.schedule.tiling.pixels import random_network
 
 GRIDS = ((2, 1), (2, 2), (3, 2))
 
 
-def every_plan(net: Network) -> Iterator[tuple[Stage, ...]]:
+def every_plan(
+    net: Network, kinds: tuple[Weights, ...] = ("outside",)
+) -> Iterator[tuple[Stage, ...]]:
     """Yield every way to cut a network into stretches and to run each."""
     inner = net.cuts[1:-1]
     runs: dict[Patches, Stage] = {}
@@ -38,10 +49,13 @@ def every_plan(net: Network) -> Iterator[tuple[Stage, ...]]:
                 for k, (a, b) in enumerate(itertools.pairwise(cuts)):
                     out = place[k + 1] if k + 2 < len(cuts) else True
                     extents = net.maps[net.layers[b - 1].writes].extents
-                    these = [run(Patches(a, b, (1, 1), "recompute", place[k], out))]
-                    for grid, mode in itertools.product(GRIDS, MODES):
+                    whole = Patches(
+                        a, b, (1, 1), "recompute", place[k], out, weights=kinds[-1]
+                    )  # fmt: skip
+                    these = [run(whole)]
+                    for grid, mode, kind in itertools.product(GRIDS, MODES, kinds):
                         if all(g <= e for g, e in zip(grid, extents, strict=True)):
-                            these.append(run(Patches(a, b, grid, mode, place[k], out)))
+                            these.append(run(replace(whole, grid=grid, mode=mode, weights=kind)))
                     ways.append(these)
                 yield from itertools.product(*ways)
 
@@ -59,25 +73,32 @@ def inside(stages: tuple[Stage, ...]) -> bool:
     return all(s.patches.input_on_chip for s in stages[1:])
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(8))
 def test_no_plan_beats_the_one_found(seed: int) -> None:
     rng = np.random.default_rng(seed)
     net = random_network(rng, 2, 2)
-    plans = list(every_plan(net))
-    plain = layer_by_layer(net).peak_bytes
+    inner = seed % 3 == 2
+    if inner:  # weights of a size that matters
+        net = replace(net, layers=tuple(
+            replace(x, weight_bytes=int(rng.integers(0, 200)), channels=4) for x in net.layers
+        ))  # fmt: skip
+    plans = list(every_plan(net, ("resident", "streamed") if inner else ("outside",)))
+    plain = layer_by_layer(net, weights="streamed" if inner else "outside").peak_bytes
     peaks = sorted({max(s.peak_bytes for s in p) for p in plans})
     for capacity in {peaks[0], (peaks[0] + plain) // 2, plain - 1}:
         fit = [p for p in plans if max(s.peak_bytes for s in p) <= capacity]
         for objective in ("macs", "offchip"):
             allowed = [p for p in fit if objective == "offchip" or inside(p)]
-            found = patch_plan(net, objective, capacity_bytes=capacity, grids=GRIDS)
+            found = patch_plan(
+                net, objective, capacity_bytes=capacity, grids=GRIDS, weights_inside=inner
+            )
             if not allowed:
                 assert found is None
                 continue
             assert found is not None
             assert found.peak_bytes <= capacity
             assert cost(found.stages, objective) == min(cost(p, objective) for p in allowed)
-    found = patch_plan(net, "peak", grids=GRIDS)
+    found = patch_plan(net, "peak", grids=GRIDS, weights_inside=inner)
     assert found is not None
     assert cost(found.stages, "peak") == min(cost(p, "peak") for p in plans if inside(p))
 
@@ -100,15 +121,15 @@ def test_stretches_of_one_end_are_counted_as_one_by_one(seed: int) -> None:
             axes = [axis_parts(net, 0, end, a, g, kept=k)
                     for a, (g, k) in enumerate(zip(grid, keeps(longest), strict=True))]  # fmt: skip
             fan = Fan(net, longest, axes, depthwise)
-            for start, inside, outside in itertools.product(
-                [c for c in net.cuts if c < end], (True, False), (True, False)
+            for start, inside, outside, weights in itertools.product(
+                [c for c in net.cuts if c < end], (True, False), (True, False), get_args(Weights)
             ):
                 one = run_stage(
-                    net, Patches(start, end, grid, mode, inside, outside),
+                    net, Patches(start, end, grid, mode, inside, outside, weights=weights),
                     in_place_depthwise=depthwise,
                 )  # fmt: skip
-                assert fan.peak(start, inside, outside) == one.peak_bytes
-                assert fan.price(start, inside, outside) == (
+                assert fan.peak(start, inside, outside, weights) == one.peak_bytes
+                assert fan.price(start, inside, outside, weights) == (
                     one.offchip_bytes, one.extra_macs, one.weight_bytes
                 )  # fmt: skip
 
@@ -172,6 +193,23 @@ def test_weights_that_are_read_once_a_patch_are_counted() -> None:
     assert paid is not None
     assert paid.offchip_bytes + paid.weight_bytes <= free.offchip_bytes + free.weight_bytes
     assert free.offchip_bytes <= paid.offchip_bytes
+
+
+def test_weights_in_the_memory_stay_or_pass() -> None:
+    """One filter and the next pass for every patch, or all of a stretch stay and are read once."""
+    net = network(pm.workload("mlperf_tiny_ic"))
+    end = net.cuts[3]
+    layers = net.layers[:end]
+    out, streamed, resident = (
+        run_stage(net, Patches(0, end, (4, 1), weights=w)) for w in get_args(Weights)
+    )
+    largest = max(2 * -(-x.weight_bytes // x.channels) for x in layers)
+    total = sum(x.weight_bytes for x in layers)
+    assert out.peak_bytes < streamed.peak_bytes <= out.peak_bytes + largest
+    assert resident.peak_bytes == out.peak_bytes + total
+    assert (out.weight_bytes, streamed.weight_bytes, resident.weight_bytes) == (
+        4 * total, 4 * total, total
+    )  # fmt: skip
 
 
 def test_default_grids_lie_inside_their_output() -> None:
