@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
 
 from perfmodel.schedule.peak.region import Region, bits
 from perfmodel.schedule.peak.valley import valleys
@@ -34,13 +33,13 @@ class Side:
         self.parent: dict[int, tuple[int, tuple[int, ...]]] = {}
         self.known: dict[int, int] = {}
         # Sets within the threshold: (-steps moved, set, bytes, steps that would add nothing but
-        # need more); and the others, each with its peak before.
-        self.open: list[tuple[int, int, int, int]] = []
-        self.later: list[tuple[int, int, int, int, int]] = []
+        # need more, steps that may be ready); and the others, each with its peak before.
+        self.open: list[tuple[int, int, int, int, int]] = []
+        self.later: list[tuple[int, int, int, int, int, int]] = []
         # What each step waits for in this direction, and what waits for it.
         self.waits = region.after if backward else region.before
         self.opens = region.before if backward else region.after
-        self.direct = [direct(mask, self.opens) for mask in self.opens]
+        self.direct = [direct(mask, self.opens, backward) for mask in self.opens]
         # What one step alone reads needs no look at the others.
         self.alone = [
             sum(size for size, mask in reads if mask == 1 << s)
@@ -60,7 +59,8 @@ class Side:
         self.known, self.parent = {}, {}
         self.open, self.later = [], []
         self._set_lazy()
-        self._store(-1, 0, self.root, self.root_bytes, self.region.full, threshold, threshold)
+        full = self.region.full
+        self._store(-1, 0, self.root, self.root_bytes, full, full, threshold, threshold)
 
     def follow(self, other: Side, threshold: int) -> None:
         """Begin again if the other side has gone for good to a set: orders now end there.
@@ -118,9 +118,9 @@ class Side:
     def has_open(self, threshold: int) -> bool:
         """Tell whether a set within the threshold waits; take over those that now are."""
         while self.later and self.later[0][0] <= threshold:
-            peak, progress, state, held, shed = heapq.heappop(self.later)
-            if self.known.get(state) == peak:
-                self._open(progress, state, held, shed, threshold)
+            peak, *entry = heapq.heappop(self.later)
+            if self.known.get(entry[1]) == peak:
+                self._open(entry[0], entry[1], entry[2], entry[3], entry[4], threshold)
         return bool(self.open)
 
     def next_threshold(self) -> int:
@@ -131,34 +131,35 @@ class Side:
 
     def expand(self, threshold: int, other: Side) -> int | None:
         """Expand the set that is farthest; return a set that the other side knows, if it is one."""
-        _, state, held, shed = heapq.heappop(self.open)
+        _, state, held, shed, may = heapq.heappop(self.open)
         if state == self.end or other.known.get(state, threshold + 1) <= threshold:
             return state
         root = self.root
-        for _, moved in self._moves(state, self.region.full):
-            during, after = self._effect(state, held, moved)
-            peak = max(during, threshold)
-            todo = shed | self._touched(state, moved)
-            self._store(state, moved, state ^ moved, after, todo, peak, threshold)
-            if self.root != root:
-                break
-        return None
-
-    def _moves(self, state: int, among: int) -> Iterator[tuple[int, int]]:
-        """Yield those of some steps that can move, each also with the lazy ones that go before."""
-        waits, opens, pulls = self.waits, self.opens, self.pulls
+        waits, pulls = self.waits, self.pulls
         missing = state & ~self.end if self.backward else self.end & ~state
-        rest = missing & ~self.lazy & among
+        moves: list[int] = []
+        ready = 0
+        rest = may & missing & ~self.lazy
         while rest:
             low = rest & -rest
             rest ^= low
             s = low.bit_length() - 1
             need = waits[s] & missing
-            if need & ~pulls[s]:
-                # What waits for this one cannot move either.
-                rest &= ~opens[s]
-            else:
-                yield low, need | low
+            if not need & ~pulls[s]:
+                ready |= low
+                moves.append(need | low)
+        for moved in moves:
+            during, after = self._effect(state, held, moved)
+            peak = during if during > threshold else threshold
+            if self.known.get(state ^ moved, peak + 1) <= peak:
+                continue
+            heirs, touched = self._touched(state, moved)
+            self._store(
+                state, moved, state ^ moved, after, shed | touched, ready | heirs, peak, threshold
+            )
+            if self.root != root:
+                break
+        return None
 
     def _effect(self, state: int, held: int, moved: int) -> tuple[int, int]:
         """Return the most bytes on chip while some steps move, and the bytes after."""
@@ -189,24 +190,28 @@ class Side:
                     held -= size
         return most, held
 
-    def _touched(self, state: int, moved: int) -> int:
-        """Return the steps that may move, or add less, because some move from a set.
+    def _touched(self, state: int, moved: int) -> tuple[int, int]:
+        """Return the steps that may move because some move from a set, and also those adding less.
 
         Of the readers of a buffer those whose turn to free it may have come (or, backward, who no
         longer bring it back). Forward, a buffer with more readers left is let be: less is run at
         once then, nothing is lost.
         """
-        mask = 0
-        for s in bits(moved):
-            mask |= self.near[s]
+        heirs = touched = 0
+        rest = moved
+        while rest:
+            low = rest & -rest
+            rest ^= low
+            s = low.bit_length() - 1
+            heirs |= self.near[s]
             for _, readers in self.shared[s]:
                 left = readers & ~state
                 if self.backward:
                     if not left:
-                        mask |= self._awake(readers & ~moved)
+                        touched |= self._awake(readers & ~moved)
                 elif (left & ~moved).bit_count() <= FEW:
-                    mask |= self._awake(left & ~moved)
-        return mask
+                    touched |= self._awake(left & ~moved)
+        return heirs, heirs | touched
 
     def _store(
         self,
@@ -215,51 +220,58 @@ class Side:
         state: int,
         held: int,
         todo: int,
+        may: int,
         peak: int,
         threshold: int,
     ) -> None:
         """Store a set reached from another, once all has moved that fits and adds nothing.
 
-        Only the steps of `todo` may be of that kind.
+        Only the steps of `todo` may be of that kind, and only those of `may` can move.
         """
-        known = self.known
-        if known.get(state, peak + 1) <= peak:
-            return
+        known, waits, pulls = self.known, self.waits, self.pulls
         trail = [moves]
         shed = 0  # steps that would add nothing but need more than the peak
-        again = True
-        while again:
-            again = False
-            for s, moved in self._moves(state, todo):
-                todo ^= s
-                during, after = self._effect(state, held, moved)
-                if after > held:
-                    continue
-                if during > peak:
-                    shed |= s
-                    continue
-                todo |= shed | self._touched(state, moved)
-                state ^= moved
-                held = after
-                trail.append(moved)
-                shed = 0
-                again = True
-                break
+        missing = state & ~self.end if self.backward else self.end & ~state
+        todo &= missing & ~self.lazy
+        while todo:
+            low = todo & -todo
+            todo ^= low
+            s = low.bit_length() - 1
+            need = waits[s] & missing
+            if need & ~pulls[s]:
+                continue
+            moved = need | low
+            during, after = self._effect(state, held, moved)
+            if after > held:
+                continue
+            if during > peak:
+                shed |= low
+                continue
+            heirs, touched = self._touched(state, moved)
+            state ^= moved
+            held = after
+            trail.append(moved)
+            missing &= ~moved
+            todo = (todo | shed | touched) & missing & ~self.lazy
+            may |= heirs
+            shed = 0
         if known.get(state, peak + 1) <= peak:
             return
         known[state] = peak
         self.parent[state] = (origin, tuple(trail))
         progress = state.bit_count() if self.backward else -state.bit_count()
         if peak <= threshold:
-            self._open(progress, state, held, shed, threshold)
+            self._open(progress, state, held, shed, may, threshold)
         else:
-            heapq.heappush(self.later, (peak, progress, state, held, shed))
+            heapq.heappush(self.later, (peak, progress, state, held, shed, may))
 
-    def _open(self, progress: int, state: int, held: int, shed: int, threshold: int) -> None:
+    def _open(
+        self, progress: int, state: int, held: int, shed: int, may: int, threshold: int
+    ) -> None:
         if held <= self.root_bytes and state != self.root:
             self._settle(state, threshold)
         else:
-            heapq.heappush(self.open, (progress, state, held, shed))
+            heapq.heappush(self.open, (progress, state, held, shed, may))
 
     def _settle(self, state: int, threshold: int) -> None:
         """Go for good to the set between the root and this one that holds the least."""
@@ -290,9 +302,12 @@ class Side:
         return steps[::-1] if self.backward else steps
 
 
-def direct(mask: int, opens: list[int]) -> int:
+def direct(mask: int, opens: list[int], backward: bool) -> int:
     """Return what waits for a step and for nothing else that waits for it."""
-    left = mask
-    for s in bits(mask):
-        left &= ~opens[s]
-    return left
+    found = 0
+    while mask:
+        # The nearest one waits for none of the others.
+        s = mask.bit_length() - 1 if backward else (mask & -mask).bit_length() - 1
+        found |= 1 << s
+        mask &= ~(opens[s] | 1 << s)
+    return found
