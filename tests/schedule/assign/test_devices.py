@@ -288,6 +288,21 @@ def test_stretches_cover_the_network_and_add_up() -> None:
     assert found.table["engine"].tolist() == list(found.engine.values())
 
 
+def test_an_engine_lists_its_operators(tmp_path) -> None:
+    listed = device(tmp_path, "operators: [conv, gemm]")
+    found = assign("resnet18", listed, precision="int8")
+    assert found.feasible
+    # Every convolution has a ReLU: classes without elementwise leave the engine none of them whole.
+    kinds = dict(zip(found.table["kernel"], found.table["kind"], strict=True))
+    for name, engine in found.engine.items():
+        assert engine == "slow" or kinds[name] in ("conv", "gemm")
+    assert found.fallback.why["operator elementwise"] > 0
+    with pytest.raises(InputError, match="conv"):
+        device(tmp_path, "operators: [conw]", name="odd")
+    with pytest.raises(InputError, match="nobody"):
+        device(tmp_path, "operators: {classes: [conv], source: nobody}", name="cited")
+
+
 def test_faults_come_together() -> None:
     with pytest.raises(InputError) as caught:
         assign("resnet18", "kv260", objective="speed", parallel=True, contiguous=True)
