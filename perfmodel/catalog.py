@@ -44,8 +44,11 @@ BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
     "perfmodel.plots": {
         "allocation": "perfmodel.plots.memory_map:allocation_plots",
         "assignment": "perfmodel.plots.engines:assignment_plots",
+        "curve": "perfmodel.plots.schedule:curve_plots",
+        "patches": "perfmodel.plots.schedule:patch_plots",
         "placement": "perfmodel.plots.streams:placement_plots",
         "prediction": "perfmodel.plots:prediction_plots",
+        "schedule": "perfmodel.plots.schedule:schedule_plots",
         "stream": "perfmodel.plots.streams:stream_plots",
         "table": "perfmodel.plots:table_plots",
     },

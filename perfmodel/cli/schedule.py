@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from perfmodel.atomic import output_faults, write_text
 from perfmodel.cli import DONE, INFEASIBLE
-from perfmodel.cli.common import note, print_json, say, scalars, to_json
+from perfmodel.cli.common import Whole, note, print_json, say, scalars, to_json
 from perfmodel.errors import Fault
 from perfmodel.schedule.curve import Curve
 from perfmodel.schedule.face import schedule as run
@@ -37,7 +37,7 @@ def schedule(
     unfused: bool = False,
     apart: bool = False,
     tiles: bool = False,
-    alignment: int = 1,
+    alignment: Whole = 1,
     time_limit: float = 20.0,
     json: bool = False,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
@@ -53,8 +53,8 @@ def schedule(
     device
         A device of the library, or a path to a spec file; may be left out with a capacity.
     capacity
-        Bytes for activations: "256 KiB"; "64 KiB,96 KiB" or "64 KiB..1 MiB" (doubling) give a
-        curve. By default what the device's scratchpad holds.
+        Bytes for activations: "256 KiB" or 262144; "64 KiB,96 KiB" or "64 KiB..1 MiB" (doubling)
+        give a curve. By default what the device's scratchpad holds.
     method
         greedy, beam, ilp or exact: from the fastest to the one that proves.
     objective
@@ -88,15 +88,19 @@ def schedule(
     plan
         Write the plan to a .json file, for predict --plan.
     plot
-        Write timeline and memory map (or the curve) to an .html file.
+        Write timeline and memory map, or the curve, or what does not fit, to an .html file.
     """
     faults = FaultList()
     settings = scalars(set or (), faults)
-    for path, suffixes in ((output, _SUFFIXES), (plan, (".json",)), (plot, (".html",))):
+    for path, suffixes, option in (
+        (output, _SUFFIXES, "-o"), (plan, (".json",), "--plan"), (plot, (".html",), "--plot"),
+    ):  # fmt: skip
         if path is not None:
-            faults.extend(output_faults(path, suffixes))
+            faults.extend(output_faults(path, suffixes, option))
     if plan is not None and capacity is not None and ("," in capacity or ".." in capacity):
-        faults.append(Fault("a plan is of one capacity", path="plan", expected="one --capacity"))
+        faults.append(
+            Fault("a plan is of one capacity", file="--plan", expected="a single --capacity")
+        )
     options: dict[str, Any] = {
         "method": method, "objective": objective, "memory": memory, "weights": weights,
         "unfused": unfused, "in_place": not apart, "tiles": tiles, "alignment": alignment,
@@ -109,9 +113,12 @@ def schedule(
     if output is not None:
         as_json = output.suffix == ".json"
         write_text(output, to_json(found.to_dict()) if as_json else repr(found) + "\n")
-    if plan is not None and not isinstance(found, Curve) and found.feasible:
-        write_text(plan, found.plan.to_json(indent=1) + "\n")
-    if plot is not None and found.feasible:
+    if plan is not None and not isinstance(found, Curve):
+        if found.feasible:
+            write_text(plan, found.plan.to_json(indent=1) + "\n")
+        else:
+            note(f"{plan} is not written: infeasible")
+    if plot is not None:
         write_text(plot, found.plot.page())
     if json:
         print_json(found.to_dict())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from perfmodel.errors import Fault, InputError
@@ -28,6 +29,9 @@ _UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
 #: Share of the axis above which a bar has its name written in it, for each character.
 _PER_CHARACTER = 0.0115
 
+#: Share of the axis above which a bar has a white edge.
+_EDGED = 0.005
+
 
 class Bar(NamedTuple):
     """Something that keeps a lane busy.
@@ -40,6 +44,8 @@ class Bar(NamedTuple):
         What it is busy with.
     kind
         Decides the colour; ``transfer`` for what moves data.
+    note
+        What else is said of it where the mouse is.
     """
 
     lane: str
@@ -47,11 +53,12 @@ class Bar(NamedTuple):
     start_s: float
     end_s: float
     kind: str
+    note: str = ""
 
 
 def lanes(
     bars: Iterable[Bar], title: str, subtitle: str = "", *, order: Sequence[str] = (),
-    about: str = "Timeline",
+    about: str = "Timeline", colors: Mapping[str, str] | None = None, in_steps: bool = False,
 ) -> Figure:  # fmt: skip
     """Draw bars on lanes over time.
 
@@ -63,6 +70,10 @@ def lanes(
         Lanes from top to bottom, those that nothing uses too; by default as bars first name them.
     about
         First words of the text alternative.
+    colors
+        Kind -> colour, for kinds that have one of their own.
+    in_steps
+        Starts and ends are positions in an order instead of seconds.
 
     Raises
     ------
@@ -79,26 +90,28 @@ def lanes(
     begin, end = min(bar.start_s for bar in found), max(bar.end_s for bar in found)
     span = (end - begin) or 1.0
     scale, unit = next(((s, u) for s, u in _UNITS if span >= s), _UNITS[-1])
+    if in_steps:
+        scale = 1.0
     busy = {
         lane: sum(bar.end_s - bar.start_s for bar in found if bar.lane == lane) for lane in names
     }
-    labels = {lane: f"{lane} ({percent(busy[lane], span)})" for lane in names}
+    labels = {lane: lane if in_steps else f"{lane} ({percent(busy[lane], span)})" for lane in names}
     kinds = sorted({bar.kind for bar in found}, key=lambda k: (k == TRANSFER, -_spent(found, k)))
-    colors = _colors(kinds)
+    chosen = _colors(kinds) | dict(colors or {})
     traces = [
-        _trace([b for b in found if b.kind == kind], kind, colors[kind], labels, begin, span, scale)
+        _trace([b for b in found if b.kind == kind], kind, chosen[kind], labels, begin, span, scale,
+               in_steps)
         for kind in kinds
-    ]
+    ]  # fmt: skip
     said = ", ".join(f"{lane} {percent(busy[lane], span)}" for lane in names)
-    alt = (
-        f"{about} of {len(found)} bars on {len(names)} lanes over {show(span, 'time')}. "
-        f"Busy: {said}. Kinds: {', '.join(kinds)}."
-    )
+    over = f"{span:g} steps" if in_steps else show(span, "time")
+    alt = f"{about} of {len(found)} bars on {len(names)} lanes over {over}. "
+    alt += ("" if in_steps else f"Busy: {said}. ") + f"Kinds: {', '.join(kinds)}."
     drawn: Any = figure(
         traces, title, subtitle, alt, barmode="overlay", bargap=0.3,
         height=190 + 74 * max(len(names), 3),
-        xaxis=axis(f"time ({unit})", range=[begin / scale, (end + 0.01 * span) / scale],
-                   exponentformat="none"),
+        xaxis=axis("step of the order" if in_steps else f"time ({unit})",
+                   range=[begin / scale, (end + 0.01 * span) / scale], exponentformat="none"),
         yaxis=axis("", type="category", categoryorder="array",
                    categoryarray=[labels[lane] for lane in names][::-1],
                    range=[-0.5, len(names) - 0.5], showgrid=False, ticksuffix=" "),
@@ -125,8 +138,12 @@ def _spent(bars: Iterable[Bar], kind: str) -> float:
 
 def _trace(
     bars: Sequence[Bar], kind: str, color: str, labels: dict[str, str], begin: float, span: float,
-    scale: float,
+    scale: float, in_steps: bool,
 ) -> dict[str, Any]:  # fmt: skip
+    # Narrow bars would be nothing but white edge: theirs has their own colour, so that they show.
+    wide = [(bar.end_s - bar.start_s) / span > _EDGED for bar in bars]
+    edges = {"color": ["white" if w else color for w in wide],
+             "width": [0.5 if w else 0.8 for w in wide]}  # fmt: skip
     inside = [
         bar.name if (bar.end_s - bar.start_s) / span > _PER_CHARACTER * len(bar.name) else ""
         for bar in bars
@@ -136,17 +153,24 @@ def _trace(
         "y": [labels[bar.lane] for bar in bars],
         "base": [bar.start_s / scale for bar in bars],
         "x": [(bar.end_s - bar.start_s) / scale for bar in bars],
-        "marker": {"color": color, "line": {"color": "white", "width": 0.5}},
+        "marker": {"color": color, "line": edges},
         "text": inside, "textposition": "inside", "insidetextanchor": "middle", "textangle": 0,
         "constraintext": "none", "textfont": {"color": "white"},
         "hoverinfo": "text",
         "hovertext": [
-            f"{bar.name} ({bar.kind})<br>{bar.lane}: {show(bar.start_s, 'time')} to "
-            f"{show(bar.end_s, 'time')}, {show(bar.end_s - bar.start_s, 'time')}"
+            f"{bar.name} ({bar.kind})<br>{bar.lane}: {_when(bar, in_steps)}"
+            + (f"<br>{bar.note}" if bar.note else "")
             for bar in bars
         ],
         "meta": {"kind": kind},
     }  # fmt: skip
+
+
+def _when(bar: Bar, in_steps: bool) -> str:
+    if in_steps:
+        return f"step {math.floor(bar.start_s)}"
+    spent = show(bar.end_s - bar.start_s, "time")
+    return f"{show(bar.start_s, 'time')} to {show(bar.end_s, 'time')}, {spent}"
 
 
 class AssignmentPlots:

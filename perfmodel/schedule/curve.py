@@ -65,7 +65,14 @@ class Curve:
         return {"schedules": [s.to_dict() for s in self.schedules]}
 
     def __repr__(self) -> str:
-        return str(self.table)
+        from perfmodel.schedule.text import curve_text
+
+        return curve_text(self)
+
+    def _repr_html_(self) -> str:
+        from perfmodel.schedule.text import curve_html
+
+        return curve_html(self)
 
 
 def capacities(text: str) -> list[int]:

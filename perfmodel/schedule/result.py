@@ -239,7 +239,7 @@ class Schedule:
 
     @property
     def plot(self) -> Any:
-        """Plots: ``.timeline()``, ``.memory()``."""
+        """Plots: ``.timeline()``, ``.memory()``, ``.demand()``, ``.compare(other)``."""
         from perfmodel.catalog import plots_of
 
         return plots_of(self, "schedule")

@@ -67,9 +67,12 @@ def bytes_of(value: str | float, name: str = "capacity") -> int:
         It is no size above zero.
     """
     try:
-        number = parse(value, "bytes") if isinstance(value, str) else float(value)
-    except UnitError as error:
-        raise InputError(Fault(str(error), path=name)) from None
+        number = float(value)
+    except ValueError:
+        try:
+            number = parse(str(value), "bytes")
+        except UnitError as error:
+            raise InputError(Fault(str(error), path=name)) from None
     if not 1 <= number < float("inf"):
         raise InputError(
             Fault(f"{value} is no size", path=name, expected="a size of a byte or more")

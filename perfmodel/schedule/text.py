@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from perfmodel.units import show
 
 if TYPE_CHECKING:
+    from perfmodel.schedule.curve import Curve
     from perfmodel.schedule.result import Schedule
 
-__all__ = ["html", "text", "to_dict"]
+__all__ = ["curve_html", "curve_text", "html", "text", "to_dict"]
 
 
 def _size(value: float) -> str:
@@ -100,6 +101,55 @@ def html(s: Schedule) -> str:
     why = "" if s.infeasible is None else f"<pre>{escape(s.infeasible.text())}</pre>"
     notes = "".join(f"<div style='color:#B24700'>&#9888; {escape(n)}</div>" for n in s.notes)
     return f"<div><b>{escape(_head(s))}</b>{notes}<table>{rows}</table>{why}</div>"
+
+
+def _curve_rows(curve: Curve) -> list[list[str]]:
+    """Return a row a capacity, the titles first."""
+    timed = any(s.latency_s is not None for s in curve.schedules)
+    head = ["capacity", "spilled", "reloaded", "at least", "off chip", "on chip"]
+    rows = [[*head, *(["latency"] if timed else []), ""]]
+    for s in curve.schedules:
+        size = _size(s.capacity_bytes or 0)
+        if s.outcome.script is None:
+            rows.append([size, *[""] * (len(head) - 1 + timed), "does not fit"])
+            continue
+        sums = (s.spill_bytes, s.reload_bytes, s.lower_bound_bytes, s.offchip_bytes, s.peak_bytes)
+        latency = "" if s.latency_s is None else show(s.latency_s, "time")
+        said = "proved" if s.proved else "not proved"
+        said += "" if s.feasible else ", its addresses do not fit"
+        rows.append([size, *map(_size, sums), *([latency] if timed else []), said])
+    return rows
+
+
+def _curve_head(curve: Curve) -> str:
+    last = curve.schedules[-1]
+    return f"{_head(last)}; largest working set {_size(last.working_set_bytes)}"
+
+
+def curve_text(curve: Curve) -> str:
+    """Return schedules over capacities as a table."""
+    rows = _curve_rows(curve)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(
+            [*(c.rjust(w) for c, w in zip(row[:-1], widths, strict=False)), row[-1]]
+        ).rstrip()
+        for row in rows
+    ]  # fmt: skip
+    return "\n".join([_curve_head(curve), *(f"  {line}" for line in lines)])
+
+
+def curve_html(curve: Curve) -> str:
+    """Return schedules over capacities as an HTML fragment."""
+    rows = "".join(
+        "<tr>" + "".join(f"<{tag} style='padding:2px 10px'>{escape(c)}</{tag}>" for c in row)
+        + "</tr>"
+        for tag, row in zip(("th", *["td"] * len(curve.schedules)), _curve_rows(curve), strict=True)
+    )  # fmt: skip
+    return (
+        f"<div><b>{escape(_curve_head(curve))}</b>"
+        f"<table style='text-align:right'>{rows}</table></div>"
+    )
 
 
 def to_dict(s: Schedule) -> dict[str, Any]:

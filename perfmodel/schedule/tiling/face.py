@@ -68,6 +68,13 @@ class PatchResult:
             "weight_bytes": [float(s.weight_bytes) for s in stages],
         })  # fmt: skip
 
+    @property
+    def plot(self) -> Any:
+        """Plots: ``.memory()``."""
+        from perfmodel.catalog import plots_of
+
+        return plots_of(self, "patches")
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything, ready for JSON."""
         out: dict[str, Any] = {

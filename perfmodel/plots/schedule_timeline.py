@@ -1,0 +1,101 @@
+"""Steps and transfers of a schedule: over seconds where they are known, else over the order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from perfmodel.errors import Fault, InputError
+from perfmodel.plots.engines import Bar, lanes
+from perfmodel.plots.schedule_stays import binary, proof, title_of
+from perfmodel.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION, percent
+from perfmodel.units import show
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+    from perfmodel.schedule.result import Schedule
+
+__all__ = ["timeline"]
+
+#: What runs or moves -> colour.
+_COLORS = {
+    "compute": BLUE, "input": GREEN, "weights": GREY, "output": PURPLE, "spill": VERMILION,
+    "reload": ORANGE,
+}  # fmt: skip
+
+
+def timeline(s: Schedule) -> Figure:
+    """Draw what runs and what crosses the chip's boundary meanwhile.
+
+    In seconds where a device gives times. Else over the order, one unit a step: what is spilled and
+    reloaded just before a step shares its unit.
+
+    Raises
+    ------
+    InputError
+        There is no schedule.
+    """
+    if s.outcome.script is None:
+        raise InputError(Fault("there is no schedule", path="schedule", expected="one that fits"))
+    return _in_steps(s) if s.timing is None else _in_seconds(s)
+
+
+def _in_seconds(s: Schedule) -> Figure:
+    from perfmodel.schedule.latency.model import owed
+
+    assert s.timing is not None
+    line = s.timing.timeline
+    must = owed(s.problem)
+    engine = s.where.engine or "compute"
+    kinds = {"run": "compute", "load": "input", "stream": "weights", "reload": "reload"}
+    bars = [
+        Bar(
+            engine if row.what == "run" else row.where, row.name, row.start_s, row.end_s,
+            kinds.get(row.what) or ("output" if row.index in must else "spill"),
+            binary(row.bytes) if row.bytes else "",
+        )
+        for row in line.rows
+    ]  # fmt: skip
+    waits = percent(line.exposed_s, line.makespan_s)
+    moved = sum(r.bytes for r in line.rows)
+    return lanes(
+        bars, f"Timeline of {title_of(s)}",
+        f"{s.scheduled.precision}: {show(line.makespan_s, 'time')}, {engine} waits {waits}; "
+        f"{binary(moved)} across, {binary(s.trace.cost_bytes)} of it spilled and reloaded; "
+        f"{proof(s)}",
+        order=[engine], about=f"Timeline of {title_of(s)}", colors=_COLORS,
+    )  # fmt: skip
+
+
+def _in_steps(s: Schedule) -> Figure:
+    problem = s.problem
+    spilled: dict[int, list[int]] = {}
+    loaded: dict[int, list[int]] = {}
+    for stay in s.trace.intervals:
+        if stay.spilled:
+            spilled.setdefault(stay.last + 1, []).append(stay.buffer)
+        if stay.reloaded:
+            loaded.setdefault(stay.first, []).append(stay.buffer)
+    bars: list[Bar] = []
+    for k, n in enumerate(s.script.order):
+        step = problem.steps[n]
+        if step.load:
+            size = binary(sum(problem.buffers[t].size_bytes for t in step.writes))
+            bars.append(Bar("inputs", step.name, k, k + 1, "input", size))
+        else:
+            held = f"{binary(s.trace.held_bytes[k])} on chip"
+            bars.append(Bar("steps", step.name, k, k + 1, "compute", held))
+        for lane, kind, moves in (("spills", "spill", spilled), ("reloads", "reload", loaded)):
+            mine = moves.get(k, [])
+            for i, t in enumerate(mine):
+                buffer = problem.buffers[t]
+                start = k + i / len(mine)
+                end = k + (i + 1) / len(mine)
+                bars.append(Bar(lane, buffer.name, start, end, kind, binary(buffer.size_bytes)))
+    return lanes(
+        bars, f"Order of {title_of(s)}",
+        f"{s.scheduled.precision}, {s.method}: {binary(s.spill_bytes)} spilled, "
+        f"{binary(s.reload_bytes)} reloaded; {proof(s)}",
+        order=["steps", "inputs", "spills", "reloads"], about=f"Order of {title_of(s)}",
+        colors=_COLORS, in_steps=True,
+    )  # fmt: skip
