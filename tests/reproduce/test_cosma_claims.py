@@ -9,7 +9,9 @@ from perfmodel.reproduce.systems.cosma import (
     MEMORIES,
     NETWORKS,
     Comparison,
+    Memory,
     baselines,
+    compare,
     memories,
     network,
     problem,
@@ -60,6 +62,34 @@ def test_only_addresses_cost_anything_at_the_least_peak(name: str) -> None:
     if name == "resnet50":
         moved = {b.outcome.counts["moves"] for b in baselines(name, "M_P").values()}
         assert moved == {2}
+
+
+@pytest.mark.parametrize(
+    ("name", "memory", "kib"),
+    [
+        ("densenet121", "M_R", 1176), ("densenet121", "M_P", 0), ("r2plus1d_18", "M_R", 50_176),
+        ("vit_b_16", "M_R", 3546), ("resnet50", "M_P", 0), ("fcn_resnet50", "M_P", 0),
+        ("darts_imagenet", "M_P", 0),
+    ],
+)  # fmt: skip
+def test_schedules_are_proved_and_have_addresses(name: str, memory: Memory, kib: int) -> None:
+    found = compare(name, memory)
+    assert found.proved
+    assert found.packed
+    assert found.cost_bytes == found.bound_bytes == 1024 * kib
+    assert all(cost >= found.cost_bytes for cost in found.baselines.values())
+    assert all(cost >= found.cost_bytes for cost in found.without_addresses.values())
+
+
+def test_what_is_spilled_by_hand() -> None:
+    # ViT: while a token matrix of 197 x 768 becomes 197 x 3072, it lies on chip as the sum's other
+    # term; where only the two fit, it leaves in each of twelve layers but need be stored: twice.
+    tokens = 197 * 768
+    assert memories("vit_b_16").of("M_R") == tokens + 4 * tokens
+    assert compare("vit_b_16", "M_R").cost_bytes == 12 * 2 * tokens
+    # R(2+1)D: the same in the first stage's two blocks, 64 channels of 16 frames of 112 x 112.
+    shortcut = 64 * 16 * 112 * 112
+    assert compare("r2plus1d_18", "M_R").cost_bytes == 2 * 2 * shortcut
 
 
 def test_activations_run_with_what_makes_them_and_sums_do_not() -> None:

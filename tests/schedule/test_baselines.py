@@ -198,6 +198,29 @@ def test_the_cheapest_gap_is_that_of_brute_force(
     assert spent == least
 
 
+@given(st.lists(st.integers(1, 6), min_size=2, max_size=7), st.data(), st.integers(1, 12))
+@settings(max_examples=100)
+def test_the_cheapest_bytes_are_those_of_brute_force(
+    sizes: list[int], data: st.DataObject, wanted: int
+) -> None:
+    n = len(sizes)
+    stored = [data.draw(st.booleans()) for _ in range(n)]
+    problem = chain(sizes, [], wanted, stored)
+    capacity = max(sum(sizes), problem.largest_working_set_bytes)
+    made = baseline(problem, capacity, "natural", "fewest-bytes", addresses=False)
+    script = made.outcome.script
+    assert script is not None
+    price = [size * (1 if copied else 2) for size, copied in zip(sizes, stored, strict=True)]
+    over = sum(sizes) + wanted - capacity
+    least = min(
+        sum(price[t] for t in chosen)
+        for k in range(n + 1)
+        for chosen in itertools.combinations(range(n), k)
+        if sum(sizes[t] for t in chosen) >= over
+    )
+    assert sum(price[t] for t in script.evictions[n]) == least
+
+
 def test_operands_move_where_nothing_else_helps() -> None:
     # x (2) lies at 0, y (2) at 4 after what lay between has gone; 4 bytes beside both do not fit
     # into 8, though they would if y lay at 2.
