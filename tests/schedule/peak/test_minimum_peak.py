@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.greedy import orders
 from perfmodel.schedule.peak import minimum_peak, peak_of
+from perfmodel.schedule.peak.minimum import halved, natural
 from perfmodel.schedule.peak.region import Cutter, Region
+from perfmodel.schedule.peak.search import Search
 from perfmodel.schedule.peak.valley import valleys
 from perfmodel.schedule.problem import Buffer, Problem, Step
 from perfmodel.schedule.script import Script, replay
@@ -244,3 +246,18 @@ def test_valleys_hold_least(seed: int, n: int) -> None:
     for a, b in itertools.pairwise(chain):
         inner = [m for m in between if not a & ~m and not m & ~b and m not in (a, b)]
         assert all(region.bytes_of(m) > least for m in inner)
+
+
+def test_halving_ends_at_the_least_peak_too() -> None:
+    # What is done where the proof takes too long: from an order and a bound, both closer.
+    for seed in range(6):
+        problem = random_wiring(1, 32, random.Random(seed))
+        for part in Cutter(problem).forced():
+            found = [natural(part)]
+            floor = problem.largest_working_set_bytes
+            bound = halved(part, found, 0, floor, Deadline())
+            search = Search(part, floor)
+            assert search.run(Deadline()) is not None
+            assert bound == max(floor, search.bound_bytes)
+            assert max(floor, found[0][1]) == bound
+            assert sorted(found[0][0]) == list(range(len(part.steps)))
