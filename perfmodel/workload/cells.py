@@ -197,7 +197,7 @@ class _Builder(ImageBuilder):
         self, x: Tensor, channels: int, kernels: Sequence[tuple[int, int]], stride: int, name: str
     ) -> Tensor:
         """Add convolutions at a quarter of the channels between two 1x1; `stride` over them all."""
-        inner = channels // 4
+        inner = max(1, channels // 4)
         x = self.relu_conv_norm(x, inner, f"{name}.reduce")
         for i, kernel in enumerate(kernels):
             if len(kernels) == 1:
