@@ -9,11 +9,13 @@ chain it is Viterbi's algorithm; the largest term grows with the width of the gr
 
 from __future__ import annotations
 
+import heapq
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from perfmodel.schedule.assign.problem import AssignmentProblem, Floats, Index
+from perfmodel.schedule.deadline import Deadline
 
 __all__ = ["LARGEST", "sequential"]
 
@@ -63,7 +65,9 @@ class _Network:
         return total
 
 
-def sequential(problem: AssignmentProblem, largest: int = LARGEST) -> Index | None:
+def sequential(
+    problem: AssignmentProblem, largest: int = LARGEST, deadline: Deadline | None = None
+) -> Index | None:
     """Return the assignment with the least `sequential_s`, or None where the graph is too wide.
 
     Where every assignment takes for ever (an operator has no engine, or what is made cannot reach
@@ -73,6 +77,8 @@ def sequential(problem: AssignmentProblem, largest: int = LARGEST) -> Index | No
     ----------
     largest
         Most entries of a term.
+    deadline
+        When to give up.
     """
     if problem.width == 1:
         return np.zeros(problem.count, dtype=np.intp)
@@ -83,15 +89,13 @@ def sequential(problem: AssignmentProblem, largest: int = LARGEST) -> Index | No
     left = set(range(len(network.sizes)))
     weights = {v: network.entries(network.neighbours(v)) for v in left}
     # Smallest next term first; keys are brought up to date when they are looked at.
-    import heapq
-
     heap = [(weights[v], v) for v in left]
     heapq.heapify(heap)
     while heap:
         weight, v = heapq.heappop(heap)
         if v not in left or weight != weights[v]:
             continue
-        if weight > largest:
+        if weight > largest or (deadline is not None and deadline.passed()):
             return None
         around = network.neighbours(v)
         steps.append(_eliminate(network, v, around))

@@ -15,7 +15,7 @@ from perfmodel.schedule.assign.simulate import Timeline, list_schedule
 from perfmodel.schedule.deadline import Deadline
 
 __all__ = [
-    "constructed", "earliest_finish", "improved", "interval_score", "makespan_score",
+    "balanced", "constructed", "earliest_finish", "improved", "interval_score", "makespan_score",
     "near_loads", "near_path", "rounded",
 ]  # fmt: skip
 
@@ -33,7 +33,9 @@ def rounded(problem: AssignmentProblem, share: Floats) -> Index:
     return found
 
 
-def constructed(problem: AssignmentProblem, goal_s: Callable[[Index], float]) -> Index:
+def constructed(
+    problem: AssignmentProblem, goal_s: Callable[[Index], float], deadline: Deadline
+) -> Index:
     """Return the best of many list schedules that choose engines as they go.
 
     Operators by urgency, each where it ends first, as HEFT does (Topcuoglu, Hariri and Wu, IEEE
@@ -45,6 +47,8 @@ def constructed(problem: AssignmentProblem, goal_s: Callable[[Index], float]) ->
     ----------
     goal_s
         What is lowered, seconds of an assignment.
+    deadline
+        When to stop, after the first.
     """
     behind = tails(problem)
     finite = np.isfinite(problem.costs)
@@ -57,11 +61,32 @@ def constructed(problem: AssignmentProblem, goal_s: Callable[[Index], float]) ->
     for rank in ranks:
         for much in _LOST:
             for ahead in (0.0, 1.0):
+                if deadline.passed():
+                    return best
                 found = earliest_finish(problem, rank, much * lost + ahead * left)
                 value = goal_s(found)
                 if value < best_s:
                     best, best_s = found, value
     return best
+
+
+def balanced(problem: AssignmentProblem) -> Index:
+    """Return engines chosen one operator after another, where the load is least, transfers aside.
+
+    Operators that lose most on their second-best engine go first.
+    """
+    ordered = np.sort(problem.costs, axis=1)
+    regret: Floats = np.zeros(problem.count)
+    if problem.width > 1:
+        second = np.where(np.isfinite(ordered[:, 1]), ordered[:, 1], 1e300)
+        regret = second - ordered[:, 0]
+    load: Floats = np.zeros(problem.width)
+    engine: Index = np.zeros(problem.count, dtype=np.intp)
+    for i in np.argsort(-regret, kind="stable"):
+        e = int(np.argmin(load + problem.costs[i]))
+        engine[i] = e
+        load[e] += problem.costs[i, e]
+    return engine
 
 
 #: Parts of what is lost on an engine that `constructed` adds to an operator's end.

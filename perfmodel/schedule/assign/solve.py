@@ -12,6 +12,7 @@ from perfmodel.schedule.assign.evaluate import excess, interval_s, sent, sequent
 from perfmodel.schedule.assign.improve import (
     Near,
     Score,
+    balanced,
     constructed,
     improved,
     interval_score,
@@ -152,7 +153,7 @@ def _contiguous(
 def _sequential(
     problem: AssignmentProblem, deadline: Deadline, looks: int, seed: int
 ) -> Assignment:
-    engine = eliminate.sequential(problem)
+    engine = eliminate.sequential(problem, deadline=deadline.within(0.5 * deadline.left()))
     if engine is not None and not excess(problem, engine) > 0:
         value = sequential_s(problem, engine)  # infinite where what is made cannot be had
         return _finished(problem, "sequential", engine, value, "variable elimination", {})
@@ -171,8 +172,11 @@ def _overlapped(
         "sequential": float(least.sum()),
         "throughput": max(float(least.max()), float(least.sum()) / problem.width),
     }[goal]  # fmt: skip
-    starts: dict[str, Index] = {"earliest finish": constructed(problem, lambda e: score(e)[0])}
-    starts["least cost"] = np.argmin(problem.costs, axis=1)
+    starts: dict[str, Index] = {"least cost": np.argmin(problem.costs, axis=1)}
+    starts["balanced loads"] = balanced(problem)
+    if goal == "parallel":
+        quick = deadline.within(0.2 * deadline.left())
+        starts["earliest finish"] = constructed(problem, lambda e: score(e)[0], quick)
     for e in np.flatnonzero(np.isfinite(problem.costs).all(axis=0)):
         starts[f"{problem.engines[e]} alone"] = np.full(problem.count, e, dtype=np.intp)
     if len(problem.limits):
@@ -182,7 +186,10 @@ def _overlapped(
     if problem.width == 1:
         engine = np.zeros(problem.count, dtype=np.intp)
         return _finished(problem, goal, engine, np.inf, "one engine", counts)
-    chained = eliminate.sequential(problem)
+    chained: Index | None = None
+    if goal != "sequential" or len(problem.limits):  # else it has been tried
+        quick = deadline.within(0.2 * deadline.left())
+        chained = eliminate.sequential(problem, deadline=quick)
     if chained is not None:
         starts["one at a time"] = chained
         in_turn = sequential_s(problem, chained)
