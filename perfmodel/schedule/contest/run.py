@@ -1,0 +1,210 @@
+"""One call for the contest: read, search until the time is up, check, report."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from perfmodel.errors import InputError
+from perfmodel.schedule.contest.bound import cover_prices, physical_bound
+from perfmodel.schedule.contest.cost import RASTER, tile_order
+from perfmodel.schedule.contest.evaluate import Evaluation, evaluate
+from perfmodel.schedule.contest.groups import Groups
+from perfmodel.schedule.contest.instance import Instance, read_instance
+from perfmodel.schedule.contest.naive import naive
+from perfmodel.schedule.contest.search import Search, Stage
+from perfmodel.schedule.contest.solution import Part, Solution
+from perfmodel.schedule.deadline import Deadline
+
+__all__ = ["ContestSchedule", "contest", "contest_time_s"]
+
+#: Operations up to which the contest allows that many seconds (README of yarongmu-google/MLSys).
+_TIMES = ((5, 2.0), (20, 5.0), (32, 15.0), (63, 30.0), (103, 60.0))
+_WIDTHS = (1, 8, 64, 512, 4096)
+_SHUFFLES = 8
+
+
+def contest_time_s(instance: Instance) -> float:
+    """Return the time limit that the contest gives an instance of this size."""
+    count = len(instance.operations)
+    return next((seconds for most, seconds in _TIMES if count <= most), 120.0)
+
+
+@dataclass(frozen=True)
+class ContestSchedule:
+    """A schedule, what it costs, and how far from the best it can be.
+
+    Attributes
+    ----------
+    solution, evaluation
+        The schedule and its cost, which the checker has passed.
+    naive_latency
+        Every operation alone, raster order, nothing retained; None where that does not fit.
+    bound
+        No schedule under these rules is faster.
+    exhausted
+        Every subgraph that the rules allow was costed and every sequence of them ruled out or
+        tried: the best with the granularities and orders of tiles that were compared (see
+        `granularities`), with at most two tensors retained at once.
+    counts
+        ``subgraphs`` found, ``costed`` ones that differ, ``passes`` of the search.
+    """
+
+    instance: Instance
+    solution: Solution
+    evaluation: Evaluation
+    naive_latency: float | None
+    bound: float
+    exhausted: bool
+    counts: Mapping[str, int]
+
+    @property
+    def latency(self) -> float:
+        """Sum of the subgraphs' latencies, in the contest's units."""
+        return self.evaluation.latency
+
+    @property
+    def ratio(self) -> float:
+        """Naive latency over latency; infinite where the naive schedule does not fit."""
+        return float("inf") if self.naive_latency is None else self.naive_latency / self.latency
+
+    @property
+    def gap(self) -> float:
+        """How far the latency is above the bound, as a fraction of the latency."""
+        return 1.0 - self.bound / self.latency if self.latency else 0.0
+
+    def save(self, path: str | Path) -> None:
+        """Write the schedule in the contest's format."""
+        Path(path).write_text(json.dumps(self.solution.to_dict()), encoding="utf-8")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything, ready for JSON."""
+        return {
+            "name": self.instance.name, "latency": self.latency,
+            "naive_latency": self.naive_latency, "bound": self.bound, "gap": self.gap,
+            "exhausted": self.exhausted, "counts": dict(self.counts),
+            "working_sets": list(self.evaluation.working_sets),
+            "solution": self.solution.to_dict(),
+        }  # fmt: skip
+
+    def __str__(self) -> str:
+        naive_text = "does not fit" if self.naive_latency is None else f"{self.naive_latency:,.1f}"
+        operations, parts = len(self.instance.operations), len(self.solution.parts)
+        lines = [
+            f"{self.instance.name}: {operations} operations in {parts} subgraphs",
+            f"  latency    {self.latency:,.1f}",
+            f"  naive      {naive_text}, {self.ratio:.3f} times as long",
+            f"  bound      {self.bound:,.1f}, gap {self.gap:.1%}",
+            f"  search     {'exhausted' if self.exhausted else 'stopped'}; "
+            + ", ".join(f"{v} {k}" for k, v in self.counts.items()),
+        ]
+        return "\n".join(lines)
+
+
+def contest(
+    source: str | Path | Mapping[str, Any] | Instance,
+    time_limit_s: float | None = None,
+    seed: int = 0,
+) -> ContestSchedule:
+    """Schedule an instance of the MLSys 2026 contest.
+
+    Parameters
+    ----------
+    source
+        A JSON file, what it holds, or an instance.
+    time_limit_s
+        By the clock on the wall; the contest's limit for this size by default.
+    seed
+        Of the passes that shuffle; only an instance too large to be searched through needs them.
+
+    Raises
+    ------
+    InputError
+        With every fault of the input, or naming the operations that fit at no granularity.
+    """
+    instance = source if isinstance(source, Instance) else read_instance(source)
+    limit = contest_time_s(instance) if time_limit_s is None else time_limit_s
+    deadline = Deadline(0.94 * limit)
+    start = naive(instance)
+    naive_latency = None if start is None else evaluate(instance, start).latency
+    groups = Groups(instance)
+    hunt = _Hunt(groups, start, naive_latency, deadline, random.Random(seed))
+    groups.grow(deadline.within(0.4 * limit), hopeful=True)
+    hunt.run()
+    while not groups.complete and not deadline.passed():
+        before = len(groups.found)
+        groups.grow(deadline.within(deadline.left() / 2))
+        if len(groups.found) == before and not groups.complete:
+            break
+        hunt.run()
+    best, exhausted, passes = hunt.best, hunt.exhausted, hunt.passes
+    if best is None:
+        alone = [i for i in range(len(instance.operations)) if 1 << i not in groups.found]
+        raise InputError(f"operations {alone} fit at no granularity, nor in a subgraph found")
+    bare = Solution(best.parts)
+    solution = Solution(best.parts, evaluate(instance, bare).latencies)
+    bound = physical_bound(instance)
+    if groups.complete:
+        masks = [g.mask for g in groups.found.values()]
+        floors = [g.floor for g in groups.found.values()]
+        bound = max(bound, float(cover_prices(len(instance.operations), masks, floors).sum()))
+    counts = {"subgraphs": len(groups.found), "costed": groups.costed, "passes": passes}
+    return ContestSchedule(
+        instance, solution, evaluate(instance, solution), naive_latency, bound,
+        exhausted and groups.complete, counts,
+    )  # fmt: skip
+
+
+class _Hunt:
+    """Passes of the search, wider and wider, over the groups found so far."""
+
+    def __init__(
+        self, groups: Groups, best: Solution | None, latency: float | None, deadline: Deadline,
+        noise: random.Random,
+    ) -> None:  # fmt: skip
+        self.groups, self.best, self.deadline, self.noise = groups, best, deadline, noise
+        self.most = float("inf") if latency is None else latency
+        self.exhausted = self.whole = False
+        self.passes = 0
+
+    def run(self) -> None:
+        """Search first without, then with tensors retained, until nothing is left out."""
+        search = Search(self.groups)
+        self.exhausted = False
+        for retain in (False, True) if self.groups.retainable else (False,):
+            for width in _WIDTHS:
+                if self.one(search, width, retain, None) or self.deadline.passed():
+                    break
+            else:
+                for _ in range(_SHUFFLES):
+                    self.one(search, 64, retain, self.noise)
+        self.exhausted = self.whole
+
+    def one(self, search: Search, width: int, retain: bool, noise: random.Random | None) -> bool:
+        """Search once; tell whether no state was left out."""
+        most = self.most * (1 - 1e-12)
+        found = search.beam(width, self.deadline, most, retain=retain, noise=noise)
+        self.passes += 1
+        if found.stages:
+            self.best, self.most = _solution(found.stages), found.latency
+        self.whole = found.exhausted and noise is None
+        return self.whole
+
+
+def _solution(stages: tuple[Stage, ...]) -> Solution:
+    parts: list[Part] = []
+    for stage in stages:
+        s, (w, h, _) = stage.group.structure, stage.choice.granularity
+        rows, columns = -(-s.height // h), -(-s.width // w)
+        tiles: tuple[int, ...] = ()
+        if stage.choice.order != RASTER and rows > 1 and columns > 1:
+            tiles = tuple(tile_order(rows, columns, stage.choice.order))
+        elif stage.choice.order != RASTER:
+            tiles = ()
+        retained = tuple(sorted(stage.retained))
+        parts.append(Part(s.operations, stage.choice.granularity, retained, tiles))
+    return Solution(tuple(parts))
