@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from perfmodel.errors import Fault, InputError
 from perfmodel.plots.schedule_memory import memory
 from perfmodel.plots.schedule_stays import binary, title_of
 from perfmodel.plots.style import BLUE, GREY, ORANGE, SKY, VERMILION, axis, figure, ticks
@@ -33,6 +34,8 @@ def compare(one: Schedule, two: Schedule, names: tuple[str, str] | None = None) 
     InputError
         One of them is no schedule.
     """
+    if any(s.outcome.script is None for s in (one, two)):
+        raise InputError(Fault("there is no schedule", path="compare", expected="two that fit"))
     both = (one, two)
     called = names or _names(one, two)
     high = 1.03 * max(max(s.capacity_bytes or 0, s.peak_bytes, _height(s)) for s in both)
