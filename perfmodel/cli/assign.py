@@ -30,6 +30,7 @@ def assign(
     objective: str = "latency_s",
     parallel: bool = False,
     contiguous: bool = False,
+    any_order: bool = False,
     engines: str | None = None,
     link: str | None = None,
     set: list[str] | None = None,
@@ -59,6 +60,8 @@ def assign(
         Engines work on one run at the same time; otherwise one thing happens at a time.
     contiguous
         Each engine runs one stretch of the network, engines in the order of the devices.
+    any_order
+        Of contiguous stretches: engines in whatever order is best.
     engines
         Engines to use, by name: "npu,cpu"; all by default.
     link
@@ -95,7 +98,7 @@ def assign(
     for path, suffixes in ((output, _SUFFIXES), (plan, (".json",)), (plot, (".html",))):
         if path is not None:
             faults.extend(output_faults(path, suffixes))
-    faults.extend(option_faults(objective, parallel, contiguous, time_limit))
+    faults.extend(option_faults(objective, parallel, contiguous, any_order, time_limit))
     facts = [name for name in settings if "." in name]
     if len(devices) > 1:
         faults.extend(
@@ -113,8 +116,8 @@ def assign(
     assert first is not None
     found = run(
         first.workload, [first.device, *(each for each in others if each is not None)],
-        objective=objective, parallel=parallel, contiguous=contiguous, precision=first.precision,
-        runtime=first.runtime, engines=_names(engines), link=link, warm=warm, fuse=fuse,
+        objective=objective, parallel=parallel, contiguous=contiguous, any_order=any_order,
+        precision=first.precision, runtime=first.runtime, engines=_names(engines), link=link, warm=warm, fuse=fuse,
         fits=not ignore_memory,
         time_limit_s=time_limit, looks=looks,
     )  # fmt: skip

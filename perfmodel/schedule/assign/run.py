@@ -31,6 +31,7 @@ def assign(
     objective: str = "latency_s",
     parallel: bool = False,
     contiguous: bool = False,
+    any_order: bool = False,
     precision: str | Precision | None = None,
     runtime: str | Runtime | None = None,
     engines: Sequence[str] | None = None,
@@ -56,6 +57,8 @@ def assign(
     contiguous
         Each engine runs one stretch of the network, engines in the order of the devices (a
         pipeline), the one that a runtime drives first.
+    any_order
+        Of contiguous stretches: engines in whatever order is best, at most eight of them.
     precision, runtime, warm, fuse
         As for `perfmodel.predict`. The runtime's fusion and semantics hold for all engines, its
         efficiencies and overheads for the one that it drives. A fused kernel of which an engine
@@ -81,7 +84,7 @@ def assign(
     InputError
         Unknown names; a parallel run in contiguous stretches.
     """
-    faults = option_faults(objective, parallel, contiguous, time_limit_s)
+    faults = option_faults(objective, parallel, contiguous, any_order, time_limit_s)
     if faults:
         raise InputError(faults)
     found = workload if isinstance(workload, Workload) else find(workload, {})
@@ -93,13 +96,17 @@ def assign(
     if parallel:
         goal = "parallel"
     result = solve(
-        problem.problem, goal, contiguous=contiguous, time_limit_s=time_limit_s, looks=looks
+        problem.problem,
+        goal,
+        contiguous="any" if contiguous and any_order else contiguous,
+        time_limit_s=time_limit_s,
+        looks=looks,
     )
     return DeviceAssignment(problem, objective, result, contiguous)
 
 
 def option_faults(
-    objective: str, parallel: bool, contiguous: bool, time_limit_s: float | None
+    objective: str, parallel: bool, contiguous: bool, any_order: bool, time_limit_s: float | None
 ) -> list[Fault]:
     """Return what is wrong with the options of `assign`."""
     faults: list[Fault] = []
@@ -113,6 +120,9 @@ def option_faults(
     if parallel and objective == "throughput":
         faults.append(Fault("a pipeline's engines always work in parallel", path="parallel",
                             expected="objective latency_s"))  # fmt: skip
+    if any_order and not contiguous:
+        faults.append(Fault("only stretches have an order of engines", path="any_order",
+                            expected="contiguous as well"))  # fmt: skip
     if time_limit_s is not None and not time_limit_s > 0:
         faults.append(Fault(f"{time_limit_s} is no time", path="time_limit_s", expected="above 0"))
     return faults

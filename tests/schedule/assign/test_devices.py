@@ -303,6 +303,20 @@ def test_an_engine_lists_its_operators(tmp_path) -> None:
         device(tmp_path, "operators: {classes: [conv], source: nobody}", name="cited")
 
 
+def test_stretches_in_any_order_are_no_slower() -> None:
+    pair = ["raspberry_pi_5", "edge_tpu"]
+    fixed = assign("resnet18", pair, precision="int8", objective="throughput", contiguous=True)
+    free = assign("resnet18", pair, precision="int8", objective="throughput", contiguous=True,
+                  any_order=True)  # fmt: skip
+    other = assign("resnet18", pair[::-1], precision="int8", objective="throughput",
+                   contiguous=True)  # fmt: skip
+    assert free.proved
+    assert free.interval_s == pytest.approx(min(fixed.interval_s, other.interval_s), rel=1e-12)
+    assert free.interval_s < fixed.interval_s
+    with pytest.raises(InputError, match="only stretches"):
+        assign("resnet18", pair, any_order=True)
+
+
 def test_faults_come_together() -> None:
     with pytest.raises(InputError) as caught:
         assign("resnet18", "kv260", objective="speed", parallel=True, contiguous=True)
