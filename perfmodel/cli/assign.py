@@ -117,9 +117,8 @@ def assign(
     found = run(
         first.workload, [first.device, *(each for each in others if each is not None)],
         objective=objective, parallel=parallel, contiguous=contiguous, any_order=any_order,
-        precision=first.precision, runtime=first.runtime, engines=_names(engines), link=link, warm=warm, fuse=fuse,
-        fits=not ignore_memory,
-        time_limit_s=time_limit, looks=looks,
+        precision=first.precision, runtime=first.runtime, engines=_names(engines), link=link,
+        warm=warm, fuse=fuse, fits=not ignore_memory, time_limit_s=time_limit, looks=looks,
     )  # fmt: skip
     if output is not None:
         match output.suffix:
