@@ -17,6 +17,8 @@ from perfmodel.schedule.latency.improve import (
     candidate,
     evicted,
     improve,
+    known_plan,
+    polish,
     script_of,
     with_loads,
 )
@@ -156,6 +158,7 @@ def latency(
     deadline: Deadline | None = None,
     *,
     scripts: Iterable[Script] = (),
+    plans: Iterable[tuple[Move, ...]] = (),
     bound_bytes: int = 0,
     seed: int = 0,
 ) -> LatencyOutcome:
@@ -174,6 +177,9 @@ def latency(
     scripts
         Schedules to begin with, such as those of fewest bytes: the result is never slower than any.
         Without any, a beam over orders and evictions of few bytes gives one.
+    plans
+        Plans to begin with, such as that for a smaller memory or slower channels, which fits here
+        and is no slower; the result is never slower than any. What does not fit is passed over.
     bound_bytes
         Bytes that every schedule spills and reloads at least; raises the bound.
     seed
@@ -194,7 +200,8 @@ def latency(
     deadline = deadline or Deadline()
     facts = Facts(problem, capacity_bytes, dma)
     bound = lower_bound(facts, bound_bytes)
-    best, method, tries = _best(facts, scripts, Price(), deadline, bound, seed)
+    known = [c for c in (known_plan(facts, moves, Price()) for moves in plans) if c is not None]
+    best, method, tries = _best(facts, scripts, known, Price(), deadline, bound, seed)
     if best is None:
         return LatencyOutcome(None, (), None, math.inf, bound, False, method)
     moves, nodes = best.moves, 0
@@ -241,7 +248,7 @@ def energy(
         + power.write_j_per_byte * written
         + min(power.read_j_per_byte, power.write_j_per_byte) * bound_bytes
     )
-    best, _, _ = _best(facts, scripts, power.price, deadline, bound - power.fixed_j, seed)
+    best, _, _ = _best(facts, scripts, (), power.price, deadline, bound - power.fixed_j, seed)
     if best is None:
         return EnergyOutcome(None, (), None, math.inf, bound, False)
     timeline = simulate(problem, best.moves, capacity_bytes, dma)
@@ -315,6 +322,7 @@ def _outcome(
 def _best(
     facts: Facts,
     scripts: Iterable[Script],
+    known: Iterable[Candidate],
     price: Price,
     deadline: Deadline,
     bound: float,
@@ -322,13 +330,13 @@ def _best(
 ) -> tuple[Candidate | None, str, int]:
     """Return the cheapest candidate after the local search, what found it, and the tries."""
     problem, capacity = facts.problem, facts.capacity_bytes
-    best: Candidate | None = None
-    method = "greedy"
+    best = min(known, key=lambda c: c.price, default=None)
+    method = "given"
     for name, script in _scripts(problem, capacity, scripts, deadline):
         found = candidate(facts, script, price)
         if found is not None and (best is None or found.price < best.price):
             best, method = found, name
-        if best is not None and deadline.passed():
+        if best is not None and name != "given" and deadline.passed():
             break
     if best is None:
         return None, method, 0
@@ -338,6 +346,11 @@ def _best(
         allowed = deadline if unlimited else deadline.within(SHARE * deadline.left())
         tries = TRIES if unlimited else 100 * TRIES
         better = improve(facts, best, price, allowed, tries, seed)
+        if not unlimited and len(problem.steps) <= SMALL:
+            allowed = deadline.within(SHARE * deadline.left())  # the rest is for the proof
+        else:
+            allowed = deadline
+        better = polish(facts, better, price, allowed, tries, seed)
         if better.price < best.price:
             best, method = better, "local search"
     return best, method, tries

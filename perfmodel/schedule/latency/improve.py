@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
@@ -10,11 +11,21 @@ from typing import Literal, TypeAlias
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.latency.model import Move
 from perfmodel.schedule.latency.prefetch import timed
-from perfmodel.schedule.latency.simulate import Facts
+from perfmodel.schedule.latency.simulate import Facts, Simulation
 from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.script import Script
 
-__all__ = ["RULES", "Candidate", "Price", "Rule", "candidate", "evicted", "improve", "script_of"]
+__all__ = [
+    "RULES",
+    "Candidate",
+    "Price",
+    "Rule",
+    "candidate",
+    "evicted",
+    "improve",
+    "polish",
+    "script_of",
+]
 
 Rule: TypeAlias = Literal["far", "copied", "small"]
 Gap: TypeAlias = tuple[int, int]
@@ -76,6 +87,14 @@ def candidate(facts: Facts, script: Script, price: Price) -> Candidate | None:
         return None
     makespan, moves = found
     return Candidate(script, moves, makespan, price.of(facts, makespan, moves))
+
+
+def known_plan(facts: Facts, moves: tuple[Move, ...], price: Price) -> Candidate | None:
+    """Return a plan as a candidate, or None where it does not fit or is none."""
+    end = _end(facts, moves, math.inf)
+    if end == math.inf:
+        return None
+    return Candidate(script_of(facts.problem, moves), moves, end, price.of(facts, end, moves))
 
 
 def script_of(problem: Problem, moves: Iterable[Move]) -> Script:
@@ -207,6 +226,55 @@ def improve(
             if here.price < best.price:
                 best = here
     return best
+
+
+def polish(
+    facts: Facts,
+    start: Candidate,
+    price: Price,
+    deadline: Deadline,
+    most_tries: int,
+    seed: int = 0,
+) -> Candidate:
+    """Return the cheapest plan that moving single activities of a plan has led to.
+
+    A random activity, mostly a transfer or a drop, begins earlier or later among the others; the
+    plan is kept if it is one and costs no more.
+    """
+    rng = random.Random(seed)
+    here = list(start.moves)
+    makespan = start.makespan_s
+    others = [m for m in here if m.what != "run"]
+    for _ in range(most_tries if others else 0):
+        if deadline.passed():
+            break
+        k = here.index(rng.choice(others if rng.random() < 0.85 else here))
+        at = max(0, min(len(here) - 1, k + rng.choice((-8, -4, -3, -2, -1, 1, 2, 3, 4, 8))))
+        if at == k:
+            continue
+        tried = here[:k] + here[k + 1 :]
+        tried.insert(at, here[k])
+        end = _end(facts, tried, makespan)
+        if end <= makespan:
+            here, makespan = tried, end
+    if makespan >= start.makespan_s:
+        return start
+    moves = tuple(here)
+    script = script_of(facts.problem, moves)
+    return Candidate(script, moves, makespan, price.of(facts, makespan, moves))
+
+
+def _end(facts: Facts, moves: Iterable[Move], most: float) -> float:
+    """Return the makespan of a plan, or infinity where it is none or takes longer."""
+    simulation = Simulation(facts)
+    try:
+        for move in moves:
+            simulation.issue(move)
+            if simulation.end_s > most:
+                return math.inf
+    except ValueError:
+        return math.inf
+    return simulation.end_s if simulation.finished else math.inf
 
 
 def _moved(problem: Problem, order: list[int], rng: random.Random) -> list[int]:

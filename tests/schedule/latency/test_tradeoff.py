@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from perfmodel.schedule.greedy import greedy
+from perfmodel.schedule.deadline import Deadline
+from perfmodel.schedule.greedy import belady, greedy
 from perfmodel.schedule.latency import Dma, Power, energy, latency, simulate, tradeoff
 from perfmodel.schedule.latency.bounds import lower_bound
+from perfmodel.schedule.latency.exact import exact
+from perfmodel.schedule.latency.improve import Price, candidate, improve, polish
 from perfmodel.schedule.latency.simulate import Facts
 from perfmodel.schedule.problem import Buffer, Problem, Step
 from perfmodel.schedule.script import replay
@@ -123,6 +126,46 @@ def test_what_does_not_fit_has_no_schedule() -> None:
 def test_the_same_call_gives_the_same_plan() -> None:
     problem, capacity, dma = squeezed(5, 8)
     assert latency(problem, capacity, dma) == latency(problem, capacity, dma)
+
+
+def test_more_memory_or_speed_is_never_slower_by_construction() -> None:
+    for seed in range(3):
+        problem, capacity, dma = squeezed(100 + seed, 16)
+        known = latency(problem, capacity, dma, Deadline(0))
+        for more in range(1, 4):
+            wider = latency(problem, capacity + more, dma, Deadline(0), plans=(known.moves,))
+            faster = replace(
+                dma,
+                read_bytes_per_s=dma.read_bytes_per_s * (1 + more),
+                write_bytes_per_s=dma.write_bytes_per_s * (1 + more),
+            )
+            quicker = latency(problem, capacity, faster, Deadline(0), plans=(known.moves,))
+            assert wider.makespan_s <= known.makespan_s
+            assert quicker.makespan_s <= known.makespan_s
+            assert wider.bound_s <= wider.makespan_s
+    # What does not fit is passed over.
+    less = latency(problem, capacity, dma, Deadline(0), plans=(wider.moves, ()))
+    assert less.script is not None
+
+
+def test_search_betters_the_rules() -> None:
+    # The local search and the polish end within a few per cent of the least makespan.
+    ratios: list[float] = []
+    for seed in range(6):
+        problem, capacity, dma = squeezed(500 + seed, 7)
+        facts = Facts(problem, capacity, dma)
+        least = exact(facts)
+        assert least.bound_s == least.makespan_s
+        script = belady(problem, range(7), capacity)
+        assert script is not None
+        start = candidate(facts, script, Price())
+        assert start is not None
+        better = improve(facts, start, Price(), Deadline(), 300)
+        best = polish(facts, better, Price(), Deadline(), 300)
+        assert start.price >= better.price >= best.price >= least.makespan_s
+        assert simulate(problem, best.moves, capacity, dma).makespan_s == best.makespan_s
+        ratios.append(best.makespan_s / least.makespan_s)
+    assert sum(ratios) / len(ratios) < 1.05
 
 
 @pytest.mark.data
