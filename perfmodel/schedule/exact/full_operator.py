@@ -38,6 +38,7 @@ class FullOperator:
         self.limit = 1 << 62
         self._settled = [False] * len(sets)
         self._sizes = core.known_bytes
+        self._known_reads: dict[int, int] = {}
         self._rows: dict[Node, list[Row]] = {}
 
     def forced(self, twice: int, once: int) -> int:
@@ -81,29 +82,39 @@ class FullOperator:
         A row has the least it can give, what follows, bytes not made yet that cost twice and once
         their size, the buffers that must leave, and those of them that are read before.
         """
-        core, done = self.core, node.done
+        core, done, limit = self.core, node.done, self.limit
+        first = self._reads_of(core.ancestors[self.step] & ~done)
+        optional = ~core.ancestors[self.step] & ~done
         rows: list[Row] = []
-        for i, after in enumerate(self.sets):
-            if done & ~after:
+        for after, others, rest in zip(self.sets, self.others, self.rest, strict=True):
+            if done & ~after or rest >= limit:
                 continue
-            others = self.others[i]
-            made = others & ~node.live
+            made, here = others & ~node.live, others & node.live
             twice, once = core.bytes_of(made & ~core.stored), core.bytes_of(made & core.stored)
-            between = after & ~done
-            read = sum(1 << t for t in bits(others & node.live) if core.readers[t] & between)
-            least = self.rest[i] + self.forced(twice, once)
-            if least < self.limit:
-                rows.append((least, self.rest[i], twice, once, others & node.live, read))
+            least = rest + self.forced(twice, once)
+            if least < limit:
+                read = here & (first | self._reads_of(after & optional))
+                rows.append((least, rest, twice, once, here, read))
         rows.sort()
         kept: list[Row] = []
         for row in rows:
             _, rest, twice, once, others, read = row
-            if not any(
-                r <= rest and a <= twice and b <= once and not o & ~others and not q & ~read
-                for _, r, a, b, o, q in kept
-            ):
+            for _, r, a, b, o, q in kept:
+                if r <= rest and a <= twice and b <= once and not o & ~others and not q & ~read:
+                    break
+            else:
                 kept.append(row)
         return kept
+
+    def _reads_of(self, steps: int) -> int:
+        """Return what any of some steps reads."""
+        known = self._known_reads.get(steps)
+        if known is None:
+            known = 0
+            for s in bits(steps):
+                known |= self.core.reads[s]
+            self._known_reads[steps] = known
+        return known
 
     def __call__(self, node: Node, resident: int, clean: int) -> int:
         """Return the bound at a state, the limit at most; 0 once the step has run."""

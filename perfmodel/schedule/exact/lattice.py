@@ -269,7 +269,10 @@ class Lattice:
                     continue
                 least = 0
                 spoilt = after & ~pure
-                for freed, gone in self.evictions(resident & ~reads, total - capacity, clean):
+                leaving = resident & ~reads
+                if rows:
+                    leaving &= self._may_leave(rows, leaving, clean, limit - cost)
+                for freed, gone in self.evictions(leaving, total - capacity, clean):
                     price = cost + 2 * freed
                     copied = clean & gone
                     if copied:
@@ -287,6 +290,20 @@ class Lattice:
                         now, there = _labelled(child, now, there)
                     found.append((child, now, there, price, move.step, gone, taken, least))
         return found
+
+    def _may_leave(self, rows: list[Row], resident: int, clean: int, room: int) -> int:
+        """Return the buffers that can leave now at a cost below `room` in the end.
+
+        What need not leave later costs its eviction on top of a row.
+        """
+        sizes, may = self.core.sizes, 0
+        for least, _, _, _, others, _ in rows:
+            may |= others
+            left = room - least
+            for t in bits(resident & ~may):
+                if sizes[t] * (1 if clean >> t & 1 else 2) < left:
+                    may |= 1 << t
+        return may
 
     def _at_once(self, move: Move, taken: int, resident: int, clean: int) -> bool:
         """Tell whether a step that fits and loads nothing that stays is best run now."""
