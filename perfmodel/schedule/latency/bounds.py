@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
 from perfmodel.schedule.latency.simulate import Facts
 
 __all__ = ["crowded_reads_s", "hidden_reads_s", "lower_bound", "tail_s"]
+
+Floats: TypeAlias = npt.NDArray[np.float64]
 
 
 def lower_bound(facts: Facts, noncompulsory_bytes: int = 0) -> float:
@@ -40,38 +48,46 @@ def lower_bound(facts: Facts, noncompulsory_bytes: int = 0) -> float:
     runs = [s for s, step in enumerate(steps) if not step.load]
     if not runs:
         return best
-    fetched = [
-        facts.fetch_s[s] + sum(facts.fetch_s[a] for a in _bits(problem.ancestors[s]))
-        for s in range(len(steps))
-    ]
-    first = min(
-        facts.fetch_s[s]
-        + sum(facts.fetch_s[a] for a in _bits(problem.ancestors[s]) if steps[a].load)
-        for s in runs
-        if all(steps[a].load for a in _bits(problem.ancestors[s]))
-    )
-    stores = [sum(facts.store_s[t] for t in s.writes if t in facts.owed) for s in steps]
-    ends = [tail_s(facts, problem.descendants[s] | 1 << s) for s in range(len(steps))]
-    best = max(best, first + sum(facts.seconds) + tail_s(facts, (1 << len(steps)) - 1))
+    n = len(steps)
+    above, below = _matrix(problem.ancestors), _matrix(problem.descendants)
+    loads = np.array([s.load for s in steps])
+    seconds, fetch = np.array(facts.seconds), np.array(facts.fetch_s)
+    stores = np.array([sum(facts.store_s[t] for t in s.writes if t in facts.owed) for s in steps])
+    fetched: Floats = fetch + above @ fetch
+    inputs: Floats = fetch + above @ np.where(loads, fetch, 0.0)
+    behind: Floats = above @ seconds
+    compute: Floats = seconds + below @ seconds
+    out: Floats = stores + below @ stores
+    first = min(float(inputs[s]) for s in runs if not above[s][~loads].any())
+    # Whatever follows a step ends with one that nothing follows.
+    last = [s for s in runs if not problem.descendants[s]]
+    ends: Floats = np.full(n, np.inf)
+    for s in last:
+        follows = below[:, s] > 0
+        follows[s] = True
+        ends = np.where(follows, np.minimum(ends, stores[s]), ends)
+    best = max(best, first + sum(facts.seconds) + min(float(stores[s]) for s in last))
     # Whatever is spilled is reloaded, so that of the bytes of both half are reloads at least.
     shown = sum(crowded_reads_s(facts)) + noncompulsory_bytes / 2 / dma.read_bytes_per_s
     best = max(best, sum(facts.seconds) + shown - sum(hidden_reads_s(facts)))
-    start = [0.0] * len(steps)
-    for s in range(len(steps)):
-        start[s] = max(
-            (start[p] + facts.seconds[p] for p in problem.predecessors[s] if not steps[p].load),
-            default=0.0,
-        )
+    start = [0.0] * n
+    for s in range(n):
         if steps[s].load:
             continue
-        start[s] = max(
-            start[s], fetched[s], sum(facts.seconds[a] for a in _bits(problem.ancestors[s]))
-        )
-        later = list(_bits(problem.descendants[s]))
-        compute = facts.seconds[s] + sum(facts.seconds[d] for d in later)
-        out = stores[s] + sum(stores[d] for d in later)
-        best = max(best, start[s] + compute + ends[s], start[s] + facts.seconds[s] + out)
+        ready = (start[p] + facts.seconds[p] for p in problem.predecessors[s] if not steps[p].load)
+        start[s] = max(float(fetched[s]), float(behind[s]), max(ready, default=0.0))
+        after = max(float(compute[s] + ends[s]), facts.seconds[s] + float(out[s]))
+        best = max(best, start[s] + after)
     return best
+
+
+def _matrix(masks: Sequence[int]) -> Floats:
+    """Return bit masks as rows of zeros and ones."""
+    n = len(masks)
+    width = (n + 7) // 8
+    raw = np.frombuffer(b"".join(m.to_bytes(width, "little") for m in masks), dtype=np.uint8)
+    bits = np.unpackbits(raw.reshape(n, width), axis=1, bitorder="little")[:, :n]
+    return bits.astype(np.float64)
 
 
 def hidden_reads_s(facts: Facts) -> list[float]:
