@@ -39,10 +39,12 @@ def schedule(
     tiles: bool = False,
     alignment: Whole = 1,
     time_limit: float = 20.0,
+    alternatives: bool = False,
     json: bool = False,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
     plan: Path | None = None,
     plot: Path | None = None,
+    lp: Path | None = None,
 ) -> int:
     """Find the order of operators, what stays on chip, what is spilled, and where each tensor lies.
 
@@ -81,12 +83,16 @@ def schedule(
         Addresses are multiples of it.
     time_limit
         Seconds after which the best so far is returned, with a bound.
+    alternatives
+        Also say what fusion, tiles, patches and more capacity would do.
     json
         Print JSON.
     output
         Write the result to a .json or .txt file.
     plan
         Write the plan to a .json file, for predict --plan.
+    lp
+        Write the integer programme of the evictions, in the order found, to an .lp file.
     plot
         Write timeline and memory map, or the curve, or what does not fit, to an .html file.
     """
@@ -94,13 +100,20 @@ def schedule(
     settings = scalars(set or (), faults)
     for path, suffixes, option in (
         (output, _SUFFIXES, "-o"), (plan, (".json",), "--plan"), (plot, (".html",), "--plot"),
+        (lp, (".lp",), "--lp"),
     ):  # fmt: skip
         if path is not None:
             faults.extend(output_faults(path, suffixes, option))
-    if plan is not None and capacity is not None and ("," in capacity or ".." in capacity):
-        faults.append(
-            Fault("a plan is of one capacity", file="--plan", expected="a single --capacity")
-        )
+    if capacity is not None and ("," in capacity or ".." in capacity):
+        faults.extend(
+            Fault(f"{what} of one capacity", file=option, expected="a single --capacity")
+            for asked, what, option in (
+                (plan is not None, "a plan is", "--plan"),
+                (lp is not None, "an LP file is", "--lp"),
+                (alternatives, "alternatives are", "--alternatives"),
+            )
+            if asked
+        )  # fmt: skip
     options: dict[str, Any] = {
         "method": method, "objective": objective, "memory": memory, "weights": weights,
         "unfused": unfused, "in_place": not apart, "tiles": tiles, "alignment": alignment,
@@ -118,12 +131,25 @@ def schedule(
             write_text(plan, found.plan.to_json(indent=1) + "\n")
         else:
             note(f"{plan} is not written: infeasible")
+    if lp is not None and not isinstance(found, Curve):
+        if found.outcome.script is None:
+            note(f"{lp} is not written: infeasible")
+        elif found.trace.cost_bytes == 0:
+            note(f"{lp} is not written: everything fits, there is nothing to decide")
+        else:
+            found.write_lp(lp)
+    changes = None
+    if alternatives and not isinstance(found, Curve):
+        changes = found.alternatives()
     if plot is not None:
         write_text(plot, found.plot.page())
+    more = {} if changes is None else {"alternatives": changes.to_records()}
     if json:
-        print_json(found.to_dict())
+        print_json({**found.to_dict(), **more})
     elif output is None:
         say(repr(found))
+        if changes is not None:
+            say("", str(changes))
     if isinstance(found, Curve):
         # Ascending: what the largest of those that fail lacks, the smaller ones lack too.
         failed = [s.infeasible for s in found.schedules if s.infeasible is not None]

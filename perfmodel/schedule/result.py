@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from perfmodel.plan import Plan
@@ -16,6 +17,8 @@ from perfmodel.schedule.script import Outcome, Script, Trace, replay
 if TYPE_CHECKING:
     from perfmodel.schedule.infeasible import Infeasible, Unproved
     from perfmodel.schedule.job import Job
+    from perfmodel.schedule.levels import LevelPlan
+    from perfmodel.schedule.recompute import Recomputation
     from perfmodel.schedule.tiling.streamed import Streamed
     from perfmodel.schedule.timing import Timing
     from perfmodel.table import Table
@@ -236,6 +239,26 @@ class Schedule:
         from perfmodel.schedule.alternatives import alternatives
 
         return alternatives(self, time_limit_s)
+
+    def recomputed(
+        self, *, bytes_per_mac: float | None = None, time_limit_s: float | None = 10.0
+    ) -> Recomputation:
+        """Return the schedule in which steps may run again; see `perfmodel.schedule.further`."""
+        from perfmodel.schedule.further import recomputed
+
+        return recomputed(self, bytes_per_mac=bytes_per_mac, time_limit_s=time_limit_s)
+
+    def over_levels(self, *, time_limit_s: float | None = 10.0) -> LevelPlan:
+        """Return retention over all memories up to main; see `perfmodel.schedule.further`."""
+        from perfmodel.schedule.further import over_levels
+
+        return over_levels(self, time_limit_s=time_limit_s)
+
+    def write_lp(self, path: str | Path, *, order: bool = False) -> None:
+        """Write its integer programme as an LP file; see `perfmodel.schedule.further.write_lp`."""
+        from perfmodel.schedule.further import write_lp
+
+        write_lp(self, path, order=order)
 
     @property
     def plot(self) -> Any:
