@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from perfmodel.schedule.assign.contiguous import exact
+from perfmodel.schedule.assign.evaluate import excess, interval_s, sent
 from perfmodel.schedule.assign.paths import heads, tails
 from perfmodel.schedule.assign.problem import AssignmentProblem, Floats, Index
 from perfmodel.schedule.deadline import Deadline
@@ -103,6 +104,7 @@ class _Model:
             self.rows.add(-1.0 if limit else 0.0, (self.x.reshape(1, -1), -part.reshape(1, -1)))
         self.alike = exact(problem, forward=False)
         self.objective: dict[int, float] = {}
+        self.sending: tuple[Index, Index] | None = None
         getattr(self, f"_{goal}")()
 
     def _new(self, shape: tuple[int, ...], upper: Floats | float = np.inf) -> Index:
@@ -142,6 +144,7 @@ class _Model:
                     (self.x[pair_r, f], -1.0),
                 )  # fmt: skip
             ends: Index = np.array([(-1, f) for f in range(m)], dtype=np.intp)
+            self.sending = y, ends
             return y, np.where(open_ > 0, seconds, 0.0), ends
         ways = [(e, f) for e in range(m) for f in range(m) if e != f]
         seconds = np.stack([problem.delays[:, e, f] for e, f in ways], axis=1) / self.scale
@@ -156,6 +159,7 @@ class _Model:
                 (self.x[pair_r, f], -1.0),
             )  # fmt: skip
         ends = np.array(ways, dtype=np.intp)
+        self.sending = w, ends
         return w, np.where(open_ > 0, seconds, 0.0), ends
 
     def _sequential(self) -> None:
@@ -250,6 +254,23 @@ class _Model:
                 (moved[:, on].reshape(1, -1), -seconds[:, on].reshape(1, -1)),
             )  # fmt: skip
 
+    def start(self, goal: Goal, engine: Index) -> Floats | None:
+        """Return every variable under an assignment; None for a parallel run or what is none."""
+        if goal == "parallel" or excess(self.problem, engine) > 0:
+            return None
+        values: Floats = np.zeros(self.size)
+        values[self.x[np.arange(self.problem.count), engine]] = 1.0
+        moved = sent(self.problem, engine)
+        if self.sending is not None:
+            variables, ends = self.sending
+            for k, (e, f) in enumerate(ends.tolist()):
+                on = (moved.target == f) & ((moved.source == e) | (e < 0))
+                values[variables[moved.tensor[on], k]] = 1.0
+        if goal == "throughput":
+            # The only variable of the objective.
+            values[next(iter(self.objective))] = interval_s(self.problem, engine) / self.scale
+        return values if np.isfinite(values).all() else None
+
     def matrix(self, *, whole: bool) -> Matrix:
         """Return the programme, shares whole or not."""
         rows, equal = self.rows, self.equal
@@ -288,7 +309,7 @@ def relaxed(
 
 def integral(
     problem: AssignmentProblem, goal: Goal, deadline: Deadline, *, contiguous: bool = False,
-    gap: float = 0.0,
+    gap: float = 0.0, start: Index | None = None,
 ) -> Relaxed:  # fmt: skip
     """Solve the programme with every operator whole.
 
@@ -296,17 +317,26 @@ def integral(
     ----------
     gap
         Relative gap at which it stops.
+    start
+        A known assignment, in stretches where they are asked for; not for a parallel run.
 
     Returns
     -------
     Relaxed
         For ``parallel`` a bound and an assignment; for the others the optimum where it closed.
     """
-    return _solved(_Model(problem, goal, contiguous), deadline, whole=True, gap=gap)
+    model = _Model(problem, goal, contiguous)
+    known = None if start is None else model.start(goal, start)
+    return _solved(model, deadline, whole=True, gap=gap, start=known)
 
 
-def _solved(model: _Model, deadline: Deadline, *, whole: bool, gap: float) -> Relaxed:
-    found = solve(model.matrix(whole=whole), deadline, gap=gap)
+def _solved(
+    model: _Model, deadline: Deadline, *, whole: bool, gap: float, start: Floats | None = None
+) -> Relaxed:
+    matrix = model.matrix(whole=whole)
+    if start is not None and not matrix.keeps(start):
+        start = None  # what it sends costs for ever, or rounding is in the way
+    found = solve(matrix, deadline, gap=gap, start=start)
     bound = 0.0
     if found.found and np.isfinite(found.bound):
         bound = max(0.0, _safe(found.bound)) * model.scale

@@ -208,7 +208,14 @@ def _overlapped(
             starts["rounded linear programme"] = rounded(problem, found.share)
     method, engine = _best(problem, starts, score)
     if size <= _INTEGRAL and score(engine)[0] > bound * (1 + TOLERANCE):
-        whole = integral(problem, goal, deadline.within(0.4 * deadline.left()), gap=1e-7)
+        if goal != "parallel":  # a programme starts from what is known
+            quick = deadline.within(0.1 * deadline.left())
+            engine = improved(
+                problem, engine, score, near, quick, bound_s=bound, looks=looks // 2, seed=seed
+            )
+            starts[f"{method}, local search"] = engine
+        quick = deadline.within(0.4 * deadline.left())
+        whole = integral(problem, goal, quick, gap=1e-7, start=engine)
         counts["integer programmes"] = 1
         if whole.impossible:
             return Assignment(problem, goal, np.inf, np.inf, "integer programme", None, counts)
