@@ -8,10 +8,11 @@ from typing import Final
 
 from perfmodel.schedule.allocate.first_fit import portfolio
 from perfmodel.schedule.allocate.lifetime import Lifetime
-from perfmodel.schedule.allocate.restarts import search
+from perfmodel.schedule.allocate.restarts import Restarts
 from perfmodel.schedule.allocate.result import Proof
 from perfmodel.schedule.allocate.sections import Piece, Sections
-from perfmodel.schedule.allocate.valleys import EXHAUSTED, PACKED
+from perfmodel.schedule.allocate.valleys import CUT, EXHAUSTED, PACKED
+from perfmodel.schedule.allocate.windows import failing_window
 from perfmodel.schedule.deadline import Deadline
 
 __all__ = ["SEARCHED", "Part"]
@@ -19,6 +20,8 @@ __all__ = ["SEARCHED", "Part"]
 SEARCHED: Final = "valley search"
 #: Nodes a buffer for a height in the first round, and in the last where there is no limit.
 _TRY, _NODES = 8.0, 2_000.0
+#: Nodes a buffer until windows are looked at, and in all windows together; then four times that.
+_SOON: Final = 150.0
 #: Distance of heights, as a share, at which the first round ends.
 _FINE: Final = 0.01
 #: Share of the time for first fits.
@@ -52,7 +55,7 @@ class Part:
         self.height = math.inf
         self.method = ""
         self.nodes = self.dives = 0
-        self._excluded = 0
+        self._excluded: Proof | None = None
         self._tried = -1
         self.bound = max(proof.bound_bytes for proof in self.proofs())
         steps = [b.alignment for b in buffers if b.alignment > 1]
@@ -75,10 +78,8 @@ class Part:
             # Whichever is the highest need not be rounded up.
             bound = load * self._unit - max(-b.size_bytes % self._unit for b in alive)
             yield Proof("load", section.lower, section.upper, tuple(b.id for b in alive), bound)
-        if self._excluded:
-            begin = min(b.lower for b in self.buffers)
-            end = max(b.upper for b in self.buffers)
-            yield Proof("search", begin, end, tuple(b.id for b in self.buffers), self._excluded)
+        if self._excluded is not None:
+            yield self._excluded
 
     def fit(self, height: int, deadline: Deadline, node_limit: float) -> None:
         """Look for a packing of a height, by first fit and then by search."""
@@ -143,12 +144,32 @@ class Part:
             ends = [(b.size_bytes - 1) % self._unit + 1 for b in self.buffers]
             lids = [units + 1 if end <= over else units for end in ends]
             units += 1
-        found = search(self._packing, units, self._seed, deadline, node_limit, lids=lids)
+        found = Restarts(self._packing, units, self._seed, lids)
+        soon, effort, spent = _SOON * len(self.buffers), 1.0, 0
+        alive: Sequence[int] = range(len(self.buffers))
+        begin, end = min(b.lower for b in self.buffers), max(b.upper for b in self.buffers)
+        status = found.run(deadline, min(node_limit, soon))
+        while status == CUT and found.nodes + spent < node_limit and not deadline.passed():
+            # Not found soon: a part of the time may tell that there is none.
+            limit = min(soon, node_limit - found.nodes - spent)
+            window = failing_window(
+                self._packing, units, self._seed, deadline, limit, lids, effort=effort
+            )
+            spent += window.nodes
+            self.nodes += window.nodes
+            self.dives += window.dives
+            if window.pieces:
+                status, alive, begin, end = EXHAUSTED, window.pieces, window.lower, window.upper
+            elif found.nodes + spent < node_limit:
+                soon, effort = 4.0 * soon, 4.0 * effort
+                status = found.run(deadline, min(node_limit - spent, soon))
         self.nodes += found.nodes
         self.dives += found.dives
-        if found.status == PACKED:
+        if status == PACKED:
             self._keep(found.offsets, SEARCHED)
-        elif found.status == EXHAUSTED and height >= self.bound:
+        elif status == EXHAUSTED and height >= self.bound:
             # Up to the next height that a packing can have.
-            self._excluded = height + self._step - height % self._step
-            self.bound = max(self.bound, self._excluded)
+            bound = height + self._step - height % self._step
+            ids = tuple(self.buffers[i].id for i in alive)
+            self._excluded = Proof("search", begin, end, ids, bound)
+            self.bound = max(self.bound, bound)

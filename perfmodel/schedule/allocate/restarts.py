@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from perfmodel.schedule.allocate.sections import Sections
-from perfmodel.schedule.allocate.valleys import CUT, EXHAUSTED, PACKED, Valleys
+from perfmodel.schedule.allocate.valleys import CUT, Valleys
 from perfmodel.schedule.deadline import Deadline
 
-__all__ = ["Found", "search"]
+__all__ = ["Restarts"]
 
 # Chosen on MiniMalloc's A, B, D, E and G. Many short dives find what a few long ones miss, and
 # weights that fade keep early failures from steering for ever; both matter most on E.
@@ -23,27 +22,8 @@ _NOISE: Final = (0.5, 0.25)
 _LONG: Final = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What a search ended with.
-
-    Attributes
-    ----------
-    status : str
-        ``packed``, ``exhausted`` (there is no packing of the height) or ``cut``.
-    """
-
-    status: str
-    offsets: tuple[int, ...]
-    nodes: int
-    dives: int
-
-
-def search(
-    packing: Sections, height: int, seed: int, deadline: Deadline, node_limit: float = math.inf,
-    *, lids: Sequence[int] | None = None,
-) -> Found:  # fmt: skip
-    """Look for a packing of a height, until found, excluded, or out of time or nodes.
+class Restarts:
+    """Dives for a packing of one height, which go on where they stopped.
 
     Parameters
     ----------
@@ -53,29 +33,51 @@ def search(
         Of the noise in the order of options; the same seed makes the same dives.
     lids
         Of each piece, where it may not reach as far as the height.
-    node_limit
-        States to look at, at most: a limit that does not depend on the machine.
+
+    Attributes
+    ----------
+    nodes, dives : int
+        So far.
     """
-    rng = random.Random(seed)
-    valleys = Valleys(packing, height, lids)
-    width = [b - a + 1 for a, b in zip(packing.first, packing.last, strict=True)]
-    area = [w * p.size for w, p in zip(width, packing.pieces, strict=True)]
-    nodes = dives = 0
-    short = max(32.0, _NODES * len(width))
-    while True:
-        base = area if dives % 2 else width
-        noise = _NOISE[dives // 2 % 2] if dives else 0.0
-        rank = [-x * rng.uniform(1 - noise, 1 + noise) for x in base]
-        long = dives % _LONG == _LONG - 1
-        limit = min(max(short, nodes / 4) if long else short, node_limit - nodes)
-        status = valleys.dive(rank, math.ceil(limit), deadline)
-        nodes += valleys.nodes
-        dives += 1
-        if status == PACKED:
-            return Found(PACKED, tuple(valleys.offsets), nodes, dives)
-        if status == EXHAUSTED:
-            return Found(EXHAUSTED, (), nodes, dives)
-        if nodes >= node_limit or deadline.passed():
-            return Found(CUT, (), nodes, dives)
-        short *= _GROWTH
-        valleys.weights = [1.0 + (w - 1.0) * _FADE for w in valleys.weights]
+
+    def __init__(
+        self, packing: Sections, height: int, seed: int, lids: Sequence[int] | None = None
+    ) -> None:
+        self._rng = random.Random(seed)
+        self._valleys = Valleys(packing, height, lids)
+        self._width = [b - a + 1 for a, b in zip(packing.first, packing.last, strict=True)]
+        sizes = [piece.size for piece in packing.pieces]
+        self._area = [w * size for w, size in zip(self._width, sizes, strict=True)]
+        self._short = max(32.0, _NODES * len(sizes))
+        self.nodes = self.dives = 0
+
+    @property
+    def offsets(self) -> tuple[int, ...]:
+        """Of each piece, after it was packed."""
+        return tuple(self._valleys.offsets)
+
+    def run(self, deadline: Deadline, node_limit: float) -> str:
+        """Dive until packed or exhausted, or cut by time or by a number of nodes in all.
+
+        Returns
+        -------
+        str
+            ``packed``, ``exhausted`` (there is no packing of the height) or ``cut``.
+        """
+        valleys, uniform = self._valleys, self._rng.uniform
+        while True:
+            base = self._area if self.dives % 2 else self._width
+            noise = _NOISE[self.dives // 2 % 2] if self.dives else 0.0
+            rank = [-x * uniform(1 - noise, 1 + noise) for x in base]
+            long = self.dives % _LONG == _LONG - 1
+            limit = max(self._short, self.nodes / 4) if long else self._short
+            limit = math.ceil(max(0.0, min(limit, node_limit - self.nodes)))
+            status = valleys.dive(rank, limit, deadline)
+            self.nodes += valleys.nodes
+            self.dives += 1
+            if status != CUT:
+                return status
+            self._short *= _GROWTH
+            valleys.weights = [1.0 + (w - 1.0) * _FADE for w in valleys.weights]
+            if self.nodes >= node_limit or deadline.passed():
+                return CUT

@@ -24,11 +24,12 @@ class Proof:
     kind : str
         ``load``: the buffers that are alive together are larger than the capacity.
         ``offset``: a buffer whose offset is given reaches beyond it.
-        ``search``: each moment fits, but every packing was tried and none does.
+        ``search``: each moment fits, but every packing of what is alive in these times was tried
+        (cut off at both ends), and none does.
     lower, upper : int
         The times (half-open) at which that is so.
     buffers : tuple of str
-        Those that are involved; for ``search`` all that have to be packed together.
+        Those that are involved.
     bound_bytes : int
         Bytes that they need at least: the load, the end of the buffer whose offset is given, or
         the least height that the search has not excluded.

@@ -161,6 +161,26 @@ def test_a_search_proves_what_loads_do_not(
     assert allocate(lives, time_limit_s=None).proved
 
 
+@pytest.mark.parametrize("seed", [20, 26, 39, 40, 45, 49])
+def test_a_window_proves_it_for_all(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the proof names, cut off at its times, has no packing: trying every byte agrees."""
+    monkeypatch.setattr("perfmodel.schedule.allocate.part._SOON", 2.0)
+    lives = brimful(random.Random(seed), 9, 40, 6)
+    found = allocate(lives, 9, time_limit_s=None, node_limit=20_000)
+    good(found)
+    proof = found.proof
+    assert proof
+    assert proof.kind == "search"
+    assert len(proof.buffers) < len(lives)
+    cut = [
+        replace(b, lower=max(b.lower, proof.lower), upper=min(b.upper, proof.upper))
+        for b in lives
+        if b.lower < proof.upper and b.upper > proof.lower
+    ]
+    assert {b.id for b in cut} == set(proof.buffers)
+    assert not fits(cut, proof.bound_bytes - 1)
+
+
 @pytest.mark.parametrize("seed", range(60))
 def test_trying_every_byte_agrees(seed: int) -> None:
     """With holds and without, wherever the capacity lies."""
