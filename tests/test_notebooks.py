@@ -32,7 +32,18 @@ def cells(path: Path) -> list[dict[str, Any]]:
 SHOWN = {
     "accelerators.ipynb": (4, ("times_compulsory", "scale_sim_32x32", "published: 3.6", "claims")),
     "first_roofline.ipynb": (4, ("llama_3_8b", "latency_s = ", "too much")),
-}
+    "where_do_the_bytes_go.ipynb": (6, (
+        "proved: no schedule can spill fewer bytes", "67.375 KiB + 67.375 KiB", "= 2.46752 MiB",
+        "cell0.node1.second.2.depthwise.out", "does not fit", "with fewest bytes",
+        "twice the capacity", "moved by tiles", "in patches",
+    )),
+    "why_is_it_infeasible.ipynb": (3, (
+        "needs 1.43555 MiB on chip at once, of 256 KiB", "gap 1,243,136 B",
+        "enough     1.18555 MiB more", "0 B less than the demand: fits",
+        "1 B less than the demand: does not fit", "patches fit", "at least 938.5 KiB on chip",
+        "no packing fits: the best needs 80 KiB", "32 KiB  fragmentation", "proved",
+    )),
+}  # fmt: skip
 
 
 def test_every_notebook_is_looked_at() -> None:

@@ -190,7 +190,8 @@ class Job:
         problem, pointwise = self.made.problem, self.made.pointwise
         if peak is None:
             why = over_working_set(problem, capacity, pointwise=pointwise)
-            why = replace(why, levers=(*why.levers, *self._in_patches(why.demand, capacity)))
+            levers = (*why.levers, *self._in_patches(why.demand, capacity))
+            why = replace(why, levers=tuple(sorted(levers, key=lambda lever: not lever.enough)))
         else:
             why = over_peak(
                 problem, capacity, peak.peak_bytes, peak.order, proved=peak.proved,
