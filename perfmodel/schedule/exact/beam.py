@@ -10,6 +10,9 @@ from perfmodel.schedule.exact.search import Visit
 
 __all__ = ["widest"]
 
+#: Successors between two looks at the clock.
+_LOOK = 500
+
 
 def widest(
     lattice: Lattice, width: int, limit: int, deadline: Deadline, bound: Bound | None = None
@@ -21,15 +24,19 @@ def widest(
     """
     node, resident, clean = lattice.start()
     layer = [Visit((node, resident, clean, 0, -1, 0, 0, 0), None)]
-    bytes_of = lattice.core.bytes_of
+    bytes_of, work = lattice.core.bytes_of, _LOOK
     for _ in range(lattice.core.steps):
         following: dict[tuple[int, int, int], tuple[Successor, Visit]] = {}
-        for k, visit in enumerate(layer):
-            if not k % 32 and deadline.passed():
-                return None
-            for way in lattice.successors(
+        for visit in layer:
+            if work >= _LOOK:
+                work = 0
+                if deadline.passed():
+                    return None
+            ways = lattice.successors(
                 visit.node, visit.resident, visit.clean, visit.cost, limit, bound
-            ):
+            )
+            work += 1 + len(ways)
+            for way in ways:
                 key = (way[0].done, way[1], way[2])
                 known = following.get(key)
                 if known is None or known[0][3] > way[3]:

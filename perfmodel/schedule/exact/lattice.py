@@ -11,8 +11,8 @@ from perfmodel.schedule.exact.tokens import Tokens
 __all__ = ["Bound", "Lattice", "Move", "Node", "Row", "Successor"]
 
 
-#: Lists of sets to evict that are kept for the next time.
-_MOST_KEPT = 200_000
+#: Sets to evict that are kept for the next time, and tried at once.
+_MOST_KEPT, _MOST_SETS = 1_000_000, 2_000
 
 
 class Move:
@@ -111,16 +111,14 @@ class Lattice:
     def __init__(self, core: Core, capacity: int, *, merge: bool = True) -> None:
         self.core, self.capacity = core, capacity
         self.tokens = Tokens(core, merge=merge)
+        #: Set where more sets might leave than were tried: what is not there may exist.
+        self.truncated = False
+        self._kept = 0
         self._nodes: dict[int, Node] = {}
         self._evictions: dict[tuple[int, int, int], list[tuple[int, int]]] = {}
         self._steps = [
             (s, 1 << s, core.before[s] & ~self.tokens.steps_mask) for s in range(core.steps)
         ]
-
-    @property
-    def size(self) -> int:
-        """Sets of executed steps met so far."""
-        return len(self._nodes)
 
     def node(self, done: int, live: int = -1) -> Node:
         """Return the node of a (canonical) set of executed steps; `live` where it is known."""
@@ -183,12 +181,14 @@ class Lattice:
         """Return the smallest sets of `candidates` that free `over` bytes or more.
 
         Each stands after its bytes, those with fewer first. No set contains another: one that is
-        smallest needs its smallest member. Of equal copies of a type, the first go.
+        smallest needs its smallest member. Of equal copies of a type, the first go. Where there are
+        very many, some are left out, and `truncated` is set.
         """
         tokens = self.tokens.buffers_mask & candidates
         key = (candidates, clean & tokens, over)
         known = self._evictions.get(key)
         if known is not None:
+            self.truncated |= len(known) >= _MOST_SETS
             return known
         core = self.core
         kinds: list[tuple[int, int, int]] = []
@@ -207,7 +207,7 @@ class Lattice:
 
         def extend(i: int, left: int, chosen: int) -> None:
             skipped = 0
-            while rest[i] >= left:
+            while rest[i] >= left and len(sets) < _MOST_SETS:
                 size, alike, bit = items[i]
                 if not alike or alike != skipped:
                     if size >= left:
@@ -218,9 +218,12 @@ class Lattice:
                 i += 1
 
         extend(0, over, 0)
+        self.truncated |= len(sets) >= _MOST_SETS
         sets.sort()
-        if len(self._evictions) >= _MOST_KEPT:
+        self._kept += 1 + len(sets)
+        if self._kept >= _MOST_KEPT:
             self._evictions.clear()
+            self._kept = 0
         self._evictions[key] = sets
         return sets
 

@@ -26,7 +26,7 @@ _TRIAL = 1500
 #: Widths of the beams of a segment that the trial leaves open.
 _WIDTHS = (20, 200)
 
-#: Parts of the best known cost that are shown to be out of reach first, where a bound helps.
+#: Parts of the best known cost that are tried, or shown to be out of reach, first.
 _PARTS = (0.75, 0.9)
 
 #: States of one search, at most: some 500 bytes each.
@@ -86,13 +86,15 @@ class _Part:
         if bound:
             bound.solve(self.limit, early)
             self.bound_bytes = max(self.bound_bytes, bound(*self.lattice.start()))
-            # A search for what costs less than a part of the best known keeps few states, and says
-            # soon how good that is.
-            for part in _PARTS:
-                limit = int(part * self.limit) + 1
-                if self.bound_bytes < limit and not deadline.passed():
+        # A search for what costs less than a part of the best known keeps few states, and says soon
+        # how good that is.
+        for part in _PARTS:
+            limit = int(part * self.limit) + 1
+            if self.bound_bytes < limit and not self.proved and not deadline.passed():
+                if bound:
                     bound.restrict(limit)
-                    self.look(deadline, bound, limit=limit)
+                self.look(deadline, bound, limit=limit)
+        if bound:
             bound.restrict(self.limit)
         if not self.proved:
             self.look(deadline, bound)

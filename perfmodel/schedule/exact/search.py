@@ -15,8 +15,8 @@ __all__ = ["Found", "Visit", "cheapest"]
 #: Expanded states of a node that a later one is held against.
 _DOMINATORS = 64
 
-#: Expansions between two looks at the clock.
-_LOOK = 32
+#: Successors between two looks at the clock.
+_LOOK = 500
 
 
 class Visit:
@@ -47,7 +47,8 @@ class Found:
     end
         The last state of the cheapest schedule, where one below the limit was found.
     bound
-        No schedule costs less (below the limit, none does).
+        No schedule costs less: the cost of `end`, or the limit, but where too much might leave to
+        try it all.
     complete
         The search ended by itself.
     """
@@ -85,14 +86,14 @@ def cheapest(
     seen: dict[Node, dict[tuple[int, int], int]] = {node: {(resident, clean): 0}}
     old: dict[Node, list[tuple[int, int, int]]] = {}
     full, bytes_of = lattice.core.full, lattice.core.bytes_of
-    expanded, stored, price = 0, 1, floor
+    expanded, stored, price, work, ceiling = 0, 1, floor, _LOOK, 1 << 62
     while heap:
         price, depth, _, origin, way = heappop(heap)
         node, resident, clean, cost, _, _, _, _ = way
         if seen[node][resident, clean] != cost:
             continue
         if node.done == full:
-            return Found(Visit(way, origin), price, True, expanded, stored)
+            return Found(Visit(way, origin), min(price, ceiling), True, expanded, stored)
         before = old.get(node)
         if before is None:
             before = old[node] = []
@@ -100,14 +101,21 @@ def cheapest(
             continue
         if len(before) < _DOMINATORS:
             before.append((resident, clean, cost))
-        if expanded >= expansions or stored >= states or (
-            not expanded % _LOOK and deadline.passed()
-        ):  # fmt: skip
-            return Found(None, price, False, expanded, stored)
+        if work >= _LOOK:
+            work = 0
+            if deadline.passed():
+                expansions = 0
+        if expanded >= expansions or stored >= states:
+            return Found(None, min(price, ceiling), False, expanded, stored)
         expanded += 1
         depth -= 1
         visit = Visit(way, origin)
+        lattice.truncated = False
         ways = lattice.successors(node, resident, clean, cost, limit, bound)
+        work += 1 + len(ways)
+        if lattice.truncated:
+            # What was not tried costs as much as this state at least.
+            ceiling = min(ceiling, price)
         if first >= 0 and origin is None:
             ways = [w for w in ways if w[4] == first]
         for way in ways:
@@ -121,7 +129,7 @@ def cheapest(
             known[key] = paid
             stored += 1
             heappush(heap, (max(price, paid + least), depth, next(tick), visit, way))
-    return Found(None, limit, True, expanded, stored)
+    return Found(None, min(limit, ceiling), True, expanded, stored)
 
 
 def _dominated(

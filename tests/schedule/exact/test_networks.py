@@ -31,7 +31,7 @@ def test_every_listed_optimum_is_found_and_proved(name: str, data: Path) -> None
         assert found.script is not None
         assert replay(problem, found.script, capacity).cost_bytes == found.cost_bytes
         assert found.cost_bytes == known["spill_plus_reload"] * _KIB
-        wide = beam(problem, capacity, 20, Deadline())
+        wide = beam(problem, capacity, 5, Deadline())
         assert found.cost_bytes <= wide.cost_bytes <= greedy(problem, capacity).cost_bytes
 
 
