@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Literal
 
 from perfmodel.schedule.deadline import Deadline
-from perfmodel.schedule.greedy import belady, greedy
+from perfmodel.schedule.greedy import belady, greedy, orders
 from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.script import Outcome, Script, replay
 
@@ -23,7 +23,7 @@ _WIDTHS = (20, 200)
 #: Share of the time that a method may take before the next one starts, and that of the search.
 _SHARE, _SEARCH = 0.3, 0.85
 
-#: Orders that the descent after a search without a proof looks at.
+#: Orders that each descent after a search without a proof looks at.
 _TRIES = 4000
 
 
@@ -93,10 +93,15 @@ def _descended(problem: Problem, capacity_bytes: int, deadline: Deadline, best: 
         return best
     from perfmodel.schedule.improve import improved
 
-    allowed = deadline.within(0.5 * deadline.left())
-    script = improved(problem, best.script, capacity_bytes, allowed, tries=_TRIES)
-    cost = replay(problem, script, capacity_bytes).cost_bytes
-    return _better(best, Outcome(script, cost, 0, cost == 0, best.method))
+    starts = [best.script, *(belady(problem, o, capacity_bytes) for _, o in orders(problem))]
+    for i, start in enumerate(starts):
+        if start is None or deadline.passed():
+            continue
+        allowed = deadline.within(0.8 * deadline.left() / (len(starts) - i))
+        script = improved(problem, start, capacity_bytes, allowed, tries=_TRIES)
+        cost = replay(problem, script, capacity_bytes).cost_bytes
+        best = _better(best, Outcome(script, cost, 0, cost == 0, best.method))
+    return best
 
 
 def _without_spills(
