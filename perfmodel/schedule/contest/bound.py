@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perfmodel.schedule.contest.instance import MATMUL, Instance
+from perfmodel.schedule.contest.structure import DEPTH, TILE, Structure
 
-__all__ = ["cover_prices", "physical_bound"]
+__all__ = ["cover_prices", "group_floor", "physical_bound"]
 
 
 def physical_bound(instance: Instance) -> float:
@@ -38,11 +39,11 @@ def physical_bound(instance: Instance) -> float:
 
 
 def _across(instance: Instance, tensor: int) -> int:
-    return -(-instance.widths[tensor] // instance.native_width)
+    return _count(instance.widths[tensor], instance.native_width)
 
 
 def _down(instance: Instance, tensor: int) -> int:
-    return -(-instance.heights[tensor] // instance.native_height)
+    return _count(instance.heights[tensor], instance.native_height)
 
 
 def _outside(instance: Instance, tensor: int, reader: int) -> bool:
@@ -95,6 +96,45 @@ def _taken_over(instance: Instance, made: int) -> bool:
 
 def _shape(instance: Instance, tensor: int) -> tuple[int, int]:
     return instance.widths[tensor], instance.heights[tensor]
+
+
+def group_floor(instance: Instance, structure: Structure, retainable: frozenset[int]) -> float:
+    """Return what no way to run a subgraph is faster than, whatever the capacity.
+
+    The larger of its compute in native tiles and of its transfers: regions that are loaded at least
+    once, those that follow the steps of a sum longer than the native depth once for each tile along
+    the other axis, and outputs. Tensors that could be retained move nothing.
+    """
+    rows, columns = (
+        _count(structure.height, instance.native_height),
+        _count(structure.width, instance.native_width),
+    )
+    busy = 0.0
+    for run in structure.executions:
+        op, d = instance.operations[run.operation], run.demand
+        out = op.outputs[0]
+        high = d.depth if d.rows == DEPTH else instance.heights[out]
+        wide = d.depth if d.columns == DEPTH else instance.widths[out]
+        passes = 1 if d.rows == TILE else _count(high, instance.native_height)
+        passes *= 1 if d.columns == TILE else _count(wide, instance.native_width)
+        busy += op.base_cost * passes * rows * columns
+    times: dict[int, list[int]] = {}
+    for region in structure.slices:
+        if region.tensor not in retainable:
+            d = region.demand
+            again = 1
+            if d.depth > instance.native_depth:
+                again = (1 if d.rows == TILE else rows) * (1 if d.columns == TILE else columns)
+            times.setdefault(region.tensor, []).append(again)
+    moved = sum(
+        instance.elements(t) * (again[0] if len(again) == 1 else 1) for t, again in times.items()
+    )
+    moved += sum(instance.elements(t) for t in structure.outputs if t not in retainable)
+    return max(busy, moved / instance.bandwidth)
+
+
+def _count(extent: int, native: int) -> int:
+    return -(-extent // native)
 
 
 def cover_prices(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from perfmodel.schedule.contest.bound import group_floor
 from perfmodel.schedule.contest.cost import ORDERS, Whole, compare, space
 from perfmodel.schedule.contest.instance import Instance
 from perfmodel.schedule.contest.structure import Structure, analyse
@@ -61,14 +62,13 @@ class Groups:
         How often a subgraph's granularities were gone through.
     """
 
-    def __init__(self, instance: Instance, most: int = 20_000) -> None:
+    def __init__(self, instance: Instance, most: int = 100_000) -> None:
         self.instance, self.most = instance, most
         self.found: dict[int, Group] = {}
         self.complete = False
         self.costed = 0
         self.small = max(instance.native_width, instance.native_height) <= _SMALL
         self._choices: dict[Hashable, Choice | None] = {}
-        self._floors: dict[Hashable, float] = {}
         self._alone: list[float] = []
         self._heap: list[tuple[float, int, int]] = []
         self._seen: set[int] = set()
@@ -78,7 +78,7 @@ class Groups:
             if made >= 0 and instance.consumers[t] and instance.elements(t) < instance.capacity
         )  # fmt: skip
 
-    def grow(self, deadline: Deadline, *, hopeful: bool = False) -> None:
+    def grow(self, deadline: Deadline, *, hopeful: bool = False, most: int | None = None) -> None:
         """Look at subgraphs, from single operations on, around those first that gain most.
 
         May be called again and goes on where it stopped.
@@ -87,11 +87,15 @@ class Groups:
         ----------
         hopeful
             Stop once what is left to grow from gains nothing over its operations run alone.
+        most
+            Stop at this many subgraphs found.
         """
         if not self._alone:
             self._begin()
         while self._heap:
             if deadline.passed() or len(self._seen) > self.most:
+                return
+            if most is not None and len(self.found) >= most:
                 return
             if hopeful and self._heap[0][0] > 0:
                 return
@@ -130,7 +134,9 @@ class Groups:
         choice = self.variant(structure, frozenset(), frozenset())
         if choice is None:
             return "too large"
-        group = Group(mask, structure, choice, self.floor(structure))
+        group = Group(
+            mask, structure, choice, group_floor(self.instance, structure, self.retainable)
+        )
         self.found[mask] = group
         return group
 
@@ -143,23 +149,6 @@ class Groups:
             self.costed += 1
             self._choices[key] = self._best(structure, resident, retained)
         return self._choices[key]
-
-    def floor(self, structure: Structure) -> float:
-        """Return what no way to run the subgraph is faster than.
-
-        The native granularity is the best one where capacity is no matter: joining two tiles, or
-        two steps, adds neither transfers nor compute, and the maximum of sums is at most the sum
-        of the maxima.
-        """
-        resident = self.retainable & set(structure.inputs)
-        retained = self.retainable & {*structure.outputs, *structure.interior}
-        key = self._key(structure, resident, retained)
-        if key not in self._floors:
-            w, h = np.array([self.instance.native_width]), np.array([self.instance.native_height])
-            k = np.array([structure.most_depth if structure.depths else 1])
-            found = compare(self.instance, structure, w, h, k, resident, retained)
-            self._floors[key] = min(float(c.latency[0]) for c in found)
-        return self._floors[key]
 
     def _best(
         self, structure: Structure, resident: frozenset[int], retained: frozenset[int]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -49,6 +49,9 @@ class Instance:
         What the array executes at once. The rules give one number for all three; where an (older)
         file gives different width and height, the larger one is taken for the depth, which is
         streamed and has no extent in the array.
+    swapped
+        Products whose operands fit only the other way round than they stand in the file, and were
+        taken so (an early file of benchmark 17 has them right before left).
     """
 
     name: str
@@ -60,6 +63,7 @@ class Instance:
     native_width: int
     native_height: int
     native_depth: int
+    swapped: tuple[int, ...] = ()
 
     def elements(self, tensor: int) -> int:
         """Return the size of a tensor in elements."""
@@ -158,6 +162,18 @@ def read_instance(source: str | Path | Mapping[str, Any], name: str = "") -> Ins
     return _Reader(data, marks, str(path)).instance(name or path.stem)
 
 
+def _fits_swapped(op: Operation, widths: list[int], heights: list[int]) -> bool:
+    if op.kind != MATMUL or len(op.inputs) != 2 or len(op.outputs) != 1:
+        return False
+    out = op.outputs[0]
+
+    def fits(left: int, right: int) -> bool:
+        inner = widths[left] == heights[right]
+        return inner and heights[out] == heights[left] and widths[out] == widths[right]
+
+    return not fits(*op.inputs) and fits(*op.inputs[::-1])
+
+
 class _Reader:
     def __init__(self, data: Any, marks: Marks, file: str) -> None:
         self.data: dict[str, Any] = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
@@ -187,24 +203,28 @@ class _Reader:
             elif key in _LISTS and not isinstance(self.data[key], list):
                 self.fault((key,), f"'{key}' is no list", "a list")
         self.stop()
-        widths, heights = self.whole("widths"), self.whole("heights")
         self.same_length("heights", "widths")
         for key in ("outputs", "base_costs", "op_types"):
             self.same_length(key, "inputs")
         self.stop()
-        operations = tuple(self.operation(i, len(widths)) for i in range(len(self.data["inputs"])))
+        widths, heights = self.whole("widths"), self.whole("heights")
+        listed = [self.operation(i, len(widths)) for i in range(len(self.data["inputs"]))]
         capacity = self.number("fast_memory_capacity")
         bandwidth = self.number("slow_memory_bandwidth")
         native = self.whole("native_granularity")
         if len(native) not in (2, 3):
             self.fault(("native_granularity",), f"{len(native)} values", "[w, h] or [w, h, k]")
-        if not operations:
+        if not listed:
             self.fault(("inputs",), "no operation")
         self.stop()
+        swapped = [i for i, op in enumerate(listed) if _fits_swapped(op, widths, heights)]
+        for i in swapped:
+            listed[i] = replace(listed[i], inputs=listed[i].inputs[::-1])
+        operations = tuple(listed)
         depth = native[2] if len(native) == 3 else max(native)
         found = Instance(
             name, tuple(widths), tuple(heights), operations, int(capacity), bandwidth,
-            native[0], native[1], depth,
+            native[0], native[1], depth, tuple(swapped),
         )  # fmt: skip
         self.graph(found)
         self.stop()
@@ -220,8 +240,8 @@ class _Reader:
         for i, value in enumerate(self.data[key]):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 self.fault((key, i), f"{value!r}", "a whole number above 0")
-            else:
-                out.append(value)
+                value = 1
+            out.append(value)
         return out
 
     def number(self, key: str) -> float:

@@ -16,7 +16,7 @@ from perfmodel.schedule.contest.evaluate import Evaluation, evaluate
 from perfmodel.schedule.contest.groups import Groups
 from perfmodel.schedule.contest.instance import Instance, read_instance
 from perfmodel.schedule.contest.naive import naive
-from perfmodel.schedule.contest.search import Search, Stage
+from perfmodel.schedule.contest.search import Found, Search, Stage
 from perfmodel.schedule.contest.solution import Part, Solution
 from perfmodel.schedule.deadline import Deadline
 
@@ -26,6 +26,9 @@ __all__ = ["ContestSchedule", "contest", "contest_time_s"]
 _TIMES = ((5, 2.0), (20, 5.0), (32, 15.0), (63, 30.0), (103, 60.0))
 _WIDTHS = (1, 8, 64, 512, 4096)
 _SHUFFLES = 8
+_SAME = 1e-9
+#: Subgraphs to find before the search runs again.
+_STAGES = (300, 1500, 6000, None)
 
 
 def contest_time_s(instance: Instance) -> float:
@@ -49,7 +52,8 @@ class ContestSchedule:
     exhausted
         Every subgraph that the rules allow was costed and every sequence of them ruled out or
         tried: the best with the granularities and orders of tiles that were compared (see
-        `granularities`), with at most two tensors retained at once.
+        `granularities`), with at most two tensors retained at once. Never claimed for more than
+        eight operations where a tensor could be retained.
     counts
         ``subgraphs`` found, ``costed`` ones that differ, ``passes`` of the search.
     """
@@ -73,9 +77,14 @@ class ContestSchedule:
         return float("inf") if self.naive_latency is None else self.naive_latency / self.latency
 
     @property
+    def proved(self) -> bool:
+        """The latency is the bound: no schedule is faster, at whatever granularity."""
+        return self.latency <= self.bound * (1 + _SAME)
+
+    @property
     def gap(self) -> float:
         """How far the latency is above the bound, as a fraction of the latency."""
-        return 1.0 - self.bound / self.latency if self.latency else 0.0
+        return max(0.0, 1.0 - self.bound / self.latency) if self.latency else 0.0
 
     def save(self, path: str | Path) -> None:
         """Write the schedule in the contest's format."""
@@ -86,22 +95,26 @@ class ContestSchedule:
         return {
             "name": self.instance.name, "latency": self.latency,
             "naive_latency": self.naive_latency, "bound": self.bound, "gap": self.gap,
-            "exhausted": self.exhausted, "counts": dict(self.counts),
+            "proved": self.proved, "exhausted": self.exhausted, "counts": dict(self.counts),
             "working_sets": list(self.evaluation.working_sets),
             "solution": self.solution.to_dict(),
         }  # fmt: skip
 
     def __str__(self) -> str:
         naive_text = "does not fit" if self.naive_latency is None else f"{self.naive_latency:,.1f}"
+        gap = f"gap {self.gap:.1%}"
+        counts = ", ".join(f"{v} {k}" for k, v in self.counts.items())
         operations, parts = len(self.instance.operations), len(self.solution.parts)
         lines = [
             f"{self.instance.name}: {operations} operations in {parts} subgraphs",
             f"  latency    {self.latency:,.1f}",
             f"  naive      {naive_text}, {self.ratio:.3f} times as long",
-            f"  bound      {self.bound:,.1f}, gap {self.gap:.1%}",
-            f"  search     {'exhausted' if self.exhausted else 'stopped'}; "
-            + ", ".join(f"{v} {k}" for k, v in self.counts.items()),
+            f"  bound      {self.bound:,.1f}, " + ("proved" if self.proved else gap),
+            f"  search     {'exhausted' if self.exhausted else 'stopped'}; {counts}",
         ]
+        if self.instance.swapped:
+            count = len(self.instance.swapped)
+            lines.append(f"  operands   of {count} products taken right before left, as they fit")
         return "\n".join(lines)
 
 
@@ -132,22 +145,18 @@ def contest(
     start = naive(instance)
     naive_latency = None if start is None else evaluate(instance, start).latency
     groups = Groups(instance)
-    hunt = _Hunt(groups, start, naive_latency, deadline, random.Random(seed))
-    groups.grow(deadline.within(0.4 * limit), hopeful=True)
-    hunt.run()
-    while not groups.complete and not deadline.passed():
-        before = len(groups.found)
-        groups.grow(deadline.within(deadline.left() / 2))
-        if len(groups.found) == before and not groups.complete:
-            break
-        hunt.run()
+    bound = physical_bound(instance)
+    hunt = _Hunt(groups, start, naive_latency, bound, deadline, random.Random(seed))
+    for few in _STAGES:
+        hunt.further(few)
+    while hunt.further(None, hopeful=False):
+        pass
     best, exhausted, passes = hunt.best, hunt.exhausted, hunt.passes
     if best is None:
         alone = [i for i in range(len(instance.operations)) if 1 << i not in groups.found]
         raise InputError(f"operations {alone} fit at no granularity, nor in a subgraph found")
     bare = Solution(best.parts)
     solution = Solution(best.parts, evaluate(instance, bare).latencies)
-    bound = physical_bound(instance)
     if groups.complete:
         masks = [g.mask for g in groups.found.values()]
         floors = [g.floor for g in groups.found.values()]
@@ -163,36 +172,66 @@ class _Hunt:
     """Passes of the search, wider and wider, over the groups found so far."""
 
     def __init__(
-        self, groups: Groups, best: Solution | None, latency: float | None, deadline: Deadline,
-        noise: random.Random,
+        self, groups: Groups, best: Solution | None, latency: float | None, bound: float,
+        deadline: Deadline, noise: random.Random,
     ) -> None:  # fmt: skip
-        self.groups, self.best, self.deadline, self.noise = groups, best, deadline, noise
+        self.groups, self.best, self.bound = groups, best, bound
+        self.deadline, self.noise, self.whole_time = deadline, noise, deadline.left()
         self.most = float("inf") if latency is None else latency
-        self.exhausted = self.whole = False
+        self.exhausted = False
         self.passes = 0
+
+    def further(self, most: int | None, *, hopeful: bool = True) -> bool:
+        """Find more subgraphs and search again; tell whether that can be worth repeating."""
+        left = self.deadline.left()
+        if self.groups.complete or left < 0.1 * self.whole_time or self.settled:
+            return False
+        before = len(self.groups.found)
+        part = self.deadline.within(left / 4 if hopeful else left / 2)
+        self.groups.grow(part, hopeful=hopeful, most=most)
+        if len(self.groups.found) > before or self.groups.complete:
+            self.run()
+            return True
+        return False
+
+    @property
+    def settled(self) -> bool:
+        """The bound is reached."""
+        return self.most <= self.bound * (1 + _SAME)
 
     def run(self) -> None:
         """Search first without, then with tensors retained, until nothing is left out."""
         search = Search(self.groups)
+        whole = False
         self.exhausted = False
         for retain in (False, True) if self.groups.retainable else (False,):
+            if retain and search.few:
+                found = search.best_first(self.deadline, self.most * (1 - 1e-12))
+                whole = self.take(found)
+                break
             for width in _WIDTHS:
-                if self.one(search, width, retain, None) or self.deadline.passed():
+                whole = self.one(search, width, retain, None)
+                if self.settled:
+                    return
+                if whole or self.deadline.passed():
                     break
             else:
                 for _ in range(_SHUFFLES):
                     self.one(search, 64, retain, self.noise)
-        self.exhausted = self.whole
+            whole = whole and not retain
+        self.exhausted = whole
 
     def one(self, search: Search, width: int, retain: bool, noise: random.Random | None) -> bool:
         """Search once; tell whether no state was left out."""
         most = self.most * (1 - 1e-12)
         found = search.beam(width, self.deadline, most, retain=retain, noise=noise)
+        return self.take(found) and noise is None
+
+    def take(self, found: Found) -> bool:
         self.passes += 1
         if found.stages:
             self.best, self.most = _solution(found.stages), found.latency
-        self.whole = found.exhausted and noise is None
-        return self.whole
+        return found.exhausted
 
 
 def _solution(stages: tuple[Stage, ...]) -> Solution:

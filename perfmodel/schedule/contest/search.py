@@ -25,7 +25,7 @@ __all__ = ["Found", "Search", "Stage"]
 
 #: Retained tensors of one step are at most this many.
 _MOST_RETAINED = 2
-#: Up to this many operations retention is tried out of order too.
+#: Up to this many operations everything that retention allows is tried.
 _FEW = 8
 
 
@@ -62,7 +62,6 @@ class _Entry:
     stores: int
     makes: int
     owners: tuple[int, ...]  # for each operation that stores something, its stored tensors
-    keeps: tuple[tuple[int, frozenset[int]], ...]  # sets of inputs that may be resident
 
 
 class Search:
@@ -74,7 +73,6 @@ class Search:
         made = [t for i in x.order for t in x.operations[i].outputs]
         self.tensors = made
         self.bit = {t: 1 << n for n, t in enumerate(made)}
-        self.made_together = self._together()
         entries = [self._entry(g) for g in groups.found.values()]
         self.storing: list[list[_Entry]] = [[] for _ in made]
         self.making: list[list[_Entry]] = [[] for _ in made]
@@ -86,6 +84,7 @@ class Search:
                     self.making[n].append(entry)
         self.entries = entries
         self.retain = True
+        self.few = len(x.operations) <= _FEW
         least = [
             g.floor if groups.retainable & {*g.structure.inputs, *g.structure.outputs,
                                             *g.structure.interior} else g.choice.latency
@@ -94,6 +93,7 @@ class Search:
         price = cover_prices(len(x.operations), [e.group.mask for e in entries], least)
         self.price = [float(p) for p in price]
         self._closures: dict[int, int] = {0: 0}
+        self._kept: dict[int, tuple[tuple[int, frozenset[int]], ...]] = {}
         self._rest: dict[int, float] = {0: 0.0}
 
     def _entry(self, group: Group) -> _Entry:
@@ -102,27 +102,27 @@ class Search:
         owners: dict[int, int] = {}
         for t in s.outputs:
             owners[x.producer[t]] = owners.get(x.producer[t], 0) | self.bit[t]
-        kept = [t for t in reads if t in self.groups.retainable]
-        sets = [
-            frozenset(c)
-            for n in range(1, _MOST_RETAINED + 1)
-            for c in itertools.combinations(kept, n)
-            if frozenset(c) in self.made_together and sum(x.elements(t) for t in c) < x.capacity
-        ]
         return _Entry(
             group, self._bits(reads), self._bits(s.outputs),
             self._bits((*s.outputs, *s.interior)), tuple(owners.values()),
-            tuple((self._bits(c), c) for c in sets),
         )  # fmt: skip
 
-    def _together(self) -> set[frozenset[int]]:
-        """Sets of tensors that some group could leave in fast memory."""
-        found: set[frozenset[int]] = set()
-        for group in self.groups.found.values():
-            mine = self.groups.retainable & {*group.structure.outputs, *group.structure.interior}
-            for n in range(1, _MOST_RETAINED + 1):
-                found.update(frozenset(c) for c in itertools.combinations(sorted(mine), n))
-        return found
+    def _keeps(self, entry: _Entry) -> tuple[tuple[int, frozenset[int]], ...]:
+        """Sets of inputs of a group that one group before it could leave in fast memory."""
+        mask = entry.group.mask
+        if mask not in self._kept:
+            s, x = entry.group.structure, self.instance
+            kept = [t for t in s.inputs if t in self.groups.retainable]
+            sizes = range(1, (_MOST_RETAINED if len(kept) <= _FEW else 1) + 1)
+            sets = [frozenset(c) for n in sizes for c in itertools.combinations(kept, n)]
+            fit = [c for c in sets if sum(x.elements(t) for t in c) < x.capacity]
+            self._kept[mask] = tuple(
+                (bits, c) for c in fit if self._made_together(bits := self._bits(c))
+            )
+        return self._kept[mask]
+
+    def _made_together(self, bits: int) -> bool:
+        return any(e.makes & bits == bits for e in self.making[bits.bit_length() - 1])
 
     def _bits(self, tensors: tuple[int, ...] | list[int] | frozenset[int]) -> int:
         out = 0
@@ -206,6 +206,34 @@ class Search:
                         self._put(layers, order, after, new)
         return self._found(best, most, whole)
 
+    def best_first(self, deadline: Deadline, most: float) -> Found:
+        """Search state by state, the most promising first, with no layers (see `beam`).
+
+        For instances of few operations: layers leave out schedules that retain a tensor and run the
+        operation that makes it again as well.
+        """
+        self.retain = True
+        start = (self._bits(self.instance.graph_outputs), 0)
+        known: dict[tuple[int, int], float] = {start: 0.0}
+        ties = itertools.count()
+        heap: list[tuple[float, int, tuple[int, int], _Record]] = []
+        heapq.heappush(heap, (0.0, next(ties), start, _Record(0.0, None, None)))
+        while heap and not deadline.passed():
+            value, _, state, record = heapq.heappop(heap)
+            if value >= most:
+                return self._found(None, most, True)
+            if state == (0, 0):
+                return self._found(record, most, True)
+            if record.latency > known[state]:
+                continue
+            for after, stage in self._after(state, most - record.latency):
+                new = _Record(record.latency + stage.choice.latency, record, stage)
+                if new.latency < known.get(after, most):
+                    known[after] = new.latency
+                    left = self.rest(self.closure(after[0] | after[1]))
+                    heapq.heappush(heap, (new.latency + left, next(ties), after, new))
+        return self._found(None, most, not heap)
+
     def _found(self, best: _Record | None, most: float, whole: bool) -> Found:
         stages: list[Stage] = []
         record = best
@@ -243,7 +271,7 @@ class Search:
         top = needed.bit_length() - 1
         for entry in self.storing[top]:
             yield from self._place(state, entry, frozenset(), True, room)
-        if self.retain and len(self.instance.operations) <= _FEW:
+        if self.retain and self.few:
             for entry in self.entries:
                 if entry.stores & needed and not entry.stores >> top & 1:
                     yield from self._place(state, entry, frozenset(), False, room)
@@ -273,4 +301,4 @@ class Search:
         if alone:
             yield 0, frozenset()
         if self.retain:
-            yield from entry.keeps
+            yield from self._keeps(entry)

@@ -1,4 +1,4 @@
-"""Instances of the contest at random, small enough to be walked through and to be solved by force."""
+"""Instances of the contest at random, small enough to be walked through or solved by force."""
 
 from __future__ import annotations
 

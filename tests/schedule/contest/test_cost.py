@@ -1,4 +1,4 @@
-"""The cost of a schedule: the rules' own examples, a walk through every step, and what must hold."""
+"""The cost of a subgraph: the rules' own examples, and a walk through every step."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from perfmodel.schedule.contest import evaluate, read_instance, read_solution
 from perfmodel.schedule.contest.cost import ORDERS, costs, tile_order
 from perfmodel.schedule.contest.structure import Structure, analyse
-
 from tests.schedule.contest.random_instances import random_instance
 from tests.schedule.contest.walk import walk
 from tests.schedule.contest.worked import WORKED
@@ -30,7 +30,11 @@ def test_worked_example(name: str) -> None:
 
 def test_working_set_of_example_5_is_as_stated() -> None:
     example = WORKED["5B"][0]
-    solution = {"subgraphs": [[0, 1]], "granularities": [[128, 128, 32]], "tensors_to_retain": [[]]}
+    solution: dict[str, Any] = {
+        "subgraphs": [[0, 1]],
+        "granularities": [[128, 128, 32]],
+        "tensors_to_retain": [[]],
+    }
     assert evaluate(read_instance(example), read_solution(solution)).working_sets == (40960,)
     solution["granularities"] = [[128, 128, 128]]  # strategy A: three whole matrices and a fourth
     with pytest.raises(Exception, match=r"working set is 65536, the capacity 45000"):

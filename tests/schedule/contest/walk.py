@@ -18,7 +18,7 @@ Slices = tuple[Region | None, ...]
 Wish = tuple[Role, Slices]
 
 
-#: A tensor, the role of the slice (two roles share nothing unless they agree throughout), the slice.
+#: A tensor, a slice of it and its role: two roles share nothing unless they agree throughout.
 Held = tuple[int, Role, Region]
 
 
