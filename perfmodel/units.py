@@ -16,7 +16,16 @@ from typing import Final
 
 from perfmodel.errors import nearest
 
-__all__ = ["DIMENSIONS", "Dimension", "UnitError", "dimension", "parse", "show", "units_of"]
+__all__ = [
+    "DIMENSIONS",
+    "Dimension",
+    "UnitError",
+    "binary",
+    "dimension",
+    "parse",
+    "show",
+    "units_of",
+]
 
 _ONE: Final = Decimal(1)
 _UP: Final = {"": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
@@ -314,6 +323,26 @@ def show(value: float, dimension_name: str, *, digits: int | None = 4, unit: str
             if _figures(other) < _figures(mantissa) and Decimal(other) * scale == exact:
                 return f"{other} {candidate}"
     return f"{mantissa} {written}"
+
+
+def binary(value: float, *, digits: int = 6) -> str:
+    """Bytes with a binary prefix, as capacities on chip are written: ``binary(65536) == "64 KiB"``.
+
+    Parameters
+    ----------
+    value : float
+        Bytes.
+    digits : int
+        Significant digits.
+
+    Returns
+    -------
+    str
+    """
+    for unit, scale in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if abs(value) >= scale:
+            return f"{value / scale:,.{digits}g} {unit}"
+    return f"{value:,.{digits}g} B"
 
 
 def _is_prefixed(unit: str, base: str) -> bool:

@@ -149,3 +149,24 @@ def test_show_takes_the_unit_asked_for() -> None:
 def test_units_of_an_unknown_dimension_names_the_known() -> None:
     with pytest.raises(KeyError, match="bandwidth"):
         units.units_of("speed")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0 B"),
+        (1023, "1,023 B"),
+        (1024, "1 KiB"),
+        (-3 * 2**19, "-1.5 MiB"),
+        (784 * 1024, "784 KiB"),
+        (2**30, "1 GiB"),
+    ],
+)
+def test_binary_prefixes_of_what_is_on_chip(value: float, text: str) -> None:
+    assert units.binary(value) == text
+
+
+@given(st.integers(0, 2**39), st.integers(4, 9))
+def test_binary_prefixes_read_back_within_the_digits(value: int, digits: int) -> None:
+    text = units.binary(value, digits=digits)
+    assert parse(text.replace(",", ""), "bytes") == pytest.approx(value, rel=10.0 ** (1 - digits))

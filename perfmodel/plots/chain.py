@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from perfmodel.errors import Fault, InputError
 from perfmodel.plots.labels import Placer
-from perfmodel.plots.style import BLUE, GREY, HEIGHT, ORANGE, VERMILION, WIDTH, axis, figure
+from perfmodel.plots.style import BLUE, GREY, HEIGHT, ORANGE, VERMILION, WIDTH, axis, binary, figure
 from perfmodel.units import show
 
 if TYPE_CHECKING:
@@ -65,13 +65,6 @@ def chain(
     if not (math.isfinite(start) and start > 0):
         raise InputError(Fault(f"{start} is no capacity", path="least", expected="bytes above 0"))
     return _Drawing(chains, labels, start).figure()
-
-
-def _held(value: float) -> str:
-    for power, unit in ((3, "GiB"), (2, "MiB"), (1, "KiB")):
-        if value >= 1024.0**power:
-            return f"{value / 1024.0**power:.3g} {unit}"
-    return f"{value:.3g} B"
 
 
 def _moved(value: float) -> str:
@@ -126,7 +119,7 @@ class _Drawing:
         first, last = math.ceil(self.low / math.log10(4)), math.floor(self.high / math.log10(4))
         step = max(1, math.ceil((last - first + 1) / 9))
         values = [4.0**p for p in range(first, last + 1, step)]
-        return {"tickmode": "array", "tickvals": values, "ticktext": [_held(v) for v in values]}
+        return {"tickmode": "array", "tickvals": values, "ticktext": [binary(v) for v in values]}
 
     def _y_ticks(self) -> dict[str, Any]:
         first, last = math.ceil(self.bottom), math.floor(self.top)
@@ -173,7 +166,7 @@ class _Drawing:
         return traces
 
     def _hover(self, capacity: float) -> str:
-        lines = [f"{_held(capacity)}: {_moved(float(self.chains(capacity)))}"]
+        lines = [f"{binary(capacity)}: {_moved(float(self.chains(capacity)))}"]
         lines += [self._words(group) for group in self.chains.partition(capacity)]
         return "<br>".join(lines)
 
@@ -252,7 +245,7 @@ class _Drawing:
             moved = float(self.chains(capacity))
             at = math.log10(capacity), math.log10(moved)
             place.mark(*at, 5)
-            words = text.format(moved=_moved(moved), held=_held(capacity))
+            words = text.format(moved=_moved(moved), held=binary(capacity))
             found = place.place(*at, words, 5.0, 11.0)
             if found is not None:
                 notes.append(
@@ -273,10 +266,10 @@ class _Drawing:
         text = (
             f"Least traffic of {len(self.names)} operators ({', '.join(self.names)}) against the "
             f"capacity of a buffer: from {_moved(float(chains.traffic_bytes[0]))} in "
-            f"{_held(first)} down to the compulsory {_moved(chains.compulsory_bytes)} from "
-            f"{_held(chains.effectual_capacity_bytes)} on, {chains.conventions}."
+            f"{binary(first)} down to the compulsory {_moved(chains.compulsory_bytes)} from "
+            f"{binary(chains.effectual_capacity_bytes)} on, {chains.conventions}."
         )
         if math.isfinite(self._saving()):
-            text += f" Fusion first saves 1 % in {_held(self._saving())}."
+            text += f" Fusion first saves 1 % in {binary(self._saving())}."
         alone = float(chains.unfused(chains.effectual_capacity_bytes))
         return f"{text} One by one the operators move {_moved(alone)} at least."

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from perfmodel.errors import Fault, InputError
 from perfmodel.plots.labels import text_size
 from perfmodel.plots.style import BLUE, HEIGHT, INK, SERIES, VERMILION, WIDTH, axis, figure
-from perfmodel.units import show
+from perfmodel.units import binary, show
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -156,10 +156,7 @@ def _ticks(highest: int) -> dict[str, Any]:
 
 
 def _address(value: int) -> str:
-    for power, unit in ((3, "GiB"), (2, "MiB"), (1, "KiB")):
-        if value >= 1024**power:
-            return f"{value / 1024**power:.5g} {unit}"
-    return f"{value} B" if value else "0"
+    return binary(value, digits=5) if value else "0"
 
 
 def _rectangles(

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from perfmodel.errors import Fault, InputError
 from perfmodel.plots.schedule_memory import memory
-from perfmodel.plots.schedule_stays import binary, title_of
-from perfmodel.plots.style import BLUE, GREY, ORANGE, SKY, VERMILION, axis, figure, ticks
+from perfmodel.plots.schedule_stays import title_of
+from perfmodel.plots.style import BLUE, GREY, ORANGE, SKY, VERMILION, axis, binary, figure, ticks
 from perfmodel.units import show
 
 if TYPE_CHECKING:

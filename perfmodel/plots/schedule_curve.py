@@ -6,8 +6,8 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from perfmodel.errors import Fault, InputError
-from perfmodel.plots.schedule_stays import binary, title_of
-from perfmodel.plots.style import BLUE, GREEN, GREY, PALE, VERMILION, axis, figure, ticks
+from perfmodel.plots.schedule_stays import title_of
+from perfmodel.plots.style import BLUE, GREEN, GREY, PALE, VERMILION, axis, binary, figure, ticks
 from perfmodel.units import show
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from perfmodel.plots.schedule_stays import binary, title_of
-from perfmodel.plots.style import BLUE, INK, VERMILION, axis, figure, ticks
+from perfmodel.plots.schedule_stays import title_of
+from perfmodel.plots.style import BLUE, INK, VERMILION, axis, binary, figure, ticks
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from perfmodel.plots.memory_map import memory_map
-from perfmodel.plots.schedule_stays import COLORS, Piece, binary, pieces, proof, title_of
-from perfmodel.plots.style import INK, VERMILION
+from perfmodel.plots.schedule_stays import COLORS, Piece, pieces, proof, title_of
+from perfmodel.plots.style import INK, VERMILION, binary
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from perfmodel.errors import Fault, InputError
-from perfmodel.plots.style import ORANGE, PALE, SKY
+from perfmodel.plots.style import ORANGE, PALE, SKY, binary
 from perfmodel.units import show
 
 if TYPE_CHECKING:
     from perfmodel.schedule.result import Schedule
 
-__all__ = ["COLORS", "KEPT", "MOVED", "SCRATCH", "Piece", "binary", "pieces", "proof", "title_of"]
+__all__ = ["COLORS", "KEPT", "MOVED", "SCRATCH", "Piece", "pieces", "proof", "title_of"]
 
 #: Kinds of rectangles.
 KEPT, MOVED, SCRATCH = "kept", "spilled or reloaded", "scratch"
@@ -39,14 +39,6 @@ class Piece(NamedTuple):
     size: int
     kind: str
     stay: int
-
-
-def binary(value: float) -> str:
-    """Return bytes with a binary unit, to four figures."""
-    for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
-        if value >= size:
-            return f"{value / size:.4g} {unit}"
-    return f"{value:.0f} B"
 
 
 def title_of(s: Schedule) -> str:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from perfmodel.errors import Fault, InputError
 from perfmodel.plots.engines import Bar, lanes
-from perfmodel.plots.schedule_stays import binary, proof, title_of
-from perfmodel.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION, percent
+from perfmodel.plots.schedule_stays import proof, title_of
+from perfmodel.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION, binary, percent
 from perfmodel.units import show
 
 if TYPE_CHECKING:

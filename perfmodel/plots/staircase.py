@@ -22,6 +22,7 @@ from perfmodel.plots.style import (
     SYMBOLS,
     WIDTH,
     axis,
+    binary,
     figure,
 )
 from perfmodel.units import UnitError, parse, show
@@ -86,14 +87,6 @@ def _capacity(capacity: float | str, path: str) -> float:
     return value
 
 
-def _held(value: float) -> str:
-    """Return a capacity, with binary prefixes."""
-    for power, unit in ((3, "GiB"), (2, "MiB"), (1, "KiB")):
-        if value >= 1024.0**power:
-            return f"{value / 1024.0**power:.4g} {unit}"
-    return f"{value:.4g} B"
-
-
 def _moved(value: float) -> str:
     """Return bytes of traffic, with decimal prefixes as bandwidths have them."""
     return show(value, "bytes", unit="B")
@@ -156,11 +149,11 @@ class _Drawing:
             self.traces, "Least traffic against capacity", self._subtitle(), self._alt(),
             margin=_MARGIN, annotations=self.notes, showlegend=several,
             xaxis=axis("capacity of the buffer", type="log", range=[self.low, self.high],
-                       automargin=False, **_ticks(self.low, self.high, 2, _held)),
+                       automargin=False, **_ticks(self.low, self.high, 2, binary)),
             yaxis=axis("traffic across its boundary", type="log", range=[self.bottom, self.top],
                        automargin=False, **_ticks(self.bottom, self.top, 10, _moved)),
             legend={"x": 0.99, "y": 0.99, "xanchor": "right", "bgcolor": "rgba(255,255,255,0.8)",
-                    "title": {"text": f"in {_held(self.marked)}" if self.marked else "",
+                    "title": {"text": f"in {binary(self.marked)}" if self.marked else "",
                               "font": {"size": 13}}},
         )  # fmt: skip
 
@@ -220,7 +213,7 @@ class _Drawing:
                 continue
             at = math.log10(x), math.log10(y)
             self.place.mark(*at, 5)
-            text = f"{_moved(y)} from {_held(x)} on"
+            text = f"{_moved(y)} from {binary(x)} on"
             text = f"{name}: {text}" if name else text
             found = self.place.place(*at, text, 5.0, 11.0)
             if found is not None:
@@ -244,7 +237,7 @@ class _Drawing:
             self.place.mark(at, math.log10(moved), 5)
             if len(self.staircases) > 1:
                 continue
-            text = f"{_moved(moved)} in {_held(capacity)}"
+            text = f"{_moved(moved)} in {binary(capacity)}"
             found = self.place.place(at, math.log10(moved), text, 6.0, 11.0)
             if found is not None:
                 self.notes.append(
@@ -259,12 +252,12 @@ class _Drawing:
             most, least = float(stairs.traffic_bytes[0]), float(stairs.traffic_bytes[-1])
             head = f"{name}: " if name else ""
             parts.append(
-                f"{head}{len(stairs)} steps, from {_moved(most)} in {_held(first)} down to "
-                f"the compulsory {_moved(least)} from {_held(last)} on, {stairs.conventions}."
+                f"{head}{len(stairs)} steps, from {_moved(most)} in {binary(first)} down to "
+                f"the compulsory {_moved(least)} from {binary(last)} on, {stairs.conventions}."
             )
             if self.marked is not None:
                 moved, tile = stairs(self.marked), stairs.tile(self.marked)
-                there = f"In {_held(self.marked)}: "
+                there = f"In {binary(self.marked)}: "
                 if tile is None:
                     parts.append(there + "no tile fits.")
                 else:
@@ -297,7 +290,7 @@ def _hover(name: str, stairs: Staircase, step: int) -> str:
             ("output", stairs.output_bytes),
         )
     ]
-    lines.append(f"capacity {_held(float(stairs.capacity_bytes[step]))}")
+    lines.append(f"capacity {binary(float(stairs.capacity_bytes[step]))}")
     lines.append(f"traffic {_moved(float(stairs.traffic_bytes[step]))}: {', '.join(moved)}")
     lines += _words(stairs, stairs.step_tile(step)).split("; ")
     return "<br>".join(lines)

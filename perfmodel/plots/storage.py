@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.kinds.storage import Storage
-from perfmodel.plots.style import GREY, INK, SERIES, SYMBOLS, axis, figure
+from perfmodel.plots.style import GREY, INK, SERIES, SYMBOLS, axis, binary, figure
 from perfmodel.plots.subject import Subject
 from perfmodel.units import UnitError, parse, show
 
@@ -179,7 +179,7 @@ class _Drawing:
             abs(float(self.bandwidth(np.asarray([b]), deep)[0]) / found - 1)
             for b, deep, found in measured
         ]
-        said = f"star: {_size(block)} by {depth:g} as predicted, {show(here, 'bandwidth')}"
+        said = f"star: {binary(block)} by {depth:g} as predicted, {show(here, 'bandwidth')}"
         if errors:
             said += (f"; {len(errors)} measured, mean error {100 * float(np.mean(errors)):.1f} %, "
                      f"largest {100 * max(errors):.1f} %")  # fmt: skip
@@ -190,7 +190,7 @@ class _Drawing:
             traces, f"Bandwidth of {kind} by block and depth: {device.name}", said,
             self._alt(depths, low, high, most, here, len(errors)),
             xaxis=axis("bytes a request", type="log", range=[math.log10(low), math.log10(high)],
-                       tickmode="array", tickvals=ticks, ticktext=[_size(t) for t in ticks]),
+                       tickmode="array", tickvals=ticks, ticktext=[binary(t) for t in ticks]),
             yaxis=axis("bandwidth (GB/s)", range=[0, 1.08 * max(tops) / 1e9]),
             legend={"x": 1.02, "y": 1.0, "xanchor": "left", "yanchor": "top", "tracegroupgap": 4},
             margin={"l": 80, "r": 150, "t": 80, "b": 70},
@@ -200,7 +200,7 @@ class _Drawing:
         self, depths: Sequence[float], low: float, high: float, most: float, here: float, n: int
     ) -> str:
         name = self.subject.prediction.machine.device.name
-        span = f"from {_size(low)} to {_size(high)}"
+        span = f"from {binary(low)} to {binary(high)}"
         parts = [f"Bandwidth of {self.memory} of {name} against the size of a request {span}."]
         for depth in depths:
             first, last = self.bandwidth(np.asarray([low, high]), depth)
@@ -217,12 +217,5 @@ class _Drawing:
         return " ".join(parts)
 
 
-def _size(value: float) -> str:
-    for power, unit in ((3, "GiB"), (2, "MiB"), (1, "KiB")):
-        if value >= 1024.0**power:
-            return f"{value / 1024.0**power:.4g} {unit}"
-    return f"{value:.4g} B"
-
-
 def _hover(depth: float, block: float, rate: float, more: str = "") -> str:
-    return f"{_size(block)}, {depth:g} in flight{more}<br>{show(rate, 'bandwidth')}"
+    return f"{binary(block)}, {depth:g} in flight{more}<br>{show(rate, 'bandwidth')}"

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from perfmodel.units import DIMENSIONS, show
+from perfmodel.units import binary as binary_of
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -198,6 +199,11 @@ def ticks(high: float, dimension: str, most: int = 8) -> dict[str, Any]:
         "tickvals": values,
         "ticktext": [write(v) if v else "0" for v in values],
     }
+
+
+def binary(value: float) -> str:
+    """Return bytes with a binary prefix, to four figures."""
+    return binary_of(value, digits=4)
 
 
 def size(value: float) -> str:

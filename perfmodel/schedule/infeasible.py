@@ -16,10 +16,10 @@ from perfmodel.schedule.levers import (
     lower_peak,
     pack_anyway,
     prove_anyway,
-    size,
 )
 from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.script import Outcome, Script, Trace, replay
+from perfmodel.units import binary
 
 __all__ = [
     "Infeasible",
@@ -148,8 +148,8 @@ def over_working_set(
     worst = max(over, key=lambda s: sets[s])
     gap = sets[worst] - capacity_bytes
     statement = (
-        f"'{label(problem.steps, worst)}' needs {size(sets[worst])} on chip at once, "
-        f"of {size(capacity_bytes)}: {size(gap)} too much"
+        f"'{label(problem.steps, worst)}' needs {binary(sets[worst])} on chip at once, "
+        f"of {binary(capacity_bytes)}: {binary(gap)} too much"
     )
     if len(over) > 1:
         others = len(over) - 1
@@ -200,8 +200,8 @@ def over_peak(
         where = f", at '{label(problem.steps, steps[k])}'"
     statement = (
         f"without spills {'every' if proved else 'the best known'} order needs at least "
-        f"{size(demand_bytes)} on chip at once{where}, of {size(capacity_bytes)}: "
-        f"{size(gap)} too much"
+        f"{binary(demand_bytes)} on chip at once{where}, of {binary(capacity_bytes)}: "
+        f"{binary(gap)} too much"
     )
     return Infeasible(
         statement,
@@ -241,9 +241,9 @@ def unpacked(
     name = label(problem.steps, script.order[k])
     known = "no packing fits" if layout.proved else "no packing was found"
     statement = (
-        f"{known}: the best needs {size(layout.height_bytes)}, of {size(capacity_bytes)}, "
-        f"{size(layout.gap_bytes)} too much, although at most {size(trace.peak_bytes)} are on chip "
-        f"at once (at '{name}')"
+        f"{known}: the best needs {binary(layout.height_bytes)}, of {binary(capacity_bytes)}, "
+        f"{binary(layout.gap_bytes)} too much, although at most {binary(trace.peak_bytes)} are on "
+        f"chip at once (at '{name}')"
     )
     terms = (
         *_at_moment(problem, script, trace, k),
@@ -283,8 +283,8 @@ def unproved(
     best, bound = outcome.cost_bytes, outcome.bound_bytes
     share = f" ({100.0 * (best - bound) / best:.1f} %)" if best else ""
     statement = (
-        f"the best found spills and reloads {size(best)}; it is proved that none does with less "
-        f"than {size(bound)}: {size(best - bound)}{share} are open"
+        f"the best found spills and reloads {binary(best)}; it is proved that none does with less "
+        f"than {binary(bound)}: {binary(best - bound)}{share} are open"
     )
     trace = replay(problem, outcome.script, capacity_bytes)
     moved: dict[int, int] = {}
@@ -339,7 +339,7 @@ def _text(
     statement: str, terms: Sequence[Term], title: str, levers: Sequence[Lever], unit: str
 ) -> str:
     def amount(value: float) -> str:
-        return size(value) if unit == "B" else f"{value:.4g} {unit}"
+        return binary(value) if unit == "B" else f"{value:.4g} {unit}"
 
     lines = [statement]
     shown = [term for term in terms if term.amount]

@@ -19,6 +19,7 @@ from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.greedy import greedy
 from perfmodel.schedule.problem import Buffer, Problem, Step
 from perfmodel.schedule.script import Outcome, Script, replay
+from perfmodel.units import binary
 
 __all__ = [
     "Lever",
@@ -28,7 +29,6 @@ __all__ = [
     "lower_peak",
     "pack_anyway",
     "prove_anyway",
-    "size",
 ]
 
 #: Most names that a sentence lists.
@@ -92,14 +92,6 @@ class _Case:
 Change = Callable[[_Case], tuple[_Case, str] | None]
 
 
-def size(value: float) -> str:
-    """Return bytes with a binary unit."""
-    for unit, scale in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
-        if abs(value) >= scale:
-            return f"{value / scale:,.6g} {unit}"
-    return f"{value:,.0f} B"
-
-
 def label(items: Sequence[Buffer] | Sequence[Step], i: int) -> str:
     """Return the name of a step or buffer, with its number where others have the same name."""
     name = items[i].name
@@ -119,7 +111,8 @@ def fewer_bytes(
     """
     case = _Case(problem, capacity_bytes, sums(problem) if pointwise is None else pointwise)
     demand = problem.largest_working_set_bytes
-    levers = [Lever(f"{size(demand - capacity_bytes)} more", float(demand - capacity_bytes), True)]
+    gap = demand - capacity_bytes
+    levers = [Lever(f"{binary(gap)} more", float(gap), True)]
     tried: list[Change] = []
     for change in (_fuse, _write_over, _stream_scratch, _halve):
         made = change(case)
@@ -153,10 +146,10 @@ def lower_peak(
 
     case = _Case(problem, capacity_bytes, sums(problem) if pointwise is None else pointwise)
     gap = demand_bytes - capacity_bytes
-    levers = [Lever(f"{size(gap)} more", float(gap), True)]
+    levers = [Lever(f"{binary(gap)} more", float(gap), True)]
     spilled = greedy(problem, capacity_bytes)
     if spilled.script is not None:
-        said = f"spill and reload {size(spilled.cost_bytes)} at most"
+        said = f"spill and reload {binary(spilled.cost_bytes)} at most"
         levers.append(Lever(said, float(gap), True))
     for change in (_fuse_all, _write_over_all, _halve):
         made = change(case)
@@ -180,7 +173,7 @@ def pack_anyway(
     from perfmodel.schedule.addresses import layout
     from perfmodel.schedule.ilp import retention
 
-    levers = [Lever(f"{size(gap_bytes)} more", float(gap_bytes), True)]
+    levers = [Lever(f"{binary(gap_bytes)} more", float(gap_bytes), True)]
 
     def packs(tried: Script, step: int) -> bool:
         trace = replay(problem, tried, capacity_bytes)
@@ -198,8 +191,8 @@ def pack_anyway(
         again = retention(problem, script.order, less, deadline)
         if again.script is not None and packs(again.script, alignment):
             said = (
-                f"schedule the same order for {size(less)}: {size(again.cost_bytes - cost)} more "
-                "spilled and reloaded"
+                f"schedule the same order for {binary(less)}: {binary(again.cost_bytes - cost)} "
+                "more spilled and reloaded"
             )
             levers.append(Lever(said, float(gap_bytes), True))
             break
@@ -218,13 +211,13 @@ def prove_anyway(
     levers: list[Lever] = []
     peak = minimum_peak(problem, deadline.within(deadline.left() / 2)).peak_bytes
     if peak > capacity_bytes:
-        said = f"{size(peak - capacity_bytes)} more: nothing is spilled then"
+        said = f"{binary(peak - capacity_bytes)} more: nothing is spilled then"
         levers.append(Lever(said, open_bytes, True))
     assert outcome.script is not None
     order = outcome.script.order
     kept = retention(problem, order, capacity_bytes, deadline, incumbent=outcome.script)
     if kept.cost_bytes < outcome.cost_bytes:
-        said = f"the same order with the best evictions: {size(kept.cost_bytes)}"
+        said = f"the same order with the best evictions: {binary(kept.cost_bytes)}"
         saves = float(outcome.cost_bytes - kept.cost_bytes)
         levers.append(Lever(said, saves, kept.cost_bytes == outcome.bound_bytes))
     elif kept.counts["order_optimal"]:
@@ -245,10 +238,11 @@ def prove_anyway(
             break
         found = attempt(deadline.within(deadline.left() / 2))
         if found.proved:
-            levers.append(Lever(f"{name}, which proves {size(found.cost_bytes)}", open_bytes, True))
+            said = f"{name}, which proves {binary(found.cost_bytes)}"
+            levers.append(Lever(said, open_bytes, True))
             break
-        better = [f"finds {size(found.cost_bytes)}"] * (found.cost_bytes < outcome.cost_bytes)
-        better += [f"proves no less than {size(found.bound_bytes)}"] * (
+        better = [f"finds {binary(found.cost_bytes)}"] * (found.cost_bytes < outcome.cost_bytes)
+        better += [f"proves no less than {binary(found.bound_bytes)}"] * (
             found.bound_bytes > outcome.bound_bytes
         )
         if better and found.script is not None:
@@ -379,7 +373,7 @@ def _in_parts(case: _Case) -> Lever | None:
     rest = max((w for w in problem.working_set_bytes if w <= capacity_bytes), default=0)
     saves = problem.largest_working_set_bytes - max(after, rest)
     statement = (
-        f"tile rows, beside the halo: stream {_list(said)}, for up to {size(traffic)} "
+        f"tile rows, beside the halo: stream {_list(said)}, for up to {binary(traffic)} "
         "off-chip traffic"
     )
     return Lever(statement, float(saves), True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from perfmodel.units import show
+from perfmodel.units import binary, show
 
 if TYPE_CHECKING:
     from perfmodel.schedule.curve import Curve
@@ -14,40 +14,32 @@ if TYPE_CHECKING:
 __all__ = ["curve_html", "curve_text", "html", "text", "to_dict"]
 
 
-def _size(value: float) -> str:
-    """Return bytes with a binary unit, exactly where it is whole."""
-    for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
-        if value >= size:
-            return f"{value / size:,.6g} {unit}"
-    return f"{value:,.0f} B"
-
-
 def _lines(s: Schedule) -> list[tuple[str, str]]:
     """Return what is said at a glance: label and text."""
     lines: list[tuple[str, str]] = []
     if s.capacity_bytes is not None:
         where = s.where.memory if not s.where.device else f"{s.where.memory} of {s.where.device}"
-        lines.append(("capacity", f"{_size(s.capacity_bytes)} ({where})"))
-    lines.append(("largest working set", _size(s.working_set_bytes)))
+        lines.append(("capacity", f"{binary(s.capacity_bytes)} ({where})"))
+    lines.append(("largest working set", binary(s.working_set_bytes)))
     if s.outcome.script is None:
         return lines
     spilled = s.trace.cost_bytes
     lines += [
-        ("spilled + reloaded", f"{_size(s.spill_bytes)} + {_size(s.reload_bytes)}"
-         + (f" = {_size(spilled)}" if spilled else "")),
-        ("off chip in all", _size(s.offchip_bytes)),
-        ("on chip at most", _size(s.peak_bytes)),
+        ("spilled + reloaded", f"{binary(s.spill_bytes)} + {binary(s.reload_bytes)}"
+         + (f" = {binary(spilled)}" if spilled else "")),
+        ("off chip in all", binary(s.offchip_bytes)),
+        ("on chip at most", binary(s.peak_bytes)),
     ]  # fmt: skip
     if s.tiled is not None:
-        moved = f"{_size(s.tile_bytes)} beyond the compulsory"
+        moved = f"{binary(s.tile_bytes)} beyond the compulsory"
         lines.insert(-2, ("moved by tiles", f"{moved}, {len(s.tiled.tilings)} operators"))
     if s.layout is not None and s.layout.packed:
-        lines.append(("addresses", f"packed into {_size(s.layout.height_bytes)}"))
+        lines.append(("addresses", f"packed into {binary(s.layout.height_bytes)}"))
     if s.latency_s is not None:
         lines.append(("latency", show(s.latency_s, "time")))
     if s.timing is not None and s.timing.beside is not None:
         other = s.timing.beside
-        moved = f"{_size(other.noncompulsory_bytes)} spilled and reloaded"
+        moved = f"{binary(other.noncompulsory_bytes)} spilled and reloaded"
         lines.append(("with fewest bytes", f"{show(other.latency_s, 'time')}, {moved}"))
     if s.energy_j is not None:
         lines.append(("energy", show(s.energy_j, "energy")))
@@ -63,10 +55,10 @@ def _proof(s: Schedule) -> str:
         return f"proved: no schedule can {said}"
     if s.objective == "bytes":
         best, bound = float(s.trace.cost_bytes), s.lower_bound
-        shown = f"at least {_size(bound)}" if bound else "no bound above zero"
+        shown = f"at least {binary(bound)}" if bound else "no bound above zero"
     elif s.objective == "peak":
         best, bound = float(s.peak_bytes), s.lower_bound
-        shown = f"at least {_size(bound)}"
+        shown = f"at least {binary(bound)}"
     else:
         best = (s.latency_s if s.objective == "latency_s" else s.energy_j) or 0.0
         bound = s.lower_bound
@@ -109,7 +101,7 @@ def _curve_rows(curve: Curve) -> list[list[str]]:
     head = ["capacity", "spilled", "reloaded", "at least", "off chip", "on chip"]
     rows = [[*head, *(["latency"] if timed else []), ""]]
     for s in curve.schedules:
-        size = _size(s.capacity_bytes or 0)
+        size = binary(s.capacity_bytes or 0)
         if s.outcome.script is None:
             rows.append([size, *[""] * (len(head) - 1 + timed), "does not fit"])
             continue
@@ -117,13 +109,13 @@ def _curve_rows(curve: Curve) -> list[list[str]]:
         latency = "" if s.latency_s is None else show(s.latency_s, "time")
         said = "proved" if s.proved else "not proved"
         said += "" if s.feasible else ", its addresses do not fit"
-        rows.append([size, *map(_size, sums), *([latency] if timed else []), said])
+        rows.append([size, *map(binary, sums), *([latency] if timed else []), said])
     return rows
 
 
 def _curve_head(curve: Curve) -> str:
     last = curve.schedules[-1]
-    return f"{_head(last)}; largest working set {_size(last.working_set_bytes)}"
+    return f"{_head(last)}; largest working set {binary(last.working_set_bytes)}"
 
 
 def curve_text(curve: Curve) -> str:

@@ -21,10 +21,10 @@ from perfmodel.schedule.changes import (
 )
 from perfmodel.schedule.greedy import greedy
 from perfmodel.schedule.infeasible import over_peak, over_working_set, unproved
-from perfmodel.schedule.levers import size
 from perfmodel.schedule.peak import minimum_peak
 from perfmodel.schedule.problem import Buffer, Problem, Step
 from perfmodel.schedule.script import Outcome, Script, replay
+from perfmodel.units import binary
 
 KIB = 1024
 
@@ -115,7 +115,7 @@ def test_terms_add_up_and_more_by_the_gap_is_exactly_enough(
     assert sum(t.amount for t in why.terms) == why.demand == least
     assert why.gap == less
     assert why.levers[0].enough
-    assert why.levers[0].statement == f"{size(less)} more"
+    assert why.levers[0].statement == f"{binary(less)} more"
     assert greedy(problem, int(why.bound + why.gap)).script is not None
     assert greedy(problem, least - 1).script is None
     order = [v.enough for v in why.levers]

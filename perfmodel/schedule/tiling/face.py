@@ -10,12 +10,13 @@ from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.resolve import DeviceLike, WorkloadLike
 from perfmodel.schedule.face import subject_of
 from perfmodel.schedule.infeasible import Infeasible
-from perfmodel.schedule.levers import Lever, Term, size
+from perfmodel.schedule.levers import Lever, Term
 from perfmodel.schedule.target import Target, bytes_of, target
 from perfmodel.schedule.tiling.choose import Objective, PatchPlan, layer_by_layer, patch_plan
 from perfmodel.schedule.tiling.layers import network
 from perfmodel.schedule.tiling.patches import MODES
 from perfmodel.settings import FaultList
+from perfmodel.units import binary
 
 if TYPE_CHECKING:
     from perfmodel.table import Table
@@ -95,7 +96,7 @@ class PatchResult:
         lines = [f"{self.workload}: {self.at.precision}, patches for least {self.objective}"]
         if self.at.capacity_bytes is not None:
             on = f" ({where.memory} of {where.device})" if where.device else ""
-            lines.append(f"  capacity        {size(self.at.capacity_bytes)}{on}")
+            lines.append(f"  capacity        {binary(self.at.capacity_bytes)}{on}")
         over = self.plain.peak_bytes > (self.at.capacity_bytes or float("inf"))
         said = ", does not fit" if over else ""
         lines.append(f"  layer by layer  {_line(self.plain)}{said}")
@@ -116,7 +117,7 @@ def _numbers(plan: PatchPlan) -> dict[str, Any]:
 def _line(plan: PatchPlan) -> str:
     macs = sum(s.least_macs for s in plan.stages)
     more = f"{100.0 * plan.extra_macs / macs:.1f} % more MACs" if macs else "no MACs"
-    return f"peak {size(plan.peak_bytes)}, {more}, {size(plan.offchip_bytes)} off chip"
+    return f"peak {binary(plan.peak_bytes)}, {more}, {binary(plan.offchip_bytes)} off chip"
 
 
 def patches(
@@ -194,11 +195,11 @@ def _why(least: PatchPlan, capacity: int) -> Infeasible:
     name = least.network.layers[worst.patches.end - 1].name
     gap = least.peak_bytes - capacity
     said = (
-        f"the least that any plan of patches needs is {size(least.peak_bytes)} (the stretch up to "
-        f"'{name}'), of {size(capacity)}: {size(gap)} too much"
+        f"the least that any plan of patches needs is {binary(least.peak_bytes)} (the stretch up "
+        f"to '{name}'), of {binary(capacity)}: {binary(gap)} too much"
     )
     return Infeasible(
         said, float(least.peak_bytes), float(capacity), float(gap),
         terms=(Term(f"stretch up to {name}", float(least.peak_bytes)),),
-        levers=(Lever(f"{size(gap)} more", float(gap), True),),
+        levers=(Lever(f"{binary(gap)} more", float(gap), True),),
     )  # fmt: skip
