@@ -48,8 +48,14 @@ def figures():
     token = pm.predict(decode, pm.hardware("cambricon_llm_s"), precision="w8a8")
     resnet = pm.predict(pm.workload("resnet18"), pm.hardware("scale_sim_32x32"))
     chip = {name: layer.energy_j for name, layer in eyeriss_layers("alexnet").items()}
+    tight = {"device": "gemmini_16x16", "unfused": True}
+    sizes = ["512 KiB", "640 KiB", "735 KiB", "768 KiB", "832 KiB", "896 KiB", "1 MiB", "1.25 MiB"]
+    spilling = pm.schedule("efficientformer_l1", capacity="735 KiB", **tight)
+    over = pm.schedule("efficientformer_l1", capacity=sizes, **tight)
     engines = pm.assign("mobilenet_v3_small", "kv260", precision="int8")
     return {
+        "schedule_memory": spilling.plot.memory(),
+        "schedule_curve": over.plot.curve(),
         "engines": engines.plot.timeline(),
         "energy_stack": energy_stack(
             chip, measured=EYERISS, title="AlexNet, batch 4, on Eyeriss without DRAM"
