@@ -10,6 +10,7 @@ from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.greedy import orders
 from perfmodel.schedule.peak.region import Cutter, Region
 from perfmodel.schedule.peak.search import Search
+from perfmodel.schedule.peak.tree import tree_order
 from perfmodel.schedule.peak.valley import valleys
 from perfmodel.schedule.problem import Problem
 
@@ -85,22 +86,28 @@ def minimum_peak(problem: Problem, deadline: Deadline | None = None) -> Peak:
 
     Notes
     -----
-    The problem is cut at articulation steps and at minimum cuts (`perfmodel.schedule.peak.valley`),
-    and each piece is searched best-first over executed sets from both ends
-    (`perfmodel.schedule.peak.search`). In general the problem is NP-hard (Sethi 1975); on trees it
-    is polynomial (Liu 1987), on series-parallel graphs too (Kayaaslan, Lambert, Marchal and Uçar
-    2018): what those gain by merging hills and valleys, this search gains by its rules.
+    The problem is cut at articulation steps and at minimum cuts (`perfmodel.schedule.peak.valley`).
+    A piece that is a tree is solved by hills and valleys (`perfmodel.schedule.peak.tree`); others
+    are searched best-first over executed sets from both ends (`perfmodel.schedule.peak.search`). In
+    general the problem is NP-hard (Sethi 1975); on series-parallel graphs whose edges carry data of
+    their own it is polynomial (Kayaaslan, Lambert, Marchal and Uçar 2018).
     """
     deadline = deadline or Deadline()
     bound = problem.largest_working_set_bytes
     sets = expansions = 0
     cutter = Cutter(problem)
-    parts = [
-        part
-        for whole in cutter.forced()
-        for part in cutter.split(whole, valleys(whole, 0, whole.full))
-    ]
-    found = [natural(part) for part in parts]
+    parts: list[Region] = []
+    found: list[tuple[list[int], int]] = []
+    for whole in cutter.forced():
+        solved = tree_order(problem, whole)
+        if solved is not None:
+            bound = max(bound, solved[1])
+            parts.append(whole)
+            found.append(solved)
+            continue
+        split = cutter.split(whole, valleys(whole, 0, whole.full))
+        parts += split
+        found += map(natural, split)
     # The hardest first: what another part needs anyway need not be avoided in this one.
     for k in sorted(range(len(parts)), key=lambda k: -found[k][1]):
         if found[k][1] <= bound:

@@ -58,8 +58,10 @@ class Search:
         forward, backward = self.sides
         if forward.end == backward.end:
             return []
-        for side in self.sides:
-            side.restart(self.bound_bytes)
+        forward.restart(self.bound_bytes)
+        # It may have gone on for good at once: the other begins where that leaves off.
+        backward.end = forward.root
+        backward.restart(self.bound_bytes)
         while True:
             for side, other in ((forward, backward), (backward, forward)):
                 side.follow(other, self.bound_bytes)

@@ -261,3 +261,55 @@ def test_halving_ends_at_the_least_peak_too() -> None:
             assert bound == max(floor, search.bound_bytes)
             assert max(floor, found[0][1]) == bound
             assert sorted(found[0][0]) == list(range(len(part.steps)))
+
+
+def random_tree(rng: random.Random, n: int) -> Problem:
+    """Trees of steps that feed one later step each (some none), now and then with two tensors."""
+    parent = [
+        rng.randint(i + 1, min(n - 1, i + rng.choice([2, n])))
+        if i < n - 1 and rng.random() < 0.93
+        else -1
+        for i in range(n)
+    ]
+    made: list[list[int]] = []
+    buffers: list[Buffer] = []
+    steps: list[Step] = []
+    for i in range(n):
+        made.append([])
+        for _ in range(rng.choice([1, 1, 1, 0, 2])):
+            made[i].append(len(buffers))
+            buffers.append(Buffer(f"t{len(buffers)}", rng.choice([0, 1, 2, 3, 5, 8, 13])))
+        reads = tuple(t for j in range(i) if parent[j] == i for t in made[j])
+        over = reads[0] if reads and made[i] and rng.random() < 0.3 else -1
+        steps.append(
+            Step(f"s{i}", reads, tuple(made[i]), over, rng.choice([0, 0, 3, 9]), load=not reads)
+        )
+    return Problem("tree", tuple(steps), tuple(buffers))
+
+
+def test_trees_are_solved_by_hills_and_valleys() -> None:
+    solved = 0
+    for seed in range(250):
+        rng = random.Random(seed)
+        problem = random_tree(rng, rng.randint(2, 9))
+        found = minimum_peak(problem)
+        assert found.proved
+        assert found.peak_bytes == peak_of(problem, found.order) == brute_force(problem)
+        solved += found.counts["expansions"] == 0
+    assert solved >= 240
+
+
+def test_large_trees_need_no_search() -> None:
+    for seed in range(3):
+        rng = random.Random(seed)
+        problem = random_tree(rng, 600)
+        found = minimum_peak(problem)
+        assert found.proved
+        assert found.counts["expansions"] == 0
+        assert found.peak_bytes == peak_of(problem, found.order)
+        # The search, which knows nothing of trees, goes no lower.
+        small = random_tree(rng, 40)
+        whole_tree = whole(small)
+        search = Search(whole_tree, small.largest_working_set_bytes)
+        assert search.run(Deadline()) is not None
+        assert search.bound_bytes == minimum_peak(small).peak_bytes

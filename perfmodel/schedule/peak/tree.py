@@ -1,0 +1,95 @@
+"""The order of a tree that needs the least memory, by hills and valleys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from perfmodel.schedule.peak.region import Region
+from perfmodel.schedule.problem import Problem
+
+__all__ = ["tree_order"]
+
+
+@dataclass(slots=True)
+class _Segment:
+    """Steps run in one go: up to a hill, down to a valley, both above where they begin."""
+
+    hill: int
+    valley: int
+    steps: list[int]
+
+
+def tree_order(problem: Problem, region: Region) -> tuple[list[int], int] | None:
+    """Return the best order of a region whose steps feed one step each, and its peak.
+
+    Returns
+    -------
+    tuple of list of int and int, or None
+        None where the region is no such tree (or several), or frees what was made before it.
+
+    Notes
+    -----
+    J. W. H. Liu, An application of generalized tree pebbling to sparse matrix factorization, SIAM
+    J. Alg. Disc. Meth. 8 (1987): the best order of a subtree falls into segments, each from a
+    valley over the highest hill ahead to the lowest valley behind it; those of several subtrees are
+    merged by the descent from hill to valley, largest first.
+    """
+    n = len(region.steps)
+    local = {s: k for k, s in enumerate(region.steps)}
+    parent = [-1] * n
+    # Not by `region.after`: what an input may wait for without loss is no need.
+    for k, s in enumerate(region.steps):
+        heirs = [local[r] for r in problem.successors[s] if r in local]
+        if len(heirs) > 1:
+            return None
+        parent[k] = heirs[0] if heirs else -1
+    # What was made before the region and is read in it joins the steps that read it.
+    if any(maker < 0 and readers for _, maker, readers, _ in region.buffers):
+        return None
+    children: list[list[int]] = [[] for _ in range(n)]
+    for s, p in enumerate(parent):
+        if p >= 0:
+            children[p].append(s)
+    profiles: dict[int, list[_Segment]] = {}
+    for s in range(n):
+        segments = _merged([profiles.pop(c) for c in children[s]])
+        freed = sum(size for size, _ in region.reads[s])
+        segments.append(_Segment(region.growth[s], region.gain[s] - freed, [s]))
+        profiles[s] = _canonical(segments)
+    order: list[int] = []
+    held = peak = region.bytes_of(0)
+    for segment in _merged([profiles[s] for s in range(n) if parent[s] < 0]):
+        order += segment.steps
+        peak = max(peak, held + segment.hill)
+        held += segment.valley
+    return order, peak
+
+
+def _merged(profiles: list[list[_Segment]]) -> list[_Segment]:
+    """Return the segments of several subtrees in the best order; each keeps its own."""
+    if len(profiles) == 1:
+        return profiles[0]
+    both = [segment for profile in profiles for segment in profile]
+    return sorted(both, key=lambda segment: segment.valley - segment.hill)
+
+
+def _canonical(segments: list[_Segment]) -> list[_Segment]:
+    """Join segments until hills fall and valleys rise from each to the next."""
+    joined: list[_Segment] = []
+    for segment in segments:
+        joined.append(segment)
+        while len(joined) > 1:
+            a, b = joined[-2], joined[-1]
+            if b.valley > 0 and a.hill > a.valley + b.hill:
+                break
+            joined[-2:] = [
+                _Segment(
+                    max(a.hill, a.valley + b.hill), a.valley + b.valley, _longer(a.steps, b.steps)
+                )
+            ]
+    return joined
+
+
+def _longer(first: list[int], second: list[int]) -> list[int]:
+    first.extend(second)
+    return first
