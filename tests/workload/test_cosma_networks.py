@@ -93,8 +93,9 @@ def test_the_auxiliary_classifier_is_a_choice(load: Callable[..., Workload]) -> 
 # structure
 
 # What torchvision's, timm's and the papers' own PyTorch models come to when they are traced with
-# torch.fx and every operator is named by its kind, the shape of its output and the digests of its
-# inputs (`digest` below): equal digests are equal graphs. NASNet-A and PNASNet-5 at 224 x 224.
+# torch.fx (`benchmarks/traced_graphs.py`) and every operator is named by its kind, the shape of its
+# output and the digests of its inputs: equal digests are equal graphs. NASNet-A and PNASNet-5 at
+# 224 x 224.
 TRACED = {
     "nasnet_a_large": "daab0fbdfc3a854d",
     "pnasnet5_large": "42436fdf4ee231e6",
