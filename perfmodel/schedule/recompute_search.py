@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from perfmodel.schedule.deadline import Deadline
+from perfmodel.schedule.masks import bits
 from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.recompute_replay import Recomputation, again_growth, replay_again
 
@@ -85,10 +86,10 @@ class Search:
             growth = again_growth(problem, s, resident)
             if growth is None:
                 continue
-            spent = sum(self.sizes[t] for t in _bits(missing)) + (0 if first else self.again[s])
+            spent = sum(self.sizes[t] for t in bits(missing)) + (0 if first else self.again[s])
             there = resident | missing
-            over = sum(self.sizes[t] for t in _bits(there)) + growth - self.capacity
-            others = _bits(resident & ~problem.reads_mask[s] & ~problem.writes_mask[s])
+            over = sum(self.sizes[t] for t in bits(there)) + growth - self.capacity
+            others = list(bits(resident & ~problem.reads_mask[s] & ~problem.writes_mask[s]))
             for out in _minimal(others, self.sizes, over):
                 yield from self._after(state, s, there, out, spent)
 
@@ -104,12 +105,12 @@ class Search:
         if step.takes_over >= 0:
             left &= ~(1 << step.takes_over)
         left |= problem.writes_mask[s]
-        left = sum(1 << t for t in _bits(left) if self.below[t] & ~done)
+        left = sum(1 << t for t in bits(left) if self.below[t] & ~done)
         new = [t for t in out if not have >> t & 1 and self.below[t] & ~done]
         for n in range(len(new) + 1):
             for kept in itertools.combinations(new, n):
                 after = copies | sum(1 << t for t in kept)
-                after = sum(1 << t for t in _bits(after) if self.below[t] & ~done)
+                after = sum(1 << t for t in bits(after) if self.below[t] & ~done)
                 price = spent + sum(self.sizes[t] for t in kept)
                 yield price, (done, left, after), (s, out)
 
@@ -152,15 +153,6 @@ def _union(masks: Iterator[int]) -> int:
     for mask in masks:
         result |= mask
     return result
-
-
-def _bits(mask: int) -> list[int]:
-    found: list[int] = []
-    while mask:
-        low = mask & -mask
-        found.append(low.bit_length() - 1)
-        mask ^= low
-    return found
 
 
 def _minimal(items: list[int], sizes: list[int], over: int) -> Iterator[tuple[int, ...]]:

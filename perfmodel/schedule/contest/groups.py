@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ from perfmodel.schedule.contest.cost import ORDERS, Whole, compare, space
 from perfmodel.schedule.contest.instance import Instance
 from perfmodel.schedule.contest.structure import Structure, analyse
 from perfmodel.schedule.deadline import Deadline
+from perfmodel.schedule.masks import bits
 
 __all__ = ["Choice", "Group", "Groups", "granularities"]
 
@@ -101,9 +102,9 @@ class Groups:
                 return
             _, size, mask = heapq.heappop(self._heap)
             around = 0
-            for op in _operations(mask):
+            for op in bits(mask):
                 around |= self._near[op]
-            for op in _operations(around & ~mask):
+            for op in bits(around & ~mask):
                 wider = mask | 1 << op
                 if wider in self._seen:
                     continue
@@ -113,7 +114,7 @@ class Groups:
                     continue
                 gain = -math.inf
                 if not isinstance(group, str):
-                    apart = sum(self._alone[i] for i in _operations(wider))
+                    apart = sum(self._alone[i] for i in bits(wider))
                     gain = apart - group.choice.latency
                 heapq.heappush(self._heap, (-gain, size + 1, wider))
         self.complete = True
@@ -128,7 +129,7 @@ class Groups:
 
     def look(self, mask: int) -> Group | str:
         """Cost a subgraph; ``"never"`` where more operations cannot make it valid."""
-        structure = analyse(self.instance, frozenset(_operations(mask)))
+        structure = analyse(self.instance, frozenset(bits(mask)))
         if isinstance(structure, str):
             return "never" if structure.startswith("what is pointwise") else "invalid"
         choice = self.variant(structure, frozenset(), frozenset())
@@ -198,13 +199,6 @@ class Groups:
         stored = len([t for t in s.outputs if t not in retained])
         least = (s.least_width, s.least_height, s.most_depth)
         return tuple(slices), tuple(sorted(runs)), kept, stored, s.width, s.height, s.depths, least
-
-
-def _operations(mask: int) -> Iterator[int]:
-    while mask:
-        low = mask & -mask
-        yield low.bit_length() - 1
-        mask ^= low
 
 
 def granularities(

@@ -6,6 +6,7 @@ in the contest's units of time, the bandwidth in elements a unit of time.
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -126,8 +127,6 @@ class Instance:
 
 
 def _topological(operations: tuple[Operation, ...], producer: tuple[int, ...]) -> tuple[int, ...]:
-    import heapq
-
     waits = [0] * len(operations)
     after: list[list[int]] = [[] for _ in operations]
     for i, op in enumerate(operations):

@@ -103,6 +103,9 @@ class ContestSchedule:
     def __str__(self) -> str:
         naive_text = "does not fit" if self.naive_latency is None else f"{self.naive_latency:,.1f}"
         gap = f"gap {self.gap:.1%}"
+        state = "exhausted" if self.exhausted else "stopped at the "
+        if not self.exhausted:
+            state += "bound" if self.proved else "time limit"
         counts = ", ".join(f"{v} {k}" for k, v in self.counts.items())
         operations, parts = len(self.instance.operations), len(self.solution.parts)
         lines = [
@@ -110,7 +113,7 @@ class ContestSchedule:
             f"  latency    {self.latency:,.1f}",
             f"  naive      {naive_text}, {self.ratio:.3f} times as long",
             f"  bound      {self.bound:,.1f}, " + ("proved" if self.proved else gap),
-            f"  search     {'exhausted' if self.exhausted else 'stopped'}; {counts}",
+            f"  search     {state}; {counts}",
         ]
         if self.instance.swapped:
             count = len(self.instance.swapped)

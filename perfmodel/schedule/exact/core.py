@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from perfmodel.schedule.masks import bits
 from perfmodel.schedule.problem import Problem
 
-__all__ = ["Core", "bits", "compiled"]
-
-
-def bits(mask: int) -> Iterator[int]:
-    """Yield the positions of the ones of a mask, ascending."""
-    while mask:
-        low = mask & -mask
-        yield low.bit_length() - 1
-        mask ^= low
+__all__ = ["Core", "compiled"]
 
 
 class Core:

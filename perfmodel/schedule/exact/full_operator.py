@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from perfmodel.schedule.deadline import Deadline
-from perfmodel.schedule.exact.core import Core, bits
+from perfmodel.schedule.exact.core import Core
 from perfmodel.schedule.exact.lattice import Lattice, Node, Row
 from perfmodel.schedule.exact.search import cheapest
+from perfmodel.schedule.masks import bits
 
 __all__ = ["FullOperator", "full_operator_bound"]
 

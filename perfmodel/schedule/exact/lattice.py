@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from perfmodel.schedule.exact.core import Core, bits
+from perfmodel.schedule.exact.core import Core
 from perfmodel.schedule.exact.tokens import Tokens
+from perfmodel.schedule.masks import bits
 
 __all__ = ["Bound", "Lattice", "Move", "Node", "Row", "Successor"]
 

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from perfmodel.schedule.exact.core import Core, bits
+from perfmodel.schedule.exact.core import Core
 from perfmodel.schedule.exact.lattice import Lattice
 from perfmodel.schedule.exact.search import Visit
 from perfmodel.schedule.exact.tokens import TokenType
+from perfmodel.schedule.masks import bits
 from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.script import Script
 

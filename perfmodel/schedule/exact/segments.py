@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from perfmodel.schedule.exact.core import Core, bits
+from perfmodel.schedule.exact.core import Core
+from perfmodel.schedule.masks import bits
 
 __all__ = ["segments"]
 

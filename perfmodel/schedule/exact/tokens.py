@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from perfmodel.schedule.exact.core import Core, bits
+from perfmodel.schedule.exact.core import Core
+from perfmodel.schedule.masks import bits
 
 __all__ = ["TokenType", "Tokens", "token_types"]
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.greedy import belady
+from perfmodel.schedule.masks import bits
 from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.programme import Floats, Matrix
 from perfmodel.schedule.script import Outcome, Script, replay
@@ -177,15 +178,6 @@ def _implies(one: _Row, other: _Row) -> bool:
     return fewer or (other.gaps & ~one.gaps == 0 and one.room <= other.room)
 
 
-def _bits(mask: int) -> list[int]:
-    found: list[int] = []
-    while mask:
-        low = mask & -mask
-        found.append(low.bit_length() - 1)
-        mask ^= low
-    return found
-
-
 def _parts(problem: Problem, gaps: list[_Gap], rows: list[_Row]) -> list[list[_Row]]:
     """Return the rows in groups that share no gap and no buffer whose store is paid once."""
     mates: dict[int, int] = {}
@@ -225,7 +217,7 @@ class _Programme:
         used = 0
         for row in rows:
             used |= row.gaps
-        self.gaps = _bits(used)
+        self.gaps = list(bits(used))
         column = {g: j for j, g in enumerate(self.gaps)}
         sizes = [problem.buffers[gaps[g].buffer].size_bytes for g in self.gaps]
         self.unit = math.gcd(*sizes)
@@ -238,7 +230,7 @@ class _Programme:
         least: list[int] = []
         for i, row in enumerate(rows):
             demand = -(-row.demand // self.unit)
-            mine = map(column.__getitem__, _bits(row.gaps))
+            mine = map(column.__getitem__, bits(row.gaps))
             # More than the demand helps no further, and says less in the relaxation.
             entries += [(i, j, min(sizes[j], demand)) for j in mine]
             least.append(demand)
@@ -293,7 +285,7 @@ def _away(gaps: list[_Gap], script: Script, rows: list[_Row]) -> set[int]:
             evicted.setdefault(t, []).append(k)
     return {
         g
-        for g in _bits(used)
+        for g in bits(used)
         if any(gaps[g].first < k <= gaps[g].last for k in evicted.get(gaps[g].buffer, ()))
     }
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.schedule.latency.simulate import Facts
+from perfmodel.schedule.masks import bits
 
 __all__ = ["crowded_reads_s", "hidden_reads_s", "lower_bound", "tail_s"]
 
@@ -130,17 +131,8 @@ def tail_s(facts: Facts, among: int) -> float:
     return min(
         (
             sum(facts.store_s[t] for t in problem.steps[s].writes if t in facts.owed)
-            for s in _bits(among)
+            for s in bits(among)
             if not problem.steps[s].load and not problem.descendants[s] & among
         ),
         default=0.0,
     )
-
-
-def _bits(mask: int) -> list[int]:
-    bits: list[int] = []
-    while mask:
-        low = mask & -mask
-        bits.append(low.bit_length() - 1)
-        mask ^= low
-    return bits

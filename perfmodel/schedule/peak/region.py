@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from perfmodel.schedule.masks import bits
 from perfmodel.schedule.problem import Problem
 
-__all__ = ["Cutter", "Region", "bits"]
+__all__ = ["Cutter", "Region"]
 
 
 @dataclass(slots=True)
@@ -191,11 +192,3 @@ class Cutter:
             reads=tuple(map(tuple, reads)),
             buffers=tuple(buffers),
         )
-
-
-def bits(mask: int) -> Iterator[int]:
-    """Yield the positions of the bits that are set, ascending."""
-    while mask:
-        low = mask & -mask
-        yield low.bit_length() - 1
-        mask ^= low

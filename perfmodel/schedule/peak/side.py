@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import heapq
 
-from perfmodel.schedule.peak.region import Region, bits
+from perfmodel.schedule.masks import bits
+from perfmodel.schedule.peak.region import Region
 from perfmodel.schedule.peak.valley import valleys
 
 __all__ = ["Side"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 
-from perfmodel.schedule.peak.region import Region, bits
+from perfmodel.schedule.masks import bits
+from perfmodel.schedule.peak.region import Region
 
 __all__ = ["valleys"]
 
