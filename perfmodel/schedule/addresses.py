@@ -11,6 +11,9 @@ from perfmodel.schedule.script import Script, Trace
 
 __all__ = ["Layout", "layout"]
 
+#: Seconds after which a packing is given up where nothing else limits it.
+_LONGEST = 20.0
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -60,7 +63,7 @@ def layout(
 
     made = tuple(blocks(problem, script, trace))
     lives = [Lifetime(str(i), b.first, b.last + 1, b.size_bytes) for i, b in enumerate(made)]
-    limit = None if deadline.left() == float("inf") else deadline.left()
+    limit = min(deadline.left(), _LONGEST)
     found = allocate(lives, capacity_bytes, time_limit_s=limit, alignment=alignment)
     if found.status != "packed":
         gap = max(1, found.height_bytes - capacity_bytes)
