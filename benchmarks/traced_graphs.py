@@ -6,8 +6,8 @@
 Each model is traced with torch.fx on no data. An operator is named by its kind, the shape of its
 output (without ones at the end) and the digests of its inputs; equal digests are equal graphs.
 Padding, dropout, identities and pooling of one pixel are no operators; a concatenation of one
-tensor is that tensor. (DARTS and AmoebaNet-D are in neither package: their digests were taken in the
-same way of modules written after the authors' and torchgpipe's code.)
+tensor is that tensor. (DARTS and AmoebaNet-D are in neither package: their digests were taken in
+the same way of modules written after the authors' and torchgpipe's code.)
 """
 
 from __future__ import annotations

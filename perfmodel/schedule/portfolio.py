@@ -94,10 +94,11 @@ def _descended(problem: Problem, capacity_bytes: int, deadline: Deadline, best: 
     from perfmodel.schedule.improve import improved
 
     starts = [best.script, *(belady(problem, o, capacity_bytes) for _, o in orders(problem))]
-    for i, start in enumerate(starts):
+    for start in starts:
         if start is None or deadline.passed():
             continue
-        allowed = deadline.within(0.8 * deadline.left() / (len(starts) - i))
+        # The most for the best; something is left for what follows.
+        allowed = deadline.within(0.4 * deadline.left())
         script = improved(problem, start, capacity_bytes, allowed, tries=_TRIES)
         cost = replay(problem, script, capacity_bytes).cost_bytes
         best = _better(best, Outcome(script, cost, 0, cost == 0, best.method))
