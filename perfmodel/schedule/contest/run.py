@@ -203,26 +203,26 @@ class _Hunt:
         return self.most <= self.bound * (1 + _SAME)
 
     def run(self) -> None:
-        """Search first without, then with tensors retained, until nothing is left out."""
+        """Search wider and wider, without and with tensors retained, until nothing is left out."""
         search = Search(self.groups)
-        whole = False
         self.exhausted = False
-        for retain in (False, True) if self.groups.retainable else (False,):
-            if retain and search.few:
-                found = search.best_first(self.deadline, self.most * (1 - 1e-12))
-                whole = self.take(found)
-                break
-            for width in _WIDTHS:
-                whole = self.one(search, width, retain, None)
-                if self.settled:
+        ways = [False, True] if self.groups.retainable else [False]
+        for width in _WIDTHS:
+            for retain in list(ways):
+                if retain and search.few:
+                    self.exhausted = self.take(
+                        search.best_first(self.deadline, self.most * (1 - 1e-12))
+                    )
                     return
-                if whole or self.deadline.passed():
-                    break
-            else:
-                for _ in range(_SHUFFLES):
-                    self.one(search, 64, retain, self.noise)
-            whole = whole and not retain
-        self.exhausted = whole
+                if self.one(search, width, retain, None):
+                    ways.remove(retain)  # nothing was left out: wider is the same
+                    self.exhausted = not (retain or self.groups.retainable)
+                if self.settled or self.deadline.passed():
+                    return
+            if not ways:
+                return
+        for _ in range(_SHUFFLES):
+            self.one(search, 64, ways[-1], self.noise)
 
     def one(self, search: Search, width: int, retain: bool, noise: random.Random | None) -> bool:
         """Search once; tell whether no state was left out."""
