@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from perfmodel.atomic import output_faults, write_text
 from perfmodel.cli import DONE, INFEASIBLE
-from perfmodel.cli.common import Count, print_json, say, scalars, to_json
+from perfmodel.cli.common import Count, listed, print_json, say, scalars, write_result
 from perfmodel.errors import Fault
 from perfmodel.hardware.library import hardware
 from perfmodel.resolve import resolve
@@ -117,17 +117,11 @@ def assign(
     found = run(
         first.workload, [first.device, *(each for each in others if each is not None)],
         objective=objective, parallel=parallel, contiguous=contiguous, any_order=any_order,
-        precision=first.precision, runtime=first.runtime, engines=_names(engines), link=link,
+        precision=first.precision, runtime=first.runtime, engines=listed(engines), link=link,
         warm=warm, fuse=fuse, fits=not ignore_memory, time_limit_s=time_limit, looks=looks,
     )  # fmt: skip
     if output is not None:
-        match output.suffix:
-            case ".json":
-                write_text(output, to_json(found.to_dict()))
-            case ".csv":
-                found.table.to_csv(output)
-            case _:
-                write_text(output, repr(found) + "\n")
+        write_result(output, found)
     if plan is not None and found.feasible:
         write_text(plan, found.plan.to_json(indent=1) + "\n")
     if plot is not None and found.feasible:
@@ -137,9 +131,3 @@ def assign(
     elif output is None:
         say(repr(found))
     return DONE if found.feasible else INFEASIBLE
-
-
-def _names(text: str | None) -> list[str] | None:
-    if text is None:
-        return None
-    return [name.strip() for name in text.split(",") if name.strip()]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from perfmodel.atomic import write_text
 from perfmodel.errors import Fault, nearest
 from perfmodel.settings import RESERVED, FaultList, is_fact, plain_value
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Count",
     "Whole",
+    "listed",
     "note",
     "pairs",
     "print_json",
@@ -27,6 +29,7 @@ __all__ = [
     "scalars",
     "tag_faults",
     "to_json",
+    "write_result",
 ]
 
 
@@ -69,6 +72,11 @@ def pairs(items: Iterable[str], faults: FaultList, option: str = "--set") -> dic
     return found
 
 
+def listed(text: str | None) -> list[str] | None:
+    """Split names with commas between them."""
+    return None if text is None else [name.strip() for name in text.split(",")]
+
+
 def scalars(items: Iterable[str], faults: FaultList) -> dict[str, Any]:
     """Settings of one point: texts for facts (with their unit), plain values for the rest."""
     found: dict[str, Any] = {}
@@ -105,6 +113,27 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def write_result(output: Path, found: Any, *, text: str = "", data: Any = None) -> None:
+    """Write a result to a file, in the form that the suffix says.
+
+    Parameters
+    ----------
+    found
+        A result with `to_dict`, and with a `table` where .csv and .parquet are among the suffixes.
+    text, data
+        Instead of its own text, and of its dictionary.
+    """
+    match output.suffix:
+        case ".json":
+            write_text(output, to_json(found.to_dict() if data is None else data))
+        case ".csv":
+            found.table.to_csv(output)
+        case ".parquet":
+            found.table.to_parquet(output)
+        case _:
+            write_text(output, (text or repr(found)) + "\n")
 
 
 def tag_faults(tag: str | None, known: Iterable[str], noun: str) -> list[Fault]:

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from perfmodel.atomic import output_faults, write_text
+from perfmodel.atomic import output_faults
 from perfmodel.cli import DONE, INFEASIBLE
-from perfmodel.cli.common import print_json, say, scalars, to_json
+from perfmodel.cli.common import print_json, say, scalars, write_result
 from perfmodel.schedule.tiling.face import patches as run
 from perfmodel.settings import FaultList
 
@@ -33,6 +33,7 @@ def patches(
     precision: str | None = None,
     json: bool = False,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    plot: Path | None = None,
 ) -> int:
     """Find the layers that run in patches, their grids, and what the halo costs.
 
@@ -64,11 +65,15 @@ def patches(
         Print JSON.
     output
         Write the result to a .json or .txt file.
+    plot
+        Write the memory layer by layer, with and without patches, to an .html file.
     """
     faults = FaultList()
     settings = scalars(set or (), faults)
     if output is not None:
         faults.extend(output_faults(output, _SUFFIXES))
+    if plot is not None:
+        faults.extend(output_faults(plot, (".html",), "--plot"))
     options: dict[str, Any] = {"objective": objective}
     if mode:
         options["modes"] = tuple(mode)
@@ -77,8 +82,9 @@ def patches(
         most_patched=most_patched, in_place_depthwise=in_place_depthwise, faults=faults, **options,
     )  # fmt: skip
     if output is not None:
-        as_json = output.suffix == ".json"
-        write_text(output, to_json(found.to_dict()) if as_json else repr(found) + "\n")
+        write_result(output, found)
+    if plot is not None:
+        write_text(plot, found.plot.page())
     if json:
         print_json(found.to_dict())
     elif output is None:

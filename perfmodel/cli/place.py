@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from perfmodel.atomic import output_faults, write_text
+from perfmodel.atomic import output_faults
 from perfmodel.cli import DONE, INFEASIBLE
-from perfmodel.cli.common import pairs, print_json, say, scalars, to_json
+from perfmodel.cli.common import listed, pairs, print_json, say, scalars, write_result
 from perfmodel.errors import Fault
 from perfmodel.resolve import resolve
 from perfmodel.schedule.place import Geometric, Level
@@ -101,7 +101,7 @@ def place(
         "capacities": pairs(capacity or (), faults, "--capacity"),
         "pinned": pairs(pin or (), faults, "--pin"),
         "popularity": popularity_of(popularity, faults),
-        "levels": _names(only), "kv_levels": _names(kv), "cached": cache, "by": by,
+        "levels": listed(only), "kv_levels": listed(kv), "cached": cache, "by": by,
         "method": method, "objective": objective, "seconds": seconds,
     }  # fmt: skip
     subject = resolve(
@@ -117,15 +117,7 @@ def place(
         data["context_limit"] = found.context_limit()
         text += f"\n\nlongest context: {data['context_limit']}"
     if output is not None:
-        match output.suffix:
-            case ".json":
-                write_text(output, to_json(data))
-            case ".csv":
-                found.table.to_csv(output)
-            case ".parquet":
-                found.table.to_parquet(output)
-            case _:
-                write_text(output, text + "\n")
+        write_result(output, found, text=text, data=data)
     if json:
         print_json(data)
     elif output is None:
@@ -162,7 +154,3 @@ def popularity_of(text: str | None, faults: FaultList) -> float | Geometric | li
         faults.append(Fault(f"'{text}' is no popularity", file="--popularity", expected=wanted))
         return None
     return numbers[0] if len(numbers) == 1 else numbers
-
-
-def _names(text: str | None) -> list[str] | None:
-    return None if text is None else [part.strip() for part in text.split(",")]

@@ -7,9 +7,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from perfmodel.atomic import output_faults, write_text
+from perfmodel.atomic import output_faults
 from perfmodel.cli import DONE, INFEASIBLE
-from perfmodel.cli.common import Count, print_json, say, scalars, to_json
+from perfmodel.cli.common import Count, print_json, say, scalars, write_result
 from perfmodel.errors import Fault, InputError
 from perfmodel.plan import Plan
 from perfmodel.predict import predict as run
@@ -94,7 +94,7 @@ def predict(
     )  # fmt: skip
     text = _text(found, explain, rows)
     if output is not None:
-        _write(found, text, output)
+        write_result(output, found, text=text)
     if json:
         data = found.to_dict()
         if explain:
@@ -119,15 +119,3 @@ def _text(found: Prediction, explain: bool, rows: Count) -> str:
     if not explain:
         return repr(found)
     return f"{found.explain(rows)}\n\n{found.table}"
-
-
-def _write(found: Prediction, text: str, output: Path) -> None:
-    match output.suffix:
-        case ".json":
-            write_text(output, to_json(found.to_dict()))
-        case ".csv":
-            found.table.to_csv(output)
-        case ".parquet":
-            found.table.to_parquet(output)
-        case _:
-            write_text(output, text + "\n")

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from perfmodel.atomic import output_faults, write_text
 from perfmodel.cli import DONE, INFEASIBLE
-from perfmodel.cli.common import Whole, note, print_json, say, scalars, to_json
+from perfmodel.cli.common import Whole, note, print_json, say, scalars, write_result
 from perfmodel.errors import Fault
 from perfmodel.schedule.curve import Curve
 from perfmodel.schedule.face import schedule as run
@@ -124,8 +124,7 @@ def schedule(
         precision=precision, runtime=runtime, engine=engine, **options,
     )  # fmt: skip
     if output is not None:
-        as_json = output.suffix == ".json"
-        write_text(output, to_json(found.to_dict()) if as_json else repr(found) + "\n")
+        write_result(output, found)
     if plan is not None and not isinstance(found, Curve):
         if found.feasible:
             write_text(plan, found.plan.to_json(indent=1) + "\n")

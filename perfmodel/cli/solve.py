@@ -7,9 +7,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from perfmodel.atomic import output_faults, write_text
+from perfmodel.atomic import output_faults
 from perfmodel.cli import DONE, INFEASIBLE
-from perfmodel.cli.common import print_json, say, scalars, to_json
+from perfmodel.cli.common import print_json, say, scalars, write_result
 from perfmodel.settings import FaultList
 from perfmodel.solve import solve as run
 
@@ -80,8 +80,7 @@ def solve(
         faults=faults,
     )  # fmt: skip
     if output is not None:
-        as_json = output.suffix == ".json"
-        write_text(output, to_json(found.to_dict()) if as_json else repr(found) + "\n")
+        write_result(output, found)
     if json:
         print_json(found.to_dict())
     elif output is None:

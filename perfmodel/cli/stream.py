@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from perfmodel.atomic import output_faults, write_text
+from perfmodel.atomic import output_faults
 from perfmodel.cli import DONE, INFEASIBLE
-from perfmodel.cli.common import Count, print_json, say, scalars, to_json
+from perfmodel.cli.common import Count, print_json, say, scalars, write_result
 from perfmodel.cli.place import extra_levels, popularity_of
 from perfmodel.resolve import resolve
 from perfmodel.schedule.stream import stream as run
@@ -108,15 +108,7 @@ def stream(
         engine=subject.engine, **options,
     )  # fmt: skip
     if output is not None:
-        match output.suffix:
-            case ".json":
-                write_text(output, to_json(found.to_dict()))
-            case ".csv":
-                found.table.to_csv(output)
-            case ".parquet":
-                found.table.to_parquet(output)
-            case _:
-                write_text(output, f"{found!r}\n")
+        write_result(output, found)
     if json:
         print_json(found.to_dict())
     elif output is None:
