@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from perfmodel.atomic import output_faults
+from perfmodel.atomic import output_faults, write_text
 from perfmodel.cli import DONE, INFEASIBLE
 from perfmodel.cli.common import print_json, say, scalars, write_result
 from perfmodel.schedule.tiling.face import patches as run

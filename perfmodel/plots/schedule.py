@@ -29,6 +29,13 @@ _STYLE = (
 )
 
 
+#: Few buttons, so that they do not cover the title.
+_CONFIG = {
+    "displaylogo": False,
+    "modeBarButtons": [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
+}
+
+
 class SchedulePlots:
     """Plots of a schedule; each returns a plotly figure."""
 
@@ -135,7 +142,9 @@ def page(title: str, head: str, figures: Sequence[Figure]) -> str:
     parts: list[str] = []
     for i, drawn in enumerate(figures):
         made: Any = drawn
-        html = made.to_html(full_html=False, include_plotlyjs=i == 0, div_id=f"figure-{i}")
+        html = made.to_html(
+            full_html=False, include_plotlyjs=i == 0, div_id=f"figure-{i}", config=_CONFIG
+        )
         alt = escape(made.layout.meta["alt"])
         parts.append(f'<figure role="img" aria-label="{alt}">{html}</figure>')
     return (

@@ -81,10 +81,16 @@ def curve(found: Curve) -> Figure:
         _alt(found, fitting, least, free), shapes=shapes, annotations=notes,
         margin={"l": 110, "r": 30, "t": 100, "b": 66},
         yaxis=axis("spilled and reloaded", domain=above, range=[0, top], anchor="x",
-                   **ticks(top, "bytes", 7)),
+                   **_bytes_ticks(moved, top)),
         legend={"orientation": "h", "x": 1.0, "xanchor": "right", "y": 1.0, "yanchor": "bottom"},
         **layout,
     )  # fmt: skip
+
+
+def _bytes_ticks(moved: list[int], top: float) -> dict[str, Any]:
+    if any(moved):
+        return ticks(top, "bytes", 7)
+    return {"tickmode": "array", "tickvals": [0], "ticktext": ["0"]}
 
 
 def _free(fitting: list[Schedule]) -> int | None:

@@ -59,6 +59,7 @@ def memory(s: Schedule) -> Figure:
         ]
     for trace in _moves(s, found):
         drawn.add_trace(trace)
+    drawn.layout.xaxis.range = [0, len(s.script.order)]
     drawn.layout.yaxis.title.text = "address" if packed else "bytes on chip"
     for note in drawn.layout.annotations:
         if s.capacity_bytes is not None:

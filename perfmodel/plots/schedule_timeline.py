@@ -7,12 +7,23 @@ from typing import TYPE_CHECKING
 from perfmodel.errors import Fault, InputError
 from perfmodel.plots.engines import Bar, lanes
 from perfmodel.plots.schedule_stays import proof, title_of
-from perfmodel.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION, binary, percent
+from perfmodel.plots.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    binary,
+    percent,
+)
 from perfmodel.units import show
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
+    from perfmodel.schedule.latency.model import Row
     from perfmodel.schedule.result import Schedule
 
 __all__ = ["timeline"]
@@ -20,7 +31,7 @@ __all__ = ["timeline"]
 #: What runs or moves -> colour.
 _COLORS = {
     "compute": BLUE, "input": GREEN, "weights": GREY, "output": PURPLE, "spill": VERMILION,
-    "reload": ORANGE,
+    "reload": ORANGE, "tiles": SKY,
 }  # fmt: skip
 
 
@@ -47,24 +58,57 @@ def _in_seconds(s: Schedule) -> Figure:
     line = s.timing.timeline
     must = owed(s.problem)
     engine = s.where.engine or "compute"
-    kinds = {"run": "compute", "load": "input", "stream": "weights", "reload": "reload"}
+    cut, between = _tiled(s), _between(s)
+
+    def kind(row: Row) -> str:
+        match row.what:
+            case "run":
+                return "compute"
+            case "stream":
+                return "tiles" if row.index in cut else "weights"
+            case "load":
+                passed = between.intersection(s.problem.steps[row.index].writes)
+                return "tiles" if passed else "input"
+            case "store" if row.index not in must:
+                return "spill"
+            case "store":
+                return "tiles" if row.index in between else "output"
+            case _:
+                return "reload"
+
     bars = [
         Bar(
             engine if row.what == "run" else row.where, row.name, row.start_s, row.end_s,
-            kinds.get(row.what) or ("output" if row.index in must else "spill"),
-            binary(row.bytes) if row.bytes else "",
+            kind(row), binary(row.bytes) if row.bytes else "",
         )
-        for row in line.rows
+        for row in line.rows if row.bytes or row.what == "run"
     ]  # fmt: skip
     waits = percent(line.exposed_s, line.makespan_s)
     moved = sum(r.bytes for r in line.rows)
+    tiles = f", {binary(s.tile_bytes)} more for tiles" if s.tile_bytes else ""
     return lanes(
         bars, f"Timeline of {title_of(s)}",
         f"{s.scheduled.precision}: {show(line.makespan_s, 'time')}, {engine} waits {waits}; "
-        f"{binary(moved)} across, {binary(s.trace.cost_bytes)} of it spilled and reloaded; "
-        f"{proof(s)}",
+        f"{binary(moved)} across, {binary(s.trace.cost_bytes)} of it spilled and "
+        f"reloaded{tiles}; {proof(s)}",
         order=[engine], about=f"Timeline of {title_of(s)}", colors=_COLORS,
     )  # fmt: skip
+
+
+def _tiled(s: Schedule) -> frozenset[int]:
+    """Return the steps whose operands cross tile by tile."""
+    if s.tiled is None:
+        return frozenset()
+    return frozenset(k for k, step in enumerate(s.tiled.step) if step in s.tiled.tilings)
+
+
+def _between(s: Schedule) -> frozenset[int]:
+    """Return the buffers that cross because a step in tiles makes or reads them."""
+    if s.untiled is None:
+        return frozenset()
+    outside = {b.name for b in s.untiled.problem.buffers if b.stored}
+    buffers = s.problem.buffers
+    return frozenset(t for t, b in enumerate(buffers) if b.stored and b.name not in outside)
 
 
 def _in_steps(s: Schedule) -> Figure:

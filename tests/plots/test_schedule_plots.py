@@ -197,6 +197,27 @@ def test_a_timeline_is_the_simulations(timed: Schedule) -> None:
     assert ends * unit == pytest.approx(timed.latency_s)
 
 
+def test_what_tiles_move_is_told_apart() -> None:
+    found = schedule("mobilenet_v2", "gemmini_16x16", precision="int8", tiles=True)
+    figure: Any = found.plot.timeline()
+    check(figure)
+    counts = {t.name: len(t.x) for t in figure.data}
+    # The image comes in tiles; what leaves at the end is whole.
+    assert set(counts) == {"compute", "tiles", "weights", "output"}
+    assert counts["output"] == 1
+    assert found.tiled is not None
+    assert counts["tiles"] >= len(found.tiled.tilings)
+    assert "more for tiles" in figure.layout.title.text
+    bytes_of = {"B": 1, "KiB": KIB, "MiB": KIB**2}
+    moved = 0.0
+    for trace in figure.data:
+        for said in trace.hovertext if trace.name == "tiles" else ():
+            number, unit = said.rpartition("<br>")[2].split()
+            moved += float(number) * bytes_of[unit]
+    # Tiles carry what they move beyond the compulsory, and the weights of their operators.
+    assert moved >= found.tile_bytes
+
+
 def test_without_seconds_it_is_the_order(large: Schedule) -> None:
     figure: Any = large.plot.timeline()
     check(figure)
