@@ -30,7 +30,7 @@ _WIDTHS = (20, 200)
 _PARTS = (0.75, 0.9)
 
 #: States of one search, at most: some 500 bytes each.
-_STATES = 2_500_000
+_STATES = 3_000_000
 
 #: Share of a segment's time for its bound and its beams.
 _SHARE = 0.3
