@@ -99,7 +99,7 @@ def lanes(
     kinds = sorted({bar.kind for bar in found}, key=lambda k: (k == TRANSFER, -_spent(found, k)))
     chosen = _colors(kinds) | dict(colors or {})
     traces = [
-        _trace([b for b in found if b.kind == kind], kind, chosen[kind], labels, begin, span, scale,
+        _trace([b for b in found if b.kind == kind], kind, chosen[kind], labels, span, scale,
                in_steps)
         for kind in kinds
     ]  # fmt: skip
@@ -137,7 +137,7 @@ def _spent(bars: Iterable[Bar], kind: str) -> float:
 
 
 def _trace(
-    bars: Sequence[Bar], kind: str, color: str, labels: dict[str, str], begin: float, span: float,
+    bars: Sequence[Bar], kind: str, color: str, labels: dict[str, str], span: float,
     scale: float, in_steps: bool,
 ) -> dict[str, Any]:  # fmt: skip
     # Narrow bars would be nothing but white edge: theirs has their own colour, so that they show.

@@ -47,7 +47,7 @@ def curve(found: Curve) -> Figure:
     top = 1.14 * max(*moved, 1)
     free = _free(fitting)
     timed = all(s.latency_s is not None for s in fitting)
-    shapes, notes = _marks(found, least, low, free)
+    shapes, notes = _marks(least, low, free)
     bound = [_bound(fitting, least)] if any(s.lower_bound_bytes for s in fitting) else []
     traces = [*bound, *_found(fitting, high)]
     failed = [s for s in found.schedules if s.outcome.script is None]
@@ -175,7 +175,7 @@ def _latency(fitting: list[Schedule], high: float) -> dict[str, Any]:
 
 
 def _marks(
-    found: Curve, least: int, low: float, free: int | None
+    least: int, low: float, free: int | None
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return where nothing fits, and from where on nothing is spilled."""
     shapes: list[dict[str, Any]] = [

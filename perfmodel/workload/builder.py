@@ -231,7 +231,7 @@ class GraphBuilder:
         batch, in_channels, *spatial = x.shape
         axes = len(spatial)
         k, s, d = pair(kernel, axes), pair(stride, axes), pair(dilation, axes)
-        pads = _pads(padding, k, s, d, axes)
+        pads = _pads(padding, k, d, axes)
         if transposed:
             extra = pair(output_padding, axes)
             out = [
@@ -319,7 +319,7 @@ class GraphBuilder:
         axes = len(spatial)
         k = pair(kernel, axes)
         s = pair(kernel if stride is None else stride, axes)
-        pads = _pads(padding, k, s, (1,) * axes, axes)
+        pads = _pads(padding, k, (1,) * axes, axes)
         if padding == "same":
             out = [simplify(floor_div(n + (s[i] - 1), s[i])) for i, n in enumerate(spatial)]
         else:
@@ -331,7 +331,7 @@ class GraphBuilder:
         self.operator(
             name, "pool", [x], [y], vector_ops=product(*k) * y.elements,
             attributes={"kernel": k, "stride": s,
-                        "padding": _pads(padding, k, s, (1,) * axes, axes)},
+                        "padding": _pads(padding, k, (1,) * axes, axes)},
         )  # fmt: skip
         return y
 
@@ -394,8 +394,7 @@ def _shared_format(inputs: Sequence[Tensor]) -> str:
 
 
 def _pads(
-    padding: int | Sequence[int] | str, kernel: Sequence[int], stride: Sequence[int],
-    dilation: Sequence[int], axes: int,
+    padding: int | Sequence[int] | str, kernel: Sequence[int], dilation: Sequence[int], axes: int
 ) -> tuple[tuple[int, int], ...]:  # fmt: skip
     if isinstance(padding, str):
         total = [max(d * (k - 1), 0) for k, d in zip(kernel, dilation, strict=True)]

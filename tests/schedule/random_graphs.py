@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+from perfmodel.schedule.changes import in_place, in_place_source
 from perfmodel.schedule.problem import Buffer, Problem, Step
 from perfmodel.workload.builder import GraphBuilder
 from perfmodel.workload.families import Semantics
@@ -48,6 +49,19 @@ def random_problem(
     # What nothing reads leaves the network.
     buffers = [Buffer(f"t{t}", size, stored[t] or not readers[t]) for t, size in enumerate(sizes)]
     return Problem(f"random {n}", tuple(made_steps), tuple(buffers))
+
+
+def random_sums(rng: random.Random, steps: int) -> Problem:
+    """One output a step, of few sizes so that many could take over an input; a third of them do."""
+    buffers: list[Buffer] = [Buffer("t0", 8, True)]
+    made = [Step("s0", (), (0,), load=True)]
+    for i in range(1, steps):
+        reads = tuple(sorted(rng.sample(range(i), min(i, rng.choice((1, 1, 2, 3))))))
+        buffers.append(Buffer(f"t{i}", rng.choice((2, 4, 4, 8)), rng.random() < 0.1))
+        made.append(Step(f"s{i}", reads, (i,), scratch_bytes=rng.choice((0, 0, 3))))
+    problem = Problem("random", tuple(made), tuple(buffers))
+    able = [s for s in range(1, steps) if in_place_source(problem, s) >= 0]
+    return in_place(problem, [s for s in able if rng.random() < 0.3])
 
 
 class _Given:

@@ -25,6 +25,7 @@ from perfmodel.schedule.peak import minimum_peak
 from perfmodel.schedule.problem import Buffer, Problem, Step
 from perfmodel.schedule.script import Outcome, Script, replay
 from perfmodel.units import binary
+from tests.schedule.random_graphs import random_sums
 
 KIB = 1024
 
@@ -41,19 +42,6 @@ def residual() -> Problem:
         Step("head", (3,), (4,)),
     )
     return Problem("residual", steps, buffers)
-
-
-def random_problem(rng: random.Random, steps: int) -> Problem:
-    """Random steps over buffers of a few sizes, some in place, some with scratch."""
-    buffers: list[Buffer] = [Buffer("t0", 8, True)]
-    made = [Step("s0", (), (0,), load=True)]
-    for i in range(1, steps):
-        reads = tuple(sorted(rng.sample(range(i), min(i, rng.choice((1, 1, 2, 3))))))
-        buffers.append(Buffer(f"t{i}", rng.choice((2, 4, 4, 8)), rng.random() < 0.1))
-        made.append(Step(f"s{i}", reads, (i,), scratch_bytes=rng.choice((0, 0, 3))))
-    problem = Problem("random", tuple(made), tuple(buffers))
-    able = [s for s in range(1, steps) if in_place_source(problem, s) >= 0]
-    return in_place(problem, [s for s in able if rng.random() < 0.3])
 
 
 # --- the working set ------------------------------------------------------------------------------
@@ -108,7 +96,7 @@ def test_a_fusion_helps_where_what_lies_between_was_what_was_too_much() -> None:
 def test_terms_add_up_and_more_by_the_gap_is_exactly_enough(
     seed: int, steps: int, less: int
 ) -> None:
-    problem = random_problem(random.Random(seed), steps)
+    problem = random_sums(random.Random(seed), steps)
     least = problem.largest_working_set_bytes
     less = min(less, least)
     why = over_working_set(problem, least - less)
@@ -129,7 +117,7 @@ def test_terms_add_up_and_more_by_the_gap_is_exactly_enough(
 @given(st.integers(0, 10**6), st.integers(3, 12), st.integers(1, 10))
 def test_levers_do_what_they_say(seed: int, steps: int, less: int) -> None:
     """Each is read back from its sentence, done by hand here, and leads to the need it promised."""
-    problem = random_problem(random.Random(seed), steps)
+    problem = random_sums(random.Random(seed), steps)
     capacity = problem.largest_working_set_bytes - less
     everything = frozenset(range(1, steps))
     index = {step.name: s for s, step in enumerate(problem.steps)}
@@ -198,7 +186,7 @@ def test_it_is_plain_data() -> None:
 @settings(max_examples=100)
 @given(st.integers(0, 10**6), st.integers(3, 10))
 def test_changed_problems_are_problems_of_the_same_network(seed: int, steps: int) -> None:
-    problem = random_problem(random.Random(seed), steps)
+    problem = random_sums(random.Random(seed), steps)
     for first, second in fusable(problem, frozenset(range(steps))):
         made = fused(problem, first, second)
         assert len(made.steps) == steps - 1
@@ -262,7 +250,7 @@ def test_the_fullest_moment_of_the_best_order_is_opened() -> None:
 @settings(max_examples=40)
 @given(st.integers(0, 10**6), st.integers(3, 10))
 def test_terms_of_any_peak_add_up(seed: int, steps: int) -> None:
-    problem = random_problem(random.Random(seed), steps)
+    problem = random_sums(random.Random(seed), steps)
     best = minimum_peak(problem)
     why = over_peak(problem, best.peak_bytes - 1, best.peak_bytes, best.order)
     assert sum(t.amount for t in why.terms) == best.peak_bytes == why.demand

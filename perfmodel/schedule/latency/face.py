@@ -310,7 +310,7 @@ def _outcome(
     facts: Facts, moves: tuple[Move, ...], bound: float, method: str, counts: Mapping[str, int]
 ) -> LatencyOutcome:
     timeline = simulate(facts.problem, moves, facts.capacity_bytes, facts.dma)
-    script = script_of(facts.problem, moves)
+    script = script_of(moves)
     replay(facts.problem, script, facts.capacity_bytes)  # the plan is a schedule like any other
     makespan = timeline.makespan_s
     proved = makespan <= bound * (1 + 1e-12)

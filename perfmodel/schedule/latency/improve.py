@@ -94,10 +94,10 @@ def known_plan(facts: Facts, moves: tuple[Move, ...], price: Price) -> Candidate
     end = _end(facts, moves, math.inf)
     if end == math.inf:
         return None
-    return Candidate(script_of(facts.problem, moves), moves, end, price.of(facts, end, moves))
+    return Candidate(script_of(moves), moves, end, price.of(facts, end, moves))
 
 
-def script_of(problem: Problem, moves: Iterable[Move]) -> Script:
+def script_of(moves: Iterable[Move]) -> Script:
     """Return the order and evictions of a plan.
 
     Reloads come later in a script than in a plan, never earlier, so that the script fits where the
@@ -260,7 +260,7 @@ def polish(
     if makespan >= start.makespan_s:
         return start
     moves = tuple(here)
-    script = script_of(facts.problem, moves)
+    script = script_of(moves)
     return Candidate(script, moves, makespan, price.of(facts, makespan, moves))
 
 

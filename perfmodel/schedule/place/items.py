@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -111,8 +110,7 @@ def items_of(
         A popularity that is none, or of another number of experts.
     """
     job = prediction._job  # pyright: ignore[reportPrivateUsage]
-    values: Mapping[str, Any] = job.workload.parameters
-    found = _walk(job.lowered.graph, values, job.workload)
+    found = _walk(job.lowered.graph, job.workload)
     bits = {
         name: float(np.asarray(job.precision.bits(_slot(job, f.tensor))).reshape(-1)[0])
         for name, f in found.items()
@@ -177,7 +175,7 @@ def _merged(block: str, role: str, group: list[Item]) -> list[Item]:
     return out
 
 
-def _walk(graph: Graph, values: Mapping[str, Any], workload: Any) -> dict[str, _Found]:
+def _walk(graph: Graph, workload: Any) -> dict[str, _Found]:
     def number(dim: Any) -> float:
         return float(np.asarray(workload.number(dim), dtype=np.float64).reshape(-1)[0])
 

@@ -239,7 +239,7 @@ class _Resident:
         total = sum(row.copies for row in rows)
         return sum(row.copies * row.hit_fraction for row in rows if row.cached_in) / total
 
-    def stays(self, tensor: str, copy: int, count: int, spread: str) -> bool:
+    def stays(self, tensor: str, copy: int, spread: str) -> bool:
         """Whether a layer's own copy of a tensor is in main memory."""
         held, copies = self.copies[tensor]
         if copies == 1 or held in (0, copies):
@@ -297,7 +297,7 @@ def _items(
                 name = f"{run}/{layer.name}" + (f"@{copy}" if layer.count > 1 else "")
                 size = sum(
                     read for tensor, read in layer.tensors.items()
-                    if not state.stays(tensor, copy, layer.count, rules.spread)
+                    if not state.stays(tensor, copy, rules.spread)
                 )  # fmt: skip
                 if not layer.visited:
                     # What is larger than a layer (a classifier) comes in pieces of that size.
