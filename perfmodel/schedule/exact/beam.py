@@ -5,7 +5,8 @@ from __future__ import annotations
 from heapq import nsmallest
 
 from perfmodel.schedule.deadline import Deadline
-from perfmodel.schedule.exact.lattice import Bound, Lattice, Successor
+from perfmodel.schedule.exact.lattice import Lattice
+from perfmodel.schedule.exact.nodes import Bound, Successor
 from perfmodel.schedule.exact.search import Visit
 
 __all__ = ["widest"]

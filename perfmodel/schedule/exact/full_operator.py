@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.exact.core import Core
-from perfmodel.schedule.exact.lattice import Lattice, Node, Row
+from perfmodel.schedule.exact.lattice import Lattice
+from perfmodel.schedule.exact.nodes import Node, Row
 from perfmodel.schedule.exact.search import cheapest
 from perfmodel.schedule.masks import bits
 

@@ -9,7 +9,8 @@ from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.exact.beam import widest
 from perfmodel.schedule.exact.core import Core, compiled
 from perfmodel.schedule.exact.full_operator import full_operator_bound
-from perfmodel.schedule.exact.lattice import Bound, Lattice
+from perfmodel.schedule.exact.lattice import Lattice
+from perfmodel.schedule.exact.nodes import Bound
 from perfmodel.schedule.exact.scripts import Walk, joined, split, walked
 from perfmodel.schedule.exact.search import cheapest
 from perfmodel.schedule.exact.segments import segments

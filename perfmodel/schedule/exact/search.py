@@ -8,7 +8,8 @@ from heapq import heappop, heappush
 from itertools import count
 
 from perfmodel.schedule.deadline import Deadline
-from perfmodel.schedule.exact.lattice import Bound, Lattice, Node, Successor
+from perfmodel.schedule.exact.lattice import Lattice
+from perfmodel.schedule.exact.nodes import Bound, Node, Successor
 
 __all__ = ["Found", "Visit", "cheapest"]
 
