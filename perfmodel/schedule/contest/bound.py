@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perfmodel.schedule.contest.instance import MATMUL, Instance
+from perfmodel.schedule.contest.operands import operand_bound
 from perfmodel.schedule.contest.structure import DEPTH, TILE, Structure
 
 __all__ = ["cover_prices", "group_floor", "physical_bound"]
 
 
 def physical_bound(instance: Instance) -> float:
-    """Return the larger of two times: all compute at native tiles, and transfers never avoided.
+    """Return the largest of: all compute at native tiles, and two counts of transfers.
 
     Each operation runs at least once on each of its native tiles. Each input of the graph that is
     read moves in at least once, each output moves out once. A tensor that is made by a pointwise
@@ -22,7 +23,8 @@ def physical_bound(instance: Instance) -> float:
     large to be retained, is written and read. A product whose result no other product can take over
     inside a subgraph is summed tile by tile; where its sums are longer than the native depth, two
     slices follow each other and nothing stays: its left operand is read once for each column of
-    native tiles and its right one once for each row, unless it fits in fast memory as a whole.
+    native tiles and its right one once for each row, unless it fits in fast memory as a whole. The
+    other count is `operand_bound`.
     """
     busy = 0.0
     for op in instance.operations:
@@ -35,7 +37,7 @@ def physical_bound(instance: Instance) -> float:
             continue
         times = max(_times(instance, tensor, i) for i in readers) if size > instance.capacity else 1
         moved += size * (times + (made >= 0))
-    return max(busy, moved / instance.bandwidth)
+    return max(busy, moved / instance.bandwidth, operand_bound(instance) / instance.bandwidth)
 
 
 def _across(instance: Instance, tensor: int) -> int:

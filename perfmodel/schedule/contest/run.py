@@ -103,9 +103,8 @@ class ContestSchedule:
     def __str__(self) -> str:
         naive_text = "does not fit" if self.naive_latency is None else f"{self.naive_latency:,.1f}"
         gap = f"gap {self.gap:.1%}"
-        state = "exhausted" if self.exhausted else "stopped at the "
-        if not self.exhausted:
-            state += "bound" if self.proved else "time limit"
+        state = "stopped at the bound" if self.proved else "stopped"
+        state = "exhausted" if self.exhausted else state
         counts = ", ".join(f"{v} {k}" for k, v in self.counts.items())
         operations, parts = len(self.instance.operations), len(self.solution.parts)
         lines = [

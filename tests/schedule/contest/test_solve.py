@@ -13,6 +13,7 @@ from perfmodel.errors import InputError
 from perfmodel.schedule.contest import check, contest, evaluate, naive, read_instance, read_solution
 from perfmodel.schedule.contest.bound import cover_prices, physical_bound
 from perfmodel.schedule.contest.groups import Groups
+from perfmodel.schedule.contest.operands import operand_bound
 from perfmodel.schedule.contest.search import Search
 from perfmodel.schedule.deadline import Deadline
 from tests.schedule.contest.force import least_latency
@@ -58,6 +59,54 @@ def test_examples_of_the_rules_are_solved_at_least_as_well_as_there() -> None:
     assert third.latency == pytest.approx(4500.0)
     assert third.proved
     assert fifth.latency <= 6915.2
+
+
+def test_transfers_that_no_schedule_avoids() -> None:
+    rng = random.Random(1)
+    close = 0
+    for _ in range(40):
+        data = random_instance(rng, rng.randint(2, 4), rng.choice([1, 2]), 6)
+        data |= {
+            "base_costs": [0] * len(data["inputs"]),
+            "fast_memory_capacity": rng.randint(5, 30),
+        }
+        instance = read_instance(data)
+        least = least_latency(instance)
+        bound = operand_bound(instance) / instance.bandwidth
+        assert max(bound, physical_bound(instance)) <= least * (1 + 1e-9), instance
+        close += bound > 0.9 * least
+    assert close >= 8
+
+
+def _heads(rng: random.Random) -> dict[str, Any]:
+    """Two chains of products with an operand in common, added up."""
+    rows, inner, middle, columns = (rng.randint(2, 4) for _ in range(4))
+    shapes = [(inner, middle), (middle, columns)]
+    inputs: list[list[int]] = []
+    outputs: list[list[int]] = []
+    for _ in range(2):
+        start = len(shapes)
+        shapes += [(rows, inner), (rows, middle), (rows, columns)]
+        inputs += [[start, 0], [start + 1, 1]]
+        outputs += [[start + 1], [start + 2]]
+    shapes.append((rows, columns))
+    native = rng.choice([1, 2])
+    return {
+        "widths": [s[1] for s in shapes], "heights": [s[0] for s in shapes],
+        "inputs": [*inputs, [4, 7]], "outputs": [*outputs, [8]], "base_costs": [0] * 5,
+        "op_types": ["MatMul"] * 4 + ["Pointwise"], "fast_memory_capacity": rng.randint(6, 26),
+        "slow_memory_bandwidth": 1, "native_granularity": [native, native],
+    }  # fmt: skip
+
+
+def test_chains_of_products_with_operands_in_common() -> None:
+    rng = random.Random(2)
+    for _ in range(6):
+        instance = read_instance(_heads(rng))
+        least = least_latency(instance)
+        if least < float("inf"):
+            assert operand_bound(instance) <= least
+            assert contest(instance, 20).latency == pytest.approx(least)
 
 
 def test_more_bandwidth_is_never_slower_more_capacity_never_worse() -> None:
