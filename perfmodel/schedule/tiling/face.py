@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["PatchResult", "patches"]
 
+#: Axes that the input of a network of images has at least.
+_AXES = 2
+
 _OBJECTIVES = ("offchip", "macs", "peak")
 
 
@@ -176,6 +179,9 @@ def patches(
         expected = "a size such as '256 KiB', or a device"
         raise InputError(Fault("no capacity is stated", path="capacity", expected=expected))
     net = network(subject.workload, at.precision)
+    if len(net.maps[0].extents) < _AXES:
+        said = f"'{subject.workload.name}' has no images to cut into patches"
+        raise InputError(Fault(said, path="workload", expected="a network of images"))
     options: dict[str, Any] = {
         "modes": modes, "most_patched": most_patched, "in_place_depthwise": in_place_depthwise,
     }  # fmt: skip
