@@ -11,11 +11,9 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from perfmodel.schedule.tiling.layers import Network
 from perfmodel.schedule.tiling.patches import (
-    AxisParts,
     Patches,
     Weights,
     kept_bytes,
@@ -23,10 +21,9 @@ from perfmodel.schedule.tiling.patches import (
     tile,
     weights_beside,
 )
+from perfmodel.schedule.tiling.regions import AxisParts, Ints
 
 __all__ = ["Fan", "has_one_source"]
-
-Ints = NDArray[np.int64]
 
 
 def has_one_source(network: Network) -> bool:

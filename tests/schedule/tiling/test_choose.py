@@ -19,10 +19,10 @@ from perfmodel.schedule.tiling.patches import (
     Patches,
     Stage,
     Weights,
-    axis_parts,
     keeps,
     run_stage,
 )
+from perfmodel.schedule.tiling.regions import axis_parts
 from tests.schedule.tiling.pixels import random_network
 
 GRIDS = ((2, 1), (2, 2), (3, 2))

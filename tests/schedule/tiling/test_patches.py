@@ -10,7 +10,8 @@ import pytest
 
 import perfmodel as pm
 from perfmodel.schedule.tiling.layers import FeatureMap, Layer, Network, Window, network
-from perfmodel.schedule.tiling.patches import MODES, Mode, Patches, axis_parts, run_stage
+from perfmodel.schedule.tiling.patches import MODES, Mode, Patches, run_stage
+from perfmodel.schedule.tiling.regions import axis_parts
 from perfmodel.workload.builder import GraphBuilder
 from tests.schedule.tiling.pixels import macs, random_network, simulate, whole
 

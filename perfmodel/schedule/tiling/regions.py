@@ -1,0 +1,129 @@
+"""Regions of each map along one axis that a part of the last layer's output needs and makes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from perfmodel.schedule.tiling.layers import Network
+
+__all__ = ["AxisParts", "Ints", "axis_parts"]
+
+Ints = NDArray[np.int64]
+
+_FAR = np.int64(2**62)
+
+
+@dataclass(frozen=True)
+class AxisParts:
+    """Regions of one map along one axis, for each part of the output.
+
+    Attributes
+    ----------
+    low, high
+        What the part needs, shape ``(parts,)``.
+    fresh
+        Where what the part itself computes begins; before it lies what earlier parts left.
+    """
+
+    low: Ints
+    fresh: Ints
+    high: Ints
+
+    @cached_property
+    def needed(self) -> Ints:
+        """Positions that each part needs."""
+        return self.high - self.low
+
+    @cached_property
+    def made(self) -> Ints:
+        """Positions that each part computes or loads."""
+        return self.high - self.fresh
+
+    @cached_property
+    def overlap(self) -> int:
+        """Most positions that a part takes from earlier ones."""
+        return int(np.max(self.fresh - self.low, initial=0))
+
+    @cached_property
+    def span(self) -> int:
+        """Positions from the first to the last that any part needs."""
+        return int(self.high.max() - self.low.min())
+
+    @cached_property
+    def most(self) -> int:
+        """Most positions that a part computes or loads."""
+        return int(self.made.max())
+
+    @cached_property
+    def total(self) -> int:
+        """Positions that all parts compute or load together."""
+        return int(self.made.sum())
+
+
+def axis_parts(
+    network: Network, start: int, end: int, axis: int, parts: int, *, kept: bool,
+    clipped: bool = True,
+) -> dict[int, AxisParts]:  # fmt: skip
+    """Return, for each map that layers ``start .. end - 1`` touch, its regions along an axis.
+
+    Parameters
+    ----------
+    parts
+        Near-equal parts of the last layer's output.
+    kept
+        Whether positions that an earlier part computed are still there.
+    clipped
+        Whether regions end at the borders of the maps.
+    """
+    layers, maps = network.layers, network.maps
+    low: dict[int, Ints] = {}
+    high: dict[int, Ints] = {}
+    out, divided = layers[end - 1].writes, network.gridded(end)
+    edges = np.arange(parts + 1, dtype=np.int64) * maps[divided].extents[axis] // parts
+    low[divided], high[divided] = edges[:-1], edges[1:]
+    result: dict[int, AxisParts] = {}
+    if divided != out:  # every patch adds to the one position of the output
+        zero = np.zeros(parts, dtype=np.int64)
+        result[out] = AxisParts(zero, zero, zero + 1)
+
+    def close(t: int) -> AxisParts:
+        """Turn the union of what the readers of a map need into its regions."""
+        first, last = low[t], high[t]
+        before = np.concatenate((first[:1], np.maximum.accumulate(last)[:-1]))
+        empty = last <= first
+        first, last = np.where(empty, before, first), np.where(empty, before, last)
+        fresh = np.minimum(np.maximum(first, before), last) if kept else first
+        result[t] = AxisParts(first, fresh, last)
+        return result[t]
+
+    sources = [divided] if not start <= network.maker[divided] < end else []
+    for i in range(end - 1, start - 1, -1):
+        layer = layers[i]
+        if layer.writes not in low or layer.writes in result:  # nothing in the stretch reads it
+            continue
+        mine = close(layer.writes)
+        for t, windows in zip(layer.reads, layer.windows, strict=True):
+            window, extent = windows[axis], maps[t].extents[axis]
+            some = mine.high > mine.fresh
+            if window.whole:
+                first, last = np.zeros_like(mine.low), np.full_like(mine.low, extent)
+            else:
+                first = mine.fresh * window.stride - window.before
+                reach = window.dilation * (window.kernel - 1) + 1
+                last = (mine.high - 1) * window.stride - window.before + reach
+                if clipped:
+                    first, last = np.maximum(0, first), np.minimum(extent, last)
+            first, last = np.where(some, first, _FAR), np.where(some, last, -_FAR)
+            if t in low:
+                low[t], high[t] = np.minimum(low[t], first), np.maximum(high[t], last)
+            else:
+                low[t], high[t] = first, last
+            if not start <= network.maker[t] < i and t not in sources:
+                sources.append(t)
+    for t in sources:
+        close(t)
+    return result
