@@ -192,7 +192,8 @@ class _Hunt:
         part = self.deadline.within(left / 4 if hopeful else left / 2)
         self.groups.grow(part, hopeful=hopeful, most=most)
         if len(self.groups.found) > before or self.groups.complete:
-            self.run()
+            left = self.deadline.left()
+            self.run(self.deadline.within(0.6 * left) if hopeful else self.deadline)
             return True
         return False
 
@@ -201,7 +202,7 @@ class _Hunt:
         """The bound is reached."""
         return self.most <= self.bound * (1 + _SAME)
 
-    def run(self) -> None:
+    def run(self, deadline: Deadline) -> None:
         """Search wider and wider, without and with tensors retained, until nothing is left out."""
         search = Search(self.groups)
         self.exhausted = False
@@ -209,24 +210,25 @@ class _Hunt:
         for width in _WIDTHS:
             for retain in list(ways):
                 if retain and search.few:
-                    self.exhausted = self.take(
-                        search.best_first(self.deadline, self.most * (1 - 1e-12))
-                    )
+                    self.exhausted = self.take(search.best_first(deadline, self.most * (1 - 1e-12)))
                     return
-                if self.one(search, width, retain, None):
+                if self.one(search, width, retain, None, deadline):
                     ways.remove(retain)  # nothing was left out: wider is the same
                     self.exhausted = not (retain or self.groups.retainable)
-                if self.settled or self.deadline.passed():
+                if self.settled or deadline.passed():
                     return
             if not ways:
                 return
         for _ in range(_SHUFFLES):
-            self.one(search, 64, ways[-1], self.noise)
+            self.one(search, 64, ways[-1], self.noise, deadline)
 
-    def one(self, search: Search, width: int, retain: bool, noise: random.Random | None) -> bool:
+    def one(
+        self, search: Search, width: int, retain: bool, noise: random.Random | None,
+        deadline: Deadline,
+    ) -> bool:  # fmt: skip
         """Search once; tell whether no state was left out."""
         most = self.most * (1 - 1e-12)
-        found = search.beam(width, self.deadline, most, retain=retain, noise=noise)
+        found = search.beam(width, deadline, most, retain=retain, noise=noise)
         return self.take(found) and noise is None
 
     def take(self, found: Found) -> bool:
