@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -83,6 +85,18 @@ def test_every_method(run: Run, graph: str, method: str) -> None:
     assert data["method"] == method
 
 
+@pytest.mark.parametrize("method", ["ilp", "exact"])
+def test_solvers_leave_stdout_alone(graph: str, method: str) -> None:
+    """Nothing but JSON at the file descriptor itself, where libraries print past Python."""
+    done = subprocess.run(
+        [sys.executable, "-m", "perfmodel", "schedule", graph, "--capacity", "20 KiB", "--method",
+         method, "--json"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["spill_bytes"] == 8 * KIB
+
+
 def test_what_does_not_fit_exits_1(run: Run, graph: str, tmp_path: Path) -> None:
     plan, page = tmp_path / "plan.json", tmp_path / "page.html"
     done = run("schedule", graph, "--capacity", "20479", "--json", "--plan", str(plan), "--plot",
@@ -126,8 +140,9 @@ def test_a_curve(run: Run, graph: str, tmp_path: Path) -> None:
 
 def test_a_plan_is_predicted(run: Run, tmp_path: Path) -> None:
     plan = tmp_path / "plan.json"
-    on = ("transformer_base", "gemmini_16x16", "--precision", "int8")
-    made = run("schedule", *on, "--capacity", "384 KiB", "--plan", str(plan), "--json")
+    room = ("--set", "memories.scratchpad.capacity=384 KiB")
+    on = ("transformer_base", "gemmini_16x16", "--precision", "int8", *room)
+    made = run("schedule", *on, "--plan", str(plan), "--json")
     assert (made.code, made.err) == (0, "")
     planned = run("predict", *on, "--plan", str(plan), "--json")
     assert (planned.code, planned.err) == (0, "")
@@ -136,6 +151,9 @@ def test_a_plan_is_predicted(run: Run, tmp_path: Path) -> None:
     moved = planned.data["traffic_bytes"]["main_memory"]
     assert moved == pytest.approx(made.data["offchip_bytes"], rel=1e-6)
     assert moved < free["traffic_bytes"]["main_memory"]
+    small = run("predict", *on[:4], "--plan", str(plan))
+    assert small.code == 1
+    assert "scratchpad must hold" in small.out
     other = run("predict", "tiny_cnn", "gemmini_16x16", "--precision", "int8", "--plan", str(plan))
     assert other.code == 2
 
