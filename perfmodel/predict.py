@@ -97,7 +97,7 @@ def predict(
             )
         )
     if plan is not None:
-        graph = _written_out(graph, workload, plan, chosen)
+        graph = _written_out(graph, workload, plan, chosen, machine)
     bare = model == "roofline"
     fusion = static.fusion
     if fuse is not None or flash_attention is not None:
@@ -117,7 +117,9 @@ def predict(
     return job.run()
 
 
-def _written_out(graph: Graph, workload: Workload, plan: Plan, precision: Precision) -> Graph:
+def _written_out(
+    graph: Graph, workload: Workload, plan: Plan, precision: Precision, machine: Machine
+) -> Graph:
     """Return the graph that a plan is for: repetitions written out."""
     if workload.shape:
         expected = "one number for each dimension of the workload"
@@ -127,6 +129,17 @@ def _written_out(graph: Graph, workload: Workload, plan: Plan, precision: Precis
     if plan.precision and plan.precision != str(precision):
         faults.append(Fault(f"is for precision {plan.precision}", path="precision",
                             expected=str(precision)))  # fmt: skip
+    name, known = machine.device.name, [m.name for m in machine.device.memories]
+    others = [d for d in plan.devices if d not in {"", name}]
+    if others:
+        faults.append(Fault(f"is for {', '.join(others)}", path="order", expected=name))
+    elif plan.devices != ("",):
+        faults += [
+            Fault(f"{name} has no memory '{c.memory}'", path=f"capacities.{i}",
+                  expected=f"one of {', '.join(known)}", suggestion=nearest(c.memory, known))
+            for i, c in enumerate(plan.capacities)
+            if c.memory not in known
+        ]  # fmt: skip
     engines = sorted({p.engine for p in plan.order if p.engine})
     if len(engines) > 1:
         expected = "one engine: an assignment states its own latency"

@@ -41,9 +41,22 @@ def demands(totals: Mapping[str, Value], setting: Setting) -> dict[str, Value]:
     """Return memory -> bytes it must hold.
 
     Weights and caches that a plan places (``placed weight MEMORY`` and ``placed kv MEMORY`` of the
-    totals) lie there, the others where they are by default.
+    totals) lie there, the others where they are by default. A schedule's memory (``planned
+    MEMORY``) holds at least what the schedule has in it at once.
     """
     main = setting.levels[-1]
+    planned = {
+        key.removeprefix("planned "): size
+        for key, size in totals.items()
+        if key.startswith("planned ")
+        and f"memories.{key.removeprefix('planned ')}.capacity" in setting.facts
+    }
+    if planned:
+        rest = {key: size for key, size in totals.items() if not key.startswith("planned ")}
+        held = demands(rest, setting)
+        for memory, size in planned.items():
+            held[memory] = setting.xp.maximum(held.get(memory, 0.0), size)
+        return held
     placed = {key: size for key, size in totals.items() if key.startswith("placed ")}
     if placed:
         homes = {"weight": setting.weights_memory, "kv": main}

@@ -65,6 +65,8 @@ class Job:
         """Evaluate at every point, in chunks, and reduce each chunk to sums over the network."""
         inputs = _Inputs(self)
         placed_totals: dict[str, Value] = {} if self.shares is None else {**self.shares.totals}
+        if self.crossings is not None:
+            placed_totals |= self.crossings.totals
         if not inputs.shape:
             table, terms, setting = self.rows(inputs.values, inputs.facts, self.precision, 1)
             totals = _sums(table, terms, setting) | placed_totals

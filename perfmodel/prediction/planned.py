@@ -33,12 +33,20 @@ class Crossings:
         Spills and reloads; shape ``(rows, 1)``.
     activation_bytes
         Those, loads of network inputs and stores of outputs; shape ``(rows, 1)``.
+    held_bytes
+        Most that the plan holds in the memory at once.
     """
 
     memory: str
     outer: str
     spilled_bytes: npt.NDArray[np.float64]
     activation_bytes: npt.NDArray[np.float64]
+    held_bytes: float = 0.0
+
+    @property
+    def totals(self) -> dict[str, float]:
+        """``planned MEMORY`` -> bytes held there, as `perfmodel.cost.capacity.demands` reads it."""
+        return {f"planned {self.memory}": self.held_bytes}
 
 
 def crossings(plan: Plan, graph: Graph, lowered: Lowered) -> Crossings:
@@ -68,7 +76,9 @@ def crossings(plan: Plan, graph: Graph, lowered: Lowered) -> Crossings:
             moved[at[stay.first], 0] += stay.size_bytes
     memory = plan.capacities[0].memory if plan.capacities else plan.residency[0].memory
     outer = next((m.target for m in plan.moves if m.kind == "spill"), "")
-    return Crossings(memory, outer, spilled, moved)
+    device = plan.residency[0].device
+    held = max(plan.held_bytes(memory, device), default=0.0)
+    return Crossings(memory, outer, spilled, moved, held)
 
 
 def planned(table: OperatorTable, terms: Terms, setting: Setting, plan: Crossings) -> Terms:

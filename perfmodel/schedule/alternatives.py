@@ -71,7 +71,7 @@ def _or_nan(value: float | None) -> float:
 def _read(job: Job, *, unfused: bool, in_place: bool) -> Scheduled:
     return scheduled(
         job.workload, job.at.precision, job.at.fusion, weights=job.weights, unfused=unfused,
-        in_place=in_place,
+        in_place=in_place, graph=job.workload.graph(job.at.semantics),
     )  # fmt: skip
 
 
@@ -105,6 +105,8 @@ def _patches(job: Job, capacity: int) -> tuple[float, float, float]:
     if job.made.graph.schedulable_only:
         return _NAN, _NAN, _NAN
     net = network(job.workload, job.at.precision)
+    if len(net.maps[0].extents) < 2:
+        return _NAN, _NAN, _NAN
     found = patch_plan(net, "offchip", capacity_bytes=capacity)
     if found is None:
         return _NAN, _NAN, _NAN

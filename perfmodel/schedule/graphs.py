@@ -41,6 +41,8 @@ class Scheduled:
         Operators that move nothing, each with the tensor that it is another name of.
     weight_bytes
         Bytes of all stored weights.
+    weights
+        Those that stay in the memory, each with its bytes; empty unless they are resident.
     pointwise
         Steps that compute each element of their output from the same element of each input.
     """
@@ -53,6 +55,7 @@ class Scheduled:
     weight_bytes: int
     precision: Precision
     pointwise: frozenset[int] = frozenset()
+    weights: tuple[tuple[str, int], ...] = ()
 
 
 def scheduled(
@@ -124,7 +127,8 @@ class _Reader:
             if op.kind == "view" and op.writes and op.writes[0] in self.alias
         )
         stored = self.graph.stored_weights()
-        weight_bytes = sum(self._bytes(n, self.graph.tensors[n].elements) for n in stored)
+        sizes = {n: self._bytes(n, self.graph.tensors[n].elements) for n in stored}
+        resident = tuple(sizes.items()) if self.weights == "resident" else ()
         problem = Problem(name, tuple(self.steps), tuple(self.buffers))
         kinds = {op.name: op.kind for _, op in self.graph.walk()}
         pointwise = frozenset(
@@ -133,8 +137,8 @@ class _Reader:
             if members and all(kinds[n] in {"elementwise", "quantise"} for n in members)
         )
         return Scheduled(
-            problem, self.graph, tuple(self.members), tuple(self.index), views, weight_bytes,
-            self.precision, pointwise,
+            problem, self.graph, tuple(self.members), tuple(self.index), views, sum(sizes.values()),
+            self.precision, pointwise, resident,
         )  # fmt: skip
 
     def _add(self, kernel: Kernel, readers: Mapping[str, int]) -> None:
@@ -151,6 +155,7 @@ class _Reader:
             for side in (kernel.reads, kernel.writes)
             for n, elements in side.items()
             if not self._on_chip(n)
+            and not (self.weights == "resident" and self.graph.tensors[n].role == "weight")
         ]
         held = sum(
             self._bytes(n, elements)

@@ -13,6 +13,7 @@ from perfmodel.schedule.portfolio import Method, fewest_bytes
 from perfmodel.schedule.result import Schedule
 from perfmodel.schedule.script import Outcome, Script, replay
 from perfmodel.schedule.target import Target, times
+from perfmodel.units import binary
 from perfmodel.workload.workload import Workload
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ class Job:
         if self.objective == "peak":
             return self._least_peak(capacity)
         assert capacity is not None
+        if self.at.keeps_all:
+            return self._without_spills(capacity, clock)
         deadline = self.deadline.within(_BYTES * self.deadline.left()) if timed else self.deadline
         outcome = fewest_bytes(self.made.problem, capacity, self.method, deadline, incumbent)
         if timed:
@@ -73,6 +76,43 @@ class Job:
         if clock is None or outcome.script is None:
             return made
         return replace(made, timing=clock.of(outcome.script, capacity))
+
+    def _without_spills(self, capacity: int, clock: Clock | None) -> Schedule:
+        """Return the order of least peak: behind this memory nothing can be written."""
+        made = self._least_peak(capacity)
+        if made.infeasible is not None:
+            said = f"; nothing behind {self.at.where.memory} can be written"
+            levers = [v for v in made.infeasible.levers if not v.statement.startswith("spill")]
+            statement = made.infeasible.statement + said
+            why = replace(made.infeasible, statement=statement, levers=tuple(levers))
+            return replace(made, infeasible=why)
+        timing = None if clock is None else clock.of(made.script, capacity)
+        return replace(made, lower_bound=0.0, proved=True, timing=timing)
+
+    def weights_alone(self, capacity: int) -> Schedule:
+        """Return the schedule that says that resident weights leave no room at all."""
+        from perfmodel.schedule.infeasible import Infeasible, Lever, Term
+
+        weights = self.made.weight_bytes
+        whole = capacity + weights
+        need = weights + self.made.problem.largest_working_set_bytes
+        said = f"resident weights alone need {binary(weights)}, of {binary(whole)}"
+        why = Infeasible(
+            said, float(need), float(whole), float(need - whole),
+            terms=(
+                Term("weights", float(weights)),
+                Term("largest working set", float(need - weights)),
+            ),
+            levers=(
+                Lever("streamed weights", float(weights), need - weights <= whole),
+                Lever(f"{binary(need - whole)} more", float(need - whole), True),
+            ),
+        )  # fmt: skip
+        nothing = Outcome(None, 0, 0, False, self.method)
+        return Schedule(
+            self.made, self.at.where, self.objective, self.method, whole, nothing, 0.0, False,
+            infeasible=why, weights=self.weights, notes=self.at.notes, job=self,
+        )  # fmt: skip
 
     def clock(self, *, needed: bool) -> Clock | None:
         """Return what steps and transfers take; None where no device says."""
@@ -106,7 +146,7 @@ class Job:
         return Schedule(
             self.made, self.at.where, self.objective, self.method, capacity, outcome,
             float(outcome.bound_bytes), outcome.proved, packed, infeasible=why,
-            weights=self.weights, job=self,
+            notes=self.at.notes, weights=self.weights, job=self,
         )  # fmt: skip
 
     def _packed(self, outcome: Outcome, capacity: int) -> tuple[Outcome, Layout | None]:
@@ -145,6 +185,13 @@ class Job:
             fewest.counts,
         )  # fmt: skip
         packed = self._layout(found.script, capacity) if self.addresses else None
+        if packed is not None and not packed.packed:
+            # Fewer bytes may leave the gaps that fewer seconds do not.
+            again, other = self._packed(fewest, capacity)
+            if other is not None and other.packed and again.script is not None:
+                timing = clock.of(again.script, capacity)
+                made = self._result(capacity, again, other)
+                return replace(made, timing=timing, lower_bound=found.bound, proved=False)
         made = self._result(capacity, outcome, packed)
         timing = clock.timing(found, fewest, capacity)
         return replace(made, timing=timing, lower_bound=found.bound, proved=found.proved)
@@ -200,7 +247,8 @@ class Job:
         nothing = Outcome(None, 0, 0, False, self.method)
         return Schedule(
             self.made, self.at.where, self.objective, self.method, capacity, nothing,
-            why.demand, False, infeasible=why, weights=self.weights, job=self,
+            why.demand if self.objective == "peak" else 0.0, False, infeasible=why,
+            weights=self.weights, notes=self.at.notes, job=self,
         )  # fmt: skip
 
     def _in_patches(self, demand: float, capacity: int) -> tuple[Lever, ...]:

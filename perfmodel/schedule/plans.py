@@ -81,8 +81,16 @@ def to_plan(
                     target=where.outer, size_bytes=size, device=where.device,
                 )
             )  # fmt: skip
+    residency += [
+        Residency(
+            tensor=name, memory=where.memory, device=where.device, first=0, last=len(order) - 1,
+            size_bytes=size, address=None,
+        )
+        for name, size in scheduled.weights
+    ]  # fmt: skip
     limits: tuple[Capacity, ...] = ()
     if capacity_bytes is not None:
+        capacity_bytes += sum(size for _, size in scheduled.weights)
         limits = (Capacity(memory=where.memory, size_bytes=capacity_bytes, device=where.device),)
     return Plan(
         graph=scheduled.graph.content_hash(), precision=str(scheduled.precision), method=method,

@@ -103,8 +103,9 @@ def schedule(
         engine=engine,
     )  # fmt: skip
     made = scheduled(
-        workload, at.precision, at.fusion, weights=weights, unfused=unfused, in_place=in_place
-    )
+        workload, at.precision, at.fusion, weights=weights, unfused=unfused, in_place=in_place,
+        graph=workload.graph(at.semantics),
+    )  # fmt: skip
     limit = at.capacity_bytes
     if limit is None and objective != "peak":
         raise InputError(Fault("no capacity is stated", path="capacity",
@@ -113,7 +114,14 @@ def schedule(
     job = Job(workload, at, made, objective, method, weights, deadline, addresses, alignment, tiles)
     if limit is not None and weights == "resident":
         limit -= made.weight_bytes
-    return job.run(limit, incumbent)
+        if limit <= 0:
+            return job.weights_alone(limit)
+    try:
+        return job.run(limit, incumbent)
+    except ValueError as error:
+        if incumbent is None:
+            raise
+        raise InputError(Fault(f"does not fit: {error}", path="incumbent")) from None
 
 
 def option_faults(
@@ -125,13 +133,20 @@ def option_faults(
     faults += _unknown("weights", weights, ("streamed", "scratch", "resident"))
     if alignment < 1:
         faults.append(Fault(f"{alignment} is no alignment", path="alignment", expected="1 or more"))
-    if time_limit_s is not None and not time_limit_s > 0:
-        faults.append(Fault(f"{time_limit_s} is no time", path="time_limit_s", expected="above 0"))
+    number: object = time_limit_s
+    if number is not None and not _positive(number):
+        faults.append(
+            Fault(f"{number!r} is no time", path="time_limit_s", expected="seconds above 0")
+        )
     return faults
+
+
+def _positive(number: object) -> bool:
+    return isinstance(number, int | float) and not isinstance(number, bool) and number > 0
 
 
 def _unknown(name: str, given: str, known: Sequence[str]) -> list[Fault]:
     if given in known:
         return []
     return [Fault(f"unknown {name} '{given}'", path=name, expected=f"one of {', '.join(known)}",
-                  suggestion=nearest(given, known))]  # fmt: skip
+                  suggestion=nearest(str(given), known))]  # fmt: skip

@@ -11,14 +11,18 @@ from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.predict import machine_for, precision_for, predict, static_for
 from perfmodel.schedule.plans import Where
-from perfmodel.units import UnitError, parse
+from perfmodel.units import UnitError, parse, show
+from perfmodel.workload.families import Semantics
 from perfmodel.workload.fuse import Fusion
-from perfmodel.workload.workload import Workload
+from perfmodel.workload.workload import PLAIN, Workload
 
 __all__ = ["Target", "Times", "bytes_of", "target", "times"]
 
 #: Memories that a schedule can write its spills to.
 _WRITABLE = frozenset({"dram", "scratchpad", "cache"})
+
+#: The outer memory where there is none that spills could be written to.
+NOWHERE = "offchip"
 
 #: A bandwidth at which what crosses takes no time to speak of: the most that a fact may state.
 _NO_TIME = 1e18
@@ -39,6 +43,13 @@ class Target:
     precision: Precision
     fusion: Fusion
     machine: Machine | None = None
+    semantics: Semantics = PLAIN
+    notes: tuple[str, ...] = ()
+
+    @property
+    def keeps_all(self) -> bool:
+        """Whether nothing behind the memory can be written, so that nothing can be spilled."""
+        return self.machine is not None and self.where.outer == NOWHERE
 
 
 @dataclass(frozen=True)
@@ -51,11 +62,14 @@ class Times:
         Operator (the first of a kernel) -> seconds while nothing crosses to the outer memory.
     bandwidth_bytes_per_s, latency_s
         Of the outer memory.
+    per_run_s
+        What the runtime takes for every run, whatever the network.
     """
 
     seconds: dict[str, float]
     bandwidth_bytes_per_s: float
     latency_s: float
+    per_run_s: float = 0.0
 
 
 def bytes_of(value: str | float, name: str = "capacity") -> int:
@@ -109,7 +123,19 @@ def target(
         reserved = machine.facts.get(f"memories.{held}.reserved", 0.0)
         given = int(float(machine.facts[f"memories.{held}.capacity"]) - float(reserved))
     where = Where(held, outer, machine.device.name, static.engine)
-    return Target(where, given, chosen, static.fusion, machine)
+    notes = _notes(machine, held, given)
+    return Target(where, given, chosen, static.fusion, machine, static.semantics, notes)
+
+
+def _notes(machine: Machine, held: str, capacity: int) -> tuple[str, ...]:
+    """Return what a reader may not expect of the memory that is scheduled."""
+    notes: list[str] = []
+    size = float(machine.facts[f"memories.{held}.capacity"])
+    if capacity > size:
+        notes.append(f"{show(capacity, 'bytes')} are more than the {show(size, 'bytes')} of {held}")
+    if held == machine.main_memory and len(machine.hierarchy()) == 1:
+        notes.append(f"{machine.device.name} states no memory but {held}: it is scheduled itself")
+    return tuple(notes)
 
 
 def _memory(machine: Machine, name: str | None) -> tuple[str, str]:
@@ -130,7 +156,7 @@ def _memory(machine: Machine, name: str | None) -> tuple[str, str]:
                                expected=f"one of {', '.join(names)}",
                                suggestion=nearest(name, names)))  # fmt: skip
     behind = [m for m in hierarchy[names.index(held) + 1 :] if m.kind in _WRITABLE]
-    return held, behind[0].name if behind else "offchip"
+    return held, behind[0].name if behind else NOWHERE
 
 
 def times(workload: Workload, at: Target) -> Times | None:
@@ -147,4 +173,5 @@ def times(workload: Workload, at: Target) -> Times | None:
     kernels = idle.kernels
     seconds = {operators[0]: float(s) for operators, s in zip(kernels, table["row_s"], strict=True)}
     latency = float(at.machine.facts.get(f"memories.{at.where.outer}.latency", 0.0))
-    return Times(seconds, rate, latency)
+    per_run = float(at.machine.facts.get("runtime.per_run", 0.0))
+    return Times(seconds, rate, latency, per_run)

@@ -157,6 +157,9 @@ def to_dict(s: Schedule) -> dict[str, Any]:
         out["infeasible"] = s.infeasible.to_dict()
     if s.outcome.script is None:
         limits = {"capacity_bytes": s.capacity_bytes, "working_set_bytes": s.working_set_bytes}
+        if s.objective != "peak":
+            # What does not exist has no bound.
+            limits["lower_bound"] = None
         return out | limits
     out |= {name: getattr(s, name) for name in METRICS}
     out |= {"latency_s": s.latency_s, "energy_j": s.energy_j}

@@ -62,11 +62,12 @@ class Timing:
     proved: bool
     spans: dict[int, tuple[float, float]]
     beside: Beside | None = None
+    per_run_s: float = 0.0
 
     @property
     def latency_s(self) -> float:
-        """Seconds from the first transfer to the end."""
-        return self.timeline.makespan_s
+        """Seconds of a run: from the first transfer to the end, and what the runtime adds."""
+        return self.timeline.makespan_s + self.per_run_s
 
     def to_dict(self) -> dict[str, Any]:
         """Return the timeline and what stands beside it, ready for JSON."""
@@ -88,6 +89,8 @@ class Clock:
     ----------
     problem
         With seconds.
+    per_run_s
+        What the runtime takes for every run.
     power
         None where the device states no energy of transfers and no power.
     """
@@ -95,6 +98,7 @@ class Clock:
     problem: Problem
     dma: Dma
     power: Power | None
+    per_run_s: float = 0.0
 
     def of(self, script: Script, capacity_bytes: int) -> Timing | None:
         """Return when everything of a script happens; None where its stores block it."""
@@ -102,7 +106,8 @@ class Clock:
         if moves is None:
             return None
         timeline = simulate(self.problem, moves, capacity_bytes, self.dma)
-        return Timing(timeline, self._joules(timeline), 0.0, False, _spans(timeline, script))
+        spans = _spans(timeline, script)
+        return Timing(timeline, self._joules(timeline), 0.0, False, spans, per_run_s=self.per_run_s)
 
     def fastest(self, bytes_: Outcome, capacity_bytes: int, deadline: Deadline) -> _Found:
         """Return the fastest schedule found, that of fewest bytes among the candidates."""
@@ -113,7 +118,8 @@ class Clock:
         )  # fmt: skip
         assert found.script is not None
         assert found.timeline is not None
-        return _Found(found.script, found.timeline, found.bound_s, found.proved)
+        bound = found.bound_s + self.per_run_s
+        return _Found(found.script, found.timeline, bound, found.proved)
 
     def frugal(self, bytes_: Outcome, capacity_bytes: int, deadline: Deadline) -> _Found:
         """Return the schedule of least energy found."""
@@ -125,14 +131,15 @@ class Clock:
         )  # fmt: skip
         assert found.script is not None
         assert found.timeline is not None
-        return _Found(found.script, found.timeline, found.bound_j, found.proved)
+        bound = found.bound_j + self.power.static_w * self.per_run_s
+        return _Found(found.script, found.timeline, bound, found.proved)
 
     def ties(self, found: _Found, bytes_: Outcome, capacity_bytes: int) -> _Found:
         """Return the schedule of fewest bytes instead where it is as fast and as frugal."""
         if bytes_.script is None or (other := self.of(bytes_.script, capacity_bytes)) is None:
             return found
         mine, its = self._joules(found.timeline), other.energy_j
-        slower = other.latency_s > found.timeline.makespan_s * (1 + 1e-9)
+        slower = other.timeline.makespan_s > found.timeline.makespan_s * (1 + 1e-9)
         if slower or (mine is not None and its is not None and its > mine * (1 + 1e-9)):
             return found
         return _Found(bytes_.script, other.timeline, found.bound, found.proved)
@@ -145,7 +152,7 @@ class Clock:
             beside = Beside("bytes", other.latency_s, other.energy_j, moved)
         return Timing(
             found.timeline, self._joules(found.timeline), found.bound, found.proved,
-            _spans(found.timeline, found.script), beside,
+            _spans(found.timeline, found.script), beside, self.per_run_s,
         )  # fmt: skip
 
     def _joules(self, timeline: Timeline) -> float | None:
@@ -157,7 +164,7 @@ class Clock:
             self.power.fixed_j
             + self.power.read_j_per_byte * read
             + self.power.write_j_per_byte * written
-            + self.power.static_w * timeline.makespan_s
+            + self.power.static_w * (timeline.makespan_s + self.per_run_s)
         )
 
 
@@ -183,7 +190,8 @@ def clock(scheduled: Scheduled, at: Target, times: Times) -> Clock:
         for members in scheduled.members
     ]
     dma = Dma(times.bandwidth_bytes_per_s, times.bandwidth_bytes_per_s, times.latency_s)
-    return Clock(scheduled.problem.with_seconds(by_step), dma, _power(at))
+    problem = scheduled.problem.with_seconds(by_step)
+    return Clock(problem, dma, _power(at), times.per_run_s)
 
 
 def _power(at: Target) -> Power | None:
