@@ -26,8 +26,6 @@ _BLOCKS = ("4 KiB", "16 MiB")
 #: Points of a curve for each doubling of the block.
 _FINE = 8
 
-_SPELLED = {"nvme": "NVMe", "emmc": "eMMC"}
-
 Column = npt.NDArray[np.float64]
 
 

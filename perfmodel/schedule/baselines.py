@@ -228,8 +228,6 @@ class _Run:
             if t in self.at and not self.uses[t]:
                 self.drop(t, k)
 
-    # room
-
     def gap(self, size: int, pinned: set[int], k: int) -> int | None:
         """Return where `size` bytes fit, evicting what must leave; None where they never do."""
         while True:
@@ -354,8 +352,6 @@ class _Run:
         for t, size in room.items():
             self.put(t, offset, k, sizes[t])
             offset += size if self.addresses else 0
-
-    # coming and going
 
     def put(self, t: int, offset: int, k: int, size: int) -> None:
         self.at[t] = (offset, k)
