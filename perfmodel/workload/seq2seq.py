@@ -16,7 +16,7 @@ from perfmodel.workload.families import Family, Semantics
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import Dim, product, symbol
-from perfmodel.workload.transformer_structure import Count, CountOrNone
+from perfmodel.workload.transformer_structure import Count, CountOrNone, head_faults
 
 
 class Seq2SeqStructure(BaseModel):
@@ -55,10 +55,7 @@ class Seq2SeqStructure(BaseModel):
     @staticmethod
     def structure_faults(data: Mapping[str, Any]) -> Iterator[Flaw]:
         """Yield what is wrong across fields."""
-        width, heads = data.get("width"), data.get("heads")
-        if type(width) is int and type(heads) is int and width > 0 and heads > 0 and width % heads:
-            yield Flaw(("heads",), f"a width of {width} does not divide by {heads} heads",
-                       f"a divisor of {width}")  # fmt: skip
+        yield from head_faults(data)
 
 
 class _Builder(SequenceBuilder):

@@ -210,13 +210,19 @@ def _positive(data: Mapping[str, Any], key: str) -> int:
 
 def _heads(data: Mapping[str, Any]) -> Iterator[Flaw]:
     heads, groups = _positive(data, "heads"), _positive(data, "kv_heads")
-    width = _positive(data, "width")
     if heads and groups and heads % groups:
         yield Flaw(("kv_heads",), f"{heads} heads do not divide by {groups} key and value heads",
                    f"a divisor of {heads}", str(_divisor(heads, groups)))  # fmt: skip
-    if heads and width and not data.get("head_dim") and not data.get("latent") and width % heads:
+    if not data.get("head_dim") and not data.get("latent"):
+        yield from head_faults(data, ", or 'head_dim'")
+
+
+def head_faults(data: Mapping[str, Any], otherwise: str = "") -> Iterator[Flaw]:
+    """Yield the fault of a width that does not divide by its heads."""
+    heads, width = _positive(data, "heads"), _positive(data, "width")
+    if heads and width and width % heads:
         yield Flaw(("heads",), f"a width of {width} does not divide by {heads} heads",
-                   f"a divisor of {width}, or 'head_dim'", str(_divisor(width, heads)))  # fmt: skip
+                   f"a divisor of {width}{otherwise}", str(_divisor(width, heads)))  # fmt: skip
 
 
 def _divisor(whole: int, near: int) -> int:

@@ -14,7 +14,12 @@ from perfmodel.workload.image import frames
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import Dim, floor_div, product, simplify, symbol
 from perfmodel.workload.transformer_layers import Step, layer, norm
-from perfmodel.workload.transformer_structure import Count, CountOrNone, TransformerStructure
+from perfmodel.workload.transformer_structure import (
+    Count,
+    CountOrNone,
+    TransformerStructure,
+    head_faults,
+)
 
 
 class ViTStructure(BaseModel):
@@ -59,9 +64,7 @@ class ViTStructure(BaseModel):
     def structure_faults(data: Mapping[str, Any]) -> Iterator[Flaw]:
         """Yield what is wrong across fields."""
         sizes = {k: v for k, v in data.items() if type(v) is int and v > 0}
-        if "width" in sizes and "heads" in sizes and sizes["width"] % sizes["heads"]:
-            yield Flaw(("heads",), f"a width of {sizes['width']} does not divide by "
-                       f"{sizes['heads']} heads", f"a divisor of {sizes['width']}")  # fmt: skip
+        yield from head_faults(data)
         if sizes.get("patch", 16) > sizes.get("image_size", 224):
             yield Flaw(("patch",), "a patch is larger than the image", "at most the image")
 

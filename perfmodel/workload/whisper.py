@@ -17,7 +17,7 @@ from perfmodel.workload.families import Family, Semantics
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import Dim, product, simplify, symbol
-from perfmodel.workload.transformer_structure import Count
+from perfmodel.workload.transformer_structure import Count, head_faults
 
 
 class WhisperStructure(BaseModel):
@@ -59,10 +59,7 @@ class WhisperStructure(BaseModel):
     @staticmethod
     def structure_faults(data: Mapping[str, Any]) -> Iterator[Flaw]:
         """Yield what is wrong across fields."""
-        width, heads = data.get("width"), data.get("heads")
-        if type(width) is int and type(heads) is int and width > 0 and heads > 0 and width % heads:
-            yield Flaw(("heads",), f"a width of {width} does not divide by {heads} heads",
-                       f"a divisor of {width}")  # fmt: skip
+        yield from head_faults(data)
 
 
 class _Whisper(SequenceBuilder):
