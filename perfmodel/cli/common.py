@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from perfmodel.atomic import write_text
-from perfmodel.errors import Fault, nearest
+from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.settings import RESERVED, FaultList, is_fact, plain_value
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ __all__ = [
     "Count",
     "Whole",
     "listed",
+    "named_options",
     "note",
     "pairs",
     "print_json",
@@ -70,6 +73,33 @@ def pairs(items: Iterable[str], faults: FaultList, option: str = "--set") -> dic
         else:
             found[name] = value
     return found
+
+
+@contextmanager
+def named_options(options: Mapping[str, str]) -> Generator[None]:
+    """Name options in faults as they are written on the command line.
+
+    Parameters
+    ----------
+    options
+        Name of a parameter, with which the paths of its faults begin -> ``--option``.
+
+    Raises
+    ------
+    InputError
+        The one that is raised inside, with the options in place of the parameters.
+    """
+    try:
+        yield
+    except InputError as error:
+        raise InputError([_of_option(fault, options) for fault in error.faults]) from None
+
+
+def _of_option(fault: Fault, options: Mapping[str, str]) -> Fault:
+    head, _, rest = fault.path.partition(".")
+    if fault.file or head not in options:
+        return fault
+    return replace(fault, file=options[head], path=rest)
 
 
 def listed(text: str | None) -> list[str] | None:

@@ -9,13 +9,17 @@ from cyclopts import Parameter
 
 from perfmodel.atomic import output_faults, write_text
 from perfmodel.cli import DONE, INFEASIBLE
-from perfmodel.cli.common import print_json, say, scalars, write_result
+from perfmodel.cli.common import Whole, named_options, print_json, say, scalars, write_result
 from perfmodel.schedule.tiling.face import patches as run
 from perfmodel.settings import FaultList
 
 __all__ = ["patches"]
 
 _SUFFIXES = (".json", ".txt")
+_OPTIONS = {
+    "capacity": "--capacity", "objective": "--objective", "modes": "--mode",
+    "most_patched": "--most-patched", "memory": "--memory", "time_limit_s": "--time-limit",
+}  # fmt: skip
 
 
 def patches(
@@ -26,11 +30,12 @@ def patches(
     capacity: str | None = None,
     objective: str = "offchip",
     mode: list[str] | None = None,
-    most_patched: int | None = None,
+    most_patched: Whole | None = None,
     in_place_depthwise: bool = False,
     memory: str | None = None,
     set: list[str] | None = None,
     precision: str | None = None,
+    time_limit: float = 60.0,
     json: bool = False,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
     plot: Path | None = None,
@@ -61,6 +66,8 @@ def patches(
         NAME=VALUE for facts of the device and parameters of the workload, as often as needed.
     precision
         Formats; without a device int8 by default.
+    time_limit
+        Seconds after which the best so far is returned, not proved; 60 by default.
     json
         Print JSON.
     output
@@ -77,10 +84,12 @@ def patches(
     options: dict[str, Any] = {"objective": objective}
     if mode:
         options["modes"] = tuple(mode)
-    found = run(
-        workload, device, capacity=capacity, set=settings, precision=precision, memory=memory,
-        most_patched=most_patched, in_place_depthwise=in_place_depthwise, faults=faults, **options,
-    )  # fmt: skip
+    with named_options(_OPTIONS):
+        found = run(
+            workload, device, capacity=capacity, set=settings, precision=precision, memory=memory,
+            most_patched=most_patched, in_place_depthwise=in_place_depthwise,
+            time_limit_s=time_limit, faults=faults, **options,
+        )  # fmt: skip
     if output is not None:
         write_result(output, found)
     if plot is not None:

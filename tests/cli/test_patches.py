@@ -45,13 +45,15 @@ def test_every_fault_at_once(run: Run, tmp_path: Path) -> None:
     done = run(
         "patches", NET, "--capacity", "much", "--objective", "mac", "--mode", "cache", "--plot",
         str(tmp_path / "x.png"), "-o", str(tmp_path / "x.csv"), "--set", "nothing",
+        "--time-limit", "0", "--most-patched", "-1", "--memory", "sram",
     )  # fmt: skip
     assert (done.code, done.out) == (2, "")
     assert list(tmp_path.iterdir()) == []
-    for words in ("-o: 'x.csv'", "--plot: 'x.png'", "--set: 'nothing'", "'mac'", "'cache'",
-                  "capacity"):  # fmt: skip
+    for words in ("-o: 'x.csv'", "--plot: 'x.png'", "--set: 'nothing'",
+                  "--objective: unknown word 'mac'", "--mode: unknown word 'cache'", "--capacity: 'much'", "--time-limit: 0.0",
+                  "--most-patched: -1", "--memory: "):  # fmt: skip
         assert words in done.err, words
-    assert len(done.faults) == 6
+    assert len(done.faults) == 9
 
 
 @pytest.mark.parametrize("arguments", [[NET], ["llama_3_8b", "--capacity", "1 MiB"]])

@@ -13,25 +13,27 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.tiling.fan import Fan, has_one_source
 from perfmodel.schedule.tiling.layers import Network
 from perfmodel.schedule.tiling.patches import (
     MODES,
-    AxisParts,
     Mode,
     Patches,
     Stage,
     Weights,
-    axis_parts,
     keeps,
     run_stage,
 )
+from perfmodel.schedule.tiling.regions import AxisParts, axis_parts
 
 __all__ = ["Objective", "PatchPlan", "default_grids", "layer_by_layer", "patch_plan"]
 
 #: What a plan makes least of; ties go to less recomputation, then to fewer readings of weights.
 Objective = Literal["peak", "macs", "offchip"]
 
+#: Share of the time for plans with every map on chip, where maps off chip are looked at after.
+_INSIDE = 0.5
 _PARTS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16)
 
 
@@ -44,7 +46,7 @@ class PatchPlan:
     stages
         What runs, with what it costs.
     proved
-        No plan over the given grids and modes is better.
+        No plan over the given grids and modes is better; not where time ran out.
     """
 
     network: Network
@@ -111,7 +113,7 @@ def patch_plan(
     network: Network, objective: Objective = "macs", *, capacity_bytes: int | None = None,
     grids: Iterable[tuple[int, ...]] | None = None, modes: Sequence[Mode] = MODES,
     in_place_depthwise: bool = False, most_patched: int | None = None, clipped: bool = True,
-    count_weights: bool = False, weights_inside: bool = False,
+    count_weights: bool = False, weights_inside: bool = False, time_limit_s: float | None = None,
 ) -> PatchPlan | None:  # fmt: skip
     """Return the best plan over all stretches between cuts, grids and modes.
 
@@ -132,11 +134,14 @@ def patch_plan(
     weights_inside
         Weights pass through this memory: a filter at a time, read again for every patch, or those
         of a stretch all the while, read once, whichever is better.
+    time_limit_s
+        Seconds of the wall clock after which the best so far is returned, not proved; None for
+        none.
 
     Returns
     -------
     PatchPlan or None
-        None where no plan fits the capacity.
+        None where no plan fits the capacity, or none was found before time ran out.
 
     Raises
     ------
@@ -150,17 +155,20 @@ def patch_plan(
     chooser = _Chooser(
         network, None if grids is None else tuple(grids), tuple(modes), in_place_depthwise, clipped,
         len(network.cuts) if most_patched is None else most_patched, count_weights, weights_inside,
+        Deadline(time_limit_s),
     )  # fmt: skip
     if objective != "peak":
         assert capacity_bytes is not None
-        inside = chooser.within(capacity_bytes, False)
         if objective == "macs":
-            return inside
+            return chooser.within(capacity_bytes, False)
+        inside = chooser.within(capacity_bytes, False, share=_INSIDE)
         if inside is not None and not (inside.extra_macs or count_weights or chooser.skips):
             left = inside.offchip_bytes - inside.compulsory_bytes
-            if not left:
+            if not left and inside.proved:
                 return inside
-        return chooser.within(capacity_bytes, True)
+        outside = chooser.within(capacity_bytes, True)
+        found = [replace(plan, proved=False) for plan in (outside, inside) if plan is not None]
+        return min(found, key=chooser.across, default=None) if chooser.stopped else outside
     best = layer_by_layer(
         network, in_place_depthwise=in_place_depthwise,
         weights="streamed" if weights_inside else "outside",
@@ -172,9 +180,12 @@ def patch_plan(
         best = found
     while True:  # each round finds the least recomputation under a smaller peak, until none fits
         better = chooser.within(best.peak_bytes - 1, False, peak=True)
+        best = better or best
+        if chooser.stopped:
+            return replace(best, proved=False)
         if better is None:
-            return chooser.within(best.peak_bytes, False)
-        best = better
+            least = chooser.within(best.peak_bytes, False)
+            return least if least is not None and least.proved else replace(best, proved=False)
 
 
 def _ones(network: Network) -> tuple[int, ...]:
@@ -201,8 +212,11 @@ class _Chooser:
     def __init__(
         self, network: Network, grids: tuple[tuple[int, ...], ...] | None, modes: tuple[Mode, ...],
         in_place_depthwise: bool, clipped: bool, most: int, count_weights: bool,
-        weights_inside: bool,
+        weights_inside: bool, deadline: Deadline,
     ) -> None:  # fmt: skip
+        self.deadline = self.allowed = deadline
+        #: The last call of `within` left ways out, since time ran out.
+        self.stopped = False
         self.network, self.grids, self.modes = network, grids, modes
         self.depthwise, self.clipped, self.most = in_place_depthwise, clipped, most
         self.count_weights = count_weights
@@ -217,22 +231,33 @@ class _Chooser:
         self.peaks: dict[Patches, int] = {}
         self.fanned = has_one_source(network)
 
-    def within(self, capacity: int, offchip: bool, *, peak: bool = False) -> PatchPlan | None:
+    def within(
+        self, capacity: int, offchip: bool, *, peak: bool = False, share: float = 1.0
+    ) -> PatchPlan | None:
         """Return the plan of least cost under a capacity.
+
+        When time runs out, what is left of the network runs layer by layer, cut by cut.
 
         Parameters
         ----------
         peak
             The smaller peak goes before recomputation, stretch by stretch.
+        share
+            Of the time left.
         """
+        self.stopped = False
+        self.allowed = self.deadline
+        if self.deadline.left() < math.inf:
+            self.allowed = self.deadline.within(share * self.deadline.left())
         cuts = self.network.cuts
         # (place of the live map, patched stretches so far) -> (cost, stages)
         best: list[dict[tuple[bool, int], tuple[_Cost, tuple[Stage, ...]]]] = [{} for _ in cuts]
         best[0] = {(False, 0): ((0, 0, 0), ()), (True, 0): ((0, 0, 0), ())}
         for j in range(1, len(cuts)):
             last = j == len(cuts) - 1
+            nearest = max(i for i in range(j) if best[i])
             for i in range(j):
-                if not best[i]:
+                if not best[i] or (i < nearest and self._late()):
                     continue
                 for inside in (True, False):
                     for outside in (True,) if last or not offchip else (True, False):
@@ -240,7 +265,16 @@ class _Chooser:
         if not best[-1]:
             return None
         _, stages = min(best[-1].values(), key=lambda entry: entry[0])
-        return PatchPlan(self.network, stages)
+        return PatchPlan(self.network, stages, not self.stopped)
+
+    def across(self, plan: PatchPlan) -> int:
+        """Return the bytes that a plan moves across the chip's boundary."""
+        return plan.offchip_bytes + (plan.weight_bytes if self.count_weights else 0)
+
+    def _late(self) -> bool:
+        """Tell whether time has run out, for a way that is left out then."""
+        self.stopped = self.stopped or self.allowed.passed()
+        return self.stopped
 
     def _extend(
         self, best: list[dict[tuple[bool, int], tuple[_Cost, tuple[Stage, ...]]]], i: int, j: int,
@@ -296,6 +330,8 @@ class _Chooser:
         for grid in default_grids(out) if self.grids is None else self.grids:
             if math.prod(grid) == 1 or any(g > n for g, n in zip(grid, out, strict=True)):
                 continue
+            if self._late():
+                break
             for mode, weights in itertools.product(self.modes, self.weights):
                 patches = Patches(start, end, grid, mode, inside, outside, self.clipped, weights)
                 tries.append((self._price(patches, offchip), -1, patches))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, nearest
 from perfmodel.resolve import DeviceLike, WorkloadLike
+from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.face import subject_of
 from perfmodel.schedule.infeasible import Infeasible
 from perfmodel.schedule.levers import Lever, Term
@@ -17,16 +18,17 @@ from perfmodel.schedule.tiling.layers import network
 from perfmodel.schedule.tiling.patches import MODES
 from perfmodel.settings import FaultList
 from perfmodel.units import binary
+from perfmodel.workload.workload import Workload
 
 if TYPE_CHECKING:
     from perfmodel.table import Table
 
 __all__ = ["PatchResult", "patches"]
 
-#: Axes that the input of a network of images has at least.
-_AXES = 2
-
 _OBJECTIVES = ("offchip", "macs", "peak")
+_SPATIAL = frozenset({"conv", "depthwise", "pool"})
+#: Axes that are not positions: batch and channels.
+_FLAT = 2
 
 
 @dataclass(frozen=True)
@@ -104,10 +106,16 @@ class PatchResult:
         said = ", does not fit" if over else ""
         lines.append(f"  layer by layer  {_line(self.plain)}{said}")
         if self.plan is not None:
-            lines += [f"  in patches      {_line(self.plan)}", "", str(self.table)]
+            late = "" if self.plan.proved else "; not proved: time ran out"
+            lines += [f"  in patches      {_line(self.plan)}{late}", "", str(self.table)]
         if self.infeasible is not None:
             lines += ["", self.infeasible.text()]
         return "\n".join(lines)
+
+
+#: Seconds by default, and the share of them for the plan itself: the rest is for what is missing.
+_LIMIT_S = 60.0
+_SHARE = 0.75
 
 
 def _numbers(plan: PatchPlan) -> dict[str, Any]:
@@ -128,7 +136,8 @@ def patches(
     capacity: str | float | None = None, objective: Objective = "offchip",
     set: Mapping[str, Any] | None = None, precision: Any = None, memory: str | None = None,
     modes: tuple[str, ...] = MODES, most_patched: int | None = None,
-    in_place_depthwise: bool = False, faults: FaultList | None = None,
+    in_place_depthwise: bool = False, time_limit_s: float | None = _LIMIT_S,
+    faults: FaultList | None = None,
 ) -> PatchResult:  # fmt: skip
     """Find the stretches of layers that run in patches, their grids, and what the halo costs.
 
@@ -149,6 +158,9 @@ def patches(
         Stretches that may run in patches; MCUNetV2 allows one.
     in_place_depthwise
         A depthwise convolution overwrites its input, as in TinyEngine.
+    time_limit_s
+        Seconds of the wall clock after which the best so far is returned, not proved; None for
+        none.
 
     Raises
     ------
@@ -163,49 +175,79 @@ def patches(
             if word not in known:
                 expected, meant = f"one of {', '.join(known)}", nearest(word, known)
                 faults.append(Fault(f"unknown word '{word}'", name, "", 0, 0, expected, meant))
-    if capacity is not None:
-        faults.trying(bytes_of, capacity)
+    for name, number, good in (
+        ("most_patched", most_patched, most_patched is None or most_patched >= 0),
+        ("time_limit_s", time_limit_s, time_limit_s is None or time_limit_s > 0),
+    ):
+        if not good:
+            wanted = "a count from 0" if name == "most_patched" else "seconds above 0"
+            faults.append(Fault(f"{number} is no limit", path=name, expected=wanted))
+    size = None if capacity is None else faults.trying(bytes_of, capacity)
+    if capacity is None and device is None and objective != "peak":
+        expected = "a size such as '256 KiB', or a device"
+        faults.append(Fault("no capacity is stated", path="capacity", expected=expected))
     subject = faults.trying(subject_of, workload, device, set, precision, None, None)
-    if subject is not None and subject.workload.graph().schedulable_only:
-        said = f"'{subject.workload.name}' has no shapes: it holds sizes only"
-        faults.append(Fault(said, path="workload", expected="a network of images"))
+    at = None
+    if subject is not None:
+        faults.extend(_image_faults(subject.workload))
+        at = faults.trying(
+            target, subject.workload, subject.device, capacity=size, memory=memory,
+            precision=subject.precision,
+        )  # fmt: skip
     faults.settle()
     assert subject is not None
-    at = target(
-        subject.workload, subject.device, capacity=capacity, memory=memory,
-        precision=subject.precision,
-    )  # fmt: skip
-    if at.capacity_bytes is None and objective != "peak":
-        expected = "a size such as '256 KiB', or a device"
-        raise InputError(Fault("no capacity is stated", path="capacity", expected=expected))
+    assert at is not None
     net = network(subject.workload, at.precision)
-    if len(net.maps[0].extents) < _AXES:
-        said = f"'{subject.workload.name}' has no images to cut into patches"
-        raise InputError(Fault(said, path="workload", expected="a network of images"))
     options: dict[str, Any] = {
         "modes": modes, "most_patched": most_patched, "in_place_depthwise": in_place_depthwise,
     }  # fmt: skip
-    found = patch_plan(net, objective, capacity_bytes=at.capacity_bytes, **options)
+    deadline = Deadline(time_limit_s)
+    allowed = None if time_limit_s is None else _SHARE * time_limit_s
+    found = patch_plan(
+        net, objective, capacity_bytes=at.capacity_bytes, time_limit_s=allowed, **options
+    )  # fmt: skip
     plain = layer_by_layer(net, in_place_depthwise=in_place_depthwise)
     why = None
     if found is None:
-        least = patch_plan(net, "peak", **options)
+        left = None if time_limit_s is None else deadline.left()
+        least = patch_plan(net, "peak", time_limit_s=left, **options)
         assert least is not None
         assert at.capacity_bytes is not None
-        why = _why(least, at.capacity_bytes)
+        if least.peak_bytes <= at.capacity_bytes:  # time ran out before it was found
+            found = replace(least, proved=False)
+        else:
+            why = _why(least, at.capacity_bytes)
     return PatchResult(subject.workload.name, at, objective, found, plain, why)
+
+
+def _image_faults(workload: Workload) -> list[Fault]:
+    """Return what keeps a workload from running in patches."""
+    graph, expected = workload.graph(), "a network of images"
+    if graph.schedulable_only:
+        said = f"'{workload.name}' has no shapes: it holds sizes only"
+        return [Fault(said, path="workload", expected=expected)]
+    spatial = any(
+        op.kind in _SPATIAL and any(len(graph.tensors[t].shape) > _FLAT for t in op.reads)
+        for _, op in graph.walk()
+    )
+    if spatial:
+        return []
+    said = f"'{workload.name}' has no images to cut into patches"
+    expected += ": convolutions or pools over positions"
+    return [Fault(said, path="workload", expected=expected)]
 
 
 def _why(least: PatchPlan, capacity: int) -> Infeasible:
     worst = max(least.stages, key=lambda s: s.peak_bytes)
     name = least.network.layers[worst.patches.end - 1].name
     gap = least.peak_bytes - capacity
+    what = "any plan of patches with its maps on chip needs" if least.proved else "was found before time ran out"
     said = (
-        f"the least that any plan of patches needs is {binary(least.peak_bytes)} (the stretch up "
+        f"the least that {what} is {binary(least.peak_bytes)} (the stretch up "
         f"to '{name}'), of {binary(capacity)}: {binary(gap)} too much"
     )
     return Infeasible(
         said, float(least.peak_bytes), float(capacity), float(gap),
         terms=(Term(f"stretch up to {name}", float(least.peak_bytes)),),
-        levers=(Lever(f"{binary(gap)} more", float(gap), True),),
+        levers=(Lever(f"{binary(gap)} more", float(gap), True),), proved=least.proved,
     )  # fmt: skip

@@ -8,7 +8,8 @@ import pytest
 
 import perfmodel as pm
 from perfmodel.errors import InputError
-from perfmodel.schedule.tiling import layer_by_layer, network, patch_plan
+from perfmodel.schedule.tiling import choose, layer_by_layer, network, patch_plan
+from perfmodel.schedule.tiling.choose import Objective
 
 
 def test_it_is_the_plan_of_the_network() -> None:
@@ -40,7 +41,96 @@ def test_what_does_not_fit_says_how_much_is_missing() -> None:
 
 def test_faults_are_told_together() -> None:
     with pytest.raises(InputError) as caught:
-        pm.patches("mlperf_tiny_ic", objective="speed", modes=("keep",))  # type: ignore[arg-type]
-    assert len(caught.value.faults) == 2
+        pm.patches("llama_3_8b", capacity="much", objective="speed",  # type: ignore[arg-type]
+                   modes=("keep",), memory="sram", most_patched=-1, time_limit_s=0.0)  # fmt: skip
+    places = [fault.path for fault in caught.value.faults]
+    assert places == ["objective", "modes", "most_patched", "time_limit_s", "capacity", "workload",
+                      "memory"]  # fmt: skip
     with pytest.raises(InputError, match="capacity"):
         pm.patches("mlperf_tiny_ic")
+
+
+def test_what_has_no_images_is_refused() -> None:
+    for name in ("llama_3_8b", "bert_base"):
+        with pytest.raises(InputError, match="has no images to cut into patches") as caught:
+            pm.patches(name, capacity="256 KiB")
+        assert [fault.path for fault in caught.value.faults] == ["workload"]
+
+
+class Counted:
+    """A deadline that passes when it has been asked so often, on any machine."""
+
+    asked = 0
+    most = 0
+
+    def __init__(self, seconds: float | None = None) -> None:
+        self.seconds = seconds
+
+    def left(self) -> float:
+        """Return some time, so that there is a limit."""
+        return 1.0
+
+    def passed(self) -> bool:
+        """Tell whether the questions are used up."""
+        Counted.asked += 1
+        return Counted.asked > Counted.most
+
+    def within(self, seconds: float) -> Counted:
+        """Return a deadline that counts the same questions."""
+        return self
+
+
+@pytest.mark.parametrize(
+    ("objective", "kib"), [("macs", 22), ("macs", 34), ("offchip", 18), ("offchip", 30),
+                           ("peak", 0)],
+)  # fmt: skip
+def test_a_plan_that_time_cuts_short_is_a_plan(
+    monkeypatch: pytest.MonkeyPatch, objective: Objective, kib: int
+) -> None:
+    net = network(pm.workload("mlperf_tiny_ic"), "int8")
+    capacity = 1024 * kib or None
+    best = patch_plan(net, objective, capacity_bytes=capacity)
+    assert best is not None
+    assert best.proved
+
+    def cost(plan: choose.PatchPlan) -> int:
+        return {"macs": plan.extra_macs, "offchip": plan.offchip_bytes,
+                "peak": plan.peak_bytes}[objective]  # fmt: skip
+
+    monkeypatch.setattr(choose, "Deadline", Counted)
+    late = 0
+    for most in (0, 3, 10, 30, 100, 300, 1000, 10**9):
+        Counted.asked, Counted.most = 0, most
+        found = patch_plan(net, objective, capacity_bytes=capacity, time_limit_s=1.0)
+        if found is None:  # only where time ran out
+            late += 1
+            assert Counted.asked > most
+            continue
+        late += not found.proved
+        assert [s.patches.start for s in found.stages[1:]] == [
+            s.patches.end for s in found.stages[:-1]
+        ]
+        assert found.stages[-1].patches.end == len(net.layers)
+        assert capacity is None or found.peak_bytes <= capacity
+        assert cost(found) >= cost(best)
+        if found.proved:
+            assert cost(found) == cost(best)
+    assert Counted.asked <= 10**9
+    assert found is not None
+    assert found.proved
+    assert [s.patches for s in found.stages] == [s.patches for s in best.stages]
+    assert late > 1
+
+
+def test_no_time_is_no_proof() -> None:
+    found = pm.patches("mlperf_tiny_ic", capacity="20 KiB", objective="macs", time_limit_s=1e-9)
+    assert not found.feasible
+    assert found.infeasible is not None
+    assert not found.infeasible.proved
+    assert "was found before time ran out" in repr(found)
+    # Whole layers with their maps off chip take no search.
+    wide = pm.patches("mlperf_tiny_ic", capacity="40 KiB", time_limit_s=1e-9)
+    assert wide.plan is not None
+    assert not wide.plan.proved
+    assert wide.to_dict()["proved"] is False
+    assert "not proved: time ran out" in repr(wide)
