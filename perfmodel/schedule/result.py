@@ -243,20 +243,20 @@ class Schedule:
     def recomputed(
         self, *, bytes_per_mac: float | None = None, time_limit_s: float | None = 10.0
     ) -> Recomputation:
-        """Return the schedule in which steps may run again; see `perfmodel.schedule.further`."""
-        from perfmodel.schedule.further import recomputed
+        """Return the schedule in which steps may run again; see `perfmodel.schedule.questions`."""
+        from perfmodel.schedule.questions import recomputed
 
         return recomputed(self, bytes_per_mac=bytes_per_mac, time_limit_s=time_limit_s)
 
     def over_levels(self, *, time_limit_s: float | None = 10.0) -> LevelPlan:
-        """Return retention over all memories up to main; see `perfmodel.schedule.further`."""
-        from perfmodel.schedule.further import over_levels
+        """Return retention over all memories up to main; see `perfmodel.schedule.questions`."""
+        from perfmodel.schedule.questions import over_levels
 
         return over_levels(self, time_limit_s=time_limit_s)
 
     def write_lp(self, path: str | Path, *, order: bool = False) -> None:
-        """Write its integer programme as an LP file; see `perfmodel.schedule.further.write_lp`."""
-        from perfmodel.schedule.further import write_lp
+        """Write its integer programme as an LP file; see `perfmodel.schedule.questions`."""
+        from perfmodel.schedule.questions import write_lp
 
         write_lp(self, path, order=order)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.problem import Problem, Step
-from perfmodel.schedule.recompute_replay import Recomputation, replay_again
+from perfmodel.schedule.recompute.repeated import Recomputation, replay_again
 from perfmodel.schedule.script import Script
 
 __all__ = ["bettered"]

@@ -10,7 +10,7 @@ from dataclasses import replace
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.masks import bits
 from perfmodel.schedule.problem import Problem
-from perfmodel.schedule.recompute_replay import Recomputation, again_growth, replay_again
+from perfmodel.schedule.recompute.repeated import Recomputation, again_growth, replay_again
 
 __all__ = ["Search", "as_proved"]
 

@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.greedy import greedy
 from perfmodel.schedule.problem import Problem
-from perfmodel.schedule.recompute_insert import bettered
-from perfmodel.schedule.recompute_replay import Recomputation, replay_again
-from perfmodel.schedule.recompute_search import Search, as_proved
+from perfmodel.schedule.recompute.insert import bettered
+from perfmodel.schedule.recompute.repeated import Recomputation
+from perfmodel.schedule.recompute.search import Search, as_proved
 from perfmodel.schedule.script import Script
 
-__all__ = ["Recomputation", "recompute", "replay_again"]
+__all__ = ["recompute"]
 
 #: Steps up to which the search is tried.
 _SMALL = 14
