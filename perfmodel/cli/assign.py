@@ -9,17 +9,29 @@ from cyclopts import Parameter
 
 from perfmodel.atomic import output_faults, write_text
 from perfmodel.cli import DONE, INFEASIBLE
-from perfmodel.cli.common import Count, listed, print_json, say, scalars, write_result
+from perfmodel.cli.common import (
+    Whole,
+    listed,
+    named_options,
+    print_json,
+    say,
+    scalars,
+    write_result,
+)
 from perfmodel.errors import Fault
 from perfmodel.hardware.library import hardware
 from perfmodel.resolve import resolve
 from perfmodel.schedule.assign import assign as run
-from perfmodel.schedule.assign.run import option_faults
+from perfmodel.schedule.assign.run import name_faults, option_faults
 from perfmodel.settings import FaultList
 
 __all__ = ["assign"]
 
 _SUFFIXES = (".json", ".csv", ".txt")
+_OPTIONS = {
+    "objective": "--objective", "parallel": "--parallel", "any_order": "--any-order",
+    "engines": "--engines", "link": "--link", "time_limit_s": "--time-limit", "looks": "--looks",
+}  # fmt: skip
 
 
 def assign(
@@ -40,7 +52,7 @@ def assign(
     fuse: Annotated[bool | None, Parameter(negative="--no-fuse")] = None,
     ignore_memory: bool = False,
     time_limit: float = 10.0,
-    looks: Count = 2000,
+    looks: Whole = 2000,
     json: bool = False,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
     plan: Path | None = None,
@@ -95,10 +107,13 @@ def assign(
     """
     faults = FaultList()
     settings = scalars(set or (), faults)
-    for path, suffixes in ((output, _SUFFIXES), (plan, (".json",)), (plot, (".html",))):
+    for path, suffixes, option in (
+        (output, _SUFFIXES, "-o"), (plan, (".json",), "--plan"), (plot, (".html",), "--plot"),
+    ):  # fmt: skip
         if path is not None:
-            faults.extend(output_faults(path, suffixes))
-    faults.extend(option_faults(objective, parallel, contiguous, any_order, time_limit))
+            faults.extend(output_faults(path, suffixes, option))
+    names = listed(engines)
+    faults.extend(option_faults(objective, parallel, contiguous, any_order, time_limit, looks))
     facts = [name for name in settings if "." in name]
     if len(devices) > 1:
         faults.extend(
@@ -111,15 +126,18 @@ def assign(
     first = faults.trying(
         resolve, workload, devices[0] if devices else "", precision, runtime, settings
     )
-    others = [faults.trying(hardware, device) for device in devices[1:]]
-    faults.settle()
-    assert first is not None
-    found = run(
-        first.workload, [first.device, *(each for each in others if each is not None)],
-        objective=objective, parallel=parallel, contiguous=contiguous, any_order=any_order,
-        precision=first.precision, runtime=first.runtime, engines=listed(engines), link=link,
-        warm=warm, fuse=fuse, fits=not ignore_memory, time_limit_s=time_limit, looks=looks,
-    )  # fmt: skip
+    specs = [device for each in devices if (device := faults.trying(hardware, each)) is not None]
+    if specs and len(specs) == len(devices):
+        faults.extend(name_faults(specs, names, link))
+    with named_options(_OPTIONS):
+        faults.settle()
+        assert first is not None
+        found = run(
+            first.workload, [first.device, *specs[1:]],
+            objective=objective, parallel=parallel, contiguous=contiguous, any_order=any_order,
+            precision=first.precision, runtime=first.runtime, engines=names, link=link,
+            warm=warm, fuse=fuse, fits=not ignore_memory, time_limit_s=time_limit, looks=looks,
+        )  # fmt: skip
     if output is not None:
         write_result(output, found)
     if plan is not None and found.feasible:

@@ -86,6 +86,8 @@ def test_no_engine_is_an_answer(run: Run) -> None:
         (("resnet18", "kv260", "edge_tpu", "--set", "memories.dram.latency=1 us"),
          ["of which device"]),
         (("resnet18", "kv260", "--time-limit", "0", "-o", "x.pdf"), ["no time", ".json"]),
+        (("resnet18", "kv260", "edge_tpu", "raspberry_pi_5", "--link", "usb3"),
+         ["'usb3' is no link of kv260 or raspberry_pi_5"]),
     ],
 )  # fmt: skip
 def test_faults(run: Run, arguments: tuple[str, ...], messages: list[str]) -> None:
@@ -94,3 +96,27 @@ def test_faults(run: Run, arguments: tuple[str, ...], messages: list[str]) -> No
     assert done.out == ""
     for message in messages:
         assert message in done.err
+
+
+def test_every_fault_at_once(run: Run, tmp_path: Path) -> None:
+    done = run(
+        "assign", "resnet1", "kv260", "--objective", "foo", "--engines", "nope,cpuu", "--link", "q",
+        "--looks", "-1", "--time-limit", "0", "--any-order", "--set", "nothing", "--plan",
+        str(tmp_path / "x.csv"), "--plot", str(tmp_path / "x.png"), "-o", str(tmp_path / "x.pdf"),
+    )  # fmt: skip
+    assert (done.code, done.out) == (2, "")
+    for words in ("--set: 'nothing'", "-o: 'x.pdf'", "--plan: 'x.csv'", "--plot: 'x.png'",
+                  "--objective: unknown objective 'foo'", "--any-order: ", "--time-limit: 0.0",
+                  "--looks: -1", "'resnet1'; did you mean 'resnet18'",
+                  "--engines: no engine is named 'nope'", "did you mean 'cpu'?",
+                  "--link: 'q' is no link of kv260; expected a bandwidth"):  # fmt: skip
+        assert words in done.err, words
+    assert len(done.faults) == 12
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_python_tells_every_fault_at_once() -> None:
+    with pytest.raises(pm.InputError) as caught:
+        pm.assign("resnet1", ["kv260", "edge_tpu"], objective="foo", engines=["nope"], link="q",
+                  precision="fp99", runtime="nix", looks=-1)  # fmt: skip
+    assert len(caught.value.faults) == 7

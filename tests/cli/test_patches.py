@@ -50,8 +50,9 @@ def test_every_fault_at_once(run: Run, tmp_path: Path) -> None:
     assert (done.code, done.out) == (2, "")
     assert list(tmp_path.iterdir()) == []
     for words in ("-o: 'x.csv'", "--plot: 'x.png'", "--set: 'nothing'",
-                  "--objective: unknown word 'mac'", "--mode: unknown word 'cache'", "--capacity: 'much'", "--time-limit: 0.0",
-                  "--most-patched: -1", "--memory: "):  # fmt: skip
+                  "--objective: unknown word 'mac'", "--mode: unknown word 'cache'",
+                  "--capacity: 'much'", "--time-limit: 0.0", "--most-patched: -1",
+                  "--memory: "):  # fmt: skip
         assert words in done.err, words
     assert len(done.faults) == 9
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from perfmodel.errors import Fault, InputError
+from perfmodel.hardware.device import Device
 from perfmodel.hardware.link import Link
 from perfmodel.hardware.machine import Machine
 from perfmodel.schedule.assign.problem import Floats
 from perfmodel.units import UnitError, parse
 
-__all__ = ["Join", "join"]
+__all__ = ["Join", "join", "link_faults"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +53,8 @@ def join(one: Machine, two: Machine, link: str | None = None) -> Join:
         try:
             return Join("link", parse(link, "bandwidth"), 0.0)
         except UnitError:
-            names = sorted(have[0] | have[1])
-            raise InputError(
-                Fault(f"'{link}' is no link of {one.device.name} or {two.device.name}", "link",
-                      expected="a bandwidth" + "".join(f", or {n}" for n in names))
-            ) from None  # fmt: skip
+            between = [one.device.name, two.device.name]
+            raise InputError(_no_link(link, between, have[0] | have[1])) from None
     wanted = set(have[0] | have[1]) if link is None else {link}
     kinds = {found.kind for name, found in _specs(one).items() if name in wanted} & {
         found.kind for name, found in _specs(two).items() if name in wanted
@@ -70,6 +70,34 @@ def join(one: Machine, two: Machine, link: str | None = None) -> Join:
         ways = [_best(machine, set(_specs(machine)) & wanted) for machine in (one, two)
                 if set(_specs(machine)) & wanted]  # fmt: skip
     return max(ways, key=lambda way: way.bandwidth_bytes_per_s, default=Join("", 0.0, 0.0))
+
+
+def link_faults(devices: Sequence[Device | Machine], link: str | None) -> list[Fault]:
+    """Return what is wrong with a link between devices: neither one of theirs nor a bandwidth."""
+    if link is None:
+        return []
+    try:
+        parse(link, "bandwidth")
+    except UnitError:
+        pass
+    else:
+        return []
+    specs = list({d.name: d for d in map(_spec, devices)}.values())
+    names = {d.name: {each.name for each in d.links} for d in specs}
+    if not any(link in have for have in names.values()):
+        return [_no_link(link, list(names), set[str]().union(*names.values()))]
+    return [_no_link(link, [one, two], names[one] | names[two])
+            for one, two in itertools.combinations(names, 2)
+            if link not in names[one] | names[two]]  # fmt: skip
+
+
+def _no_link(link: str, devices: Sequence[str], names: set[str]) -> Fault:
+    return Fault(f"'{link}' is no link of {' or '.join(devices)}", "link",
+                 expected="a bandwidth" + "".join(f", or {n}" for n in sorted(names)))  # fmt: skip
+
+
+def _spec(device: Device | Machine) -> Device:
+    return device.device if isinstance(device, Machine) else device
 
 
 def _specs(machine: Machine) -> dict[str, Link]:

@@ -6,20 +6,24 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from perfmodel.errors import Fault, InputError, nearest
-from perfmodel.formats import Precision
+from perfmodel.formats import Precision, as_precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import hardware
+from perfmodel.hardware.library import runtime as find_runtime
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.resolve import DeviceLike, WorkloadLike
+from perfmodel.schedule.assign.joins import link_faults
 from perfmodel.schedule.assign.linear import Goal
 from perfmodel.schedule.assign.network import network
 from perfmodel.schedule.assign.report import DeviceAssignment
 from perfmodel.schedule.assign.solve import solve
+from perfmodel.schedule.assign.stations import engine_faults
+from perfmodel.settings import FaultList
 from perfmodel.workload.library import find
 from perfmodel.workload.workload import Workload
 
-__all__ = ["OBJECTIVES", "assign", "option_faults"]
+__all__ = ["OBJECTIVES", "assign", "name_faults", "option_faults"]
 
 OBJECTIVES = ("latency_s", "throughput")
 
@@ -82,14 +86,23 @@ def assign(
     Raises
     ------
     InputError
-        Unknown names; a parallel run in contiguous stretches.
+        Every fault at once: unknown names, a parallel run in contiguous stretches.
     """
-    faults = option_faults(objective, parallel, contiguous, any_order, time_limit_s)
-    if faults:
-        raise InputError(faults)
-    found = workload if isinstance(workload, Workload) else find(workload, {})
+    faults = FaultList()
+    faults.extend(option_faults(objective, parallel, contiguous, any_order, time_limit_s, looks))
+    found = faults.trying(_workload, workload)
+    several = [faults.trying(_device, d) for d in faults.trying(_several, devices) or ()]
+    given = [device for device in several if device is not None]
+    if given and len(given) == len(several):
+        faults.extend(name_faults(given, engines, link))
+    if isinstance(precision, str):
+        faults.trying(as_precision, precision)
+    if runtime is not None:
+        faults.trying(find_runtime, runtime)
+    faults.settle()
+    assert found is not None
     problem = network(
-        found, [_device(d) for d in _several(devices)], precision=precision, runtime=runtime,
+        found, given, precision=precision, runtime=runtime,
         engines=engines, link=link, warm=warm, fuse=fuse, fits=fits,
     )  # fmt: skip
     goal: Goal = "throughput" if objective == "throughput" else "sequential"
@@ -106,8 +119,9 @@ def assign(
 
 
 def option_faults(
-    objective: str, parallel: bool, contiguous: bool, any_order: bool, time_limit_s: float | None
-) -> list[Fault]:
+    objective: str, parallel: bool, contiguous: bool, any_order: bool, time_limit_s: float | None,
+    looks: int = 0,
+) -> list[Fault]:  # fmt: skip
     """Return what is wrong with the options of `assign`."""
     faults: list[Fault] = []
     if objective not in OBJECTIVES:
@@ -125,7 +139,20 @@ def option_faults(
                             expected="contiguous as well"))  # fmt: skip
     if time_limit_s is not None and not time_limit_s > 0:
         faults.append(Fault(f"{time_limit_s} is no time", path="time_limit_s", expected="above 0"))
+    if looks < 0:
+        faults.append(Fault(f"{looks} is no count", path="looks", expected="0 or more"))
     return faults
+
+
+def name_faults(
+    devices: Sequence[Device | Machine], engines: Sequence[str] | None, link: str | None
+) -> list[Fault]:
+    """Return the engines and the link that devices do not have."""
+    return [*engine_faults(devices, engines), *link_faults(devices, link)]
+
+
+def _workload(workload: WorkloadLike) -> Workload:
+    return workload if isinstance(workload, Workload) else find(workload, {})
 
 
 def _several(devices: DeviceLike | Iterable[DeviceLike]) -> list[DeviceLike]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from perfmodel.arrays import Value
 from perfmodel.cost.residency import crossing, usable_capacity
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.formats import Precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
@@ -25,7 +25,7 @@ from perfmodel.workload.graph import Operator
 from perfmodel.workload.lower import Lowered
 from perfmodel.workload.workload import Workload
 
-__all__ = ["ALONE", "Measured", "Station", "lacks", "measure", "stations"]
+__all__ = ["ALONE", "Measured", "Station", "engine_faults", "lacks", "measure", "stations"]
 
 #: End of the class of an operator that rides on no other (`perfmodel.schedule.assign.riders`).
 ALONE = "_alone"
@@ -102,13 +102,24 @@ def stations(
             machine = Machine(base.device, driven).vary(base.varied)
             said = f"{label}.{engine}" if len(devices) > 1 else engine
             found.append(Station(said, label, engine, machine, own))
-    known = sorted({e.name for d in devices for e in _spec(d).engines})
-    missing = sorted(set(engines or ()).difference(known))
-    if missing or not found:
-        expected = "one of " + ", ".join(known)
-        raise InputError([Fault(f"no engine is named '{name}'", "engines", expected=expected)
-                          for name in missing or [""]])  # fmt: skip
+    faults = engine_faults(devices, engines)
+    if faults:
+        raise InputError(faults)
     return found
+
+
+def engine_faults(
+    devices: Sequence[Device | Machine], engines: Sequence[str] | None
+) -> list[Fault]:
+    """Return a fault for each engine that no device has, or one where none is named."""
+    if engines is None:
+        return []
+    known = sorted({e.name for d in devices for e in _spec(d).engines})
+    expected = "one of " + ", ".join(known)
+    missing = sorted(set(engines).difference(known)) if engines else [""]
+    return [Fault(f"no engine is named '{name}'", "engines", expected=expected,
+                  suggestion=nearest(name, known))
+            for name in missing]  # fmt: skip
 
 
 def _spec(device: Device | Machine) -> Device:

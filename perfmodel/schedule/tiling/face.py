@@ -241,7 +241,9 @@ def _why(least: PatchPlan, capacity: int) -> Infeasible:
     worst = max(least.stages, key=lambda s: s.peak_bytes)
     name = least.network.layers[worst.patches.end - 1].name
     gap = least.peak_bytes - capacity
-    what = "any plan of patches with its maps on chip needs" if least.proved else "was found before time ran out"
+    what = "any plan of patches with its maps on chip needs"
+    if not least.proved:
+        what = "was found before time ran out"
     said = (
         f"the least that {what} is {binary(least.peak_bytes)} (the stretch up "
         f"to '{name}'), of {binary(capacity)}: {binary(gap)} too much"
