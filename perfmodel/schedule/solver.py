@@ -30,7 +30,7 @@ from perfmodel.schedule.highs import (
     set_threads,
     wake,
 )
-from perfmodel.schedule.programme import Floats, Matrix, Solution, Status
+from perfmodel.schedule.highs.programme import Floats, Matrix, Solution, Status
 
 __all__ = [
     "Linear",

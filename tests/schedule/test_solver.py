@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
-from perfmodel.schedule import highs
 from perfmodel.schedule.deadline import Deadline
+from perfmodel.schedule.highs import solve as highs
 from perfmodel.schedule.solver import (
     Matrix,
     Model,
@@ -418,7 +418,7 @@ def test_nothing_comes_out_on_standard_output() -> None:
 
 
 def test_what_others_print_meanwhile_is_handed_on(capfd: pytest.CaptureFixture[str]) -> None:
-    from perfmodel.schedule.silence import caught_output
+    from perfmodel.schedule.highs.silence import caught_output
 
     with caught_output((b"unwanted",)):
         subprocess.run(["printf", "unwanted line\\nwanted\\n"], check=True)
@@ -428,7 +428,7 @@ def test_what_others_print_meanwhile_is_handed_on(capfd: pytest.CaptureFixture[s
 def test_ctrl_c_ends_a_run_and_the_process_ends_cleanly() -> None:
     script = (
         "import signal, threading, numpy as np\n"
-        "import perfmodel.schedule.highs as highs, perfmodel.schedule.solver as s\n"
+        "import perfmodel.schedule.highs.solve as highs, perfmodel.schedule.solver as s\n"
         "rng = np.random.default_rng(1)\n"
         "w = rng.integers(10, 1000, (40, 200)); r, c = np.nonzero(w)\n"
         "m = s.Matrix.of(-rng.integers(10, 1000, 200), (r, c, w[r, c]), np.full(40, -np.inf),\n"

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from perfmodel.schedule.deadline import Deadline
+from perfmodel.schedule.highs.programme import Floats, Matrix
 from perfmodel.schedule.ilp.retention import retention
 from perfmodel.schedule.ilp.symmetry import interchangeable
 from perfmodel.schedule.problem import Problem
-from perfmodel.schedule.programme import Floats, Matrix
 from perfmodel.schedule.script import Outcome, Script, replay
 from perfmodel.schedule.solver import solve, write_lp
 

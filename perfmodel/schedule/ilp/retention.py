@@ -11,9 +11,9 @@ import numpy as np
 
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.greedy import belady
+from perfmodel.schedule.highs.programme import Floats, Matrix
 from perfmodel.schedule.masks import bits
 from perfmodel.schedule.problem import Problem
-from perfmodel.schedule.programme import Floats, Matrix
 from perfmodel.schedule.script import Outcome, Script, replay
 from perfmodel.schedule.solver import solve, write_lp
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.schedule.deadline import Deadline
-from perfmodel.schedule.programme import Matrix, Status
+from perfmodel.schedule.highs.programme import Matrix, Status
 
 __all__ = ["fits", "integer_counts", "relaxed_counts"]
 

@@ -197,7 +197,7 @@ def _shares(
     generate: float, batch: int, count: int, on_host: bool,
 ) -> Floats | None:  # fmt: skip
     """Return the nine shares with the least time of a block; None where none fits."""
-    from perfmodel.schedule.programme import Matrix, Status
+    from perfmodel.schedule.highs.programme import Matrix, Status
     from perfmodel.schedule.solver import solve
 
     # Times are linear in the shares: one evaluation with none, and one a share.

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from perfmodel.schedule.deadline import Deadline
-from perfmodel.schedule.programme import TOLERANCE, Floats, Matrix, Solution, Status
-from perfmodel.schedule.silence import caught_output
+from perfmodel.schedule.highs.programme import TOLERANCE, Floats, Matrix, Solution, Status
+from perfmodel.schedule.highs.silence import caught_output
 
 __all__ = [
     "SolverError",
