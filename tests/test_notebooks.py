@@ -32,7 +32,7 @@ def cells(path: Path) -> list[dict[str, Any]]:
 SHOWN = {
     "accelerators.ipynb": (4, ("times_compulsory", "scale_sim_32x32", "published: 3.6", "claims")),
     "first_roofline.ipynb": (4, ("llama_3_8b", "latency_s = ", "too much")),
-    "where_do_the_bytes_go.ipynb": (6, (
+    "where_do_the_bytes_go.ipynb": (7, (
         "proved: no schedule can spill fewer bytes", "67.375 KiB + 67.375 KiB", "= 2.46752 MiB",
         "cell0.node1.second.2.depthwise.out", "does not fit", "with fewest bytes",
         "twice the capacity", "moved by tiles", "in patches",

@@ -48,11 +48,11 @@ class SchedulePlots:
 
         return timeline(self._found)
 
-    def memory(self) -> Figure:
+    def memory(self, steps: tuple[int, int] | None = None) -> Figure:
         """What lies on chip, where and when; see `perfmodel.plots.schedule_memory.memory`."""
         from perfmodel.plots.schedule_memory import memory
 
-        return memory(self._found)
+        return memory(self._found, steps)
 
     def demand(self) -> Figure:
         """What each step needs by itself; see `perfmodel.plots.schedule_demand.demand`."""

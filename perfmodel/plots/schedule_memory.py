@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from perfmodel.errors import Fault, InputError
 from perfmodel.plots.memory_map import memory_map
 from perfmodel.plots.schedule_stays import COLORS, Piece, pieces, proof, title_of
 from perfmodel.plots.style import INK, VERMILION, binary
@@ -16,18 +17,30 @@ if TYPE_CHECKING:
 __all__ = ["memory"]
 
 
-def memory(s: Schedule) -> Figure:
+def memory(s: Schedule, steps: tuple[int, int] | None = None) -> Figure:
     """Draw what is on chip at each step of the order, at its address, below the capacity.
 
     Spills and reloads are marked; a dotted line leads from where a tensor left to where it comes
     back. Without addresses the tensors are stacked, the oldest below.
 
+    Parameters
+    ----------
+    steps
+        Positions of the order from the first until just before the second; by default all.
+
     Raises
     ------
     InputError
-        There is no schedule.
+        There is no schedule, or no such positions.
     """
     found = pieces(s)
+    count = len(s.script.order)
+    begin, end = steps or (0, count)
+    if not 0 <= begin < end <= count:
+        expected = f"a first and a later one within 0 and {count}"
+        said = f"{steps} are no positions of the order"
+        raise InputError(Fault(said, path="steps", expected=expected))
+    found = [p for p in found if p.upper > begin and p.lower < end]
     packed = s.layout is not None and s.layout.packed
     kinds = {p.name: p.kind for p in found}
     says = [
@@ -59,7 +72,7 @@ def memory(s: Schedule) -> Figure:
         ]
     for trace in _moves(s, found):
         drawn.add_trace(trace)
-    drawn.layout.xaxis.range = [0, len(s.script.order)]
+    drawn.layout.xaxis.range = [begin, end]
     drawn.layout.yaxis.title.text = "address" if packed else "bytes on chip"
     for note in drawn.layout.annotations:
         if s.capacity_bytes is not None:

@@ -150,6 +150,20 @@ def test_the_map_lies_at_the_addresses(timed: Schedule) -> None:
     assert "proved: fewest bytes" in figure.layout.title.text
 
 
+def test_a_part_of_the_map(large: Schedule) -> None:
+    figure: Any = large.plot.memory(steps=(0, 20))
+    check(figure)
+    assert tuple(figure.layout.xaxis.range) == (0, 20)
+    bars = [t for t in figure.data if t.type == "bar"]
+    drawn = sum(len(t.x) for t in bars)
+    assert drawn == sum(p.lower < 20 for p in pieces(large)) < len(pieces(large))
+    spilled = next(t for t in figure.data if t.name == "spill")
+    assert len(spilled.x) <= sum(i.spilled for i in large.trace.intervals)
+    for wrong in ((20, 20), (-1, 4), (0, 10_000)):
+        with pytest.raises(InputError, match="no positions of the order"):
+            large.plot.memory(steps=wrong)
+
+
 @pytest.mark.parametrize("name", ["timed", "large"])
 def test_marks_are_the_spills_and_reloads(name: str, request: pytest.FixtureRequest) -> None:
     s: Schedule = request.getfixturevalue(name)
