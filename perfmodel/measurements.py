@@ -47,6 +47,11 @@ class Rows:
         As faults name it.
     text : str
         Content, first line the header.
+    noun : str
+        What a row holds, for the messages.
+    faults : list of Fault, optional
+        Gets the faults of rows, which are left out then; what keeps the header from being read is
+        raised all the same.
 
     Attributes
     ----------
@@ -62,11 +67,14 @@ class Rows:
 
     __slots__ = ("_lines", "columns", "file", "rows")
 
-    def __init__(self, file: str, text: str) -> None:
+    def __init__(
+        self, file: str, text: str, *, noun: str = "measurement",
+        faults: list[Fault] | None = None,
+    ) -> None:  # fmt: skip
         self.file = file
         self._lines = text.splitlines()
         reader = csv.reader(io.StringIO(text), strict=True)
-        faults: list[Fault] = []
+        given, header, faults = faults, list[Fault](), list[Fault]()
         self.columns: tuple[str, ...] = ()
         self.rows: list[Row] = []
         start = 1
@@ -77,7 +85,7 @@ class Rows:
                     continue  # a blank line
                 if not self.columns:
                     self.columns = tuple(cell.strip() for cell in cells)
-                    faults += self._header_faults(line)
+                    header += self._header_faults(line)
                 elif len(cells) != len(self.columns):
                     expected = f"{len(self.columns)} cells, as the header has"
                     faults.append(Fault(f"{len(cells)} cells", file=file, line=line, column=1,
@@ -90,11 +98,14 @@ class Rows:
         if not self.columns:
             faults.append(Fault("empty file", file=file, line=1, column=1,
                                 expected="a header line with names of columns"))  # fmt: skip
-        elif not self.rows and not faults:
+        elif not self.rows and not faults and not header:
             faults.append(Fault("a header and no rows", file=file, line=1, column=1,
-                                expected="one row a measurement"))  # fmt: skip
-        if faults:
-            raise InputError(faults)
+                                expected=f"one row a {noun}"))  # fmt: skip
+            given = None
+        if header or not self.columns or (faults and given is None):
+            raise InputError([*header, *faults])
+        if given is not None:
+            given += faults
 
     def _header_faults(self, line: int) -> Iterator[Fault]:
         for i, name in enumerate(self.columns):
@@ -176,13 +187,17 @@ class Rows:
         return [row for row in self.rows if keep(row)]
 
 
-def read_rows(path: str | Path) -> Rows:
+def read_rows(
+    path: str | Path, *, noun: str = "measurement", faults: list[Fault] | None = None
+) -> Rows:
     """Read a CSV file, gzipped where its name ends in ``.gz``.
 
     Parameters
     ----------
     path
         UTF-8, comma-separated, with a header; a byte order mark is allowed.
+    noun, faults
+        As for `Rows`.
 
     Raises
     ------
@@ -221,4 +236,4 @@ def read_rows(path: str | Path) -> Rows:
             Fault("holds NUL, so it is not text", file=shown, line=line, column=1,
                   expected="a text file in UTF-8")
         )  # fmt: skip
-    return Rows(shown, text)
+    return Rows(shown, text, noun=noun, faults=faults)

@@ -12,17 +12,21 @@ from cyclopts import Parameter
 
 from perfmodel.atomic import output_faults, write_text
 from perfmodel.cli import DONE, INFEASIBLE
-from perfmodel.cli.common import Count, Whole, note, print_json, say, to_json
+from perfmodel.cli.common import Whole, named_options, note, print_json, say, to_json
 from perfmodel.errors import Fault
 from perfmodel.schedule.allocate import Allocation, read_lifetimes
 from perfmodel.schedule.allocate import allocate as run
-from perfmodel.schedule.allocate.allocate import option_faults
+from perfmodel.schedule.allocate.allocate import hold_faults, option_faults
 from perfmodel.settings import FaultList
 from perfmodel.units import UnitError, parse
 
 __all__ = ["allocate"]
 
 _SUFFIXES = (".csv", ".json", ".txt")
+_OPTIONS = {
+    "capacity_bytes": "--capacity", "time_limit_s": "--time-limit", "node_limit": "--nodes",
+    "alignment": "--alignment",
+}  # fmt: skip
 
 
 def allocate(
@@ -33,7 +37,7 @@ def allocate(
     alignment: str = "1",
     time_limit: float = 20.0,
     seed: Whole = 0,
-    nodes: Count | None = None,
+    nodes: Whole | None = None,
     json: bool = False,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
     plot: Path | None = None,
@@ -72,7 +76,10 @@ def allocate(
     step = _bytes(alignment, "--alignment", faults)
     faults.extend(option_faults(limit, time_limit, nodes, 1 if step is None else step))
     lives = faults.trying(read_lifetimes, buffers)
-    faults.settle()
+    if lives is not None and step:
+        faults.extend(hold_faults(lives, step))
+    with named_options(_OPTIONS):
+        faults.settle()
     assert lives is not None
     assert step is not None
     found = run(

@@ -76,23 +76,26 @@ def pairs(items: Iterable[str], faults: FaultList, option: str = "--set") -> dic
 
 
 @contextmanager
-def named_options(options: Mapping[str, str]) -> Generator[None]:
+def named_options(options: Mapping[str, str], **given: str | None) -> Generator[None]:
     """Name options in faults as they are written on the command line.
 
     Parameters
     ----------
     options
         Name of a parameter, with which the paths of its faults begin -> ``--option``.
+    **given
+        Values of options that settings may give as well: an option is named where it was given.
 
     Raises
     ------
     InputError
         The one that is raised inside, with the options in place of the parameters.
     """
+    named = {**options, **{name: f"--{name}" for name, value in given.items() if value is not None}}
     try:
         yield
     except InputError as error:
-        raise InputError([_of_option(fault, options) for fault in error.faults]) from None
+        raise InputError([_of_option(fault, named) for fault in error.faults]) from None
 
 
 def _of_option(fault: Fault, options: Mapping[str, str]) -> Fault:

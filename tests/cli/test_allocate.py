@@ -101,7 +101,36 @@ def test_every_fault_of_a_file_at_once(run: Run, tmp_path: Path) -> None:
                   ":7:7: size: -4", ":8:7: size: an empty cell", ":9:12: offset: 8",
                   ":10:9: alignment: 'x'", "--capacity: ", "-o: "):  # fmt: skip
         assert place in done.err, place
-    assert len(done.faults) == 10
+    # What else is wrong with a row of which one cell cannot be read.
+    assert ":6:9: size: -4" in done.err
+    assert ":8:8: alignment: 0" in done.err
+    assert len(done.faults) == 12
+
+
+def test_rows_options_and_offsets_at_fault_are_told_together(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "bad.csv"
+    path.write_text("id,lower,upper,size\na,0,3,10\nb,0,3\nc,0,3,x\nd,0,3,-4\na,0,2,1\n")
+    done = run("allocate", str(path), "--nodes", "-3", "--time-limit", "nan", "--alignment", "0",
+               "--capacity", "-1", "--plot", str(tmp_path / "x.png"))  # fmt: skip
+    assert (done.code, done.out) == (2, "")
+    for words in ("--nodes: -3", "--time-limit: nan", "--alignment: 0", "--capacity: '-1'",
+                  "--plot: 'x.png'", ":3:1: 3 cells", ":4:7: size: 'x'", ":5:7: size: -4",
+                  ":6:1: id: 'a' is the name of line 2"):  # fmt: skip
+        assert words in done.err, words
+    assert len(done.faults) == 9
+    path.write_text("id,lower,upper\na,1\n")
+    done = run("allocate", str(path))
+    assert [word in done.err for word in ("no column 'size'", ":2:1: 2 cells")] == [True, True]
+    path.write_text("id,lower,upper,size,offset\na,0,3,10,0\nb,0,3,5,5\n")
+    done = run("allocate", str(path), "--nodes", "-3")
+    assert len(done.faults) == 2
+    assert "'a' and 'b' overlap" in done.err
+
+
+def test_a_header_alone_lacks_buffers(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "empty.csv"
+    path.write_text("id,lower,upper,size\n")
+    assert "a header and no rows; expected one row a buffer" in run("allocate", str(path)).err
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from perfmodel.schedule.allocate.result import Allocation, Proof, Status, overla
 from perfmodel.schedule.allocate.sections import parts
 from perfmodel.schedule.deadline import Deadline
 
-__all__ = ["allocate", "option_faults"]
+__all__ = ["allocate", "hold_faults", "option_faults"]
 
 #: Share of the limits that goes into fitting; what is left tells how far off it is.
 _FITTING: Final = 0.75
@@ -70,7 +70,7 @@ def allocate(
     given = read_lifetimes(buffers) if isinstance(buffers, str | Path) else list(buffers)
     faults = lifetime_faults(given) if not isinstance(buffers, str | Path) else []
     faults += option_faults(capacity_bytes, time_limit_s, node_limit, alignment)
-    faults = faults or _hold_faults(given, alignment)
+    faults = faults or hold_faults(given, alignment)
     if faults:
         raise InputError(faults)
     aligned = [replace(b, alignment=math.lcm(b.alignment, alignment)) for b in given]
@@ -98,8 +98,8 @@ def option_faults(
     return out
 
 
-def _hold_faults(buffers: Sequence[Lifetime], alignment: int) -> list[Fault]:
-    """Offsets that are given have to agree with each other and with the alignment."""
+def hold_faults(buffers: Sequence[Lifetime], alignment: int) -> list[Fault]:
+    """Return where offsets that are given do not agree with each other or with the alignment."""
     held = [b for b in buffers if b.offset is not None]
     at = {b.id: b.offset or 0 for b in held}
     out = [Fault(f"{text}, at the offsets that are given", path="offset",

@@ -39,7 +39,8 @@ def read_lifetimes(path: str | Path) -> list[Lifetime]:
     InputError
         With every fault of the file.
     """
-    rows = read_rows(path)
+    short: list[Fault] = []
+    rows = read_rows(path, noun="buffer", faults=short)
     named = {_SAME.get(name, name): name for name in rows.columns}
     faults: list[Fault] = []
     if len(named) < len(rows.columns):
@@ -54,12 +55,16 @@ def read_lifetimes(path: str | Path) -> list[Lifetime]:
         if _SAME.get(name, name) not in (*_NEEDED, *_OTHERS):
             faults.append(_stranger(rows, name))
     if faults:
-        raise InputError(faults)
+        raise InputError([*faults, *short])
     reader = _Reader(rows, named)
     found = [reader.lifetime(row) for row in rows]
-    if reader.faults:
-        raise InputError(reader.faults)
+    if reader.faults or short:
+        raise InputError(sorted([*reader.faults, *short], key=_line))
     return [b for b in found if b is not None]
+
+
+def _line(fault: Fault) -> int:
+    return fault.line
 
 
 def _stranger(rows: Rows, name: str) -> Fault:
@@ -93,13 +98,15 @@ class _Reader:
             self.lines[name] = row.line
         lower, upper, size = (self._number(row, column) for column in _NEEDED[1:])
         alignment, offset, hint = (self._number(row, column) for column in _OTHERS)
-        if len(self.faults) > before or lower is None or upper is None or size is None:
-            return None
-        made = Lifetime(name, lower, upper, size, 1 if alignment is None else alignment, offset,
-                        hint)  # fmt: skip
+        # What is no number is told already; in its place stands one with which the rest agrees.
+        first = (upper or 1) - 1 if lower is None else lower
+        made = Lifetime(
+            name, first, first + 1 if upper is None else upper, size or 0,
+            1 if alignment is None else alignment, offset, hint,
+        )  # fmt: skip
         for field, message, expected in number_faults(made):
             self._fault(row, _COLUMN.get(field, field), message, expected)
-        return made
+        return made if len(self.faults) == before else None
 
     def _fault(self, row: Row, column: str, message: str, expected: str) -> None:
         self.faults.append(self.rows.fault(row, self.named[column], message, expected))
