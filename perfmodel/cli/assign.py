@@ -129,7 +129,7 @@ def assign(
     specs = [device for each in devices if (device := faults.trying(hardware, each)) is not None]
     if specs and len(specs) == len(devices):
         faults.extend(name_faults(specs, names, link))
-    with named_options(_OPTIONS):
+    with named_options(_OPTIONS, precision=precision, runtime=runtime):
         faults.settle()
         assert first is not None
         found = run(

@@ -84,7 +84,7 @@ def patches(
     options: dict[str, Any] = {"objective": objective}
     if mode:
         options["modes"] = tuple(mode)
-    with named_options(_OPTIONS):
+    with named_options(_OPTIONS, precision=precision):
         found = run(
             workload, device, capacity=capacity, set=settings, precision=precision, memory=memory,
             most_patched=most_patched, in_place_depthwise=in_place_depthwise,

@@ -10,16 +10,30 @@ from cyclopts import Parameter
 
 from perfmodel.atomic import output_faults
 from perfmodel.cli import DONE, INFEASIBLE
-from perfmodel.cli.common import listed, pairs, print_json, say, scalars, write_result
-from perfmodel.errors import Fault
+from perfmodel.cli.common import (
+    listed,
+    named_options,
+    pairs,
+    print_json,
+    say,
+    scalars,
+    write_result,
+)
+from perfmodel.errors import Fault, InputError
 from perfmodel.resolve import resolve
 from perfmodel.schedule.place import Geometric, Level
 from perfmodel.schedule.place import place as run
+from perfmodel.schedule.place.place import option_faults
 from perfmodel.settings import FaultList
 
 __all__ = ["extra_levels", "place", "popularity_of"]
 
 _SUFFIXES = (".json", ".csv", ".parquet", ".txt")
+_OPTIONS = {
+    "method": "--method", "objective": "--objective", "by": "--by", "seconds": "--seconds",
+    "levels": "--only", "kv_levels": "--kv", "capacities": "--capacity", "pinned": "--pin",
+    "cached": "--cache", "popularity": "--popularity", "context": "--context-limit",
+}  # fmt: skip
 
 
 def place(
@@ -104,18 +118,19 @@ def place(
         "levels": listed(only), "kv_levels": listed(kv), "cached": cache, "by": by,
         "method": method, "objective": objective, "seconds": seconds,
     }  # fmt: skip
-    subject = resolve(
-        workload, device, precision, runtime, settings, engine=engine, faults=faults
-    )  # fmt: skip
-    found = run(
-        subject.workload, subject.device, precision=subject.precision, runtime=subject.runtime,
-        engine=subject.engine, **options,
-    )  # fmt: skip
-    data = found.to_dict()
-    text = f"{found!r}\n\n{found.table}" if found.feasible else repr(found)
-    if context_limit:
-        data["context_limit"] = found.context_limit()
-        text += f"\n\nlongest context: {data['context_limit']}"
+    subject = faults.trying(resolve, workload, device, precision, runtime, settings, engine)
+    with named_options(_OPTIONS, precision=precision, runtime=runtime, engine=engine):
+        if subject is None:
+            raise InputError([*option_faults(method, objective, by, seconds), *faults])
+        found = run(
+            subject.workload, subject.device, precision=subject.precision, runtime=subject.runtime,
+            engine=subject.engine, faults=faults, **options,
+        )  # fmt: skip
+        data = found.to_dict()
+        text = f"{found!r}\n\n{found.table}" if found.feasible else repr(found)
+        if context_limit:
+            data["context_limit"] = found.context_limit()
+            text += f"\n\nlongest context: {data['context_limit']}"
     if output is not None:
         write_result(output, found, text=text, data=data)
     if json:
@@ -125,19 +140,23 @@ def place(
     return DONE if found.feasible else INFEASIBLE
 
 
-def extra_levels(items: Iterable[str], faults: FaultList) -> tuple[Level, ...]:
-    """Read ``NAME=CAPACITY,BANDWIDTH`` texts."""
-    found: list[Level] = []
-    for name, text in pairs(items, faults, "--level").items():
+def extra_levels(
+    items: Iterable[str], faults: FaultList, option: str = "--level"
+) -> tuple[Level, ...]:
+    """Read ``NAME=CAPACITY,BANDWIDTH`` texts; one at fault is a level all the same, by its name."""
+    items = list(items)
+    found = {
+        name: Level(name, 1.0, 1.0) for item in items if (name := item.partition("=")[0].strip())
+    }
+    for name, text in pairs(items, faults, option).items():
         size, mark, rate = text.partition(",")
         if not mark:
-            faults.append(Fault(f"'{text}' is no memory", path=name, file="--level",
+            faults.append(Fault(f"'{text}' is no memory", path=name, file=option,
                                 expected="NAME=CAPACITY,BANDWIDTH"))  # fmt: skip
             continue
-        made = faults.trying(Level.of, name, size.strip(), rate.strip())
-        if made is not None:
-            found.append(made)
-    return tuple(found)
+        made = faults.trying_for(option, Level.of, name, size.strip(), rate.strip())
+        found[name] = made or found[name]
+    return tuple(found.values())
 
 
 def popularity_of(text: str | None, faults: FaultList) -> float | Geometric | list[float] | None:

@@ -9,15 +9,22 @@ from cyclopts import Parameter
 
 from perfmodel.atomic import output_faults
 from perfmodel.cli import DONE, INFEASIBLE
-from perfmodel.cli.common import Count, print_json, say, scalars, write_result
+from perfmodel.cli.common import Whole, named_options, print_json, say, scalars, write_result
 from perfmodel.cli.place import extra_levels, popularity_of
+from perfmodel.errors import InputError
 from perfmodel.resolve import resolve
 from perfmodel.schedule.stream import stream as run
+from perfmodel.schedule.stream.stream import option_faults
 from perfmodel.settings import FaultList
 
 __all__ = ["stream"]
 
 _SUFFIXES = (".json", ".csv", ".parquet", ".txt")
+_OPTIONS = {
+    "source": "--source", "memory": "--memory", "depth": "--depth", "spread": "--spread",
+    "popularity": "--popularity", "hit_fraction": "--hits", "accuracy": "--accuracy",
+    "runs": "--runs", "seed": "--seed", "cached": "--cached",
+}  # fmt: skip
 
 
 def stream(
@@ -31,7 +38,7 @@ def stream(
     engine: str | None = None,
     source: str | None = None,
     memory: str | None = None,
-    depth: Count = 2,
+    depth: Whole = 2,
     keep: Annotated[bool, Parameter(negative="--no-keep")] = True,
     spread: str = "even",
     cached: bool = False,
@@ -39,8 +46,8 @@ def stream(
     hits: float | None = None,
     accuracy: float = 0.0,
     grouped: bool = False,
-    runs: Count = 16,
-    seed: Count = 0,
+    runs: Whole = 16,
+    seed: Whole = 0,
     json: bool = False,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
 ) -> int:
@@ -94,19 +101,23 @@ def stream(
     settings = scalars(set or (), faults)
     if output is not None:
         faults.extend(output_faults(output, _SUFFIXES))
-    beside = extra_levels([source], faults) if source is not None and "=" in source else ()
+    beside = (
+        extra_levels([source], faults, "--source") if source is not None and "=" in source else ()
+    )
     options: dict[str, Any] = {
         "source": beside[0] if beside else source, "memory": memory, "depth": depth, "keep": keep,
         "spread": spread, "cached": cached, "popularity": popularity_of(popularity, faults),
         "hit_fraction": hits, "accuracy": accuracy, "grouped": grouped, "runs": runs, "seed": seed,
     }  # fmt: skip
-    subject = resolve(
-        workload, device, precision, runtime, settings, engine=engine, faults=faults
-    )  # fmt: skip
-    found = run(
-        subject.workload, subject.device, precision=subject.precision, runtime=subject.runtime,
-        engine=subject.engine, **options,
-    )  # fmt: skip
+    subject = faults.trying(resolve, workload, device, precision, runtime, settings, engine)
+    with named_options(_OPTIONS, precision=precision, runtime=runtime, engine=engine):
+        if subject is None:
+            wrong = option_faults(depth, spread, hits, accuracy, runs, seed, memory)
+            raise InputError([*wrong, *faults])
+        found = run(
+            subject.workload, subject.device, precision=subject.precision, runtime=subject.runtime,
+            engine=subject.engine, faults=faults, **options,
+        )  # fmt: skip
     if output is not None:
         write_result(output, found)
     if json:

@@ -96,3 +96,49 @@ def test_files(run: Run, tmp_path: Path) -> None:
             assert path.stat().st_size > 100
         assert len(Table.read(tmp_path / f"{command}.csv")) > 5
     assert run("place", "llama_3_8b", "ufs_4_phone", "-o", str(tmp_path / "x.png")).code == 2
+
+
+def test_every_fault_of_place_at_once(run: Run, tmp_path: Path) -> None:
+    done = run(
+        "place", "llama_3_8b", "rtx_4090", "--method", "foo", "--objective", "bar", "--by", "b",
+        "--level", "near=1,1 GB/s", "--level", "far", "--only", "gddr6,near,far", "--kv", "k",
+        "--cache", "c", "--pin", "nosuch=gddr6x", "--pin", "head=moon", "--capacity", "gddr6x=zz",
+        "--seconds", "-1", "--popularity", "high", "--set", "nothing", "-o",
+        str(tmp_path / "x.png"),
+    )  # fmt: skip
+    assert (done.code, done.out) == (2, "")
+    for words in ("--set: 'nothing'", "-o: 'x.png'", "--level: near.capacity: '1'",
+                  "--level: 'far'", "--popularity: 'high'", "--method: there is no 'foo'",
+                  "--objective: there is no 'bar'", "--by: there is no 'b'", "--seconds: -1.0",
+                  "--only: no memory 'gddr6' feeds the engine", "did you mean 'gddr6x'?",
+                  "--kv: no memory 'k'", "--capacity: gddr6x: 'zz'",
+                  "--cache: no level is named 'c'", "--pin: nothing is named 'nosuch'",
+                  "--pin: head: no level is named 'moon'"):  # fmt: skip
+        assert words in done.err, words
+    # A level whose numbers are at fault is known by its name.
+    assert "'near'" not in done.err
+    assert len(done.faults) == 15
+
+
+def test_every_fault_of_stream_at_once(run: Run, tmp_path: Path) -> None:
+    done = run(
+        "stream", "llama_3_8b", "ufs_4_phone", "--seed", "-1", "--source", "moon", "--depth", "-2",
+        "--memory", "much", "--hits", "3", "--accuracy", "7", "--spread", "odd", "--popularity",
+        "high", "--runs", "0", "--set", "nothing", "-o", str(tmp_path / "x.pdf"),
+    )  # fmt: skip
+    assert (done.code, done.out) == (2, "")
+    for words in ("--set: 'nothing'", "-o: 'x.pdf'", "--seed: -1", "--source: no memory 'moon'",
+                  "--depth: a buffer of -2", "--memory: 'much'", "--hits: 3", "--accuracy: 7",
+                  "--spread: there is no 'odd'", "--popularity: 'high'", "--runs: 0"):  # fmt: skip
+        assert words in done.err, words
+    assert len(done.faults) == 11
+
+
+@pytest.mark.parametrize("command", ["place", "stream", "assign", "patches"])
+def test_names_that_are_unknown_hide_no_option(run: Run, command: str) -> None:
+    option = {"place": "--seconds", "stream": "--runs", "assign": "--looks",
+              "patches": "--most-patched"}[command]  # fmt: skip
+    done = run(command, "llama_3_8", "rtx_409", option, "-1", "--precision", "fp99")
+    assert (done.code, done.out) == (2, "")
+    for words in ("'llama_3_8b'", "'rtx_4090'", f"{option}: -1", "--precision: 'fp99'"):
+        assert words in done.err, words

@@ -22,10 +22,11 @@ from perfmodel.schedule.place.levels import Level, levels_of
 from perfmodel.schedule.place.popularity import Popularity, cycle_hit_rates
 from perfmodel.schedule.place.result import PlacementResult, PlacementRow
 from perfmodel.schedule.place.solve import Assignment, assign_items
+from perfmodel.settings import FaultList
 from perfmodel.units import show
 from perfmodel.workload.workload import Workload
 
-__all__ = ["context_limit", "longest_context", "place"]
+__all__ = ["context_limit", "longest_context", "option_faults", "place"]
 
 Method: TypeAlias = Literal["exact", "lp", "greedy"]
 Objective: TypeAlias = Literal["latency_s", "energy_j"]
@@ -51,6 +52,7 @@ def place(
     popularity: Popularity | None = None,
     by: By = "tensor",
     seconds: float | None = 10.0,
+    faults: FaultList | None = None,
 ) -> PlacementResult:
     """Place weights and KV cache in the memories of a device.
 
@@ -83,6 +85,8 @@ def place(
         ``tensor`` or ``layer``: what is placed as one piece.
     seconds
         Time limit of ``exact``.
+    faults
+        Faults gathered so far; all are raised together.
 
     Returns
     -------
@@ -92,29 +96,32 @@ def place(
     Raises
     ------
     InputError
-        Unknown names, arrays of parameters, an objective that the device does not price.
+        Every fault at once: unknown names, arrays of parameters, an objective that the device does
+        not price.
     """
-    faults: list[Fault] = []
-    for given, allowed, path in (
-        (method, ("exact", "lp", "greedy"), "method"),
-        (objective, ("latency_s", "energy_j"), "objective"),
-        (by, ("tensor", "layer"), "by"),
-    ):
-        if given not in allowed:
-            faults.append(Fault(f"there is no '{given}'", path,
-                                expected=f"one of {', '.join(allowed)}",
-                                suggestion=nearest(given, allowed)))  # fmt: skip
-    if faults:
-        raise InputError(faults)
-    found = predict(workload, device, precision=precision, runtime=runtime, engine=engine)
-    if found.shape:
-        raise InputError(Fault("places one point, not many", expected="numbers, no arrays"))
-    chosen = levels_of(found, levels, capacities, extra, kv_levels)
-    items = items_of(found, by=by, popularity=popularity)
+    faults = FaultList() if faults is None else faults
+    faults.extend(option_faults(method, objective, by, seconds))
+    found = faults.trying(
+        predict, workload, device, precision=precision, runtime=runtime, engine=engine
+    )  # fmt: skip
+    if found is None or found.shape:
+        many = Fault("places one point, not many", expected="numbers, no arrays")
+        raise InputError(faults if found is None else [*faults, many])
+    chosen = faults.trying(levels_of, found, levels, capacities, extra, kv_levels)
+    items = faults.trying(items_of, found, by=by, popularity=popularity)
+    # Names are looked for among all levels where those to use are at fault.
+    known = [v.name for v in (levels_of(found, extra=extra) if chosen is None else chosen)]
+    faults.extend(_name_faults(items, known, pinned or {}, cached))
+    prices = None
+    if chosen is not None and objective in _OBJECTIVES:
+        prices = faults.trying(_prices, chosen, objective)
+    faults.settle()
+    assert chosen is not None
+    assert items is not None
+    assert prices is not None
     if not chosen or not items:
         what = "memory to place them in" if items else "weight or KV cache"
         raise InputError(Fault(f"there is no {what}", file=workload.origin))
-    prices = _prices(chosen, objective)
     costs: Floats = np.array(
         [
             [item.read_bytes * price if item.role in level.holds else np.inf
@@ -143,6 +150,28 @@ def place(
         return _with_cache(result, cached, prices, sizes, copies, costs, room, deadline)
     done = assign_items(sizes, copies, costs, room, method=method, deadline=deadline)
     return _result(result, done, room)
+
+
+_METHODS = ("exact", "lp", "greedy")
+_OBJECTIVES = ("latency_s", "energy_j")
+
+
+def option_faults(
+    method: str, objective: str, by: str, seconds: float | None = None
+) -> list[Fault]:
+    """Return what is wrong with the options of `place`, whatever is placed where."""
+    faults = [
+        Fault(f"there is no '{given}'", path, expected=f"one of {', '.join(allowed)}",
+              suggestion=nearest(given, allowed))
+        for given, allowed, path in (
+            (method, _METHODS, "method"), (objective, _OBJECTIVES, "objective"),
+            (by, ("tensor", "layer"), "by"),
+        )
+        if given not in allowed
+    ]  # fmt: skip
+    if seconds is not None and not seconds >= 0:
+        faults.append(Fault(f"{seconds} is no time limit", "seconds", expected="seconds from 0"))
+    return faults
 
 
 def context_limit(workload: Workload, device: Device | Machine, **options: Any) -> int:
@@ -202,26 +231,39 @@ def _prices(levels: Sequence[Level], objective: str) -> list[float]:
     return [level.energy_j_per_byte or 0.0 for level in levels]
 
 
-def _pin(
-    costs: Floats, items: Sequence[Item], levels: Sequence[Level], pinned: Mapping[str, str]
-) -> None:  # fmt: skip
-    names = [level.name for level in levels]
+def _meant(items: Sequence[Item], stem: str) -> list[int]:
+    """Return the items of a name, or those whose names begin with it."""
+    rows = [i for i, item in enumerate(items) if item.name == stem]
+    return rows or [i for i, item in enumerate(items) if item.name.startswith(stem)]
+
+
+def _name_faults(
+    items: Sequence[Item] | None, names: Sequence[str], pinned: Mapping[str, str],
+    cached: str | None,
+) -> list[Fault]:  # fmt: skip
+    """Return the items and levels that are pinned or cache and are not there."""
     faults: list[Fault] = []
     for stem, level in pinned.items():
-        rows = [i for i, item in enumerate(items) if item.name == stem]
-        rows = rows or [i for i, item in enumerate(items) if item.name.startswith(stem)]
-        if not rows:
+        if items is not None and not _meant(items, stem):
             faults.append(Fault(f"nothing is named '{stem}'", "pinned",
                                 suggestion=nearest(stem, [i.name for i in items])))  # fmt: skip
         if level not in names:
             faults.append(Fault(f"no level is named '{level}'", f"pinned.{stem}",
                                 expected=f"one of {', '.join(names)}",
                                 suggestion=nearest(level, names)))  # fmt: skip
-        if rows and level in names:
-            other = [j for j, name in enumerate(names) if name != level]
-            costs[np.ix_(rows, other)] = np.inf
-    if faults:
-        raise InputError(faults)
+    if cached is not None and cached not in names:
+        faults.append(Fault(f"no level is named '{cached}'", "cached",
+                            expected=f"one of {', '.join(names)}",
+                            suggestion=nearest(cached, names)))  # fmt: skip
+    return faults
+
+
+def _pin(
+    costs: Floats, items: Sequence[Item], levels: Sequence[Level], pinned: Mapping[str, str]
+) -> None:  # fmt: skip
+    for stem, level in pinned.items():
+        other = [j for j, each in enumerate(levels) if each.name != level]
+        costs[np.ix_(_meant(items, stem), other)] = np.inf
 
 
 def _result(result: PlacementResult, done: Assignment, room: Floats) -> PlacementResult:
@@ -260,10 +302,6 @@ def _with_cache(
     """Experts live in the outermost level, and the room that is left of one level caches them."""
     names = [level.name for level in result.levels]
     pool = np.array([item.touched < 1.0 for item in result.items])
-    if cached not in names:
-        raise InputError(Fault(f"no level is named '{cached}'", "cached",
-                               expected=f"one of {', '.join(names)}",
-                               suggestion=nearest(cached, names)))  # fmt: skip
     home = max(j for j, level in enumerate(result.levels) if "weight" in level.holds)
     at = names.index(cached)
     if at >= home or not pool.any():

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from perfmodel import units
 from perfmodel.cost.capacity import Violation
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.formats import Precision
@@ -17,6 +18,7 @@ from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
+from perfmodel.schedule.place.items import items_of
 from perfmodel.schedule.place.levels import Level, levels_of
 from perfmodel.schedule.place.place import place
 from perfmodel.schedule.place.popularity import Popularity
@@ -25,10 +27,11 @@ from perfmodel.schedule.stream.channel import Channel, channel_of
 from perfmodel.schedule.stream.layers import Layer, layers_of
 from perfmodel.schedule.stream.pipeline import Load, pipeline
 from perfmodel.schedule.stream.result import StreamResult
+from perfmodel.settings import FaultList
 from perfmodel.units import show
 from perfmodel.workload.workload import Workload
 
-__all__ = ["Spread", "stream"]
+__all__ = ["Spread", "option_faults", "stream"]
 
 #: Which layers stay: evenly between those that are streamed, or the first ones.
 Spread: TypeAlias = Literal["even", "first"]
@@ -53,6 +56,7 @@ def stream(
     grouped: bool = False,
     runs: int = 16,
     seed: int = 0,
+    faults: FaultList | None = None,
 ) -> StreamResult:
     """Stream weights that do not stay in main memory, and say what it costs.
 
@@ -89,6 +93,8 @@ def stream(
         for that matrix of each. By default one expert at a time, those that are there first.
     runs, seed
         Runs to simulate; which experts are missing is drawn anew in each.
+    faults
+        Faults gathered so far; all are raised together.
 
     Returns
     -------
@@ -97,13 +103,22 @@ def stream(
     Raises
     ------
     InputError
-        Unknown names, nothing to stream from, numbers out of range.
+        Every fault at once: unknown names, nothing to stream from, numbers out of range.
     """
-    _check(depth, spread, hit_fraction, accuracy, runs)
-    found = predict(workload, device, precision=precision, runtime=runtime, engine=engine)
-    if found.shape:
-        raise InputError(Fault("streams one point, not many", expected="numbers, no arrays"))
-    channel, extra = _channel(found, source)
+    faults = FaultList() if faults is None else faults
+    faults.extend(option_faults(depth, spread, hit_fraction, accuracy, runs, seed, memory))
+    found = faults.trying(
+        predict, workload, device, precision=precision, runtime=runtime, engine=engine
+    )  # fmt: skip
+    if found is None or found.shape:
+        many = Fault("streams one point, not many", expected="numbers, no arrays")
+        raise InputError(faults if found is None else [*faults, many])
+    ways = faults.trying(_channel, found, source)
+    if popularity is not None:
+        faults.trying(items_of, found, by="layer", popularity=popularity)
+    faults.settle()
+    assert ways is not None
+    channel, extra = ways
     layers = layers_of(found, channel.name)
     main = found._setting.levels[-1]  # pyright: ignore[reportPrivateUsage]
     repeated = [_load_bytes(layer, grouped) for layer in layers if layer.count > 1]
@@ -152,9 +167,11 @@ def stream(
     )  # fmt: skip
 
 
-def _check(
-    depth: int, spread: str, hit_fraction: float | None, accuracy: float, runs: int
-) -> None:  # fmt: skip
+def option_faults(
+    depth: int, spread: str, hit_fraction: float | None, accuracy: float, runs: int, seed: int = 0,
+    memory: str | float | None = None,
+) -> list[Fault]:  # fmt: skip
+    """Return what is wrong with the options of `stream`, whatever is streamed where."""
     faults: list[Fault] = []
     if depth < 1:
         faults.append(Fault(f"a buffer of {depth} loads holds none", "depth", expected="1 or more"))
@@ -166,8 +183,18 @@ def _check(
     for name, value in (("hit_fraction", hit_fraction), ("accuracy", accuracy)):
         if value is not None and not 0.0 <= value <= 1.0:
             faults.append(Fault(f"{value:g} is no share", name, expected="0 to 1"))
-    if faults:
-        raise InputError(faults)
+    if seed < 0:
+        faults.append(Fault(f"{seed} is no seed", "seed", expected="a whole number from 0"))
+    if memory is not None:
+        try:
+            size = units.parse(memory, "bytes") if isinstance(memory, str) else float(memory)
+        except units.UnitError as error:
+            faults.append(Fault(error.message, "memory", expected=error.expected,
+                                suggestion=error.suggestion))  # fmt: skip
+        else:
+            if not size >= 0:
+                faults.append(Fault(f"{size:g} is no capacity", "memory", expected="bytes from 0"))
+    return faults
 
 
 def _channel(found: Prediction, source: str | Level | None) -> tuple[Channel, tuple[Level, ...]]:
