@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from perfmodel.atomic import output_faults, write_text
 from perfmodel.cli import DONE, INFEASIBLE
-from perfmodel.cli.common import Whole, note, print_json, say, scalars, write_result
+from perfmodel.cli.common import Whole, named_options, note, print_json, say, scalars, write_result
 from perfmodel.errors import Fault
 from perfmodel.schedule.curve import Curve
 from perfmodel.schedule.face import schedule as run
@@ -18,6 +18,11 @@ from perfmodel.settings import FaultList
 __all__ = ["schedule"]
 
 _SUFFIXES = (".json", ".txt")
+_OPTIONS = {
+    "capacity": "--capacity", "method": "--method", "objective": "--objective",
+    "memory": "--memory", "weights": "--weights", "alignment": "--alignment",
+    "time_limit_s": "--time-limit",
+}  # fmt: skip
 
 
 def schedule(
@@ -119,10 +124,11 @@ def schedule(
         "unfused": unfused, "in_place": not apart, "tiles": tiles, "alignment": alignment,
         "time_limit_s": time_limit,
     }  # fmt: skip
-    found = run(
-        workload, device, capacity=capacity, settings=settings, faults=faults,
-        precision=precision, runtime=runtime, engine=engine, **options,
-    )  # fmt: skip
+    with named_options(_OPTIONS, precision=precision, runtime=runtime, engine=engine):
+        found = run(
+            workload, device, capacity=capacity, settings=settings, faults=faults,
+            precision=precision, runtime=runtime, engine=engine, **options,
+        )  # fmt: skip
     if output is not None:
         write_result(output, found)
     if plan is not None and not isinstance(found, Curve):

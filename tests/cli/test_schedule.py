@@ -184,8 +184,9 @@ def test_every_fault_at_once_and_nothing_written(run: Run, tmp_path: Path) -> No
         "--set: 'nonsense' sets nothing", "-o: 'x.png' does not say its format",
         "--plan: 'p.csv' does not say its format", "--plan: a plan is of one capacity",
         "--plot: there is no folder", "'parsecs' is not a unit of size", "0 is no size",
-        "unknown method 'exakt'", "did you mean 'exact'", "unknown objective 'byte'",
-        "unknown weights 'here'", "alignment: 0", "time_limit_s: -1.0", "resnet19",
+        "--method: unknown method 'exakt'", "did you mean 'exact'",
+        "--objective: unknown objective 'byte'", "--weights: unknown weights 'here'",
+        "--alignment: 0", "--time-limit: -1.0", "--capacity: ", "resnet19",
         "did you mean 'gemmini_16x16'",
     ):  # fmt: skip
         assert words in done.err, words
