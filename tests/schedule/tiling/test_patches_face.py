@@ -128,6 +128,9 @@ def test_no_time_is_no_proof() -> None:
     assert found.infeasible is not None
     assert not found.infeasible.proved
     assert "was found before time ran out" in repr(found)
+    off = pm.patches("mlperf_tiny_ic", capacity="2 KiB", time_limit_s=1e-9)
+    assert off.infeasible is not None
+    assert not off.infeasible.proved
     # Whole layers with their maps off chip take no search.
     wide = pm.patches("mlperf_tiny_ic", capacity="40 KiB", time_limit_s=1e-9)
     assert wide.plan is not None
