@@ -14,7 +14,7 @@ export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 export JAX_PLATFORMS := cpu
 
-.PHONY: help demo test lint format pytest bench bench_accelerators clean
+.PHONY: help demo test lint format pytest bench bench_accelerators bench_schedules clean
 
 help:
 	@echo "make demo    set up and run the demo: which device meets a latency limit?"
@@ -23,6 +23,7 @@ help:
 	@echo "make format  let ruff mend what it can"
 	@echo "make bench   speed, side by side with the peers"
 	@echo "make bench_accelerators   the same with ZigZag and SCALE-Sim; four minutes, its own environment"
+	@echo "make bench_schedules   schedules, addresses, peaks and the contest on PERFMODEL_DATA; five minutes"
 	@echo "make clean   remove the environment and the caches"
 
 demo: $(VENV)/.demo
@@ -46,6 +47,12 @@ pytest: $(VENV)/.dev
 bench: $(VENV)/.peers
 	@$(PY) benchmarks/run.py
 	@$(PY) benchmarks/traffic.py
+
+bench_schedules: $(VENV)/.dev
+	-@$(PY) benchmarks/schedules.py
+	-@$(PY) benchmarks/allocation.py
+	-@$(PY) benchmarks/peak_latency.py
+	-@$(PY) benchmarks/contest.py
 
 bench_accelerators: $(VENV)-peers/.peers
 	@$(VENV)-peers/bin/python benchmarks/systolic.py
