@@ -236,7 +236,7 @@ class Schedule:
         time_limit_s
             For each of them.
         """
-        from perfmodel.schedule.alternatives import alternatives
+        from perfmodel.schedule.infeasible.alternatives import alternatives
 
         return alternatives(self, time_limit_s)
 

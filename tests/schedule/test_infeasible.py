@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perfmodel.schedule.changes import (
+from perfmodel.schedule.greedy import greedy
+from perfmodel.schedule.infeasible import over_peak, over_working_set, unproved
+from perfmodel.schedule.infeasible.changes import (
     fusable,
     fused,
     in_place,
@@ -19,8 +21,6 @@ from perfmodel.schedule.changes import (
     sums,
     without_scratch,
 )
-from perfmodel.schedule.greedy import greedy
-from perfmodel.schedule.infeasible import over_peak, over_working_set, unproved
 from perfmodel.schedule.peak import minimum_peak
 from perfmodel.schedule.problem import Buffer, Problem, Step
 from perfmodel.schedule.script import Outcome, Script, replay

@@ -11,7 +11,7 @@ from perfmodel.resolve import DeviceLike, WorkloadLike
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.face import subject_of
 from perfmodel.schedule.infeasible import Infeasible
-from perfmodel.schedule.levers import Lever, Term
+from perfmodel.schedule.infeasible.levers import Lever, Term
 from perfmodel.schedule.target import Target, bytes_of, target
 from perfmodel.schedule.tiling.choose import Objective, PatchPlan, layer_by_layer, patch_plan
 from perfmodel.schedule.tiling.layers import network

@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from perfmodel.schedule.changes import (
+from perfmodel.schedule.deadline import Deadline
+from perfmodel.schedule.greedy import greedy
+from perfmodel.schedule.infeasible.changes import (
     fusable,
     fused,
     in_place,
@@ -15,8 +17,6 @@ from perfmodel.schedule.changes import (
     sums,
     without_scratch,
 )
-from perfmodel.schedule.deadline import Deadline
-from perfmodel.schedule.greedy import greedy
 from perfmodel.schedule.problem import Buffer, Problem, Step
 from perfmodel.schedule.script import Outcome, Script, replay
 from perfmodel.units import binary

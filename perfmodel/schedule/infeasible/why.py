@@ -8,7 +8,7 @@ from typing import Any
 
 from perfmodel.schedule.addresses import Layout
 from perfmodel.schedule.deadline import Deadline
-from perfmodel.schedule.levers import (
+from perfmodel.schedule.infeasible.levers import (
     Lever,
     Term,
     fewer_bytes,
