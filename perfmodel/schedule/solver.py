@@ -22,6 +22,7 @@ from perfmodel.atomic import replacing
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.highs import (
     SolverError,
+    as_minimum,
     checked,
     held_matrix,
     load,
@@ -248,6 +249,7 @@ class Model:
 
             def callSolver(self, lp: Any) -> None:
                 handle = lp.solverModel
+                as_minimum(handle)
                 values = None
                 if known is not None:
                     order = columns(lp)
@@ -256,10 +258,12 @@ class Model:
                         values = None
                 outcome.append(run_highs(handle, limit, gap, values, bool(lp.isMIP())))
 
-            def findSolutionValues(self, lp: Any) -> tuple[int, int]:
+            def findSolutionValues(self, lp: Any) -> Any:
                 for variable, value in zip(columns(lp), outcome[0].values, strict=False):
                     variable.varValue = float(value)
-                return pulp.LpStatusNotSolved, pulp.LpSolutionNoSolutionFound
+                # PuLP 4.1 has an enumeration in place of PuLP 3's two numbers; nobody reads them.
+                states: Any = getattr(pulp.constants, "LpSolveStatus", None)
+                return (0, 0) if states is None else (states.NotSolved, False)
 
         if not self._columns:
             return Solution(Status.OPTIMAL, self.value(self._objective), 0.0, 0.0, "no columns")

@@ -171,7 +171,8 @@ def measure(
     rate = facts[f"memories.{main}.bandwidth"] * facts.get(
         f"memories.{main}.sustained_fraction", 1.0
     )
-    moved: Floats = np.asarray(columns.get(f"{main}_bytes", np.zeros(len(seconds))))
+    found: Any = columns.get(f"{main}_bytes", 0.0)
+    moved: Floats = np.zeros(len(seconds)) + np.asarray(found, dtype=np.float64)
     _, peak = vector_peak(setting)
     stored = precision.activations.compute
     return Measured(

@@ -2,6 +2,7 @@
 
 from perfmodel.schedule.highs.solve import (
     SolverError,
+    as_minimum,
     checked,
     held_matrix,
     load,
@@ -14,6 +15,7 @@ from perfmodel.schedule.highs.solve import (
 
 __all__ = [
     "SolverError",
+    "as_minimum",
     "checked",
     "held_matrix",
     "load",

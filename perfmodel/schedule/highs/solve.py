@@ -15,6 +15,7 @@ from perfmodel.schedule.highs.silence import caught_output
 
 __all__ = [
     "SolverError",
+    "as_minimum",
     "checked",
     "held_matrix",
     "load",
@@ -115,6 +116,22 @@ def load(handle: Any, matrix: Matrix) -> None:
         matrix.integer.astype(np.int32),
     )
     checked(status, "loading the model")
+
+
+def as_minimum(handle: Any) -> None:
+    """Turn the programme that a handle holds into a minimum without a constant.
+
+    PuLP 3 hands it over so; PuLP 4.1 leaves sense and constant to HiGHS.
+    """
+    import highspy
+
+    held = handle.getLp()
+    if held.sense_ == highspy.ObjSense.kMaximize:
+        for j, cost in enumerate(list(held.col_cost_)):
+            handle.changeColCost(j, -cost)
+        handle.changeObjectiveSense(highspy.ObjSense.kMinimize)
+    if held.offset_:
+        handle.changeObjectiveOffset(0.0)
 
 
 def held_matrix(handle: Any) -> Matrix:
