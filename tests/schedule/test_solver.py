@@ -428,6 +428,8 @@ def test_what_others_print_meanwhile_is_handed_on(capfd: pytest.CaptureFixture[s
 def test_ctrl_c_ends_a_run_and_the_process_ends_cleanly() -> None:
     script = (
         "import signal, threading, numpy as np\n"
+        # A job in the background inherits that SIGINT is ignored.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import perfmodel.schedule.highs.solve as highs, perfmodel.schedule.solver as s\n"
         "rng = np.random.default_rng(1)\n"
         "w = rng.integers(10, 1000, (40, 200)); r, c = np.nonzero(w)\n"
