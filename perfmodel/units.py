@@ -25,6 +25,7 @@ __all__ = [
     "parse",
     "show",
     "units_of",
+    "whole_bytes",
 ]
 
 _ONE: Final = Decimal(1)
@@ -343,6 +344,42 @@ def binary(value: float, *, digits: int = 6) -> str:
         if abs(value) >= scale:
             return f"{value / scale:,.{digits}g} {unit}"
     return f"{value:,.{digits}g} B"
+
+
+def whole_bytes(value: str | float) -> int:
+    """Bytes of a number, or of a text with or without a unit: ``whole_bytes("1 KiB") == 1024``.
+
+    Parameters
+    ----------
+    value : str or float
+        A plain number is in bytes.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    UnitError
+        It is no size, negative, or has a part of a byte.
+    """
+    expected, given = 'whole bytes, or a size with its unit, such as "256 KiB"', _short(repr(value))
+    try:
+        if isinstance(value, bool):
+            raise ValueError
+        match = _NUMBER.fullmatch(value) if isinstance(value, str) else None
+        in_unit = isinstance(value, str) and not (match and not match[2])
+        number = parse(str(value), "bytes") if in_unit else float(value)
+        size = int(number)
+    except UnitError as error:
+        raise UnitError(error.message, expected, error.suggestion) from None
+    except (TypeError, ValueError, OverflowError):
+        raise UnitError(f"{given} is no size", expected) from None
+    if not 0 <= size <= DIMENSIONS["bytes"].limit:
+        raise UnitError(f"{given} is {'below zero' if size < 0 else 'too large'}", expected)
+    if size != number:
+        raise UnitError(f"{given} is {number:.15g} bytes", "a whole number of bytes")
+    return size
 
 
 def _is_prefixed(unit: str, base: str) -> bool:

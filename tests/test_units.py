@@ -1,13 +1,14 @@
 """Unit strings: exact values, round trips, and refusals that say what was meant."""
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from perfmodel import units
-from perfmodel.units import UnitError, parse, show
+from perfmodel.units import UnitError, parse, show, whole_bytes
 
 
 @pytest.mark.parametrize(
@@ -170,3 +171,36 @@ def test_binary_prefixes_of_what_is_on_chip(value: float, text: str) -> None:
 def test_binary_prefixes_read_back_within_the_digits(value: int, digits: int) -> None:
     text = units.binary(value, digits=digits)
     assert parse(text.replace(",", ""), "bytes") == pytest.approx(value, rel=10.0 ** (1 - digits))
+
+
+@pytest.mark.parametrize(
+    ("given", "size"),
+    [("256 KiB", 262_144), ("1000", 1000), (" 1e3 ", 1000), ("1_000", 1000), ("0.5 KiB", 512),
+     (1000, 1000), (1e6, 1_000_000), (0, 0), ("16 bit", 2)],
+)  # fmt: skip
+def test_sizes_in_whole_bytes(given: str | float, size: int) -> None:
+    found = whole_bytes(given)
+    assert (found, type(found)) == (size, int)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (1000.7, "1000.7 is 1000.7 bytes; expected a whole number of bytes"),
+        ("1000.7", "'1000.7' is 1000.7 bytes"),
+        ("770.062 KiB", "'770.062 KiB' is 788543.488 bytes"),
+        (True, "True is no size"),
+        (None, "None is no size"),
+        (float("nan"), "nan is no size"),
+        (float("inf"), "inf is no size"),
+        (10**400, "00... is no size"),
+        ("1e30", "'1e30' is too large"),
+        ("-3 KiB", "'-3 KiB' is below zero"),
+        ("12 KB", "did you mean '12 KiB'?"),
+        ("", "'' is not a size"),
+    ],
+)
+def test_what_is_no_whole_size_is_refused(given: Any, message: str) -> None:
+    with pytest.raises(UnitError) as caught:
+        whole_bytes(given)
+    assert message in str(caught.value)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +17,7 @@ from perfmodel.schedule.allocate import Allocation, read_lifetimes
 from perfmodel.schedule.allocate import allocate as run
 from perfmodel.schedule.allocate.allocate import hold_faults, option_faults
 from perfmodel.settings import FaultList
-from perfmodel.units import UnitError, parse
+from perfmodel.units import UnitError, whole_bytes
 
 __all__ = ["allocate"]
 
@@ -98,20 +97,12 @@ def allocate(
 
 def _bytes(text: str, option: str, faults: FaultList) -> int | None:
     """Read whole bytes, plain or with a unit."""
-    if re.fullmatch(r"\d{1,18}", text.strip(), re.ASCII):
-        return int(text)
     try:
-        value = parse(text, "bytes")
+        return whole_bytes(text)
     except UnitError as error:
-        wanted = 'whole bytes, or a size with its unit, such as "256 KiB"'
-        faults.append(Fault(error.message, file=option, expected=wanted,
+        faults.append(Fault(error.message, file=option, expected=error.expected,
                             suggestion=error.suggestion))  # fmt: skip
         return None
-    if value < 0 or value != int(value):
-        faults.append(Fault(f"'{text}' is {value:g} bytes", file=option,
-                            expected="a whole number of bytes"))  # fmt: skip
-        return None
-    return int(value)
 
 
 def _write(output: Path, found: Allocation) -> None:

@@ -82,7 +82,7 @@ def capacities(text: str) -> list[int]:
     ----------
     text
         Sizes with commas (``64 KiB,96 KiB``); ``64 KiB..1 MiB`` doubles up to the end, which counts
-        too; every other form of an axis (``64 KiB..128 KiB:16 KiB``, ``2**16..2**20``).
+        too; every other range of an axis (``64 KiB..128 KiB:16 KiB``, ``2**16..2**20``).
 
     Raises
     ------

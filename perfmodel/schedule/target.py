@@ -11,7 +11,7 @@ from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.predict import machine_for, precision_for, predict, static_for
 from perfmodel.schedule.plans import Where
-from perfmodel.units import UnitError, parse, show
+from perfmodel.units import UnitError, show, whole_bytes
 from perfmodel.workload.families import Semantics
 from perfmodel.workload.fuse import Fusion
 from perfmodel.workload.workload import PLAIN, Workload
@@ -78,20 +78,18 @@ def bytes_of(value: str | float, name: str = "capacity") -> int:
     Raises
     ------
     InputError
-        It is no size above zero.
+        It is no size above zero, or has a part of a byte.
     """
     try:
-        number = float(value)
-    except ValueError:
-        try:
-            number = parse(str(value), "bytes")
-        except UnitError as error:
-            raise InputError(Fault(str(error), path=name)) from None
-    if not 1 <= number < float("inf"):
+        size = whole_bytes(value)
+    except UnitError as error:
+        raise InputError(Fault(error.message, path=name, expected=error.expected,
+                               suggestion=error.suggestion)) from None  # fmt: skip
+    if size < 1:
         raise InputError(
             Fault(f"{value} is no size", path=name, expected="a size of a byte or more")
         )
-    return int(number)
+    return size
 
 
 def target(
