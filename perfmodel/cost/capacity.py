@@ -45,36 +45,25 @@ def demands(totals: Mapping[str, Value], setting: Setting) -> dict[str, Value]:
     MEMORY``) holds at least what the schedule has in it at once.
     """
     main = setting.levels[-1]
-    planned = {
-        key.removeprefix("planned "): size
-        for key, size in totals.items()
-        if key.startswith("planned ")
-        and f"memories.{key.removeprefix('planned ')}.capacity" in setting.facts
-    }
-    if planned:
-        rest = {key: size for key, size in totals.items() if not key.startswith("planned ")}
-        held = demands(rest, setting)
-        for memory, size in planned.items():
+    held = {main: totals["activation_bytes"]}
+    for role, home in (("kv", main), ("weight", setting.weights_memory)):
+        rest = totals[f"{role}_bytes"]
+        placed = _by_memory(totals, f"placed {role} ")
+        for memory, size in placed.items():
+            held[memory] = held.get(memory, 0.0) + size
+            rest = rest - size
+        # A part in 10**16 may be left of what is placed whole.
+        rest = setting.xp.maximum(rest, 0.0) if placed else rest
+        held[home] = held.get(home, 0.0) + rest
+    for memory, size in _by_memory(totals, "planned ").items():
+        if f"memories.{memory}.capacity" in setting.facts:
             held[memory] = setting.xp.maximum(held.get(memory, 0.0), size)
-        return held
-    placed = {key: size for key, size in totals.items() if key.startswith("placed ")}
-    if placed:
-        homes = {"weight": setting.weights_memory, "kv": main}
-        out: dict[str, Value] = {main: totals["activation_bytes"]}
-        for role, home in homes.items():
-            rest = totals[f"{role}_bytes"]
-            for key, size in placed.items():
-                if key.startswith(f"placed {role} "):
-                    memory = key.removeprefix(f"placed {role} ")
-                    out[memory] = out.get(memory, 0.0) + size
-                    rest = rest - size
-            # A part in 10**16 may be left of what is placed whole.
-            out[home] = out.get(home, 0.0) + setting.xp.maximum(rest, 0.0)
-        return out
-    held = totals["kv_bytes"] + totals["activation_bytes"]
-    if setting.weights_memory == main:
-        return {main: held + totals["weight_bytes"]}
-    return {main: held, setting.weights_memory: totals["weight_bytes"]}
+    return held
+
+
+def _by_memory(totals: Mapping[str, Value], head: str) -> dict[str, Value]:
+    """Return memory -> bytes of the totals whose key begins so."""
+    return {key[len(head) :]: size for key, size in totals.items() if key.startswith(head)}
 
 
 def usable(setting: Setting, memory: str) -> Value:
@@ -104,10 +93,10 @@ def violations(
             continue
         gap = need - bound
         levers = _levers(totals, setting, memory, need, bound, parameters)
-        message = (
-            f"{memory} must hold {show(need, 'bytes')} and has {show(bound, 'bytes')}: "
-            f"{show(gap, 'bytes')} too much"
-        )
+        asked, there = show(need, "bytes"), show(bound, "bytes")
+        if asked == there:
+            asked, there = (show(size, "bytes", digits=None) for size in (need, bound))
+        message = f"{memory} must hold {asked} and has {there}: {show(gap, 'bytes')} too much"
         out.append(Violation(f"memories.{memory}.capacity", need, bound, gap, levers, message))
     return out
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from perfmodel.arrays import Value
-from perfmodel.cost.compose import compose
 from perfmodel.cost.residency import access_bytes, crossing, sum_by_row, usable_capacity
 from perfmodel.cost.setting import Setting
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.hardware.machine import Machine
 from perfmodel.kinds.protocol import Terms
-from perfmodel.kinds.rates import bandwidth
 from perfmodel.plan import Plan
+from perfmodel.prediction.moved import recomposed, seconds_of
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.lower import KEPT, WEIGHT, Lowered, OperatorTable
 
@@ -122,21 +121,8 @@ def placed(table: OperatorTable, terms: Terms, setting: Setting, plan: Shares) -
         # Sums of floats: what was taken away and given back may leave a part in 10**16.
         after = xp.maximum(before + bytes_, 0.0)
         traffic[name] = after
-        seconds = memory.get(name)
-        plain = after / bandwidth(setting, name)
-        if seconds is None:
-            memory[name] = plain
-        else:
-            # The kind's own time of a byte, where it moved any.
-            scaled = seconds * (after / xp.where(before > 0, before, 1.0))
-            memory[name] = xp.where(before > 0, scaled, plain)
+        memory[name] = seconds_of(terms, setting, name, after)
         if name == setting.weights_memory and cold is not None:
             cold = xp.minimum(cold, memory[name])
-    # Main memory is the last, as overlap rules take it.
-    memory[main] = memory.pop(main)
-    was = compose(terms.compute, terms.memory, terms.overhead, setting.overlap, terms.cold)
-    now = compose(terms.compute, memory, terms.overhead, setting.overlap, cold)
-    return replace(
-        terms, traffic=traffic, memory=memory, row_s=terms.row_s + (now - was), cold=cold,
-        traffic_model=f"{terms.traffic_model or 'compulsory'}; weights and caches as planned",
-    )  # fmt: skip
+    said = f"{terms.traffic_model or 'compulsory'}; weights and caches as planned"
+    return recomposed(terms, setting, traffic, memory, said, cold)

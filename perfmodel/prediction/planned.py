@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from perfmodel.arrays import Value
-from perfmodel.cost.compose import compose
 from perfmodel.cost.residency import access_bytes, crossing, sum_by_row, usable_capacity
 from perfmodel.cost.setting import Setting
 from perfmodel.kinds.protocol import Terms
-from perfmodel.kinds.rates import bandwidth
 from perfmodel.plan import Plan
+from perfmodel.prediction.moved import recomposed, seconds_of
 from perfmodel.workload.fuse import aliases
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.lower import KEPT, WEIGHT, Lowered, OperatorTable
@@ -89,11 +88,29 @@ def planned(table: OperatorTable, terms: Terms, setting: Setting, plan: Crossing
     """
     assert table.accesses is not None
     if plan.memory == setting.levels[-1]:
-        return _beyond_main(terms, setting, plan)
-    inner = setting.levels.index(plan.memory) if plan.memory in setting.levels[:-1] else None
-    outer = setting.levels[-1] if inner is None else setting.levels[inner + 1]
-    if outer not in terms.traffic:
-        return terms
+        # Spills of main memory itself, to the storage behind it.
+        outer, spilled = plan.outer, plan.spilled_bytes
+        if f"memories.{outer}.bandwidth" not in setting.facts or not spilled.any():
+            return terms
+        through: Value = terms.traffic.get(outer, 0.0) + spilled
+    else:
+        inner = setting.levels.index(plan.memory) if plan.memory in setting.levels else None
+        outer = setting.levels[-1] if inner is None else setting.levels[inner + 1]
+        if outer not in terms.traffic:
+            return terms
+        through = _through(table, setting, plan, inner, outer)
+    memory = dict(terms.memory)
+    if outer in memory or plan.memory == setting.levels[-1]:
+        memory[outer] = seconds_of(terms, setting, outer, through)
+    said = f"as planned between {plan.memory} and {outer}"
+    return recomposed(terms, setting, {**terms.traffic, outer: through}, memory, said, terms.cold)
+
+
+def _through(
+    table: OperatorTable, setting: Setting, plan: Crossings, inner: int | None, outer: str
+) -> Value:
+    """Return the bytes between the scheduled memory and the one behind it, row by row."""
+    assert table.accesses is not None
     kept = np.isin(table.accesses.tensor, (WEIGHT, KEPT))
     if setting.weights_memory != setting.levels[-1] and outer == setting.levels[-1]:
         kept &= table.accesses.tensor != WEIGHT
@@ -101,36 +118,4 @@ def planned(table: OperatorTable, terms: Terms, setting: Setting, plan: Crossing
     if inner is not None:
         capacity = usable_capacity(setting, setting.levels[inner])
         moved = moved * crossing(table, setting, capacity)
-    through: Value = sum_by_row(moved, table, setting) + plan.activation_bytes
-    before, seconds = terms.traffic[outer], terms.memory.get(outer)
-    traffic = {**terms.traffic, outer: through}
-    memory = dict(terms.memory)
-    if seconds is not None:
-        xp = setting.xp
-        plain = through / bandwidth(setting, outer)
-        # The kind's own time of a byte, where it moved any.
-        scaled = seconds * (through / xp.where(before > 0, before, 1.0))
-        memory[outer] = xp.where(before > 0, scaled, plain)
-    was = compose(terms.compute, terms.memory, terms.overhead, setting.overlap, terms.cold)
-    now = compose(terms.compute, memory, terms.overhead, setting.overlap, terms.cold)
-    return replace(
-        terms, traffic=traffic, memory=memory, row_s=terms.row_s + (now - was),
-        traffic_model=f"as planned between {plan.memory} and {outer}",
-    )  # fmt: skip
-
-
-def _beyond_main(terms: Terms, setting: Setting, plan: Crossings) -> Terms:
-    """Return the terms with the spills of main memory itself, to storage behind it."""
-    path = f"memories.{plan.outer}.bandwidth"
-    if path not in setting.facts or not plan.spilled_bytes.any():
-        return terms
-    seconds = plan.spilled_bytes / bandwidth(setting, plan.outer)
-    traffic, memory = dict(terms.traffic), dict(terms.memory)
-    traffic[plan.outer] = traffic.get(plan.outer, 0.0) + plan.spilled_bytes
-    memory[plan.outer] = memory.get(plan.outer, 0.0) + seconds
-    was = compose(terms.compute, terms.memory, terms.overhead, setting.overlap, terms.cold)
-    now = compose(terms.compute, memory, terms.overhead, setting.overlap, terms.cold)
-    return replace(
-        terms, traffic=traffic, memory=memory, row_s=terms.row_s + (now - was),
-        traffic_model=f"as planned between {plan.memory} and {plan.outer}",
-    )  # fmt: skip
+    return sum_by_row(moved, table, setting) + plan.activation_bytes
