@@ -24,6 +24,7 @@ __all__ = [
     "dimension",
     "parse",
     "show",
+    "sizes",
     "units_of",
     "whole_bytes",
 ]
@@ -344,6 +345,27 @@ def binary(value: float, *, digits: int = 6) -> str:
         if abs(value) >= scale:
             return f"{value / scale:,.{digits}g} {unit}"
     return f"{value:,.{digits}g} B"
+
+
+def sizes(*values: float) -> tuple[str, ...]:
+    """Bytes as `binary` writes them, those that differ but would read alike in single bytes.
+
+    Parameters
+    ----------
+    *values : float
+        Bytes.
+
+    Returns
+    -------
+    tuple of str
+        In the order of `values`.
+    """
+    texts = [binary(v) for v in values]
+    alike = [any(t == u and v != w for u, w in zip(texts, values, strict=True))
+             for t, v in zip(texts, values, strict=True)]  # fmt: skip
+    return tuple(
+        f"{v:,.15g} B" if same else t for t, v, same in zip(texts, values, alike, strict=True)
+    )
 
 
 def whole_bytes(value: str | float) -> int:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perfmodel import units
-from perfmodel.units import UnitError, parse, show, whole_bytes
+from perfmodel.units import UnitError, parse, show, sizes, whole_bytes
 
 
 @pytest.mark.parametrize(
@@ -204,3 +204,18 @@ def test_what_is_no_whole_size_is_refused(given: Any, message: str) -> None:
     with pytest.raises(UnitError) as caught:
         whole_bytes(given)
     assert message in str(caught.value)
+
+
+def test_sizes_that_differ_read_differently() -> None:
+    assert sizes(65536, 1024) == ("64 KiB", "1 KiB")
+    assert sizes(788_544, 788_543) == ("788,544 B", "788,543 B")
+    assert sizes(788_544, 788_544) == ("770.062 KiB", "770.062 KiB")
+    assert sizes(788_544, 788_543, 1) == ("788,544 B", "788,543 B", "1 B")
+
+
+@given(st.lists(st.integers(0, 2**50), max_size=4))
+def test_sizes_read_alike_only_where_they_are(values: list[int]) -> None:
+    texts = sizes(*values)
+    for a, said in zip(values, texts, strict=True):
+        for b, other in zip(values, texts, strict=True):
+            assert (said == other) == (a == b)

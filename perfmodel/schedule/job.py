@@ -13,7 +13,7 @@ from perfmodel.schedule.portfolio import Method, fewest_bytes
 from perfmodel.schedule.result import Schedule
 from perfmodel.schedule.script import Outcome, Script, replay
 from perfmodel.schedule.target import Target, times
-from perfmodel.units import binary
+from perfmodel.units import binary, sizes
 from perfmodel.workload.workload import Workload
 
 if TYPE_CHECKING:
@@ -96,7 +96,8 @@ class Job:
         weights = self.made.weight_bytes
         whole = capacity + weights
         need = weights + self.made.problem.largest_working_set_bytes
-        said = f"resident weights alone need {binary(weights)}, of {binary(whole)}"
+        needed, there = sizes(weights, whole)
+        said = f"resident weights alone need {needed}, of {there}"
         why = Infeasible(
             said, float(need), float(whole), float(need - whole),
             terms=(

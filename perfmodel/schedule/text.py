@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from perfmodel.units import binary, show
+from perfmodel.units import binary, show, sizes
 
 if TYPE_CHECKING:
     from perfmodel.schedule.curve import Curve
@@ -17,10 +17,12 @@ __all__ = ["curve_html", "curve_text", "html", "text", "to_dict"]
 def _lines(s: Schedule) -> list[tuple[str, str]]:
     """Return what is said at a glance: label and text."""
     lines: list[tuple[str, str]] = []
+    most = s.working_set_bytes
+    there, needed = sizes(most if s.capacity_bytes is None else s.capacity_bytes, most)
     if s.capacity_bytes is not None:
         where = s.where.memory if not s.where.device else f"{s.where.memory} of {s.where.device}"
-        lines.append(("capacity", f"{binary(s.capacity_bytes)} ({where})"))
-    lines.append(("largest working set", binary(s.working_set_bytes)))
+        lines.append(("capacity", f"{there} ({where})"))
+    lines.append(("largest working set", needed))
     if s.outcome.script is None:
         return lines
     spilled = s.trace.cost_bytes

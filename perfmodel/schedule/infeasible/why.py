@@ -19,7 +19,7 @@ from perfmodel.schedule.infeasible.levers import (
 )
 from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.script import Outcome, Script, Trace, replay
-from perfmodel.units import binary
+from perfmodel.units import binary, sizes
 
 __all__ = [
     "Infeasible",
@@ -147,9 +147,10 @@ def over_working_set(
         raise ValueError(f"every step fits into {capacity_bytes} bytes")
     worst = max(over, key=lambda s: sets[s])
     gap = sets[worst] - capacity_bytes
+    needs, there = sizes(sets[worst], capacity_bytes)
     statement = (
-        f"'{label(problem.steps, worst)}' needs {binary(sets[worst])} on chip at once, "
-        f"of {binary(capacity_bytes)}: {binary(gap)} too much"
+        f"'{label(problem.steps, worst)}' needs {needs} on chip at once, "
+        f"of {there}: {binary(gap)} too much"
     )
     if len(over) > 1:
         others = len(over) - 1
@@ -198,10 +199,10 @@ def over_peak(
         k = trace.held_bytes.index(trace.peak_bytes)
         terms = _at_moment(problem, script, trace, k)
         where = f", at '{label(problem.steps, steps[k])}'"
+    needs, there = sizes(demand_bytes, capacity_bytes)
     statement = (
         f"without spills {'every' if proved else 'the best known'} order needs at least "
-        f"{binary(demand_bytes)} on chip at once{where}, of {binary(capacity_bytes)}: "
-        f"{binary(gap)} too much"
+        f"{needs} on chip at once{where}, of {there}: {binary(gap)} too much"
     )
     return Infeasible(
         statement,
@@ -240,10 +241,10 @@ def unpacked(
     k = trace.held_bytes.index(trace.peak_bytes)
     name = label(problem.steps, script.order[k])
     known = "no packing fits" if layout.proved else "no packing was found"
+    needs, there, most = sizes(layout.height_bytes, capacity_bytes, trace.peak_bytes)
     statement = (
-        f"{known}: the best needs {binary(layout.height_bytes)}, of {binary(capacity_bytes)}, "
-        f"{binary(layout.gap_bytes)} too much, although at most {binary(trace.peak_bytes)} are on "
-        f"chip at once (at '{name}')"
+        f"{known}: the best needs {needs}, of {there}, {binary(layout.gap_bytes)} too much, "
+        f"although at most {most} are on chip at once (at '{name}')"
     )
     terms = (
         *_at_moment(problem, script, trace, k),
@@ -282,9 +283,10 @@ def unproved(
         raise ValueError("only a script that is not proved can be explained")
     best, bound = outcome.cost_bytes, outcome.bound_bytes
     share = f" ({100.0 * (best - bound) / best:.1f} %)" if best else ""
+    found, least = sizes(best, bound)
     statement = (
-        f"the best found spills and reloads {binary(best)}; it is proved that none does with less "
-        f"than {binary(bound)}: {binary(best - bound)}{share} are open"
+        f"the best found spills and reloads {found}; it is proved that none does with less "
+        f"than {least}: {binary(best - bound)}{share} are open"
     )
     trace = replay(problem, outcome.script, capacity_bytes)
     moved: dict[int, int] = {}
