@@ -154,9 +154,9 @@ class _Replay:
         held = core.bytes_of(self.resident | reads) + core.growth[step]
         self.fits &= held <= self.capacity and not core.before[step] & ~self.done
         self.done |= 1 << step
-        live = core.live(self.done)
         self.clean |= missing | core.writes[step] & core.stored
-        self.resident = (self.resident | reads | core.writes[step]) & live
+        there = self.resident | reads | core.writes[step]
+        self.resident = sum(1 << t for t in bits(there) if core.readers[t] & ~self.done)
         self.clean &= self.resident
         self.steps.append(step)
         self.gone.append(gone)
