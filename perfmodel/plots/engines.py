@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from perfmodel.errors import Fault, InputError
+from perfmodel.plots.page import page
 from perfmodel.plots.style import GREY, SERIES, axis, figure, percent
 from perfmodel.units import show
 
@@ -27,7 +29,7 @@ _COMMON = ("conv", "gemm", "depthwise", "elementwise", "attention", "norm")
 _UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
 
 #: Share of the axis above which a bar has its name written in it, for each character.
-_PER_CHARACTER = 0.0115
+_PER_CHARACTER = 0.0135
 
 #: Share of the axis above which a bar has a white edge.
 _EDGED = 0.005
@@ -107,7 +109,7 @@ def lanes(
     over = f"{span:g} steps" if in_steps else show(span, "time")
     alt = f"{about} of {len(found)} bars on {len(names)} lanes over {over}. "
     alt += ("" if in_steps else f"Busy: {said}. ") + f"Kinds: {', '.join(kinds)}."
-    drawn: Any = figure(
+    return figure(
         traces, title, subtitle, alt, barmode="overlay", bargap=0.3,
         height=190 + 74 * max(len(names), 3),
         xaxis=axis("step of the order" if in_steps else f"time ({unit})",
@@ -118,9 +120,6 @@ def lanes(
         legend={"orientation": "h", "x": 0.0, "y": 1.0, "yanchor": "bottom"},
         margin={"l": 150, "r": 30, "t": 108, "b": 60},
     )  # fmt: skip
-    # Low figures: their title stands as far from the edge as that of the others.
-    drawn.layout.title.y = 1.0 - 24.0 / drawn.layout.height
-    return drawn
 
 
 def _colors(kinds: Iterable[str]) -> dict[str, str]:
@@ -184,9 +183,10 @@ class AssignmentPlots:
         return timeline(self._found)
 
     def page(self) -> str:
-        """Return an HTML page of its own with the timeline."""
-        drawn: Any = self.timeline()
-        return drawn.to_html(include_plotlyjs=True, full_html=True)
+        """Return an HTML page of its own: the assignment and its timeline."""
+        found = self._found
+        drawn = [self.timeline()] if found.result.run is not None else []
+        return page(found.network.workload.name, f"<pre>{escape(repr(found))}</pre>", drawn)
 
     def __repr__(self) -> str:
         return "plots: timeline"

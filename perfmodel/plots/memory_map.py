@@ -7,10 +7,12 @@ deep neural net inference", 2020, and of MiniMalloc (Moffitt, ASPLOS 2023).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from perfmodel.errors import Fault, InputError
 from perfmodel.plots.labels import text_size
+from perfmodel.plots.page import page
 from perfmodel.plots.style import BLUE, HEIGHT, INK, SERIES, VERMILION, WIDTH, axis, figure
 from perfmodel.units import binary, show
 
@@ -29,6 +31,8 @@ _LABEL = 11.0
 #: Names are written into rectangles only where there are no more than that.
 _NAMES = 80
 _TICKS = 8
+#: A capacity so many times the height is not drawn.
+_FAR = 4
 
 
 class Stay(NamedTuple):
@@ -67,7 +71,8 @@ def memory_map(
     stays
         `Stay` of each buffer, or its five values.
     capacity_bytes
-        A line at it; what lies beyond is outlined.
+        A line at it; what lies beyond is outlined. One more than four times as high as all that
+        lies there is only named, so that this stays visible.
     kinds
         Name of a buffer -> what it is, which decides its colour: weights, spilled, held. Without
         them colour tells how long a buffer is alive.
@@ -93,23 +98,26 @@ def memory_map(
         ])  # fmt: skip
     steps, loads = _loads(found)
     top = max(s.offset + s.size for s in found)
-    highest = max(top, capacity_bytes or 0, 1)
+    far = (capacity_bytes or 0) > _FAR * top
+    highest = max(top, 0 if far else capacity_bytes or 0, 1)
     beyond = [s for s in found if capacity_bytes is not None and s.offset + s.size > capacity_bytes]
     says = f"height {show(float(top), 'bytes')}, largest load {show(float(max(loads)), 'bytes')}"
     begin, end = min(s.lower for s in found), max(s.upper for s in found)
     shapes: list[dict[str, Any]] = []
+    notes: list[dict[str, Any]] = []
     if capacity_bytes is not None:
         text = f"capacity<br>{show(float(capacity_bytes), 'bytes')}"
+        notes.append(
+            {"xref": "paper", "x": 1.0, "y": highest if far else capacity_bytes,
+             "text": f"{text},<br>far above" if far else text, "showarrow": False,
+             "xanchor": "left", "xshift": 6, "align": "left",
+             "font": {"size": 12, "color": VERMILION}}
+        )  # fmt: skip
+    if capacity_bytes is not None and not far:
         shapes.append(
             {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": capacity_bytes,
              "y1": capacity_bytes, "line": {"color": VERMILION, "width": 1.6, "dash": "dash"}}
         )  # fmt: skip
-    else:
-        text = ""
-    notes = [
-        {"xref": "paper", "x": 1.0, "y": capacity_bytes, "text": text, "showarrow": False,
-         "xanchor": "left", "xshift": 6, "align": "left", "font": {"size": 12, "color": VERMILION}}
-    ] if text else []  # fmt: skip
     alt = (
         f"Map of a memory: {len(found)} rectangles of buffers over {time} from {begin} to {end}, "
         f"{says}"
@@ -238,9 +246,10 @@ class AllocationPlots:
         )  # fmt: skip
 
     def page(self) -> str:
-        """Return an HTML page of its own with the map."""
-        drawn: Any = self.memory_map()
-        return drawn.to_html(include_plotlyjs=True, full_html=True)
+        """Return an HTML page of its own: the allocation and its map."""
+        found = self._allocation
+        head = f"<pre>{escape(repr(found))}</pre>"
+        return page(f"{len(found.buffers)} buffers", head, [self.memory_map()])
 
     def __repr__(self) -> str:
         return "plots: memory_map"

@@ -9,7 +9,18 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from perfmodel.errors import Fault, InputError
-from perfmodel.plots.style import BLUE, GREY, INK, PALE, VERMILION, axis, figure, percent, ticks
+from perfmodel.plots.style import (
+    BLUE,
+    GREY,
+    INK,
+    PALE,
+    VERMILION,
+    axis,
+    binary,
+    figure,
+    percent,
+    ticks,
+)
 from perfmodel.schedule.tiling.choose import PatchPlan, layer_by_layer
 from perfmodel.schedule.tiling.patches import Stage
 from perfmodel.units import UnitError, parse
@@ -55,7 +66,7 @@ def patches(
              "line": {"color": INK, "width": 1.2, "dash": "dash"}}
         )  # fmt: skip
         notes.append(
-            {"x": 1, "xref": "x domain", "y": room, "text": f"memory {_size(room)}",
+            {"x": 1, "xref": "x domain", "y": room, "text": f"memory {binary(room)}",
              "xanchor": "right", "yanchor": "bottom", "showarrow": False, "font": {"size": 12}}
         )  # fmt: skip
     net = plan.network
@@ -88,20 +99,16 @@ def _capacity(capacity: float | str) -> float:
     return value
 
 
-def _size(value: float) -> str:
-    return f"{value / 1024:.4g} KiB" if value < 2**20 * 10 else f"{value / 2**20:.4g} MiB"
-
-
 def _trace(plan: PatchPlan, name: str, color: str, fill: str) -> dict[str, Any]:
     held = plan.held_bytes
     stages = [s for s in plan.stages for _ in s.held_bytes]
     hover = [
-        f"<b>{layer.name}</b><br>{name}: {_size(held[i])}<br>{_how(stages[i])}"
+        f"<b>{layer.name}</b><br>{name}: {binary(held[i])}<br>{_how(stages[i])}"
         for i, layer in enumerate(plan.network.layers)
     ]
     # A step is as wide as its layer, half a place to both sides.
     return {
-        "type": "scatter", "mode": "lines", "name": f"{name}: peak {_size(plan.peak_bytes)}",
+        "type": "scatter", "mode": "lines", "name": f"{name}: peak {binary(plan.peak_bytes)}",
         "x": [0.5, *range(1, len(held) + 1), len(held) + 0.5], "y": [held[0], *held, held[-1]],
         "line": {"color": color, "width": 1.8, "shape": "hvh"}, "fill": "tozeroy",
         "fillcolor": fill, "hoverinfo": "text", "hovertext": [hover[0], *hover, hover[-1]],
@@ -159,7 +166,7 @@ def _summary(plan: PatchPlan) -> str:
 
 
 def _alt(plan: PatchPlan, plain: PatchPlan, room: float | None) -> str:
-    low, high = _size(plan.peak_bytes), _size(plain.peak_bytes)
+    low, high = binary(plan.peak_bytes), binary(plain.peak_bytes)
     parts = [
         f"Activations of {plan.network.name} on chip over {len(plan.network.layers)} layers.",
         f"Layer by layer they peak at {high}, with patches at {low}.",
@@ -169,7 +176,7 @@ def _alt(plan: PatchPlan, plain: PatchPlan, room: float | None) -> str:
             f"{name} {'fits' if p.peak_bytes <= room else 'does not fit'}"
             for name, p in (("layer by layer", plain), ("with patches", plan))
         ]
-        parts.append(f"In {_size(room)} {' and '.join(fits)}.")
+        parts.append(f"In {binary(room)} {' and '.join(fits)}.")
     names = [layer.name for layer in plan.network.layers]
     for stage in plan.stages:
         p = stage.patches

@@ -38,7 +38,10 @@ def compare(one: Schedule, two: Schedule, names: tuple[str, str] | None = None) 
         raise InputError(Fault("there is no schedule", path="compare", expected="two that fit"))
     both = (one, two)
     called = names or _names(one, two)
-    high = 1.03 * max(max(s.capacity_bytes or 0, s.peak_bytes, _height(s)) for s in both)
+    used = max(max(s.peak_bytes, _height(s)) for s in both)
+    # A capacity far above what is used is no part of the picture.
+    rooms = [s.capacity_bytes for s in both if (s.capacity_bytes or 0) <= 4 * used]
+    high = 1.03 * max(used, *(room or 0 for room in rooms), 1)
     traces: list[dict[str, Any]] = []
     shapes: list[dict[str, Any]] = []
     notes: list[dict[str, Any]] = []
@@ -55,7 +58,7 @@ def compare(one: Schedule, two: Schedule, names: tuple[str, str] | None = None) 
             made["showlegend"] = made["name"] not in shown
             shown.add(made["name"])
             traces.append(made)
-        if s.capacity_bytes is not None:
+        if s.capacity_bytes is not None and s.capacity_bytes <= high:
             shapes.append(
                 {"type": "line", "xref": f"x{number} domain", "yref": f"y{number}", "x0": 0,
                  "x1": 1, "y0": s.capacity_bytes, "y1": s.capacity_bytes,

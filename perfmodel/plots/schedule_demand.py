@@ -63,9 +63,11 @@ def demand(s: Schedule) -> Figure:
          "meta": {"over": is_over}}
         for name, color, is_over in groups if is_over in over
     ]  # fmt: skip
-    count = sum(over)
+    # The loads of inputs are no steps that run.
+    runs = [o for o, step in zip(over, problem.steps, strict=True) if not step.load]
+    count = sum(runs)
     says = (
-        f"{count} of {len(sets)} steps need more than {binary(room)}"
+        f"{count} of {len(runs)} steps need more than {binary(room)}"
         if room is not None and count
         else f"every step by itself fits; the largest needs {binary(sets[worst])}"
         if room is not None

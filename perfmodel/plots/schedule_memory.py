@@ -8,6 +8,7 @@ from perfmodel.errors import Fault, InputError
 from perfmodel.plots.memory_map import memory_map
 from perfmodel.plots.schedule_stays import COLORS, Piece, pieces, proof, title_of
 from perfmodel.plots.style import INK, VERMILION, binary
+from perfmodel.units import show
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -52,13 +53,18 @@ def memory(s: Schedule, steps: tuple[int, int] | None = None) -> Figure:
     elif s.layout is not None:
         says.append(f"no addresses: {binary(s.layout.gap_bytes)} short of a packing")
     says.append(proof(s))
+    # Cut to what is shown, so that names stand in the middle of it.
+    shown = [p._replace(lower=max(p.lower, begin), upper=min(p.upper, end)) for p in found]
     drawn: Any = memory_map(
-        [p[:5] for p in found], s.capacity_bytes, kinds=kinds,
+        [p[:5] for p in shown], s.capacity_bytes, kinds=kinds,
         title=f"Memory of {title_of(s)} over the schedule",
         subtitle=f"{s.scheduled.precision}, {s.method}: {'; '.join(says)}",
         time="step of the order",
     )  # fmt: skip
-    hover = {(p.name, p.lower, p.offset): _hover(s, p) for p in found}
+    hover = {
+        (cut.name, cut.lower, cut.offset): _hover(s, p)
+        for cut, p in zip(shown, found, strict=True)
+    }  # fmt: skip
     for trace in drawn.data:
         if trace.type != "bar":
             continue
@@ -76,7 +82,9 @@ def memory(s: Schedule, steps: tuple[int, int] | None = None) -> Figure:
     drawn.layout.yaxis.title.text = "address" if packed else "bytes on chip"
     for note in drawn.layout.annotations:
         if s.capacity_bytes is not None:
-            note.text = f"capacity<br>{binary(s.capacity_bytes)}"
+            note.text = note.text.replace(
+                show(float(s.capacity_bytes), "bytes"), binary(s.capacity_bytes)
+            )
     drawn.layout.meta = {"alt": _alt(s, found, packed=packed)}
     return drawn
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from perfmodel.errors import Fault, InputError
 from perfmodel.plots.engines import TRANSFER, Bar, lanes
-from perfmodel.plots.style import BLUE, GREY, ORANGE, PALE, SKY, VERMILION, axis, figure
+from perfmodel.plots.style import BLUE, ORANGE, PALE, SKY, VERMILION, axis, figure, ticks
 from perfmodel.units import show
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def _lanes(
 
 
 def levels(found: PlacementResult) -> Figure:
-    """Draw what lies in each memory (left) and the seconds of a run that it is read (right).
+    """Draw what lies in each memory (left) and the time of a run that it is read (right).
 
     Raises
     ------
@@ -159,12 +159,13 @@ def levels(found: PlacementResult) -> Figure:
         for label, values, color in parts if any(values)
     ]  # fmt: skip
     traces.append({
-        "type": "bar", "orientation": "h", "name": "seconds of a run", "y": names, "x": seconds,
+        "type": "bar", "orientation": "h", "name": "time of a run", "y": names, "x": seconds,
         "xaxis": "x2", "marker": {"color": VERMILION}, "showlegend": False,
         "text": [show(s, "time") for s in seconds], "textposition": "auto", "hoverinfo": "text",
         "hovertext": [f"{n} is read for {show(s, 'time')} a run"
                       for n, s in zip(names, seconds, strict=True)],
     })  # fmt: skip
+    longest = 1.05 * max(*seconds, 1e-9)
     unit = "time" if found.objective == "latency_s" else "energy"
     proof = "the least" if found.proved else f"at most {100 * found.gap:.2g} % above the least"
     said = "; ".join(
@@ -176,14 +177,14 @@ def levels(found: PlacementResult) -> Figure:
         traces, f"{p.workload.name} in the memories of {p.device}",
         f"{p.precision}; {show(found.value, unit)} a run, {proof}",
         f"Placement of {p.workload.name}: {said}.",
-        barmode="stack", height=210 + 60 * max(len(names), 2),
+        barmode="stack", height=190 + 60 * max(len(names), 2),
         xaxis=axis("share of the capacity (%)", domain=[0.0, 0.58], range=[0, 100],
                    exponentformat="none"),
-        xaxis2=axis("seconds of a run", domain=[0.66, 1.0], linecolor=GREY, anchor="y",
-                    ticksuffix="s"),
+        xaxis2=axis("time of a run", domain=[0.66, 1.0], anchor="y", range=[0, longest],
+                    **ticks(longest, "time", 5)),
         yaxis=axis("", type="category", categoryorder="array", categoryarray=names[::-1],
                    showgrid=False, ticksuffix=" "),
         legend={"orientation": "h", "x": 0.0, "y": 1.0, "yanchor": "bottom",
                 "traceorder": "normal"},
-        margin={"l": 110, "r": 30, "t": 118, "b": 60},
+        margin={"l": 110, "r": 30, "t": 96, "b": 60},
     )  # fmt: skip

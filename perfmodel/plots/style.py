@@ -105,8 +105,10 @@ def figure(
     head = f"<b>{title}</b>"
     if subtitle:
         head += f"<br><span style='font-size:13px;color:{GREY}'>{subtitle}</span>"
+    # The title stands as far from the edge in low figures as in high ones.
+    top = 1.0 - 24.0 / layout.get("height", HEIGHT)
     whole: dict[str, Any] = {
-        "title": {"text": head, "x": 0.0, "xref": "container", "pad": {"l": 20}, "y": 0.96,
+        "title": {"text": head, "x": 0.0, "xref": "container", "pad": {"l": 20}, "y": top,
                   "yanchor": "top", "font": {"size": 18, "color": INK}},
         "width": WIDTH,
         "height": HEIGHT,
@@ -190,9 +192,13 @@ def ticks(high: float, dimension: str, most: int = 8) -> dict[str, Any]:
         # Binary prefixes, as capacities of caches are written.
         unit = 1024.0 ** max(0, math.floor(math.log(high, 1024)))
     rough = high / unit / most
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = unit * next(m * power for m in (1, 2, 5, 10) if m * power >= rough)
-    write = partial(quantity, dimension=dimension)
+    if unit > 1.0 and rough < 1.0:
+        # A fifth of a MiB is no number to read; a quarter is 256 KiB.
+        step = unit * 2.0 ** math.ceil(math.log2(rough))
+    else:
+        power = 10.0 ** math.floor(math.log10(rough))
+        step = unit * next(m * power for m in (1, 2, 5, 10) if m * power >= rough)
+    write = binary if unit > 1.0 else partial(quantity, dimension=dimension)
     values = [i * step for i in range(math.floor(high / step) + 1)]
     return {
         "tickmode": "array",

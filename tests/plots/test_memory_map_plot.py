@@ -72,6 +72,18 @@ def test_stays_of_a_schedule() -> None:
     assert list(drawn.data[0].text) == ["w"]
 
 
+def test_a_capacity_far_above_is_named_and_not_drawn() -> None:
+    stays = [Stay("a", 0, 2, 0, 100), Stay("b", 1, 3, 100, 100)]
+    near, far = memory_map(stays, 800), memory_map(stays, 801)
+    assert near.layout.shapes[0].y0 == 800
+    assert near.layout.yaxis.range[1] > 800
+    assert not far.layout.shapes
+    assert 200 < far.layout.yaxis.range[1] < 220
+    (note,) = far.layout.annotations
+    assert note.text == "capacity<br>801 B,<br>far above"
+    assert note.y == 200
+
+
 def test_nothing_and_nonsense_are_refused() -> None:
     with pytest.raises(InputError, match="nothing lies"):
         memory_map([])
