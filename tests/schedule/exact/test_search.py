@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perfmodel.schedule.deadline import Deadline
-from perfmodel.schedule.exact import beam, lattice, method, search
+from perfmodel.schedule.exact import beam, lattice, part, search
 from perfmodel.schedule.exact.lattice import Lattice
 from perfmodel.schedule.problem import Buffer, Problem, Step
 from perfmodel.schedule.script import Outcome, Script, replay
@@ -161,7 +161,7 @@ def test_heads_of_attention_are_merged(capacity: int, monkeypatch: pytest.Monkey
     merged = search(more, capacity, Deadline())
     assert merged.proved
     assert merged.counts["interchangeable"] == 3 * 5
-    monkeypatch.setattr(method, "Lattice", partial(Lattice, merge=False))
+    monkeypatch.setattr(part, "Lattice", partial(Lattice, merge=False))
     plain = search(more, capacity, Deadline())
     assert plain.counts["interchangeable"] == 0
     assert _checked(more, capacity, merged) == _checked(more, capacity, plain)
@@ -171,7 +171,7 @@ def test_heads_of_attention_are_merged(capacity: int, monkeypatch: pytest.Monkey
 def test_merged_and_plain_search_agree_on_larger_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
     problems = [problem_with_copies(random.Random(seed), most=15) for seed in range(40)]
     merged = [search(p, p.largest_working_set_bytes, Deadline()).cost_bytes for p in problems]
-    monkeypatch.setattr(method, "Lattice", partial(Lattice, merge=False))
+    monkeypatch.setattr(part, "Lattice", partial(Lattice, merge=False))
     plain = [search(p, p.largest_working_set_bytes, Deadline()).cost_bytes for p in problems]
     assert merged == plain
     assert sum(cost > 0 for cost in plain) > 20
