@@ -400,7 +400,8 @@ def whole_bytes(value: str | float) -> int:
     if not 0 <= size <= DIMENSIONS["bytes"].limit:
         raise UnitError(f"{given} is {'below zero' if size < 0 else 'too large'}", expected)
     if size != number:
-        raise UnitError(f"{given} is {number:.15g} bytes", "a whole number of bytes")
+        said = f"{given} is {number:.15g} bytes"
+        raise UnitError(said, "a whole number of bytes", f"{size} B")
     return size
 
 

@@ -186,7 +186,10 @@ def test_sizes_in_whole_bytes(given: str | float, size: int) -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (1000.7, "1000.7 is 1000.7 bytes; expected a whole number of bytes"),
+        (
+            1000.7,
+            "1000.7 is 1000.7 bytes; expected a whole number of bytes; did you mean '1000 B'?",
+        ),
         ("1000.7", "'1000.7' is 1000.7 bytes"),
         ("770.062 KiB", "'770.062 KiB' is 788543.488 bytes"),
         (True, "True is no size"),

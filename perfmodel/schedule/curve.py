@@ -139,14 +139,20 @@ def curve(
     made: list[Schedule] = []
     last = None
     for size in sorted(set(capacity)):
-        found = schedule(workload, device, capacity=size, incumbent=last, **options)
-        if found.feasible:
+        job = made[-1].job if made else None
+        if job is None:
+            found = schedule(workload, device, capacity=size, **options)
+        else:
+            # The network is read once.
+            found = job.at_capacity(size).run(last)
+        # Steps in tiles are another problem: their script and their bound are of no other capacity.
+        if found.feasible and found.tiled is None:
             last = found.script
         made.append(found)
     bound = 0
     for i in range(len(made) - 1, -1, -1):
         s = made[i]
-        if s.feasible and s.objective == "bytes":
+        if s.feasible and s.objective == "bytes" and s.tiled is None:
             bound = max(bound, s.lower_bound_bytes)
             held = min(bound, s.trace.cost_bytes)
             outcome = replace(s.outcome, bound_bytes=held)

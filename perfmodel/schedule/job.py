@@ -44,40 +44,54 @@ class Job:
     objective: str
     method: Method
     weights: Weights
-    deadline: Deadline
     addresses: bool
     alignment: int
     tiles: bool
+    time_limit_s: float | None
+    deadline: Deadline
 
-    def run(self, capacity: int | None, incumbent: Script | None) -> Schedule:
-        """Return the schedule for a capacity of activations.
+    def at_capacity(self, size_bytes: int) -> Job:
+        """Return the same for another capacity, with its whole time before it."""
+        at, deadline = self.at.with_capacity(size_bytes), Deadline(self.time_limit_s)
+        return replace(self, at=at, deadline=deadline)
+
+    def run(self, incumbent: Script | None = None) -> Schedule:
+        """Return the schedule.
 
         Raises
         ------
         InputError
             The device states too little for the objective.
         """
+        capacity = self.at.capacity_bytes
+        if capacity is not None and self.weights == "resident":
+            capacity -= self.made.weight_bytes
+            if capacity <= 0:
+                return self._weights_alone(capacity)
         timed = self.objective in {"latency_s", "energy_j"}
-        clock = self.clock(needed=timed)
+        clock = self._needed_clock() if timed else None
         if capacity is not None and self.made.problem.largest_working_set_bytes > capacity:
             return self._tiled(capacity) if self.tiles else self._impossible(capacity)
         if self.objective == "peak":
             return self._least_peak(capacity)
         assert capacity is not None
         if self.at.keeps_all:
-            return self._without_spills(capacity, clock)
-        deadline = self.deadline.within(_BYTES * self.deadline.left()) if timed else self.deadline
-        outcome = fewest_bytes(self.made.problem, capacity, self.method, deadline, incumbent)
-        if timed:
-            assert clock is not None
-            return self._timed(capacity, outcome, clock)
+            return self._without_spills(capacity)
+        if clock is not None:
+            deadline = self.deadline.within(_BYTES * self.deadline.left())
+            fewest = fewest_bytes(self.made.problem, capacity, self.method, deadline, incumbent)
+            return self._timed(capacity, fewest, clock)
+        return self._fewest(capacity, incumbent)
+
+    def _fewest(self, capacity: int, incumbent: Script | None = None) -> Schedule:
+        """Return the schedule of fewest bytes, timed where the device allows."""
+        outcome = fewest_bytes(self.made.problem, capacity, self.method, self.deadline, incumbent)
         outcome, packed = self._packed(outcome, capacity)
         made = self._result(capacity, outcome, packed)
-        if clock is None or outcome.script is None:
-            return made
-        return replace(made, timing=clock.of(outcome.script, capacity))
+        clock = None if outcome.script is None else self.clock()
+        return made if clock is None else replace(made, timing=clock.of(made.script, capacity))
 
-    def _without_spills(self, capacity: int, clock: Clock | None) -> Schedule:
+    def _without_spills(self, capacity: int) -> Schedule:
         """Return the order of least peak: behind this memory nothing can be written."""
         made = self._least_peak(capacity)
         if made.infeasible is not None:
@@ -86,10 +100,9 @@ class Job:
             statement = made.infeasible.statement + said
             why = replace(made.infeasible, statement=statement, levers=tuple(levers))
             return replace(made, infeasible=why)
-        timing = None if clock is None else clock.of(made.script, capacity)
-        return replace(made, lower_bound=0.0, proved=True, timing=timing)
+        return replace(made, lower_bound=0.0, proved=True)
 
-    def weights_alone(self, capacity: int) -> Schedule:
+    def _weights_alone(self, capacity: int) -> Schedule:
         """Return the schedule that says that resident weights leave no room at all."""
         from perfmodel.schedule.infeasible import Infeasible, Lever, Term
 
@@ -115,18 +128,22 @@ class Job:
             infeasible=why, weights=self.weights, notes=self.at.notes, job=self,
         )  # fmt: skip
 
-    def clock(self, *, needed: bool) -> Clock | None:
+    def clock(self) -> Clock | None:
         """Return what steps and transfers take; None where no device says."""
         found = None if self.made.graph.schedulable_only else times(self.workload, self.at)
         if found is None:
-            if needed:
-                said = "needs a device with the bandwidth of the memory behind the scheduled one"
-                raise InputError(Fault(said, path="objective", expected="such a device, or bytes"))
             return None
         from perfmodel.schedule.timing import clock
 
-        made = clock(self.made, self.at, found)
-        if needed and self.objective == "energy_j" and made.power is None:
+        return clock(self.made, self.at, found)
+
+    def _needed_clock(self) -> Clock:
+        """Return what steps and transfers take, for an objective that is made of them."""
+        made = self.clock()
+        if made is None:
+            said = "needs a device with the bandwidth of the memory behind the scheduled one"
+            raise InputError(Fault(said, path="objective", expected="such a device, or bytes"))
+        if self.objective == "energy_j" and made.power is None:
             at = self.at.where
             said = f"{at.device} states no energy of transfers and no power"
             expected = f"memories.{at.outer}.energy_per_byte or power.busy"
@@ -223,13 +240,7 @@ class Job:
         if found is None:
             return self._impossible(capacity)
         job = replace(self, made=in_tiles(self.made, found))
-        outcome = fewest_bytes(job.made.problem, capacity, self.method, self.deadline)
-        outcome, packed = job._packed(outcome, capacity)
-        clock, timing = job.clock(needed=False), None
-        if clock is not None and outcome.script is not None:
-            timing = clock.of(outcome.script, capacity)
-        made = job._result(capacity, outcome, packed)
-        return replace(made, tiled=found, untiled=self.made, timing=timing, job=self)
+        return replace(job._fewest(capacity), tiled=found, untiled=self.made, job=self)
 
     def _impossible(self, capacity: int, peak: Peak | None = None) -> Schedule:
         """Return the schedule that says why there is none."""

@@ -46,7 +46,7 @@ def recomputed(
         macs = {op.name: float(evaluate(op.macs, values)) for _, op in s.scheduled.graph.walk()}
         for k, members in enumerate(s.scheduled.members):
             again[k] = round(bytes_per_mac * sum(macs[n] for n in members))
-    elif s.job is not None and (clock := s.job.clock(needed=False)) is not None:
+    elif s.job is not None and (clock := s.job.clock()) is not None:
         rate = clock.dma.read_bytes_per_s
         again = [round(step.seconds * rate) for step in clock.problem.steps]
     found = recompute(problem, limit, again, s.script, Deadline(time_limit_s))

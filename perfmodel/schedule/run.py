@@ -20,9 +20,6 @@ from perfmodel.workload.workload import Workload
 
 __all__ = ["option_faults", "schedule"]
 
-#: Share of the time that the fewest bytes are sought for, where the objective is another.
-_BYTES = 0.5
-
 
 def schedule(
     workload: Workload,
@@ -100,24 +97,21 @@ def schedule(
         raise InputError(faults)
     at = target(
         workload, device, capacity=capacity, memory=memory, precision=precision, runtime=runtime,
-        engine=engine,
+        engine=engine, unfused=unfused,
     )  # fmt: skip
     made = scheduled(
-        workload, at.precision, at.fusion, weights=weights, unfused=unfused, in_place=in_place,
+        workload, at.precision, at.fusion, weights=weights, in_place=in_place,
         graph=workload.graph(at.semantics),
     )  # fmt: skip
-    limit = at.capacity_bytes
-    if limit is None and objective != "peak":
+    if at.capacity_bytes is None and objective != "peak":
         raise InputError(Fault("no capacity is stated", path="capacity",
                                expected="a size such as '256 KiB', or a device"))  # fmt: skip
-    deadline = Deadline(time_limit_s)
-    job = Job(workload, at, made, objective, method, weights, deadline, addresses, alignment, tiles)
-    if limit is not None and weights == "resident":
-        limit -= made.weight_bytes
-        if limit <= 0:
-            return job.weights_alone(limit)
+    job = Job(
+        workload, at, made, objective, method, weights, addresses, alignment, tiles, time_limit_s,
+        Deadline(time_limit_s),
+    )  # fmt: skip
     try:
-        return job.run(limit, incumbent)
+        return job.run(incumbent)
     except ValueError as error:
         if incumbent is None:
             raise

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.formats import Precision, as_precision
@@ -45,6 +46,11 @@ class Target:
     machine: Machine | None = None
     semantics: Semantics = PLAIN
     notes: tuple[str, ...] = ()
+
+    def with_capacity(self, size_bytes: int) -> Target:
+        """Return it with another capacity for what is scheduled."""
+        notes = () if self.machine is None else _notes(self.machine, self.where.memory, size_bytes)
+        return replace(self, capacity_bytes=size_bytes, notes=notes)
 
     @property
     def keeps_all(self) -> bool:
@@ -95,11 +101,16 @@ def bytes_of(value: str | float, name: str = "capacity") -> int:
 def target(
     workload: Workload, device: Device | Machine | None, *, capacity: str | float | None = None,
     memory: str | None = None, precision: str | Precision | None = None,
-    runtime: str | Runtime | None = None, engine: str | None = None,
+    runtime: str | Runtime | None = None, engine: str | None = None, unfused: bool = False,
 ) -> Target:  # fmt: skip
     """Return what a schedule is for.
 
     Without a device the precision is the file's own, else int8, and kernels are fused.
+
+    Parameters
+    ----------
+    unfused
+        Every operator runs by itself, whatever the runtime does.
 
     Raises
     ------
@@ -112,7 +123,7 @@ def target(
             raise InputError(Fault("a memory belongs to a device", path="memory",
                                    expected="a device, or a capacity alone"))  # fmt: skip
         chosen = as_precision(precision or workload.precision or "int8")
-        return Target(Where(), given, chosen, Fusion())
+        return Target(Where(), given, chosen, Fusion(elementwise=not unfused))
     machine = machine_for(workload, device, runtime, engine)
     static = static_for(machine, None)
     chosen = precision_for(precision, workload, machine, static.engine)
@@ -121,8 +132,9 @@ def target(
         reserved = machine.facts.get(f"memories.{held}.reserved", 0.0)
         given = int(float(machine.facts[f"memories.{held}.capacity"]) - float(reserved))
     where = Where(held, outer, machine.device.name, static.engine)
-    notes = _notes(machine, held, given)
-    return Target(where, given, chosen, static.fusion, machine, static.semantics, notes)
+    fusion = static.fusion._replace(elementwise=static.fusion.elementwise and not unfused)
+    found = Target(where, given, chosen, fusion, machine, static.semantics)
+    return found.with_capacity(given)
 
 
 def _notes(machine: Machine, held: str, capacity: int) -> tuple[str, ...]:
@@ -164,12 +176,14 @@ def times(workload: Workload, at: Target) -> Times | None:
     path = f"memories.{at.where.outer}.bandwidth"
     if path not in at.machine.facts:
         return None
-    p = predict(workload, at.machine, precision=at.precision)
-    rate = p.rate_of(at.where.outer)
-    idle = predict(workload, at.machine.vary({path: _NO_TIME}), precision=at.precision)
-    table = idle.table
-    kernels = idle.kernels
-    seconds = {operators[0]: float(s) for operators, s in zip(kernels, table["row_s"], strict=True)}
+    options: dict[str, Any] = {
+        "precision": at.precision, "fuse": at.fusion.elementwise,
+        "flash_attention": at.fusion.flash_attention,
+    }  # fmt: skip
+    rate = predict(workload, at.machine, **options).rate_of(at.where.outer)
+    idle = predict(workload, at.machine.vary({path: _NO_TIME}), **options)
+    rows = zip(idle.kernels, idle.table["row_s"], strict=True)
+    seconds = {operators[0]: float(s) for operators, s in rows}
     latency = float(at.machine.facts.get(f"memories.{at.where.outer}.latency", 0.0))
     per_run = float(at.machine.facts.get("runtime.per_run", 0.0))
     return Times(seconds, rate, latency, per_run)

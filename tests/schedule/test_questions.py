@@ -23,9 +23,9 @@ def test_alternatives_are_what_a_schedule_of_each_says(tight: Any) -> None:
     # Fused kernels need more at once than these operators one by one.
     assert np.isnan(moved["operators fused"])
     apart = pm.schedule(
-        "efficientformer_l1", "gemmini_16x16", capacity="1.2 MiB", unfused=True, in_place=False
+        "efficientformer_l1", "gemmini_16x16", capacity=1_258_291, unfused=True, in_place=False
     )
-    again = pm.schedule("efficientformer_l1", "gemmini_16x16", capacity="1.2 MiB", unfused=True)
+    again = pm.schedule("efficientformer_l1", "gemmini_16x16", capacity=1_258_291, unfused=True)
     both = again.alternatives()
     kept = dict(zip(both["change"], both["noncompulsory_bytes"], strict=True))
     assert kept["no output in place"] == apart.spill_bytes + apart.reload_bytes > 0

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from perfmodel.schedule.deadline import Deadline
-from perfmodel.schedule.graphs import Scheduled, scheduled
+from perfmodel.schedule.graphs import scheduled
 from perfmodel.schedule.portfolio import fewest_bytes
 from perfmodel.schedule.script import replay
 
@@ -47,12 +47,11 @@ def alternatives(s: Schedule, time_limit_s: float = 5.0) -> Table:
     fused = any(len(m) > 1 for m in job.made.members)
     in_place = any(step.takes_over >= 0 for step in job.made.problem.steps)
     name = "every operator by itself" if fused else "operators fused"
-    for label, made in (
-        (name, _read(job, unfused=fused, in_place=True)),
-        *([("no output in place", _read(job, unfused=not fused, in_place=False))]
-          if in_place else []),
-    ):  # fmt: skip
-        rows.append((label, *_row(replace(job, made=made), capacity, time_limit_s)))
+    others = {name: _read(job, fused=not fused, in_place=True)}
+    if in_place:
+        others["no output in place"] = _read(job, fused=fused, in_place=False)
+    for label, other in others.items():
+        rows.append((label, *_row(other, capacity, time_limit_s)))
     rows.append(("twice the capacity", *_row(job, 2 * capacity, time_limit_s)))
     rows.append(("tiles", *_tiles(job, capacity, time_limit_s)))
     rows.append(("patches", *_patches(job, capacity)))
@@ -68,11 +67,14 @@ def _or_nan(value: float | None) -> float:
     return _NAN if value is None else value
 
 
-def _read(job: Job, *, unfused: bool, in_place: bool) -> Scheduled:
-    return scheduled(
-        job.workload, job.at.precision, job.at.fusion, weights=job.weights, unfused=unfused,
-        in_place=in_place, graph=job.workload.graph(job.at.semantics),
+def _read(job: Job, *, fused: bool, in_place: bool) -> Job:
+    """Return the job of the network read in another way."""
+    fusion = job.at.fusion._replace(elementwise=fused)
+    made = scheduled(
+        job.workload, job.at.precision, fusion, weights=job.weights, in_place=in_place,
+        graph=job.workload.graph(job.at.semantics),
     )  # fmt: skip
+    return replace(job, at=replace(job.at, fusion=fusion), made=made)
 
 
 def _row(job: Job, capacity: int, seconds: float) -> tuple[float, float, float]:
@@ -80,7 +82,7 @@ def _row(job: Job, capacity: int, seconds: float) -> tuple[float, float, float]:
     found = fewest_bytes(job.made.problem, capacity, job.method, Deadline(seconds))
     if found.script is None:
         return _NAN, _NAN, _NAN
-    clock = job.clock(needed=False)
+    clock = job.clock()
     timing = None if clock is None else clock.of(found.script, capacity)
     cost = replay(job.made.problem, found.script, capacity).cost_bytes
     return float(cost), _NAN if timing is None else timing.latency_s, 0.0
