@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from perfmodel.formats import Precision, as_precision
 from perfmodel.hardware import library as devices
@@ -161,6 +161,28 @@ def predict(
     )  # fmt: skip
 
 
+@overload
+def schedule(
+    workload: WorkloadLike, device: DeviceLike | None = None, *, capacity: float | None = None,
+    set: Mapping[str, Any] | None = None, **options: Any,
+) -> Schedule: ...  # fmt: skip
+
+
+@overload
+def schedule(
+    workload: WorkloadLike, device: DeviceLike | None = None, *, capacity: str,
+    set: Mapping[str, Any] | None = None, **options: Any,
+) -> Schedule | Curve: ...  # fmt: skip
+
+
+@overload
+def schedule(
+    workload: WorkloadLike, device: DeviceLike | None = None, *,
+    capacity: Iterable[float] | list[Any] | tuple[Any, ...],
+    set: Mapping[str, Any] | None = None, **options: Any,
+) -> Curve: ...  # fmt: skip
+
+
 def schedule(
     workload: WorkloadLike,
     device: DeviceLike | None = None,
@@ -178,8 +200,8 @@ def schedule(
     device
         A device, its name or a path; may be left out where a capacity is stated.
     capacity
-        Bytes for activations, or a text with a unit (``"256 KiB"``); several, or a range
-        (``"64 KiB..1 MiB"``, doubling), give a curve.
+        Bytes for activations, or a text with a unit (``"256 KiB"``); a list, or a range
+        (``"64 KiB..1 MiB"``, doubling), gives a curve.
     set
         Facts of the device and parameters of the workload, by name.
     **options

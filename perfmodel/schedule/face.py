@@ -34,7 +34,8 @@ def schedule(
     workload, device
         Objects, names of the library, or paths; a device may be left out.
     capacity
-        One or several; a text may be a list or a range (`perfmodel.schedule.curve.capacities`).
+        One, or several for a curve; a text may be a list or a range
+        (`perfmodel.schedule.curve.capacities`).
     settings
         Facts of the device and parameters of the workload, by name.
     faults
@@ -56,7 +57,8 @@ def schedule(
     found, given = subject.workload, subject.device
     precision, runtime, engine = subject.precision, subject.runtime, subject.engine
     options |= {"precision": precision, "runtime": runtime, "engine": engine}
-    if sizes is not None and len(sizes) > 1:
+    several = isinstance(capacity, Iterable) and not isinstance(capacity, str)
+    if sizes is not None and (several or len(sizes) > 1):
         return curve(found, given, capacity=sizes, **options)
     return schedule_one(found, given, capacity=sizes[0] if sizes else None, **options)
 

@@ -27,6 +27,14 @@ def test_a_curve_is_schedules_one_by_one() -> None:
     assert "more than the 8 MiB of sram" in found.schedules[-1].notes[0]
 
 
+def test_a_list_is_a_curve_and_one_size_a_schedule() -> None:
+    for many in (["2 MiB"], ("2 MiB", 2**21), range(2**21, 2**21 + 1), "1.5 MiB..2 MiB"):
+        found: Any = pm.schedule("mobilenet_v2", capacity=many, method="greedy")
+        assert found.schedules[-1].capacity_bytes == 2**21
+    for one in ("2 MiB", 2**21, 2.0**21, "2 MiB, 2097152"):
+        assert pm.schedule("mobilenet_v2", capacity=one, method="greedy").capacity_bytes == 2**21
+
+
 def test_resident_weights_come_off_each_capacity() -> None:
     found = pm.schedule("mobilenet_v2", capacity=[5_000_000, 6_000_000], weights="resident",
                         method="greedy")  # fmt: skip
