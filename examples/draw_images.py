@@ -11,7 +11,9 @@ from perfmodel.cost.traffic.nest import TileNest, Widths
 from perfmodel.cost.traffic.staircase import staircase
 from perfmodel.kinds.spatial.eyeriss import eyeriss_layers
 from perfmodel.plots.energy_stack import energy_stack
+from perfmodel.plots.patches import patches as draw_patches
 from perfmodel.plots.staircase import staircase as draw_staircases
+from perfmodel.schedule.tiling import network, patch_plan
 
 #: Four layers of ResNet-18.
 LAYERS = {
@@ -53,7 +55,13 @@ def figures():
     spilling = pm.schedule("efficientformer_l1", capacity="735 KiB", **tight)
     over = pm.schedule("efficientformer_l1", capacity=sizes, **tight)
     engines = pm.assign("mobilenet_v3_small", "kv260", precision="int8")
+    net = network(pm.workload("mobilenet_v2"), "w8a8")
+    grids = ((4, 4), (7, 1), (10, 1), (14, 1))
+    strips = patch_plan(net, "macs", capacity_bytes=256 * 1024, grids=grids)
+    if strips is None:
+        raise SystemExit("MobileNetV2 no longer fits 256 KiB in strips")
     return {
+        "patches": draw_patches(strips, capacity="256 KiB"),
         "schedule_memory": spilling.plot.memory(),
         "schedule_curve": over.plot.curve(),
         "engines": engines.plot.timeline(),

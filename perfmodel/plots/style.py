@@ -189,8 +189,8 @@ def ticks(high: float, dimension: str, most: int = 8) -> dict[str, Any]:
         return {}
     unit = 1.0
     if dimension == "bytes" and high < 2**30:
-        # Binary prefixes, as capacities of caches are written.
-        unit = 1024.0 ** max(0, math.floor(math.log(high, 1024)))
+        # Binary prefixes, as capacities of caches are written; from 512 KiB on parts of a MiB.
+        unit = 1024.0 ** max(0, math.floor(math.log(2.0 * high, 1024)))
     rough = high / unit / most
     if unit > 1.0 and rough < 1.0:
         # A fifth of a MiB is no number to read; a quarter is 256 KiB.

@@ -103,6 +103,7 @@ def test_ticks_are_round_and_carry_units() -> None:
     # Parts of a MiB are whole KiB, not decimal kB.
     parts = style.ticks(1.3 * 2**20, "bytes", 6)["ticktext"]
     assert parts == ["0", "256 KiB", "512 KiB", "768 KiB", "1 MiB", "1.25 MiB"]
+    assert style.ticks(1005 * 1024, "bytes", 7)["ticktext"][-1] == "768 KiB"
     assert style.decades(-3, 0, "time")["ticktext"] == ["1 ms", "10 ms", "100 ms", "1 s"]
     assert style.decades(2, 4)["ticktext"] == ["100", "1k", "10k"]
 
