@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from perfmodel.errors import Fault, InputError
 from perfmodel.schedule.addresses import Layout, layout
@@ -275,8 +275,10 @@ class Job:
         if len(net.maps[0].extents) != 2:
             return ()
         # A few choices: `perfmodel patches` looks through all of them.
-        few: dict[str, Any] = {"modes": ("recompute", "cached"), "grids": ((2, 2), (4, 4), (8, 8))}
-        found = patch_plan(net, "macs", capacity_bytes=capacity, most_patched=1, **few)
+        found = patch_plan(
+            net, "macs", capacity_bytes=capacity, most_patched=1, modes=("recompute", "cached"),
+            grids=((2, 2), (4, 4), (8, 8)), time_limit_s=self.deadline.left(),
+        )  # fmt: skip
         if found is None or all(stage.patches.count == 1 for stage in found.stages):
             return ()
         macs = sum(stage.least_macs for stage in found.stages)

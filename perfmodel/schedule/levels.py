@@ -144,11 +144,9 @@ class _Programme:
         self.lower.append(low)
         return at
 
-    def at_most(
-        self, terms: Sequence[tuple[int | float | None, float]], right: float = 0.0
-    ) -> None:
+    def at_most(self, terms: Sequence[tuple[int | None, float]], right: float = 0.0) -> None:
         """Add a row; a term without a column is left out."""
-        self.rows.append(([(int(c), f) for c, f in terms if c is not None], right))
+        self.rows.append(([(c, f) for c, f in terms if c is not None], right))
 
     def build(self) -> None:
         """Make columns and rows."""
@@ -210,7 +208,7 @@ class _Programme:
         if sum(f for _, f in terms) > room:
             self.rows.append((terms, float(room)))
 
-    def solve(self, deadline: Deadline | None) -> LevelPlan | None:
+    def solve(self, deadline: Deadline) -> LevelPlan | None:
         """Solve it and read the plan."""
         from perfmodel.schedule.solver import Matrix, Status, solve
 
@@ -228,18 +226,15 @@ class _Programme:
         on = {key for key, c in self.columns.items() if found.values[c] > 0.5}
         return self.plan(on, found.bound, found.status is Status.OPTIMAL)
 
-    def start(self, deadline: Deadline | None) -> list[float] | None:
+    def start(self, deadline: Deadline) -> list[float] | None:
         """Return a known solution: what one level evicts goes off chip and comes back from there.
 
         A quarter of the time is for the best evictions of that level.
         """
         from perfmodel.schedule.ilp import retention
 
-        limit = deadline or Deadline()
-        room = self.levels[0].capacity_bytes
-        script = retention(
-            self.problem, self.order, room, limit.within(limit.left() / 4)
-        ).script  # fmt: skip
+        room, quarter = self.levels[0].capacity_bytes, deadline.within(deadline.left() / 4)
+        script = retention(self.problem, self.order, room, quarter).script
         if script is None:
             return None
         n = len(self.levels)

@@ -15,7 +15,7 @@ from perfmodel.schedule.greedy import greedy
 from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.recompute.insert import bettered
 from perfmodel.schedule.recompute.repeated import Recomputation
-from perfmodel.schedule.recompute.search import Search, as_proved
+from perfmodel.schedule.recompute.search import Search, with_bound
 from perfmodel.schedule.script import Script
 
 __all__ = ["recompute"]
@@ -52,7 +52,7 @@ def recompute(
         script = _start(problem, capacity_bytes, deadline.within(deadline.left() / 2))
     best = bettered(problem, capacity_bytes, again_bytes, script, deadline)
     if best.cost_bytes == 0:
-        return as_proved(best, 0, True)
+        return with_bound(best, 0, True)
     if exact is False or (exact is None and len(problem.steps) > _SMALL):
         return best
     return Search(problem, capacity_bytes, again_bytes, best, deadline).run()

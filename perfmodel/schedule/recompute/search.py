@@ -12,14 +12,14 @@ from perfmodel.schedule.masks import bits
 from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.recompute.repeated import Recomputation, again_growth, replay_again
 
-__all__ = ["Search", "as_proved"]
+__all__ = ["Search", "with_bound"]
 
 _State = tuple[int, int, int]
 _Move = tuple[int, tuple[int, ...]]
 
 
-def as_proved(found: Recomputation, bound: int, proved: bool) -> Recomputation:
-    """Return a schedule with what is known of all others."""
+def with_bound(found: Recomputation, bound: int, proved: bool) -> Recomputation:
+    """Return a schedule with a bound on all others."""
     return replace(found, bound_bytes=bound, proved=proved)
 
 
@@ -54,18 +54,18 @@ class Search:
             if cost > costs[state]:
                 continue
             if cost >= self.best.cost_bytes:
-                return as_proved(self.best, self.best.cost_bytes, True)
+                return with_bound(self.best, self.best.cost_bytes, True)
             if state[0] == self.all:
-                return as_proved(self._read(state), cost, True)
+                return with_bound(self._read(state), cost, True)
             if self.deadline.passed():
-                return as_proved(self.best, cost, False)
+                return with_bound(self.best, cost, False)
             for spent, after, move in self._moves(state):
                 total = cost + spent
                 if total < costs.get(after, self.best.cost_bytes):
                     costs[after] = total
                     self.parents[after] = (state, move)
                     heapq.heappush(heap, (total, next(tie), after))
-        return as_proved(self.best, self.best.cost_bytes, True)
+        return with_bound(self.best, self.best.cost_bytes, True)
 
     def _moves(self, state: _State) -> Iterator[tuple[int, _State, _Move]]:
         done, resident, copies = state

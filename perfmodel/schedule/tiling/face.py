@@ -17,7 +17,7 @@ from perfmodel.schedule.tiling.choose import Objective, PatchPlan, layer_by_laye
 from perfmodel.schedule.tiling.layers import network
 from perfmodel.schedule.tiling.patches import MODES
 from perfmodel.settings import FaultList
-from perfmodel.units import binary
+from perfmodel.units import binary, sizes
 from perfmodel.workload.workload import Workload
 
 if TYPE_CHECKING:
@@ -247,9 +247,10 @@ def _why(least: PatchPlan, capacity: int, *, late: bool) -> Infeasible:
     what = "any plan of patches with its maps on chip needs"
     if not least.proved:
         what = "was found before time ran out"
+    needed, there = sizes(least.peak_bytes, capacity)
     said = (
-        f"the least that {what} is {binary(least.peak_bytes)} (the stretch up "
-        f"to '{name}'), of {binary(capacity)}: {binary(gap)} too much"
+        f"the least that {what} is {needed} (the stretch up to '{name}'), "
+        f"of {there}: {binary(gap)} too much"
     )
     if late and least.proved:
         said += ", and time ran out for plans with maps off chip"

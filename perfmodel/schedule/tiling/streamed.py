@@ -16,6 +16,7 @@ from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 from perfmodel.cost.traffic.staircase import staircase
 from perfmodel.schedule.graphs import Scheduled
 from perfmodel.schedule.problem import Buffer, Problem, Step
+from perfmodel.workload.fuse import aliases
 from perfmodel.workload.lower import lower
 from perfmodel.workload.nest import LoopNest
 from perfmodel.workload.shapes import Nests
@@ -112,12 +113,7 @@ class _Tiler:
         self.scheduled, self.values, self.capacity = scheduled, values, capacity
         self.conventions, self.partial = conventions, partial
         self.operators = {op.name: op for _, op in scheduled.graph.walk()}
-        self.views = {
-            name: op.reads[0]
-            for op in self.operators.values()
-            if op.kind == "view"
-            for name in op.writes
-        }
+        self.alias = aliases(scheduled.graph)
         self.index = {name: t for t, name in enumerate(scheduled.tensors)}
         table = lower(scheduled.graph).bind(values, nests=True)
         self.nests: Nests | None = table.nests
@@ -182,9 +178,7 @@ class _Tiler:
         return self._buffer(factors[0].tensor), self._buffer(factors[-1].tensor), y
 
     def _buffer(self, name: str) -> int:
-        while name in self.views and name not in self.index:
-            name = self.views[name]
-        return self.index.get(name, -1)
+        return self.index.get(self.alias.get(name, name), -1)
 
     def _row_bytes(self, t: int) -> int:
         """Return the bytes along the last axis of a buffer's tensor."""
