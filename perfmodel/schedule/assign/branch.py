@@ -13,7 +13,7 @@ import numpy as np
 
 from perfmodel.schedule.assign.paths import tails
 from perfmodel.schedule.assign.problem import AssignmentProblem, Floats, Index
-from perfmodel.schedule.assign.simulate import Timeline, timeline
+from perfmodel.schedule.assign.simulate import Timeline, as_soon_as_made
 from perfmodel.schedule.deadline import Deadline
 
 __all__ = ["Proof", "parallel"]
@@ -49,7 +49,7 @@ def parallel(
     if search.best is None:
         return Proof(None, complete, search.seen)
     engine, start = search.best
-    return Proof(_timeline(problem, engine, start), complete, search.seen)
+    return Proof(as_soon_as_made(problem, engine, start), complete, search.seen)
 
 
 class _Search:
@@ -132,16 +132,3 @@ class _Search:
             if not complete:
                 return False
         return complete
-
-
-def _timeline(problem: AssignmentProblem, engine: Index, start: Floats) -> Timeline:
-    """Return the schedule with its transfers, each sent as soon as its tensor is made."""
-    end: Floats = start + problem.costs[np.arange(problem.count), engine]
-    moves: list[tuple[int, int, int, float, float]] = []
-    for t, readers in enumerate(problem.readers):
-        maker = int(problem.maker[t])
-        source = int(engine[maker])
-        for f in sorted({int(engine[r]) for r in readers} - {source}):
-            sent = float(end[maker])
-            moves.append((t, source, f, sent, sent + float(problem.delays[t, source, f])))
-    return timeline(engine, start, end, moves)

@@ -9,7 +9,9 @@ import numpy as np
 
 from perfmodel.schedule.assign.problem import AssignmentProblem, Floats, Index
 
-__all__ = ["Timeline", "list_schedule", "one_at_a_time", "timeline", "urgency"]
+__all__ = [
+    "Timeline", "as_soon_as_made", "list_schedule", "one_at_a_time", "timeline", "urgency",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -166,6 +168,19 @@ def one_at_a_time(problem: AssignmentProblem, engine: Index) -> Timeline:
                 now = until
         start[i], now = now, now + own[i]
         end[i] = now
+    return timeline(engine, start, end, moves)
+
+
+def as_soon_as_made(problem: AssignmentProblem, engine: Index, start: Floats) -> Timeline:
+    """Return a schedule by its starts, each transfer sent as soon as its tensor is made."""
+    end: Floats = start + problem.costs[np.arange(problem.count), engine]
+    moves: list[tuple[int, int, int, float, float]] = []
+    for t, readers in enumerate(problem.readers):
+        maker = int(problem.maker[t])
+        source = int(engine[maker])
+        for f in sorted({int(engine[r]) for r in readers} - {source}):
+            sent = float(end[maker])
+            moves.append((t, source, f, sent, sent + float(problem.delays[t, source, f])))
     return timeline(engine, start, end, moves)
 
 
