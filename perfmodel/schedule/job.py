@@ -269,7 +269,8 @@ class Job:
         from perfmodel.schedule.tiling.choose import patch_plan
         from perfmodel.schedule.tiling.layers import network
 
-        if self.made.graph.schedulable_only or len(self.made.problem.steps) > _PATCHED:
+        large = len(self.made.problem.steps) > _PATCHED
+        if self.made.graph.schedulable_only or large or self.deadline.passed():
             return ()
         net = network(self.workload, self.at.precision)
         if len(net.maps[0].extents) != 2:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from perfmodel.schedule.greedy import greedy
 from perfmodel.schedule.infeasible import over_peak, over_working_set, unproved
 from perfmodel.schedule.infeasible.changes import (
+    apart,
     fusable,
     fused,
     in_place,
@@ -21,6 +22,7 @@ from perfmodel.schedule.infeasible.changes import (
     sums,
     without_scratch,
 )
+from perfmodel.schedule.infeasible.levers import Case
 from perfmodel.schedule.peak import minimum_peak
 from perfmodel.schedule.problem import Buffer, Problem, Step
 from perfmodel.schedule.script import Outcome, Script, replay
@@ -86,7 +88,7 @@ def test_a_fusion_helps_where_what_lies_between_was_what_was_too_much() -> None:
     lever = next(v for v in why.levers if v.statement == "fuse conv3 with add3")
     assert lever.enough
     assert lever.saves == (192 - 136) * KIB
-    assert fused(problem, 2, 3).largest_working_set_bytes == 136 * KIB
+    assert fused(problem, (2, 3)).largest_working_set_bytes == 136 * KIB
     nothing = over_working_set(problem, 150 * KIB, pointwise=frozenset())
     assert not any("fuse" in v.statement for v in nothing.levers)
 
@@ -188,7 +190,7 @@ def test_it_is_plain_data() -> None:
 def test_changed_problems_are_problems_of_the_same_network(seed: int, steps: int) -> None:
     problem = random_sums(random.Random(seed), steps)
     for first, second in fusable(problem, frozenset(range(steps))):
-        made = fused(problem, first, second)
+        made = fused(problem, (first, second))
         assert len(made.steps) == steps - 1
         assert len(made.buffers) == len(problem.buffers) - 1
         both = made.steps[second - 1]
@@ -206,6 +208,16 @@ def test_changed_problems_are_problems_of_the_same_network(seed: int, steps: int
         before = held[at] - problem.growth_bytes[first]
         assert fewer[at] == before + made.growth_bytes[at]
         assert [*held[:at], *held[at + 2 :]] == [*fewer[:at], *fewer[at + 1 :]]
+    one_by_one = together = Case(problem, 0, frozenset(range(0, steps, 2)))
+    while pairs := fusable(one_by_one.problem, one_by_one.pointwise):
+        one_by_one = one_by_one.fused(pairs[0])
+    while pairs := apart(fusable(together.problem, together.pointwise)):
+        together = together.fused(*pairs)
+    assert together == one_by_one
+    # A step that was fused is pointwise no longer; the others are what they were.
+    names = {together.problem.steps[s].name for s in together.pointwise}
+    alone = {s.name for s in together.problem.steps if "+" not in s.name}
+    assert names == {f"s{i}" for i in range(0, steps, 2)} & alone
     for s in range(1, steps):
         if in_place_source(problem, s) >= 0:
             made = in_place(problem, [s])
@@ -221,7 +233,7 @@ def test_changed_problems_are_problems_of_the_same_network(seed: int, steps: int
 def test_sums_are_what_has_two_inputs_of_the_size_of_its_output() -> None:
     assert sums(residual()) == {3}
     with pytest.raises(ValueError, match="not the only reader"):
-        fused(residual(), 0, 3)
+        fused(residual(), (0, 3))
     with pytest.raises(ValueError, match="no input to write over"):
         in_place(residual(), [1])
 

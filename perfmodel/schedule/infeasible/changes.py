@@ -7,7 +7,16 @@ from dataclasses import replace
 
 from perfmodel.schedule.problem import Buffer, Problem, Step
 
-__all__ = ["fusable", "fused", "in_place", "in_place_source", "narrowed", "sums", "without_scratch"]
+__all__ = [
+    "apart",
+    "fusable",
+    "fused",
+    "in_place",
+    "in_place_source",
+    "narrowed",
+    "sums",
+    "without_scratch",
+]
 
 
 def sums(problem: Problem) -> frozenset[int]:
@@ -39,26 +48,54 @@ def fusable(problem: Problem, pointwise: frozenset[int]) -> list[tuple[int, int]
     return pairs
 
 
-def fused(problem: Problem, first: int, second: int) -> Problem:
-    """Return the problem with a step run inside the only reader of its output."""
-    one, two = problem.steps[first], problem.steps[second]
-    (between,) = one.writes
-    if problem.readers[between] != (second,):
-        raise ValueError(f"'{two.name}' is not the only reader of '{one.name}'")
-    over = one.takes_over if two.takes_over == between else two.takes_over
-    reads = tuple(dict.fromkeys(t for t in (*one.reads, *two.reads) if t != between))
-    both = replace(
-        two,
-        name=f"{one.name}+{two.name}",
-        reads=reads,
-        takes_over=over,
-        scratch_bytes=one.scratch_bytes + two.scratch_bytes,
-        seconds=one.seconds + two.seconds,
-        stream_bytes=one.stream_bytes + two.stream_bytes,
-    )
-    kept = [t for t in range(len(problem.buffers)) if t != between]
+def apart(pairs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return the pairs of which no earlier one has a step; what they share waits for a next time.
+
+    So pair after pair gives what all of them at once give.
+    """
+    taken: set[int] = set()
+    chosen: list[tuple[int, int]] = []
+    for pair in pairs:
+        if taken.isdisjoint(pair):
+            chosen.append(pair)
+        taken.update(pair)
+    return chosen
+
+
+def fused(problem: Problem, *pairs: tuple[int, int]) -> Problem:
+    """Return the problem with steps run inside the only readers of their outputs.
+
+    Parameters
+    ----------
+    *pairs
+        A step and its reader; no step is in two of them.
+
+    Raises
+    ------
+    ValueError
+        Something else reads what a step makes.
+    """
+    inside: dict[int, Step] = {}
+    gone: set[int] = set()
+    for first, second in pairs:
+        one, two = problem.steps[first], problem.steps[second]
+        (between,) = one.writes
+        if problem.readers[between] != (second,):
+            raise ValueError(f"'{two.name}' is not the only reader of '{one.name}'")
+        gone.add(between)
+        inside[second] = replace(
+            two,
+            name=f"{one.name}+{two.name}",
+            reads=tuple(dict.fromkeys(t for t in (*one.reads, *two.reads) if t != between)),
+            takes_over=one.takes_over if two.takes_over == between else two.takes_over,
+            scratch_bytes=one.scratch_bytes + two.scratch_bytes,
+            seconds=one.seconds + two.seconds,
+            stream_bytes=one.stream_bytes + two.stream_bytes,
+        )
+    firsts = {first for first, _ in pairs}
+    kept = [t for t in range(len(problem.buffers)) if t not in gone]
     to = {t: i for i, t in enumerate(kept)}
-    steps = [both if s == second else step for s, step in enumerate(problem.steps) if s != first]
+    steps = (inside.get(s, step) for s, step in enumerate(problem.steps) if s not in firsts)
     return Problem(
         problem.name,
         tuple(_renamed(step, to) for step in steps),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -9,6 +10,7 @@ from itertools import combinations
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.greedy import greedy
 from perfmodel.schedule.infeasible.changes import (
+    apart,
     fusable,
     fused,
     in_place,
@@ -22,6 +24,7 @@ from perfmodel.schedule.script import Outcome, Script, replay
 from perfmodel.units import binary
 
 __all__ = [
+    "Case",
     "Lever",
     "Term",
     "fewer_bytes",
@@ -69,7 +72,7 @@ class Lever:
 
 
 @dataclass(frozen=True, slots=True)
-class _Case:
+class Case:
     """A problem, the capacity that it does not fit, and its steps that work element by element."""
 
     problem: Problem
@@ -82,14 +85,17 @@ class _Case:
         over = [s for s, needed in enumerate(sets) if needed > self.capacity]
         return sorted(over, key=lambda s: -sets[s])
 
-    def fused(self, first: int, second: int) -> _Case:
+    def fused(self, *pairs: tuple[int, int]) -> Case:
+        """Return it with pairs of steps fused; see `perfmodel.schedule.infeasible.changes`."""
         # What was fused into once is no longer pointwise: two convolutions are not one.
-        left = frozenset(s - (s > first) for s in self.pointwise if s != second)
-        return _Case(fused(self.problem, first, second), self.capacity, left)
+        firsts = sorted(first for first, _ in pairs)
+        left = self.pointwise.difference(*pairs)
+        alone = frozenset(s - bisect(firsts, s) for s in left)
+        return Case(fused(self.problem, *pairs), self.capacity, alone)
 
 
 #: Makes another case and says what it did; None where there is nothing to change.
-Change = Callable[[_Case], tuple[_Case, str] | None]
+Change = Callable[[Case], tuple[Case, str] | None]
 
 
 def label(items: Sequence[Buffer] | Sequence[Step], i: int) -> str:
@@ -109,7 +115,7 @@ def fewer_bytes(
         Steps that work element by element, which can be fused into the step before them or write
         over an input; by default those that look like sums.
     """
-    case = _Case(problem, capacity_bytes, sums(problem) if pointwise is None else pointwise)
+    case = Case(problem, capacity_bytes, sums(problem) if pointwise is None else pointwise)
     demand = problem.largest_working_set_bytes
     gap = demand - capacity_bytes
     levers = [Lever(f"{binary(gap)} more", float(gap), True)]
@@ -144,7 +150,7 @@ def lower_peak(
     """Return what makes an order fit without spills, or what spills would cost."""
     from perfmodel.schedule.peak import minimum_peak
 
-    case = _Case(problem, capacity_bytes, sums(problem) if pointwise is None else pointwise)
+    case = Case(problem, capacity_bytes, sums(problem) if pointwise is None else pointwise)
     gap = demand_bytes - capacity_bytes
     levers = [Lever(f"{binary(gap)} more", float(gap), True)]
     spilled = greedy(problem, capacity_bytes)
@@ -266,7 +272,7 @@ def _list(names: Sequence[str]) -> str:
     return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 
-def _both(case: _Case, one: Change, two: Change) -> tuple[_Case, str] | None:
+def _both(case: Case, one: Change, two: Change) -> tuple[Case, str] | None:
     first = one(case)
     second = None if first is None else two(first[0])
     if first is None or second is None:
@@ -278,7 +284,7 @@ def _pair(problem: Problem, first: int, second: int) -> str:
     return f"{label(problem.steps, first)} with {label(problem.steps, second)}"
 
 
-def _fuse(case: _Case) -> tuple[_Case, str] | None:
+def _fuse(case: Case) -> tuple[Case, str] | None:
     """Fuse each step that is too large with a neighbour, where that makes it smaller."""
     said: list[str] = []
     while over := case.over():
@@ -287,60 +293,60 @@ def _fuse(case: _Case) -> tuple[_Case, str] | None:
         for first, second in fusable(case.problem, case.pointwise):
             if over[0] not in (first, second):
                 continue
-            both = case.fused(first, second).problem.working_set_bytes[second - 1]
+            both = case.fused((first, second)).problem.working_set_bytes[second - 1]
             if both < max(sets[first], sets[second]) and (best is None or both < best[0]):
                 best = (both, first, second)
         if best is None:
             break
         said.append(_pair(case.problem, *best[1:]))
-        case = case.fused(*best[1:])
+        case = case.fused(best[1:])
     return (case, f"fuse {_list(said)}") if said else None
 
 
-def _fuse_all(case: _Case) -> tuple[_Case, str] | None:
+def _fuse_all(case: Case) -> tuple[Case, str] | None:
     said: list[str] = []
-    while pairs := fusable(case.problem, case.pointwise):
-        said.append(_pair(case.problem, *pairs[0]))
-        case = case.fused(*pairs[0])
+    while pairs := apart(fusable(case.problem, case.pointwise)):
+        said += [_pair(case.problem, *pair) for pair in pairs]
+        case = case.fused(*pairs)
     return (case, f"fuse {_list(said)}") if said else None
 
 
-def _write_over(case: _Case) -> tuple[_Case, str] | None:
+def _write_over(case: Case) -> tuple[Case, str] | None:
     """Let each step that is too large write over an input that nothing else reads."""
     return _written_over(case, case.over())
 
 
-def _write_over_all(case: _Case) -> tuple[_Case, str] | None:
+def _write_over_all(case: Case) -> tuple[Case, str] | None:
     return _written_over(case, range(len(case.problem.steps)))
 
 
-def _written_over(case: _Case, steps: Sequence[int]) -> tuple[_Case, str] | None:
+def _written_over(case: Case, steps: Sequence[int]) -> tuple[Case, str] | None:
     problem = case.problem
     source = {s: in_place_source(problem, s) for s in steps if s in case.pointwise}
     able = [s for s, t in source.items() if t >= 0]
     if not able:
         return None
     said = [f"{label(problem.steps, s)} over {label(problem.buffers, source[s])}" for s in able]
-    made = _Case(in_place(problem, able), case.capacity, case.pointwise)
+    made = Case(in_place(problem, able), case.capacity, case.pointwise)
     return made, f"write in place: {_list(said)}"
 
 
-def _stream_scratch(case: _Case) -> tuple[_Case, str] | None:
+def _stream_scratch(case: Case) -> tuple[Case, str] | None:
     problem = case.problem
     able = [s for s in case.over() if problem.steps[s].scratch_bytes]
     if not able:
         return None
     said = _list([label(problem.steps, s) for s in able])
-    made = _Case(without_scratch(problem, able), case.capacity, case.pointwise)
+    made = Case(without_scratch(problem, able), case.capacity, case.pointwise)
     return made, f"stream the weights and workspace of {said}"
 
 
-def _halve(case: _Case) -> tuple[_Case, str] | None:
-    made = _Case(narrowed(case.problem), case.capacity, case.pointwise)
+def _halve(case: Case) -> tuple[Case, str] | None:
+    made = Case(narrowed(case.problem), case.capacity, case.pointwise)
     return made, "half the bits of every activation (as from 8 to 4)"
 
 
-def _in_parts(case: _Case) -> Lever | None:
+def _in_parts(case: Case) -> Lever | None:
     """Stream the largest tensors of each step that is too large through the memory in parts."""
     problem, capacity_bytes = case.problem, case.capacity
     sizes = [b.size_bytes for b in problem.buffers]
