@@ -118,7 +118,7 @@ class CellsStructure(ImageStructure):
 
     @staticmethod
     def structure_faults(data: Mapping[str, Any]) -> Iterator[Flaw]:
-        """Yield states that a cell reads before they exist."""
+        """Yield states that a cell reads before they exist, or that are larger than its output."""
         for key in ("normal", "reduction"):
             cell = data.get(key)
             if not isinstance(cell, Mapping):
@@ -135,6 +135,9 @@ class CellsStructure(ImageStructure):
                 if type(state) is int and state >= len(nodes) + 2:
                     yield Flaw((key, "concat", i), f"there is no state {state}",
                                f"below {len(nodes) + 2}")  # fmt: skip
+                elif key == "reduction" and type(state) is int and state < 2:
+                    yield Flaw((key, "concat", i), f"state {state} is an input, which is twice as "
+                               "high and wide as the output", "2 or more")  # fmt: skip
 
 
 def _items(value: Any) -> list[Any]:
@@ -173,8 +176,7 @@ class _Builder(ImageBuilder):
             )
             for i, each in enumerate((channels // 2, channels - channels // 2))
         ]
-        batch, _, *size = halves[0].shape
-        y = self.copy(halves, (batch, channels, *size), name=f"{name}.concat")
+        y = self.concat(halves, f"{name}.concat")
         return y if self.folded else self.norm(y, "batch_norm", name=f"{name}.norm")
 
     def separable(self, x: Tensor, channels: int, kernel: int, stride: int, name: str) -> Tensor:
@@ -252,9 +254,7 @@ class _Builder(ImageBuilder):
                 for kind, at, side in ((first, a, "first"), (second, b, "second"))
             ]  # fmt: skip
             states.append(self.elementwise("add", *terms, name=f"{name}.node{i + 1}"))
-        chosen = [states[i] for i in cell.concat]
-        batch, _, *size = chosen[-1].shape
-        y = self.copy(chosen, (batch, channels * len(chosen), *size), name=f"{name}.concat")
+        y = self.concat([states[i] for i in cell.concat], f"{name}.concat")
         return _Feature(y, last.halvings + reduction)
 
 

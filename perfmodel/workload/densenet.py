@@ -12,7 +12,7 @@ from pydantic import Field
 from perfmodel.workload.families import Family, Semantics
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
-from perfmodel.workload.symbols import Dim, floor_div, simplify
+from perfmodel.workload.symbols import floor_div, simplify
 
 _Count = Annotated[int, Field(gt=0, le=10**4)]
 
@@ -58,14 +58,14 @@ def build(structure: DenseNetStructure, semantics: Semantics) -> Graph:
         features = [x]
         for j in range(depth):
             name = f"block{i + 1}.{j + 1}"
-            y = _concat(g, features, f"{name}.concat")
+            y = g.concat(features, f"{name}.concat")
             y = _norm_relu(g, y, f"{name}.1")
             # The second normalisation follows a convolution and may be merged into it.
             y = g.conv(y, s.bottleneck * s.growth, 1, bias=folded, name=f"{name}.conv1")
             y = y if folded else g.norm(y, "batch_norm", name=f"{name}.2.norm")
             y = g.elementwise("relu", y, name=f"{name}.2.relu")
             features.append(g.conv(y, s.growth, 3, padding=1, bias=False, name=f"{name}.conv2"))
-        x = _concat(g, features, f"block{i + 1}.concat")
+        x = g.concat(features, f"block{i + 1}.concat")
     x = _norm_relu(g, x, "final")
     x = g.global_pool(x, name="avgpool")
     g.output(g.linear(x, s.classes, name="classifier", tag="head"))
@@ -74,16 +74,6 @@ def build(structure: DenseNetStructure, semantics: Semantics) -> Graph:
 
 def _norm_relu(g: ImageBuilder, x: Tensor, name: str) -> Tensor:
     return g.elementwise("relu", g.norm(x, "batch_norm", name=f"{name}.norm"), name=f"{name}.relu")
-
-
-def _concat(g: ImageBuilder, parts: list[Tensor], name: str) -> Tensor:
-    if len(parts) == 1:
-        return parts[0]
-    channels: Dim = 0
-    for part in parts:
-        channels = channels + part.shape[1]
-    batch, _, *size = parts[0].shape
-    return g.copy(parts, (batch, simplify(channels), *size), name=name)
 
 
 def parameters(structure: DenseNetStructure) -> dict[str, float]:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from perfmodel.workload.builder import GraphBuilder
 from perfmodel.workload.graph import Tensor
-from perfmodel.workload.symbols import Dim, symbol
+from perfmodel.workload.symbols import Dim, simplify, symbol
 
 
 class ImageStructure(BaseModel):
@@ -74,6 +74,16 @@ class ImageBuilder(GraphBuilder):
         scale = self.conv(hidden, x.shape[1], 1, name=f"{name}.expand")
         scale = self.elementwise(gate, scale, name=f"{name}.{gate}")
         return self.elementwise("mul", x, scale, name=f"{name}.scale")
+
+    def concat(self, parts: Sequence[Tensor], name: str) -> Tensor:
+        """Concatenate over channels; a single part is itself."""
+        if len(parts) == 1:
+            return parts[0]
+        channels: Dim = 0
+        for part in parts:
+            channels = channels + part.shape[1]
+        batch, _, *size = parts[0].shape
+        return self.copy(parts, (batch, simplify(channels), *size), name=name)
 
 
 def _half(kernel: int | Sequence[int], dilation: int) -> int | tuple[int, ...]:

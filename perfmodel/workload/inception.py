@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from perfmodel.workload.families import Family, Semantics
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
-from perfmodel.workload.symbols import Dim, simplify
 
 #: A convolution of a branch: channels, kernel, stride, padding (None keeps the size).
 Layer = tuple[int, int | tuple[int, int], int, int | None]
@@ -31,14 +30,6 @@ class _Builder(ImageBuilder):
                 name=f"{name}.{i + 1}" if len(layers) > 1 else name,
             )  # fmt: skip
         return x
-
-    def concat(self, parts: Sequence[Tensor], name: str) -> Tensor:
-        """Concatenate over channels."""
-        channels: Dim = 0
-        for part in parts:
-            channels = channels + part.shape[1]
-        batch, _, *size = parts[0].shape
-        return self.copy(parts, (batch, simplify(channels), *size), name=name)
 
     def mixed(
         self, x: Tensor, name: str, branches: Sequence[Sequence[Layer]], pooled: int

@@ -29,22 +29,22 @@ class LRASPPStructure(ImageStructure):
         Channels of the first convolution.
     stages
         Blocks of the backbone, as in the family ``mobilenet`` (variant ``v3``).
-    head
+    last_expansion
         Channels of the backbone's last convolution for each of its input.
-    low
+    low_stages
         Number of stages whose output also goes to the head, at an eighth of the image.
-    plain
+    undilated_stages
         Number of stages before the dilated ones, which keep their size at a dilation of 2.
-    inner
+    head_channels
         Channels of the head.
     """
 
     stem: _Count = 16
     stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=200)]
-    head: _Count = 6
-    low: _Count
-    plain: _Count
-    inner: _Count = 128
+    last_expansion: _Count = 6
+    low_stages: _Count
+    undilated_stages: _Count
+    head_channels: _Count = 128
 
     @staticmethod
     def structure_faults(data: Mapping[str, Any]) -> Iterator[Flaw]:
@@ -53,7 +53,7 @@ class LRASPPStructure(ImageStructure):
         if not isinstance(stages, list | tuple):
             return
         count = len(cast("Sequence[Any]", stages))
-        for key in ("low", "plain"):
+        for key in ("low_stages", "undilated_stages"):
             number = data.get(key)
             if type(number) is int and number > count:
                 yield Flaw((key,), f"there are {count} stages", f"at most {count}")
@@ -68,7 +68,7 @@ def build(structure: LRASPPStructure, semantics: Semantics) -> Graph:
     x = g.conv_norm(image, scaled(s.stem), 3, stride=2, activation="hard_swish", name="stem")
     low, nominal, index = x, s.stem, 0
     for i, stage in enumerate(s.stages):
-        dilation = 1 if i < s.plain else 2
+        dilation = 1 if i < s.undilated_stages else 2
         for j in range(stage.repeats):
             kept = j == 0 and dilation == 1
             # A block that gave up its stride still adds no input.
@@ -78,13 +78,13 @@ def build(structure: LRASPPStructure, semantics: Semantics) -> Graph:
                 dilation=dilation,
             )  # fmt: skip
             nominal, index = stage.channels, index + 1
-        if i + 1 == s.low:
+        if i + 1 == s.low_stages:
             low = x
-    width = simplify(x.shape[1] * s.head)
+    width = simplify(x.shape[1] * s.last_expansion)
     high = g.conv_norm(x, width, 1, activation=s.stages[-1].activation, name="last")
-    x = g.conv_norm(high, s.inner, 1, activation="relu", name="head.cbr")
+    x = g.conv_norm(high, s.head_channels, 1, activation="relu", name="head.cbr")
     scale = g.global_pool(high, name="head.pool", keep=True)
-    scale = g.conv(scale, s.inner, 1, bias=False, name="head.scale")
+    scale = g.conv(scale, s.head_channels, 1, bias=False, name="head.scale")
     x = g.elementwise("mul", x, g.elementwise("sigmoid", scale, name="head.gate"), name="head.mul")
     x = g.resize(x, low.shape[2:], name="head.upsample")
     low = g.conv(low, s.classes, 1, name="head.low")

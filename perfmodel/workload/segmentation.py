@@ -16,7 +16,7 @@ from perfmodel.workload.convnet import ResNetStructure, residual_block
 from perfmodel.workload.families import Family, Semantics
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
-from perfmodel.workload.symbols import Dim, simplify
+from perfmodel.workload.symbols import simplify
 
 _Count = Annotated[int, Field(gt=0, le=10**4)]
 
@@ -95,7 +95,6 @@ def _fcn(g: ImageBuilder, x: Tensor, s: SegmentationStructure, name: str) -> Ten
 
 def _deeplab(g: ImageBuilder, x: Tensor, s: SegmentationStructure) -> Tensor:
     """Add pyramid pooling: 1x1, dilated 3x3 and pooled branches, concatenated and projected."""
-    batch, _, *size = x.shape
     parts = [g.conv_norm(x, s.pyramid, 1, activation="relu", name="aspp.0")]
     parts += [
         g.conv_norm(x, s.pyramid, 3, dilation=rate, activation="relu", name=f"aspp.{i + 1}")
@@ -103,9 +102,8 @@ def _deeplab(g: ImageBuilder, x: Tensor, s: SegmentationStructure) -> Tensor:
     ]
     y = g.global_pool(x, name="aspp.pool", keep=True)
     y = g.conv_norm(y, s.pyramid, 1, activation="relu", name="aspp.pooled")
-    parts.append(g.resize(y, size, name="aspp.upsample"))
-    channels: Dim = s.pyramid * len(parts)
-    x = g.copy(parts, (batch, channels, *size), name="aspp.concat")
+    parts.append(g.resize(y, x.shape[2:], name="aspp.upsample"))
+    x = g.concat(parts, "aspp.concat")
     x = g.conv_norm(x, s.pyramid, 1, activation="relu", name="aspp.project")
     x = g.conv_norm(x, s.pyramid, 3, activation="relu", name="head.conv")
     return g.conv(x, s.classes, 1, name="head.classifier")

@@ -101,8 +101,7 @@ class _Builder(ImageBuilder):
             parts.append(self.split(y, outer, outer, 3, (1, 1), f"{name}.{branch}.2"))
         y = self.pool(x, 3, stride=1, padding=1, name=f"{name}.pool")
         parts.append(self.conv_norm(y, pooled, point, activation="relu", name=f"{name}.b4"))
-        batch, _, *size = x.shape
-        return self.copy(parts, (batch, one + out2 + out3 + pooled, *size), name=name)
+        return self.concat(parts, name)
 
 
 def build(structure: VideoStructure, semantics: Semantics) -> Graph:

@@ -285,11 +285,24 @@ def test_a_cell_that_reads_ahead_is_told(entry: Callable[[str], Any]) -> None:
     assert "there is no state 9" in told
 
 
+def test_an_output_of_two_sizes_is_told(entry: Callable[[str], Any]) -> None:
+    cell = {**entry("darts_imagenet")["structure"]["reduction"], "concat": [1, 2, 3]}
+    with pytest.raises(InputError, match="state 1 is an input, which is twice as high and wide"):
+        find("darts_imagenet", {"reduction": cell})
+
+
+def test_a_cell_of_one_node_puts_nothing_together(entry: Callable[[str], Any]) -> None:
+    cell = {**entry("darts_imagenet")["structure"]["normal"], "concat": [2]}
+    names = {op.name for _, op in find("darts_imagenet", {"normal": cell}).graph().walk()}
+    assert "cell1.concat" not in names
+    assert {"cell1.node1", "cell4.concat"} <= names  # the fifth is a reduction cell
+
+
 @pytest.mark.parametrize(
     ("name", "settings", "text"),
     [
         ("fcn_resnet50", {"rates": [6]}, "an FCN head has no 'rates'"),
-        ("lraspp_mobilenet_v3_large", {"low": 16}, "there are 15 stages"),
+        ("lraspp_mobilenet_v3_large", {"low_stages": 16}, "there are 15 stages"),
         ("s3d", {"depths": [1]}, "S3D's blocks are fixed"),
         ("transformer_base", {"heads": 7}, "a width of 512 does not divide by 7 heads"),
     ],
