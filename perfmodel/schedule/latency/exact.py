@@ -66,9 +66,10 @@ def exact(
     Notes
     -----
     Without loss: a buffer is dropped as soon as its copy is under way and its last use before has
-    begun; nothing is dropped twice without a use between; space that a state frees earlier, data
-    that is there earlier and channels that are free earlier never hurt, so that of two states with
-    the same things done, on chip and stored, one may make the other useless.
+    begun; nothing is dropped twice without a use between, nor what was loaded before its first use
+    where its reload asks for as much time and space; space that a state frees earlier, data that is
+    there earlier and channels that are free earlier never hurt, so that of two states with the same
+    things done, on chip and stored, one may make the other useless.
     """
     deadline = deadline or Deadline()
     search = _Search(facts, beat_s, deadline, most_nodes)
@@ -178,9 +179,10 @@ class _Search:
             step = facts.problem.steps[i]
             touched = (*facts.reads[i], *step.writes)
         elif move.what == "load":
-            touched = (
-                facts.problem.steps[i].writes if len(facts.problem.steps[i].writes) > 1 else ()
-            )
+            # Where a reload asks for no less, the load might as well come when that does.
+            step = facts.problem.steps[i]
+            dearer = len(step.writes) > 1 or step.scratch_bytes or step.stream_bytes
+            touched = step.writes if dearer else ()
         elif move.what == "store":
             touched = (i,)
         else:

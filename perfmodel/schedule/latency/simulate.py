@@ -3,12 +3,14 @@
 A plan names activities in the order in which they begin. Each begins when
 
 - the one before it in the plan has begun;
-- what it runs on is free: the engine for a ``run``, a DMA channel for the others;
+- what it runs on is free: the engine for a ``run``, a DMA channel for the others (and for a
+  ``stream`` that is not double buffered the engine as well);
 - its data is there: for a ``run`` all that it reads (made, loaded or reloaded) and what it streams;
   for a ``store`` what it writes out; for a ``reload`` the copy off chip, whose store has ended;
 - its space is free: a ``run`` takes the bytes of what it writes and of its scratch (in one place
-  with what it takes over), a ``load`` and a ``reload`` those of their buffers, a ``stream`` the
-  scratch of its step, which then holds it until the step has ended.
+  with what it takes over, whose store has ended if it is an output or a store had begun), a
+  ``load`` those of what it writes and of its scratch, a ``reload`` those of its buffer, a
+  ``stream`` the scratch of its step, which then holds it until the step has ended.
 
 Space is given back when a step ends (its scratch, and buffers that nobody reads any more, unless
 they are outputs whose store has not ended), and when what was dropped is stored and no longer read.
