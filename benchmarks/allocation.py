@@ -3,9 +3,9 @@
     python benchmarks/allocation.py [--seeds 10] [--names ABCDEFG] [--data DIR] [--json]
 
 CPU time of this process, the file read and the offsets checked by comparing every pair. MiniMalloc
-is C++; its times are quoted from reference.json of the data, medians of 3 on a core of their own, so that
-ratios to them are rough. The exit code is 1 where an instance was not packed, or where
-the median over the seeds of the time for all of them is not below 4 s.
+is C++; its times are quoted from reference.json of the data, medians of 3 on a core of their own,
+so that ratios to them are rough. The exit code is 1 where an instance was not packed, or where the
+median over the seeds of the time for all of them is not below 4 s.
 """
 
 from __future__ import annotations
