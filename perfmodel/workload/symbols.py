@@ -91,8 +91,11 @@ class Poly:
         return poly(other) + (-self)
 
     def __mul__(self, other: Dim) -> Poly:
+        if not isinstance(other, Poly):
+            factor = float(other)
+            return Poly({m: c * factor for m, c in self.terms.items()})
         terms: dict[Monomial, float] = {}
-        right = poly(other).terms
+        right = other.terms
         for m1, c1 in self.terms.items():
             for m2, c2 in right.items():
                 m = _times(m1, m2)
@@ -170,8 +173,12 @@ def constant(value: Dim) -> float | None:
     return None if isinstance(number, Poly) else float(number)
 
 
+@lru_cache(maxsize=4096, typed=True)
 def product(*dims: Dim) -> Dim:
-    """Return the product of dimensions, as a number when all are."""
+    """Return the product of dimensions, as a number when all are.
+
+    Remembered: the elements of a tensor are asked for again and again.
+    """
     result: Dim = 1
     for dim in dims:
         result = result * dim

@@ -1,0 +1,50 @@
+"""Spaces of architectures whose members are workloads: `space` builds one, `names` lists them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.workload.nas_spaces.base import ArchitectureSpace, Choice, Decision, Segment
+
+__all__ = ["ArchitectureSpace", "Choice", "Decision", "Segment", "names", "space"]
+
+#: Name of a space -> the module that holds it as ``build(**settings)``.
+_MODULES: Mapping[str, str] = {
+    "nas_bench_201": "perfmodel.workload.nas_spaces.nas_bench_201",
+}
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of the spaces."""
+    return tuple(_MODULES)
+
+
+def space(name: str, **settings: Any) -> ArchitectureSpace:
+    """Return a space of architectures.
+
+    Parameters
+    ----------
+    name
+        One of `names`.
+    settings
+        Input size, classes and what else the space's module documents.
+
+    Raises
+    ------
+    InputError
+        Unknown names and bad settings, all of them at once.
+    """
+    module = _MODULES.get(name)
+    if module is None:
+        raise InputError(
+            Fault(
+                f"no space of architectures is called {name!r}",
+                expected="one of " + ", ".join(_MODULES),
+                suggestion=nearest(str(name), _MODULES),
+            )
+        )
+    build: Callable[..., ArchitectureSpace] = import_module(module).build
+    return build(**settings)

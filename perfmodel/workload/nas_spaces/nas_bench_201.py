@@ -1,0 +1,357 @@
+"""NAS-Bench-201: networks of one searched cell (Dong and Yang 2020, arXiv:2001.00326).
+
+A cell has four nodes; the first is its input, the last its output, and each of the six edges
+between them carries one of five operations. A node is the sum of what its edges bring. The network:
+a 3x3 convolution to 16 channels, three stages of five cells at 16, 32 and 64 channels, between them
+a residual block of stride 2, a head of batch normalisation, ReLU, pooling and a linear layer.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from itertools import product
+from operator import index
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from perfmodel.arrays import Value
+from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.pydantic_faults import Flaw
+from perfmodel.specfile import validate
+from perfmodel.workload.graph import Tensor
+from perfmodel.workload.image import ImageBuilder
+from perfmodel.workload.nas_spaces.base import (
+    ArchitectureSpace,
+    Choice,
+    Choices,
+    Decision,
+    Segment,
+    SpaceSettings,
+    is_index,
+)
+from perfmodel.workload.nas_spaces.cell import (
+    AVG_POOL,
+    CONV_1X1,
+    CONV_3X3,
+    NONE,
+    SKIP,
+    Term,
+    resolve,
+)
+
+NAME = "nas_bench_201"
+
+#: In the order of the paper's code, which the published index follows.
+OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+
+#: (node it comes from, node it leads to), in the order of the strings.
+EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
+
+CHANNELS = (16, 32, 64)
+CELLS = 5
+
+#: Input and classes of the data sets of NAS-Bench-201 and of the two-dimensional classification
+#: task that HW-NAS-Bench-360 adds.
+DATASETS: Mapping[str, Mapping[str, int]] = {
+    "cifar10": {"height": 32, "width": 32, "image_channels": 3, "classes": 10},
+    "cifar100": {"height": 32, "width": 32, "image_channels": 3, "classes": 100},
+    "ImageNet16-120": {"height": 16, "width": 16, "image_channels": 3, "classes": 120},
+    "ninapro": {"height": 52, "width": 16, "image_channels": 1, "classes": 18},
+}
+
+#: The published list of architectures is the product of the operations, shuffled with this seed.
+_SHUFFLE = 88
+
+
+class NasBench201Settings(SpaceSettings):
+    """Input, classes and batch normalisation; see `SpaceSettings`."""
+
+    @staticmethod
+    def structure_faults(data: Mapping[str, Any]) -> Iterator[Flaw]:
+        """Yield sizes that two halvings do not divide."""
+        for key in ("height", "width"):
+            size = data.get(key)
+            if type(size) is int and size > 0 and size % 4:
+                yield Flaw((key,), f"{size} cannot be halved twice", "a multiple of 4")
+
+
+@dataclass(frozen=True)
+class NasBench201(ArchitectureSpace):
+    """The space; choices are operations on `EDGES`."""
+
+    def encode(self, native: Any) -> Choice:
+        """Return the choice of an architecture string, of six operations, or of a published index.
+
+        Raises
+        ------
+        InputError
+            Every fault of it at once.
+        """
+        if isinstance(native, str):
+            return _parse(native)
+        if is_index(native):
+            order, at = published_order(), index(native)
+            if not 0 <= at < len(order):
+                raise InputError(
+                    Fault(f"no architecture has the index {at}", expected="0 to 15624")
+                )
+            return order[at]
+        if isinstance(native, Sequence):
+            return _operations(cast("Sequence[Any]", native))
+        raise InputError(
+            Fault(f"{native!r} names no architecture", expected=f"such as {self.decode((0,) * 6)}")
+        )
+
+    def decode(self, choice: Sequence[int]) -> str:
+        """Return a choice as ``|nor_conv_3x3~0|+|...|``."""
+        return _text(self.checked(choice))
+
+    def published_index(self, choice: Sequence[int]) -> int:
+        """Return the published index of a choice (``arch_idx``)."""
+        return _published_index()[self.checked(choice)]
+
+    def label(self, choice: Choice) -> str:
+        """Return the architecture string."""
+        return _text(choice)
+
+    def normal(self, choice: Choice) -> Choice:
+        """Return the least choice of the same network."""
+        return tuple(_canonical_table()[_rank(choice)].tolist())
+
+    def canonical_rows(self, choices: npt.ArrayLike) -> Choices:
+        """Return the canonical choices of rows ``(n, 6)``."""
+        rows: Any = np.asarray(choices).reshape(-1, len(EDGES))
+        if rows.dtype.kind not in "iu" or not np.all((rows >= 0) & (rows < len(OPERATIONS))):
+            return super().canonical_rows(rows)
+        return _canonical_table()[rows @ _PLACES]
+
+    def connected(self, choice: Sequence[int]) -> bool:
+        """Return whether the cell's output depends on its input."""
+        return bool(resolve(self.checked(choice)).out)
+
+    def notes(self, choice: Choice) -> tuple[str, ...]:
+        """Say that a cell's output is zero, where it is."""
+        if resolve(choice).out:
+            return ()
+        return ("the cell's output is zero: its network is costed as stem, reductions and head",)
+
+    def parameter_faults(self, values: Mapping[str, Value]) -> list[Fault]:
+        """Return sizes that two halvings do not divide."""
+        return [
+            Fault(f"{value} cannot be halved twice", path=name, expected="a multiple of 4")
+            for name, value in values.items()
+            if name in {"height", "width"}
+            and isinstance(value, int | float | np.ndarray)
+            and np.any(np.asarray(value) % 4 != 0)
+        ]
+
+    def __iter__(self) -> Iterator[Choice]:
+        """Iterate over all architectures in the order of the published index."""
+        return iter(published_order())
+
+
+def build(*, dataset: str = "cifar10", **settings: Any) -> NasBench201:
+    """Return the space.
+
+    Parameters
+    ----------
+    dataset
+        One of `DATASETS`: input and classes, which `settings` may replace.
+    settings
+        Fields of `SpaceSettings`.
+
+    Raises
+    ------
+    InputError
+        Every unknown or bad setting.
+    """
+    preset = DATASETS.get(dataset)
+    if preset is None:
+        raise InputError(
+            Fault(
+                f"no data set is called {dataset!r}",
+                path="dataset",
+                expected="one of " + ", ".join(DATASETS),
+                suggestion=nearest(str(dataset), DATASETS),
+            )
+        )
+    checked = validate(NasBench201Settings, {**preset, **settings})
+    decisions = tuple(Decision(f"edge_{a}_{b}", OPERATIONS) for a, b in EDGES)
+    edges = tuple(range(len(EDGES)))
+    segments: list[Segment] = [Segment("stem", (), 1, _stem)]
+    for i, channels in enumerate(CHANNELS):
+        if i:
+            segments.append(Segment(f"reduction{i}", (), 1, partial(_reduction, channels)))
+        segments.append(Segment(f"cells{i + 1}", edges, CELLS, cell))
+    segments.append(Segment("head", (), 1, partial(_head, checked.classes)))
+    return NasBench201(NAME, checked, decisions, tuple(segments))
+
+
+def _stem(g: ImageBuilder, x: Tensor, choice: Choice) -> Tensor:
+    del choice
+    return g.conv_norm(x, CHANNELS[0], 3, name="conv")
+
+
+def _reduction(channels: int, g: ImageBuilder, x: Tensor, choice: Choice) -> Tensor:
+    """Add the residual block of stride 2 between two stages."""
+    del choice
+    # Rounded up as the convolution rounds; sizes are even.
+    short = g.pool(x, 2, stride=2, ceil=True, name="shortcut.pool")
+    short = g.conv(short, channels, 1, bias=False, name="shortcut.conv")
+    y = g.elementwise("relu", x, name="a.relu")
+    y = g.conv_norm(y, channels, 3, stride=2, name="a.conv")
+    y = g.elementwise("relu", y, name="b.relu")
+    y = g.conv_norm(y, channels, 3, name="b.conv")
+    return g.elementwise("add", short, y, name="add")
+
+
+def _head(classes: int, g: ImageBuilder, x: Tensor, choice: Choice) -> Tensor:
+    del choice
+    y = g.norm(x, "batch_norm", name="norm")
+    y = g.elementwise("relu", y, name="relu")
+    y = g.global_pool(y, name="avgpool")
+    return g.linear(y, classes, name="fc", tag="head")
+
+
+def cell(g: ImageBuilder, x: Tensor, choice: Choice) -> Tensor:
+    """Add one cell; a cell without operators is `x` itself.
+
+    Convolutions from one node share its ReLU, and pools of one node are one, as in the graphs that
+    are exported from the published networks.
+    """
+    resolved = resolve(choice)
+    values = [x]
+    rectified: dict[int, Tensor] = {}
+    pooled: dict[int, Tensor] = {}
+
+    def apply(term: Term, name: str) -> Tensor:
+        source = values[term.source]
+        if term.operation == SKIP:
+            return source
+        if term.operation == AVG_POOL:
+            if term.source not in pooled:
+                pooled[term.source] = g.pool(source, 3, stride=1, padding=1, name=f"{name}.pool")
+            return pooled[term.source]
+        if term.source not in rectified:
+            rectified[term.source] = g.elementwise("relu", source, name=f"node{term.source}.relu")
+        kernel = {CONV_1X1: 1, CONV_3X3: 3}[term.operation]
+        return g.conv_norm(
+            rectified[term.source], source.shape[1], kernel, name=f"{name}.conv{kernel}x{kernel}"
+        )
+
+    for node, terms in enumerate((*resolved.values, resolved.out), 1):
+        y: Tensor | None = None
+        for term in terms:
+            made = apply(term, f"node{node}")
+            y = made if y is None else g.elementwise("add", y, made, name=f"node{node}.add")
+        values.append(x if y is None else y)
+    return values[-1]
+
+
+# notation
+
+_PLACES = len(OPERATIONS) ** np.arange(len(EDGES))[::-1]
+
+
+def _rank(choice: Choice) -> int:
+    rank = 0
+    for option in choice:
+        rank = rank * len(OPERATIONS) + option
+    return rank
+
+
+@lru_cache(maxsize=1)
+def _canonical_table() -> Choices:
+    """Return for each choice, in lexicographic order, the least one of the same network."""
+    least: dict[Any, Choice] = {}
+    rows = [
+        least.setdefault(resolve(choice), choice)
+        for choice in product(range(len(OPERATIONS)), repeat=len(EDGES))
+    ]
+    return np.array(rows, dtype=np.int64)
+
+
+@lru_cache(maxsize=1)
+def published_order() -> tuple[Choice, ...]:
+    """Return all choices by the index of the published benchmark.
+
+    Its authors list the product of the operations over the edges and shuffle it with Python's
+    generator and a fixed seed.
+    """
+    order = list(product(range(len(OPERATIONS)), repeat=len(EDGES)))
+    random.Random(_SHUFFLE).shuffle(order)
+    return tuple(order)
+
+
+@lru_cache(maxsize=1)
+def _published_index() -> dict[Choice, int]:
+    return {choice: i for i, choice in enumerate(published_order())}
+
+
+def _text(choice: Choice) -> str:
+    nodes: dict[int, str] = {}
+    for (source, node), option in zip(EDGES, choice, strict=True):
+        nodes[node] = nodes.get(node, "|") + f"{OPERATIONS[option]}~{source}|"
+    return "+".join(nodes.values())
+
+
+def _option(given: Any, path: str, faults: list[Fault]) -> int:
+    if isinstance(given, str) and given in OPERATIONS:
+        return OPERATIONS.index(given)
+    faults.append(
+        Fault(
+            f"{given!r} is no operation",
+            path=path,
+            expected="one of " + ", ".join(OPERATIONS),
+            suggestion=nearest(str(given), OPERATIONS),
+        )
+    )
+    return NONE
+
+
+def _operations(given: Sequence[Any]) -> Choice:
+    faults: list[Fault] = []
+    if len(given) != len(EDGES):
+        raise InputError(
+            Fault(f"{len(given)} operations", expected="6, for the edges 0-1 0-2 1-2 0-3 1-3 2-3")
+        )
+    choice = tuple(
+        _option(name, f"edge_{a}_{b}", faults) for (a, b), name in zip(EDGES, given, strict=True)
+    )
+    if faults:
+        raise InputError(faults)
+    return choice
+
+
+def _parse(text: str) -> Choice:
+    faults: list[Fault] = []
+    nodes = text.strip().split("+")
+    if len(nodes) != 3:
+        faults.append(
+            Fault(f"{len(nodes)} nodes in {text!r}", expected="3, joined by '+'")
+        )  # fmt: skip
+    choice: list[int] = []
+    for node, part in enumerate(nodes[:3], 1):
+        part = part.strip()
+        if not (part.startswith("|") and part.endswith("|") and len(part) > 1):
+            faults.append(Fault(f"{part!r} is no node", path=f"node {node}",
+                                expected="'|operation~source|...|'"))  # fmt: skip
+        inputs = part.strip("|").split("|")
+        if len(inputs) != node:
+            faults.append(Fault(f"{len(inputs)} edges", path=f"node {node}", expected=f"{node}"))
+        for source, item in enumerate(inputs[:node]):
+            name, _, origin = item.partition("~")
+            path = f"edge_{source}_{node}"
+            choice.append(_option(name, path, faults))
+            if origin != str(source):
+                faults.append(
+                    Fault(f"{item!r} comes from {origin!r}", path=path, expected=f"'~{source}'")
+                )
+    if faults:
+        raise InputError(faults)
+    return tuple(choice)
