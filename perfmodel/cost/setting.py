@@ -43,6 +43,9 @@ class Setting:
         Memory -> bytes a second that is read from it, for memories with physics of their own.
     choices
         What the engine's kind adds to its spec beside numbers (a dataflow, a switch), by field.
+    stays
+        Whether activations take the share of a scratchpad that a spec lets them keep; ``None``: the
+        better of both, over the whole network.
     """
 
     facts: Mapping[str, Value]
@@ -58,6 +61,7 @@ class Setting:
     xp: Any = np
     read_bandwidths: Mapping[str, ReadBandwidth] = field(default_factory=dict[str, "ReadBandwidth"])
     choices: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    stays: bool | None = None
 
     def fact(self, path: str, default: Value = None) -> Value:
         """Return a fact, or `default` where the machine does not state it."""

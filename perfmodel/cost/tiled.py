@@ -79,7 +79,9 @@ def tiled_traffic(
     stay = crossing(table, setting, size * keep)
     kept = _layerwise(table, setting, rule, size * (1.0 - keep), partial, stay)
     xp = setting.xp
-    better = network_bytes(table, kept.traffic) < network_bytes(table, alone.traffic)
+    better = setting.stays
+    if better is None:
+        better = network_bytes(table, kept.traffic) < network_bytes(table, alone.traffic)
 
     def pick(left: Value, right: Value) -> Value:
         return xp.where(better, left, right)

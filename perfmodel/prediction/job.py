@@ -104,11 +104,7 @@ class Job:
     ) -> tuple[OperatorTable, Terms, Setting]:  # fmt: skip
         """Return table, terms and setting for flat arrays of `points` points."""
         static = self.static
-        setting = Setting(
-            facts, static.engine, static.levels, static.weights_memory, precision, static.overlap,
-            self.bare, static.causal_skips_masked, self.warm, self.relaxed,
-            _space(values, facts, precision), static.read_bandwidths, static.choices,
-        )  # fmt: skip
+        setting = self.setting(values, facts, precision)
         table = self.lowered.bind(
             values, points, accesses=not self.bare or self.crossings is not None,
             relaxed=self.relaxed, nests=getattr(static.kind, "needs_nests", False),
@@ -119,6 +115,17 @@ class Job:
         if self.shares is not None:
             terms = placed(table, terms, setting, self.shares)
         return table, terms, setting
+
+    def setting(
+        self, values: Mapping[str, Value], facts: Mapping[str, Value], precision: Precision
+    ) -> Setting:
+        """Return what cost functions read beside the table, for some numbers."""
+        static = self.static
+        return Setting(
+            facts, static.engine, static.levels, static.weights_memory, precision, static.overlap,
+            self.bare, static.causal_skips_masked, self.warm, self.relaxed,
+            _space(values, facts, precision), static.read_bandwidths, static.choices,
+        )  # fmt: skip
 
     def at(self, point: int) -> Job:
         """Return the job of one point (its index in the flattened shape)."""

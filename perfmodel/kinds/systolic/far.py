@@ -35,7 +35,9 @@ def tiled_bytes(
         if not is_array(keep) and keep == 0.0:
             return alone, model
         kept, _ = _buffered(table, nests, widths, setting, rows, keep)
-        better = network_bytes(table, kept) < network_bytes(table, alone)
+        better = setting.stays
+        if better is None:
+            better = network_bytes(table, kept) < network_bytes(table, alone)
         return {
             level: xp.where(better, kept[level], moved) for level, moved in alone.items()
         }, model

@@ -7,9 +7,9 @@ from importlib import import_module
 from typing import Any
 
 from perfmodel.errors import Fault, InputError, nearest
-from perfmodel.workload.nas_spaces.base import ArchitectureSpace, Choice, Decision, Segment
+from perfmodel.workload.nas_spaces.base import ArchitectureSpace, Choice, Decision, Kin, Segment
 
-__all__ = ["ArchitectureSpace", "Choice", "Decision", "Segment", "names", "space"]
+__all__ = ["ArchitectureSpace", "Choice", "Decision", "Kin", "Segment", "names", "space"]
 
 #: Name of a space -> the module that holds it as ``build(**settings)``.
 _MODULES: Mapping[str, str] = {

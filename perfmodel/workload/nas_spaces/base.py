@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import product
@@ -40,6 +40,22 @@ class Decision(NamedTuple):
     options: tuple[Any, ...]
 
 
+class Kin(NamedTuple):
+    """What a form of a segment shares with others.
+
+    Attributes
+    ----------
+    shape
+        Forms of equal shape have the same kernels on tensors of one size, but for what their
+        operations are.
+    operations
+        Operations in the order of the graph: of its operators of the kinds `Segment.operations`.
+    """
+
+    shape: Hashable
+    operations: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Segment:
     """A part of a network that is a block of its own.
@@ -56,12 +72,18 @@ class Segment:
     build
         ``(builder, tensor before it, option indices of its decisions) -> tensor after it``; the
         tensor before it where it is empty.
+    kin
+        For a segment of thousands of forms: option indices of its decisions -> what they share.
+    operations
+        Kinds of operators that `kin` tells apart.
     """
 
     name: str
     decisions: tuple[int, ...]
     count: int
     build: Callable[[ImageBuilder, Tensor, Choice], Tensor]
+    kin: Callable[[Choice], Kin] | None = None
+    operations: frozenset[str] = frozenset()
 
 
 class SpaceSettings(ImageStructure):

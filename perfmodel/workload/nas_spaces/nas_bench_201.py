@@ -30,6 +30,7 @@ from perfmodel.workload.nas_spaces.base import (
     Choice,
     Choices,
     Decision,
+    Kin,
     Segment,
     SpaceSettings,
     is_index,
@@ -187,7 +188,9 @@ def build(*, dataset: str = "cifar10", **settings: Any) -> NasBench201:
     for i, channels in enumerate(CHANNELS):
         if i:
             segments.append(Segment(f"reduction{i}", (), 1, partial(_reduction, channels)))
-        segments.append(Segment(f"cells{i + 1}", edges, CELLS, cell))
+        segments.append(
+            Segment(f"cells{i + 1}", edges, CELLS, cell, cell_kin, frozenset({"conv", "pool"}))
+        )
     segments.append(Segment("head", (), 1, partial(_head, checked.classes)))
     return NasBench201(NAME, checked, decisions, tuple(segments))
 
@@ -251,6 +254,33 @@ def cell(g: ImageBuilder, x: Tensor, choice: Choice) -> Tensor:
             y = made if y is None else g.elementwise("add", y, made, name=f"node{node}.add")
         values.append(x if y is None else y)
     return values[-1]
+
+
+#: Terms whose convolutions are not told apart.
+_ALIKE = {
+    Term(operation, source): Term(CONV_3X3 if operation == CONV_1X1 else operation, source)
+    for operation in range(len(OPERATIONS))
+    for source in range(4)
+}
+
+
+def cell_kin(choice: Choice) -> Kin:
+    """Return the shape of a cell, which of its convolutions is which apart, and its operations."""
+    resolved = resolve(choice)
+    sums = (*resolved.values, resolved.out)
+    shape = tuple([tuple([_ALIKE[term] for term in terms]) for terms in sums])
+    operations: list[str] = []
+    pooled: set[int] = set()
+    for terms in sums:
+        for operation, source in terms:
+            if operation == SKIP:
+                continue
+            if operation == AVG_POOL:
+                if source in pooled:
+                    continue
+                pooled.add(source)
+            operations.append(OPERATIONS[operation])
+    return Kin(shape, tuple(operations))
 
 
 # notation

@@ -1,0 +1,1 @@
+"""Which configuration: spaces of choices, what they cost, and searches under limits."""

@@ -1,0 +1,267 @@
+"""Costs of a space of architectures: its segments compiled, and choices as rows of them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
+from itertools import product
+from math import prod
+
+import numpy as np
+
+from perfmodel.arrays import Value
+from perfmodel.errors import InputError
+from perfmodel.search.oracle.alike import AlikeBank, Shape, needs_of, shape_of
+from perfmodel.search.oracle.chain import Bank, Chain, DenseBank, Sums, quantities
+from perfmodel.search.oracle.fragment import Fragment, compiled
+from perfmodel.search.oracle.pricing import Pricing
+from perfmodel.search.oracle.rows import Floats, Index, NotTabledError
+from perfmodel.workload.graph import Graph, Tensor
+from perfmodel.workload.image import ImageBuilder
+from perfmodel.workload.nas_spaces import ArchitectureSpace, Choice, Kin, Segment
+
+__all__ = ["ArchitectureCosts"]
+
+#: Options of one segment beyond which they are not compiled one by one.
+MOST_OPTIONS = 4000
+
+#: Stands for free extents where only the structure is looked at.
+_EXTENT = 16
+
+#: Combinations of free dimensions (resolutions) that are tabled.
+MOST_SETTINGS = 200
+
+
+class ArchitectureCosts:
+    """Sums over any networks of a space.
+
+    Parameters
+    ----------
+    batch
+        Images a run.
+
+    Raises
+    ------
+    NotTabledError
+        The space or the device does not fall apart into segments.
+    """
+
+    def __init__(self, space: ArchitectureSpace, pricing: Pricing, batch: float = 1) -> None:
+        self.space = space
+        self.settings, values = _settings(space, batch)
+        points = prod(len(space.decisions[i].options) for i in self.settings)
+        binds_any = bool(self.settings)
+        self._setting_places = _places([len(space.decisions[i].options) for i in self.settings])
+        self._columns: list[tuple[tuple[int, ...], Index, Index]] = []
+        compiled_: list[Fragment] = []
+        ends: set[int] = set()
+        alike: list[tuple[int, AlikeBank]] = []
+        shared: dict[object, _Forms] = {}
+        last = len(space.segments) - 1
+        for s, segment in enumerate(space.segments):
+            sizes = [len(space.decisions[i].options) for i in segment.decisions]
+            options = product(*(range(n) for n in sizes))
+            if segment.kin is not None and points == 1 and s not in (0, last) and not binds_any:
+                forms = shared.get(segment.kin)
+                if forms is None:
+                    forms = shared[segment.kin] = _Forms(space, s, list(options), pricing)
+                alike.append((s, forms.bank(space, s, values, pricing)))
+                self._columns.append((segment.decisions, _places(sizes), forms.index))
+                continue
+            if prod(sizes) > MOST_OPTIONS:
+                raise NotTabledError(f"segment {segment.name} has {prod(sizes)} forms")
+            index: list[int] = []
+            for option, x in _with_inputs(space, s, list(options)):
+                graph = _graph(space, segment, x, option)
+                index.append(len(compiled_))
+                compiled_.append(
+                    compiled(graph, values, points, pricing, first=s == 0, last=s == last)
+                )
+            self._columns.append(
+                (segment.decisions, _places(sizes), np.array(index, dtype=np.intp))
+            )
+        ends = _possible_ends(compiled_, [c for i, c in enumerate(self._columns)
+                                          if i not in dict(alike)])
+        banks: list[Bank] = [DenseBank(compiled_, frozenset(ends), points, pricing)]
+        start = len(compiled_)
+        for s, bank in alike:
+            decisions, places, index = self._columns[s]
+            self._columns[s] = (decisions, places, index + start)
+            start += len(bank.lengths)
+            banks.append(bank)
+        kinds = [priced for _, bank in alike for priced in bank.kinds]
+        kinds += [f.priced for f in compiled_ if f.priced is not None]
+        self.chain = Chain(banks, quantities(kinds), pricing.states)
+
+    def sums(self, choices: Index) -> Sums:
+        """Add up networks.
+
+        Parameters
+        ----------
+        choices : array of shape ``(networks, decisions)``
+            Option indices.
+        """
+        stretches = np.stack(
+            [
+                index[choices[:, list(decisions)] @ places]
+                for decisions, places, index in self._columns
+            ],
+            axis=1,
+        )
+        settings = choices[:, list(self.settings)] @ self._setting_places
+        return self.chain.sums(stretches, settings)
+
+
+def _places(sizes: Sequence[int]) -> Index:
+    """Return what turns option indices into one index, the last varying fastest."""
+    places = [prod(sizes[i + 1 :]) for i in range(len(sizes))]
+    return np.array(places, dtype=np.intp)
+
+
+def _settings(
+    space: ArchitectureSpace, batch: float
+) -> tuple[tuple[int, ...], dict[str, Value]]:
+    """Return the decisions that bind free dimensions, and their numbers over all combinations."""
+    binds = space.binds
+    sizes = [len(space.decisions[i].options) for i in binds]
+    if prod(sizes) > MOST_SETTINGS:
+        raise NotTabledError(f"free dimensions take {prod(sizes)} combinations of numbers")
+    base = [0] * len(space.decisions)
+    rows: list[Mapping[str, float]] = []
+    for option in product(*(range(n) for n in sizes)):
+        choice = list(base)
+        for i, chosen in zip(binds, option, strict=True):
+            choice[i] = chosen
+        rows.append({**space.parameters(tuple(choice)), "batch": batch})
+    if len(rows) == 1:
+        return binds, dict(rows[0])
+    return binds, {
+        name: np.array([row[name] for row in rows], dtype=float)
+        if len({row[name] for row in rows}) > 1
+        else rows[0][name]
+        for name in rows[0]
+    }
+
+
+class _Forms:
+    """The forms of segments that are built alike: which choices share one."""
+
+    def __init__(
+        self, space: ArchitectureSpace, s: int, options: Sequence[Choice], pricing: Pricing
+    ) -> None:
+        segment = space.segments[s]
+        assert segment.kin is not None
+        known: dict[Kin, int] = {}
+        self.sample: list[Choice] = []
+        index: list[int] = []
+        for option in options:
+            kin = segment.kin(option)
+            at = known.get(kin)
+            if at is None:
+                at = known[kin] = len(known)
+                self.sample.append(option)
+            index.append(at)
+        self.kin = list(known)
+        self.index: Index = np.array(index, dtype=np.intp)
+        x = _entering(space, s, [0] * len(space.decisions))
+        # Numbers for free extents: a shape is told by what reads what, and numbers are quicker.
+        x = replace(x, shape=tuple(d if isinstance(d, int | float) else _EXTENT for d in x.shape))
+        self._needs: dict[tuple[int, ...], Floats] = {}
+        self.shapes: dict[Hashable, Shape | None] = {}
+        for kin, option in zip(self.kin, self.sample, strict=True):
+            if kin.shape not in self.shapes:
+                graph = _graph(space, segment, x, option)
+                self.shapes[kin.shape] = shape_of(graph, pricing, segment.operations)
+
+    def bank(
+        self, space: ArchitectureSpace, s: int, values: Mapping[str, Value], pricing: Pricing
+    ) -> AlikeBank:
+        """Return the costs of the forms of one segment."""
+        x = _entering(space, s, [0] * len(space.decisions))
+        segment = space.segments[s]
+        return AlikeBank(
+            self.kin, self.shapes, self.sample, lambda option: _graph(space, segment, x, option),
+            values, pricing, self.needs,
+        )  # fmt: skip
+
+    def needs(self, lengths: tuple[int, ...]) -> Floats:
+        """Return the needs of every shape, found once for all segments."""
+        found = self._needs.get(lengths)
+        if found is None:
+            found = self._needs[lengths] = needs_of(list(self.shapes.values()), lengths)
+        return found
+
+
+def _with_inputs(
+    space: ArchitectureSpace, s: int, options: Sequence[Choice]
+) -> list[tuple[Choice, Tensor]]:
+    """Return options of a segment, each with the tensor that enters it."""
+    decisions = space.segments[s].decisions
+    earlier = {i for segment in space.segments[:s] for i in segment.decisions}
+    shared = [k for k, i in enumerate(decisions) if i in earlier]
+    found: dict[Choice, Tensor] = {}
+    out: list[tuple[Choice, Tensor]] = []
+    for option in options:
+        key = tuple(option[k] for k in shared)
+        if key not in found:
+            choice = [0] * len(space.decisions)
+            for k, i in enumerate(decisions):
+                choice[i] = option[k]
+            found[key] = _entering(space, s, choice)
+        out.append((option, found[key]))
+    return out
+
+
+def _entering(space: ArchitectureSpace, s: int, choice: Sequence[int]) -> Tensor:
+    settings = space.settings
+    g = ImageBuilder(space.name, folded=getattr(settings, "batch_norm", "") == "folded")
+    x = g.image(getattr(settings, "image_channels", 3))
+    for segment in space.segments[:s]:
+        with g.repeat(segment.count, segment.name):
+            x = segment.build(g, x, tuple(choice[i] for i in segment.decisions))
+    return x
+
+
+def _graph(space: ArchitectureSpace, segment: Segment, x: Tensor, option: Choice) -> Graph:
+    """Return a segment's own graph."""
+    folded = getattr(space.settings, "batch_norm", "") == "folded"
+    g = ImageBuilder(f"{space.name}.{segment.name}", folded=folded)
+    entering = g.input("image", x.shape, format=x.format)
+    with g.repeat(segment.count, segment.name):
+        y = segment.build(g, entering, option)
+    g.output(y)
+    return g.build()
+
+
+def _possible_ends(
+    fragments: Sequence[Fragment], columns: Sequence[tuple[tuple[int, ...], Index, Index]]
+) -> set[int]:
+    """Return fragments that may stand last because all that follow may be empty."""
+    found: set[int] = set()
+    for _, _, index in reversed(columns):
+        found |= set(index.tolist())
+        if all(fragments[i].kernels for i in index.tolist()):
+            break
+    return found
+
+
+def as_choices(space: ArchitectureSpace, given: Sequence[object]) -> Index:
+    """Return architectures (choices, or the space's own notation) as rows of option indices.
+
+    Raises
+    ------
+    InputError
+        Every one that is none.
+    """
+    faults: list[object] = []
+    rows: list[Choice] = []
+    for each in given:
+        try:
+            native = isinstance(each, str) or np.ndim(each) == 0  # pyright: ignore[reportArgumentType]
+            rows.append(space.encode(each) if native else space.checked(each))  # pyright: ignore[reportArgumentType]
+        except InputError as error:
+            faults += error.faults
+    if faults:
+        raise InputError(faults)  # pyright: ignore[reportArgumentType]
+    return np.array(rows, dtype=np.intp).reshape(-1, len(space.decisions))
+

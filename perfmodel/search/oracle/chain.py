@@ -1,0 +1,265 @@
+"""Networks made of stretches in a row: what each stretch costs in every context, and their sums.
+
+A context is how long the activation that leaves a stretch lives on, and the states of what enters
+and what leaves it. Neighbours decide it: `Chain` finds it, banks know what costs what in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from perfmodel.search.oracle.fragment import Fragment
+from perfmodel.search.oracle.pricing import Pricing
+from perfmodel.search.oracle.rows import Floats, Index, NotTabledError, Priced, States
+
+__all__ = ["Bank", "Chain", "Context", "DenseBank", "Sums", "quantities"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Sums over networks.
+
+    Attributes
+    ----------
+    names
+        Quantities of `values`.
+    values : array of shape ``(networks, modes, quantities)``
+    weight_bytes, kv_bytes, peak_bytes : arrays of shape ``(networks,)``
+    """
+
+    names: tuple[str, ...]
+    values: Floats
+    weight_bytes: Floats
+    kv_bytes: Floats
+    peak_bytes: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Where stretches stand, an array of shape ``(networks,)`` each.
+
+    Attributes
+    ----------
+    following
+        Place of how many kernels the leaving activation lives on, in `Chain.lengths`.
+    enters, leaves
+        States of the activations.
+    setting
+        Index of the setting (resolution).
+    """
+
+    following: Index
+    enters: Index
+    leaves: Index
+    setting: Index
+
+
+class Bank(Protocol):
+    """Stretches of one kind.
+
+    Attributes
+    ----------
+    lengths : array of shape ``(stretches,)``
+        Kernels for which the entering activation lives on; 0 for a stretch without kernels.
+    weight_bytes, kv_bytes, peak_bytes : arrays of shape ``(stretches, settings)``
+    """
+
+    lengths: Index
+    weight_bytes: Floats
+    kv_bytes: Floats
+    peak_bytes: Floats
+
+    def prepare(self, lengths: Sequence[int], names: Sequence[str]) -> tuple[Floats, Floats]:
+        """Table costs for such lengths of leaving activations, in these quantities.
+
+        Returns
+        -------
+        made, read : arrays of shape ``(stretches, lengths, settings)``
+            Need of the leaving activation where it is made, if it lives so long; need of the
+            entering one here, if the leaving one lives so long.
+        """
+        ...
+
+    def costs(self, stretches: Index, context: Context) -> Floats:
+        """Return costs ``(networks, modes, quantities)``."""
+        ...
+
+
+class DenseBank:
+    """Fragments, each in every context beforehand.
+
+    Parameters
+    ----------
+    fragments
+        The stretches.
+    ends
+        Which of them may end a network; only these stand where nothing follows.
+    """
+
+    def __init__(
+        self, fragments: Sequence[Fragment], ends: frozenset[int], points: int, pricing: Pricing
+    ) -> None:
+        self._fragments, self._ends = tuple(fragments), ends
+        self._points, self._pricing = points, pricing
+        self.lengths: Index = np.array(
+            [f.last_read + 1 if f.kernels else 0 for f in fragments], dtype=np.intp
+        )
+        self.weight_bytes, self.kv_bytes, self.peak_bytes = (
+            np.stack([np.broadcast_to(getattr(f, name), (points,)) for f in fragments])
+            for name in ("weight_bytes", "kv_bytes", "peak_bytes")
+        )
+        self._costs: Floats = np.zeros(0)
+
+    def prepare(self, lengths: Sequence[int], names: Sequence[str]) -> tuple[Floats, Floats]:
+        """See `Bank.prepare`."""
+        n, points, pricing = len(self._fragments), self._points, self._pricing
+        c = pricing.states.count
+        made = np.zeros((n, len(lengths), points))
+        read = np.zeros((n, len(lengths), points))
+        self._costs = np.zeros((n, len(lengths), c, c, points, pricing.modes, len(names)))
+        for i, fragment in enumerate(self._fragments):
+            for k, length in enumerate(lengths):
+                if not fragment.kernels or (length == 0) is not (i in self._ends):
+                    continue
+                if not pricing.job.bare:
+                    made[i, k] = fragment.made_need(length)
+                    read[i, k] = fragment.need(0, length)
+                self._costs[i, k] = contexts(fragment, length, pricing.states, names)
+        return made, read
+
+    def costs(self, stretches: Index, context: Context) -> Floats:
+        """See `Bank.costs`."""
+        c = context
+        return self._costs[stretches, c.following, c.enters, c.leaves, c.setting]
+
+
+def contexts(f: Fragment, length: int, states: States, names: Sequence[str]) -> Floats:
+    """Return costs of a fragment ``(enters, leaves, settings, modes, quantities)``."""
+    assert f.priced is not None
+    c, points = states.count, f.sizes.shape[1]
+    own: list[Index] = [
+        np.arange(c)[:, None, None], np.arange(c)[None, :, None],
+        *(states.of(f.need(t, length))[None, None, :] for t in range(2, len(f.sizes))),
+    ]  # fmt: skip
+    columns = [list(names).index(name) for name in f.priced.names]
+    modes = len(f.priced.values)
+    out = np.zeros((c, c, points, modes, len(names)))
+    at = np.arange(points)
+    for row, tensors in enumerate(f.rows):
+        index = np.zeros((1, 1, 1), dtype=np.intp)
+        for k, t in enumerate(tensors):
+            index = index + own[t] * c**k
+        index = np.broadcast_to(index, (c, c, points))
+        found = f.priced.values[:, row][:, index, at]
+        out[..., columns] += np.moveaxis(found, 0, 3)
+    return out
+
+
+class Chain:
+    """Sums over networks that are rows of stretches from some banks.
+
+    Parameters
+    ----------
+    banks
+        Their stretches are numbered through.
+    names
+        Quantities, `quantities` of all that is in the banks.
+    """
+
+    def __init__(self, banks: Sequence[Bank], names: Sequence[str], states: States) -> None:
+        self.banks, self.names, self.states = tuple(banks), tuple(names), states
+        lengths = np.concatenate([bank.lengths for bank in banks])
+        self.lengths: tuple[int, ...] = tuple(sorted({0, *lengths.tolist()}))
+        self.full = lengths > 0
+        self.length: Index = np.searchsorted(np.array(self.lengths), lengths)
+        self.starts = np.cumsum([0, *(len(bank.lengths) for bank in banks)])
+        pairs = [bank.prepare(self.lengths, self.names) for bank in banks]
+        self.made = np.concatenate([made for made, _ in pairs])
+        self.read = np.concatenate([read for _, read in pairs])
+        self.weights, self.kv, self.peak = (
+            np.concatenate([getattr(bank, name) for bank in banks])
+            for name in ("weight_bytes", "kv_bytes", "peak_bytes")
+        )
+
+    def sums(self, stretches: Index, settings: Index) -> Sums:
+        """Add up networks.
+
+        Parameters
+        ----------
+        stretches : array of shape ``(networks, places)``
+            Stretch at each place, numbered through the banks.
+        settings : array of shape ``(networks,)``
+        """
+        n, places = stretches.shape
+        full = self.full[stretches]
+        following = np.zeros((n, places), dtype=np.intp)
+        after = np.full((n, places), places, dtype=np.intp)
+        length, later = np.zeros(n, dtype=np.intp), np.full(n, places, dtype=np.intp)
+        for s in range(places - 1, -1, -1):
+            following[:, s], after[:, s] = length, later
+            length = np.where(full[:, s], self.length[stretches[:, s]], length)
+            later = np.where(full[:, s], s, later)
+        # One more column for what leaves the network, whose state does not matter.
+        state = np.zeros((n, places + 1), dtype=np.intp)
+        before = np.full(n, -1, dtype=np.intp)
+        for s in range(places):
+            f = stretches[:, s]
+            made = np.where(before >= 0, self.made[before, self.length[f], settings], 0.0)
+            state[:, s] = self.states.of(
+                np.maximum(self.read[f, following[:, s], settings], made)
+            )
+            before = np.where(full[:, s], f, before)
+        leaves = state[np.arange(n)[:, None], after]
+        values: Floats | None = None
+        for s in range(places):
+            context = Context(following[:, s], state[:, s], leaves[:, s], settings)
+            part = self._costs(stretches[:, s], context)
+            values = part if values is None else values + part
+        assert values is not None
+        at = settings[:, None]
+        return Sums(
+            self.names, values, self.weights[stretches, at].sum(axis=1),
+            self.kv[stretches, at].sum(axis=1), self.peak[stretches, at].max(axis=1),
+        )  # fmt: skip
+
+    def _costs(self, stretches: Index, context: Context) -> Floats:
+        bank = np.searchsorted(self.starts, stretches, side="right") - 1
+        first = int(bank[0])
+        if (bank == first).all():
+            return self.banks[first].costs(stretches - self.starts[first], context)
+        out: Floats | None = None
+        for i in np.unique(bank).tolist():
+            mine = bank == i
+            part = Context(
+                context.following[mine], context.enters[mine], context.leaves[mine],
+                context.setting[mine],
+            )  # fmt: skip
+            found = self.banks[i].costs(stretches[mine] - self.starts[i], part)
+            if out is None:
+                out = np.zeros((len(stretches), *found.shape[1:]))
+            out[mine] = found
+        assert out is not None
+        return out
+
+
+def quantities(priced: Sequence[Priced]) -> tuple[str, ...]:
+    """Return the quantities of all rows, in the order in which predictions have them.
+
+    Raises
+    ------
+    NotTabledError
+        The engine does not compute a format in any form.
+    """
+    names: dict[str, None] = {}
+    for each in priced:
+        names |= dict.fromkeys(each.names)
+        if each.terms.unsupported:
+            raise NotTabledError("the engine does not compute a format in any form")
+    order = ("latency_s", "macs", "bit_operations", "vector_ops")
+    heads = ("traffic ", "operations ", "energy ")
+    rest = [name for head in heads for name in names if name.startswith(head)]
+    return (*(name for name in order if name in names), *rest)

@@ -1,0 +1,155 @@
+"""What costs rows: a device under a runtime and a precision, resolved once as `predict` does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from perfmodel.arrays import Value
+from perfmodel.cost.setting import Setting
+from perfmodel.formats import Precision
+from perfmodel.hardware.device import Device
+from perfmodel.hardware.machine import Machine
+from perfmodel.hardware.runtime import Runtime
+from perfmodel.kinds.protocol import Terms
+from perfmodel.predict import machine_for, precision_for, static_for
+from perfmodel.prediction import Prediction
+from perfmodel.prediction.job import Job
+from perfmodel.search.oracle.rows import (
+    Floats,
+    NotTabledError,
+    Priced,
+    States,
+    kept_share,
+    price,
+    states_of,
+)
+from perfmodel.workload.graph import Graph, Tensor
+from perfmodel.workload.lower import Lowered, OperatorTable, lower
+from perfmodel.workload.workload import Workload
+
+__all__ = ["Pricing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pricing:
+    """A device, a runtime and a precision, ready to cost rows and to open sums over them.
+
+    Attributes
+    ----------
+    job
+        A prediction of a sample workload, for what does not depend on the network.
+    states
+        Capacities that decide where activations stay.
+    """
+
+    job: Job
+    states: States
+    settings: tuple[Setting, ...]
+    footprints: tuple[float, ...]
+
+    @classmethod
+    def of(
+        cls, workload: Workload, device: Device | Machine, *,
+        precision: str | Precision | None = None, runtime: str | Runtime | None = None,
+        engine: str | None = None, model: str | None = None, warm: bool = False,
+    ) -> Pricing:  # fmt: skip
+        """Resolve categories as `perfmodel.predict.predict` does for such a workload.
+
+        Raises
+        ------
+        NotTabledError
+            Facts of the device vary, or the phases of a run are told apart.
+        """
+        machine = machine_for(workload, device, runtime, engine)
+        static = static_for(machine, model)
+        chosen = precision_for(precision, workload, machine, static.engine)
+        lowered = lower(
+            workload.graph(static.semantics), static.fusion, tagged=bool(chosen.weights.overrides)
+        )
+        bare = model == "roofline"
+        job = Job(workload, machine, chosen, static, lowered, bare, False, warm)
+        if any(np.ndim(value) for value in machine.facts.values()):
+            raise NotTabledError("facts of the device vary")
+        if len({row.phase for row in lowered.rows}) > 1:
+            raise NotTabledError("a run has several phases")
+        setting = job.setting(workload.parameters, machine.facts, chosen)
+        states = states_of(setting)
+        settings = (setting,)
+        if kept_share(setting) and not bare:
+            settings = (replace(setting, stays=False), replace(setting, stays=True))
+        footprints = tuple(states.needs.tolist()) if warm and not bare else (0.0,)
+        return cls(job, states, settings, footprints)
+
+    @property
+    def setting(self) -> Setting:
+        """What cost functions read, with choices over the whole network left open."""
+        return replace(self.settings[0], stays=None)
+
+    @property
+    def per_run_s(self) -> float:
+        """Seconds of a run beside its rows."""
+        return 0.0 if self.job.bare else float(self.setting.fact("runtime.per_run", 0.0))
+
+    @property
+    def modes(self) -> int:
+        """Number of ways in which the whole network may run."""
+        return len(self.settings) * len(self.footprints)
+
+    def lowered(self, graph: Graph) -> Lowered:
+        """Compile a graph as the runtime fuses it."""
+        fusion = self.job.static.fusion
+        return lower(graph, fusion, tagged=bool(self.job.precision.weights.overrides))
+
+    def bound(self, graph: Graph, values: Mapping[str, Value], points: int) -> OperatorTable:
+        """Return the table of a graph with numbers."""
+        return self.lowered(graph).bind(
+            values, points, accesses=not self.job.bare,
+            nests=getattr(self.job.static.kind, "needs_nests", False),
+        )  # fmt: skip
+
+    def priced(self, table: OperatorTable, rows: Sequence[int]) -> Priced:
+        """Cost rows of a table in all states and modes."""
+        return price(
+            table, rows, self.job.static.kind, self.settings, self.states, self.footprints
+        )
+
+    def bits(self, tensor: Tensor) -> float:
+        """Return the stored bits of an element of a tensor."""
+        slot = tensor.slot
+        if not self.job.precision.weights.overrides and slot != "weight:vector":
+            slot = slot if slot.startswith("=") else slot.partition(":")[0]
+        return float(self.job.precision.bits(slot))
+
+    def chosen_mode(self, names: Sequence[str], sums: Floats, footprint: Floats) -> Any:
+        """Return the mode of each network.
+
+        Parameters
+        ----------
+        sums : array of shape ``(networks, modes, quantities)``
+        footprint : array of shape ``(networks,)``
+            Weights, caches and activations in bytes, for warm runs.
+        """
+        n, ways = len(sums), len(self.settings)
+        warm = np.zeros(n, dtype=np.intp)
+        if len(self.footprints) > 1:
+            warm = self.states.of(footprint)
+        if ways == 1:
+            return warm
+        levels = {self.setting.levels[-1], self.setting.weights_memory}
+        columns = [i for i, name in enumerate(names) if name in {f"traffic {x}" for x in levels}]
+        rows = np.arange(n)
+        moved = [sums[rows, warm * ways + way][:, columns].sum(axis=1) for way in range(ways)]
+        # Activations stay where that moves less over the whole network.
+        return warm * ways + (moved[1] < moved[0])
+
+    def opened(
+        self, workload: Workload, totals: dict[str, Value], shape: tuple[int, ...],
+        rows: tuple[OperatorTable, Terms],
+    ) -> Prediction:  # fmt: skip
+        """Return a prediction that has these sums over its network."""
+        job = replace(self.job, workload=workload)
+        return Prediction(job, totals, shape, self.setting, rows)
