@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 
-from perfmodel.cost.capacity import fits
+from perfmodel.cost.capacity import demands, usable
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.search.oracle.chain import Sums
 from perfmodel.search.oracle.pricing import Pricing
 from perfmodel.search.oracle.rows import Floats
 from perfmodel.workload.workload import Workload
 
-__all__ = ["METRICS", "Reader", "checked_metrics"]
+__all__ = ["FEASIBLE", "METRICS", "Reader", "checked_metrics"]
 
 #: What an oracle tells; keys as the attributes of a prediction.
 METRICS = (
@@ -24,6 +23,18 @@ METRICS = (
 
 #: Prefix of the bytes across a memory's boundary: ``traffic_bytes.dram``.
 TRAFFIC = "traffic_bytes."
+
+#: Key that tells whether a network fits: 1 or 0.
+FEASIBLE = "feasible"
+
+#: Metrics that are a constant plus multiples of the sums.
+_AFFINE = frozenset({
+    "latency_s", "energy_j", "peak_memory_bytes", "weight_bytes", "kv_bytes", "activation_bytes",
+    "macs", "bit_operations",
+})  # fmt: skip
+
+#: A sum at which a metric's multiple is read: large beside what stands in the constant.
+_LARGE = 1e15
 
 
 def checked_metrics(metrics: Sequence[str], levels: Sequence[str]) -> tuple[str, ...]:
@@ -48,49 +59,109 @@ def checked_metrics(metrics: Sequence[str], levels: Sequence[str]) -> tuple[str,
     return tuple(dict.fromkeys(metrics))
 
 
-@dataclass(frozen=True, slots=True)
 class Reader:
     """Reads metrics off sums.
 
-    Attributes
+    Parameters
     ----------
     workload
         Any network of the space, for what a run yields.
+    names
+        Quantities of the sums.
+    metrics
+        What is read, beside `FEASIBLE`.
     """
 
-    pricing: Pricing
-    workload: Workload
+    def __init__(
+        self, pricing: Pricing, workload: Workload, names: Sequence[str], metrics: Sequence[str]
+    ) -> None:
+        self.pricing, self.workload = pricing, workload
+        self.names, self.metrics = tuple(names), tuple(metrics)
+        job = pricing.job
+        table, terms, _ = job.rows(job.workload.parameters, job.machine.facts, job.precision, 1)
+        self._opened = (table, terms)
+        self._supported = not terms.unsupported
+        limits = [(m, float(usable(pricing.setting, m))) for m in self._demands(_nothing(1, names))]
+        self._bounds = np.array([bound for _, bound in limits])
+        self.affine = all(m in _AFFINE or m.startswith(TRAFFIC) for m in metrics)
+        if self.affine:
+            self.constant, self.multiples = self._multiples()
 
-    def metrics(self, sums: Sums, names: Sequence[str]) -> dict[str, Floats]:
-        """Return metric -> array of shape ``(networks,)``, and ``feasible`` (0 or 1)."""
-        totals = self.totals(sums)
+    def _multiples(self) -> tuple[Floats, Floats]:
+        """Return metrics of nothing, and what each sum adds: ``(metrics + memories, sums)``.
+
+        Sums are the quantities, then bytes of weights, of caches and of activations.
+        """
+        m = len(self.names)
+        sums = _nothing(m + 4, self.names)
+        at = np.arange(m + 3)
+        for i in range(m):
+            sums.values[1 + i, :, i] = _LARGE
+        for k, part in enumerate((sums.weight_bytes, sums.kv_bytes, sums.peak_bytes)):
+            part[1 + m + k] = _LARGE
+        found = self._read(sums, mode=0)
+        held = self._demands(sums)
+        rows = np.stack([*(found[name] for name in self.metrics), *held.values()])
+        return rows[:, 0], (rows[:, 1 + at] - rows[:, :1]) / _LARGE
+
+    def read(self, sums: Sums) -> dict[str, Floats]:
+        """Return metric -> array of shape ``(networks,)``, and `FEASIBLE` (0 or 1)."""
+        out = self._read(sums)
+        held = np.stack(list(self._demands(sums).values()))
+        good = (held <= self._bounds[:, None]).all(axis=0) & self._supported
+        return out | {FEASIBLE: good.astype(float)}
+
+    def one(self, values: Floats, weight: float, kv: float, peak: float) -> dict[str, float]:
+        """Return the metrics of one network whose mode is the only one; quick where affine."""
+        if not self.affine:
+            sums = Sums(self.names, values[None, None], np.array([weight]), np.array([kv]),
+                        np.array([peak]))  # fmt: skip
+            return {name: float(value[0]) for name, value in self.read(sums).items()}
+        found = self.constant + self.multiples @ np.append(values, (weight, kv, peak))
+        n = len(self.metrics)
+        out = dict(zip(self.metrics, found[:n].tolist(), strict=True))
+        out[FEASIBLE] = float(self._supported and bool((found[n:] <= self._bounds).all()))
+        return out
+
+    def totals(self, sums: Sums, mode: int | None = None) -> dict[str, Floats]:
+        """Return what predictions are made of, `perfmodel.cost.totals.network_totals`."""
+        n = len(sums.peak_bytes)
+        if mode is None:
+            footprint = sums.weight_bytes + sums.kv_bytes + sums.peak_bytes
+            chosen = sums.values[
+                np.arange(n), self.pricing.chosen_mode(sums.names, sums.values, footprint)
+            ]
+        else:
+            chosen = sums.values[:, mode]
+        totals: dict[str, Floats] = {name: chosen[:, i] for i, name in enumerate(sums.names)}
+        totals["latency_s"] = totals["latency_s"] + self.pricing.per_run_s
+        totals["weight_bytes"], totals["kv_bytes"] = sums.weight_bytes, sums.kv_bytes
+        totals["activation_bytes"] = sums.peak_bytes
+        return totals
+
+    def _read(self, sums: Sums, mode: int | None = None) -> dict[str, Floats]:
         shape = (len(sums.peak_bytes),)
-        job = self.pricing.job
-        rows = job.rows(job.workload.parameters, job.machine.facts, job.precision, 1)
-        prediction = self.pricing.opened(self.workload, totals, shape, rows[:2])
+        totals = self.totals(sums, mode)
+        prediction = self.pricing.opened(self.workload, totals, shape, self._opened)
         out: dict[str, Floats] = {}
-        for name in names:
+        for name in self.metrics:
             if name.startswith(TRAFFIC):
                 value = prediction.traffic_bytes[name.removeprefix(TRAFFIC)]
             else:
                 value = getattr(prediction, name)
-            if value is None:
-                value = np.nan
-            out[name] = np.broadcast_to(np.asarray(value, dtype=float), shape).copy()
-        good = fits(totals, self.pricing.setting)
-        supported = not prediction.unsupported
-        out["feasible"] = np.broadcast_to(np.asarray(good) & supported, shape).astype(float)
+            number = np.nan if value is None else value
+            out[name] = np.broadcast_to(np.asarray(number, dtype=float), shape).copy()
         return out
 
-    def totals(self, sums: Sums) -> dict[str, Floats]:
-        """Return what predictions are made of, `perfmodel.cost.totals.network_totals`."""
-        footprint = sums.weight_bytes + sums.kv_bytes + sums.peak_bytes
-        mode = self.pricing.chosen_mode(sums.names, sums.values, footprint)
-        chosen = sums.values[np.arange(len(mode)), mode]
-        totals: dict[str, Floats] = {name: chosen[:, i] for i, name in enumerate(sums.names)}
-        totals["latency_s"] = totals["latency_s"] + self.pricing.per_run_s
-        parts: Mapping[str, Floats] = {
+    def _demands(self, sums: Sums) -> dict[str, Floats]:
+        totals = {
             "weight_bytes": sums.weight_bytes, "kv_bytes": sums.kv_bytes,
             "activation_bytes": sums.peak_bytes,
         }  # fmt: skip
-        return totals | dict(parts)
+        return demands(totals, self.pricing.setting)
+
+
+def _nothing(n: int, names: Sequence[str]) -> Sums:
+    return Sums(
+        tuple(names), np.zeros((n, 1, len(names))), np.zeros(n), np.zeros(n), np.zeros(n)
+    )  # fmt: skip
