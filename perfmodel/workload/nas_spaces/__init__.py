@@ -14,6 +14,9 @@ __all__ = ["ArchitectureSpace", "Choice", "Decision", "Kin", "Segment", "names",
 #: Name of a space -> the module that holds it as ``build(**settings)``.
 _MODULES: Mapping[str, str] = {
     "nas_bench_201": "perfmodel.workload.nas_spaces.nas_bench_201",
+    "fbnet": "perfmodel.workload.nas_spaces.fbnet",
+    "ofa_mobilenet_v3": "perfmodel.workload.nas_spaces.ofa",
+    "mcunet": "perfmodel.workload.nas_spaces.mcunet",
 }
 
 

@@ -18,10 +18,10 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from perfmodel.arrays import Value
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.workload.families import Semantics
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
@@ -86,8 +86,8 @@ class Segment:
     operations: frozenset[str] = frozenset()
 
 
-class SpaceSettings(ImageStructure):
-    """What every space may be set to.
+class SizedSettings(ImageStructure):
+    """What a space is set to whose networks take images of one size.
 
     Attributes
     ----------
@@ -121,7 +121,7 @@ class ArchitectureSpace:
     """
 
     name: str
-    settings: BaseModel
+    settings: ImageStructure
     decisions: tuple[Decision, ...] = field(compare=False, repr=False)
     segments: tuple[Segment, ...] = field(compare=False, repr=False)
     binds: tuple[int, ...] = field(default=(), compare=False, repr=False)
@@ -294,15 +294,9 @@ class ArchitectureSpace:
         """Return the graph of a choice, ``batch``, ``height`` and ``width`` free.
 
         Each segment that is not empty is a block of that name. Networks that are the same are the
-        same object (unless a decision binds their free dimensions to other numbers).
+        same object; those that differ in a resolution only share one in their workloads.
         """
-        chosen = self.canonical(choice)
-        graph, numbers = self.structure(chosen), self.parameters(chosen)
-        return graph if graph.defaults == numbers else replace(graph, defaults=numbers)
-
-    def structure(self, choice: Choice) -> Graph:
-        """Return the graph that all choices with the same operators share."""
-        return _structure(self, self._operators(self.normal(choice)))
+        return _graph(self, self.canonical(choice))
 
     def workload(self, choice: Sequence[int], **settings: Value) -> Workload:
         """Return the workload of a choice.
@@ -319,7 +313,7 @@ class ArchitectureSpace:
         """
         chosen = self.canonical(choice)
         made = Workload(
-            f"{self.name}:{self.label(chosen)}", ArchitectureBuild(self, self._operators(chosen)),
+            f"{self.name}:{self.label(chosen)}", ArchitectureBuild(self, self.operators(chosen)),
             self.parameters(chosen), frames(None), origin=self.name, notes=self.notes(chosen),
         )  # fmt: skip
         if not settings:
@@ -329,8 +323,8 @@ class ArchitectureSpace:
             raise InputError(found)
         return made.bind(settings)
 
-    def _operators(self, choice: Choice) -> Choice:
-        """Return a choice without the decisions that only bind free dimensions."""
+    def operators(self, choice: Choice) -> Choice:
+        """Return a choice with the decisions that only bind free dimensions at 0."""
         if not self.binds:
             return choice
         return tuple(0 if i in self.binds else option for i, option in enumerate(choice))
@@ -362,16 +356,42 @@ def is_index(value: Any) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
+def preset(dataset: str, known: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Return the settings that a data set stands for.
+
+    Raises
+    ------
+    InputError
+        It is none of those known.
+    """
+    found = known.get(dataset)
+    if found is None:
+        raise InputError(
+            Fault(
+                f"no data set is called {dataset!r}",
+                path="dataset",
+                expected="one of " + ", ".join(known),
+                suggestion=nearest(str(dataset), known),
+            )
+        )
+    return found
+
+
 @lru_cache(maxsize=512)
 def _structure(space: ArchitectureSpace, choice: Choice) -> Graph:
-    settings: Any = space.settings
-    g = ImageBuilder(space.name, folded=settings.batch_norm == "folded")
-    x = g.image(settings.image_channels)
+    g = ImageBuilder(space.name, folded=space.settings.batch_norm == "folded")
+    x = g.image(space.settings.image_channels)
     for segment in space.segments:
         with g.repeat(segment.count, segment.name):
             x = segment.build(g, x, tuple(choice[i] for i in segment.decisions))
     g.output(x)
     return g.build(space.parameters(choice))
+
+
+@lru_cache(maxsize=512)
+def _graph(space: ArchitectureSpace, choice: Choice) -> Graph:
+    graph, numbers = _structure(space, space.operators(choice)), space.parameters(choice)
+    return graph if graph.defaults == numbers else replace(graph, defaults=numbers)
 
 
 def _restore(name: str, settings: Mapping[str, Any]) -> ArchitectureSpace:

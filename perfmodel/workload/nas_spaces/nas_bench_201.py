@@ -32,8 +32,9 @@ from perfmodel.workload.nas_spaces.base import (
     Decision,
     Kin,
     Segment,
-    SpaceSettings,
+    SizedSettings,
     is_index,
+    preset,
 )
 from perfmodel.workload.nas_spaces.cell import (
     AVG_POOL,
@@ -69,8 +70,8 @@ DATASETS: Mapping[str, Mapping[str, int]] = {
 _SHUFFLE = 88
 
 
-class NasBench201Settings(SpaceSettings):
-    """Input, classes and batch normalisation; see `SpaceSettings`."""
+class NasBench201Settings(SizedSettings):
+    """Input, classes and batch normalisation; see `SizedSettings`."""
 
     @staticmethod
     def structure_faults(data: Mapping[str, Any]) -> Iterator[Flaw]:
@@ -164,24 +165,14 @@ def build(*, dataset: str = "cifar10", **settings: Any) -> NasBench201:
     dataset
         One of `DATASETS`: input and classes, which `settings` may replace.
     settings
-        Fields of `SpaceSettings`.
+        Fields of `SizedSettings`.
 
     Raises
     ------
     InputError
         Every unknown or bad setting.
     """
-    preset = DATASETS.get(dataset)
-    if preset is None:
-        raise InputError(
-            Fault(
-                f"no data set is called {dataset!r}",
-                path="dataset",
-                expected="one of " + ", ".join(DATASETS),
-                suggestion=nearest(str(dataset), DATASETS),
-            )
-        )
-    checked = validate(NasBench201Settings, {**preset, **settings})
+    checked = validate(NasBench201Settings, {**preset(dataset, DATASETS), **settings})
     decisions = tuple(Decision(f"edge_{a}_{b}", OPERATIONS) for a, b in EDGES)
     edges = tuple(range(len(EDGES)))
     segments: list[Segment] = [Segment("stem", (), 1, _stem)]

@@ -1,0 +1,120 @@
+"""A space like MCUNet's TinyNAS (Lin et al. 2020, arXiv:2007.10319), for microcontrollers.
+
+Outside, the width multiplier (0.2 to 1.0) and the resolution (48 to 224) of the paper's 108 search
+spaces; inside, inverted residuals with ReLU6 in six stages, the last of one block, as in the
+published MCUNet code: no squeeze and excitation, and by default no 1x1 convolution before the
+classifier (its weights alone would fill a microcontroller's flash). Networks are meant to run in
+int8; the precision is the prediction's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Literal
+
+from perfmodel.specfile import validate
+from perfmodel.workload.graph import Tensor
+from perfmodel.workload.image import ImageBuilder, ImageStructure
+from perfmodel.workload.nas_spaces.base import Choice, Decision, Segment
+from perfmodel.workload.nas_spaces.stages import (
+    DEPTHS,
+    EXPANDS,
+    KERNELS,
+    Place,
+    Residual,
+    StagedSpace,
+    inverted_residual,
+    rounded,
+    staged_decisions,
+)
+
+NAME = "mcunet"
+
+WIDTHS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+RESOLUTIONS = tuple(range(48, 225, 16))
+
+#: Channels of stem, first block and six stages at width 1.
+CHANNELS: Mapping[str, tuple[int, ...]] = {
+    "proxyless": (32, 16, 24, 40, 80, 96, 192, 320),
+    "mobilenet_v2": (32, 16, 24, 32, 64, 96, 160, 320),
+}
+STRIDES = (2, 2, 2, 1, 2, 1)
+BLOCKS = (4, 4, 4, 4, 4, 1)
+MIX = 1280
+
+
+class McunetSettings(ImageStructure):
+    """Classes, batch normalisation, and the skeleton.
+
+    Attributes
+    ----------
+    channels
+        Widths of the stages at width multiplier 1: those of ProxylessNAS, from which MCUNet
+        starts, or of MobileNetV2.
+    mix
+        Whether a 1x1 convolution to 1280 channels stands before the last pooling.
+    """
+
+    channels: Literal["proxyless", "mobilenet_v2"] = "proxyless"
+    mix: bool = False
+
+
+def build(**settings: Any) -> StagedSpace:
+    """Return the space.
+
+    Parameters
+    ----------
+    settings
+        Fields of `McunetSettings`.
+
+    Raises
+    ------
+    InputError
+        Every unknown or bad setting.
+    """
+    checked = validate(McunetSettings, settings)
+    channels = CHANNELS[checked.channels]
+    layout = staged_decisions(
+        [("w", Decision("width", WIDTHS)), ("r", Decision("resolution", RESOLUTIONS))], BLOCKS
+    )
+    segments = [Segment("stem", (0,), 1, partial(_stem, channels))]
+    for place in layout.places:
+        at = layout.depths[place.stage]
+        decided = (0, *((at,) if at >= 0 else ()), place.kernel, place.expand)
+        name = f"stage{place.stage + 1}.block{place.position + 1}"
+        build_block = partial(_block, place, channels[2 + place.stage])
+        segments.append(Segment(name, decided, 1, build_block))
+    segments.append(
+        Segment("head", (0,), 1, partial(_head, MIX if checked.mix else 0, checked.classes))
+    )
+    return StagedSpace(
+        NAME, checked, layout.decisions, tuple(segments), (1,), layout.keys, layout.depths,
+        layout.places,
+    )  # fmt: skip
+
+
+def _stem(channels: tuple[int, ...], g: ImageBuilder, x: Tensor, choice: Choice) -> Tensor:
+    """Add the first convolution and the first block, which adds no input."""
+    wide = WIDTHS[choice[0]]
+    x = g.conv_norm(x, rounded(channels[0] * wide), 3, stride=2, activation="relu6", name="conv")
+    inner = x.shape[1]
+    y = g.conv_norm(x, inner, 3, groups=inner, activation="relu6", name="depthwise")
+    return g.conv_norm(y, rounded(channels[1] * wide), 1, name="project")
+
+
+def _block(place: Place, outputs: int, g: ImageBuilder, x: Tensor, choice: Choice) -> Tensor:
+    width, *depth, kernel, expand = choice
+    if depth and place.position >= DEPTHS[depth[0]]:
+        return x
+    block = Residual(
+        rounded(outputs * WIDTHS[width]), 1 if place.position else STRIDES[place.stage], "relu6"
+    )
+    return inverted_residual(g, x, KERNELS[kernel], EXPANDS[expand], block)
+
+
+def _head(mix: int, classes: int, g: ImageBuilder, x: Tensor, choice: Choice) -> Tensor:
+    del choice
+    y = g.conv_norm(x, mix, 1, activation="relu6", name="mix") if mix else x
+    y = g.global_pool(y, name="avgpool")
+    return g.linear(y, classes, name="classifier", tag="head")
