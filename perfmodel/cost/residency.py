@@ -230,7 +230,7 @@ def stored_bytes(table: OperatorTable, setting: Setting, role: str) -> Value:
     """Return bytes stored for a role: ``weight`` (fixed formats included) or ``kv``."""
     total: Value = 0.0
     for slot, elements in table.stored.items():
-        name = slot.partition(":")[0]
+        name = slot.partition(":")[0].partition("=")[0]
         held = "kv" if name in {"kv", "state"} else "weight"
         if held == role:
             total = total + elements * (setting.precision.bits(slot) / 8.0)

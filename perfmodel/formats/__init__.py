@@ -6,6 +6,7 @@ from perfmodel.formats.precision import (
     Precision,
     as_precision,
     compute_format,
+    fixed_format,
     parse_precision,
 )
 from perfmodel.formats.sparsity import Sparsity, parse_sparsity
@@ -18,6 +19,7 @@ __all__ = [
     "as_precision",
     "compute_format",
     "find",
+    "fixed_format",
     "format_named",
     "formats",
     "parse_precision",

@@ -32,9 +32,16 @@ class Precision:
     sparsity: Sparsity | None = None
 
     def bits(self, slot: str) -> Value:
-        """Return the stored bits an element of a slot: ``role``, ``role:tag`` or ``=format``."""
-        if slot.startswith("="):
-            return format_named(slot[1:]).bits
+        """Return the stored bits an element of a slot.
+
+        Parameters
+        ----------
+        slot
+            ``role``, ``role:tag``, or a fixed format: ``=int8``, ``weight=int8+2:4`` (sparse).
+        """
+        if "=" in slot:
+            fixed, sparsity = fixed_format(slot.partition("=")[2])
+            return fixed.bits if sparsity is None else sparsity.storage_bits(fixed.bits)
         role, _, tag = slot.partition(":")
         if role == "weight":
             if tag == "vector":
@@ -51,11 +58,17 @@ class Precision:
         return 32
 
     def format_of(self, slot: str) -> Format:
-        """Return the format of a slot (mixtures: the base format)."""
-        if slot.startswith("="):
-            return format_named(slot[1:])
+        """Return the format of a slot (mixtures: the base format; sparse: that of what is kept)."""
+        if "=" in slot:
+            return fixed_format(slot.partition("=")[2])[0]
         role = slot.partition(":")[0]
         return {"weight": self.weights, "kv": self.kv}.get(role, self.activations)
+
+    def sparsity_of(self, slot: str) -> Sparsity | None:
+        """Return the sparsity of a slot: its own where its format is fixed, else the weights'."""
+        if "=" in slot:
+            return fixed_format(slot.partition("=")[2])[1]
+        return self.sparsity if slot.startswith("weight") else None
 
     def with_bits(
         self, *, weights: Value = None, activations: Value = None, kv: Value = None
@@ -72,6 +85,38 @@ class Precision:
 
     def __str__(self) -> str:
         return self.text or f"w={self.weights.name},a={self.activations.name},kv={self.kv.name}"
+
+
+@lru_cache(maxsize=4096)
+def fixed_format(text: str) -> tuple[Format, Sparsity | None]:
+    """Return the format of one tensor, and its sparsity where it has one.
+
+    Parameters
+    ----------
+    text
+        ``int8``, ``int4g128``, or with zeros left out ``int8+2:4``, ``fp16+s0.5``.
+
+    Raises
+    ------
+    InputError
+        No such format, no such sparsity.
+    """
+    name, mark, pattern = text.partition("+")
+    faults: list[Fault] = []
+    found, sparsity = find(name), None
+    if found is None:
+        try:
+            format_named(name)
+        except InputError as error:
+            faults += error.faults
+    if mark:
+        try:
+            sparsity = parse_sparsity(pattern)
+        except InputError as error:
+            faults += error.faults
+    if faults or found is None:
+        raise InputError(faults)
+    return found, sparsity
 
 
 def compute_format(left: Format, right: Format) -> str:

@@ -72,8 +72,8 @@ def sparse_speedup(setting: Setting, pair: tuple[str, str]) -> Value:
 
     Unstructured zeros buy no time on a dense engine.
     """
-    sparsity = setting.precision.sparsity
-    if sparsity is None or not pair[0].startswith("weight"):
+    sparsity = setting.precision.sparsity_of(pair[0])
+    if sparsity is None:
         return 1.0
     return setting.fact(f"engines.{setting.engine}.sparse_speedup.{sparsity.pattern}", 1.0)
 

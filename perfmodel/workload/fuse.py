@@ -135,13 +135,15 @@ def _kernel(
     head = _head(operators)
     macs: Dim = 0
     vector_ops: Dim = 0
-    for i, operator in enumerate(operators):
+    before = ""
+    for operator in operators:
         macs = macs + operator.macs
         folded = (
-            i > 0
-            and operators[i - 1].kind in {"conv", "depthwise"}
+            before in {"conv", "depthwise"}
             and dict(operator.attributes).get("function") == "batch_norm"
         )
+        # A conversion between them is as much a step of the convolution as the normalisation.
+        before = before if operator.kind == "quantise" else operator.kind
         if not folded:
             vector_ops = vector_ops + operator.vector_ops
         for access in operator.accesses:

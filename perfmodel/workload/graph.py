@@ -120,6 +120,13 @@ class Operator:
         """Names of the tensors it writes."""
         return tuple(a.tensor for a in self.accesses if a.mode == "write")
 
+    @property
+    def scores_tensor(self) -> str:
+        """Name that the nests of an attention give its scores; empty where there are none."""
+        if self.kind != "attention" or not self.nests:
+            return ""
+        return next(o.tensor for o in self.nests[0].operands if o.role == "output")
+
 
 @dataclass(frozen=True, slots=True)
 class Block:

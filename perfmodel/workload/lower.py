@@ -208,6 +208,17 @@ class Lowered:
     def _slot(self, tensor: Tensor) -> str:
         return self._slot_name(tensor.slot)
 
+    def _role_slot(self, tensor: Tensor) -> str:
+        """Return a slot that says the role of what is stored also where its format is fixed."""
+        if tensor.format and tensor.role != "activation":
+            return f"{tensor.role}={tensor.format}"
+        return self._slot(tensor)
+
+    def _scores_slot(self, operator: Operator) -> str:
+        """Return what decides the bits of attention scores, which are no access of their own."""
+        found = self.graph.tensors.get(operator.scores_tensor)
+        return "activation" if found is None else self._slot(found)
+
     def _compile(self, *, accesses: bool, nests: bool = False) -> Program:
         n = len(self.kernels)
         columns: dict[str, list[Dim]] = {
@@ -277,20 +288,20 @@ class Lowered:
 
     def _traffic(self, kernel: Kernel) -> list[tuple[str, Dim]]:
         out = [
-            (self._slot(self.graph.tensors[name]), elements)
+            (self._role_slot(self.graph.tensors[name]), elements)
             for side in (kernel.reads, kernel.writes)
             for name, elements in side.items()
         ]
         if not self._flash:
             # Scores are written, read and written by the softmax, and read again.
-            out += [("activation", 4 * o.scores) for o in kernel.operators if o.scores != 0]
+            out += [(self._scores_slot(o), 4 * o.scores) for o in kernel.operators if o.scores != 0]
         return out
 
     def _stored(self) -> dict[str, Dim]:
         stored: dict[str, Dim] = {}
         for name, times in self.graph.stored_weights().items():
             tensor = self.graph.tensors[name]
-            slot = self._slot(tensor)
+            slot = self._role_slot(tensor)
             stored[slot] = stored.get(slot, 0) + times * tensor.elements
         phases: dict[str, dict[str, Dim]] = {}
         for block in self.graph.blocks:
@@ -298,7 +309,7 @@ class Lowered:
             for name in sorted(names):
                 tensor = self.graph.tensors[name]
                 if tensor.role in {"kv", "state"}:
-                    slot = self._slot(tensor)
+                    slot = self._role_slot(tensor)
                     here = phases.setdefault(slot, {})
                     size = block.stored * tensor.elements
                     here[block.phase] = here.get(block.phase, 0) + size
@@ -344,7 +355,7 @@ class Lowered:
                     if operator.scores != 0:
                         rows.append(i)
                         tensor.append(ALWAYS_MAIN)
-                        slots.append("activation")
+                        slots.append(self._scores_slot(operator))
                         elements.append(4 * operator.scores)
         self._access_rows = np.array(rows, dtype=np.intp)
         self._access_tensor = np.array(tensor, dtype=np.intp)

@@ -28,7 +28,7 @@ def unroll(graph: Graph, values: Mapping[str, float]) -> Graph:
             for name in touched - shared:
                 if graph.tensors[name].role in _OWN:
                     names[name] = f"{name}@{index % copies}"
-            enters, leaves = _carried(graph, block)
+            enters, leaves = carried(graph, block)
             if index % copies and enters:
                 names[enters] = current[leaves]
         suffix = f"@{index}" if times > 1 else ""
@@ -47,6 +47,8 @@ def unroll(graph: Graph, values: Mapping[str, float]) -> Graph:
         )
     used = {n for b in blocks for op in b.operators for n in (*op.reads, *op.writes)}
     used |= set(graph.inputs)
+    # Scores of an attention are declared only where their format is fixed.
+    used |= {op.scores_tensor for b in blocks for op in b.operators}
     return replace(
         graph,
         tensors={n: t for n, t in tensors.items() if n in used},
@@ -82,7 +84,7 @@ def _whole(block: Block, count: Dim, values: Mapping[str, float]) -> int:
     return int(number)
 
 
-def _carried(graph: Graph, block: Block) -> tuple[str, str]:
+def carried(graph: Graph, block: Block) -> tuple[str, str]:
     """Return the activation that enters a layer and the one that leaves it for the next.
 
     The last operator's first output leaves; the first activation from outside with its shape

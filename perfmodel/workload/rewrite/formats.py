@@ -1,0 +1,261 @@
+"""A graph whose tensors are stored in formats of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.formats import Precision, as_precision, fixed_format
+from perfmodel.workload.builder import VECTOR_OPS
+from perfmodel.workload.graph import Access, Block, Graph, Operator, Tensor
+from perfmodel.workload.rewrite.coupling import REQUANTISES, FormatGroup, format_groups
+from perfmodel.workload.rewrite.layers import factors_of, input_of
+
+_NONE: Mapping[str, str] = {}
+
+
+def with_formats(
+    graph: Graph,
+    weights: Mapping[str, str] = _NONE,
+    activations: Mapping[str, str] = _NONE,
+    kv: str | Mapping[str, str] = "",
+    conversion: bool = True,
+    precision: str | Precision | None = None,
+) -> Graph:
+    """Return the graph with the formats of some tensors fixed.
+
+    Parameters
+    ----------
+    weights
+        Weight tensor -> format (``int4g128``; ``int8+2:4`` and ``fp16+s0.5`` leave zeros out).
+    activations
+        Activation -> format. A name stands for its whole group (`format_groups`).
+    kv
+        Format of every KV cache, or of each by name.
+    conversion
+        Whether an operator that then writes another format than it reads gets a ``quantise``
+        operator behind it, `VECTOR_OPS` operations an element. It rides on the operator's kernel
+        where the runtime fuses elementwise operators. A boundary that the graph itself has already
+        (a quantised file) costs what it says there.
+    precision
+        What tensors without a name are stored in, to tell a boundary; by default they are taken to
+        differ from every format that is named.
+
+    Returns
+    -------
+    Graph
+        The same object where nothing changes. Attention scores are stored as the attention's
+        output is. Everything that is not named keeps its slot: a precision still decides it, and
+        the bits of biases and the rate of elementwise arithmetic with it.
+
+    Raises
+    ------
+    InputError
+        Every unknown tensor, unknown format, sparse activation, and group with two formats.
+    """
+    chosen = _chosen(graph, weights, activations, kv)
+    if all(graph.tensors[name].format == text for name, text in chosen.items()):
+        return graph
+    made = {
+        name: replace(tensor, format=chosen[name]) if name in chosen else tensor
+        for name, tensor in graph.tensors.items()
+    }
+    rewriting = _Rewriting(graph, made, as_precision(precision) if precision else None)
+    blocks: list[Block] = []
+    for block in graph.blocks:
+        operators: list[Operator] = []
+        for operator in block.operators:
+            operators += rewriting.operator(operator, conversion=conversion)
+        blocks.append(replace(block, operators=tuple(operators)))
+    return replace(graph, tensors=rewriting.tensors, blocks=tuple(blocks))
+
+
+def _chosen(
+    graph: Graph, weights: Mapping[str, str], activations: Mapping[str, str],
+    kv: str | Mapping[str, str],
+) -> dict[str, str]:  # fmt: skip
+    """Return every tensor whose format is decided -> the format's own name."""
+    faults: list[Fault] = []
+    caches = [n for n, t in graph.tensors.items() if t.role == "kv"]
+    named = dict.fromkeys(caches, kv) if isinstance(kv, str) and kv else kv or _NONE
+    chosen: dict[str, str] = {}
+    for name, text in weights.items():
+        _check(graph, name, ("weight",), "weights", faults)
+        chosen[name] = _canonical(text, f"weights.{name}", faults, sparse=True)
+    assert not isinstance(named, str)
+    for name, text in named.items():
+        _check(graph, name, ("kv",), "kv", faults)
+        chosen[name] = _canonical(text, f"kv.{name}", faults)
+    if activations:
+        groups = {t: g for g in format_groups(graph) for t in g.tensors}
+        said: dict[str, tuple[str, str]] = {}
+        for name, text in activations.items():
+            _check(graph, name, ("activation", "state"), "activations", faults)
+            format = _canonical(text, f"activations.{name}", faults)
+            group = groups.get(name, FormatGroup(name, (name,)))
+            other, first = said.setdefault(group.name, (format, name))
+            if other != format:
+                faults.append(
+                    Fault(f"shares a format with '{first}', which is {other or 'not fixed'}",
+                          path=f"activations.{name}", expected="one format a group")
+                )  # fmt: skip
+            chosen |= dict.fromkeys(group.tensors, format)
+    if faults:
+        raise InputError(faults)
+    return {name: text for name, text in chosen.items() if name in graph.tensors}
+
+
+def _check(
+    graph: Graph, name: str, roles: tuple[str, ...], path: str, faults: list[Fault]
+) -> None:  # fmt: skip
+    tensor = graph.tensors.get(name)
+    if tensor is not None and tensor.role in roles:
+        return
+    known = [n for n, t in graph.tensors.items() if t.role in roles]
+    what = {"weights": "weight tensor", "kv": "KV cache", "activations": "activation"}[path]
+    faults.append(
+        Fault(f"'{graph.name}' has no {what} '{name}'", path=f"{path}.{name}",
+              expected=f"the name of a {what}", suggestion=nearest(name, known))
+    )  # fmt: skip
+
+
+def _canonical(text: str, path: str, faults: list[Fault], *, sparse: bool = False) -> str:
+    """Return a format by its own name, with its sparsity; empty stands for none."""
+    clean = text.strip().lower()
+    if not clean:
+        return ""
+    try:
+        format, sparsity = fixed_format(clean)
+    except InputError as error:
+        faults += [replace(f, path=path) for f in error.faults]
+        return clean
+    if sparsity is not None and not sparse:
+        faults.append(Fault(f"'{text}' is sparse", path=path, expected="a format without zeros: "
+                            "only weights are stored sparse"))  # fmt: skip
+    _, mark, pattern = clean.partition("+")
+    return f"{format.name}{mark}{pattern}"
+
+
+class _Rewriting:
+    """Renames what operators read and write where formats change."""
+
+    def __init__(
+        self, graph: Graph, tensors: dict[str, Tensor], precision: Precision | None
+    ) -> None:
+        self.graph = graph
+        self.tensors = tensors
+        self.precision = precision
+
+    def operator(self, operator: Operator, *, conversion: bool) -> Iterator[Operator]:
+        """Yield the operator with its slots, and the conversions of what it writes."""
+        operator = replace(operator, pair=self._pair(operator))
+        operator = self._scores(operator)
+        if not conversion or operator.kind not in REQUANTISES or not operator.nests:
+            yield operator
+            return
+        source = input_of(self.graph, operator)
+        converted = [
+            name for name in operator.writes
+            if self.graph.tensors[name].role == "activation" and self._boundary(source, name)
+        ]  # fmt: skip
+        raw = {name: self._raw(name, source) for name in converted}
+        yield _written_to(operator, raw) if raw else operator
+        for name in converted:
+            yield self._conversion(operator, raw[name], name)
+
+    def _boundary(self, source: str, written: str) -> bool:
+        """Tell whether formats of input and output differ now and did not before."""
+        if not source or self.graph.tensors[source].format != self.graph.tensors[written].format:
+            return False
+        return self._stored(source) != self._stored(written)
+
+    def _stored(self, name: str) -> str:
+        format = self.tensors[name].format
+        if format or self.precision is None:
+            return format
+        return self.precision.activations.name
+
+    def _raw(self, name: str, source: str) -> str:
+        raw = f"{name}.raw"
+        while raw in self.tensors:
+            raw += "_"
+        self.tensors[raw] = replace(
+            self.tensors[name], name=raw, format=self.tensors[source].format
+        )
+        return raw
+
+    def _conversion(self, operator: Operator, raw: str, name: str) -> Operator:
+        x, y = self.tensors[raw], self.tensors[name]
+        function = self._function(raw, name)
+        ops = VECTOR_OPS[function] * y.elements
+        accesses = (Access(raw, "read", x.elements), Access(name, "write", y.elements))
+        return Operator(
+            f"{operator.name}.{function}", "quantise", accesses, vector_ops=ops,
+            pair=("activation", x.slot), attributes=(("function", function),),
+        )  # fmt: skip
+
+    def _function(self, raw: str, name: str) -> str:
+        """Return what a conversion does: round to integers, scale them, or change the float."""
+        floats = [
+            not text or fixed_format(text)[0].is_float
+            for text in (self._stored(raw), self._stored(name))
+        ]
+        if not floats[1]:
+            return "quantise"
+        return "cast" if floats[0] else "dequantise"
+
+    def _pair(self, operator: Operator) -> tuple[str, str]:
+        """Return the slots of the multiplied operands after the change."""
+        reads = operator.reads
+        if operator.nests:
+            x, w = factors_of(operator)
+        else:
+            w, x = (*reads[1:2], ""), (*reads[:1], "")
+            w, x = w[0], x[0]
+        return (self._slot(operator.pair[0], w, reads), self._slot(operator.pair[1], x, reads))
+
+    def _slot(self, old: str, preferred: str, reads: tuple[str, ...]) -> str:
+        before, after = self.graph.tensors, self.tensors
+        if preferred in before and before[preferred].slot == old:
+            return after[preferred].slot
+        now = {after[name].slot for name in reads if before[name].slot == old}
+        return now.pop() if len(now) == 1 else old
+
+    def _scores(self, operator: Operator) -> Operator:
+        """Declare the scores of an attention where its output has a format."""
+        name = operator.scores_tensor
+        written = [n for n in operator.writes if self.graph.tensors[n].role == "activation"]
+        format = self.tensors[written[0]].format if written else ""
+        if not name or not format:
+            return operator
+        own = f"{operator.name}.scores"
+        self.tensors[own] = Tensor(own, (operator.scores,), format=format)
+        nests = tuple(
+            replace(nest, operands=tuple(
+                replace(o, tensor=own) if o.tensor == name else o for o in nest.operands
+            ))
+            for nest in operator.nests
+        )  # fmt: skip
+        return replace(operator, nests=nests)
+
+
+def _written_to(operator: Operator, names: Mapping[str, str]) -> Operator:
+    """Return the operator with other outputs."""
+    return replace(
+        operator,
+        accesses=tuple(
+            replace(a, tensor=names.get(a.tensor, a.tensor)) if a.mode == "write" else a
+            for a in operator.accesses
+        ),
+        nests=tuple(
+            replace(nest, operands=tuple(
+                replace(o, tensor=names.get(o.tensor, o.tensor)) if o.role == "output" else o
+                for o in nest.operands
+            ))
+            for nest in operator.nests
+        ),
+    )  # fmt: skip
+
+
+__all__ = ["with_formats"]
