@@ -1,0 +1,1 @@
+"""Which configuration: bits, sparsity, widths and architectures under hard limits."""

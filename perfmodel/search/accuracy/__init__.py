@@ -1,0 +1,1 @@
+"""What a choice of formats, sparsity and channels costs in output error."""
