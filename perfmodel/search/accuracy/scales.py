@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 
@@ -160,9 +160,9 @@ def ternary(rows: Array, *, rule: str = "exact") -> Array:
         keep = size > 0.7 * size.mean(axis=1, keepdims=True)
     else:
         ordered = -np.sort(-size, axis=1)
-        count = np.arange(1, rows.shape[1] + 1)
-        gain = np.cumsum(ordered, axis=1) ** 2 / count
-        least = np.take_along_axis(ordered, gain.argmax(axis=1)[:, None], axis=1)
+        above = cast("Array", np.cumsum(ordered, axis=1))
+        gain: Array = np.square(above) / np.arange(1.0, rows.shape[1] + 1.0)
+        least = ordered[np.arange(len(rows)), gain.argmax(axis=1)][:, None]
         keep = (size >= least) & (size > 0)
     count = np.maximum(keep.sum(axis=1, keepdims=True), 1)
     level = np.where(keep, size, 0.0).sum(axis=1, keepdims=True) / count
