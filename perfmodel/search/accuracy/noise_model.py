@@ -158,9 +158,9 @@ def sqnr(
     -----
     The output's noise-to-signal ratio is the sum over layers of those of weights and activations,
     ``1/s = sum(1/s_w + 1/s_a)``: Lin, Talathi and Annapureddy, "Fixed Point Quantization of Deep
-    Convolutional Networks", ICML 2016, equation 7 and section 3.3. To first order a layer hands on
-    relative noise as it is, and noises of independent layers add. A layer's is ``||C(W) - W||^2 /
-    ||W||^2``, exact for inputs that are uncorrelated and of one variance; C prunes and quantises.
+    Convolutional Networks", ICML 2016. To first order a layer hands on relative noise as it is, and
+    noises of independent layers add. A layer's is ``||C(W) - W||^2 / ||W||^2``, exact for inputs
+    that are uncorrelated and of one variance; C prunes and quantises.
     """
     weights = read_weights(path)
     ranges = calibration if isinstance(calibration, Ranges) or calibration is None else (

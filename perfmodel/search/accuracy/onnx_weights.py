@@ -14,7 +14,7 @@ from perfmodel.errors import Fault, InputError
 from perfmodel.search.accuracy.weights import Layer, Weight, Weights
 from perfmodel.workload.importers.onnx.read import read_onnx
 
-__all__ = ["Constants", "read_onnx_weights", "weighted_nodes"]
+__all__ = ["Constants", "Operand", "layers_of", "load", "read_onnx_weights", "weighted_nodes"]
 
 #: Operator -> which inputs are its weights.
 _OPERANDS: Final[dict[str, tuple[int, ...]]] = {
@@ -27,17 +27,20 @@ _DEEPEST: Final = 16
 
 
 class Found(NamedTuple):
-    """A constant: its numbers and the tensor that holds them."""
+    """A constant: its numbers, the tensor that holds them, and the type that operators see."""
 
     name: str
     values: Array
+    kind: Any
 
 
 class Operand(NamedTuple):
-    """A node with its weights and what they multiply."""
+    """A node, its weights, which inputs they are, their element types, and what they multiply."""
 
     node: Any
     weights: tuple[Weight, ...]
+    places: tuple[int, ...]
+    kinds: tuple[Any, ...]
     activation: str
 
 
@@ -46,6 +49,7 @@ class Constants:
 
     def __init__(self, model: Any) -> None:
         self._helper: Any = import_module("onnx.numpy_helper")
+        self._found: dict[str, Found | None] = {}
         self.held: dict[str, Any] = {}
         self.makers: dict[str, Any] = {}
         for graph in _graphs(model.graph):
@@ -61,46 +65,54 @@ class Constants:
 
     def find(self, name: str, depth: int = 0) -> Found | None:
         """Return the constant behind a name, if it is one."""
+        if name not in self._found:
+            self._found[name] = self._find(name, depth)
+        return self._found[name]
+
+    def _find(self, name: str, depth: int) -> Found | None:
         if name in self.held:
             values: Any = self._helper.to_array(self.held[name])
             if values.dtype.kind in "OSU":
                 return None
-            return Found(name, np.asarray(values, dtype=np.float64))
+            return Found(name, np.asarray(values, dtype=np.float64), values.dtype)
         node = self.makers.get(name)
         if node is None or depth > _DEEPEST or not node.input:
             return None
         if node.op_type not in {"Identity", "Cast", "Transpose", "Reshape", "DequantizeLinear"}:
             return None
         inner = self.find(node.input[0], depth + 1)
-        if inner is None or node.op_type in {"Identity", "Cast"}:
+        if inner is None or node.op_type == "Identity":
             return inner
         values = inner.values
         given = _attributes(node)
+        if node.op_type == "Cast":
+            onnx: Any = import_module("onnx.helper")
+            return inner._replace(kind=onnx.tensor_dtype_to_np_dtype(given["to"]))
         if node.op_type == "Transpose":
-            return Found(inner.name, values.transpose(given.get("perm")))
+            return inner._replace(values=values.transpose(given.get("perm")))
         others = [self.find(i, depth + 1) if i else None for i in node.input[1:]]
         if not others or others[0] is None:
             return None
         if node.op_type == "Reshape":
             shape = [int(n) for n in others[0].values]
             shape = [values.shape[i] if n == 0 else n for i, n in enumerate(shape)]
-            return Found(inner.name, values.reshape(shape))
+            return inner._replace(values=values.reshape(shape))
         return _dequantised(inner, others, int(given.get("axis", 1)), given.get("block_size", 0))
 
 
 def _dequantised(
     inner: Found, others: list[Found | None], axis: int, block: int
 ) -> Found | None:  # fmt: skip
-    scale = others[0].values if others[0] is not None else None
-    if scale is None or block:
+    if not others or others[0] is None or block:
         return None
+    scale = others[0].values
     zero = others[1].values if len(others) > 1 and others[1] is not None else np.zeros(())
     if scale.ndim == 1 and scale.size > 1:
         shape = [1] * inner.values.ndim
         shape[axis] = -1
         scale = scale.reshape(shape)
         zero = zero.reshape(shape) if zero.size > 1 else zero
-    return Found(inner.name, (inner.values - zero) * scale)
+    return Found(inner.name, (inner.values - zero) * scale, others[0].kind)
 
 
 def _graphs(graph: Any) -> Iterator[Any]:
@@ -129,6 +141,8 @@ def weighted_nodes(model: Any) -> list[Operand]:
         for node in graph.node:
             wanted = _OPERANDS.get(node.op_type, ())
             weights: list[Weight] = []
+            places: list[int] = []
+            kinds: list[Any] = []
             for place in wanted:
                 if place >= len(node.input) or (weights and node.op_type not in _RECURRENT):
                     continue
@@ -137,9 +151,14 @@ def weighted_nodes(model: Any) -> list[Operand]:
                     continue
                 axis = _output_axis(node, place, constant.values.ndim)
                 weights.append(Weight(constant.name, axis, constant.values))
+                places.append(place)
+                kinds.append(constant.kind)
             if weights:
                 others = [i for i in node.input if i and constants.find(i) is None]
-                found.append(Operand(node, tuple(weights), others[0] if others else ""))
+                found.append(
+                    Operand(node, tuple(weights), tuple(places), tuple(kinds),
+                            others[0] if others else "")
+                )  # fmt: skip
     return found
 
 
@@ -173,7 +192,17 @@ def read_onnx_weights(path: Path) -> Weights:
         As `perfmodel.workload.importers.onnx.read.read_onnx`; data in another file that is not
         there; no operator with constant weights.
     """
-    operands = weighted_nodes(load(path))
+    return layers_of(weighted_nodes(load(path)), path)
+
+
+def layers_of(operands: list[Operand], path: Path) -> Weights:
+    """Return the layers of a file's operators.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    """
     if not operands:
         raise InputError(
             Fault("no operator multiplies by constant weights", file=str(path),
@@ -189,7 +218,7 @@ def read_onnx_weights(path: Path) -> Weights:
         inputs = tuple(user.activation for user in users)
         layers.append(Layer(name, (weight,), inputs, len(users)))
     aliases: dict[str, Layer] = {}
-    for node, weights, activation in operands:
+    for node, weights, _, _, activation in operands:
         for name in (node.name, *node.output):
             if name and name not in uses:
                 aliases.setdefault(name, Layer(name, weights, (activation,)))

@@ -182,17 +182,11 @@ def record_ranges(
     InputError
         The file is no ONNX, onnxruntime is not installed, or it refuses the inputs.
     """
+    from perfmodel.search.accuracy.onnx_session import refusals, session
     from perfmodel.search.accuracy.onnx_weights import load, weighted_nodes
 
     file = Path(path)
     model: Any = load(file)
-    try:
-        runtime: Any = import_module("onnxruntime")
-    except ImportError:
-        raise InputError(
-            Fault("recording needs the package onnxruntime", file=str(file),
-                  expected="pip install onnxruntime")
-        ) from None  # fmt: skip
     top = {name for node in model.graph.node for name in node.output}
     top |= {value.name for value in model.graph.input}
     read = [operand.activation for operand in weighted_nodes(model)]
@@ -200,31 +194,15 @@ def record_ranges(
     onnx: Any = import_module("onnx")
     have = {value.name for value in model.graph.output}
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in wanted if name not in have)
-    options: Any = runtime.SessionOptions()
-    options.log_severity_level = 3
     parts: dict[str, list[Array]] = {name: [] for name in wanted}
     draw = np.random.default_rng(seed)
-    try:
-        session: Any = runtime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
-        given = list(feeds)
+    runner, given = session(model.SerializeToString(), str(file)), list(feeds)
+    with refusals(str(file)):
         for feed in given:
-            for name, values in zip(wanted, session.run(wanted, dict(feed)), strict=True):
+            for name, values in zip(wanted, runner.run(wanted, dict(feed)), strict=True):
                 share = -(-samples // len(given))
                 parts[name].append(_drawn(np.asarray(values, np.float64).ravel(), share, draw))
-    except (RuntimeError, ValueError, TypeError) as error:
-        raise InputError(_refused(error, file)) from None
-    except Exception as error:  # onnxruntime's errors have no base of their own
-        if not type(error).__module__.startswith("onnxruntime"):
-            raise
-        raise InputError(_refused(error, file)) from None
     return Ranges({name: np.concatenate(kept) for name, kept in parts.items() if kept})
-
-
-def _refused(error: Exception, file: Path) -> Fault:
-    reason = (str(error).splitlines() or ["no reason given"])[0]
-    return Fault(f"onnxruntime refuses: {reason}", file=str(file), expected="inputs that it takes")
 
 
 def _drawn(values: Array, count: int, draw: np.random.Generator) -> Array:

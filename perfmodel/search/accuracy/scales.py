@@ -137,8 +137,8 @@ def affine(
 def binary(rows: Array) -> Array:
     """Return signs times the mean magnitude of each row.
 
-    The least squared error of two levels ``-a`` and ``a`` (Rastegari et al., "XNOR-Net", ECCV 2016,
-    equation 6). Shapes ``(rows, elements)``.
+    The least squared error of two levels ``-a`` and ``a`` (Rastegari et al., "XNOR-Net", ECCV
+    2016). Shapes ``(rows, elements)``.
     """
     return np.where(rows < 0, -1.0, 1.0) * np.abs(rows).mean(axis=1, keepdims=True)
 
@@ -152,8 +152,8 @@ def ternary(rows: Array, *, rule: str = "exact") -> Array:
         Shape ``(rows, elements)``.
     rule
         ``exact``: the least squared error, ``max over k of (sum of the k largest)^2 / k``. ``twn``:
-        the threshold ``0.7 mean |w|`` of Li, Zhang and Liu, "Ternary Weight Networks", 2016,
-        equation 6, which is near it for normal and uniform weights.
+        the threshold ``0.7 mean |w|`` of Li, Zhang and Liu, "Ternary Weight Networks", 2016, which
+        is near it for normal and uniform weights.
     """
     size = np.abs(rows)
     if rule == "twn":
