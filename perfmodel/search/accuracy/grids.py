@@ -1,0 +1,82 @@
+"""Numbers that a format can hold: small floats and integers, rounded half to even."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from perfmodel.arrays import Array
+
+__all__ = ["FLOATS", "Grid", "Integers", "Minifloat"]
+
+
+class Minifloat(NamedTuple):
+    """A floating-point format with gradual underflow; too large a number saturates.
+
+    Attributes
+    ----------
+    mantissa
+        Stored bits of the mantissa.
+    least, most
+        Exponents of the smallest and of the largest normal number.
+    top
+        Largest finite value.
+    """
+
+    mantissa: int
+    least: int
+    most: int
+    top: float
+
+    @property
+    def reach(self) -> float:
+        """Largest magnitude on either side."""
+        return self.top
+
+    def nearest(self, values: Array) -> Array:
+        """Return the nearest number of the format, ties to even.
+
+        Parameters
+        ----------
+        values
+            Any shape.
+        """
+        # frexp's fraction lies in [0.5, 1), so the exponent of the leading bit is one less.
+        exponent = np.maximum(np.frexp(values)[1] - 1, self.least) - self.mantissa
+        return np.clip(np.ldexp(np.rint(np.ldexp(values, -exponent)), exponent),
+                       -self.top, self.top)  # fmt: skip
+
+
+class Integers(NamedTuple):
+    """Whole numbers from `low` to `top`, both included."""
+
+    low: float
+    top: float
+
+    @property
+    def reach(self) -> float:
+        """Largest magnitude on either side."""
+        return max(-self.low, self.top)
+
+    def nearest(self, values: Array) -> Array:
+        """Return the nearest whole number in range, ties to even (any shape)."""
+        return np.clip(np.rint(values), self.low, self.top)
+
+
+Grid = Minifloat | Integers
+
+#: By the format's name. fp32 and narrower by IEEE 754-2019; fp8 by OCP OFP8 v1.0 (E4M3 has no
+#: infinity: 448); fp6 as E3M2 (Xia et al., "FP6-LLM", 2024), in mxfp6 as E2M3 (the better of the
+#: two in Rouhani et al., "Microscaling Data Formats for Deep Learning", 2023); fp4 as E2M1.
+FLOATS: Final[dict[str, Minifloat]] = {
+    "fp32": Minifloat(23, -126, 127, float(np.finfo(np.float32).max)),
+    "tf32": Minifloat(10, -126, 127, (2 - 2.0**-10) * 2.0**127),
+    "bf16": Minifloat(7, -126, 127, (2 - 2.0**-7) * 2.0**127),
+    "fp16": Minifloat(10, -14, 15, 65504.0),
+    "fp8_e4m3": Minifloat(3, -6, 8, 448.0),
+    "fp8_e5m2": Minifloat(2, -14, 15, 57344.0),
+    "fp6": Minifloat(2, -2, 4, 28.0),
+    "fp6_e2m3": Minifloat(3, 0, 2, 7.5),
+    "fp4": Minifloat(1, 0, 2, 6.0),
+}
