@@ -185,7 +185,9 @@ class ArchitectureSpace:
 
     def faults(self, choice: Sequence[Any]) -> list[Fault]:
         """Return what is wrong with a choice."""
-        if isinstance(choice, str):
+        rows: Any = choice
+        listed = isinstance(rows, Sequence) or (isinstance(rows, np.ndarray) and rows.ndim == 1)
+        if isinstance(rows, str) or not listed:
             return [Fault(f"{choice!r} is no choice", expected="option indices (see encode)")]
         if len(choice) != len(self.decisions):
             return [

@@ -66,7 +66,7 @@ def layers(choice: tuple[int, ...], height: int, width: int, image: int, classes
 @pytest.mark.parametrize(
     ("dataset", "size"),
     [("cifar100", (32, 32, 3, 100)), ("ImageNet16-120", (16, 16, 3, 120)),
-     ("ninapro", (52, 16, 1, 18))],
+     ("ninapro", (52, 16, 1, 18)), ("darcy", (88, 88, 1, 1))],
 )  # fmt: skip
 def test_work_of_other_data_sets(dataset: str, size: tuple[int, int, int, int]) -> None:
     there = space("nas_bench_201", dataset=dataset)
@@ -291,7 +291,7 @@ def test_faults_come_together() -> None:
     with pytest.raises(InputError) as caught:
         SPACE.workload((0, 5, 0, 0, -1, 0))
     assert [fault.path for fault in caught.value.faults] == ["edge_0_2", "edge_1_3"]
-    for wrong in [(0,) * 5, "000000", (0.0,) * 6, (True,) * 6]:
+    for wrong in [(0,) * 5, "000000", (0.0,) * 6, (True,) * 6, None, 7, {}, np.zeros((6, 1), int)]:
         assert not SPACE.valid(wrong)
         with pytest.raises(InputError):
             SPACE.canonical(cast("Any", wrong))
@@ -304,6 +304,11 @@ def test_faults_come_together() -> None:
     assert {fault.path for fault in caught.value.faults} == {"height", "classes", "image_chanels"}
     with pytest.raises(InputError, match="multiple of 4"):
         SPACE.workload((3,) * 6, height=33)
+    with pytest.raises(InputError, match="cannot be halved"):
+        SPACE.workload((3,) * 6, width=[32, 30])
+    for bad in ["32", ["a"], [[1], [2, 3]], None]:
+        with pytest.raises(InputError):
+            SPACE.workload((3,) * 6, height=cast("Any", bad))
     with pytest.raises(InputError, match="did you mean 'height'"):
         SPACE.workload((3,) * 6, heigth=32)
 
