@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -280,3 +281,13 @@ class AlikeBank:
         if out is None:
             return np.zeros((len(stretches), *self._costs.shape[1:]))
         return out
+
+    def least(self, stretches: Index, settings: Sequence[int]) -> Floats:
+        """See `Bank.least`."""
+        del settings
+        rows = self._row[stretches]
+        lowest = np.array(
+            [self._costs[a:b].min(axis=0) for a, b in pairwise(self._first.tolist())]
+            + [np.zeros_like(self._costs[0])]
+        )
+        return lowest[rows].sum(axis=1).min(axis=0)

@@ -22,6 +22,8 @@ from perfmodel.workload.nas_spaces import ArchitectureSpace, Choice, Kin, Segmen
 
 __all__ = ["ArchitectureCosts"]
 
+_NOTHING: Mapping[str, float] = {}
+
 #: Options of one segment beyond which they are not compiled one by one.
 MOST_OPTIONS = 4000
 
@@ -37,8 +39,8 @@ class ArchitectureCosts:
 
     Parameters
     ----------
-    batch
-        Images a run.
+    given
+        Numbers for free dimensions that no decision binds (``batch``).
 
     Raises
     ------
@@ -46,9 +48,11 @@ class ArchitectureCosts:
         The space or the device does not fall apart into segments.
     """
 
-    def __init__(self, space: ArchitectureSpace, pricing: Pricing, batch: float = 1) -> None:
+    def __init__(
+        self, space: ArchitectureSpace, pricing: Pricing, given: Mapping[str, float] = _NOTHING
+    ) -> None:
         self.space = space
-        self.settings, values = _settings(space, batch)
+        self.settings, values = _settings(space, given)
         points = prod(len(space.decisions[i].options) for i in self.settings)
         binds_any = bool(self.settings)
         self._setting_places = _places([len(space.decisions[i].options) for i in self.settings])
@@ -71,12 +75,16 @@ class ArchitectureCosts:
             if prod(sizes) > MOST_OPTIONS:
                 raise NotTabledError(f"segment {segment.name} has {prod(sizes)} forms")
             index: list[int] = []
+            known: dict[object, int] = {}
             for option, x in _with_inputs(space, s, list(options)):
                 graph = _graph(space, segment, x, option)
-                index.append(len(compiled_))
-                compiled_.append(
-                    compiled(graph, values, points, pricing, first=s == 0, last=s == last)
-                )
+                key = (graph.blocks, *graph.tensors.values())
+                if key not in known:
+                    known[key] = len(compiled_)
+                    compiled_.append(
+                        compiled(graph, values, points, pricing, first=s == 0, last=s == last)
+                    )
+                index.append(known[key])
             self._columns.append(
                 (segment.decisions, _places(sizes), np.array(index, dtype=np.intp))
             )
@@ -91,7 +99,39 @@ class ArchitectureCosts:
             banks.append(bank)
         kinds = [priced for _, bank in alike for priced in bank.kinds]
         kinds += [f.priced for f in compiled_ if f.priced is not None]
+        radix = np.zeros((len(space.decisions), len(self._columns)), dtype=np.intp)
+        for column, (decisions, places, _) in enumerate(self._columns):
+            radix[list(decisions), column] = places
+        self._radix = radix
+        self._setting_radix = np.zeros(len(space.decisions), dtype=np.intp)
+        self._setting_radix[list(self.settings)] = self._setting_places
+        self._flat: Index = np.concatenate([index for _, _, index in self._columns])
+        self._offsets: Index = np.cumsum([0, *(len(index) for _, _, index in self._columns[:-1])])
         self.chain = Chain(banks, quantities(kinds), pricing.states)
+
+    def one(self, choice: Sequence[int]) -> tuple[Floats, float, float, float] | None:
+        """Add up one network quickly; None where it is no quicker alone."""
+        if not self.chain.alone:
+            return None
+        array = np.array(choice, dtype=np.intp)
+        stretches = self._flat[array @ self._radix + self._offsets]
+        return self.chain.one(stretches, int(array @ self._setting_radix))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Quantities that are summed."""
+        return self.chain.names
+
+    def least(self, allowed: Sequence[Sequence[int]]) -> Sums:
+        """Return sums that no network of allowed options is below, as one network's."""
+        settings = [int(np.dot(option, self._setting_places))
+                    for option in product(*(allowed[i] for i in self.settings))]  # fmt: skip
+        stretches = [
+            np.unique(index[[int(np.dot(o, places)) for o in
+                             product(*(allowed[i] for i in decisions))]])
+            for decisions, places, index in self._columns
+        ]  # fmt: skip
+        return self.chain.least(stretches, settings)
 
     def sums(self, choices: Index) -> Sums:
         """Add up networks.
@@ -119,7 +159,7 @@ def _places(sizes: Sequence[int]) -> Index:
 
 
 def _settings(
-    space: ArchitectureSpace, batch: float
+    space: ArchitectureSpace, given: Mapping[str, float]
 ) -> tuple[tuple[int, ...], dict[str, Value]]:
     """Return the decisions that bind free dimensions, and their numbers over all combinations."""
     binds = space.binds
@@ -132,7 +172,7 @@ def _settings(
         choice = list(base)
         for i, chosen in zip(binds, option, strict=True):
             choice[i] = chosen
-        rows.append({**space.parameters(tuple(choice)), "batch": batch})
+        rows.append({**space.parameters(tuple(choice)), **given})
     if len(rows) == 1:
         return binds, dict(rows[0])
     return binds, {

@@ -19,6 +19,10 @@ from perfmodel.search.oracle.rows import Floats, Index, NotTabledError, Priced, 
 __all__ = ["Bank", "Chain", "Context", "DenseBank", "Sums", "quantities"]
 
 
+#: Fragments times lengths up to which all are costed beforehand.
+EAGER = 1000
+
+
 @dataclass(frozen=True, slots=True)
 class Sums:
     """Sums over networks.
@@ -88,9 +92,15 @@ class Bank(Protocol):
         """Return costs ``(networks, modes, quantities)``."""
         ...
 
+    def least(self, stretches: Index, settings: Sequence[int]) -> Floats:
+        """Return the least of each quantity in any context, ``(modes, quantities)``."""
+        ...
+
 
 class DenseBank:
-    """Fragments, each in every context beforehand.
+    """Fragments, each costed in all states of a context at once.
+
+    Few are costed beforehand; of many each when it is first asked for, which changes no number.
 
     Parameters
     ----------
@@ -120,7 +130,10 @@ class DenseBank:
         c = pricing.states.count
         made = np.zeros((n, len(lengths), points))
         read = np.zeros((n, len(lengths), points))
+        # Memory that nothing is written to is not taken.
         self._costs = np.zeros((n, len(lengths), c, c, points, pricing.modes, len(names)))
+        self._known = np.zeros((n, len(lengths)), dtype=np.bool_)
+        self._lengths, self._names = tuple(lengths), tuple(names)
         for i, fragment in enumerate(self._fragments):
             for k, length in enumerate(lengths):
                 if not fragment.kernels or (length == 0) is not (i in self._ends):
@@ -128,13 +141,53 @@ class DenseBank:
                 if not pricing.job.bare:
                     made[i, k] = fragment.made_need(length)
                     read[i, k] = fragment.need(0, length)
-                self._costs[i, k] = contexts(fragment, length, pricing.states, names)
+        if n * len(lengths) <= EAGER:
+            pairs = np.argwhere(np.ones((n, len(lengths)), dtype=np.bool_))
+            self._fill(pairs[:, 0], pairs[:, 1])
         return made, read
+
+    def _fill(self, stretches: Index, following: Index) -> None:
+        """Cost fragments that are not yet."""
+        missing = np.unique(
+            np.stack([stretches, following], axis=1)[~self._known[stretches, following]], axis=0
+        )
+        for i, k in missing.tolist():
+            fragment, length = self._fragments[i], self._lengths[k]
+            if fragment.kernels and (length == 0) is (i in self._ends):
+                states = self._pricing.states
+                self._costs[i, k] = contexts(fragment, length, states, self._names)
+            self._known[i, k] = True
 
     def costs(self, stretches: Index, context: Context) -> Floats:
         """See `Bank.costs`."""
         c = context
+        if not self._known[stretches, c.following].all():
+            self._fill(stretches, c.following)
         return self._costs[stretches, c.following, c.enters, c.leaves, c.setting]
+
+
+    def alone(
+        self, stretches: Index, following: Index, enters: Index, leaves: Index, setting: int
+    ) -> Floats:
+        """Return the summed costs of one network's stretches, ``(quantities,)``."""
+        if not self._known[stretches, following].all():
+            self._fill(stretches, following)
+        return self._costs[stretches, following, enters, leaves, setting, 0].sum(axis=0)
+
+    def least(self, stretches: Index, settings: Sequence[int]) -> Floats:
+        """See `Bank.least`."""
+        following = [
+            [k for k, length in enumerate(self._lengths) if (length == 0) is (i in self._ends)]
+            for i in stretches.tolist()
+        ]
+        at = [(i, k) for i, ks in zip(stretches.tolist(), following, strict=True) for k in ks]
+        pairs = np.array(at, dtype=np.intp).reshape(-1, 2)
+        if not (self.lengths[stretches] > 0).all():
+            # A stretch without kernels costs nothing.
+            return np.zeros((self._pricing.modes, len(self._names)))
+        self._fill(pairs[:, 0], pairs[:, 1])
+        found = self._costs[pairs[:, 0], pairs[:, 1]][:, :, :, list(settings)]
+        return found.min(axis=(0, 1, 2, 3))
 
 
 def contexts(f: Fragment, length: int, states: States, names: Sequence[str]) -> Floats:
@@ -180,10 +233,13 @@ class Chain:
         pairs = [bank.prepare(self.lengths, self.names) for bank in banks]
         self.made = np.concatenate([made for made, _ in pairs])
         self.read = np.concatenate([read for _, read in pairs])
+        self._thresholds = np.asarray(states.thresholds)
+        self.alone = len(self.banks) == 1 and isinstance(self.banks[0], DenseBank)
         self.weights, self.kv, self.peak = (
             np.concatenate([getattr(bank, name) for bank in banks])
             for name in ("weight_bytes", "kv_bytes", "peak_bytes")
         )
+        self._stored = np.stack([self.weights, self.kv], axis=-1)
 
     def sums(self, stretches: Index, settings: Index) -> Sums:
         """Add up networks.
@@ -225,6 +281,57 @@ class Chain:
             self.names, values, self.weights[stretches, at].sum(axis=1),
             self.kv[stretches, at].sum(axis=1), self.peak[stretches, at].max(axis=1),
         )  # fmt: skip
+
+    def one(self, stretches: Index, setting: int) -> tuple[Floats, float, float, float]:
+        """Add up one network that has one mode and stretches of one dense bank.
+
+        Returns
+        -------
+        values, weight_bytes, kv_bytes, peak_bytes
+            As `sums`.
+        """
+        bank = self.banks[0]
+        assert isinstance(bank, DenseBank)
+        there = stretches[self.full[stretches]]
+        length = self.length[there]
+        following = np.zeros_like(length)
+        following[:-1] = length[1:]
+        need = self.read[there, following, setting]
+        made = self.made[there[:-1], following[:-1], setting]
+        np.maximum(need[1:], made, out=need[1:])
+        state = self._thresholds.searchsorted(need, side="left")
+        leaves = np.zeros_like(state)
+        leaves[:-1] = state[1:]
+        values = bank.alone(there, following, state, leaves, setting)
+        weight, kv = self._stored[there, setting].sum(axis=0).tolist()
+        return values, weight, kv, float(self.peak[there, setting].max())
+
+    def least(self, stretches: Sequence[Index], settings: Sequence[int]) -> Sums:
+        """Return sums that no network is below, as one network's.
+
+        Parameters
+        ----------
+        stretches
+            Those that may stand at each place.
+        settings
+            Settings that may hold.
+        """
+        total: Floats | None = None
+        weights = kv = peak = np.zeros(1)
+        for found in stretches:
+            bank = np.searchsorted(self.starts, found, side="right") - 1
+            parts = [
+                self.banks[i].least(found[bank == i] - self.starts[i], settings)
+                for i in np.unique(bank).tolist()
+            ]
+            part = np.min(np.stack(parts), axis=0)
+            total = part if total is None else total + part
+            at = np.ix_(found, settings)
+            weights = weights + self.weights[at].min()
+            kv = kv + self.kv[at].min()
+            peak = np.maximum(peak, self.peak[at].min())
+        assert total is not None
+        return Sums(self.names, total[None], weights, kv, peak)
 
     def _costs(self, stretches: Index, context: Context) -> Floats:
         bank = np.searchsorted(self.starts, stretches, side="right") - 1

@@ -1,0 +1,187 @@
+"""Where an oracle's numbers come from: tables where a space falls apart, predictions elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from perfmodel.errors import Fault, InputError
+from perfmodel.formats import Precision
+from perfmodel.hardware.device import Device
+from perfmodel.hardware.runtime import Runtime
+from perfmodel.predict import machine_for, predict, static_for
+from perfmodel.search.oracle.chain import Sums
+from perfmodel.search.oracle.pricing import Pricing
+from perfmodel.search.oracle.reader import FEASIBLE, TRAFFIC, Reader, checked_metrics
+from perfmodel.search.oracle.rows import Floats, Index, NotTabledError
+from perfmodel.workload.nas_spaces import ArchitectureSpace
+
+__all__ = ["Costs", "Predicted", "Summed", "Tabled", "costs_of"]
+
+
+class Costs(Protocol):
+    """What an oracle asks."""
+
+    metrics: tuple[str, ...]
+    method: str
+    reason: str
+
+    def metrics_of(self, choices: Index) -> dict[str, Floats]:
+        """Return metric -> ``(networks,)`` for choices ``(networks, decisions)``."""
+        ...
+
+    def one(self, choice: Sequence[int]) -> dict[str, float]:
+        """Return the metrics of one choice."""
+        ...
+
+    def lower_bound(self, allowed: Sequence[Sequence[int]]) -> dict[str, float]:
+        """Return what no choice among allowed options is below."""
+        ...
+
+
+class Summed(Protocol):
+    """Tables of a space whose rows add up."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Quantities that are summed."""
+        ...
+
+    def sums(self, choices: Index) -> Sums:
+        """Add up networks."""
+        ...
+
+    def one(self, choice: Sequence[int]) -> tuple[Floats, float, float, float] | None:
+        """Return values and bytes of weights, caches, activations of one network; None: `sums`."""
+        ...
+
+    def least(self, allowed: Sequence[Sequence[int]]) -> Sums:
+        """Return sums that no network of allowed options is below, as one network's."""
+        ...
+
+
+class Tabled:
+    """Metrics read off sums over tables; `perfmodel.search.oracle.costs.Costs`."""
+
+    method, reason = "tabled", ""
+
+    def __init__(self, tables: Summed, reader: Reader) -> None:
+        self.tables, self.reader = tables, reader
+        self.metrics = reader.metrics
+
+    def metrics_of(self, choices: Index) -> dict[str, Floats]:
+        """See `Costs`."""
+        return self.reader.read(self.tables.sums(choices))
+
+    def one(self, choice: Sequence[int]) -> dict[str, float]:
+        """See `Costs`."""
+        if self.reader.pricing.modes == 1:
+            alone = self.tables.one(choice)
+            if alone is not None:
+                return self.reader.one(*alone)
+        sums = self.tables.sums(np.array([choice], dtype=np.intp))
+        if self.reader.pricing.modes > 1:
+            return {name: float(value[0]) for name, value in self.reader.read(sums).items()}
+        return self.reader.one(
+            sums.values[0, 0], float(sums.weight_bytes[0]), float(sums.kv_bytes[0]),
+            float(sums.peak_bytes[0]),
+        )  # fmt: skip
+
+    def lower_bound(self, allowed: Sequence[Sequence[int]]) -> dict[str, float]:
+        """See `Costs`."""
+        if not self.reader.affine:
+            expected = "latency, energy, bytes, MACs, bit operations"
+            raise InputError(Fault("a metric has no bound", path="metrics", expected=expected))
+        found = self.reader.read(self.tables.least(allowed))
+        # What no lower bound exceeds may still be too much: 1 means that a member may fit.
+        return {name: float(value[0]) for name, value in found.items()}
+
+
+class Predicted:
+    """Every member predicted by itself; `perfmodel.search.oracle.costs.Costs`."""
+
+    method = "predicted"
+
+    def __init__(
+        self, device: Device, space: Any, metrics: tuple[str, ...], reason: str,
+        settings: Mapping[str, float], options: Mapping[str, Any],
+    ) -> None:  # fmt: skip
+        self.metrics, self.reason = metrics, reason
+        self._device, self._space = device, space
+        self._settings, self._options = dict(settings), dict(options)
+
+    def one(self, choice: Sequence[int]) -> dict[str, float]:
+        """See `Costs`."""
+        workload = self._space.workload(choice, **self._settings)
+        options = {**self._options, **_own_options(self._space, choice)}
+        device = _device(self._space, choice, self._device)
+        found = predict(workload, device, **options)
+        out: dict[str, float] = {}
+        for name in self.metrics:
+            if name.startswith(TRAFFIC):
+                value = found.traffic_bytes[name.removeprefix(TRAFFIC)]
+            else:
+                value = getattr(found, name)
+            out[name] = float("nan") if value is None else float(value)
+        out[FEASIBLE] = float(found.feasible)
+        return out
+
+    def metrics_of(self, choices: Index) -> dict[str, Floats]:
+        """See `Costs`."""
+        rows = [self.one(choice) for choice in choices.tolist()]
+        names = (*self.metrics, FEASIBLE)
+        return {name: np.array([row[name] for row in rows], dtype=float) for name in names}
+
+    def lower_bound(self, allowed: Sequence[Sequence[int]]) -> dict[str, float]:
+        """Refuse: nothing is known of what was not predicted."""
+        raise InputError(
+            Fault(f"no bounds: every member is predicted by itself ({self.reason})",
+                  path="lower_bound", expected="a space and a device whose costs are tabled")
+        )  # fmt: skip
+
+
+def _own_options(space: Any, choice: Sequence[int]) -> Mapping[str, Any]:
+    options = getattr(space, "options_of", None)
+    return {} if options is None else options(choice)
+
+
+def _device(space: Any, choice: Sequence[int], device: Device) -> Any:
+    facts = getattr(space, "facts_of", None)
+    varied = {} if facts is None else facts(choice)
+    return device.vary(varied) if varied else device
+
+
+def costs_of(
+    device: Device, space: Any, metrics: Sequence[str], *, precision: str | Precision | None,
+    runtime: str | Runtime | None, engine: str | None, model: str | None, warm: bool,
+    settings: Mapping[str, float],
+) -> Costs:  # fmt: skip
+    """Return the costs of a space on a device: tabled if they fall apart, else predicted.
+
+    Raises
+    ------
+    InputError
+        Unknown names, every fault at once.
+    """
+    sample = space.workload((0,) * len(space.decisions), **settings)
+    machine = machine_for(sample, device, runtime, engine)
+    chosen = checked_metrics(metrics, static_for(machine, model).levels)
+    options = {
+        "precision": precision, "runtime": runtime, "engine": engine, "model": model, "warm": warm,
+    }  # fmt: skip
+    try:
+        pricing = Pricing.of(sample, device, **options)
+        tables = _tables(space, pricing, settings)
+        return Tabled(tables, Reader(pricing, sample, tables.names, chosen))
+    except NotTabledError as error:
+        return Predicted(device, space, chosen, str(error), settings, options)
+
+
+def _tables(space: Any, pricing: Pricing, settings: Mapping[str, float]) -> Summed:
+    if isinstance(space, ArchitectureSpace):
+        from perfmodel.search.oracle.architectures import ArchitectureCosts
+
+        return ArchitectureCosts(space, pricing, settings)
+    raise NotTabledError("the space has no tables")

@@ -1,0 +1,337 @@
+"""The oracle: what an architecture or a configuration of a space costs, for any outer loop."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import Any, Protocol
+
+import numpy as np
+
+from perfmodel.errors import Fault, InputError
+from perfmodel.formats import Precision
+from perfmodel.hardware.device import Device
+from perfmodel.hardware.runtime import Runtime
+from perfmodel.search.oracle.costs import Costs, costs_of
+from perfmodel.search.oracle.rows import Floats, Index
+from perfmodel.workload.workload import Workload
+
+__all__ = ["Oracle", "OracleSpace"]
+
+#: Choices up to which a space is costed whole.
+WHOLE = 40_000
+
+
+class OracleSpace(Protocol):
+    """What an oracle asks of a space.
+
+    `decisions` have a `name` and `options`; a *choice* is one option index a decision.
+    """
+
+    @property
+    def name(self) -> str:
+        """Name of the space."""
+        ...
+
+    @property
+    def decisions(self) -> Sequence[Any]:
+        """What is decided."""
+        ...
+
+    def encode(self, native: Any) -> tuple[int, ...]:
+        """Return the choice that the space's own notation names."""
+        ...
+
+    def checked(self, choice: Sequence[Any]) -> tuple[int, ...]:
+        """Return a choice as ints, or refuse it."""
+        ...
+
+    def workload(self, choice: Sequence[int], **settings: Any) -> Workload:
+        """Return the workload of a choice."""
+        ...
+
+
+class Oracle:
+    """Costs of a space on a device, found once and looked up.
+
+    Equal to `perfmodel.predict.predict` on every member. Frozen, silent, deterministic, safe from
+    several threads, equal and hashed by content, pickled as its arguments. What does not fit is a
+    value: ``feasible`` is 0.
+
+    Parameters
+    ----------
+    device
+        A device, its name or the path of its file.
+    space
+        `pm.space(...)`: architectures, or configurations of a network.
+    metrics
+        Attributes of a prediction, such as ``latency_s`` and ``energy_j``; ``traffic_bytes.dram``
+        for one memory.
+    precision, runtime, engine, model, warm
+        As for `predict`.
+    settings
+        Numbers for free dimensions of the workloads (``batch=8``).
+
+    Attributes
+    ----------
+    method
+        ``tabled``: sums of rows, each costed once in every state of residency; ``predicted``: every
+        member is predicted by itself, for the reason in `reason`.
+
+    Raises
+    ------
+    InputError
+        Unknown names, every fault at once.
+    """
+
+    def __init__(
+        self, device: Device | str, space: OracleSpace, metrics: Sequence[str] = ("latency_s",), *,
+        precision: str | Precision | None = None, runtime: str | Runtime | None = None,
+        engine: str | None = None, model: str | None = None, warm: bool = False,
+        settings: Mapping[str, float] | None = None,
+    ) -> None:  # fmt: skip
+        from perfmodel.hardware.library import hardware
+
+        found = device if isinstance(device, Device) else hardware(device)
+        chosen = (metrics,) if isinstance(metrics, str) else tuple(metrics)
+        self._arguments = (found, space, chosen)
+        self._options: dict[str, Any] = {
+            "precision": precision, "runtime": runtime, "engine": engine, "model": model,
+            "warm": warm, "settings": dict(settings or {}),
+        }  # fmt: skip
+        self.space = space
+        self._sizes = tuple(len(d.options) for d in space.decisions)
+        self._costs: Costs = costs_of(found, space, chosen, **self._options)
+        self.metrics: tuple[str, ...] = self._costs.metrics
+        self.method, self.reason = self._costs.method, self._costs.reason
+        self._whole: dict[str, Floats] | None = None
+        self._rows: list[dict[str, float]] = []
+        places = [prod(self._sizes[i + 1 :]) for i in range(len(self._sizes))]
+        self._places = tuple(places)
+        if self.method == "tabled" and prod(self._sizes) <= WHOLE:
+            index = np.arange(prod(self._sizes))[:, None]
+            every = index // np.array(places) % np.array(self._sizes)
+            self._whole = self._costs.metrics_of(every)
+            names = list(self._whole)
+            columns = [column.tolist() for column in self._whole.values()]
+            self._lines = list(zip(*columns, strict=True))
+            self._names = names
+        self._frozen = True
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if getattr(self, "_frozen", False):
+            raise AttributeError("an oracle is frozen")
+        super().__setattr__(name, value)
+
+    # asking
+
+    def __call__(self, architecture: Any) -> dict[str, float]:
+        """Return metric -> number, and ``feasible`` (1 or 0), of one member.
+
+        Parameters
+        ----------
+        architecture
+            A choice (option indices), or the space's own notation.
+
+        Raises
+        ------
+        InputError
+            It is no member.
+        """
+        choice = self._choice(architecture)
+        if self._whole is not None:
+            index = 0
+            for option, place in zip(choice, self._places, strict=True):
+                index += option * place
+            return dict(zip(self._names, self._lines[index], strict=True))
+        return self._costs.one(choice)
+
+    def batch(self, architectures: Any) -> dict[str, Floats]:
+        """Return metric -> array of shape ``(members,)``, and ``feasible``.
+
+        Parameters
+        ----------
+        architectures
+            An integer array ``(members, decisions)`` of option indices, or a sequence of what
+            `__call__` takes.
+
+        Raises
+        ------
+        InputError
+            Every one that is no member.
+        """
+        choices = self._choices(architectures)
+        if self._whole is not None:
+            index = choices @ np.array(self._places, dtype=np.intp)
+            return {name: column[index] for name, column in self._whole.items()}
+        return self._costs.metrics_of(choices)
+
+    def lower_bound(self, partial: Sequence[int | None]) -> dict[str, float]:
+        """Return for each metric what no completion of a partial choice is below.
+
+        Parameters
+        ----------
+        partial
+            An option index a decision, ``None`` where it is open.
+
+        Raises
+        ------
+        InputError
+            Bounds are known of tabled costs of latency, energy, bytes, MACs and bit operations.
+        """
+        allowed = self._allowed(partial)
+        return self._costs.lower_bound(allowed)
+
+    def gradient(self, weights: Sequence[Any]) -> tuple[dict[str, float], dict[str, list[Floats]]]:
+        """Return expected metrics under probabilities of the options, and their slopes.
+
+        The expectation is expanded around the most likely member: its own cost plus, for every
+        other option, its probability times what taking that option alone changes. It is the cost
+        itself where one member is certain, and exact where costs add. Staircases of the hardware
+        (channels, tiles) stand as they are: the probabilities are what is relaxed.
+
+        Parameters
+        ----------
+        weights
+            One array of probabilities a decision; they need not be normalised.
+
+        Returns
+        -------
+        values
+            Metric -> expected number.
+        slopes
+            Metric -> one array a decision: derivative by each (normalised) probability.
+        """
+        shares = self._shares(weights)
+        likely = np.array([int(np.argmax(s)) for s in shares], dtype=np.intp)
+        rows: list[Index] = [likely]
+        for i, size in enumerate(self._sizes):
+            for option in range(size):
+                near = likely.copy()
+                near[i] = option
+                rows.append(near)
+        found = self.batch(np.stack(rows))
+        values: dict[str, float] = {}
+        slopes: dict[str, list[Floats]] = {}
+        for name in self.metrics:
+            column = found[name]
+            base, at = float(column[0]), 1
+            parts: list[Floats] = []
+            expected = base
+            for share in shares:
+                change = column[at : at + len(share)] - base
+                at += len(share)
+                expected += float(share @ change)
+                parts.append(change)
+            values[name], slopes[name] = expected, parts
+        return values, slopes
+
+    # content
+
+    @property
+    def content_hash(self) -> str:
+        """Hash of device, space, metrics and options."""
+        device, space, metrics = self._arguments
+        text = repr((device.model_dump_json(), _told(space), metrics, sorted(self._options.items())))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def __hash__(self) -> int:
+        return hash(self.content_hash)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Oracle) and other.content_hash == self.content_hash
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (*self._arguments, self._options)
+
+    def __repr__(self) -> str:
+        device, space, _ = self._arguments
+        told = self.method if not self.reason else f"{self.method}: {self.reason}"
+        return f"Oracle({device.name}, {space.name}: {', '.join(self.metrics)}; {told})"
+
+    # input
+
+    def _choice(self, given: Any) -> tuple[int, ...]:
+        if type(given) is tuple and len(given) == len(self._sizes):
+            for option, size in zip(given, self._sizes, strict=True):
+                if type(option) is not int or not 0 <= option < size:
+                    return self._read(given)
+            return given
+        return self._read(given)
+
+    def _read(self, given: Any) -> tuple[int, ...]:
+        if isinstance(given, str | Mapping) or np.ndim(given) == 0:
+            return self.space.encode(given)
+        items = list(given)
+        if items and all(isinstance(i, str) for i in items):
+            return self.space.encode(items)
+        return self.space.checked(items)
+
+    def _choices(self, given: Any) -> Index:
+        if isinstance(given, np.ndarray) and given.dtype.kind in "iu" and given.ndim == 2:
+            sizes = np.array(self._sizes)
+            if given.shape[1] == len(sizes) and np.all((given >= 0) & (given < sizes)):
+                return given.astype(np.intp, copy=False)
+        faults: list[Fault] = []
+        rows: list[tuple[int, ...]] = []
+        for i, each in enumerate(given):
+            try:
+                rows.append(self._choice(each))
+            except InputError as error:
+                faults += [
+                    Fault(f.message, path=f"[{i}].{f.path}" if f.path else f"[{i}]",
+                          expected=f.expected, suggestion=f.suggestion)
+                    for f in error.faults
+                ]  # fmt: skip
+        if faults:
+            raise InputError(faults)
+        return np.array(rows, dtype=np.intp).reshape(-1, len(self._sizes))
+
+    def _allowed(self, partial: Sequence[int | None]) -> list[list[int]]:
+        if len(partial) != len(self._sizes):
+            expected = f"{len(self._sizes)} of them"
+            raise InputError(Fault(f"{len(partial)} option indices", expected=expected))
+        faults = [
+            Fault(f"{option!r} is no option", path=self.space.decisions[i].name,
+                  expected=f"None, or a whole number from 0 to {size - 1}")
+            for i, (option, size) in enumerate(zip(partial, self._sizes, strict=True))
+            if option is not None and not 0 <= option < size
+        ]  # fmt: skip
+        if faults:
+            raise InputError(faults)
+        return [
+            list(range(size)) if option is None else [int(option)]
+            for option, size in zip(partial, self._sizes, strict=True)
+        ]
+
+    def _shares(self, weights: Sequence[Any]) -> list[Floats]:
+        faults: list[Fault] = []
+        shares: list[Floats] = []
+        if len(weights) != len(self._sizes):
+            expected = f"one array a decision: {len(self._sizes)}"
+            raise InputError(Fault(f"{len(weights)} arrays of weights", expected=expected))
+        for i, (given, size) in enumerate(zip(weights, self._sizes, strict=True)):
+            share = np.asarray(given, dtype=float)
+            if share.shape != (size,) or not np.all(share >= 0) or not 0 < share.sum() < np.inf:
+                expected = f"{size} numbers of 0 or more, not all 0"
+                name = self.space.decisions[i].name
+                faults.append(Fault("no probabilities", path=name, expected=expected))
+            else:
+                shares.append(share / share.sum())
+        if faults:
+            raise InputError(faults)
+        return shares
+
+
+def _told(space: Any) -> str:
+    told = getattr(space, "content_hash", None)
+    return told if isinstance(told, str) else repr(space)
+
+
+def _restored(
+    device: Device, space: OracleSpace, metrics: tuple[str, ...], options: dict[str, Any]
+) -> Oracle:
+    return Oracle(device, space, metrics, **options)
+
+
