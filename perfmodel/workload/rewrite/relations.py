@@ -120,9 +120,9 @@ class Relations:
             if self.size(left) == self.size(right):
                 self.axes.same_axes(left, right)
             elif self.size(left) != 1:
-                self.axes.freeze_axes([left], "shapes differ")
+                self.axes.freeze_axes([left], "spread over another shape")
         for left in a[: max(len(a) - len(b), 0)]:
-            self.axes.freeze_axes([left], "shapes differ")
+            self.axes.freeze_axes([left], "spread over another shape")
 
     def vectors(self, operator: Operator, written: str, axis: int) -> None:
         """Make the last axis of biases and scales an axis of the output."""
@@ -422,7 +422,7 @@ def _gather(r: Relations, operator: Operator) -> None:
 
 
 def _copy(r: Relations, operator: Operator) -> None:
-    written, sources = r.activations(operator.writes), list(operator.reads)
+    written, sources = list(operator.writes), list(operator.reads)
     if not written or not sources:
         r.freeze(written, "layout of a copy")
         return
@@ -467,8 +467,11 @@ def _copy_one(r: Relations, operator: Operator, x: str, y: str) -> None:
         for name in (x, y):
             r.axes.freeze_axes([(name, 2), (name, 3)], POSITION)
         return
-    turned = op == "Transpose" and len(a) == len(b) and a == b
-    if a == b and not (turned and len(set(a)) < len(a)):
+    order = attributes_of(operator).get("order", ())
+    if len(order) == len(a) == len(b) and [a[i] for i in order] == b:
+        for i, source in enumerate(order):
+            r.axes.same_axes((x, source), (y, i))
+    elif a == b:
         r.same_tensors(x, y)
     elif sorted(a) == sorted(b):
         # Equal extents keep their order; where one of them is a width, nothing tells them apart.
