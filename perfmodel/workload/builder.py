@@ -356,12 +356,16 @@ class GraphBuilder:
 
     def copy(
         self, inputs: Sequence[Tensor], shape: Sequence[Dim], *, name: str = "copy",
-        read: Sequence[Dim] | None = None,
+        read: Sequence[Dim] | None = None, order: Sequence[int] = (),
     ) -> Tensor:  # fmt: skip
-        """Add a concat, split, transpose, slice, pad or shift: traffic and no arithmetic."""
+        """Add a concat, split, transpose, slice, pad or shift: traffic and no arithmetic.
+
+        `order` says which axis of the input each axis of a transpose is.
+        """
         y = self.tensor(f"{name}.out", shape, format=_shared_format(inputs))
         sizes = read if read is not None else [t.elements for t in inputs]
-        self.operator(name, "copy", list(zip(inputs, sizes, strict=True)), [y])
+        said = {"order": tuple(order)} if order else {}
+        self.operator(name, "copy", list(zip(inputs, sizes, strict=True)), [y], attributes=said)
         return y
 
     def resize(

@@ -202,7 +202,7 @@ def _transpose(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Te
     order: tuple[int, ...] = f["order"]
     if sorted(order) != list(range(len(x[0].shape))):
         raise ValueError(f"order {list(order)} does not permute the axes of {show(x[0].shape)}")
-    return g.copy([x[0]], [x[0].shape[i] for i in order], name=name)
+    return g.copy([x[0]], [x[0].shape[i] for i in order], name=name, order=order)
 
 
 def _copy(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tensor:

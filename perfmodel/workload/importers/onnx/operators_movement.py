@@ -28,7 +28,11 @@ def shape_only(p: Pricer, n: Node) -> None:
 
 def copy(p: Pricer, n: Node) -> None:
     """Price a copy of whole inputs: concat, transpose, tile, pad."""
-    p.add(n, "copy", p.reads(*(n.present if n.op == "Concat" else n.present[:1])))
+    said: dict[str, object] = {}
+    if n.op == "Transpose":
+        axes = range(len(n.need(0).known))
+        said["order"] = n.wholes("perm") or tuple(reversed(axes))
+    p.add(n, "copy", p.reads(*(n.present if n.op == "Concat" else n.present[:1])), attributes=said)
 
 
 def part(p: Pricer, n: Node) -> None:

@@ -1,0 +1,246 @@
+"""What the axes of a network's tensors are made of, found by unification.
+
+An axis is a sequence of segments (a concatenation has several), a segment a product of variables
+(a flattened image is channels x height x width). Operators say which axes, or products of axes, are
+the same; two sequences that must be the same are matched segment by segment, and a variable is cut
+where a boundary of the other falls inside. Only extents matter, not which channel stands where, so
+the order of a product is forgotten: a channel shuffle is two reshapes around a transpose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeAlias
+
+from perfmodel.workload.symbols import Dim, product, simplify
+
+#: ``(tensor, axis)``, or ``(operator#nest, dimension)`` of a loop nest.
+Key: TypeAlias = tuple[str, int | str]
+#: Variables that are multiplied; empty for an extent of one.
+Segment: TypeAlias = tuple[int, ...]
+Structure: TypeAlias = tuple[Segment, ...]
+
+
+class Axes:
+    """Variables behind axes, and what is known of them.
+
+    Extents are compared as numbers: those of a `probe`, in which free dimensions have numbers that
+    no two of them share.
+    """
+
+    def __init__(self) -> None:
+        self.structures: dict[Key, Structure] = {}
+        self.dims: dict[Key, Dim] = {}
+        self._sizes: list[float] = []
+        self._defaults: list[float] = []
+        self._own: list[Dim | None] = []
+        self._bound: dict[int, Structure] = {}
+        self._reasons: dict[int, str] = {}
+
+    # variables
+
+    def new(self, size: float, default: float, dim: Dim | None = None) -> int:
+        """Return a new variable: its extent in the probe, by default, and as a dimension."""
+        self._sizes.append(size)
+        self._defaults.append(default)
+        self._own.append(dim)
+        return len(self._sizes) - 1
+
+    def axis(self, key: Key, size: float, default: float, dim: Dim) -> None:
+        """Declare an axis with a variable of its own."""
+        self.structures[key] = ((self.new(size, default, dim),),)
+        self.dims[key] = dim
+
+    def dim(self, variable: int) -> Dim:
+        """Return the extent of a variable."""
+        own = self._own[variable]
+        if own is not None:
+            return own
+        number = self._defaults[variable]
+        return int(number) if number == int(number) else number
+
+    def default(self, variable: int) -> float:
+        """Return the extent of a variable at the graph's defaults."""
+        return self._defaults[variable]
+
+    def size(self, structure: Structure) -> float:
+        """Return the extent of a structure in the probe."""
+        return sum(self._segment_size(segment) for segment in structure)
+
+    def _segment_size(self, segment: Segment) -> float:
+        size = 1.0
+        for variable in segment:
+            size *= self._sizes[variable]
+        return size
+
+    # structures
+
+    def of(self, key: Key) -> Structure:
+        """Return the structure of an axis in variables that nothing more is known of."""
+        found = self.structures[key] = self.resolved(self.structures[key])
+        return found
+
+    def product(self, keys: Iterable[Key]) -> Structure:
+        """Return the structure of a product of axes."""
+        return self.times(*(self.structures[key] for key in keys))
+
+    def times(self, *structures: Structure) -> Structure:
+        """Return the product of structures."""
+        result: Structure = ((),)
+        for structure in structures:
+            other = self.resolved(structure)
+            result = tuple(tuple(sorted((*a, *b))) for a in result for b in other)
+        return result
+
+    def resolved(self, structure: Structure) -> Structure:
+        """Return a structure with what is known put in; extents of one vanish from products."""
+        result: list[Segment] = []
+        for segment in structure:
+            parts: list[Segment] = [()]
+            for variable in segment:
+                inner = self._inner(variable)
+                parts = [tuple(sorted((*a, *b))) for a in parts for b in inner]
+            result += parts
+        return tuple(result)
+
+    def _inner(self, variable: int) -> Structure:
+        if self._sizes[variable] == 1:
+            return ((),)
+        bound = self._bound.get(variable)
+        if bound is None:
+            return ((variable,),)
+        found = self._bound[variable] = self.resolved(bound)
+        return found
+
+    def variables(self, key: Key) -> Iterator[int]:
+        """Iterate over the variables of an axis."""
+        for segment in self.of(key):
+            yield from segment
+
+    # knowledge
+
+    def freeze(self, structure: Structure, reason: str) -> None:
+        """Note that an extent must stay as it is."""
+        for segment in self.resolved(structure):
+            for variable in segment:
+                self._reasons.setdefault(variable, reason)
+
+    def freeze_axes(self, keys: Iterable[Key], reason: str) -> None:
+        """Note that axes must stay as they are."""
+        for key in keys:
+            self.freeze(self.structures[key], reason)
+
+    def reason(self, variable: int) -> str:
+        """Return why a variable must stay as it is; empty where it need not."""
+        return self._reasons.get(variable, "")
+
+    def same(self, left: Structure, right: Structure, reason: str = "reshaped") -> bool:
+        """Make two structures the same; freeze both for the reason where they cannot be."""
+        a, b = list(self.resolved(left)), list(self.resolved(right))
+        if self.size(tuple(a)) != self.size(tuple(b)):
+            self.freeze((*a, *b), reason)
+            return False
+        while a and b:
+            a[:1], b[:1] = self.resolved((a[0],)), self.resolved((b[0],))
+            x, y = self._segment_size(a[0]), self._segment_size(b[0])
+            if x == y:
+                if not self._same_segment(a.pop(0), b.pop(0)):
+                    self.freeze((*a, *b), reason)
+                    return False
+            elif not self._cut(a[0], y) if x > y else not self._cut(b[0], x):
+                self.freeze((*a, *b), reason)
+                return False
+        return True
+
+    def same_axes(self, left: Key, right: Key) -> bool:
+        """Make two axes the same."""
+        return self.same(self.structures[left], self.structures[right])
+
+    def _same_segment(self, left: Segment, right: Segment) -> bool:
+        x, y = list(left), list(right)
+        for variable in left:
+            if variable in y:
+                x.remove(variable)
+                y.remove(variable)
+        if not x and not y:
+            return True
+        if len(x) == 1 and len(y) == 1:
+            self._join(x[0], y[0])
+        elif len(x) == 1:
+            self._bind(x[0], (tuple(y),))
+        elif len(y) == 1:
+            self._bind(y[0], (tuple(x),))
+        else:
+            pairs: list[tuple[int, int]] = []
+            for variable in x:
+                at = next((w for w in y if self._sizes[w] == self._sizes[variable]), None)
+                if at is not None:
+                    pairs.append((variable, at))
+                    y.remove(at)
+            if len(pairs) != len(x) or y:
+                self.freeze((left, right), "reshaped")
+                return False
+            for variable, at in pairs:
+                self._join(variable, at)
+        return True
+
+    def _join(self, left: int, right: int) -> None:
+        """Make two variables one: the older, unless only the other knows its dimension."""
+        a, b = sorted((left, right))
+        if self._own[a] is None and self._own[b] is not None:
+            a, b = b, a
+        if a != b:
+            self._bind(b, ((a,),))
+
+    def _bind(self, variable: int, structure: Structure) -> None:
+        self._bound[variable] = structure
+        reason = self._reasons.get(variable)
+        if reason:
+            self.freeze(structure, reason)
+
+    def _cut(self, segment: Segment, size: float) -> bool:
+        """Cut one variable of a segment so that its first part has the size."""
+        whole = self._segment_size(segment)
+        for variable in segment:
+            rest = whole / self._sizes[variable]
+            first = size / rest
+            if first == int(first):
+                share = self._defaults[variable] / self._sizes[variable]
+                second = self._sizes[variable] - first
+                parts = (self.new(first, first * share), self.new(second, second * share))
+                self._bind(variable, ((parts[0],), (parts[1],)))
+                return True
+        self.freeze((segment,), "reshaped")
+        return False
+
+    def reshape(self, left: Sequence[Key], right: Sequence[Key], reason: str = "reshaped") -> bool:
+        """Make the axes of one tensor those of another with the same elements, in order."""
+        a, b = list(left), list(right)
+        while a or b:
+            run_a, run_b = a[:1], b[:1]
+            del a[:1], b[:1]
+            x, y = self.size(self.product(run_a)), self.size(self.product(run_b))
+            while x != y and (a if x < y else b):
+                if x < y:
+                    run_a.append(a.pop(0))
+                    x = self.size(self.product(run_a))
+                else:
+                    run_b.append(b.pop(0))
+                    y = self.size(self.product(run_b))
+            if x != y:
+                self.freeze_axes([*run_a, *run_b, *a, *b], reason)
+                return False
+            self.same(self.product(run_a), self.product(run_b), reason)
+        return True
+
+    # extents
+
+    def extent(self, key: Key, changed: dict[int, Dim]) -> Dim:
+        """Return the extent of an axis where some variables have other extents."""
+        structure = self.of(key)
+        if not any(variable in changed for segment in structure for variable in segment):
+            return self.dims[key]
+        total: Dim = 0
+        for segment in structure:
+            total = total + product(*(changed.get(v, self.dim(v)) for v in segment))
+        return simplify(total)

@@ -1,0 +1,218 @@
+"""A graph with other widths."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.workload.graph import Access, Graph, Operator
+from perfmodel.workload.rewrite.axes import Axes
+from perfmodel.workload.rewrite.groups import Analysis, analysis
+from perfmodel.workload.rewrite.relations import nest_name
+from perfmodel.workload.rewrite.scaling import constant_ratio, scaled
+from perfmodel.workload.symbols import Dim, Poly, product, simplify, symbol
+
+
+def with_channels(graph: Graph, widths: Mapping[str, Dim]) -> Graph:
+    """Return the graph with other widths of some channel groups.
+
+    Parameters
+    ----------
+    widths
+        Group name (`channel_groups`) -> width: a number of 1 or more that is a multiple of the
+        group's step, or a dimension (`perfmodel.workload.symbols.symbol`) to be bound later.
+
+    Returns
+    -------
+    Graph
+        Tensors, accesses, loop nests, scores and masks follow, and vector operations in proportion
+        to the elements that they are counted on. The same object where no width changes.
+
+    Raises
+    ------
+    InputError
+        Every unknown group, group that cannot be cut, and width that is none.
+    """
+    known = analysis(graph)
+    changed = _changed(graph, known, widths)
+    if not changed:
+        return graph
+    return _Rewriting(graph, known.relations.axes, changed).graph()
+
+
+def symbolic_channels(
+    graph: Graph, groups: Sequence[str] | None = None
+) -> tuple[Graph, dict[str, int]]:
+    """Return the graph with widths as free dimensions, and the defaults of these.
+
+    Parameters
+    ----------
+    groups
+        Names of the groups to free; every prunable one by default.
+
+    Returns
+    -------
+    graph, defaults
+        The dimension of a group is ``width_`` and its name, with what is no letter or digit as an
+        underscore. The defaults are also the graph's own.
+
+    Raises
+    ------
+    InputError
+        As `with_channels` raises it.
+    """
+    known = analysis(graph)
+    sizes = {g.name: g.size for g in known.groups}
+    chosen = [g.name for g in known.groups if g.prunable] if groups is None else list(groups)
+    names = width_names(chosen)
+    free: dict[str, Dim] = {group: symbol(name) for group, name in names.items()}
+    made = with_channels(graph, free)
+    defaults = {name: sizes[group] for group, name in names.items()}
+    return replace(made, defaults={**graph.defaults, **defaults}), defaults
+
+
+def width_names(groups: Iterable[str]) -> dict[str, str]:
+    """Return group -> name of the free dimension that is its width."""
+    names: dict[str, str] = {}
+    taken: set[str] = set()
+    for group in groups:
+        base = name = "width_" + re.sub(r"\W", "_", group)
+        n = 1
+        while name in taken:
+            n += 1
+            name = f"{base}_{n}"
+        taken.add(name)
+        names[group] = name
+    return names
+
+
+def _changed(graph: Graph, known: Analysis, widths: Mapping[str, Dim]) -> dict[int, Dim]:
+    """Return variable -> its new extent, for the widths that are others."""
+    groups = {g.name: g for g in known.groups}
+    faults: list[Fault] = []
+    changed: dict[int, Dim] = {}
+    for name, given in widths.items():
+        group = groups.get(name)
+        path = f"widths.{name}"
+        if group is None:
+            faults.append(
+                Fault(f"'{graph.name}' has no channel group '{name}'", path=path,
+                      expected="the name of a channel group",
+                      suggestion=nearest(name, [g.name for g in known.groups if g.prunable]))
+            )  # fmt: skip
+            continue
+        width = simplify(given)
+        variable = known.variables[name]
+        if not isinstance(width, Poly):
+            if width == group.size and not isinstance(known.relations.axes.dim(variable), Poly):
+                continue
+            whole = width == width and width > 0 and float(width).is_integer()
+            if not whole or width % group.step:
+                expected = f"a multiple of {group.step}" if group.step > 1 else "1 or more"
+                faults.append(Fault(f"{width:g} is no width", path=path, expected=expected))
+                continue
+        if not group.prunable:
+            faults.append(Fault(f"cannot be cut: {group.reason}", path=path,
+                                expected=f"its width of {group.size}"))  # fmt: skip
+            continue
+        changed[variable] = simplify(width / group.step if group.step > 1 else width)
+    if faults:
+        raise InputError(faults)
+    return changed
+
+
+class _Rewriting:
+    """Rebuilds the parts of a graph that a change of extents touches."""
+
+    def __init__(self, graph: Graph, axes: Axes, changed: dict[int, Dim]) -> None:
+        self.old = graph
+        self.axes = axes
+        self.changed = changed
+        self.tensors = dict(graph.tensors)
+        for name, tensor in graph.tensors.items():
+            shape = tuple(axes.extent((name, i), changed) for i in range(len(tensor.shape)))
+            if shape != tensor.shape:
+                self.tensors[name] = replace(tensor, shape=shape)
+
+    def graph(self) -> Graph:
+        """Return the graph with the new extents."""
+        blocks = tuple(
+            replace(block, operators=tuple(self._operator(op) for op in block.operators))
+            for block in self.old.blocks
+        )
+        return replace(self.old, tensors=self.tensors, blocks=blocks)
+
+    def _operator(self, operator: Operator) -> Operator:
+        dims = [
+            tuple((d, self.axes.extent((nest_name(operator, i), d), self.changed))
+                  for d, _ in nest.dims)
+            for i, nest in enumerate(operator.nests)
+        ]  # fmt: skip
+        touched = [a.tensor for a in operator.accesses]
+        if dims == [n.dims for n in operator.nests] and not any(
+            self.tensors[n] is not self.old.tensors[n] for n in touched
+        ):
+            return operator
+        nests = tuple(replace(n, dims=d) for n, d in zip(operator.nests, dims, strict=True))
+        made = replace(
+            operator, nests=nests, accesses=tuple(self._access(operator, a) for a in
+                                                  operator.accesses),
+        )  # fmt: skip
+        if operator.kind == "attention":
+            heads = [(dict(n.dims)["g"], dict(n.dims)["h"]) for n in (operator.nests[0], nests[0])]
+            before, after = (product(*pair) for pair in heads)
+            factors = [(before, after)]
+            return replace(
+                made, vector_ops=scaled(operator.vector_ops, factors),
+                scores=scaled(operator.scores, factors),
+                masked_macs=scaled(operator.masked_macs, factors),
+            )  # fmt: skip
+        return replace(
+            made, vector_ops=self._vector_ops(operator), attributes=self._attributes(made)
+        )
+
+    def _access(self, operator: Operator, access: Access) -> Access:
+        """Return an access with its elements in proportion to those of a tensor."""
+        written = [a.tensor for a in operator.accesses if a.mode == "write"]
+        return replace(
+            access, elements=self._proportional(access.elements, [access.tensor, *written])
+        )
+
+    def _vector_ops(self, operator: Operator) -> Dim:
+        """Return the operations outside the nests: so many an element written, or read."""
+        activations = [
+            a.tensor for mode in ("write", "read") for a in operator.accesses
+            if a.mode == mode and self.old.tensors[a.tensor].role == "activation"
+        ]  # fmt: skip
+        return self._proportional(operator.vector_ops, activations)
+
+    def _proportional(self, amount: Dim, names: Sequence[str]) -> Dim:
+        """Return an amount scaled as the first of some tensors that it is a multiple of.
+
+        Where it is a multiple of none (of the rows of a table only some are read) it follows the
+        axes of the first.
+        """
+        if amount == 0 or not names:
+            return amount
+        for exact in (True, False):
+            for name in names:
+                old, new = self.old.tensors[name].elements, self.tensors[name].elements
+                ratio = constant_ratio(amount, old)
+                if ratio is None or (exact and ratio != 1) or ratio != int(ratio):
+                    continue
+                return simplify(ratio * new if ratio != 1 else new)
+        name = names[0]
+        factors = list(
+            zip(self.old.tensors[name].shape, self.tensors[name].shape, strict=True)
+        )
+        return scaled(amount, factors)
+
+    def _attributes(self, operator: Operator) -> tuple[tuple[str, Any], ...]:
+        said = dict(operator.attributes)
+        if "groups" not in said or not operator.nests:
+            return operator.attributes
+        groups = dict(operator.nests[0].dims).get("g", said["groups"])
+        return tuple(sorted({**said, "groups": groups}.items()))

@@ -1,0 +1,166 @@
+"""A workload under a compression choice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from perfmodel.arrays import Value, is_array
+from perfmodel.errors import Fault, InputError
+from perfmodel.formats import Precision
+from perfmodel.workload.families import Semantics
+from perfmodel.workload.graph import Graph
+from perfmodel.workload.rewrite.channels import width_names, with_channels
+from perfmodel.workload.rewrite.formats import with_formats
+from perfmodel.workload.rewrite.groups import channel_groups
+from perfmodel.workload.symbols import Dim, Poly, symbol
+from perfmodel.workload.workload import Workload, check_extent
+
+_Pairs = tuple[tuple[str, Any], ...]
+_NONE: Mapping[str, Any] = {}
+
+
+def compressed(
+    workload: Workload,
+    *,
+    weights: Mapping[str, str] = _NONE,
+    activations: Mapping[str, str] = _NONE,
+    kv: str | Mapping[str, str] = "",
+    widths: Mapping[str, Value] = _NONE,
+    free: Sequence[str] | bool = (),
+    unroll: bool = False,
+    conversion: bool = True,
+    precision: str | Precision | None = None,
+) -> Workload:
+    """Return the workload with formats and widths of its own; its parameters stay.
+
+    Parameters
+    ----------
+    weights, activations, kv, conversion, precision
+        As `with_formats` takes them.
+    widths
+        Channel group -> width: a number, or an array of shape ``(points,)``, which makes the width
+        a free dimension of the workload (`symbolic_channels`).
+    free
+        Groups whose widths are free dimensions, or ``True`` for every prunable one; bound to
+        `widths` where that has them, else to what they are.
+    unroll
+        Write repeated blocks out first, so that each layer chooses for itself: names are then those
+        of `Graph.unroll`. Without it the layers of one repeated block share a choice.
+
+    Raises
+    ------
+    InputError
+        As `with_channels` and `with_formats`; their faults together.
+    """
+    build = _Build(
+        workload, _pairs(weights), _pairs(activations), kv if isinstance(kv, str) else _pairs(kv),
+        (), unroll, conversion, None if precision is None else str(precision),
+    )  # fmt: skip
+    graph = build.plain(Semantics())
+    chosen = (
+        [g.name for g in channel_groups(graph) if g.prunable] if free is True else list(free or ())
+    )
+    chosen += [
+        name for name, width in widths.items()
+        if is_array(width) and np.ndim(width) and name not in chosen
+    ]  # fmt: skip
+    names = width_names(chosen)
+    faults: list[Fault] = []
+    settings: dict[str, Value] = {}
+    sizes = {g.name: g.size for g in channel_groups(graph)}
+    for group, name in names.items():
+        value = widths.get(group, sizes.get(group, 1))
+        faults += check_extent(f"widths.{group}", value)
+        settings[name] = value
+    fixed: dict[str, Dim] = {n: symbol(name) for n, name in names.items()}
+    for name, width in widths.items():
+        if name not in fixed:
+            fixed[name] = width if isinstance(width, Poly) or not is_array(width) else width.item()
+    build = build.with_widths(tuple(fixed.items()))
+    try:
+        build(Semantics())
+    except InputError as error:
+        faults += error.faults
+    if faults:
+        raise InputError(faults)
+    unit, items = workload.unit, workload._items  # pyright: ignore[reportPrivateUsage]
+    return Workload(
+        workload.name, build, {**workload.parameters, **settings}, (unit, items),
+        precision=workload.precision, origin=workload.origin, notes=workload.notes,
+    )  # fmt: skip
+
+
+def _pairs(mapping: Mapping[str, str]) -> _Pairs:
+    return tuple(mapping.items())
+
+
+class _Build:
+    """Builds the graph of a workload and rewrites it, once for each semantics.
+
+    Picklable as the workload is; the graphs are left out.
+    """
+
+    __slots__ = ("_graphs", "_plain", "base", "choice")
+
+    def __init__(
+        self, base: Workload, weights: _Pairs, activations: _Pairs, kv: str | _Pairs,
+        widths: _Pairs, unroll: bool, conversion: bool, precision: str | None,
+    ) -> None:  # fmt: skip
+        self.base = base
+        self.choice = (weights, activations, kv, widths, unroll, conversion, precision)
+        self._graphs: dict[Semantics, Graph] = {}
+        self._plain: dict[Semantics, Graph] = {}
+
+    def with_widths(self, widths: _Pairs) -> _Build:
+        """Return the same choice with other widths; the unchanged graphs are shared."""
+        weights, activations, kv, _, *rest = self.choice
+        made = _Build(self.base, weights, activations, kv, widths, *rest)
+        made._plain = self._plain
+        return made
+
+    def plain(self, semantics: Semantics) -> Graph:
+        """Return the graph before the choice, written out where that is asked for."""
+        found = self._plain.get(semantics)
+        if found is None:
+            found = self.base.graph(semantics)
+            if self.choice[4]:
+                found = found.unroll(_numbers(self.base.parameters))
+            self._plain[semantics] = found
+        return found
+
+    def __call__(self, semantics: Semantics) -> Graph:
+        """Return the rewritten graph."""
+        found = self._graphs.get(semantics)
+        if found is None:
+            found = self._graphs[semantics] = self._rewritten(self.plain(semantics))
+        return found
+
+    def _rewritten(self, graph: Graph) -> Graph:
+        weights, activations, kv, widths, _, conversion, precision = self.choice
+        faults: list[Fault] = []
+        cut = graph
+        try:
+            cut = with_channels(graph, dict(widths))
+        except InputError as error:
+            faults += error.faults
+        try:
+            cut = with_formats(
+                cut, dict(weights), dict(activations), kv if isinstance(kv, str) else dict(kv),
+                conversion, precision,
+            )  # fmt: skip
+        except InputError as error:
+            faults += error.faults
+        if faults:
+            raise InputError(faults)
+        return cut
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Build, (self.base, *self.choice)
+
+
+def _numbers(parameters: Mapping[str, Value]) -> dict[str, float]:
+    """Return the parameters that are one number: the counts of blocks are among them."""
+    return {name: float(v) for name, v in parameters.items() if not np.ndim(v)}
