@@ -281,6 +281,15 @@ def parameters_of(atom: Atom) -> frozenset[str]:
     return frozenset[str]().union(*map(parameters_of, inner))
 
 
+def free_parameters(*dims: Dim) -> frozenset[str]:
+    """Return the names of the parameters that dimensions depend on."""
+    atoms = {
+        atom for dim in dims if isinstance(dim, Poly) for monomial in dim.terms
+        for atom, _ in monomial
+    }  # fmt: skip
+    return frozenset[str]().union(*map(parameters_of, atoms))
+
+
 def evaluate(dim: Dim, values: Mapping[str, Value], *, relaxed: bool = False) -> Value:
     """Return one dimension with numbers, arrays or tracers bound to its parameters.
 

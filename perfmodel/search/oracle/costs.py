@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import product
 from typing import Any, Protocol
 
 import numpy as np
 
 from perfmodel.errors import Fault, InputError
-from perfmodel.formats import Precision
+from perfmodel.formats import Precision, as_precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.predict import machine_for, predict, static_for
@@ -16,6 +18,7 @@ from perfmodel.search.oracle.chain import Sums
 from perfmodel.search.oracle.pricing import Pricing
 from perfmodel.search.oracle.reader import FEASIBLE, TRAFFIC, Reader, checked_metrics
 from perfmodel.search.oracle.rows import Floats, Index, NotTabledError
+from perfmodel.search.space.configurations import ConfigurationSpace
 from perfmodel.workload.nas_spaces import ArchitectureSpace
 
 __all__ = ["Costs", "Predicted", "Summed", "Tabled", "costs_of"]
@@ -142,6 +145,79 @@ class Predicted:
         )  # fmt: skip
 
 
+class Grouped:
+    """Hardware and precision decided too: costs of each of their combinations by itself."""
+
+    method, reason = "tabled", ""
+
+    def __init__(
+        self, device: Device, space: ConfigurationSpace, metrics: tuple[str, ...],
+        precision: str | Precision | None, settings: Mapping[str, float],
+        options: Mapping[str, Any],
+    ) -> None:  # fmt: skip
+        self._device, self._space = device, space
+        self._metrics, self._precision = metrics, precision
+        self._settings, self._options = dict(settings), dict(options)
+        outer = [i for i, d in enumerate(space.decisions) if d.role in {"fact", "precision"}]
+        self._outer = outer
+        self._inner = [i for i in range(len(space.decisions)) if i not in outer]
+        self._costs: dict[tuple[int, ...], Costs] = {}
+        first = self._of((0,) * len(outer))
+        self.metrics = first.metrics
+        self.method, self.reason = first.method, first.reason
+
+    def _of(self, key: tuple[int, ...]) -> Costs:
+        """Return the costs of one combination, made when it is first asked for."""
+        found = self._costs.get(key)
+        if found is None:
+            decisions = self._space.decisions
+            facts: dict[str, Any] = {}
+            precision = self._precision
+            for i, option in zip(self._outer, key, strict=True):
+                value = decisions[i].options[option]
+                if decisions[i].role == "fact":
+                    facts[decisions[i].members[0]] = value
+                else:
+                    precision = as_precision(value)
+            inner = replace(
+                self._space, decisions=tuple(decisions[i] for i in self._inner),
+                precision=None if precision is None else as_precision(precision),
+            )  # fmt: skip
+            device: Any = self._device.vary(facts) if facts else self._device
+            found = self._costs[key] = costs_of(
+                device, inner, self._metrics, precision=precision, settings=self._settings,
+                **self._options,
+            )  # fmt: skip
+        return found
+
+    def one(self, choice: Sequence[int]) -> dict[str, float]:
+        """See `Costs`."""
+        key = tuple(choice[i] for i in self._outer)
+        return self._of(key).one(tuple(choice[i] for i in self._inner))
+
+    def metrics_of(self, choices: Index) -> dict[str, Floats]:
+        """See `Costs`."""
+        keys, where = np.unique(choices[:, self._outer], axis=0, return_inverse=True)
+        out: dict[str, Floats] = {}
+        for k, key in enumerate(keys.tolist()):
+            mine = np.reshape(where, -1) == k
+            found = self._of(tuple(key)).metrics_of(choices[mine][:, self._inner])
+            for name, values in found.items():
+                out.setdefault(name, np.zeros(len(choices)))[mine] = values
+        return out
+
+    def lower_bound(self, allowed: Sequence[Sequence[int]]) -> dict[str, float]:
+        """See `Costs`."""
+        inner = [allowed[i] for i in self._inner]
+        bounds = [
+            self._of(key).lower_bound(inner)
+            for key in product(*(tuple(allowed[i]) for i in self._outer))
+        ]
+        least = {name: min(b[name] for b in bounds) for name in bounds[0]}
+        least[FEASIBLE] = max(b[FEASIBLE] for b in bounds)
+        return least
+
+
 def _own_options(space: Any, choice: Sequence[int]) -> Mapping[str, Any]:
     options = getattr(space, "options_of", None)
     return {} if options is None else options(choice)
@@ -165,7 +241,13 @@ def costs_of(
     InputError
         Unknown names, every fault at once.
     """
-    sample = space.workload((0,) * len(space.decisions), **settings)
+    zero = (0,) * len(space.decisions)
+    sample = space.workload(zero, **settings)
+    if isinstance(space, ConfigurationSpace):
+        precision = space.options_of(zero).get("precision", precision)
+        if any(d.role in {"fact", "precision"} for d in space.decisions):
+            options = {"runtime": runtime, "engine": engine, "model": model, "warm": warm}
+            return Grouped(device, space, tuple(metrics), precision, settings, options)
     machine = machine_for(sample, device, runtime, engine)
     chosen = checked_metrics(metrics, static_for(machine, model).levels)
     options = {
@@ -184,4 +266,8 @@ def _tables(space: Any, pricing: Pricing, settings: Mapping[str, float]) -> Summ
         from perfmodel.search.oracle.architectures import ArchitectureCosts
 
         return ArchitectureCosts(space, pricing, settings)
+    if isinstance(space, ConfigurationSpace):
+        from perfmodel.search.oracle.configured import ConfigurationCosts
+
+        return ConfigurationCosts(space, pricing, settings)
     raise NotTabledError("the space has no tables")

@@ -21,7 +21,7 @@ from perfmodel.workload.graph import Access, Block, Graph, Operator, Tensor
 from perfmodel.workload.lower import Accesses, OperatorTable
 from perfmodel.workload.nest import gemm_nest
 
-__all__ = ["EMPTY", "Fragment", "compiled", "surrounded"]
+__all__ = ["EMPTY", "Fragment", "beside", "compiled", "surrounded"]
 
 _BEFORE, _AFTER, _END, _BESIDE = "(before)", "(after)", "(end)", "(beside)"
 
@@ -160,7 +160,7 @@ def surrounded(graph: Graph, *, first: bool = False, last: bool = False) -> tupl
         inputs, start = (), 1
     if not first and not any(operator.nests for _, operator in graph.walk()):
         # A matrix operator elsewhere, as the network has: `perfmodel.search.oracle.rows.price`.
-        blocks.insert(0, Block(_BESIDE, 1, (_product(tensors),)))
+        blocks.insert(0, beside(tensors))
         start += 1
     if not last:
         moved = tensors[y].elements
@@ -172,15 +172,15 @@ def surrounded(graph: Graph, *, first: bool = False, last: bool = False) -> tupl
     return whole, start
 
 
-def _product(tensors: dict[str, Tensor]) -> Operator:
-    """Return a product that touches nothing else."""
+def beside(tensors: dict[str, Tensor]) -> Block:
+    """Return a block of one product that touches nothing else; its tensors are added."""
     names = [f"{_BESIDE}{part}" for part in ("x", "w", "y")]
     for name, role in zip(names, ("activation", "weight", "activation"), strict=True):
         tensors[name] = Tensor(name, (1, 1), role)
     nest = gemm_nest(1, 1, 1, 1, *names, b_batched=False)
     modes = ("read", "read", "write")
     accesses = tuple(Access(n, mode, 1) for n, mode in zip(names, modes, strict=True))
-    return Operator(_BESIDE, "gemm", accesses, (nest,))
+    return Block(_BESIDE, 1, (Operator(_BESIDE, "gemm", accesses, (nest,)),))
 
 
 def _activations(

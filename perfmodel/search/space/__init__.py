@@ -1,0 +1,7 @@
+"""Spaces of configurations: what is decided, and the workload of a choice."""
+
+from perfmodel.search.space.choices import configurations_of
+from perfmodel.search.space.configurations import ConfigurationSpace
+from perfmodel.search.space.decision import Decision
+
+__all__ = ["ConfigurationSpace", "Decision", "configurations_of"]

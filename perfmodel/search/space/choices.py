@@ -1,0 +1,348 @@
+"""From the choices that a user names to decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any, Literal, TypeAlias, cast
+
+from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.formats import Precision, as_precision, fixed_format, parse_precision
+from perfmodel.search.space.configurations import ConfigurationSpace
+from perfmodel.search.space.decision import Decision, Role
+from perfmodel.settings import is_fact
+from perfmodel.workload.graph import Graph
+from perfmodel.workload.rewrite import (
+    ChannelGroup,
+    FormatGroup,
+    Layer,
+    channel_groups,
+    format_groups,
+    layers,
+)
+from perfmodel.workload.workload import Workload
+
+__all__ = ["SHARES", "Share", "configurations_of"]
+
+#: Which layers decide together.
+Share: TypeAlias = Literal["layer", "block", "kind", "network"]
+
+SHARES: tuple[Share, ...] = ("layer", "block", "kind", "network")
+
+_WEIGHTS = ("weight_bits", "weight_format", "sparsity")
+_ACTIVATIONS = ("activation_bits", "activation_format")
+_KV = ("kv_bits", "kv_format")
+_WORDS = (*_WEIGHTS, *_ACTIVATIONS, *_KV, "channels", "precision")
+
+
+def configurations_of(
+    workload: Workload,
+    choices: Mapping[str, Any],
+    *,
+    share: Share = "layer",
+    precision: str | Precision | None = None,
+) -> ConfigurationSpace:
+    """Return the space of configurations that choices span.
+
+    Parameters
+    ----------
+    workload
+        The network.
+    choices
+        What is decided -> its options:
+
+        ``weight_bits`` (numbers; 16 and 32 are floating point) or ``weight_format``, with
+        ``sparsity`` (fractions of zeros, ``2:4``): one decision a layer;
+        ``activation_bits`` or ``activation_format``: one a group of activations that share a format
+        (`format_groups`); ``kv_bits`` or ``kv_format``: one for all caches;
+        ``channels``: fractions of a width, one decision a channel group (`channel_groups`), each
+        rounded to the nearest width that the group may have; ``precision``: for everything else;
+        a parameter of the workload (``batch``); a fact of the device by its path.
+
+        Options are a list, or a mapping from patterns of layer names (``layer1.*``, ``kind:conv``)
+        to lists, of which the last that fits holds; layers that none fits are left as they are.
+    share
+        Which layers decide together: each by itself, those of a block, of a kind, or all.
+    precision
+        Of what is not decided.
+
+    Raises
+    ------
+    InputError
+        Every unknown word, pattern that fits nothing and option that is none.
+    """
+    faults: list[Fault] = []
+    chosen = None if precision is None else as_precision(precision)
+    graph = workload.graph()
+    if share not in SHARES:
+        faults.append(
+            Fault(f"no layers are shared by '{share}'", path="share",
+                  expected=f"one of {', '.join(SHARES)}", suggestion=nearest(share, SHARES))
+        )  # fmt: skip
+    _check_words(workload, choices, faults)
+    made = _Decisions(graph, choices, share, chosen, faults)
+    decisions = [
+        *made.weights(), *made.activations(), *made.kv(), *made.channels(), *made.others(workload),
+    ]  # fmt: skip
+    if not decisions and not faults:
+        faults.append(Fault("nothing is decided", path="choices",
+                            expected=f"one of {', '.join(_WORDS)}, a parameter or a fact"))  # fmt: skip
+    if faults:
+        raise InputError(faults)
+    return ConfigurationSpace(workload.name, workload, tuple(decisions), chosen)
+
+
+def _check_words(workload: Workload, choices: Mapping[str, Any], faults: list[Fault]) -> None:
+    known = [*_WORDS, *workload.parameters]
+    for word in choices:
+        if word not in known and not is_fact(word):
+            faults.append(
+                Fault(f"'{word}' is no choice", path=f"choices.{word}",
+                      expected=f"one of {', '.join(known)}, or a fact of the device",
+                      suggestion=nearest(word, known))
+            )  # fmt: skip
+    for pair in (("weight_bits", "weight_format"), _ACTIVATIONS, _KV):
+        if all(word in choices for word in pair):
+            faults.append(
+                Fault(f"both {pair[0]} and {pair[1]}", path=f"choices.{pair[1]}",
+                      expected="one of them")
+            )  # fmt: skip
+
+
+class _Decisions:
+    """Makes decisions, collecting every fault."""
+
+    def __init__(
+        self, graph: Graph, choices: Mapping[str, Any], share: Share,
+        precision: Precision | None, faults: list[Fault],
+    ) -> None:  # fmt: skip
+        self.graph, self.choices, self.share = graph, choices, share
+        self.precision, self.faults = precision, faults
+        self.layers = layers(graph)
+
+    def weights(self) -> list[Decision]:
+        """Return decisions of weight formats and sparsity."""
+        if not any(word in self.choices for word in _WEIGHTS):
+            return []
+        names = [layer.name for layer in self.layers]
+        kinds = [layer.kind for layer in self.layers]
+        word = "weight_format" if "weight_format" in self.choices else "weight_bits"
+        formats = self._options(word, names, kinds, _weight_format)
+        zeros = self._options("sparsity", names, kinds, _sparsity)
+        groups: dict[tuple[str, tuple[str, ...]], list[Layer]] = {}
+        for i, layer in enumerate(self.layers):
+            own, sparse = formats[i], zeros[i]
+            if own is None and sparse is None:
+                continue
+            if own is None:
+                own = [self.precision.weights.name] if self.precision else [""]
+                if not self.precision and not any(f.path == "precision" for f in self.faults):
+                    self.faults.append(
+                        Fault("sparsity of weights of no stated format", path="precision",
+                              expected="a precision, or weight_bits beside sparsity")
+                    )  # fmt: skip
+            options = tuple(f"{f}{z}" for f in own for z in (sparse or [""]))
+            groups.setdefault((self._shared(layer.name, layer.block, layer.kind), options),
+                              []).append(layer)  # fmt: skip
+        return [
+            Decision(
+                f"{name}.weights", options, "weights",
+                tuple(w for layer in found for w in layer.weights),
+                tuple(layer.name for layer in found),
+            )
+            for (name, options), found in groups.items()
+        ]  # fmt: skip
+
+    def activations(self) -> list[Decision]:
+        """Return decisions of activation formats."""
+        word = next((w for w in _ACTIVATIONS if w in self.choices), "")
+        if not word:
+            return []
+        found = [g for g in format_groups(self.graph) if _decides(self.graph, g)]
+        readers = {g.name: [x for x in self.layers if x.input in g.tensors] for g in found}
+        names = [g.name for g in found]
+        kinds = [readers[g.name][0].kind if readers[g.name] else "" for g in found]
+        options = self._options(word, names, kinds, _activation_format)
+        groups: dict[tuple[str, tuple[str, ...]], list[FormatGroup]] = {}
+        for group, kind, own in zip(found, kinds, options, strict=True):
+            if own is not None:
+                block = readers[group.name][0].block if readers[group.name] else group.name
+                key = (self._shared(group.name, block, kind), tuple(own))
+                groups.setdefault(key, []).append(group)
+        return [
+            Decision(
+                f"{name}.activations", own, "activations", tuple(g.tensors[0] for g in together),
+                tuple(x.name for g in together for x in readers[g.name]),
+            )
+            for (name, own), together in groups.items()
+        ]  # fmt: skip
+
+    def kv(self) -> list[Decision]:
+        """Return the decision of the format of all caches."""
+        word = next((w for w in _KV if w in self.choices), "")
+        if not word:
+            return []
+        caches = tuple(n for n, t in self.graph.tensors.items() if t.role == "kv")
+        if not caches:
+            self.faults.append(Fault(f"'{self.graph.name}' has no KV cache",
+                                     path=f"choices.{word}", expected="a network with one"))  # fmt: skip
+            return []
+        (own,) = self._options(word, ["kv"], [""], _activation_format)
+        return [] if own is None else [Decision("kv", tuple(own), "kv", caches)]
+
+    def channels(self) -> list[Decision]:
+        """Return decisions of widths."""
+        if "channels" not in self.choices:
+            return []
+        found = [g for g in channel_groups(self.graph) if g.prunable]
+        makers: dict[str, list[str]] = {}
+        for group in found:
+            tensors = {tensor for tensor, _, _ in group.members}
+            makers[group.name] = [x.name for x in self.layers if x.output in tensors]
+        options = self._options(
+            "channels", [g.name for g in found], [""] * len(found), _fraction
+        )
+        out: list[Decision] = []
+        for group, own in zip(found, options, strict=True):
+            if own is not None:
+                widths = dict.fromkeys(_width(group, fraction) for fraction in own)
+                out.append(
+                    Decision(f"{group.name}.channels", tuple(widths), "channels", (group.name,),
+                             tuple(makers[group.name]))
+                )  # fmt: skip
+        return out
+
+    def others(self, workload: Workload) -> list[Decision]:
+        """Return decisions of parameters, facts and the whole precision."""
+        out: list[Decision] = []
+        for word, given in self.choices.items():
+            if word in _WORDS and word != "precision":
+                continue
+            options = self._list(given, f"choices.{word}")
+            role: Role = "precision" if word == "precision" else "parameter"
+            if word != "precision" and word not in workload.parameters:
+                if not is_fact(word):
+                    continue
+                role = "fact"
+            if role == "precision":
+                for i, text in enumerate(options):
+                    self._try(lambda text=text: as_precision(text), f"choices.precision[{i}]")
+            if options:
+                out.append(Decision(word, tuple(options), role, (word,)))
+        return out
+
+    def _shared(self, name: str, block: str, kind: str) -> str:
+        return {"layer": name, "block": block or name, "kind": kind or name}.get(
+            self.share, "network"
+        )
+
+    def _options(
+        self, word: str, names: Sequence[str], kinds: Sequence[str],
+        read: Callable[[Any], Any],
+    ) -> list[list[Any] | None]:  # fmt: skip
+        """Return for each name its options; None where the choice does not speak of it."""
+        if word not in self.choices:
+            return [None] * len(names)
+        given = self.choices[word]
+        path = f"choices.{word}"
+        if not isinstance(given, Mapping):
+            return [self._read(given, path, read)] * len(names)
+        out: list[list[Any] | None] = [None] * len(names)
+        for pattern, options in cast("Mapping[str, Any]", given).items():
+            own = self._read(options, f"{path}.{pattern}", read)
+            fits = [i for i, name in enumerate(names) if _fits(pattern, name, kinds[i])]
+            if not fits:
+                self.faults.append(
+                    Fault(f"'{pattern}' fits no layer", path=f"{path}.{pattern}",
+                          expected="a name such as " + ", ".join(names[:4]),
+                          suggestion=nearest(pattern, names))
+                )  # fmt: skip
+            for i in fits:
+                out[i] = own
+        return out
+
+    def _read(self, given: Any, path: str, read: Callable[[Any], Any]) -> list[Any]:
+        out: list[Any] = []
+        for i, option in enumerate(self._list(given, path)):
+            value = self._try(lambda option=option: read(option), f"{path}[{i}]")
+            if value is not None and value not in out:
+                out.append(value)
+        return out
+
+    def _list(self, given: Any, path: str) -> list[Any]:
+        options: list[Any]
+        if isinstance(given, str) or not isinstance(given, Iterable):
+            options = [given]
+        else:
+            options = list(cast("Iterable[Any]", given))
+        if not options:
+            self.faults.append(Fault("no options", path=path, expected="one at least"))
+        return [o.item() if hasattr(o, "item") else o for o in options]
+
+    def _try(self, read: Callable[[], Any], path: str) -> Any:
+        try:
+            return read()
+        except InputError as error:
+            self.faults += [
+                Fault(f.message, path=path, expected=f.expected, suggestion=f.suggestion)
+                for f in error.faults
+            ]
+            return None
+
+
+def _fits(pattern: str, name: str, kind: str) -> bool:
+    if pattern.startswith("kind:"):
+        return kind == pattern[5:]
+    return fnmatchcase(name, pattern)
+
+
+def _decides(graph: Graph, group: FormatGroup) -> bool:
+    """Return whether the format of a group is the network's to choose."""
+    if group.fixed or group.inputs or set(group.tensors) <= {*group.outputs}:
+        return False
+    return any(graph.tensors[name].role == "activation" for name in group.tensors)
+
+
+def _number(value: Any, expected: str) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise InputError(Fault(f"{value!r} is no number", expected=expected)) from None
+
+
+def _weight_format(value: Any) -> str:
+    if isinstance(value, str) and not value.replace(".", "").isdigit():
+        return fixed_format(value)[0].name
+    bits = _number(value, "bits: 1.58, 2 ... 8, 16, 32")
+    return parse_precision(f"w{bits:g}a16").weights.name
+
+
+def _activation_format(value: Any) -> str:
+    if isinstance(value, str) and not value.replace(".", "").isdigit():
+        return fixed_format(value)[0].name
+    bits = _number(value, "bits: 4, 8, 16, 32")
+    return parse_precision(f"w8a{bits:g}").activations.name
+
+
+def _sparsity(value: Any) -> str:
+    if isinstance(value, str) and ":" in value:
+        fixed_format(f"int8+{value}")
+        return f"+{value}"
+    share = _number(value, "a fraction of zeros below 1, or n:m")
+    if share == 0:
+        return ""
+    fixed_format(f"int8+s{share:g}")
+    return f"+s{share:g}"
+
+
+def _fraction(value: Any) -> float:
+    share = _number(value, "a fraction of the width, above 0 and at most 1")
+    if not 0 < share <= 1:
+        raise InputError(
+            Fault(f"{value!r} is no fraction", expected="above 0 and at most 1, of the width")
+        )
+    return share
+
+
+def _width(group: ChannelGroup, fraction: float) -> int:
+    return max(group.step, round(group.size * fraction / group.step) * group.step)
