@@ -18,9 +18,9 @@ from perfmodel.search.space.configurations import ConfigurationSpace
 from perfmodel.workload.fuse import aliases
 from perfmodel.workload.lower import Lifetimes
 from perfmodel.workload.program import Program
-from perfmodel.workload.symbols import Dim
+from perfmodel.workload.symbols import Dim, free_parameters
 
-__all__ = ["ConfigurationCosts", "Stored"]
+__all__ = ["ConfigurationCosts", "Stored", "numeric_of"]
 
 #: Rows times networks evaluated at once.
 _CHUNK = 200_000
@@ -40,12 +40,15 @@ class Stored:
         One array an own option of the tensor's decision, or of one number.
     decisions
         Decision of each, -1 for none.
+    free
+        Free dimensions that each one's elements depend on.
     """
 
     names: tuple[str, ...]
     program: Program
     bits: tuple[Floats, ...]
     decisions: tuple[int, ...]
+    free: tuple[frozenset[str], ...]
 
     def bytes_of(self, choices: Index, values: Mapping[str, Value]) -> Floats:
         """Return bytes ``(tensors, networks)``."""
@@ -111,7 +114,7 @@ class ConfigurationCosts:
         self.activations = self._stored({name: 1 for name in lives.names})
         self.weights = self._stored(graph.stored_weights())
         self.caches = self._stored(_caches(graph))
-        alias = aliases(graph)
+        self.alias = alias = aliases(graph)
         place = {name: i for i, name in enumerate(lives.names)}
         self._flatten(alias, place)
 
@@ -130,8 +133,9 @@ class ConfigurationCosts:
             options = space.decisions[decision].options
             bits.append(np.array([_bits(str(o)) if o else own for o in options]))
         elements = [times * graph.tensors[name].elements for name, times in copies.items()]
+        free = tuple(free_parameters(each) for each in elements)
         return Stored(
-            tuple(copies), Program({"elements": elements}), tuple(bits), tuple(decisions)
+            tuple(copies), Program({"elements": elements}), tuple(bits), tuple(decisions), free
         )
 
     def _flatten(self, alias: Mapping[str, str], place: Mapping[str, int]) -> None:
@@ -246,6 +250,11 @@ class ConfigurationCosts:
             name: np.array(self.space.decisions[i].options, dtype=float)[choices[:, i]]
             for name, i in self.touching.parameter.items()
         }
+
+
+def numeric_of(stored: Stored, i: int, touching: Touching) -> list[int]:
+    """Return the decisions that the number of a tensor's elements depends on, ascending."""
+    return sorted({d for name, d in touching.parameter.items() if name in stored.free[i]})
 
 
 def _bits(text: str) -> float:

@@ -70,6 +70,15 @@ class Reader:
         Quantities of the sums.
     metrics
         What is read, beside `FEASIBLE`.
+
+    Attributes
+    ----------
+    memories, bounds
+        Memories that must hold something, and how much each may.
+    affine
+        Whether every metric is a constant plus multiples of the sums: `constant` and `multiples`,
+        ``(metrics + memories, quantities + 3)``, the last three of bytes of weights, caches and
+        activations.
     """
 
     def __init__(
@@ -81,8 +90,8 @@ class Reader:
         table, terms, _ = job.rows(job.workload.parameters, job.machine.facts, job.precision, 1)
         self._opened = (table, terms)
         self._supported = not terms.unsupported
-        limits = [(m, float(usable(pricing.setting, m))) for m in self._demands(_nothing(1, names))]
-        self._bounds = np.array([bound for _, bound in limits])
+        self.memories: tuple[str, ...] = tuple(self._demands(_nothing(1, names)))
+        self.bounds = np.array([float(usable(pricing.setting, m)) for m in self.memories])
         self.affine = all(m in _AFFINE or m.startswith(TRAFFIC) for m in metrics)
         if self.affine:
             self.constant, self.multiples = self._multiples()
@@ -108,7 +117,7 @@ class Reader:
         """Return metric -> array of shape ``(networks,)``, and `FEASIBLE` (0 or 1)."""
         out = self._read(sums)
         held = np.stack(list(self._demands(sums).values()))
-        good = (held <= self._bounds[:, None]).all(axis=0) & self._supported
+        good = (held <= self.bounds[:, None]).all(axis=0) & self._supported
         return out | {FEASIBLE: good.astype(float)}
 
     def one(self, values: Floats, weight: float, kv: float, peak: float) -> dict[str, float]:
@@ -120,7 +129,7 @@ class Reader:
         found = self.constant + self.multiples @ np.append(values, (weight, kv, peak))
         n = len(self.metrics)
         out = dict(zip(self.metrics, found[:n].tolist(), strict=True))
-        out[FEASIBLE] = float(self._supported and bool((found[n:] <= self._bounds).all()))
+        out[FEASIBLE] = float(self._supported and bool((found[n:] <= self.bounds).all()))
         return out
 
     def totals(self, sums: Sums, mode: int | None = None) -> dict[str, Floats]:
