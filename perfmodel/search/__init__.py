@@ -1,0 +1,1 @@
+"""Which configuration of a network and a device is best under limits."""
