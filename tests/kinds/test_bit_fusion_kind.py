@@ -193,6 +193,21 @@ def test_utilization_counts_what_a_unit_can_do() -> None:
         assert found.utilization == pytest.approx(1.0, rel=1e-3)
 
 
+def test_several_arrays_share_passes_and_bandwidth() -> None:
+    """Traffic and energy of arithmetic stay; time falls at most to its share."""
+    machine, net = hardware("bit_fusion_apq").machine(), find("mobilenet_v2", {})
+    wide = machine.vary({"memories.dram.bandwidth": 1e15})
+    for base in (machine, wide):
+        one, four = (
+            predict(net, base.vary({"engines.array.units": u}), precision="int8")
+            for u in (1.0, 4.0)
+        )
+        assert one.latency_s / 4 <= four.latency_s * (1 + 1e-9) <= one.latency_s * (1 + 1e-9)
+    assert four.latency_s < one.latency_s / 3
+    assert four.traffic_bytes["dram"] == pytest.approx(one.traffic_bytes["dram"], rel=1e-9)
+    assert four.energy.parts["array"] == pytest.approx(one.energy.parts["array"], rel=1e-9)
+
+
 def test_an_engine_of_another_kind_is_refused() -> None:
     with pytest.raises(InputError, match="engine 'gpu' is no bit-composable array"):
         predict(find("resnet18", {}), hardware("h100"), model="bit_fusion")

@@ -67,11 +67,13 @@ class BitFusion:
         main, clock = setting.levels[-1], facts[f"engines.{setting.engine}.clock"]
         rate = bandwidth(setting, main)
         layer, passes, operands = _layers(table, nests, setting)
-        found, _ = layer_cycles(layer, 8.0 * rate / clock, relaxed=setting.relaxed)
-        times = passes * nests.times * unmasked(table, setting) / facts[head + "units"]
+        # Several arrays share the passes and the bandwidth.
+        arrays = facts[head + "units"]
+        found, _ = layer_cycles(layer, 8.0 * rate / clock / arrays, relaxed=setting.relaxed)
+        times = passes * nests.times * unmasked(table, setting)
         rows = RowSums(nests.row, len(table.rows), setting.xp)
         counts = TileCounts(*(rows(v * times) for v in found))
-        busy = counts.cycles
+        busy = counts.cycles / arrays
         alone = _without_nests(table, nests)
         elementwise = table.vector_ops * alone
         ends = counts.ends_bits / 8.0
@@ -100,7 +102,7 @@ class BitFusion:
         detail = {
             "cycles": busy,
             "passes": rows(passes * nests.times + 0.0 * found.cycles),
-            "products_per_unit": products / xp.maximum(busy, 1.0),
+            "products_per_unit": products / xp.maximum(counts.cycles, 1.0),
             "unit_utilization": macs / xp.maximum(products * units, 1.0),
             "input_bits": counts.input_bits,
             "weight_bits": counts.weight_bits,
