@@ -37,12 +37,15 @@ _ORDERS: list[tuple[str, ...]] = [
     for order in permutations(("rows", "columns", "in", "out"))
     if order.index("rows") < order.index("columns")
 ]
-#: Loops that index each operand.
+#: Loops around a tile, and whether each indexes inputs, weights and outputs.
+_LOOPS = ("images", "rows", "columns", "in", "out")
 _INDEXED = {
-    "input": {"images", "rows", "columns", "in"},
-    "weight": {"in", "out"},
-    "output": {"images", "rows", "columns", "out"},
+    "input": (True, True, True, True, False),
+    "weight": (False, False, False, True, True),
+    "output": (True, True, True, False, True),
 }
+#: Place in `_LOOPS` of each loop of each order.
+_PLACES = np.array([[_LOOPS.index(loop) for loop in order] for order in _ORDERS], dtype=np.intp)
 
 
 def layer_cycles(
@@ -160,17 +163,16 @@ def frontier(layer: Layer) -> Floats:
     """
     every = tilings(layer)
     found = count(layer, Tiling(*every))
-    costs = np.stack([found.memory_bits, found.cycles, found.ends_bits])
-    order = np.lexsort(costs[::-1])
-    costs, every = costs[:, order], every[:, order]
+    order = np.lexsort((found.ends_bits, found.cycles, found.memory_bits))
+    every, cycles, ends = every[:, order], found.cycles[order], found.ends_bits[order]
     # Least traffic first: a tiling is beaten by an earlier one with no more clocks and no more
     # bits at the ends.
     kept: list[int] = []
-    left: npt.NDArray[np.intp] = np.arange(costs.shape[1], dtype=np.intp)
+    left: npt.NDArray[np.intp] = np.arange(len(cycles), dtype=np.intp)
     while left.size:
-        first = int(left[0])
-        kept.append(first)
-        left = left[(costs[1:, left] < costs[1:, first : first + 1]).any(axis=0)]
+        kept.append(int(left[0]))
+        better = (cycles < cycles[0]) | (ends < ends[0])
+        left, cycles, ends = left[better], cycles[better], ends[better]
     out = np.ascontiguousarray(every[:, kept])
     out.flags.writeable = False
     return out
@@ -200,15 +202,11 @@ def tilings(layer: Layer) -> Floats:
     extents = np.array(
         [layer.batch, layer.out_rows, layer.out_columns, layer.in_channels, layer.out_channels]
     )
-    trips: dict[str, Floats] = dict(
-        zip(("images", "rows", "columns", "in", "out"),
-            np.ceil(extents[:, None] / tile - 1e-9), strict=True)
-    )  # fmt: skip
-    parts: list[Floats] = []
-    for order in _ORDERS:
-        grown = [_promoted(order, trips, name, sizes[name], rooms[name]) for name in _INDEXED]
-        parts.append(np.stack([*tile, *(g[0] for g in grown), *(g[1] for g in grown)]))
-    return np.concatenate(parts, axis=1)
+    trips = np.ceil(extents[:, None] / tile - 1e-9)[_PLACES]
+    grown = [_promoted(trips, name, sizes[name], rooms[name]) for name in _INDEXED]
+    parts = [*np.broadcast_to(tile[:, None], (len(tile), *grown[0][0].shape)),
+             *(g[0] for g in grown), *(g[1] for g in grown)]  # fmt: skip
+    return np.stack(parts).reshape(_PARTS, -1)
 
 
 def _powers(extent: float) -> Floats:
@@ -238,18 +236,28 @@ def _padded(
     }
 
 
-def _promoted(
-    order: tuple[str, ...], trips: dict[str, Floats], operand: str, size: Floats, room: float
-) -> tuple[Floats, Floats]:
-    """Return how often an operand's tile is moved, and how many lie in its buffer at once."""
-    moves, held = np.ones_like(size), np.ones_like(size)
-    grows = np.ones(len(size), dtype=bool)
-    for loop in reversed(order):
-        times = trips[loop]
-        if loop in _INDEXED[operand]:
-            moves = moves * times
-            grows = grows & (size * held * times <= room)
-            held = np.where(grows, held * times, held)
-        else:
-            moves = np.where(grows, moves, moves * times)
+def _promoted(trips: Floats, operand: str, size: Floats, room: float) -> tuple[Floats, Floats]:
+    """Return how often an operand's tile is moved, and how many lie in its buffer at once.
+
+    Parameters
+    ----------
+    trips
+        Tiles of each loop, outermost first, ``(orders, 5, tiles)``.
+    size
+        Bits of a tile in the buffer, ``(tiles,)``.
+
+    Returns
+    -------
+    ndarray, ndarray
+        ``(orders, tiles)``
+    """
+    indexed = np.array(_INDEXED[operand])[_PLACES][:, :, None]
+    moves = np.ones((trips.shape[0], trips.shape[2]))
+    held, grows = moves.copy(), np.ones(moves.shape, dtype=bool)
+    for loop in reversed(range(trips.shape[1])):
+        times, mine = trips[:, loop], indexed[:, loop]
+        more = held * times
+        grows = grows & ((size * more <= room) | ~mine)
+        held = np.where(grows & mine, more, held)
+        moves = np.where(mine | ~grows, moves * times, moves)
     return moves, held
