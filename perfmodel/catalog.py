@@ -29,6 +29,7 @@ __all__ = [
 #: Entry-point group -> name -> ``module:attribute``.
 BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
     "perfmodel.kinds": {
+        "bit_fusion": "perfmodel.kinds.bit_fusion:KIND",
         "nand": "perfmodel.kinds.nand:KIND",
         "roofline": "perfmodel.kinds.roofline:KIND",
         "spatial": "perfmodel.kinds.spatial:KIND",

@@ -1,0 +1,214 @@
+"""Clocks and bits of a layer on a bit-composable array, for a given tiling.
+
+Sharma et al., "Bit Fusion: Bit-Level Dynamically Composable Architecture for Accelerating Deep
+Neural Networks", ISCA 2018, and the simulator published with it; `docs/bit_fusion.md` has the
+equations, and what the tables of APQ (Wang et al., CVPR 2020) say of details.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from perfmodel.arrays import Value, namespace
+
+__all__ = ["Layer", "TileCounts", "Tiling", "count", "lanes_and_steps", "tile_bits"]
+
+
+class Layer(NamedTuple):
+    """A convolution of one pass and the array under it; numbers, or arrays that broadcast.
+
+    Attributes
+    ----------
+    batch, out_channels, in_channels, out_rows, out_columns, kernel_rows, kernel_columns
+        Extents.
+    stride_rows, stride_columns, dilation_rows, dilation_columns
+        Steps of the window and of its taps.
+    input_bits, weight_bits
+        Stored bits of an element; 0 where the operand does not come from main memory.
+    sum_bits
+        Bits of a partial sum that go to main memory and back; 0 where outputs stay.
+    held_bits
+        Bits of a partial sum in its buffer.
+    lanes, steps
+        From `lanes_and_steps`.
+    unrolled
+        1 where windows come laid out one by one, else 0.
+    height, width
+        Rows and columns of fusion units.
+    input_room, weight_room, output_room
+        Bits that a tile may take in each buffer.
+    """
+
+    batch: Value
+    out_channels: Value
+    in_channels: Value
+    out_rows: Value
+    out_columns: Value
+    kernel_rows: Value
+    kernel_columns: Value
+    stride_rows: Value
+    stride_columns: Value
+    dilation_rows: Value
+    dilation_columns: Value
+    input_bits: Value
+    weight_bits: Value
+    sum_bits: Value
+    held_bits: Value
+    lanes: Value
+    steps: Value
+    unrolled: Value
+    height: Value
+    width: Value
+    input_room: Value
+    weight_room: Value
+    output_room: Value
+
+
+class Tiling(NamedTuple):
+    """Extents of a tile, how often each operand's is moved, and how many lie in a buffer at once.
+
+    Attributes
+    ----------
+    images, rows, columns, in_channels, out_channels
+        Of a tile of the loop nest, in outputs and channels.
+    input_moves, weight_moves, output_moves
+        Tiles that cross between main memory and the operand's buffer.
+    input_held, weight_held, output_held
+        Tiles that the buffer holds together, filled before the first product or written after the
+        last one.
+    """
+
+    images: Value
+    rows: Value
+    columns: Value
+    in_channels: Value
+    out_channels: Value
+    input_moves: Value
+    weight_moves: Value
+    output_moves: Value
+    input_held: Value
+    weight_held: Value
+    output_held: Value
+
+
+class TileCounts(NamedTuple):
+    """What one pass costs.
+
+    Attributes
+    ----------
+    cycles
+        Clocks in which the array computes.
+    ends_bits
+        Bits of the first tiles that fill and of the last one that drains: nothing overlaps them.
+    input_bits, weight_bits, output_bits
+        Bits between main memory and each buffer; outputs in both directions.
+    """
+
+    cycles: Value
+    ends_bits: Value
+    input_bits: Value
+    weight_bits: Value
+    output_bits: Value
+
+    @property
+    def memory_bits(self) -> Value:
+        """Bits between main memory and all buffers."""
+        return self.input_bits + self.weight_bits + self.output_bits
+
+
+def lanes_and_steps(
+    input_bits: Value, weight_bits: Value, highest: Value = 8.0, lowest: Value = 2.0, *,
+    relaxed: bool = False,
+) -> tuple[Value, Value]:  # fmt: skip
+    """Return products that a fusion unit makes side by side, and clocks that they take.
+
+    ``floor(8 / max(a, 2)) * floor(8 / max(w, 2))`` for at most eight bits (Sharma et al., section
+    III); an operand of more bits is cut into pieces of eight, one after the other.
+
+    Parameters
+    ----------
+    input_bits, weight_bits
+        Bits of the operands, numbers or arrays.
+    highest, lowest
+        Bits of the whole unit and of its smallest part.
+    relaxed
+        Without the floors.
+    """
+    xp = namespace(input_bits, weight_bits, highest, lowest)
+    lanes: Value = 1.0
+    steps: Value = 1.0
+    for bits in (input_bits, weight_bits):
+        side = highest / xp.maximum(xp.minimum(bits, highest), lowest)
+        lanes = lanes * (side if relaxed else xp.floor(side + 1e-9))
+        pieces = xp.maximum(bits / highest, 1.0)
+        steps = steps * (pieces if relaxed else xp.ceil(pieces - 1e-9))
+    return lanes, steps
+
+
+def tile_bits(
+    layer: Layer, rows: Value, columns: Value, images: Value, in_channels: Value,
+    out_channels: Value,
+) -> tuple[Value, Value, Value]:  # fmt: skip
+    """Return bits of a tile of inputs, weights and sums as they cross from main memory."""
+    return (
+        _window(layer, rows, columns) * images * in_channels * layer.input_bits,
+        layer.kernel_rows * layer.kernel_columns * in_channels * out_channels * layer.weight_bits,
+        images * rows * columns * out_channels * layer.sum_bits,
+    )
+
+
+def _window(layer: Layer, rows: Value, columns: Value) -> Value:
+    """Return input positions that outputs of a tile need, padding included."""
+    tall = (rows - 1) * layer.stride_rows + (layer.kernel_rows - 1) * layer.dilation_rows + 1
+    broad = (
+        (columns - 1) * layer.stride_columns + (layer.kernel_columns - 1) * layer.dilation_columns
+        + 1
+    )  # fmt: skip
+    apart = rows * columns * layer.kernel_rows * layer.kernel_columns
+    return layer.unrolled * apart + (1.0 - layer.unrolled) * tall * broad
+
+
+def count(layer: Layer, tiling: Tiling, *, relaxed: bool = False) -> TileCounts:
+    """Return clocks and bits of one pass under a tiling.
+
+    Parameters
+    ----------
+    layer, tiling
+        Numbers or arrays that broadcast.
+    relaxed
+        Without the ceilings of channels over rows and columns of units.
+    """
+    xp = namespace(*layer, *tiling)
+    extents = (
+        layer.batch, layer.out_rows, layer.out_columns, layer.in_channels, layer.out_channels
+    )  # fmt: skip
+    # A tile of the whole extent follows it.
+    images, rows, columns, inner, outer = tile = tuple(
+        xp.where(part >= whole, whole, part) for part, whole in zip(tiling, extents, strict=False)
+    )
+
+    def ceil(value: Value) -> Value:
+        return value if relaxed else xp.ceil(value - 1e-9)
+
+    lanes = layer.height * layer.lanes
+    taps = layer.kernel_rows * layer.kernel_columns
+    together, apart = ceil(taps * inner / lanes), taps * ceil(inner / lanes)
+    deep = layer.unrolled * together + (1.0 - layer.unrolled) * apart
+    cycles = images * rows * columns * ceil(outer / layer.width) * deep * layer.steps
+    full: list[Value] = []
+    for part, whole in zip(tile, extents, strict=True):
+        cycles = cycles * ceil(whole / part)
+        # Of tiles that reach beyond the extent: the share that is real.
+        full.append(whole / (part * xp.ceil(whole / part - 1e-9)) if relaxed else 1.0)
+    outputs = full[0] * full[1] * full[2]
+    x, w, y = tile_bits(layer, rows, columns, images, inner, outer)
+    t = tiling
+    # The last tile of sums is read at the start and written at the end.
+    ends = x * t.input_held + w * t.weight_held + 2.0 * y * t.output_held
+    return TileCounts(
+        cycles,
+        ends,
+        x * t.input_moves * outputs * full[3],
+        w * t.weight_moves * full[3] * full[4],
+        2.0 * y * t.output_moves * outputs * full[4],
+    )
