@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 from perfmodel.errors import InputError
 from perfmodel.formats import Sparsity, format_named
@@ -184,20 +185,46 @@ def test_real_networks_lose_more_where_more_is_predicted(
     assert predicted == sorted(predicted)
 
 
+def test_a_residual_branch_hands_on_its_share_of_the_output(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    (weights,) = _chain(1, 64).values()
+    node = helper.make_node
+    nodes = [node("MatMul", ["x", "w"], ["m"]), node("Mul", ["m", "share"], ["b"]),
+             node("Add", ["x", "b"], ["y"])]  # fmt: skip
+    ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1000, 64]) for n in ("x", "y")]
+    held = {"w": weights.astype(np.float32), "share": np.float32(0.1)}
+    graph = helper.make_graph(
+        nodes, "residual", ends[:1], ends[1:],
+        [numpy_helper.from_array(np.asarray(v), n) for n, v in held.items()],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    path = tmp_path / "residual.onnx"
+    onnx.save(model, path)
+    feeds = [{"x": np.random.default_rng(5).normal(size=(1000, 64)).astype(np.float32)}]
+    gains = accuracy.measured_gains(path, feeds, option=_option("int6"))
+    # The branch has a hundredth of the power of the input that it is added to.
+    assert gains == pytest.approx({"w": 0.01 / 1.01}, rel=0.05)
+    model = accuracy.sqnr(path, gains=gains)
+    predicted = model.table(["w"], [[_option("int4")]]).unary[0][0]
+    measured = accuracy.output_noise(path, feeds, {"w": _option("int4")})
+    assert predicted == pytest.approx(measured, rel=0.05)
+
+
 @pytest.mark.packages
-def test_gains_measured_in_a_real_network_predict_its_noise_better(tmp_path: Path) -> None:
+def test_gains_measured_at_one_width_rank_the_layers_of_a_real_network_at_another() -> None:
     pytest.importorskip("onnxruntime")
     path, feeds = _file("rapidocr-onnxruntime", CLASSIFIER), _feeds({"x": (2, 3, 48, 192)})
-    gains = accuracy.measured_gains(path, feeds)
-    plain, scaled = accuracy.sqnr(path), accuracy.sqnr(path, gains=gains)
-    every = dict.fromkeys(plain.layers, _option("int8"))
-    measured = accuracy.output_noise(path, feeds, every)
-    options = [[_option("int8")]] * len(plain.layers)
-    off = [
-        abs(np.log(float(m.table(m.layers, options).loss([0] * len(m.layers))) / measured))
-        for m in (plain, scaled)
-    ]
-    assert off[1] < off[0]
+    layers = accuracy.sqnr(path).layers[::4]
+    gains = accuracy.measured_gains(path, feeds, layers=layers)
+    measured = [accuracy.output_noise(path, feeds, {n: _option("int6")}) for n in layers]
+    ranked: list[float] = []
+    for model in (accuracy.sqnr(path), accuracy.sqnr(path, gains=gains)):
+        losses = model.table(layers, [[_option("int6")]] * len(layers))
+        ranked.append(float(spearmanr(np.concatenate(losses.unary), measured).statistic))
+    assert ranked[1] > max(0.7, ranked[0])
 
 
 @pytest.mark.packages
