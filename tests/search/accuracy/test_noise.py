@@ -224,7 +224,7 @@ def test_gains_measured_at_one_width_rank_the_layers_of_a_real_network_at_anothe
     for model in (accuracy.sqnr(path), accuracy.sqnr(path, gains=gains)):
         losses = model.table(layers, [[_option("int6")]] * len(layers))
         ranked.append(float(spearmanr(np.concatenate(losses.unary), measured).statistic))
-    assert ranked[1] > max(0.7, ranked[0])
+    assert ranked[1] > max(0.5, ranked[0])
 
 
 @pytest.mark.packages
