@@ -113,16 +113,20 @@ def monotone_map(losses: npt.ArrayLike, values: npt.ArrayLike, *, falling: bool)
     """
     loss = np.asarray(losses, dtype=np.float64)
     value = np.asarray(values, dtype=np.float64)
-    x, group = np.unique(loss, return_inverse=True)
-    y = np.bincount(group, weights=value) / np.bincount(group)
+    positive = loss[loss > 0]
+    floor = float(positive.min()) / 16.0 if loss.min() >= 0 and positive.size else None
+    order = np.argsort(loss, kind="stable")
+    x, value = _abscissa(loss[order], floor), value[order]
+    # Losses that differ by rounding are one: no curve is steep enough to tell them apart.
+    gap = np.diff(x, prepend=x[0]) > 1e-9 * max(float(x[-1] - x[0]), 1e-300)
+    group = np.cumsum(gap)
+    count = np.bincount(group)
+    x, y = (np.bincount(group, weights=part) / count for part in (x, value))
     y = isotonic(y, falling=falling)
-    positive = x[x > 0]
-    floor = float(positive[0]) / 16.0 if x[0] >= 0 and positive.size else None
     edges = np.ones(len(x), dtype=bool)
     if len(x) > 2:  # inside of a pool nothing is known but its level
         edges[1:-1] = (y[1:-1] != y[:-2]) | (y[1:-1] != y[2:])
-    at = _abscissa(x, floor)
-    return MonotoneMap(tuple(at[edges].tolist()), tuple(y[edges].tolist()), floor)
+    return MonotoneMap(tuple(x[edges].tolist()), tuple(y[edges].tolist()), floor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +262,8 @@ def spread_choices(
     chosen: list[int] = []
     for goal in np.linspace(float(spread.min()), float(spread.max()), k).tolist():
         distance = np.abs(spread - float(goal))
-        distance[chosen] = np.inf
+        for known in chosen:
+            distance[np.isclose(spread, spread[known], rtol=1e-9, atol=1e-12)] = np.inf
         pick = int(np.argmin(distance))
         if np.isfinite(distance[pick]):
             chosen.append(pick)

@@ -104,9 +104,10 @@ def _npz(file: Path) -> Ranges:
         with np.load(file, allow_pickle=False) as data:
             arrays: dict[str, Any] = {name: data[name] for name in data.files}
     except (OSError, ValueError, zipfile.BadZipFile, EOFError, AttributeError) as error:
-        reason = getattr(error, "strerror", None) or "is no NPZ file of numbers"
+        told = getattr(error, "strerror", None)
+        reason = told.lower() if told else "is no NPZ file of numbers"
         raise InputError(
-            Fault(reason.lower(), file=str(file), expected="a file that numpy.savez wrote")
+            Fault(reason, file=str(file), expected="a file that numpy.savez wrote")
         ) from None
     faults: list[Fault] = []
     samples: dict[str, Array] = {}

@@ -69,8 +69,8 @@ def symmetric(rows: Array, grid: Grid, *, clip: str = "mse", stored: bool = Fals
 
 def _candidates(mean: Array, largest: Array, grid: Grid) -> Iterator[Array]:
     # Extras first: the order must fall from there on, or a row's search would end too early.
-    octave = 2.0 ** np.ceil(np.log2(grid.top))
     if isinstance(grid, Integers):
+        octave = grid.top + 1.0
         yield mean * 2.0 / octave
         exact, below = octave - 1.0, 1.0
         while exact >= 1.0:
@@ -78,6 +78,7 @@ def _candidates(mean: Array, largest: Array, grid: Grid) -> Iterator[Array]:
             below *= 2.0
             exact = octave - below
     else:
+        octave = 2.0 ** np.ceil(np.log2(grid.top))
         yield largest / grid.top
     for step in range(-_STEPS, _OCTAVES * _STEPS):
         yield largest * (2.0 ** (-step / _STEPS) / octave)
