@@ -124,10 +124,12 @@ class MetricTables:
         numeric = numeric_of(stored, i, self.costs.touching)
         options = [space.decisions[d].options for d in numeric]
         values: dict[str, Value] = dict(self.costs.defaults)
-        combos = np.array(list(product(*options)), dtype=float).reshape(-1, len(numeric))
+        rows = list(product(*options))
+        combos = np.array(rows, dtype=float).reshape(len(rows), len(numeric))
         for name, d in self.costs.touching.parameter.items():
-            if d in numeric:
-                values[name] = combos[:, numeric.index(d)]
+            own = d in numeric
+            # What the tensor does not depend on stands at any of its numbers.
+            values[name] = combos[:, numeric.index(d)] if own else float(space.decisions[d].options[0])
         column = np.asarray(stored.program(values, len(combos))["elements"], dtype=float)[i]
         elements = np.broadcast_to(column, (len(combos),)).reshape([len(o) for o in options])
         own, bits = stored.decisions[i], stored.bits[i] / 8.0

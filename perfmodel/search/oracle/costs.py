@@ -146,7 +146,13 @@ class Predicted:
 
 
 class Grouped:
-    """Hardware and precision decided too: costs of each of their combinations by itself."""
+    """Hardware and precision decided too: costs of each of their combinations by itself.
+
+    Attributes
+    ----------
+    outer
+        Decisions of facts and of the whole precision.
+    """
 
     method, reason = "tabled", ""
 
@@ -159,21 +165,21 @@ class Grouped:
         self._metrics, self._precision = metrics, precision
         self._settings, self._options = dict(settings), dict(options)
         outer = [i for i, d in enumerate(space.decisions) if d.role in {"fact", "precision"}]
-        self._outer = outer
+        self.outer = outer
         self._inner = [i for i in range(len(space.decisions)) if i not in outer]
         self._costs: dict[tuple[int, ...], Costs] = {}
-        first = self._of((0,) * len(outer))
+        first = self.of((0,) * len(outer))
         self.metrics = first.metrics
         self.method, self.reason = first.method, first.reason
 
-    def _of(self, key: tuple[int, ...]) -> Costs:
+    def of(self, key: tuple[int, ...]) -> Costs:
         """Return the costs of one combination, made when it is first asked for."""
         found = self._costs.get(key)
         if found is None:
             decisions = self._space.decisions
             facts: dict[str, Any] = {}
             precision = self._precision
-            for i, option in zip(self._outer, key, strict=True):
+            for i, option in zip(self.outer, key, strict=True):
                 value = decisions[i].options[option]
                 if decisions[i].role == "fact":
                     facts[decisions[i].members[0]] = value
@@ -192,16 +198,16 @@ class Grouped:
 
     def one(self, choice: Sequence[int]) -> dict[str, float]:
         """See `Costs`."""
-        key = tuple(choice[i] for i in self._outer)
-        return self._of(key).one(tuple(choice[i] for i in self._inner))
+        key = tuple(choice[i] for i in self.outer)
+        return self.of(key).one(tuple(choice[i] for i in self._inner))
 
     def metrics_of(self, choices: Index) -> dict[str, Floats]:
         """See `Costs`."""
-        keys, where = np.unique(choices[:, self._outer], axis=0, return_inverse=True)
+        keys, where = np.unique(choices[:, self.outer], axis=0, return_inverse=True)
         out: dict[str, Floats] = {}
         for k, key in enumerate(keys.tolist()):
             mine = np.reshape(where, -1) == k
-            found = self._of(tuple(key)).metrics_of(choices[mine][:, self._inner])
+            found = self.of(tuple(key)).metrics_of(choices[mine][:, self._inner])
             for name, values in found.items():
                 out.setdefault(name, np.zeros(len(choices)))[mine] = values
         return out
@@ -210,8 +216,8 @@ class Grouped:
         """See `Costs`."""
         inner = [allowed[i] for i in self._inner]
         bounds = [
-            self._of(key).lower_bound(inner)
-            for key in product(*(tuple(allowed[i]) for i in self._outer))
+            self.of(key).lower_bound(inner)
+            for key in product(*(tuple(allowed[i]) for i in self.outer))
         ]
         least = {name: min(b[name] for b in bounds) for name in bounds[0]}
         least[FEASIBLE] = max(b[FEASIBLE] for b in bounds)

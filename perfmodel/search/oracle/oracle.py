@@ -12,6 +12,7 @@ import numpy as np
 from perfmodel.errors import Fault, InputError
 from perfmodel.formats import Precision
 from perfmodel.hardware.device import Device
+from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.search.oracle.costs import Costs, costs_of
 from perfmodel.search.oracle.rows import Floats, Index
@@ -86,14 +87,14 @@ class Oracle:
     """
 
     def __init__(
-        self, device: Device | str, space: OracleSpace, metrics: Sequence[str] = ("latency_s",), *,
+        self, device: Device | Machine | str, space: OracleSpace, metrics: Sequence[str] = ("latency_s",), *,
         precision: str | Precision | None = None, runtime: str | Runtime | None = None,
         engine: str | None = None, model: str | None = None, warm: bool = False,
         settings: Mapping[str, float] | None = None,
     ) -> None:  # fmt: skip
         from perfmodel.hardware.library import hardware
 
-        found = device if isinstance(device, Device) else hardware(device)
+        found = device if isinstance(device, Device | Machine) else hardware(device)
         chosen = (metrics,) if isinstance(metrics, str) else tuple(metrics)
         self._arguments = (found, space, chosen)
         self._options: dict[str, Any] = {
@@ -101,10 +102,11 @@ class Oracle:
             "warm": warm, "settings": dict(settings or {}),
         }  # fmt: skip
         self.space = space
+        self.device: Device = found.device if isinstance(found, Machine) else found
         self._sizes = tuple(len(d.options) for d in space.decisions)
-        self._costs: Costs = costs_of(found, space, chosen, **self._options)
-        self.metrics: tuple[str, ...] = self._costs.metrics
-        self.method, self.reason = self._costs.method, self._costs.reason
+        self.costs: Costs = costs_of(found, space, chosen, **self._options)
+        self.metrics: tuple[str, ...] = self.costs.metrics
+        self.method, self.reason = self.costs.method, self.costs.reason
         self._whole: dict[str, Floats] | None = None
         self._rows: list[dict[str, float]] = []
         places = [prod(self._sizes[i + 1 :]) for i in range(len(self._sizes))]
@@ -112,7 +114,7 @@ class Oracle:
         if self.method == "tabled" and prod(self._sizes) <= WHOLE:
             index = np.arange(prod(self._sizes))[:, None]
             every = index // np.array(places) % np.array(self._sizes)
-            self._whole = self._costs.metrics_of(every)
+            self._whole = self.costs.metrics_of(every)
             names = list(self._whole)
             columns = [column.tolist() for column in self._whole.values()]
             self._lines = list(zip(*columns, strict=True))
@@ -145,7 +147,7 @@ class Oracle:
             for option, place in zip(choice, self._places, strict=True):
                 index += option * place
             return dict(zip(self._names, self._lines[index], strict=True))
-        return self._costs.one(choice)
+        return self.costs.one(choice)
 
     def batch(self, architectures: Any) -> dict[str, Floats]:
         """Return metric -> array of shape ``(members,)``, and ``feasible``.
@@ -165,7 +167,7 @@ class Oracle:
         if self._whole is not None:
             index = choices @ np.array(self._places, dtype=np.intp)
             return {name: column[index] for name, column in self._whole.items()}
-        return self._costs.metrics_of(choices)
+        return self.costs.metrics_of(choices)
 
     def lower_bound(self, partial: Sequence[int | None]) -> dict[str, float]:
         """Return for each metric what no completion of a partial choice is below.
@@ -181,7 +183,7 @@ class Oracle:
             Bounds are known of tabled costs of latency, energy, bytes, MACs and bit operations.
         """
         allowed = self._allowed(partial)
-        return self._costs.lower_bound(allowed)
+        return self.costs.lower_bound(allowed)
 
     def gradient(self, weights: Sequence[Any]) -> tuple[dict[str, float], dict[str, list[Floats]]]:
         """Return expected metrics under probabilities of the options, and their slopes.
@@ -233,7 +235,10 @@ class Oracle:
     def content_hash(self) -> str:
         """Hash of device, space, metrics and options."""
         device, space, metrics = self._arguments
-        text = repr((device.model_dump_json(), _told(space), metrics, sorted(self._options.items())))
+        varied: dict[str, Any] = {}
+        if isinstance(device, Machine):
+            device, varied = device.device, dict(device.varied)
+        text = repr((device.model_dump_json(), sorted(varied.items()), _told(space), metrics, sorted(self._options.items())))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def __hash__(self) -> int:
@@ -246,9 +251,9 @@ class Oracle:
         return _restored, (*self._arguments, self._options)
 
     def __repr__(self) -> str:
-        device, space, _ = self._arguments
+        _, space, _ = self._arguments
         told = self.method if not self.reason else f"{self.method}: {self.reason}"
-        return f"Oracle({device.name}, {space.name}: {', '.join(self.metrics)}; {told})"
+        return f"Oracle({self.device.name}, {space.name}: {', '.join(self.metrics)}; {told})"
 
     # input
 
@@ -330,7 +335,7 @@ def _told(space: Any) -> str:
 
 
 def _restored(
-    device: Device, space: OracleSpace, metrics: tuple[str, ...], options: dict[str, Any]
+    device: Device | Machine, space: OracleSpace, metrics: tuple[str, ...], options: dict[str, Any]
 ) -> Oracle:
     return Oracle(device, space, metrics, **options)
 

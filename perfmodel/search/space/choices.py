@@ -208,7 +208,7 @@ class _Decisions:
                 widths = dict.fromkeys(_width(group, fraction) for fraction in own)
                 out.append(
                     Decision(f"{group.name}.channels", tuple(widths), "channels", (group.name,),
-                             tuple(makers[group.name]))
+                             tuple(makers[group.name]), float(group.size))
                 )  # fmt: skip
         return out
 

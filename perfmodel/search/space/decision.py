@@ -30,6 +30,8 @@ class Decision:
         Weight tensors; activations; channel groups; the parameter, or the fact.
     layers
         Layers that it governs, for accuracy and for the strip.
+    whole
+        Width of a channel group as it is; 0 for other decisions.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Decision:
     role: Role
     members: tuple[str, ...]
     layers: tuple[str, ...] = ()
+    whole: float = 0.0
 
     def label(self, option: int) -> str:
         """Return how an option is shown."""

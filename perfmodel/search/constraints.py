@@ -1,0 +1,130 @@
+"""Limits as texts: ``latency_s <= 5 ms``, ``peak_memory_bytes <= 512 KiB``, ``frames_per_s >= 30``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.expressions import parse_expression
+from perfmodel.expressions.nodes import Name, Node, Number, Operation
+from perfmodel.search.oracle.rows import Floats
+
+__all__ = ["Constraint", "parse_constraints"]
+
+#: What is a rate of the latency: at least so many a second is at most so many seconds.
+RATES = ("tokens_per_s", "frames_per_s")
+
+_FLIPPED = {"<=": ">=", ">=": "<=", "<": ">", ">": "<"}
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """A metric and its bound.
+
+    Attributes
+    ----------
+    text
+        As it was written.
+    metric
+        Attribute of a prediction, or the loss.
+    bound
+        In SI units.
+    at_most
+        Whether the metric must be at most, rather than at least, the bound.
+    """
+
+    text: str
+    metric: str
+    bound: float
+    at_most: bool = True
+
+    def holds(self, values: Floats, tolerance: float = 1e-9) -> Floats:
+        """Return where it holds; equality within rounding does."""
+        slack = tolerance * abs(self.bound)
+        if self.at_most:
+            return values <= self.bound + slack
+        return values >= self.bound - slack
+
+    def excess(self, values: Floats) -> Floats:
+        """Return how far beyond the bound values are, relative to it; 0 where it holds."""
+        over = values - self.bound if self.at_most else self.bound - values
+        return np.where(self.holds(values), 0.0, over / max(abs(self.bound), 1e-300))
+
+    def relaxed(self, share: float) -> Constraint:
+        """Return the constraint with a bound eased by a share of it."""
+        factor = 1.0 + share if self.at_most else 1.0 - share
+        return Constraint(self.text, self.metric, self.bound * factor, self.at_most)
+
+
+def parse_constraints(
+    texts: str | Iterable[str], metrics: Sequence[str], *, where: str = "constraints"
+) -> tuple[Constraint, ...]:
+    """Read constraints; several may be joined by ``and``.
+
+    Parameters
+    ----------
+    metrics
+        Names that may be limited.
+
+    Raises
+    ------
+    InputError
+        Syntax, unknown metrics, and what limits nothing by a number: every fault at once.
+    """
+    given = [texts] if isinstance(texts, str) else list(texts)
+    out: list[Constraint] = []
+    faults: list[Fault] = []
+    for text in given:
+        try:
+            root = parse_expression(text, where).root
+        except InputError as error:
+            faults += error.faults
+            continue
+        for node in _parts(root):
+            try:
+                out.append(_constraint(text, node, metrics, where))
+            except InputError as error:
+                faults += error.faults
+    if faults:
+        raise InputError(faults)
+    return tuple(out)
+
+
+def _parts(node: Node) -> list[Node]:
+    if isinstance(node, Operation) and node.kind == "and":
+        return [part for operand in node.operands for part in _parts(operand)]
+    return [node]
+
+
+def _constraint(text: str, node: Node, metrics: Sequence[str], where: str) -> Constraint:
+    expected = "a metric and a number, such as latency_s <= 5 ms"
+    if not isinstance(node, Operation) or node.kind not in _FLIPPED or len(node.operands) != 2:
+        raise InputError(Fault(f"'{text}' limits nothing", path=where, expected=expected))
+    left, right = node.operands
+    kind = node.kind
+    if isinstance(right, Name):
+        left, right, kind = right, left, _FLIPPED[kind]
+    value = _value(right)
+    if not isinstance(left, Name) or value is None:
+        raise InputError(Fault(f"'{text}' limits nothing", path=where, expected=expected))
+    if left.name not in metrics:
+        raise InputError(
+            Fault(f"there is no metric '{left.name}' in '{text}'", path=where,
+                  expected=f"one of {', '.join(metrics)}", suggestion=nearest(left.name, metrics))
+        )  # fmt: skip
+    faults = parse_expression(text, where).condition_faults(metrics)
+    if faults:
+        raise InputError(faults)
+    return Constraint(text, left.name, value, kind in ("<=", "<"))
+
+
+def _value(node: Node) -> float | None:
+    if isinstance(node, Number):
+        return float(node.value)
+    if isinstance(node, Operation) and node.kind == "neg":
+        inner = _value(node.operands[0])
+        return None if inner is None else -inner
+    return None

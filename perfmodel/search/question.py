@@ -1,0 +1,408 @@
+"""One search: its space, its costs, and the way to an answer that fits both."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from perfmodel.errors import Fault, InputError
+from perfmodel.search.constraints import RATES, Constraint
+from perfmodel.search.exact import Limit, Sum
+from perfmodel.search.inner import Answer, Inner
+from perfmodel.search.losses import loss_tables
+from perfmodel.search.oracle import Oracle
+from perfmodel.search.oracle.costs import Grouped, Tabled
+from perfmodel.search.oracle.configured import ConfigurationCosts
+from perfmodel.search.oracle.oracle import WHOLE
+from perfmodel.search.oracle.reader import FEASIBLE
+from perfmodel.search.oracle.rows import Floats, Index
+from perfmodel.search.problem import MetricTables
+from perfmodel.search.result import Best, LimitUse, SearchResult
+from perfmodel.search.space import ConfigurationSpace
+from perfmodel.table import Table
+
+__all__ = ["LOSSES", "Question"]
+
+#: Metrics that every result tells.
+_SHOWN = ("latency_s", "energy_j", "peak_memory_bytes", "weight_bytes")
+
+#: Names of the loss: with a unit, and without.
+LOSSES = ("accuracy_drop", "sensitivity")
+
+
+@dataclass
+class Question:
+    """What is asked.
+
+    Attributes
+    ----------
+    goal
+        Metric or loss to be small.
+    options
+        As `Oracle` takes them.
+    """
+
+    space: Any
+    device: Any
+    goal: str
+    constraints: tuple[Constraint, ...]
+    accuracy: Any
+    options: Mapping[str, Any]
+    time_limit_s: float | None
+    evaluations: int
+    seed: int
+    made: _Made | None = None
+
+    def __post_init__(self) -> None:
+        if self.made is None:
+            wanted = [self.goal, *(c.metric for c in self.constraints)]
+            metrics = [_base(m) for m in wanted if m not in LOSSES]
+            asked = dict.fromkeys([*metrics, *_SHOWN])
+            self.made = _Made(Oracle(self.device, self.space, [*asked], **self.options))
+
+    def other(self, goal: str, constraints: Sequence[Constraint]) -> Question:
+        """Return the same question with another goal or other constraints of the same metrics."""
+        return replace(self, goal=goal, constraints=tuple(constraints))
+
+    @property
+    def oracle(self) -> Oracle:
+        """Costs of the space."""
+        assert self.made is not None
+        return self.made.oracle
+
+    # the loss
+
+    @property
+    def unit(self) -> str:
+        """Unit of the loss."""
+        return str(getattr(self.accuracy, "unit", ""))
+
+    @property
+    def loss_name(self) -> str:
+        """What the loss is called: ``sensitivity`` where it has no unit."""
+        return "accuracy_drop" if self.unit else "sensitivity"
+
+    @property
+    def source(self) -> str:
+        """Where the loss comes from."""
+        if self.accuracy is None:
+            return ""
+        return str(getattr(self.accuracy, "name", getattr(self.accuracy, "__name__", "callable")))
+
+    @property
+    def objective(self) -> str:
+        """The objective as results name it."""
+        return self.loss_name if self.goal in LOSSES else self.goal
+
+    def losses(self, choices: Index) -> Floats:
+        """Return the loss of choices, in the accuracy model's unit."""
+        if self.accuracy is None:
+            return np.zeros(len(choices))
+        if not hasattr(self.accuracy, "table"):
+            return np.asarray(self.accuracy(choices), dtype=float)
+        if not getattr(self.accuracy, "separable", True):
+            from perfmodel.search.losses import configuration_of
+
+            return np.array(
+                [self.accuracy.loss(configuration_of(self.space, c)) for c in choices.tolist()]
+            )
+        return np.asarray(self.accuracy.predicted(self._loss_sum_at(choices)), dtype=float)
+
+    def _loss_sum_at(self, choices: Index) -> Floats:
+        total = np.full(len(choices), self._loss_sum.constant)
+        for decisions, values in self._loss_sum.terms:
+            total = total + values[tuple(choices[:, d] for d in decisions)]
+        return total
+
+    @property
+    def _loss_sum(self) -> Sum:
+        assert self.made is not None
+        if self.made.losses is None:
+            self.made.losses = loss_tables(self.accuracy, self.space)
+        return self.made.losses
+
+    @property
+    def tabled_loss(self) -> bool:
+        """Whether the loss, where there is one, is a sum of tables."""
+        if self.accuracy is None:
+            return True
+        return (
+            hasattr(self.accuracy, "table")
+            and bool(getattr(self.accuracy, "separable", True))
+            and isinstance(self.space, ConfigurationSpace)
+        )
+
+    # metrics of choices
+
+    def columns(self, choices: Index) -> dict[str, Floats]:
+        """Return every metric and the loss of choices, and ``feasible``."""
+        found = self.oracle.batch(choices)
+        if self.accuracy is not None:
+            found[self.loss_name] = self.losses(choices)
+        for rate in RATES:
+            if rate not in found and any(c.metric == rate for c in self.constraints):
+                found[rate] = self.items / found["latency_s"]
+        return found
+
+    @property
+    def items(self) -> float:
+        """What a run yields: frames, tokens."""
+        sample = self.space.workload((0,) * len(self.space.decisions))
+        return float(np.ravel(sample.items())[0])
+
+    def goal_of(self, columns: Mapping[str, Floats]) -> Floats:
+        """Return the objective, to be small."""
+        values = columns[self.objective]
+        return -values if self.objective in RATES else values
+
+    def allowed(self, columns: Mapping[str, Floats], constraints: Sequence[Constraint]) -> Any:
+        """Return which choices satisfy constraints and fit their memories."""
+        good = columns[FEASIBLE] > 0
+        for constraint in constraints:
+            good &= constraint.holds(columns[self._named(constraint.metric)]).astype(bool)
+        return good
+
+    def _named(self, metric: str) -> str:
+        return self.loss_name if metric in LOSSES else metric
+
+    # answers
+
+    def answer(self, method: str) -> SearchResult:
+        """Answer by a method, or by the first that can."""
+        start = time.process_time()
+        size = math.prod(len(d.options) for d in self.space.decisions)
+        exact = self._exact_inners() if method in ("auto", "exact") else None
+        if exact is not None:
+            found = self._exact(exact)
+        elif method == "exact":
+            raise InputError(
+                Fault(f"no exact search: {self._why_not()}", path="method",
+                      expected="auto, exhaustive or evolve")
+            )  # fmt: skip
+        elif method == "exhaustive" or (method == "auto" and size <= WHOLE):
+            found = self._exhaustive(size)
+        else:
+            found = self._evolved()
+        result = SearchResult(
+            self.space, self.oracle.device.name, self.objective,
+            self.unit if self.goal in LOSSES else "", self.source, found.best, found.bound,
+            found.proved, found.model, found.method, found.limits, found.infeasible,
+            found.counts, found.notes, time.process_time() - start, self._asked,
+        )  # fmt: skip
+        return result
+
+    def _why_not(self) -> str:
+        if not isinstance(self.space, ConfigurationSpace):
+            return "a space of architectures is no sum of tables"
+        if not self.tabled_loss:
+            return "the loss is no sum of tables"
+        if self.oracle.method != "tabled":
+            return self.oracle.reason
+        return "a metric is no sum of tables"
+
+    def _exact_inners(self) -> list[Inner] | None:
+        """Return the problems that together are the search, one a combination of hardware."""
+        assert self.made is not None
+        if self.made.inners is None:
+            self.made.inners = self._inners() or []
+        return self.made.inners or None
+
+    def _inners(self) -> list[Inner] | None:
+        if not isinstance(self.space, ConfigurationSpace) or not self.tabled_loss:
+            return None
+        if self.oracle.method != "tabled":
+            return None
+        costs = self.oracle.costs
+        keys: list[tuple[tuple[int, ...], Any]] = [((), costs)]
+        outer: list[int] = []
+        if isinstance(costs, Grouped):
+            outer = list(costs.outer)
+            sizes = [range(len(self.space.decisions[i].options)) for i in outer]
+            keys = [(key, costs.of(key)) for key in product(*sizes)]
+        inner_at = [i for i in range(len(self.space.decisions)) if i not in outer]
+        inners: list[Inner] = []
+        for key, each in keys:
+            if not isinstance(each, Tabled) or not isinstance(each.tables, ConfigurationCosts):
+                return None
+            if not each.reader.affine:
+                return None
+            fixed = dict(zip(outer, key, strict=True))
+            inners.append(Inner(MetricTables(each.tables, each.reader), fixed, inner_at))
+        return inners
+
+    def _exact(self, inners: Sequence[Inner]) -> Answer:
+        answers = [self._inner(inner, self.constraints) for inner in inners]
+        found = [a for a in answers if a.best is not None]
+        bound = min(a.bound for a in answers)
+        if not found:
+            return replace(answers[0], proved=all(a.proved for a in answers), bound=bound)
+        best = min(found, key=lambda a: a.best.value if a.best else math.inf)
+        assert best.best is not None
+        met = best.best.value - bound <= 1e-9 * max(abs(best.best.value), 1e-300)
+        counts: dict[str, int] = {"problems": len(answers)}
+        for each in answers:
+            for name, count in each.counts.items():
+                counts[name] = counts.get(name, 0) + count
+        proved = met and all(a.proved or a is not best for a in answers)
+        return replace(best, bound=bound, proved=proved, counts=counts)
+
+    def _inner(self, inner: Inner, constraints: Sequence[Constraint]) -> Answer:
+        return inner.answer(
+            self, constraints, None if self.time_limit_s is None else self.time_limit_s, self.seed
+        )
+
+    def limit_tables(
+        self, inner: Inner, constraint: Constraint, side: Any
+    ) -> Limit:
+        """Return a constraint as a limit of tables."""
+        metric, bound = constraint.metric, constraint.bound
+        if metric in RATES:
+            return Limit(constraint.text, inner.tables.metric("latency_s", side),
+                         self.items / bound if bound > 0 else math.inf)  # fmt: skip
+        if metric in LOSSES:
+            return Limit(constraint.text, (inner.own(self._loss_sum),), self._raw_bound(bound))
+        return Limit(constraint.text, inner.tables.metric(metric, side), bound)
+
+    def _raw_bound(self, bound: float) -> float:
+        """Return the summed loss whose prediction is the bound: the map is monotone."""
+        if not self.unit:
+            return bound
+        low, high = 0.0, 1.0
+        predicted = self.accuracy.predicted
+
+        def over(loss: float) -> bool:
+            return float(np.ravel(predicted(np.array([loss])))[0]) > bound
+
+        while not over(high) and high < 1e12:
+            low, high = high, high * 4.0
+        if high >= 1e12:
+            return math.inf
+        for _ in range(200):
+            middle = 0.5 * (low + high)
+            low, high = (low, middle) if over(middle) else (middle, high)
+        return low
+
+    def goal_tables(self, inner: Inner, side: Any) -> Sum:
+        """Return the objective as tables."""
+        if self.goal in LOSSES:
+            return inner.own(self._loss_sum)
+        name = "latency_s" if self.goal in RATES else self.goal
+        sums = inner.tables.metric(name, side)
+        if len(sums) > 1:
+            raise InputError(
+                Fault(f"'{self.goal}' is the largest of {len(sums)} sums", path="objective",
+                      expected="an objective that adds up; limit it instead")
+            )  # fmt: skip
+        return sums[0]
+
+    def _exhaustive(self, size: int) -> Answer:
+        sizes = np.array([len(d.options) for d in self.space.decisions])
+        places = np.array([math.prod(sizes[i + 1 :].tolist()) for i in range(len(sizes))])
+        every = np.arange(size)[:, None] // places % sizes
+        columns = self.columns(every)
+        good = self.allowed(columns, self.constraints)
+        counts = {"evaluations": size}
+        model = f"of all {size:,} members, each predicted"
+        if not good.any():
+            return Answer(None, math.inf, True, model, "exhaustive", counts=counts,
+                          notes=self._nearest_miss(columns))  # fmt: skip
+        values = np.where(good, self.goal_of(columns), np.inf)
+        at = int(np.argmin(values))
+        best = self.best_of(every[at], columns, at)
+        return Answer(best, float(values[at]), True, model, "exhaustive", self.uses(best),
+                      counts=counts)  # fmt: skip
+
+    def _nearest_miss(self, columns: Mapping[str, Floats]) -> tuple[str, ...]:
+        """Say for each constraint what the least is that any member reaches."""
+        out: list[str] = []
+        for constraint in self.constraints:
+            values = columns[self._named(constraint.metric)]
+            reached = values.min() if constraint.at_most else values.max()
+            if not constraint.holds(np.array([reached]))[0]:
+                out.append(f"{constraint.text}: no member is better than {reached:.6g}")
+        return tuple(out)
+
+    def _evolved(self) -> Answer:
+        from perfmodel.search.evolve import evolve
+
+        texts = [c.text for c in self.constraints]
+        extra = {} if self.accuracy is None else {self.loss_name: self.losses}
+        found = evolve(
+            self.oracle, self.space, [self.objective], texts, method="regularised",
+            evaluations=self.evaluations, seed=self.seed, extra=extra,
+        )  # fmt: skip
+        model = "evolution proves nothing"
+        counts = {"evaluations": int(found.evaluations)}
+        if not len(found.choices):
+            return Answer(None, -math.inf, False, model, found.method, counts=counts)
+        choices = np.asarray(found.choices)
+        columns = self.columns(choices)
+        values = np.where(self.allowed(columns, self.constraints), self.goal_of(columns), np.inf)
+        at = int(np.argmin(values))
+        best = self.best_of(choices[at], columns, at)
+        return Answer(best, -math.inf, False, model, found.method, self.uses(best), counts=counts)
+
+    # results
+
+    def best_of(self, choice: Any, columns: Mapping[str, Floats], at: int) -> Best:
+        """Return one row of columns as a configuration."""
+        chosen = tuple(int(i) for i in choice)
+        decode = self.space.decode(chosen)
+        configuration = decode if isinstance(decode, dict) else {"architecture": decode}
+        metrics = {name: float(values[at]) for name, values in columns.items()}
+        return Best(chosen, configuration, metrics, float(self.goal_of(columns)[at]))
+
+    def uses(self, best: Best, prices: Mapping[str, float] | None = None) -> tuple[LimitUse, ...]:
+        """Return what a configuration uses of each constraint."""
+        known = prices or {}
+        return tuple(
+            LimitUse(c, best.metrics[self._named(c.metric)], known.get(c.text, math.nan))
+            for c in self.constraints
+        )
+
+    def _asked(self, what: str, share: float = 0.1) -> Any:
+        if what == "relief":
+            return self._relief(share)
+        return self._front()
+
+    def _relief(self, share: float) -> dict[str, float]:
+        """Return for each constraint the objective with its bound eased."""
+        inners = self._exact_inners()
+        out: dict[str, float] = {}
+        for i, constraint in enumerate(self.constraints):
+            eased = [*self.constraints]
+            eased[i] = constraint.relaxed(share)
+            if inners is not None:
+                answers = [self._inner(inner, eased) for inner in inners]
+                values = [a.best.value for a in answers if a.best is not None]
+            else:
+                best = self.other(self.goal, eased).answer("auto").best
+                values = [] if best is None else [best.value]
+            out[constraint.text] = min(values, default=math.inf)
+        return out
+
+    def _front(self) -> Table:
+        from perfmodel.search.fronts import front_table
+
+        return front_table(self)
+
+
+@dataclass
+class _Made:
+    """What questions about the same space share, made once."""
+
+    oracle: Oracle
+    losses: Sum | None = None
+    inners: list[Inner] | None = None
+
+
+def _base(metric: str) -> str:
+    return "latency_s" if metric in RATES else metric
+
+

@@ -1,0 +1,217 @@
+"""What a search found: the best configuration, its proof, prices of limits, and the front."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from perfmodel.columns import RATE, dimension_of
+from perfmodel.search.constraints import Constraint
+from perfmodel.units import show
+
+if TYPE_CHECKING:
+    from perfmodel.search.exact import Infeasible
+    from perfmodel.table import Table
+    from perfmodel.workload.workload import Workload
+
+__all__ = ["Best", "LimitUse", "SearchResult", "shown"]
+
+
+@dataclass(frozen=True)
+class Best:
+    """A configuration, and what it costs when predicted.
+
+    Attributes
+    ----------
+    choice
+        Option index a decision.
+    configuration
+        Decision -> option.
+    metrics
+        Metric -> number, ``feasible`` among them.
+    value
+        Of the objective.
+    """
+
+    choice: tuple[int, ...]
+    configuration: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    value: float
+
+
+@dataclass(frozen=True)
+class LimitUse:
+    """A constraint at the best configuration.
+
+    Attributes
+    ----------
+    used
+        The metric there.
+    price
+        Objective that one unit less of the bound costs, in the relaxation that gave the bound; NaN
+        where none was solved.
+    """
+
+    constraint: Constraint
+    used: float
+    price: float = math.nan
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search found.
+
+    Attributes
+    ----------
+    objective
+        Name of what is small: a metric, ``accuracy_drop`` (with the unit of the accuracy model) or
+        ``sensitivity`` (unitless).
+    source
+        Where the loss comes from (``sqnr of net.onnx``); empty where there is none.
+    best
+        None where nothing satisfies the constraints.
+    bound
+        No configuration is better, as far as is known.
+    proved
+        Whether `best` is the optimum (or that there is none), of `model`.
+    model
+        What the proof is about.
+    method
+        What found it.
+    limits
+        Constraints and what the best configuration uses of them.
+    infeasible
+        Why there is none, where there is none.
+    seconds
+        CPU time.
+    """
+
+    space: Any
+    device: str
+    objective: str
+    unit: str
+    source: str
+    best: Best | None
+    bound: float
+    proved: bool
+    model: str
+    method: str
+    limits: tuple[LimitUse, ...] = ()
+    infeasible: Infeasible | None = None
+    counts: Mapping[str, int] = field(default_factory=dict[str, int])
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+    ask: Callable[..., Any] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def feasible(self) -> bool:
+        """Whether some configuration satisfies the constraints."""
+        return self.best is not None
+
+    @property
+    def gap(self) -> float:
+        """Distance of value and bound, relative to the value."""
+        if self.best is None or not math.isfinite(self.bound):
+            return math.inf
+        return max(0.0, self.best.value - self.bound) / max(abs(self.best.value), 1e-300)
+
+    @property
+    def workload(self) -> Workload:
+        """The workload of the best configuration.
+
+        Raises
+        ------
+        ValueError
+            There is none.
+        """
+        if self.best is None:
+            raise ValueError("nothing satisfies the constraints")
+        return self.space.workload(self.best.choice)
+
+    @cached_property
+    def front(self) -> Table:
+        """Objective against the metric of the first constraint: one row a point of the front.
+
+        Columns: the objective, the metric, ``gap`` (0 where proved), and the configuration's index.
+        """
+        if self.ask is None:
+            raise ValueError("this result was read, not searched: there is nothing to ask")
+        return self.ask("front")
+
+    def relief(self, share: float = 0.1) -> dict[str, float]:
+        """Return for each constraint the best objective with a bound eased by a share of it."""
+        if self.ask is None:
+            raise ValueError("this result was read, not searched: there is nothing to ask")
+        return self.ask("relief", share)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything that JSON can hold."""
+        best = self.best
+        return {
+            "workload": self.space.name,
+            "device": self.device,
+            "objective": self.objective,
+            "unit": self.unit,
+            "source": self.source,
+            "best": None if best is None else {
+                "configuration": {k: _plain(v) for k, v in best.configuration.items()},
+                "metrics": {k: _plain(v) for k, v in best.metrics.items()},
+                "value": _plain(best.value),
+            },
+            "bound": _plain(self.bound),
+            "gap": _plain(self.gap),
+            "proved": self.proved,
+            "model": self.model,
+            "method": self.method,
+            "limits": [
+                {"constraint": u.constraint.text, "metric": u.constraint.metric,
+                 "bound": _plain(u.constraint.bound), "used": _plain(u.used),
+                 "price": _plain(u.price)}
+                for u in self.limits
+            ],
+            "infeasible": None if self.infeasible is None else {
+                "together": list(self.infeasible.together),
+                "openings": [
+                    {"limit": o.limit, "bound": _plain(o.bound), "least": _plain(o.least),
+                     "proved": o.proved}
+                    for o in self.infeasible.openings
+                ],
+            },
+            "counts": dict(self.counts),
+            "notes": list(self.notes),
+        }  # fmt: skip
+
+    def __str__(self) -> str:
+        from perfmodel.search.text import text_of
+
+        return text_of(self)
+
+
+def shown(name: str, value: float, unit: str = "") -> str:
+    """Return a metric with its unit."""
+    if not math.isfinite(value):
+        return "unknown"
+    dimension = dimension_of(name)
+    if dimension == RATE:
+        return f"{value:.4g} a second"
+    if dimension:
+        return show(value, dimension)
+    return f"{value:.4g}" + (f" {unit}" if unit else "")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value.item() if hasattr(value, "item") else value
+
+
+def strip(space: Any, choice: Sequence[int]) -> list[tuple[str, dict[str, str]]]:
+    """Return layer -> role -> option, in the order of the network."""
+    found: dict[str, dict[str, str]] = {}
+    for decision, option in zip(space.decisions, choice, strict=True):
+        for layer in getattr(decision, "layers", ()):
+            found.setdefault(layer, {})[decision.role] = decision.label(option)
+    return list(found.items())
