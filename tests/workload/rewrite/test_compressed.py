@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from onnx import helper
 
-from perfmodel.api import hardware, workload
+from perfmodel.api import hardware, schedule, workload
 from perfmodel.errors import InputError
 from perfmodel.predict import predict
 from perfmodel.workload.families import Semantics
@@ -144,3 +144,17 @@ def test_a_quantised_file_keeps_its_formats_unless_they_are_named(onnx_file: Wri
     before = predict(plain, device)
     after = predict(compressed(plain, weights={"w": "int4"}), device)
     assert before.weight_bytes - after.weight_bytes == 24 * 4 / 8
+
+
+def test_a_schedule_counts_each_buffer_in_its_own_format() -> None:
+    """32x32 images: 16 x 16 x 16 values a map, 4 bits in one group, 8 in the others."""
+    made = compressed(
+        workload("tiny_cnn"), activations={"image": "int8", "stem.out": "int4"}, precision="w8a8"
+    )
+    found = schedule(made, "gemmini_16x16", capacity="64 KiB", precision="w8a8", unfused=True)
+    sizes = dict(zip(found.residency["tensor"], found.residency["size_bytes"], strict=True))
+    maps = 16 * 16 * 16
+    assert sizes["image"] == 3 * 32 * 32
+    assert (sizes["stem.out.raw"], sizes["stem.out"]) == (maps, maps // 2)
+    # The residual sum of every repetition is in the stem's group; what is inside is not.
+    assert (sizes["block.add.out@1"], sizes["block.relu1.out@1"]) == (maps // 2, maps)
