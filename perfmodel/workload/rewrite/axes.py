@@ -54,10 +54,8 @@ class Axes:
     def dim(self, variable: int) -> Dim:
         """Return the extent of a variable."""
         own = self._own[variable]
-        if own is not None:
-            return own
-        number = self._defaults[variable]
-        return int(number) if number == int(number) else number
+        number = self._defaults[variable] if own is None else own
+        return int(number) if isinstance(number, float) and number.is_integer() else number
 
     def default(self, variable: int) -> float:
         """Return the extent of a variable at the graph's defaults."""
@@ -104,7 +102,7 @@ class Axes:
         return tuple(result)
 
     def _inner(self, variable: int) -> Structure:
-        if self._sizes[variable] == 1:
+        if self._sizes[variable] == 1.0:
             return ((),)
         bound = self._bound.get(variable)
         if bound is None:

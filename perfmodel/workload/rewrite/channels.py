@@ -118,7 +118,10 @@ def _changed(graph: Graph, known: Analysis, widths: Mapping[str, Dim]) -> dict[i
             faults.append(Fault(f"cannot be cut: {group.reason}", path=path,
                                 expected=f"its width of {group.size}"))  # fmt: skip
             continue
-        changed[variable] = simplify(width / group.step if group.step > 1 else width)
+        if isinstance(width, Poly):
+            changed[variable] = simplify(width / group.step)
+        else:
+            changed[variable] = int(width) // group.step
     if faults:
         raise InputError(faults)
     return changed
@@ -205,9 +208,7 @@ class _Rewriting:
                     continue
                 return simplify(ratio * new if ratio != 1 else new)
         name = names[0]
-        factors = list(
-            zip(self.old.tensors[name].shape, self.tensors[name].shape, strict=True)
-        )
+        factors = list(zip(self.old.tensors[name].shape, self.tensors[name].shape, strict=True))
         return scaled(amount, factors)
 
     def _attributes(self, operator: Operator) -> tuple[tuple[str, Any], ...]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import lru_cache
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -14,11 +15,12 @@ from perfmodel.workload.families import Semantics
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.rewrite.channels import width_names, with_channels
 from perfmodel.workload.rewrite.formats import with_formats
-from perfmodel.workload.rewrite.groups import channel_groups
-from perfmodel.workload.symbols import Dim, Poly, symbol
+from perfmodel.workload.rewrite.groups import ById, channel_groups
+from perfmodel.workload.symbols import Dim, symbol
 from perfmodel.workload.workload import Workload, check_extent
 
-_Pairs = tuple[tuple[str, Any], ...]
+_Pairs: TypeAlias = tuple[tuple[str, Any], ...]
+_Choice: TypeAlias = tuple[_Pairs, _Pairs, str | _Pairs, _Pairs, bool, bool, str | None]
 _NONE: Mapping[str, Any] = {}
 
 
@@ -75,10 +77,11 @@ def compressed(
         value = widths.get(group, sizes.get(group, 1))
         faults += check_extent(f"widths.{group}", value)
         settings[name] = value
-    fixed: dict[str, Dim] = {n: symbol(name) for n, name in names.items()}
+    # A free width is kept by the name of its dimension: symbols do not travel between processes.
+    fixed: dict[str, float | str] = dict(names)
     for name, width in widths.items():
         if name not in fixed:
-            fixed[name] = width if isinstance(width, Poly) or not is_array(width) else width.item()
+            fixed[name] = width.item() if is_array(width) else width
     build = build.with_widths(tuple(fixed.items()))
     try:
         build(Semantics())
@@ -110,14 +113,16 @@ class _Build:
         widths: _Pairs, unroll: bool, conversion: bool, precision: str | None,
     ) -> None:  # fmt: skip
         self.base = base
-        self.choice = (weights, activations, kv, widths, unroll, conversion, precision)
+        self.choice: _Choice = (weights, activations, kv, widths, unroll, conversion, precision)
         self._graphs: dict[Semantics, Graph] = {}
         self._plain: dict[Semantics, Graph] = {}
 
     def with_widths(self, widths: _Pairs) -> _Build:
         """Return the same choice with other widths; the unchanged graphs are shared."""
-        weights, activations, kv, _, *rest = self.choice
-        made = _Build(self.base, weights, activations, kv, widths, *rest)
+        weights, activations, kv, _, unroll, conversion, precision = self.choice
+        made = _Build(
+            self.base, weights, activations, kv, widths, unroll, conversion, precision
+        )  # fmt: skip
         made._plain = self._plain
         return made
 
@@ -127,7 +132,8 @@ class _Build:
         if found is None:
             found = self.base.graph(semantics)
             if self.choice[4]:
-                found = found.unroll(_numbers(self.base.parameters))
+                counts = tuple(sorted(_numbers(self.base.parameters).items()))
+                found = _unrolled(ById(found), counts)
             self._plain[semantics] = found
         return found
 
@@ -135,30 +141,39 @@ class _Build:
         """Return the rewritten graph."""
         found = self._graphs.get(semantics)
         if found is None:
-            found = self._graphs[semantics] = self._rewritten(self.plain(semantics))
+            found = self._graphs[semantics] = _rewritten(ById(self.plain(semantics)), self.choice)
         return found
-
-    def _rewritten(self, graph: Graph) -> Graph:
-        weights, activations, kv, widths, _, conversion, precision = self.choice
-        faults: list[Fault] = []
-        cut = graph
-        try:
-            cut = with_channels(graph, dict(widths))
-        except InputError as error:
-            faults += error.faults
-        try:
-            cut = with_formats(
-                cut, dict(weights), dict(activations), kv if isinstance(kv, str) else dict(kv),
-                conversion, precision,
-            )  # fmt: skip
-        except InputError as error:
-            faults += error.faults
-        if faults:
-            raise InputError(faults)
-        return cut
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _Build, (self.base, *self.choice)
+
+
+@lru_cache(maxsize=64)
+def _unrolled(key: ById, counts: tuple[tuple[str, float], ...]) -> Graph:
+    return key.graph.unroll(dict(counts))
+
+
+@lru_cache(maxsize=512)
+def _rewritten(key: ById, choice: _Choice) -> Graph:
+    """Return a graph under a choice: one object for one choice, so that it lowers once."""
+    weights, activations, kv, widths, _, conversion, precision = choice
+    new: dict[str, Dim] = {n: symbol(w) if isinstance(w, str) else w for n, w in widths}
+    faults: list[Fault] = []
+    cut = key.graph
+    try:
+        cut = with_channels(cut, new)
+    except InputError as error:
+        faults += error.faults
+    try:
+        cut = with_formats(
+            cut, dict(weights), dict(activations), kv if isinstance(kv, str) else dict(kv),
+            conversion, precision,
+        )  # fmt: skip
+    except InputError as error:
+        faults += error.faults
+    if faults:
+        raise InputError(faults)
+    return cut
 
 
 def _numbers(parameters: Mapping[str, Value]) -> dict[str, float]:

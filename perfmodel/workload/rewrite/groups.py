@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.rewrite.axes import Key, Segment
-from perfmodel.workload.rewrite.relations import POSITION, Relations, relations
+from perfmodel.workload.rewrite.relate import relations
+from perfmodel.workload.rewrite.relations import POSITION, Relations
 
 
 class ChannelGroup(NamedTuple):
@@ -69,7 +70,7 @@ def channel_groups(graph: Graph) -> tuple[ChannelGroup, ...]:
     return analysis(graph).groups
 
 
-class _ById:
+class ById:
     """Hash a graph by identity; it is never changed."""
 
     __slots__ = ("graph",)
@@ -81,16 +82,16 @@ class _ById:
         return id(self.graph)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _ById) and other.graph is self.graph
+        return isinstance(other, ById) and other.graph is self.graph
 
 
 def analysis(graph: Graph) -> Analysis:
     """Return what is known of a graph's widths, found once."""
-    return _analysis(_ById(graph))
+    return _analysis(ById(graph))
 
 
 @lru_cache(maxsize=64)
-def _analysis(key: _ById) -> Analysis:
+def _analysis(key: ById) -> Analysis:
     found = relations(key.graph)
     _settle_products(found)
     names = _names(found)

@@ -11,10 +11,10 @@ from perfmodel.workload.rewrite.relations import (
     POSITION,
     Relations,
     attributes_of,
-    generic,
     nest_name,
     output_operand,
 )
+from perfmodel.workload.rewrite.relations_moves import generic
 
 #: ONNX operators whose weights stand as ``(k, n)``; other layers keep ``(n, k)``.
 _UNTURNED = frozenset(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def numbers(graph: Graph, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     """Everything that a price depends on, operator by operator."""
 
     def of(dim: Any) -> float:
-        return float(evaluate(dim, values)) if not isinstance(dim, str) else dim
+        return float(evaluate(dim, values))
 
     found: list[tuple[Any, ...]] = []
     for _, op in graph.walk():
@@ -210,9 +210,9 @@ def test_symbolic_widths_are_each_width(load: Load) -> None:
     made = Workload("free", lambda _: free, {**plain.parameters, **defaults})
     usual = predict(plain, device)
     assert predict(made, device).latency_s == pytest.approx(usual.latency_s, rel=1e-12)
-    several = np.array([40.0, 64.0, 100.0, 128.0])
-    swept = predict(made.bind({"width_layer2_0_conv2": several}), device)
-    for width, seconds in zip(several, np.asarray(swept.latency_s), strict=True):
+    several = [40.0, 64.0, 100.0, 128.0]
+    swept = predict(made.bind({"width_layer2_0_conv2": np.array(several)}), device)
+    for width, seconds in zip(several, np.asarray(swept.latency_s).tolist(), strict=True):
         one = with_channels(graph, {"layer2.0.conv2": int(width)})
         single = Workload("one", lambda _, one=one: one, plain.parameters)
         assert seconds == pytest.approx(predict(single, device).latency_s, rel=1e-12)
@@ -238,7 +238,7 @@ def _rounded(item: Any) -> Any:
     if isinstance(item, float):
         return float(f"{item:.12g}")
     if isinstance(item, list | tuple):
-        return [_rounded(part) for part in item]
+        return list(map(_rounded, cast("list[Any]", item)))
     return item
 
 

@@ -39,8 +39,15 @@ def test_resnet18_has_one_group_a_stage_and_one_inside_each_block() -> None:
     graph = workload("resnet18").graph()
     found = weights_of(graph)
     expected = {
-        "conv1": {("conv1", 0), ("layer1.0.conv1", 1), ("layer1.0.conv2", 0), ("layer1.1.conv1", 1),
-                  ("layer1.1.conv2", 0), ("layer2.0.conv1", 1), ("layer2.0.downsample", 1)},
+        "conv1": {
+            ("conv1", 0),
+            ("layer1.0.conv1", 1),
+            ("layer1.0.conv2", 0),
+            ("layer1.1.conv1", 1),
+            ("layer1.1.conv2", 0),
+            ("layer2.0.conv1", 1),
+            ("layer2.0.downsample", 1),
+        },
         "layer1.0.conv1": {("layer1.0.conv1", 0), ("layer1.0.conv2", 1)},
         "layer1.1.conv1": {("layer1.1.conv1", 0), ("layer1.1.conv2", 1)},
         "image": {("conv1", 1)},
@@ -165,8 +172,8 @@ def test_cross_attention_ties_its_keys_to_its_queries() -> None:
 def test_unrolled_layers_are_groups_of_their_own() -> None:
     graph = workload("bert_base").graph().unroll({})
     groups = [g.name for g in channel_groups(graph) if g.prunable]
-    assert groups == ["embedding", *(f"layer.{n}@{i}" for i in range(12) for n in ("q_proj",
-                                                                                  "ffn_up"))]  # fmt: skip
+    inner = [f"layer.{n}@{i}" for i in range(12) for n in ("q_proj", "ffn_up")]
+    assert groups == ["embedding", *inner]
 
 
 def shuffle(onnx_file: Write, channels: int = 16) -> Graph:
@@ -202,8 +209,8 @@ def shuffle(onnx_file: Write, channels: int = 16) -> Graph:
 def test_a_channel_shuffle_ties_its_halves(onnx_file: Write) -> None:
     graph = shuffle(onnx_file)
     groups = {g.name: g for g in channel_groups(graph)}
-    # What passes by must be as wide as what is made beside it, or the halves do not interleave; then
-    # both halves are that wide. What the first unit works on is a part of the stem of its own.
+    # What passes by must be as wide as what is made beside it, or the halves do not interleave;
+    # then both halves are that wide. What the first unit works on is a part of the stem of its own.
     assert {n: (g.size, g.step, g.prunable) for n, g in groups.items()} == {
         "stem": (8, 1, True), "stem.2": (8, 1, True), "up1": (8, 1, True), "up2": (8, 1, True),
         "last": (5, 1, False), "x": (3, 1, False),
