@@ -35,7 +35,9 @@ if TYPE_CHECKING:
         reproduce,
         runtime,
         schedule,
+        search,
         solve,
+        space,
         stream,
         sweep,
         traffic,
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
         workload,
     )
     from perfmodel.errors import Fault, InfeasibleError, InputError, PerfmodelError
+    from perfmodel.search import accuracy
+    from perfmodel.search.oracle import Oracle
 
 # Which module answers for each word of the face.
 _HOME = {
@@ -57,7 +61,9 @@ _HOME = {
     "reproduce": "api",
     "runtime": "api",
     "schedule": "api",
+    "search": "api",
     "solve": "api",
+    "space": "api",
     "stream": "api",
     "sweep": "api",
     "traffic": "api",
@@ -66,15 +72,19 @@ _HOME = {
     "Fault": "errors",
     "InfeasibleError": "errors",
     "InputError": "errors",
+    "Oracle": "search.oracle",
     "PerfmodelError": "errors",
+    "accuracy": "search",
 }
 
 __all__ = [
     "Fault",
     "InfeasibleError",
     "InputError",
+    "Oracle",
     "PerfmodelError",
     "__version__",
+    "accuracy",
     "allocate",
     "assign",
     "compare",
@@ -86,7 +96,9 @@ __all__ = [
     "reproduce",
     "runtime",
     "schedule",
+    "search",
     "solve",
+    "space",
     "stream",
     "sweep",
     "traffic",

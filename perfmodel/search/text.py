@@ -42,12 +42,14 @@ def _best(r: SearchResult) -> list[str]:
         if name not in shown_already and math.isfinite(value):
             out.append(_row(name, shown(name, value)))
     out.append(_row("proof", _proof(r)))
+    out += [_row(name, str(value)) for name, value in r.best.configuration.items()
+            if name not in _of_layers(r)]  # fmt: skip
     rows = strip(r.space, r.best.choice)
-    if rows:
-        out += _strip(rows)
-    else:
-        out += [_row(name, str(value)) for name, value in r.best.configuration.items()]
-    return out
+    return out + (_strip(rows) if rows else [])
+
+
+def _of_layers(r: SearchResult) -> set[str]:
+    return {d.name for d in r.space.decisions if getattr(d, "layers", ())}
 
 
 def _proof(r: SearchResult) -> str:
