@@ -154,7 +154,7 @@ class Question:
     def items(self) -> float:
         """What a run yields: frames, tokens."""
         sample = self.space.workload((0,) * len(self.space.decisions))
-        return float(np.ravel(sample.items())[0])
+        return float(np.asarray(sample.items(), dtype=float).reshape(-1)[0])
 
     def goal_of(self, columns: Mapping[str, Floats]) -> Floats:
         """Return the objective, to be small."""
@@ -291,13 +291,13 @@ class Question:
         if self.goal in LOSSES:
             return inner.own(self._loss_sum)
         name = "latency_s" if self.goal in RATES else self.goal
-        sums = inner.tables.metric(name, side)
-        if len(sums) > 1:
+        first, *more = inner.tables.metric(name, side)
+        if more:
             raise InputError(
-                Fault(f"'{self.goal}' is the largest of {len(sums)} sums", path="objective",
+                Fault(f"'{self.goal}' is the largest of {1 + len(more)} sums", path="objective",
                       expected="an objective that adds up; limit it instead")
             )  # fmt: skip
-        return sums[0]
+        return first
 
     def _exhaustive(self, size: int) -> Answer:
         sizes = np.array([len(d.options) for d in self.space.decisions])

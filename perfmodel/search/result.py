@@ -205,9 +205,11 @@ def shown(name: str, value: float, unit: str = "") -> str:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    """Return a value as JSON holds it: NumPy's numbers as Python's, what is not finite as None."""
+    if isinstance(value, float | np.floating):
+        number = float(value)
+        return number if math.isfinite(number) else None
+    return int(value) if isinstance(value, np.integer) else value
 
 
 def strip(space: Any, choice: Sequence[int]) -> list[tuple[str, dict[str, str]]]:
