@@ -206,10 +206,10 @@ def shown(name: str, value: float, unit: str = "") -> str:
 
 def _plain(value: Any) -> Any:
     """Return a value as JSON holds it: NumPy's numbers as Python's, what is not finite as None."""
-    if isinstance(value, float | np.floating):
-        number = float(value)
-        return number if math.isfinite(number) else None
-    return int(value) if isinstance(value, np.integer) else value
+    plain: Any = value
+    if isinstance(value, np.generic):
+        plain = np.asarray(value).tolist()
+    return None if isinstance(plain, float) and not math.isfinite(plain) else plain
 
 
 def strip(space: Any, choice: Sequence[int]) -> list[tuple[str, dict[str, str]]]:

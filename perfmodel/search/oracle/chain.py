@@ -297,8 +297,8 @@ class Chain:
         need = self.read[there, following, setting]
         made = self.made[there[:-1], following[:-1], setting]
         np.maximum(need[1:], made, out=need[1:])
-        state = self._thresholds.searchsorted(need, side="left")
-        leaves = np.zeros_like(state)
+        state: Index = np.asarray(self._thresholds.searchsorted(need), dtype=np.intp)
+        leaves: Index = np.zeros_like(state)
         leaves[:-1] = state[1:]
         values = bank.alone(there, following, state, leaves, setting)
         weight, kv = self._stored[there, setting].sum(axis=0).tolist()

@@ -77,6 +77,9 @@ class Tabled:
 
     def metrics_of(self, choices: Index) -> dict[str, Floats]:
         """See `Costs`."""
+        if len(choices) == 1:
+            # An outer loop that asks for one at a time.
+            return {n: np.array([v]) for n, v in self.one(choices[0].tolist()).items()}
         return self.reader.read(self.tables.sums(choices))
 
     def one(self, choice: Sequence[int]) -> dict[str, float]:
@@ -237,9 +240,9 @@ def _device(space: Any, choice: Sequence[int], device: Device | Machine) -> Any:
 
 
 def costs_of(
-    device: Device | Machine, space: Any, metrics: Sequence[str], *, precision: str | Precision | None,
-    runtime: str | Runtime | None, engine: str | None, model: str | None, warm: bool,
-    settings: Mapping[str, float],
+    device: Device | Machine, space: Any, metrics: Sequence[str], *,
+    precision: str | Precision | None, runtime: str | Runtime | None, engine: str | None,
+    model: str | None, warm: bool, settings: Mapping[str, float],
 ) -> Costs:  # fmt: skip
     """Return the costs of a space on a device: tabled if they fall apart, else predicted.
 
