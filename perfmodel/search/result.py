@@ -206,9 +206,7 @@ def shown(name: str, value: float, unit: str = "") -> str:
 
 def _plain(value: Any) -> Any:
     """Return a value as JSON holds it: NumPy's numbers as Python's, what is not finite as None."""
-    plain: Any = value
-    if isinstance(value, np.generic):
-        plain = np.asarray(value).tolist()
+    plain: Any = value.tolist() if isinstance(value, np.floating | np.integer) else value
     return None if isinstance(plain, float) and not math.isfinite(plain) else plain
 
 
