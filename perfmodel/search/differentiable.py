@@ -3,9 +3,9 @@
 Each decision has logits; their softmax, sharpened by a falling temperature and drawn with Gumbel
 noise where asked (Jang et al. 2017, arXiv:1611.01144; Maddison et al. 2017, arXiv:1611.00712),
 weighs its options. Descent follows the loss plus an augmented Lagrangian of the limit (Bertsekas
-1982, chapter 2): with g = E[metric] / limit - 1 the term is (max(0, m + r g)^2 - m^2) / (2 r), whose
-multiplier m is raised by r g as the search goes. What comes out is rounded, and the choice is mended
-and improved by single swaps that ask the oracle itself.
+1982, chapter 2): with g = E[metric] / limit - 1 the term is (max(0, m + r g)^2 - m^2) / (2 r), and
+its multiplier m is raised by a part of r g at each step. What comes out is rounded, and the choice
+is mended and improved by single swaps that ask the oracle itself.
 """
 
 from __future__ import annotations

@@ -45,8 +45,8 @@ def pymoo_problem(
 
     class OracleProblem(base):
         def __init__(self) -> None:
-            super().__init__(
-                n_var=len(last), n_obj=len(question.objectives),
+            base.__init__(
+                self, n_var=len(last), n_obj=len(question.objectives),
                 n_ieq_constr=len(question.constraints) + 1, xl=np.zeros(len(last)),
                 xu=last.astype(float), vtype=int,
             )  # fmt: skip
