@@ -84,7 +84,7 @@ class Relaxation:
 
 def differentiable_search(
     oracle: Any, loss: Sequence[Any] | Loss, limit: str | float, *, metric: str = "latency_s",
-    steps: int = 300, rate: float = 0.1, temperatures: tuple[float, float] = (2.0, 0.1),
+    steps: int = 300, rate: float = 0.1, temperatures: tuple[float, float] = (1.0, 0.3),
     noise: bool = True, penalty: float = 1.0, seed: int = 0,
 ) -> Relaxation:  # fmt: skip
     """Search by descent on relaxed decisions for the least loss under a limit.

@@ -160,9 +160,9 @@ class Question:
         ))  # fmt: skip
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def _objectives(self, given: Sequence[Any], faults: list[Fault]) -> tuple[Objective, ...]:
+    def _objectives(self, given: Any, faults: list[Fault]) -> tuple[Objective, ...]:
         known = [name for name in self.columns if name != FEASIBLE]
-        listed = [given] if isinstance(given, str) else list(given)
+        listed: list[Any] = [given] if isinstance(given, str) else [*given]
         found: list[Objective] = []
         for i, item in enumerate(listed):
             if isinstance(item, str):
