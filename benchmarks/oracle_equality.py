@@ -19,8 +19,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from measure import one_core
-
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 BOUND = 1e-9
@@ -40,13 +38,12 @@ def main() -> int:
     parser.add_argument("--all-variants", action="store_true", help="every setting on every row")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
-    where = one_core()
     from tests.search.oracle.equality import ARCHITECTURES, CONFIGURATIONS, DEVICES
 
     spaces = asked.space or [*ARCHITECTURES, *CONFIGURATIONS]
     devices = asked.device or [*DEVICES]
     if not asked.json:
-        print(f"{where}; {asked.samples} samples a row")
+        print(f"{asked.samples} samples a row")
     rows: list[dict[str, Any]] = []
     for s, space in enumerate(spaces):
         for d, device in enumerate(devices):

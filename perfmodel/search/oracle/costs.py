@@ -17,7 +17,14 @@ from perfmodel.hardware.runtime import Runtime
 from perfmodel.predict import predict
 from perfmodel.search.oracle.chain import Sums
 from perfmodel.search.oracle.pricing import Pricing
-from perfmodel.search.oracle.reader import FEASIBLE, RATES, TRAFFIC, Reader, checked_metrics
+from perfmodel.search.oracle.reader import (
+    FEASIBLE,
+    RATES,
+    TRAFFIC,
+    Reader,
+    checked_metrics,
+    metric_faults,
+)
 from perfmodel.search.oracle.rows import Floats, Index, NotTabledError
 from perfmodel.search.space.configurations import ConfigurationSpace
 from perfmodel.workload.nas_spaces import ArchitectureSpace
@@ -111,9 +118,8 @@ class Tabled:
         if not self.reader.affine:
             expected = "latency, energy, bytes, MACs, bit operations"
             raise InputError(Fault("a metric has no bound", path="metrics", expected=expected))
-        found = self.reader.read(self.tables.least(allowed))
         # What no lower bound exceeds may still be too much: 1 means that a member may fit.
-        return {name: float(value[0]) for name, value in found.items()}
+        return self.reader.least(self.tables.least(allowed))
 
 
 class Predicted:
@@ -262,16 +268,27 @@ def costs_of(
         Unknown names, every fault at once.
     """
     zero = (0,) * len(space.decisions)
-    sample = space.workload(zero, **settings)
+    faults = metric_faults(metrics, [m.name for m in device.memories])
+    try:
+        sample = space.workload(zero, **settings)
+    except InputError as error:
+        faults += error.faults
+        sample = space.workload(zero)
     if isinstance(space, ConfigurationSpace):
         precision = space.options_of(zero).get("precision", precision)
-        if any(d.role in {"fact", "precision"} for d in space.decisions):
+        if not faults and any(d.role in {"fact", "precision"} for d in space.decisions):
             options = {"runtime": runtime, "engine": engine, "model": model, "warm": warm}
             return Grouped(device, space, tuple(metrics), precision, settings, options)
     options = {
         "precision": precision, "runtime": runtime, "engine": engine, "model": model, "warm": warm,
     }  # fmt: skip
-    chosen = checked_metrics(metrics, predict(sample, device, **options).levels)
+    try:
+        levels = predict(sample, device, **options).levels
+    except InputError as error:
+        raise InputError([*faults, *error.faults]) from None
+    if faults:
+        raise InputError(faults)
+    chosen = checked_metrics(metrics, levels)
     try:
         pricing = Pricing.of(sample, device, **options)
         tables = _tables(space, pricing, settings)

@@ -15,7 +15,7 @@ from perfmodel.search.oracle.pricing import Pricing
 from perfmodel.search.oracle.rows import Floats, NotTabledError
 from perfmodel.workload.workload import Workload
 
-__all__ = ["FEASIBLE", "METRICS", "Reader", "checked_metrics"]
+__all__ = ["FEASIBLE", "METRICS", "RATES", "Reader", "checked_metrics", "metric_faults"]
 
 #: What an oracle tells; keys as the attributes of a prediction.
 METRICS = (
@@ -50,18 +50,24 @@ def checked_metrics(metrics: Sequence[str], levels: Sequence[str]) -> tuple[str,
     InputError
         Every unknown name.
     """
+    faults = metric_faults(metrics, levels)
+    if faults:
+        raise InputError(faults)
+    return tuple(dict.fromkeys(metrics))
+
+
+def metric_faults(metrics: Sequence[str], levels: Sequence[str]) -> list[Fault]:
+    """Return what is wrong with metrics as asked for; `levels` are memories with traffic."""
     known = [*METRICS, *(f"{TRAFFIC}{level}" for level in levels)]
     faults = [
         Fault(f"unknown metric '{name}'", path=f"metrics[{i}]",
-              expected=f"one of {', '.join(known)}", suggestion=nearest(name, known))
+              expected=f"one of {', '.join(known)}", suggestion=nearest(str(name), known))
         for i, name in enumerate(metrics)
         if name not in known
     ]  # fmt: skip
     if not metrics:
         faults.append(Fault("no metric", path="metrics", expected=f"one of {', '.join(known)}"))
-    if faults:
-        raise InputError(faults)
-    return tuple(dict.fromkeys(metrics))
+    return faults
 
 
 class Reader:
@@ -138,6 +144,16 @@ class Reader:
         held = np.stack(list(self._demands(sums).values()))
         good = (held <= self.bounds[:, None]).all(axis=0) & self._supported
         return out | {FEASIBLE: good.astype(float)}
+
+    def least(self, sums: Sums) -> dict[str, float]:
+        """Return metrics of one network's least sums: the least of the ways in which it may run."""
+        footprint = sums.weight_bytes + sums.kv_bytes + sums.peak_bytes
+        ways = self.pricing.ways(footprint)
+        found = [self._read(sums, mode=mode) for mode in ways]
+        out = {name: min(float(each[name][0]) for each in found) for name in self.metrics}
+        held = np.stack(list(self._demands(sums).values()))
+        out[FEASIBLE] = float(self._supported and bool((held[:, 0] <= self.bounds).all()))
+        return out
 
     def one(self, values: Floats, weight: float, kv: float, peak: float) -> dict[str, float]:
         """Return the metrics of one network whose mode is the only one; quick where affine."""

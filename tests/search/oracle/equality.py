@@ -73,6 +73,10 @@ CONFIGURATIONS: Mapping[str, Configured] = {
          "batch": [1, 4]},
         precision="w8a8",
     ),
+    "tiny_cnn channels, batch": Configured(
+        "tiny_cnn", {"channels": [0.25, 0.5, 1], "weight_bits": [4, 8], "batch": [1, 4]},
+        precision="w8a8",
+    ),
     "kws facts, precision": Configured(
         "mlperf_tiny_kws",
         {"weight_bits": [4, 8], "memories.{main}.bandwidth": [0.5, 1.0],
