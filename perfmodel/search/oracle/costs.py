@@ -13,6 +13,7 @@ import numpy as np
 from perfmodel.errors import Fault, InputError
 from perfmodel.formats import Precision, as_precision
 from perfmodel.hardware.device import Device
+from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.predict import predict
 from perfmodel.search.oracle.chain import Sums
@@ -128,7 +129,7 @@ class Predicted:
     method = "predicted"
 
     def __init__(
-        self, device: Device, space: Any, metrics: tuple[str, ...], reason: str,
+        self, device: Device | Machine, space: Any, metrics: tuple[str, ...], reason: str,
         settings: Mapping[str, float], options: Mapping[str, Any],
     ) -> None:  # fmt: skip
         self.metrics, self.reason = metrics, reason
@@ -177,7 +178,7 @@ class Grouped:
     method, reason = "tabled", ""
 
     def __init__(
-        self, device: Device, space: ConfigurationSpace, metrics: tuple[str, ...],
+        self, device: Device | Machine, space: ConfigurationSpace, metrics: tuple[str, ...],
         precision: str | Precision | None, settings: Mapping[str, float],
         options: Mapping[str, Any],
     ) -> None:  # fmt: skip
@@ -249,14 +250,14 @@ def _own_options(space: Any, choice: Sequence[int]) -> Mapping[str, Any]:
     return {} if options is None else options(choice)
 
 
-def _device(space: Any, choice: Sequence[int], device: Device) -> Any:
+def _device(space: Any, choice: Sequence[int], device: Device | Machine) -> Any:
     facts = getattr(space, "facts_of", None)
     varied = {} if facts is None else facts(choice)
     return device.vary(varied) if varied else device
 
 
 def costs_of(
-    device: Device, space: Any, metrics: Sequence[str], *, precision: str | Precision | None,
+    device: Device | Machine, space: Any, metrics: Sequence[str], *, precision: str | Precision | None,
     runtime: str | Runtime | None, engine: str | None, model: str | None, warm: bool,
     settings: Mapping[str, float],
 ) -> Costs:  # fmt: skip
@@ -268,7 +269,8 @@ def costs_of(
         Unknown names, every fault at once.
     """
     zero = (0,) * len(space.decisions)
-    faults = metric_faults(metrics, [m.name for m in device.memories])
+    plain = device.device if isinstance(device, Machine) else device
+    faults = metric_faults(metrics, [m.name for m in plain.memories])
     try:
         sample = space.workload(zero, **settings)
     except InputError as error:
