@@ -1,4 +1,4 @@
-"""Limits as texts: ``latency_s <= 5 ms``, ``peak_memory_bytes <= 512 KiB``, ``frames_per_s >= 30``."""
+"""Limits as texts: ``latency_s <= 5 ms``, ``frames_per_s >= 30``."""
 
 from __future__ import annotations
 

@@ -41,8 +41,10 @@ def front_table(question: Question, points: int = POINTS) -> Table:
     toward = first.metric
     tightest = question.other(toward, others).answer("auto").best
     if free is None or tightest is None:
-        raise InputError(Fault("nothing satisfies the other constraints", path="constraints",
-                               expected="constraints that some configuration satisfies"))  # fmt: skip
+        raise InputError(
+            Fault("nothing satisfies the other constraints", path="constraints",
+                  expected="constraints that some configuration satisfies")
+        )  # fmt: skip
     name = question.loss_name if toward in ("accuracy_drop", "sensitivity") else toward
     ends = (tightest.metrics[name], _metric(question, free, name))
     rows: list[tuple[float, float, float, tuple[int, ...]]] = []

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -17,8 +17,8 @@ from perfmodel.search.exact import Limit, Sum
 from perfmodel.search.inner import Answer, Inner
 from perfmodel.search.losses import loss_tables
 from perfmodel.search.oracle import Oracle
-from perfmodel.search.oracle.costs import Grouped, Tabled
 from perfmodel.search.oracle.configured import ConfigurationCosts
+from perfmodel.search.oracle.costs import Grouped, Tabled
 from perfmodel.search.oracle.oracle import WHOLE
 from perfmodel.search.oracle.reader import FEASIBLE
 from perfmodel.search.oracle.rows import Floats, Index
@@ -257,9 +257,7 @@ class Question:
             self, constraints, None if self.time_limit_s is None else self.time_limit_s, self.seed
         )
 
-    def limit_tables(
-        self, inner: Inner, constraint: Constraint, side: Any
-    ) -> Limit:
+    def limit_tables(self, inner: Inner, constraint: Constraint, side: Any) -> Limit:
         """Return a constraint as a limit of tables."""
         metric, bound = constraint.metric, constraint.bound
         if metric in RATES:
@@ -354,7 +352,9 @@ class Question:
         """Return one row of columns as a configuration."""
         chosen = tuple(int(i) for i in choice)
         decode = self.space.decode(chosen)
-        configuration = decode if isinstance(decode, dict) else {"architecture": decode}
+        configuration: dict[str, Any] = {"architecture": decode}
+        if isinstance(decode, dict):
+            configuration = cast("dict[str, Any]", decode)
         metrics = {name: float(values[at]) for name, values in columns.items()}
         return Best(chosen, configuration, metrics, float(self.goal_of(columns)[at]))
 
@@ -404,5 +404,3 @@ class _Made:
 
 def _base(metric: str) -> str:
     return "latency_s" if metric in RATES else metric
-
-

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from perfmodel.columns import RATE, dimension_of
 from perfmodel.search.constraints import Constraint
 from perfmodel.units import show
@@ -203,9 +205,9 @@ def shown(name: str, value: float, unit: str = "") -> str:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value.item() if hasattr(value, "item") else value
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def strip(space: Any, choice: Sequence[int]) -> list[tuple[str, dict[str, str]]]:

@@ -1,4 +1,4 @@
-"""A search's result as text: what was found, how sure, what limits cost, bits a layer as a strip."""
+"""A search's result as text: what was found, how sure, what limits cost, bits a layer."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ _MOST = 24
 def text_of(r: SearchResult) -> str:
     """Return a result as text."""
     size = math.prod(len(d.options) for d in r.space.decisions)
-    lines = [f"{r.space.name} on {r.device}: {len(r.space.decisions)} decisions, "
-             f"{_count(size)} configurations, {r.method}"]  # fmt: skip
+    n = len(r.space.decisions)
+    lines = [
+        f"{r.space.name} on {r.device}: {n} decisions, {_count(size)} configurations, {r.method}"
+    ]
     lines += _best(r) if r.best is not None else _none(r)
     lines += [f"  note                 {note}" for note in r.notes]
     return "\n".join(lines)
@@ -32,10 +34,11 @@ def _best(r: SearchResult) -> list[str]:
     out = [_row(r.objective, shown(r.objective, abs(r.best.value), r.unit)
                 + (f"  ({r.source})" if r.source else ""))]  # fmt: skip
     for use in r.limits:
-        said = f"{shown(use.constraint.metric, use.used)} of {shown(use.constraint.metric, use.constraint.bound)}"
+        metric = use.constraint.metric
+        said = f"{shown(metric, use.used)} of {shown(metric, use.constraint.bound)}"
         if math.isfinite(use.price) and use.price > 0:
             said += f", price {use.price:.3g} {r.objective} a unit"
-        out.append(_row(use.constraint.metric, said))
+        out.append(_row(metric, said))
     shown_already = {r.objective, *(u.constraint.metric for u in r.limits)}
     for name in ("latency_s", "energy_j", "peak_memory_bytes", "weight_bytes"):
         value = r.best.metrics.get(name, math.nan)
@@ -65,10 +68,10 @@ def _none(r: SearchResult) -> list[str]:
     if r.infeasible is not None:
         if r.infeasible.together:
             out.append(_row("cannot be together", "; ".join(r.infeasible.together)))
-        for opening in r.infeasible.openings:
-            if opening.least is not None:
-                out.append(_row("would open", f"{opening.limit} eased from {opening.bound:.6g} "
-                                f"to {opening.least:.6g}"))  # fmt: skip
+        out += [
+            _row("would open", f"{o.limit} eased from {o.bound:.6g} to {o.least:.6g}")
+            for o in r.infeasible.openings if o.least is not None
+        ]  # fmt: skip
     return out
 
 

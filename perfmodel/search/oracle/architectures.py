@@ -88,8 +88,9 @@ class ArchitectureCosts:
             self._columns.append(
                 (segment.decisions, _places(sizes), np.array(index, dtype=np.intp))
             )
-        ends = _possible_ends(compiled_, [c for i, c in enumerate(self._columns)
-                                          if i not in dict(alike)])
+        ends = _possible_ends(
+            compiled_, [c for i, c in enumerate(self._columns) if i not in dict(alike)]
+        )
         banks: list[Bank] = [DenseBank(compiled_, frozenset(ends), points, pricing)]
         start = len(compiled_)
         for s, bank in alike:
@@ -304,4 +305,3 @@ def as_choices(space: ArchitectureSpace, given: Sequence[object]) -> Index:
     if faults:
         raise InputError(faults)  # pyright: ignore[reportArgumentType]
     return np.array(rows, dtype=np.intp).reshape(-1, len(space.decisions))
-

@@ -165,7 +165,6 @@ class DenseBank:
             self._fill(stretches, c.following)
         return self._costs[stretches, c.following, c.enters, c.leaves, c.setting]
 
-
     def alone(
         self, stretches: Index, following: Index, enters: Index, leaves: Index, setting: int
     ) -> Floats:
@@ -265,9 +264,7 @@ class Chain:
         for s in range(places):
             f = stretches[:, s]
             made = np.where(before >= 0, self.made[before, self.length[f], settings], 0.0)
-            state[:, s] = self.states.of(
-                np.maximum(self.read[f, following[:, s], settings], made)
-            )
+            state[:, s] = self.states.of(np.maximum(self.read[f, following[:, s], settings], made))
             before = np.where(full[:, s], f, before)
         leaves = state[np.arange(n)[:, None], after]
         values: Floats | None = None

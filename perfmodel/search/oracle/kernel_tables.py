@@ -89,7 +89,7 @@ class Touching:
         return sorted(found)
 
 
-def _parameters(kernel: Kernel) -> set[str]:
+def _parameters(kernel: Kernel) -> frozenset[str]:
     """Return the free dimensions that a kernel's numbers depend on."""
     dims: list[Dim] = [kernel.block.count, kernel.block.stored, kernel.macs, kernel.vector_ops]
     dims += [*kernel.reads.values(), *kernel.writes.values()]
