@@ -234,9 +234,9 @@ def shown(name: str, value: float, unit: str = "") -> str:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    """Return a value as JSON holds it: NumPy's numbers as Python's, what is not finite as None."""
+    plain: Any = value.tolist() if isinstance(value, np.floating | np.integer) else value
+    return None if isinstance(plain, float) and not math.isfinite(plain) else plain
 
 
 def strip(space: Any, choice: Sequence[int]) -> list[tuple[str, dict[str, str]]]:

@@ -12,6 +12,7 @@ import numpy as np
 from perfmodel.errors import Fault, InputError
 from perfmodel.formats import Precision, as_precision
 from perfmodel.hardware.device import Device
+from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.predict import machine_for, predict, static_for
 from perfmodel.search.oracle.chain import Sums
@@ -76,6 +77,9 @@ class Tabled:
 
     def metrics_of(self, choices: Index) -> dict[str, Floats]:
         """See `Costs`."""
+        if len(choices) == 1:
+            # An outer loop that asks for one at a time.
+            return {n: np.array([v]) for n, v in self.one(choices[0].tolist()).items()}
         return self.reader.read(self.tables.sums(choices))
 
     def one(self, choice: Sequence[int]) -> dict[str, float]:
@@ -108,7 +112,7 @@ class Predicted:
     method = "predicted"
 
     def __init__(
-        self, device: Device, space: Any, metrics: tuple[str, ...], reason: str,
+        self, device: Device | Machine, space: Any, metrics: tuple[str, ...], reason: str,
         settings: Mapping[str, float], options: Mapping[str, Any],
     ) -> None:  # fmt: skip
         self.metrics, self.reason = metrics, reason
@@ -157,7 +161,7 @@ class Grouped:
     method, reason = "tabled", ""
 
     def __init__(
-        self, device: Device, space: ConfigurationSpace, metrics: tuple[str, ...],
+        self, device: Device | Machine, space: ConfigurationSpace, metrics: tuple[str, ...],
         precision: str | Precision | None, settings: Mapping[str, float],
         options: Mapping[str, Any],
     ) -> None:  # fmt: skip
@@ -229,16 +233,16 @@ def _own_options(space: Any, choice: Sequence[int]) -> Mapping[str, Any]:
     return {} if options is None else options(choice)
 
 
-def _device(space: Any, choice: Sequence[int], device: Device) -> Any:
+def _device(space: Any, choice: Sequence[int], device: Device | Machine) -> Any:
     facts = getattr(space, "facts_of", None)
-    varied = {} if facts is None else facts(choice)
+    varied: dict[str, Any] = {} if facts is None else facts(choice)
     return device.vary(varied) if varied else device
 
 
 def costs_of(
-    device: Device, space: Any, metrics: Sequence[str], *, precision: str | Precision | None,
-    runtime: str | Runtime | None, engine: str | None, model: str | None, warm: bool,
-    settings: Mapping[str, float],
+    device: Device | Machine, space: Any, metrics: Sequence[str], *,
+    precision: str | Precision | None, runtime: str | Runtime | None, engine: str | None,
+    model: str | None, warm: bool, settings: Mapping[str, float],
 ) -> Costs:  # fmt: skip
     """Return the costs of a space on a device: tabled if they fall apart, else predicted.
 
@@ -256,7 +260,7 @@ def costs_of(
             return Grouped(device, space, tuple(metrics), precision, settings, options)
     machine = machine_for(sample, device, runtime, engine)
     chosen = checked_metrics(metrics, static_for(machine, model).levels)
-    options = {
+    options: dict[str, Any] = {
         "precision": precision, "runtime": runtime, "engine": engine, "model": model, "warm": warm,
     }  # fmt: skip
     try:

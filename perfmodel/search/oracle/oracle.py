@@ -90,7 +90,8 @@ class Oracle:
     def __init__(
         self, device: Device | Machine | str, space: OracleSpace,
         metrics: Sequence[str] = ("latency_s",), *, precision: str | Precision | None = None,
-        runtime: str | Runtime | None = None, engine: str | None = None, model: str | None = None, warm: bool = False,
+        runtime: str | Runtime | None = None, engine: str | None = None,
+        model: str | None = None, warm: bool = False,
         settings: Mapping[str, float] | None = None,
     ) -> None:  # fmt: skip
         from perfmodel.hardware.library import hardware

@@ -58,8 +58,8 @@ class States:
 
     def of(self, need: Value) -> Index:
         """Return the state of needs in bytes: the number of capacities that they exceed."""
-        found: Index = np.searchsorted(np.asarray(self.thresholds), need, side="left")
-        return found
+        needs = np.asarray(need, dtype=np.float64)
+        return np.asarray(np.searchsorted(np.asarray(self.thresholds), needs), dtype=np.intp)
 
     @property
     def needs(self) -> Floats:
