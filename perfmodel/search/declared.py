@@ -147,7 +147,7 @@ class SearchProblem:
         numbers: dict[str, float] = {}
         if isinstance(self.workload, ArchitectureSpace | ConfigurationSpace):
             space = self.workload
-        elif named and not self.choices:
+        elif named:
             made = _trying(faults, "settings", _space, self.workload, parts.workload)
             space, numbers = made or (None, {})
         else:
@@ -163,7 +163,7 @@ class SearchProblem:
             faults += check_choices(spec, self.engine, None)
         if parts.bits:
             precision = _trying(faults, "settings", with_bits, precision, parts.bits, base)
-        if space is None and self.choices is not None:
+        if not named and space is None and self.choices is not None:
             faults += _fact_faults(self.choices, device, runtime, base)
         if base is not None:
             if self.choices:
@@ -172,7 +172,7 @@ class SearchProblem:
             else:
                 faults.append(Fault("nothing is decided", path="choices",
                                     expected="such as weight_bits of 2, 4 and 8"))  # fmt: skip
-        elif self.choices and space is not None:
+        elif self.choices and (named or space is not None):
             faults.append(Fault("a space has its own choices", path="choices",
                                 expected="a network"))  # fmt: skip
         if base is None and self.share not in get_args(Share):

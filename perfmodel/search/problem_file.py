@@ -13,14 +13,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from perfmodel.errors import Fault
+from perfmodel.errors import Fault, InputError
 from perfmodel.marks import Marks, Node
 from perfmodel.marks import Path as Place
 from perfmodel.pydantic_faults import Flaw
@@ -31,6 +31,8 @@ from perfmodel.search.space.choices import Share
 from perfmodel.specfile import read, validate
 
 __all__ = ["load"]
+
+_SUFFIXES: Final = (".yaml", ".yml", ".json")
 
 Option: TypeAlias = bool | int | float | str
 #: Options; or a pattern of layer names -> options.
@@ -120,13 +122,16 @@ class ProblemForm(_Form):
                 yield Flaw(("choices", word), "no options", "one at least")
 
 
-def load(path: str | Path) -> SearchProblem:
+def load(path: object, beside: Iterable[str] = ()) -> SearchProblem:
     """Read a problem; `SearchProblem.search` runs it.
 
     Parameters
     ----------
     path
-        YAML, or JSON where the name ends in ``.json``. Paths inside are taken from its folder.
+        Text or `pathlib.Path` of a YAML file, or of a JSON file where the name ends in ``.json``.
+        Paths inside are taken from its folder.
+    beside
+        Names of what was given beside the file, each of which is a fault.
 
     Returns
     -------
@@ -138,11 +143,30 @@ def load(path: str | Path) -> SearchProblem:
     InputError
         Every fault of form at once, each with line, column and what was expected.
     """
+    faults = [
+        Fault("stands in the file of the problem", path=name, expected="a workload and a device")
+        for name in sorted(beside)
+    ]  # fmt: skip
+    if not isinstance(path, str | Path) or Path(path).suffix not in _SUFFIXES:
+        faults.append(
+            Fault("no device", path="device",
+                  expected="a device, or the path of a .yaml file that declares the problem")
+        )  # fmt: skip
+        raise InputError(faults)
     file = Path(path)
+    try:
+        return _read(file, faults)
+    except InputError as error:
+        raise InputError([*faults, *error.faults]) from None
+
+
+def _read(file: Path, faults: list[Fault]) -> SearchProblem:
     data, marks = read(file)
     if not isinstance(data, Mapping):
         data = {}
     form = validate(ProblemForm, data, marks, str(file))
+    if faults:
+        raise InputError()
     given = form.accuracy
     source = None
     if given is not None:
