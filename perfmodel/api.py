@@ -412,8 +412,8 @@ def search(
     Parameters
     ----------
     workload
-        A network (with `choices`), or a space (`space`). Alone: the path of a file that declares the
-        whole problem (`perfmodel.search.problem_file`).
+        A network (with `choices`), or a space (`space`). Alone: the path of a file that declares
+        the whole problem (`perfmodel.search.problem_file`).
     device
         An object, a name of the library, or a path.
     choices
@@ -454,7 +454,8 @@ def search(
             "accuracy": accuracy, "precision": precision, "runtime": runtime, "set": set,
             "engine": engine, "model": model, **options,
         }  # fmt: skip
-        return load(workload, {name for name, value in beside.items() if value is not None}).search()
+        stated = [name for name, value in beside.items() if value is not None]
+        return load(workload, stated).search()
     if isinstance(workload, ArchitectureSpace | ConfigurationSpace):
         sample = workload.workload((0,) * len(workload.decisions))
         subject = resolve(sample, device, precision, runtime, set, engine, model)

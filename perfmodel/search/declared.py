@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple, cast, get_args
 
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.formats import Precision, as_precision
@@ -318,8 +318,8 @@ def _fact_faults(
     for name, options in choices.items():
         if not is_fact(name):
             continue
-        listed: list[Any] = list(options) if isinstance(options, list | tuple) else [options]
-        for option in listed:
+        listed = isinstance(options, list | tuple)
+        for option in cast("Sequence[Any]", options if listed else [options]):
             try:
                 machine_of(device, runtime, {name: option}, workload)
             except InputError as error:
