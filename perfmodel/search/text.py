@@ -129,8 +129,8 @@ def front_text(r: SearchResult, table: Table) -> str:
         sure = "proved" if gap <= 1e-6 else (
             f"within {100 * gap:.2g} %" if math.isfinite(gap) else "no bound"
         )  # fmt: skip
-        row: dict[str, Any] = {name: table[name].tolist()[i] for name in names}
-        chosen = [str(option) for option in row.values()]
+        options: list[Any] = [table[name][i] for name in names]
+        chosen = [str(option) for option in options]
         counts = Counter(chosen)
         what = ", ".join(f"{n} x {option}" for option, n in sorted(counts.items()))
         rows.append((quantity(metric, float(table[metric][i])),
