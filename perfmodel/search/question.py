@@ -216,6 +216,8 @@ class Question:
             return "a space of architectures is no sum of tables"
         if not self.tabled_loss:
             return "the loss is no sum of tables"
+        if all(d.role in {"fact", "precision"} for d in self.space.decisions):
+            return "nothing of the network is decided layer by layer"
         if self.oracle.method != "tabled":
             return self.oracle.reason
         return "a metric is no sum of tables"
@@ -245,6 +247,9 @@ class Question:
             sizes = [range(len(self.space.decisions[i].options)) for i in outer]
             keys = [(key, costs.of(key)) for key in product(*sizes)]
         inner_at = [i for i in range(len(self.space.decisions)) if i not in outer]
+        if not inner_at:
+            # Hardware alone: each combination is predicted.
+            return None
         inners: list[Inner] = []
         for key, each in keys:
             if not isinstance(each, Tabled) or not isinstance(each.tables, ConfigurationCosts):
