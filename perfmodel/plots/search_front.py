@@ -129,7 +129,8 @@ class _Front:
         )  # fmt: skip
 
     def _model(self) -> str:
-        text = f"proved of the model: {self.r.model}" if self.proved.any() else self.r.model
+        model = self.r.model.replace(f" ({self.r.source})", "") if self.r.source else self.r.model
+        text = f"proved of the model: {model}" if self.proved.any() else model
         return text if len(text) <= 130 else text[:127] + "..."
 
     def _line(self, star: tuple[float, float] | None) -> dict[str, Any]:

@@ -228,7 +228,8 @@ class _Strip:
         for (color, pattern), at in cells.items():
             out.append(
                 {"type": "bar", "x": at, "y": [0.9] * len(at), "base": [float(k)] * len(at),
-                 "width": 0.94 if len(self.found) <= _NAMED else 1.0, "yaxis": "y2", "showlegend": False, "hoverinfo": "text",
+                 "width": 0.94 if len(self.found) <= _NAMED else 1.0, "yaxis": "y2",
+                 "showlegend": False, "hoverinfo": "text",
                  "hovertext": [self._hover(self.found[i]) for i in at],
                  "marker": _marker(color, pattern), "meta": {"what": role}}
             )  # fmt: skip

@@ -62,12 +62,13 @@ def quantity(name: str, value: float, unit: str = "") -> str:
 
 
 def proof_text(r: SearchResult) -> str:
-    """Return how sure a result is, and of which model."""
+    """Return how sure a result is, and of which model; its source stands beside the objective."""
+    model = r.model.replace(f" ({r.source})", "") if r.source else r.model
     if r.proved:
-        return f"proved of the model: {r.model}"
+        return f"proved of the model: {model}"
     if math.isfinite(r.gap):
-        return f"within {100 * r.gap:.2g} % of a bound; {r.model}"
-    return f"no bound; {r.model}"
+        return f"within {100 * r.gap:.2g} % of a bound; {model}"
+    return f"no bound; {model}"
 
 
 def price_text(r: SearchResult, constraint: Constraint, price: float) -> str:
@@ -204,7 +205,7 @@ def _best(r: SearchResult) -> list[str]:
 def _none(r: SearchResult) -> list[str]:
     out = [_row("best", "nothing satisfies the constraints")]
     if r.proved:
-        out.append(_row("proof", f"proved of the model: {r.model}"))
+        out.append(_row("proof", proof_text(r)))
     if r.infeasible is not None:
         if len(r.infeasible.together) == 1:
             out.append(_row("cannot be", r.infeasible.together[0]))
