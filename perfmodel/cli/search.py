@@ -152,7 +152,7 @@ def search(
             "engine": engine,
         }  # fmt: skip
         problem = SearchProblem(
-            workload, device, settings, choices or None, constraints=tuple(constraint or ()),
+            workload, device, settings, None if choice is None else choices, constraints=tuple(constraint or ()),
             accuracy=source, place=_option,
             **{name: value for name, value in given.items() if value is not None}, **scalar,
         )  # fmt: skip
