@@ -226,7 +226,9 @@ class _Placer:
 
     def __call__(self, fault: Fault) -> Fault:
         place, whole = _place(self.marks.root, fault.path)
-        line, column = self.marks.at(place, key=whole and _OF_KEYS.search(fault.message) is not None)
+        line, column = self.marks.at(
+            place, key=whole and _OF_KEYS.search(fault.message) is not None
+        )
         return replace(fault, file=self.file, line=line, column=column)
 
 

@@ -97,6 +97,8 @@ def relief_lines(
     eased
         As `SearchResult.relief` returns it.
     """
+    if not eased:
+        return ["there is no limit to ease"]
     out = [f"what {100 * share:g} % more of each limit would change, the others as they are:"]
     width = max((len(text) for text in eased), default=0)
     for text, value in eased.items():
