@@ -257,6 +257,8 @@ class Question:
             return "a space of architectures is no sum of tables"
         if not self.tabled_loss:
             return "the loss is no sum of tables"
+        if all(d.role in {"fact", "precision"} for d in self.space.decisions):
+            return "nothing of the network is decided layer by layer"
         if self.oracle.method != "tabled":
             return self.oracle.reason
         return "a metric is no sum of tables"
@@ -295,6 +297,9 @@ class Question:
             sizes = [range(len(self.space.decisions[i].options)) for i in outer]
             keys = [(key, costs.of(key)) for key in product(*sizes)]
         inner_at = [i for i in range(len(self.space.decisions)) if i not in outer]
+        if not inner_at:
+            # Hardware alone: each combination is predicted.
+            return None
         inners: list[Inner] = []
         for key, each in keys:
             if not isinstance(each, Tabled) or not isinstance(each.tables, ConfigurationCosts):
@@ -471,9 +476,23 @@ class Question:
         """Return what a configuration uses of each constraint."""
         known = prices or {}
         return tuple(
-            LimitUse(c, best.metrics[self.named(c.metric)], known.get(c.text, math.nan))
+            LimitUse(c, best.metrics[self.named(c.metric)],
+                     self._priced(c, best, known.get(c.text, math.nan)))
             for c in self.constraints
-        )
+        )  # fmt: skip
+
+    def _priced(self, constraint: Constraint, best: Best, price: float) -> float:
+        """Return a price of tables in the units of bound and objective."""
+        calibrated = self.unit and LOSSES.count(self.goal) + LOSSES.count(constraint.metric)
+        if math.isnan(price) or calibrated:
+            # Tables have losses before they are mapped to the unit.
+            return math.nan
+        if constraint.metric in RATES:
+            # So many a second at least is so many seconds at most.
+            price *= self.items / constraint.bound**2
+        if self.goal in RATES:
+            price *= best.value**2 / self.items
+        return price
 
     def _asked(self, what: str, share: float = 0.1) -> Any:
         if what == "relief":
