@@ -131,6 +131,7 @@ def test_the_bound_is_one_and_the_schedule_is_real() -> None:
     for seed in range(300):
         problem, capacity = _problem(seed)
         optimum = fewest_bytes(problem, capacity)
+        assert optimum is not None
         part = _refined(problem, capacity)
         assert part.walk is not None
         assert part.bound_bytes <= optimum <= part.walk.cost, seed
