@@ -158,16 +158,36 @@ class Question:
         found = self.oracle.batch(choices)
         if self.accuracy is not None:
             found[self.loss_name] = self.losses(choices)
-        for rate in RATES:
-            if rate not in found and any(c.metric == rate for c in self.constraints):
-                found[rate] = self.items / found["latency_s"]
+        for rate in {self.goal, *(c.metric for c in self.constraints)}.intersection(RATES):
+            if rate not in found:
+                found[rate] = self.items_of(choices) / found["latency_s"]
         return found
 
     @property
     def items(self) -> float:
-        """What a run yields: frames, tokens."""
-        sample = self.space.workload((0,) * len(self.space.decisions))
-        return float(np.asarray(sample.items(), dtype=float).reshape(-1)[0])
+        """What a run yields where every choice yields the same: frames, tokens."""
+        return float(self.items_of(np.zeros((1, len(self.space.decisions)), dtype=np.intp))[0])
+
+    def items_of(self, choices: Index) -> Floats:
+        """Return what a run of each choice yields: parameters of the workload (batch) decide."""
+        n = len(self.space.decisions)
+        at = [i for i, d in enumerate(self.space.decisions) if _is_parameter(d)]
+        keys, inverse = np.unique(choices[:, at], axis=0, return_inverse=True)
+        found: list[float] = []
+        for key in keys.tolist():
+            choice = [0] * n
+            for i, option in zip(at, key, strict=True):
+                choice[i] = option
+            made = self.space.workload(choice).items()
+            found.append(float(np.asarray(made, dtype=float).reshape(-1)[0]))
+        return np.array(found)[inverse.reshape(-1)]
+
+    @property
+    def rates_vary(self) -> bool:
+        """Whether rates are asked for whose runs do not all yield the same."""
+        asked = {self.goal, *(c.metric for c in self.constraints)}
+        varied = any(_is_parameter(d) for d in self.space.decisions)
+        return varied and not asked.isdisjoint(RATES)
 
     def goal_of(self, columns: Mapping[str, Floats]) -> Floats:
         """Return the objective, to be small."""
@@ -216,6 +236,8 @@ class Question:
             return "a space of architectures is no sum of tables"
         if not self.tabled_loss:
             return "the loss is no sum of tables"
+        if self.rates_vary:
+            return "a rate is no sum of tables where a parameter of the workload is decided"
         if all(d.role in {"fact", "precision"} for d in self.space.decisions):
             return "nothing of the network is decided layer by layer"
         if self.oracle.method != "tabled":
@@ -236,6 +258,8 @@ class Question:
 
     def _inners(self) -> list[Inner] | None:
         if not isinstance(self.space, ConfigurationSpace) or not self.tabled_loss:
+            return None
+        if self.rates_vary:
             return None
         if self.oracle.method != "tabled":
             return None
@@ -458,6 +482,10 @@ class _Made:
     oracle: Oracle
     losses: Sum | None = None
     inners: list[Inner] | None = None
+
+
+def _is_parameter(decision: Any) -> bool:
+    return getattr(decision, "role", "") == "parameter"
 
 
 def _base(metric: str) -> str:
