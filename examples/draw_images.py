@@ -14,6 +14,7 @@ from perfmodel.plots.energy_stack import energy_stack
 from perfmodel.plots.patches import patches as draw_patches
 from perfmodel.plots.staircase import staircase as draw_staircases
 from perfmodel.schedule.tiling import network, patch_plan
+from perfmodel.workload.rewrite import layers
 
 #: Four layers of ResNet-18.
 LAYERS = {
@@ -30,8 +31,15 @@ EYERISS = {
     "CONV4": 4.32e-3,
     "CONV5": 2.48e-3,
 }
+#: Sensitivities of ResNet-18.
+HAWQ = Path(__file__).parent / "hawq_resnet18.yaml"
 #: Half again as many pixels as on screen, for displays that have them.
 SCALE = 1.5
+
+
+def residual_layers(model):
+    """Return the names of all layers but the first and the last."""
+    return [layer.name for layer in layers(pm.workload(model).graph())][1:-1]
 
 
 def figures():
@@ -57,10 +65,20 @@ def figures():
     engines = pm.assign("mobilenet_v3_small", "kv260", precision="int8")
     net = network(pm.workload("mobilenet_v2"), "w8a8")
     grids = ((4, 4), (7, 1), (10, 1), (14, 1))
+    bits = pm.search(
+        "resnet18",
+        "jetson_agx_orin",
+        precision="w8a8",
+        choices={"weight_bits": {"layer*": [4, 8]}},
+        constraints=["weight_bytes <= 8 MiB", "latency_s <= 100 us"],
+        accuracy=pm.accuracy.hawq(HAWQ, layers=residual_layers("resnet18")),
+    )
     strips = patch_plan(net, "macs", capacity_bytes=256 * 1024, grids=grids)
     if strips is None:
         raise SystemExit("MobileNetV2 no longer fits 256 KiB in strips")
     return {
+        "search_front": bits.plot.front(),
+        "search_layers": bits.plot.layers(),
         "patches": draw_patches(strips, capacity="256 KiB"),
         "schedule_memory": spilling.plot.memory(),
         "schedule_curve": over.plot.curve(),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -27,6 +26,7 @@ from perfmodel.plots.style import (
     percent,
     quantity,
 )
+from perfmodel.search.text import options_of
 from perfmodel.units import binary
 
 if TYPE_CHECKING:
@@ -114,15 +114,14 @@ class _Front:
         self._labels(star)
         n, sure = len(self.xs), int(self.proved.sum())
         what = f"{n} {'point' if n == 1 else 'points'}, "
-        what += (
-            "all proved" if sure == n else f"{sure} proved, bars down to the bound of the others"
-        )
-        source = f" ({self.r.source})" if self.r.source else ""
-        subtitle = (
-            f"{what}; {len(self.r.space.decisions)} decisions<br>{escape(self._model(), False)}"
-        )
+        bars = f"{sure} proved, bars down to the bound of the others"
+        what += "all proved" if sure == n else bars
+        what += f"; {len(self.r.space.decisions)} decisions"
+        if self.r.source:
+            what += f"; {self.r.source}"
+        subtitle = f"{escape(_cut(what), False)}<br>{escape(_cut(self._model()), False)}"
         return figure(
-            traces, f"{self.y}{source} against {self.x}: {self.r.space.name} on {self.r.device}",
+            traces, f"{self.r.space.name} on {self.r.device}: {self.y} against {self.x}",
             subtitle, self._alt(star), margin=_MARGIN, shapes=shapes, annotations=self.notes,
             showlegend=sure < n, legend={"x": 0.99, "y": 0.99, "xanchor": "right"},
             xaxis=self.span[0].axis(self.x), yaxis=self.span[1].axis(self.y),
@@ -130,8 +129,7 @@ class _Front:
 
     def _model(self) -> str:
         model = self.r.model.replace(f" ({self.r.source})", "") if self.r.source else self.r.model
-        text = f"proved of the model: {model}" if self.proved.any() else model
-        return text if len(text) <= 130 else text[:127] + "..."
+        return f"proved of the model: {model}" if self.proved.any() else model
 
     def _line(self, star: tuple[float, float] | None) -> dict[str, Any]:
         """Return the border of what is dominated, by the points and by the star between them."""
@@ -258,10 +256,7 @@ class _Front:
             lines.append("proved")
         elif math.isfinite(gap):
             lines.append(f"within {percent(gap, abs(float(self.ys[i])))} of the bound")
-        options = Counter(
-            str(self.table[d.name][row]) for d in self.r.space.decisions if d.name in self.table
-        )
-        lines += [f"{n} x {option}" for option, n in sorted(options.items())[:8]]
+        lines += options_of(self.r, self.table, row)[:8]
         return "<br>".join(lines)
 
     def _alt(self, star: tuple[float, float] | None) -> str:
@@ -333,6 +328,10 @@ class _Span:
             name = {1.0: "B", 1024.0: "KiB", 2.0**20: "MiB", 2.0**30: "GiB"}.get(unit, "")
             return f"{value / unit:.4g} {name}" if name else binary(value, digits=4)
         return quantity(value, self.dimension)
+
+
+def _cut(text: str, most: int = 122) -> str:
+    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def _picked(n: int, most: int = 5) -> list[int]:

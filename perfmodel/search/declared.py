@@ -18,8 +18,8 @@ from perfmodel.hardware.runtime import Runtime
 from perfmodel.resolve import check_choices, machine_of, with_bits
 from perfmodel.search.accuracy import AccuracyModel
 from perfmodel.search.constraints import RATES, parse_constraints
+from perfmodel.search.loss import LOSSES
 from perfmodel.search.oracle.reader import METRICS, TRAFFIC
-from perfmodel.search.question import LOSSES
 from perfmodel.search.result import SearchResult
 from perfmodel.search.run import METHODS, SearchMethod
 from perfmodel.search.run import search as run
@@ -177,14 +177,16 @@ class SearchProblem:
                                 expected="a network"))  # fmt: skip
         if base is None and self.share not in get_args(Share):
             faults.append(_no_such("share", "no layers are shared by", self.share, SHARES))
-        self._question(faults, device)
+        self._question(faults, device, _unit(space, base))
         accuracy = self._accuracy(faults, space)
         if space is None or machine is None:
             return None
         return _Ready(space, machine, precision, runtime, accuracy, numbers)
 
-    def _question(self, faults: FaultList, device: Device | Machine | None) -> None:
-        known = [*dict.fromkeys((*METRICS, *RATES, *LOSSES))]
+    def _question(self, faults: FaultList, device: Device | Machine | None, unit: str) -> None:
+        # Of rates those of what a run yields.
+        rates = [rate for rate in RATES if not unit or rate == f"{unit}_per_s"]
+        known = [name for name in METRICS if name not in RATES] + [*rates, *LOSSES]
         if device is None:
             # Memories of a device that is not known may have any name.
             known += _TRAFFIC.findall(" ".join((*self.constraints, self.objective)))
@@ -305,6 +307,13 @@ def _space(
     if numbers:
         made.workload((0,) * len(made.decisions), **numbers)
     return made, numbers
+
+
+def _unit(space: Any, base: Workload | None) -> str:
+    """Return what a run yields; empty where that is not known."""
+    if base is not None:
+        return base.unit
+    return space.workload((0,) * len(space.decisions)).unit if space is not None else ""
 
 
 def _nothing() -> Fault:

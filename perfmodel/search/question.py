@@ -15,7 +15,7 @@ from perfmodel.errors import Fault, InputError
 from perfmodel.search.constraints import RATES, Constraint
 from perfmodel.search.exact import Limit, Sum, Term
 from perfmodel.search.inner import Answer, Inner
-from perfmodel.search.losses import loss_tables
+from perfmodel.search.loss import LOSSES, Loss
 from perfmodel.search.oracle import Oracle
 from perfmodel.search.oracle.configured import ConfigurationCosts
 from perfmodel.search.oracle.costs import Grouped, Tabled
@@ -27,7 +27,7 @@ from perfmodel.search.result import Best, LimitUse, SearchResult
 from perfmodel.search.space import ConfigurationSpace
 from perfmodel.table import Table
 
-__all__ = ["LOSSES", "Question"]
+__all__ = ["Question"]
 
 #: A bound from below of what is negated is one from above of what is not.
 _OTHER: Mapping[Side, Side] = {"least": "most", "most": "least"}
@@ -37,9 +37,6 @@ _SHOWN = ("latency_s", "energy_j", "peak_memory_bytes", "weight_bytes")
 
 #: Metrics that are the largest of some sums.
 _PEAKS = ("peak_memory_bytes", "activation_bytes")
-
-#: Names of the loss: with a unit, and without.
-LOSSES = ("accuracy_drop", "sensitivity")
 
 
 @dataclass
@@ -71,7 +68,8 @@ class Question:
             self._check_rates(wanted)
             metrics = [_base(m) for m in wanted if m not in LOSSES]
             asked = dict.fromkeys([*metrics, *_SHOWN])
-            self.made = _Made(Oracle(self.device, self.space, [*asked], **self.options))
+            oracle = Oracle(self.device, self.space, [*asked], **self.options)
+            self.made = _Made(oracle, Loss(self.accuracy, self.space))
             self._check_known([*dict.fromkeys(metrics)])
 
     def _check_known(self, metrics: Sequence[str]) -> None:
@@ -108,67 +106,16 @@ class Question:
         assert self.made is not None
         return self.made.oracle
 
-    # the loss
-
     @property
-    def unit(self) -> str:
-        """Unit of the loss."""
-        return str(getattr(self.accuracy, "unit", ""))
-
-    @property
-    def loss_name(self) -> str:
-        """What the loss is called: ``sensitivity`` where it has no unit."""
-        return "accuracy_drop" if self.unit else "sensitivity"
-
-    @property
-    def source(self) -> str:
-        """Where the loss comes from."""
-        if self.accuracy is None:
-            return ""
-        return str(getattr(self.accuracy, "name", getattr(self.accuracy, "__name__", "callable")))
+    def loss(self) -> Loss:
+        """The loss of choices."""
+        assert self.made is not None
+        return self.made.loss
 
     @property
     def objective(self) -> str:
         """The objective as results name it."""
-        return self.loss_name if self.goal in LOSSES else self.goal
-
-    def losses(self, choices: Index) -> Floats:
-        """Return the loss of choices, in the accuracy model's unit."""
-        if self.accuracy is None:
-            return np.zeros(len(choices))
-        if not hasattr(self.accuracy, "table"):
-            return np.asarray(self.accuracy(choices), dtype=float)
-        if not getattr(self.accuracy, "separable", True):
-            from perfmodel.search.losses import configuration_of
-
-            return np.array(
-                [self.accuracy.loss(configuration_of(self.space, c)) for c in choices.tolist()]
-            )
-        return np.asarray(self.accuracy.predicted(self._loss_sum_at(choices)), dtype=float)
-
-    def _loss_sum_at(self, choices: Index) -> Floats:
-        total = np.full(len(choices), self._loss_sum.constant)
-        for decisions, values in self._loss_sum.terms:
-            total = total + values[tuple(choices[:, d] for d in decisions)]
-        return total
-
-    @property
-    def _loss_sum(self) -> Sum:
-        assert self.made is not None
-        if self.made.losses is None:
-            self.made.losses = loss_tables(self.accuracy, self.space)
-        return self.made.losses
-
-    @property
-    def tabled_loss(self) -> bool:
-        """Whether the loss, where there is one, is a sum of tables."""
-        if self.accuracy is None:
-            return True
-        return (
-            hasattr(self.accuracy, "table")
-            and bool(getattr(self.accuracy, "separable", True))
-            and isinstance(self.space, ConfigurationSpace)
-        )
+        return self.loss.name if self.goal in LOSSES else self.goal
 
     # metrics of choices
 
@@ -176,7 +123,7 @@ class Question:
         """Return every metric and the loss of choices, and ``feasible``."""
         found = self.oracle.batch(choices)
         if self.accuracy is not None:
-            found[self.loss_name] = self.losses(choices)
+            found[self.loss.name] = self.loss.of(choices)
         for rate in RATES:
             wanted = rate == self.goal or any(c.metric == rate for c in self.constraints)
             if wanted and rate not in found:
@@ -224,7 +171,7 @@ class Question:
 
     def named(self, metric: str) -> str:
         """Return the column that a constraint's metric is."""
-        return self.loss_name if metric in LOSSES else metric
+        return self.loss.name if metric in LOSSES else metric
 
     # answers
 
@@ -246,7 +193,7 @@ class Question:
             found = self._evolved()
         result = SearchResult(
             self.space, self.oracle.device.name, self.objective,
-            self.unit if self.goal in LOSSES else "", self.source, found.best, found.bound,
+            self.loss.unit if self.goal in LOSSES else "", self.loss.source, found.best, found.bound,
             found.proved, found.model, found.method, found.limits, found.infeasible,
             found.counts, found.notes, time.process_time() - start, self._asked,
         )  # fmt: skip
@@ -255,7 +202,7 @@ class Question:
     def _why_not(self) -> str:
         if not isinstance(self.space, ConfigurationSpace):
             return "a space of architectures is no sum of tables"
-        if not self.tabled_loss:
+        if not self.loss.tabled:
             return "the loss is no sum of tables"
         if all(d.role in {"fact", "precision"} for d in self.space.decisions):
             return "nothing of the network is decided layer by layer"
@@ -285,7 +232,7 @@ class Question:
         return not any(c.metric in _PEAKS and not c.at_most for c in self.constraints)
 
     def _inners(self) -> list[Inner] | None:
-        if not isinstance(self.space, ConfigurationSpace) or not self.tabled_loss:
+        if not isinstance(self.space, ConfigurationSpace) or not self.loss.tabled:
             return None
         if self.oracle.method != "tabled":
             return None
@@ -337,7 +284,7 @@ class Question:
         if metric in RATES:
             return self._rate_limit(inner, constraint, side)
         if metric in LOSSES:
-            sums, bound = (inner.own(self._loss_sum),), self._raw_bound(bound)
+            sums, bound = (inner.own(self.loss.tables),), self.loss.raw(bound)
         elif constraint.at_most:
             return Limit(constraint.text, inner.tables.metric(metric, side), bound)
         else:
@@ -361,29 +308,10 @@ class Question:
             return Limit(constraint.text, (negated(whole),), -bound)
         return Limit(constraint.text, (whole,), bound)
 
-    def _raw_bound(self, bound: float) -> float:
-        """Return the summed loss whose prediction is the bound: the map is monotone."""
-        if not self.unit:
-            return bound
-        low, high = 0.0, 1.0
-        predicted = self.accuracy.predicted
-
-        def over(loss: float) -> bool:
-            return float(np.ravel(predicted(np.array([loss])))[0]) > bound
-
-        while not over(high) and high < 1e12:
-            low, high = high, high * 4.0
-        if high >= 1e12:
-            return math.inf
-        for _ in range(200):
-            middle = 0.5 * (low + high)
-            low, high = (low, middle) if over(middle) else (middle, high)
-        return low
-
     def goal_tables(self, inner: Inner, side: Any) -> Sum:
         """Return the objective as tables."""
         if self.goal in LOSSES:
-            return inner.own(self._loss_sum)
+            return inner.own(self.loss.tables)
         name = "latency_s" if self.goal in RATES else self.goal
         first, *more = inner.tables.metric(name, side)
         if more:
@@ -483,15 +411,16 @@ class Question:
 
     def _priced(self, constraint: Constraint, best: Best, price: float) -> float:
         """Return a price of tables in the units of bound and objective."""
-        calibrated = self.unit and LOSSES.count(self.goal) + LOSSES.count(constraint.metric)
+        calibrated = self.loss.unit and LOSSES.count(self.goal) + LOSSES.count(constraint.metric)
         if math.isnan(price) or calibrated:
             # Tables have losses before they are mapped to the unit.
             return math.nan
+        items = float(self.items(np.array([best.choice], dtype=np.intp))[0])
         if constraint.metric in RATES:
             # So many a second at least is so many seconds at most.
-            price *= self.items / constraint.bound**2
+            price *= items / constraint.bound**2
         if self.goal in RATES:
-            price *= best.value**2 / self.items
+            price *= best.value**2 / items
         return price
 
     def _asked(self, what: str, share: float = 0.1) -> Any:
@@ -526,7 +455,7 @@ class _Made:
     """What questions about the same space share, made once."""
 
     oracle: Oracle
-    losses: Sum | None = None
+    loss: Loss
     inners: list[Inner] | None = None
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "front_text",
     "option_text",
+    "options_of",
     "price_text",
     "proof_text",
     "quantity",
@@ -72,7 +73,7 @@ def proof_text(r: SearchResult) -> str:
 
 
 def price_text(r: SearchResult, constraint: Constraint, price: float) -> str:
-    """Return what a limit costs near where it is: ``a KiB less costs 0.0024 sensitivity``."""
+    """Return what a limit costs near where it is: ``each KiB less costs 0.0024 sensitivity``."""
     dimension = dimension_of(constraint.metric)
     unit, scale = "", 1.0
     for name, size in _UNITS.get(dimension, ()):
@@ -82,7 +83,7 @@ def price_text(r: SearchResult, constraint: Constraint, price: float) -> str:
     cost = _cost(r, abs(price) * scale)
     way = "less" if constraint.at_most else "more"
     if unit:
-        return f"{'an' if unit == 'ns' else 'a'} {unit} {way} costs {cost}"
+        return f"each {unit} {way} costs {cost}"
     cost = _cost(r, abs(price * constraint.bound) * 0.01)
     return f"1 % {way} costs {cost}"
 
@@ -123,7 +124,6 @@ def relief_lines(
 def front_text(r: SearchResult, table: Table) -> str:
     """Return a front with a line a point: both metrics, the proof, and how often each option."""
     metric = next((n for n in table if n != r.objective), r.objective)
-    names = [d.name for d in r.space.decisions if d.name in table]
     lines = [f"front of {r.objective} against {metric}, {len(table)} points:"]
     rows: list[tuple[str, str, str, str]] = []
     for i in range(len(table)):
@@ -132,10 +132,7 @@ def front_text(r: SearchResult, table: Table) -> str:
         sure = "proved" if gap <= 1e-6 else (
             f"within {100 * gap:.2g} %" if math.isfinite(gap) else "no bound"
         )  # fmt: skip
-        options: list[Any] = [table[name][i] for name in names]
-        chosen = [str(option) for option in options]
-        counts = Counter(chosen)
-        what = ", ".join(f"{n} x {option}" for option, n in sorted(counts.items()))
+        what = ", ".join(options_of(r, table, i))
         rows.append((quantity(metric, float(table[metric][i])),
                      quantity(r.objective, value, r.unit), sure, what))  # fmt: skip
     widths = [max((len(row[k]) for row in rows), default=0) for k in range(3)]
@@ -143,6 +140,24 @@ def front_text(r: SearchResult, table: Table) -> str:
         cells = [cell.rjust(width) for cell, width in zip(row[:3], widths, strict=True)]
         lines.append(f"  {'  '.join(cells)}  {_cut(row[3])}".rstrip())
     return "\n".join(lines)
+
+
+def options_of(r: SearchResult, table: Table, i: int) -> list[str]:
+    """Return what a row of a front chose: how often each format, and what is of no layer."""
+    layered: Counter[str] = Counter()
+    others: list[str] = []
+    for decision in r.space.decisions:
+        if decision.name not in table:
+            continue
+        column: Any = table[decision.name]
+        option = str(column[i])
+        if not getattr(decision, "layers", ()):
+            others.append(f"{decision.name} {option}")
+        elif decision.role == "channels" and decision.whole:
+            layered[f"{100 * float(option) / decision.whole:.0f} % channels"] += 1
+        else:
+            layered[f"{_ROLES.get(decision.role, '')}{option or 'as is'}"] += 1
+    return [f"{n} x {option}" for option, n in sorted(layered.items())] + others
 
 
 def _bound(table: Table, i: int) -> float:
@@ -250,7 +265,8 @@ def _strip(rows: Sequence[tuple[str, dict[str, str]]]) -> list[str]:
     out = [f"  {_span(first, last):{width}}  {said}" + (f"  ({n} layers)" if n > 1 else "")
            for first, last, said, n in runs[:_MOST]]  # fmt: skip
     if len(runs) > _MOST:
-        out.append(f"  ... {len(runs) - _MOST} more runs of layers")
+        more = sum(n for _, _, _, n in runs[_MOST:])
+        out.append(f"  ... {more} more {'layer' if more == 1 else 'layers'}")
     return out
 
 

@@ -161,6 +161,24 @@ def test_hardware_beside_the_network(run: Run, files: Path) -> None:
     assert "204800000000" not in numbers.out
 
 
+def test_rates_of_runs_whose_batch_is_decided(run: Run, files: Path) -> None:
+    done = run("search", "small.yaml", "gemmini_16x16", "--precision", "w8a8", "--choice",
+               "batch=1,2,4", "--choice", "weight_bits=4,8", "--share", "network", "--constraint",
+               "latency_s <= 2 ms", "--objective", "frames_per_s", "--json")  # fmt: skip
+    rates: list[float] = []
+    for batch, bits in product((1, 2, 4), (4, 8)):
+        p = pm.predict(pm.workload("small.yaml", batch=batch), "gemmini_16x16",
+                       precision=f"w{bits}a8")  # fmt: skip
+        if float(p.latency_s) <= 2e-3:
+            rates.append(float(p.frames_per_s))
+    assert done.data["best"]["value"] == pytest.approx(max(rates), rel=1e-9)
+    assert done.data["objective"] == "frames_per_s"
+    wrong = run("search", "small.yaml", "gemmini_16x16", "--choice", "batch=1,2", "--objective",
+                "tokens_per_s")  # fmt: skip
+    assert (wrong.code, wrong.out) == (2, "")
+    assert "did you mean 'frames_per_s'?" in wrong.err
+
+
 def test_what_nothing_satisfies_exits_1(run: Run, files: Path) -> None:
     done = run(*small("--constraint", "weight_bytes <= 1 KiB", "--json"))
     assert done.code == 1

@@ -62,7 +62,7 @@ class Moves:
         if self.size < 2:
             return row
         if self._mutate is not None:
-            return tuple(cast("Any", self._mutate(row, rng)))
+            return tuple(self._mutate(row, rng))
         open_to_change = np.flatnonzero(self.sizes > 1)
         made: Any = self.mutated(np.array([row], dtype=np.intp), rng)[0]
         if np.array_equal(made, row):

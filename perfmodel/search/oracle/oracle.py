@@ -287,7 +287,7 @@ class Oracle:
     def _read(self, given: Any) -> tuple[int, ...]:
         if not isinstance(given, Sequence | np.ndarray) or isinstance(given, str):
             return self.space.encode(given)
-        items = list(given)
+        items = list(cast("Sequence[Any]", given))
         if items and all(isinstance(i, str) for i in items):
             return self.space.encode(items)
         return self.space.checked(items)
@@ -304,12 +304,12 @@ class Oracle:
             given = array.tolist()
         if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
             raise InputError(
-                Fault(f"{str(given)[:60]!r} is no list of members", path="architectures",
+                Fault(f"{str(cast('Any', given))[:60]!r} is no list of members", path="architectures",
                       expected="an integer array (members, decisions), or a sequence of members")
             )  # fmt: skip
         faults: list[Fault] = []
         rows: list[tuple[int, ...]] = []
-        for i, each in enumerate(given):
+        for i, each in enumerate(cast("Iterable[Any]", given)):
             try:
                 rows.append(self._choice(each))
             except InputError as error:
