@@ -193,8 +193,8 @@ class Question:
             found = self._evolved()
         result = SearchResult(
             self.space, self.oracle.device.name, self.objective,
-            self.loss.unit if self.goal in LOSSES else "", self.loss.source, found.best, found.bound,
-            found.proved, found.model, found.method, found.limits, found.infeasible,
+            self.loss.unit if self.goal in LOSSES else "", self.loss.source, found.best,
+            found.bound, found.proved, found.model, found.method, found.limits, found.infeasible,
             found.counts, found.notes, time.process_time() - start, self._asked,
         )  # fmt: skip
         return result
