@@ -17,6 +17,7 @@ from perfmodel.search.exact.reduced import NoChoice, Reduced, reduce_problem
 from perfmodel.search.exact.relaxation import linear_prices
 from perfmodel.search.exact.result import ChoiceSolution, Status
 from perfmodel.search.exact.separable import knapsack
+from perfmodel.search.exact.tree import coupled
 from perfmodel.search.exact.whole import by_programme
 
 __all__ = ["Method", "solve"]
@@ -42,7 +43,8 @@ def solve(
     Parameters
     ----------
     method
-        ``auto``: branch and bound where every table belongs to one decision, otherwise HiGHS;
+        ``auto``: branch and bound where every table belongs to one decision, dynamic programming
+        over a tree decomposition where tables join several, HiGHS for what these leave;
         ``milp``: HiGHS always.
     seconds
         By the clock; then the best so far comes back with its bound. None for as long as it takes.
@@ -100,6 +102,10 @@ def _solve(
         return _answer(incumbent, incumbent.value, "reduction", counts, reduced, np.zeros(0))
     if not reduced.factors and method == "auto":
         out = knapsack(reduced, incumbent, deadline, gap, seed)
+        counts["nodes"] = out.nodes
+        return _answer(incumbent, out.bound, out.method, counts, reduced, out.prices)
+    if method == "auto":
+        out = coupled(reduced, incumbent, deadline, gap, seed)
         counts["nodes"] = out.nodes
         return _answer(incumbent, out.bound, out.method, counts, reduced, out.prices)
     try:

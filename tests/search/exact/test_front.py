@@ -40,7 +40,7 @@ def test_fronts_of_problems_with_limits(make, seed):
     for point in found.points:
         assert problem.feasible(point.choice)
         assert point.proved
-        assert point.gap <= 1e-7
+        assert point.gap <= 1e-9
 
 
 @pytest.mark.parametrize("seed", range(30))
