@@ -1,4 +1,4 @@
-"""Limits as texts: ``latency_s <= 5 ms``, ``peak_memory_bytes <= 512 KiB``, ``frames_per_s >= 30``."""
+"""Limits as texts: ``latency_s <= 5 ms``, ``frames_per_s >= 30``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.expressions import parse_expression
@@ -41,7 +42,7 @@ class Constraint:
     bound: float
     at_most: bool = True
 
-    def holds(self, values: Floats, tolerance: float = 1e-9) -> Floats:
+    def holds(self, values: Floats, tolerance: float = 1e-9) -> npt.NDArray[np.bool_]:
         """Return where it holds; equality within rounding does."""
         slack = tolerance * abs(self.bound)
         if self.at_most:

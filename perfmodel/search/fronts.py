@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from perfmodel.errors import Fault, InputError
+from perfmodel.pareto import front
 from perfmodel.search.constraints import Constraint
-from perfmodel.search.oracle.rows import Floats
+from perfmodel.search.oracle.oracle import WHOLE
+from perfmodel.search.oracle.rows import Index
 from perfmodel.table import Table
 
 if TYPE_CHECKING:
@@ -20,11 +22,20 @@ __all__ = ["front_table"]
 POINTS = 24
 
 
-def front_table(question: Question, points: int = POINTS) -> Table:
-    """Return one row a point: objective, metric, bound of the objective, and the option indices.
+class _Point(NamedTuple):
+    value: float
+    metric: float
+    bound: float
+    choice: tuple[int, ...]
 
-    The bound on the metric is swept over evenly spaced values between the least that can be had and
-    what the best objective takes; every point is solved with its proof or its gap.
+
+def front_table(question: Question, points: int = POINTS) -> Table:
+    """Return one row a point: objective, metric, bound of the objective, and every option.
+
+    Over tables the bound on the metric is swept over evenly spaced values between the least that
+    can be had and what the best objective takes; every point is solved with its proof or its gap
+    (`bound`). Of a space that is enumerated it is the whole front. Evolution gives a front that
+    nothing is proved of: its `bound` is NaN.
 
     Raises
     ------
@@ -36,53 +47,106 @@ def front_table(question: Question, points: int = POINTS) -> Table:
             Fault("there is no constraint to sweep", path="constraints",
                   expected="such as latency_s <= 5 ms")
         )  # fmt: skip
-    first, *others = question.constraints
-    free = question.other(question.goal, others).answer("auto").best
-    toward = first.metric
-    tightest = question.other(toward, others).answer("auto").best
-    if free is None or tightest is None:
-        raise InputError(Fault("nothing satisfies the other constraints", path="constraints",
-                               expected="constraints that some configuration satisfies"))  # fmt: skip
-    name = question.loss_name if toward in ("accuracy_drop", "sensitivity") else toward
-    ends = (tightest.metrics[name], _metric(question, free, name))
-    rows: list[tuple[float, float, float, tuple[int, ...]]] = []
-    for bound in np.linspace(ends[0], ends[1], points).tolist():
-        eased = Constraint(f"{toward} <= {bound:.12g}", toward, float(bound), first.at_most)
-        found = question.other(question.goal, (eased, *others)).answer("auto")
-        if found.best is not None:
-            rows.append((found.best.value, found.best.metrics[name], found.bound,
-                         found.best.choice))  # fmt: skip
-    rows = _kept(rows, first.at_most)
+    if question.exact:
+        rows = _swept(question, points)
+    elif question.size <= WHOLE:
+        rows = _of_all(question)
+    else:
+        rows = _evolved(question)
+    first = question.constraints[0]
+    name = question.named(first.metric)
     columns: dict[str, object] = {
-        question.objective: np.array([r[0] for r in rows]),
-        name: np.array([r[1] for r in rows]),
-        "bound": np.array([r[2] for r in rows]),
+        question.objective: np.array([abs(r.value) for r in rows]),
+        name: np.array([r.metric for r in rows]),
+        "bound": np.array([abs(r.bound) for r in rows]),
     }
     for i, decision in enumerate(question.space.decisions):
         columns[decision.name] = np.array(
-            [str(decision.options[r[3][i]]) for r in rows], dtype=object
+            [str(decision.options[r.choice[i]]) for r in rows], dtype=object
         )
     return Table(columns)
 
 
-def _metric(question: Question, best: object, name: str) -> float:
-    from perfmodel.search.result import Best
+def _swept(question: Question, points: int) -> list[_Point]:
+    """Return points found one bound of the metric after the other."""
+    first, *others = question.constraints
+    name = question.named(first.metric)
+    free = question.other(question.goal, others).answer("auto").best
+    if free is None:
+        raise _nothing()
+    ends = [free.metrics[name]] * 2
+    tightest = question.other(first.metric, others).answer("auto").best
+    if tightest is not None:
+        ends[0] = tightest.metrics[name]
+    found: list[_Point] = []
+    for bound in np.linspace(ends[0], ends[1], points).tolist():
+        eased = Constraint(f"{first.metric} at {bound:.6g}", first.metric, bound, first.at_most)
+        made = question.other(question.goal, (eased, *others)).answer("auto")
+        if made.best is not None:
+            metric = made.best.metrics[name]
+            found.append(_Point(made.best.value, metric, made.bound, made.best.choice))
+    return _kept(found, first.at_most)
 
-    assert isinstance(best, Best)
-    columns = question.columns(np.array([best.choice], dtype=np.intp))
-    return float(columns[name][0])
+
+def _of_all(question: Question) -> list[_Point]:
+    """Return the front of every member."""
+    first, *others = question.constraints
+    every = question.every()
+    columns = question.columns(every)
+    good = question.allowed(columns, others)
+    if not good.any():
+        raise _nothing()
+    return _front_of(question, every[good], {n: c[good] for n, c in columns.items()}, first)
 
 
-def _kept(
-    rows: list[tuple[float, float, float, tuple[int, ...]]], at_most: bool
-) -> list[tuple[float, float, float, tuple[int, ...]]]:
-    """Return rows that no other row is at least as good as in both."""
+def _evolved(question: Question) -> list[_Point]:
+    """Return the front that evolution finds."""
+    from perfmodel.search.evolve import evolve
+
+    first, *others = question.constraints
+    name = question.named(first.metric)
+    goal = question.objective
+    senses = (question.sense, "min" if first.at_most else "max")
+    found = evolve(
+        question.columns, question.space, [(goal, senses[0]), (name, senses[1])],
+        question.conditions(others), method="regularised", evaluations=question.evaluations,
+        seed=question.seed,
+    )  # fmt: skip
+    choices: Index = np.asarray(found.choices, dtype=np.intp)
+    if not len(choices):
+        raise _nothing()
+    points = _front_of(question, choices, question.columns(choices), first)
+    return [p._replace(bound=float("nan")) for p in points]
+
+
+def _front_of(
+    question: Question, choices: Index, columns: dict[str, np.ndarray], first: Constraint
+) -> list[_Point]:
+    values, metric = question.goal_of(columns), columns[question.named(first.metric)]
+    sign = 1.0 if first.at_most else -1.0
+    mask = front(np.stack([values, sign * metric], axis=1))
+    rows: list[list[int]] = choices[mask].tolist()
+    found = [
+        _Point(v, m, v, tuple(row))
+        for v, m, row in zip(values[mask].tolist(), metric[mask].tolist(), rows, strict=True)
+    ]
+    return _kept(found, first.at_most)
+
+
+def _kept(points: list[_Point], at_most: bool) -> list[_Point]:
+    """Return points that no other point is at least as good as in both, by the metric."""
     sign = 1.0 if at_most else -1.0
-    ordered = sorted(rows, key=lambda r: (sign * r[1], r[0]))
-    out: list[tuple[float, float, float, tuple[int, ...]]] = []
-    least: Floats | float = np.inf
-    for row in ordered:
-        if row[0] < least:
-            out.append(row)
-            least = row[0]
+    out: list[_Point] = []
+    least = float("inf")
+    for point in sorted(points, key=lambda p: (sign * p.metric, p.value)):
+        if point.value < least:
+            out.append(point)
+            least = point.value
     return out
+
+
+def _nothing() -> InputError:
+    return InputError(
+        Fault("nothing satisfies the other constraints", path="constraints",
+              expected="constraints that some configuration satisfies")
+    )  # fmt: skip

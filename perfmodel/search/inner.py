@@ -51,13 +51,9 @@ class Inner:
         The others, in the order of the tables' decisions.
     """
 
-    def __init__(
-        self, tables: MetricTables, fixed: Mapping[int, int], free: Sequence[int]
-    ) -> None:
+    def __init__(self, tables: MetricTables, fixed: Mapping[int, int], free: Sequence[int]) -> None:
         self.tables, self.fixed, self.free = tables, dict(fixed), tuple(free)
-        self.sizes = tuple(
-            len(d.options) for d in tables.costs.space.decisions
-        )
+        self.sizes = tuple(len(d.options) for d in tables.costs.space.decisions)
         self._place = {i: k for k, i in enumerate(self.free)}
 
     def own(self, whole: Sum) -> Sum:
@@ -95,12 +91,14 @@ class Inner:
             n = seen[limit.name] = seen.get(limit.name, 0) + 1
             named.append(limit if n == 1 else Limit(f"{limit.name} ({n})", limit.sums, limit.bound))
         names = tuple(d.name for d in self.tables.costs.space.decisions)
-        return ChoiceProblem(
-            self.sizes, question.goal_tables(self, side), tuple(named), names
-        )
+        return ChoiceProblem(self.sizes, question.goal_tables(self, side), tuple(named), names)
 
     def answer(
-        self, question: Question, constraints: Sequence[Constraint], seconds: float | None, seed: int
+        self,
+        question: Question,
+        constraints: Sequence[Constraint],
+        seconds: float | None,
+        seed: int,
     ) -> Answer:
         """Solve, and look at what was found with the costs themselves."""
         deadline = Deadline(seconds)
@@ -248,4 +246,3 @@ def _size(option: Any) -> float:
         return math.inf
     found, sparsity = fixed_format(str(option))
     return float(found.bits if sparsity is None else sparsity.storage_bits(found.bits))
-

@@ -11,7 +11,7 @@ import numpy as np
 from perfmodel.formats import fixed_format
 from perfmodel.search.accuracy import AccuracyModel, Configuration, LayerOption
 from perfmodel.search.exact import Sum, Term
-from perfmodel.search.oracle.rows import Floats
+from perfmodel.search.oracle.rows import Floats, Index
 from perfmodel.search.space import ConfigurationSpace, Decision
 
 __all__ = ["LayerDecisions", "configuration_of", "layer_decisions", "loss_tables"]
@@ -77,15 +77,16 @@ def _pair(
     decisions = tuple(sorted({*one.decisions, *other.decisions}))
     sizes = [len(space.decisions[i].options) for i in decisions]
     place = {d: k for k, d in enumerate(decisions)}
-    grid = np.indices(sizes)
+    grid: Index = np.indices(sizes, dtype=np.intp)
 
-    def index(each: LayerDecisions) -> Floats:
-        at = np.zeros(sizes, dtype=np.intp)
+    def index(each: LayerDecisions) -> Index:
+        at: Index = np.zeros(sizes, dtype=np.intp)
         for d in each.decisions:
             at = at * len(space.decisions[d].options) + grid[place[d]]
         return at
 
-    return decisions, losses[index(one), index(other)]
+    found: Floats = losses[index(one), index(other)]
+    return decisions, found
 
 
 def option_of(

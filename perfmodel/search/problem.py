@@ -111,9 +111,7 @@ class MetricTables:
         for name in tensors:
             at = place[self.costs.alias.get(name, name)]
             ranges.append(range(int(self._low[at]), int(self._high[at]) + 1))
-        index = [
-            sum(state * c**k for k, state in enumerate(states)) for states in product(*ranges)
-        ]
+        index = [sum(state * c**k for k, state in enumerate(states)) for states in product(*ranges)]
         allowed = values[..., index, :]
         axes = (allowed.ndim - 2, allowed.ndim - 1)
         return allowed.min(axis=axes) if side == "least" else allowed.max(axis=axes)
@@ -129,7 +127,9 @@ class MetricTables:
         for name, d in self.costs.touching.parameter.items():
             own = d in numeric
             # What the tensor does not depend on stands at any of its numbers.
-            values[name] = combos[:, numeric.index(d)] if own else float(space.decisions[d].options[0])
+            values[name] = (
+                combos[:, numeric.index(d)] if own else float(space.decisions[d].options[0])
+            )
         column = np.asarray(stored.program(values, len(combos))["elements"], dtype=float)[i]
         elements = np.broadcast_to(column, (len(combos),)).reshape([len(o) for o in options])
         own, bits = stored.decisions[i], stored.bits[i] / 8.0
@@ -174,4 +174,3 @@ def added(*sums: Sum) -> Sum:
         for decisions, values in each.terms:
             terms.add(decisions, values)
     return terms.sum(sum(each.constant for each in sums))
-

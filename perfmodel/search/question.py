@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -17,8 +17,8 @@ from perfmodel.search.exact import Limit, Sum, Term
 from perfmodel.search.inner import Answer, Inner
 from perfmodel.search.losses import loss_tables
 from perfmodel.search.oracle import Oracle
-from perfmodel.search.oracle.costs import Grouped, Tabled
 from perfmodel.search.oracle.configured import ConfigurationCosts
+from perfmodel.search.oracle.costs import Grouped, Tabled
 from perfmodel.search.oracle.oracle import WHOLE
 from perfmodel.search.oracle.reader import FEASIBLE
 from perfmodel.search.oracle.rows import Floats, Index
@@ -72,6 +72,19 @@ class Question:
             metrics = [_base(m) for m in wanted if m not in LOSSES]
             asked = dict.fromkeys([*metrics, *_SHOWN])
             self.made = _Made(Oracle(self.device, self.space, [*asked], **self.options))
+            self._check_known([*dict.fromkeys(metrics)])
+
+    def _check_known(self, metrics: Sequence[str]) -> None:
+        """Refuse metrics that the device says nothing about."""
+        sample = self.oracle.batch(np.zeros((1, len(self.space.decisions)), dtype=np.intp))
+        faults = [
+            Fault(f"{self.oracle.device.name} states nothing that '{name}' could be known from",
+                  path="objective" if name == self.goal else "constraints",
+                  expected="another metric, or a device with its power or energies")
+            for name in metrics if np.isnan(sample[name][0])
+        ]  # fmt: skip
+        if faults:
+            raise InputError(faults)
 
     def _check_rates(self, wanted: Sequence[str]) -> None:
         sample = self.space.workload((0,) * len(self.space.decisions))
@@ -176,7 +189,8 @@ class Question:
         if isinstance(self.space, ConfigurationSpace):
             return self.space.items(choices, **settings)
         sample = self.space.workload((0,) * len(self.space.decisions), **settings)
-        return np.full(len(choices), float(np.ravel(sample.items())[0]))
+        each = float(np.asarray(sample.items(), dtype=float).reshape(-1)[0])
+        return np.full(len(choices), each)
 
     @property
     def sized(self) -> bool:
@@ -205,10 +219,11 @@ class Question:
         """Return which choices satisfy constraints and fit their memories."""
         good = columns[FEASIBLE] > 0
         for constraint in constraints:
-            good &= constraint.holds(columns[self._named(constraint.metric)]).astype(bool)
+            good &= constraint.holds(columns[self.named(constraint.metric)]).astype(bool)
         return good
 
-    def _named(self, metric: str) -> str:
+    def named(self, metric: str) -> str:
+        """Return the column that a constraint's metric is."""
         return self.loss_name if metric in LOSSES else metric
 
     # answers
@@ -216,7 +231,7 @@ class Question:
     def answer(self, method: str) -> SearchResult:
         """Answer by a method, or by the first that can."""
         start = time.process_time()
-        size = math.prod(len(d.options) for d in self.space.decisions)
+        size = self.size
         exact = self._exact_inners() if method in ("auto", "exact") else None
         if exact is not None:
             found = self._exact(exact)
@@ -242,9 +257,16 @@ class Question:
             return "a space of architectures is no sum of tables"
         if not self.tabled_loss:
             return "the loss is no sum of tables"
+        if all(d.role in {"fact", "precision"} for d in self.space.decisions):
+            return "nothing of the network is decided layer by layer"
         if self.oracle.method != "tabled":
             return self.oracle.reason
         return "a metric is no sum of tables"
+
+    @property
+    def exact(self) -> bool:
+        """Whether an exact search over tables can answer."""
+        return self._exact_inners() is not None
 
     def _exact_inners(self) -> list[Inner] | None:
         """Return the problems that together are the search, one a combination of hardware."""
@@ -275,6 +297,9 @@ class Question:
             sizes = [range(len(self.space.decisions[i].options)) for i in outer]
             keys = [(key, costs.of(key)) for key in product(*sizes)]
         inner_at = [i for i in range(len(self.space.decisions)) if i not in outer]
+        if not inner_at:
+            # Hardware alone: each combination is predicted.
+            return None
         inners: list[Inner] = []
         for key, each in keys:
             if not isinstance(each, Tabled) or not isinstance(each.tables, ConfigurationCosts):
@@ -306,9 +331,7 @@ class Question:
             self, constraints, None if self.time_limit_s is None else self.time_limit_s, self.seed
         )
 
-    def limit_tables(
-        self, inner: Inner, constraint: Constraint, side: Any
-    ) -> Limit:
+    def limit_tables(self, inner: Inner, constraint: Constraint, side: Any) -> Limit:
         """Return a constraint as a limit of tables."""
         metric, bound = constraint.metric, constraint.bound
         if metric in RATES:
@@ -362,18 +385,28 @@ class Question:
         if self.goal in LOSSES:
             return inner.own(self._loss_sum)
         name = "latency_s" if self.goal in RATES else self.goal
-        sums = inner.tables.metric(name, side)
-        if len(sums) > 1:
+        first, *more = inner.tables.metric(name, side)
+        if more:
             raise InputError(
-                Fault(f"'{self.goal}' is the largest of {len(sums)} sums", path="objective",
+                Fault(f"'{self.goal}' is the largest of {1 + len(more)} sums", path="objective",
                       expected="an objective that adds up; limit it instead")
             )  # fmt: skip
-        return sums[0]
+        return first
+
+    @property
+    def size(self) -> int:
+        """Number of configurations."""
+        return math.prod(len(d.options) for d in self.space.decisions)
+
+    def every(self) -> Index:
+        """Return all choices, ``(size, decisions)``."""
+        sizes = np.array([len(d.options) for d in self.space.decisions], dtype=np.intp)
+        places = np.array([math.prod(sizes[i + 1 :].tolist()) for i in range(len(sizes))])
+        rows: Index = np.arange(self.size)[:, None] // places % sizes
+        return rows
 
     def _exhaustive(self, size: int) -> Answer:
-        sizes = np.array([len(d.options) for d in self.space.decisions])
-        places = np.array([math.prod(sizes[i + 1 :].tolist()) for i in range(len(sizes))])
-        every = np.arange(size)[:, None] // places % sizes
+        every = self.every()
         columns = self.columns(every)
         good = self.allowed(columns, self.constraints)
         counts = {"evaluations": size}
@@ -391,7 +424,7 @@ class Question:
         """Say for each constraint what the least is that any member reaches."""
         out: list[str] = []
         for constraint in self.constraints:
-            values = columns[self._named(constraint.metric)]
+            values = columns[self.named(constraint.metric)]
             reached = values.min() if constraint.at_most else values.max()
             if not constraint.holds(np.array([reached]))[0]:
                 out.append(f"{constraint.text}: no member is better than {reached:.6g}")
@@ -400,22 +433,32 @@ class Question:
     def _evolved(self) -> Answer:
         from perfmodel.search.evolve import evolve
 
-        texts = [c.text for c in self.constraints]
-        extra = {} if self.accuracy is None else {self.loss_name: self.losses}
         found = evolve(
-            self.oracle, self.space, [self.objective], texts, method="regularised",
-            evaluations=self.evaluations, seed=self.seed, extra=extra,
+            self.columns, self.space, [(self.objective, self.sense)],
+            self.conditions(self.constraints), method="regularised", evaluations=self.evaluations,
+            seed=self.seed,
         )  # fmt: skip
         model = "evolution proves nothing"
-        counts = {"evaluations": int(found.evaluations)}
+        counts = {"evaluations": found.evaluations}
         if not len(found.choices):
             return Answer(None, -math.inf, False, model, found.method, counts=counts)
-        choices = np.asarray(found.choices)
+        choices: Index = np.asarray(found.choices, dtype=np.intp)
         columns = self.columns(choices)
         values = np.where(self.allowed(columns, self.constraints), self.goal_of(columns), np.inf)
         at = int(np.argmin(values))
         best = self.best_of(choices[at], columns, at)
         return Answer(best, -math.inf, False, model, found.method, self.uses(best), counts=counts)
+
+    @property
+    def sense(self) -> str:
+        """Whether the objective is to be small (``min``) or large (``max``)."""
+        return "max" if self.objective in RATES else "min"
+
+    def conditions(self, constraints: Sequence[Constraint]) -> list[str]:
+        """Return constraints as conditions on `columns`."""
+        return [
+            f"{self.named(c.metric)} {'<=' if c.at_most else '>='} {c.bound!r}" for c in constraints
+        ]
 
     # results
 
@@ -423,7 +466,9 @@ class Question:
         """Return one row of columns as a configuration."""
         chosen = tuple(int(i) for i in choice)
         decode = self.space.decode(chosen)
-        configuration = decode if isinstance(decode, dict) else {"architecture": decode}
+        configuration: dict[str, Any] = {"architecture": decode}
+        if isinstance(decode, dict):
+            configuration = cast("dict[str, Any]", decode)
         metrics = {name: float(values[at]) for name, values in columns.items()}
         return Best(chosen, configuration, metrics, float(self.goal_of(columns)[at]))
 
@@ -431,9 +476,23 @@ class Question:
         """Return what a configuration uses of each constraint."""
         known = prices or {}
         return tuple(
-            LimitUse(c, best.metrics[self._named(c.metric)], known.get(c.text, math.nan))
+            LimitUse(c, best.metrics[self.named(c.metric)],
+                     self._priced(c, best, known.get(c.text, math.nan)))
             for c in self.constraints
-        )
+        )  # fmt: skip
+
+    def _priced(self, constraint: Constraint, best: Best, price: float) -> float:
+        """Return a price of tables in the units of bound and objective."""
+        calibrated = self.unit and LOSSES.count(self.goal) + LOSSES.count(constraint.metric)
+        if math.isnan(price) or calibrated:
+            # Tables have losses before they are mapped to the unit.
+            return math.nan
+        if constraint.metric in RATES:
+            # So many a second at least is so many seconds at most.
+            price *= self.items / constraint.bound**2
+        if self.goal in RATES:
+            price *= best.value**2 / self.items
+        return price
 
     def _asked(self, what: str, share: float = 0.1) -> Any:
         if what == "relief":
@@ -473,5 +532,3 @@ class _Made:
 
 def _base(metric: str) -> str:
     return "latency_s" if metric in RATES else metric
-
-

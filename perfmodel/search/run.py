@@ -127,8 +127,10 @@ def search(
         faults += error.faults
         limits = ()
     if accuracy is None and any(c.metric in LOSSES for c in limits):
-        faults.append(Fault("a loss is limited and no accuracy model is given", path="accuracy",
-                            expected="perfmodel.search.accuracy: table, sqnr, hawq ..."))  # fmt: skip
+        faults.append(
+            Fault("a loss is limited and no accuracy model is given", path="accuracy",
+                  expected="perfmodel.search.accuracy: table, sqnr, hawq ...")
+        )  # fmt: skip
     if faults:
         raise InputError(faults)
     question = Question(

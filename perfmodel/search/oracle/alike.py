@@ -1,4 +1,4 @@
-"""Segments of very many forms: the same kernels on tensors of one size, but for what an operator is.
+"""Segments of very many forms: the same kernels on tensors of one size but for the operations.
 
 A NAS-Bench-201 cell has thousands of forms, of which few differ in more than which operation stands
 where. One graph a shape tells which kernel reads what and how long everything lives; one row a kind

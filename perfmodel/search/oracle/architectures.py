@@ -10,7 +10,6 @@ from math import prod
 import numpy as np
 
 from perfmodel.arrays import Value
-from perfmodel.errors import InputError
 from perfmodel.search.oracle.alike import AlikeBank, Shape, needs_of, shape_of
 from perfmodel.search.oracle.chain import Bank, Chain, DenseBank, Sums, quantities
 from perfmodel.search.oracle.fragment import Fragment, compiled
@@ -74,7 +73,7 @@ class ArchitectureCosts:
                 continue
             if prod(sizes) > MOST_OPTIONS:
                 raise NotTabledError(f"segment {segment.name} has {prod(sizes)} forms")
-            index: list[int] = []
+            numbers: list[int] = []
             known: dict[object, int] = {}
             for option, x in _with_inputs(space, s, list(options)):
                 graph = _graph(space, segment, x, option)
@@ -84,12 +83,13 @@ class ArchitectureCosts:
                     compiled_.append(
                         compiled(graph, values, points, pricing, first=s == 0, last=s == last)
                     )
-                index.append(known[key])
+                numbers.append(known[key])
             self._columns.append(
-                (segment.decisions, _places(sizes), np.array(index, dtype=np.intp))
+                (segment.decisions, _places(sizes), np.array(numbers, dtype=np.intp))
             )
-        ends = _possible_ends(compiled_, [c for i, c in enumerate(self._columns)
-                                          if i not in dict(alike)])
+        ends = _possible_ends(
+            compiled_, [c for i, c in enumerate(self._columns) if i not in dict(alike)]
+        )
         banks: list[Bank] = [DenseBank(compiled_, frozenset(ends), points, pricing)]
         start = len(compiled_)
         for s, bank in alike:
@@ -280,29 +280,8 @@ def _possible_ends(
     """Return fragments that may stand last because all that follow may be empty."""
     found: set[int] = set()
     for _, _, index in reversed(columns):
-        found |= set(index.tolist())
-        if all(fragments[i].kernels for i in index.tolist()):
+        mine: list[int] = index.tolist()
+        found |= set(mine)
+        if all(fragments[i].kernels for i in mine):
             break
     return found
-
-
-def as_choices(space: ArchitectureSpace, given: Sequence[object]) -> Index:
-    """Return architectures (choices, or the space's own notation) as rows of option indices.
-
-    Raises
-    ------
-    InputError
-        Every one that is none.
-    """
-    faults: list[object] = []
-    rows: list[Choice] = []
-    for each in given:
-        try:
-            native = isinstance(each, str) or np.ndim(each) == 0  # pyright: ignore[reportArgumentType]
-            rows.append(space.encode(each) if native else space.checked(each))  # pyright: ignore[reportArgumentType]
-        except InputError as error:
-            faults += error.faults
-    if faults:
-        raise InputError(faults)  # pyright: ignore[reportArgumentType]
-    return np.array(rows, dtype=np.intp).reshape(-1, len(space.decisions))
-

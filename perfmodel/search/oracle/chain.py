@@ -151,7 +151,8 @@ class DenseBank:
         missing = np.unique(
             np.stack([stretches, following], axis=1)[~self._known[stretches, following]], axis=0
         )
-        for i, k in missing.tolist():
+        pairs: list[tuple[int, int]] = missing.tolist()
+        for i, k in pairs:
             fragment, length = self._fragments[i], self._lengths[k]
             if fragment.kernels and (length == 0) is (i in self._ends):
                 states = self._pricing.states
@@ -164,7 +165,6 @@ class DenseBank:
         if not self._known[stretches, c.following].all():
             self._fill(stretches, c.following)
         return self._costs[stretches, c.following, c.enters, c.leaves, c.setting]
-
 
     def alone(
         self, stretches: Index, following: Index, enters: Index, leaves: Index, setting: int
@@ -201,9 +201,9 @@ def contexts(f: Fragment, length: int, states: States, names: Sequence[str]) -> 
     columns = [list(names).index(name) for name in f.priced.names]
     modes = len(f.priced.values)
     out = np.zeros((c, c, points, modes, len(names)))
-    at = np.arange(points)
+    at: Index = np.arange(points, dtype=np.intp)
     for row, tensors in enumerate(f.rows):
-        index = np.zeros((1, 1, 1), dtype=np.intp)
+        index: Index = np.zeros((1, 1, 1), dtype=np.intp)
         for k, t in enumerate(tensors):
             index = index + own[t] * c**k
         index = np.broadcast_to(index, (c, c, points))
@@ -265,9 +265,7 @@ class Chain:
         for s in range(places):
             f = stretches[:, s]
             made = np.where(before >= 0, self.made[before, self.length[f], settings], 0.0)
-            state[:, s] = self.states.of(
-                np.maximum(self.read[f, following[:, s], settings], made)
-            )
+            state[:, s] = self.states.of(np.maximum(self.read[f, following[:, s], settings], made))
             before = np.where(full[:, s], f, before)
         leaves = state[np.arange(n)[:, None], after]
         values: Floats | None = None
@@ -299,8 +297,8 @@ class Chain:
         need = self.read[there, following, setting]
         made = self.made[there[:-1], following[:-1], setting]
         np.maximum(need[1:], made, out=need[1:])
-        state = self._thresholds.searchsorted(need, side="left")
-        leaves = np.zeros_like(state)
+        state: Index = np.asarray(self._thresholds.searchsorted(need), dtype=np.intp)
+        leaves: Index = np.zeros_like(state)
         leaves[:-1] = state[1:]
         values = bank.alone(there, following, state, leaves, setting)
         weight, kv = self._stored[there, setting].sum(axis=0).tolist()
@@ -320,13 +318,13 @@ class Chain:
         weights = kv = peak = np.zeros(1)
         for found in stretches:
             bank = np.searchsorted(self.starts, found, side="right") - 1
+            several: list[int] = np.unique(bank).tolist()
             parts = [
-                self.banks[i].least(found[bank == i] - self.starts[i], settings)
-                for i in np.unique(bank).tolist()
+                self.banks[i].least(found[bank == i] - self.starts[i], settings) for i in several
             ]
             part = np.min(np.stack(parts), axis=0)
             total = part if total is None else total + part
-            at = np.ix_(found, settings)
+            at = np.ix_(found, np.array(settings, dtype=np.intp))
             weights = weights + self.weights[at].min()
             kv = kv + self.kv[at].min()
             peak = np.maximum(peak, self.peak[at].min())
@@ -339,7 +337,8 @@ class Chain:
         if (bank == first).all():
             return self.banks[first].costs(stretches - self.starts[first], context)
         out: Floats | None = None
-        for i in np.unique(bank).tolist():
+        several: list[int] = np.unique(bank).tolist()
+        for i in several:
             mine = bank == i
             part = Context(
                 context.following[mine], context.enters[mine], context.leaves[mine],

@@ -112,7 +112,7 @@ class ConfigurationCosts:
         lives = sample.accesses.lifetimes
         self.lives: Lifetimes = lives
         self.live = _live(lives)
-        self.activations = self._stored({name: 1 for name in lives.names})
+        self.activations = self._stored(dict.fromkeys(lives.names, 1))
         self.weights = self._stored(graph.stored_weights())
         self.caches = self._stored(_caches(graph))
         self.alias = alias = aliases(graph)

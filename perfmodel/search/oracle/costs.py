@@ -93,6 +93,9 @@ class Tabled:
 
     def metrics_of(self, choices: Index) -> dict[str, Floats]:
         """See `Costs`."""
+        if len(choices) == 1 and self.reader.pricing.modes == 1 and not self._rates:
+            # An outer loop that asks for one at a time.
+            return {n: np.array([v]) for n, v in self.one(choices[0].tolist()).items()}
         found = self.reader.read(self.tables.sums(choices))
         if self._rates and self._items is not None:
             times = self._items(choices) / self.reader.items
@@ -252,14 +255,14 @@ def _own_options(space: Any, choice: Sequence[int]) -> Mapping[str, Any]:
 
 def _device(space: Any, choice: Sequence[int], device: Device | Machine) -> Any:
     facts = getattr(space, "facts_of", None)
-    varied = {} if facts is None else facts(choice)
+    varied: dict[str, Any] = {} if facts is None else facts(choice)
     return device.vary(varied) if varied else device
 
 
 def costs_of(
-    device: Device | Machine, space: Any, metrics: Sequence[str], *, precision: str | Precision | None,
-    runtime: str | Runtime | None, engine: str | None, model: str | None, warm: bool,
-    settings: Mapping[str, float],
+    device: Device | Machine, space: Any, metrics: Sequence[str], *,
+    precision: str | Precision | None, runtime: str | Runtime | None, engine: str | None,
+    model: str | None, warm: bool, settings: Mapping[str, float],
 ) -> Costs:  # fmt: skip
     """Return the costs of a space on a device: tabled if they fall apart, else predicted.
 
@@ -281,7 +284,7 @@ def costs_of(
         if not faults and any(d.role in {"fact", "precision"} for d in space.decisions):
             options = {"runtime": runtime, "engine": engine, "model": model, "warm": warm}
             return Grouped(device, space, tuple(metrics), precision, settings, options)
-    options = {
+    options: dict[str, Any] = {
         "precision": precision, "runtime": runtime, "engine": engine, "model": model, "warm": warm,
     }  # fmt: skip
     try:

@@ -8,7 +8,7 @@ stretch is compiled once for all networks that have it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from perfmodel.arrays import Value
 from perfmodel.cost.residency import activation_bytes, slot_bytes, stored_bytes
 from perfmodel.search.oracle.pricing import Pricing
-from perfmodel.search.oracle.rows import Floats, Index, NotTabledError, Priced
+from perfmodel.search.oracle.rows import Floats, NotTabledError, Priced
 from perfmodel.workload.graph import Access, Block, Graph, Operator, Tensor
 from perfmodel.workload.lower import Accesses, OperatorTable
 from perfmodel.workload.nest import gemm_nest
@@ -137,7 +137,7 @@ def compiled(
         none = ((),) * len(rows)
         return Fragment(len(rows), 0, np.zeros((2, points)), ((-1, 0), (0, 0)), none, priced,
                         stored[0], stored[1], peak)  # fmt: skip
-    names, sizes, intervals, where = _activations(table, x, y, first, last, rows[0], pricing)
+    sizes, intervals, where = _activations(table, x, y, first, last, rows[0], pricing)
     if intervals[1][0] != len(rows) - 1:
         raise NotTabledError(f"{graph.name} makes its output before its last kernel")
     digits = tuple(
@@ -185,8 +185,8 @@ def beside(tensors: dict[str, Tensor]) -> Block:
 
 def _activations(
     table: OperatorTable, x: str, y: str, first: bool, last: bool, start: int, pricing: Pricing
-) -> tuple[list[str], Floats, tuple[tuple[int, int], ...], dict[int, int]]:
-    """Return names, bytes and intervals of a stretch's activations, and where each stands."""
+) -> tuple[Floats, tuple[tuple[int, int], ...], dict[int, int]]:
+    """Return bytes and intervals of a stretch's activations, and where each stands."""
     access = table.accesses
     assert isinstance(access, Accesses)
     lives = access.lifetimes
@@ -206,7 +206,4 @@ def _activations(
     if first:
         # An input of the network has no kernel before it.
         intervals[0] = (0, intervals[0][1])
-    return [lives.names[i] for i in order], every[order], tuple(intervals), {
-        i: place for place, i in enumerate(order)
-    }  # fmt: skip
-
+    return every[order], tuple(intervals), {i: place for place, i in enumerate(order)}

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from math import prod
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from perfmodel.errors import Fault, InputError
 from perfmodel.formats import Precision
@@ -89,9 +90,10 @@ class Oracle:
     """
 
     def __init__(
-        self, device: Device | Machine | str, space: OracleSpace, metrics: Sequence[str] = ("latency_s",), *,
-        precision: str | Precision | None = None, runtime: str | Runtime | None = None,
-        engine: str | None = None, model: str | None = None, warm: bool = False,
+        self, device: Device | Machine | str, space: OracleSpace,
+        metrics: Sequence[str] = ("latency_s",), *, precision: str | Precision | None = None,
+        runtime: str | Runtime | None = None, engine: str | None = None,
+        model: str | None = None, warm: bool = False,
         settings: Mapping[str, float] | None = None,
     ) -> None:  # fmt: skip
         from perfmodel.hardware.library import hardware
@@ -245,7 +247,15 @@ class Oracle:
         varied: dict[str, Any] = {}
         if isinstance(device, Machine):
             device, varied = device.device, dict(device.varied)
-        text = repr((device.model_dump_json(), sorted(varied.items()), _told(space), metrics, sorted(self._options.items())))
+        text = repr(
+            (
+                device.model_dump_json(),
+                sorted(varied.items()),
+                _told(space),
+                metrics,
+                sorted(self._options.items()),
+            )
+        )
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def __hash__(self) -> int:
@@ -265,11 +275,13 @@ class Oracle:
     # input
 
     def _choice(self, given: Any) -> tuple[int, ...]:
-        if type(given) is tuple and len(given) == len(self._sizes):
-            for option, size in zip(given, self._sizes, strict=True):
-                if type(option) is not int or not 0 <= option < size:
-                    return self._read(given)
-            return given
+        if type(given) is tuple:
+            choice = cast("tuple[Any, ...]", given)
+            if len(choice) == len(self._sizes):
+                for option, size in zip(choice, self._sizes, strict=True):
+                    if type(option) is not int or not 0 <= option < size:
+                        return self._read(given)
+                return choice
         return self._read(given)
 
     def _read(self, given: Any) -> tuple[int, ...]:
@@ -281,10 +293,15 @@ class Oracle:
         return self.space.checked(items)
 
     def _choices(self, given: Any) -> Index:
-        if isinstance(given, np.ndarray) and given.dtype.kind in "iu" and given.ndim == 2:
+        if isinstance(given, np.ndarray):
+            array = cast("npt.NDArray[Any]", given)
             sizes = np.array(self._sizes)
-            if given.shape[1] == len(sizes) and np.all((given >= 0) & (given < sizes)):
-                return given.astype(np.intp, copy=False)
+            if (
+                array.dtype.kind in "iu" and array.ndim == 2 and array.shape[1] == len(sizes)
+                and np.all((array >= 0) & (array < sizes))
+            ):  # fmt: skip
+                return array.astype(np.intp, copy=False)
+            given = array.tolist()
         if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
             raise InputError(
                 Fault(f"{str(given)[:60]!r} is no list of members", path="architectures",
@@ -360,5 +377,3 @@ def _restored(
     device: Device | Machine, space: OracleSpace, metrics: tuple[str, ...], options: dict[str, Any]
 ) -> Oracle:
     return Oracle(device, space, metrics, **options)
-
-

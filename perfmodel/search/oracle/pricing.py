@@ -113,9 +113,7 @@ class Pricing:
 
     def priced(self, table: OperatorTable, rows: Sequence[int]) -> Priced:
         """Cost rows of a table in all states and modes."""
-        return price(
-            table, rows, self.job.static.kind, self.settings, self.states, self.footprints
-        )
+        return price(table, rows, self.job.static.kind, self.settings, self.states, self.footprints)
 
     def bits(self, tensor: Tensor) -> float:
         """Return the stored bits of an element of a tensor."""

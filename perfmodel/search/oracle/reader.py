@@ -206,7 +206,7 @@ class Reader:
 
 
 def _check_energies(names: Sequence[str], priced: Sequence[str], setting: Setting) -> None:
-    """Refuse formats of which some have an energy and some none: `run_energy` then changes model."""
+    """Refuse formats of which only some have an energy: `run_energy` then changes its model."""
     head = f"engines.{setting.engine}.energy_per_op."
     known = {
         f"{head}{name.removeprefix('operations ')}" in setting.facts

@@ -36,7 +36,7 @@ _BYTE = "=int8"
 
 
 class NotTabledError(Exception):
-    """Costs that do not fall apart into rows, or into too many states; such spaces are predicted."""
+    """Costs that do not fall apart into rows, or into too many states: those are predicted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,8 @@ class States:
 
     def of(self, need: Value) -> Index:
         """Return the state of needs in bytes: the number of capacities that they exceed."""
-        return np.searchsorted(np.asarray(self.thresholds), need, side="left")
+        needs = np.asarray(need, dtype=np.float64)
+        return np.asarray(np.searchsorted(np.asarray(self.thresholds), needs), dtype=np.intp)
 
     @property
     def needs(self) -> Floats:
@@ -192,7 +193,9 @@ def _stateless(
 
 def _digits(access: Accesses, rows: Sequence[int]) -> tuple[tuple[int, ...], ...]:
     by_row: dict[int, list[int]] = {row: [] for row in rows}
-    for i, (row, tensor) in enumerate(zip(access.row.tolist(), access.tensor.tolist(), strict=True)):
+    for i, (row, tensor) in enumerate(
+        zip(access.row.tolist(), access.tensor.tolist(), strict=True)
+    ):
         if row in by_row and tensor >= 0:
             by_row[row].append(i)
     return tuple(tuple(found) for found in by_row.values())

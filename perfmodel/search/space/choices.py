@@ -85,8 +85,10 @@ def configurations_of(
         *made.weights(), *made.activations(), *made.kv(), *made.channels(), *made.others(workload),
     ]  # fmt: skip
     if not decisions and not faults:
-        faults.append(Fault("nothing is decided", path="choices",
-                            expected=f"one of {', '.join(_WORDS)}, a parameter or a fact"))  # fmt: skip
+        faults.append(
+            Fault("nothing is decided", path="choices",
+                  expected=f"one of {', '.join(_WORDS)}, a parameter or a fact")
+        )  # fmt: skip
     if faults:
         raise InputError(faults)
     return ConfigurationSpace(workload.name, workload, tuple(decisions), chosen)
@@ -94,19 +96,17 @@ def configurations_of(
 
 def _check_words(workload: Workload, choices: Mapping[str, Any], faults: list[Fault]) -> None:
     known = [*_WORDS, *workload.parameters]
-    for word in choices:
-        if word not in known and not is_fact(word):
-            faults.append(
-                Fault(f"'{word}' is no choice", path=f"choices.{word}",
-                      expected=f"one of {', '.join(known)}, or a fact of the device",
-                      suggestion=nearest(word, known))
-            )  # fmt: skip
-    for pair in (("weight_bits", "weight_format"), _ACTIVATIONS, _KV):
-        if all(word in choices for word in pair):
-            faults.append(
-                Fault(f"both {pair[0]} and {pair[1]}", path=f"choices.{pair[1]}",
-                      expected="one of them")
-            )  # fmt: skip
+    faults += [
+        Fault(f"'{word}' is no choice", path=f"choices.{word}",
+              expected=f"one of {', '.join(known)}, or a fact of the device",
+              suggestion=nearest(word, known))
+        for word in choices if word not in known and not is_fact(word)
+    ]  # fmt: skip
+    faults += [
+        Fault(f"both {one} and {other}", path=f"choices.{other}", expected="one of them")
+        for one, other in (("weight_bits", "weight_format"), _ACTIVATIONS, _KV)
+        if one in choices and other in choices
+    ]
 
 
 class _Decisions:
@@ -184,8 +184,10 @@ class _Decisions:
             return []
         caches = tuple(n for n, t in self.graph.tensors.items() if t.role == "kv")
         if not caches:
-            self.faults.append(Fault(f"'{self.graph.name}' has no KV cache",
-                                     path=f"choices.{word}", expected="a network with one"))  # fmt: skip
+            self.faults.append(
+                Fault(f"'{self.graph.name}' has no KV cache", path=f"choices.{word}",
+                      expected="a network with one")
+            )  # fmt: skip
             return []
         (own,) = self._options(word, ["kv"], [""], _activation_format)
         return [] if own is None else [Decision("kv", tuple(own), "kv", caches)]
@@ -199,9 +201,7 @@ class _Decisions:
         for group in found:
             tensors = {tensor for tensor, _, _ in group.members}
             makers[group.name] = [x.name for x in self.layers if x.output in tensors]
-        options = self._options(
-            "channels", [g.name for g in found], [""] * len(found), _fraction
-        )
+        options = self._options("channels", [g.name for g in found], [""] * len(found), _fraction)
         out: list[Decision] = []
         for group, own in zip(found, options, strict=True):
             if own is not None:
@@ -252,10 +252,11 @@ class _Decisions:
             own = self._read(options, f"{path}.{pattern}", read)
             fits = [i for i, name in enumerate(names) if _fits(pattern, name, kinds[i])]
             if not fits:
+                known = dict.fromkeys(f"kind:{kind}" for kind in kinds if kind)
                 self.faults.append(
                     Fault(f"'{pattern}' fits no layer", path=f"{path}.{pattern}",
                           expected="a name such as " + ", ".join(names[:4]),
-                          suggestion=nearest(pattern, names))
+                          suggestion=nearest(pattern, [*names, *known]))
                 )  # fmt: skip
             for i in fits:
                 out[i] = own

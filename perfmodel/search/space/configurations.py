@@ -18,6 +18,7 @@ from perfmodel.formats import Precision, as_precision
 from perfmodel.search.space.decision import Decision
 from perfmodel.workload.families import Semantics
 from perfmodel.workload.graph import Graph
+from perfmodel.workload.nas_spaces.base import is_index
 from perfmodel.workload.rewrite import compressed
 from perfmodel.workload.workload import Workload
 
@@ -80,8 +81,7 @@ class ConfigurationSpace:
             Fault(f"{chosen!r} is no option", path=d.name,
                   expected=f"a whole number from 0 to {len(d.options) - 1}")
             for d, chosen in zip(self.decisions, choice, strict=True)
-            if isinstance(chosen, bool) or not isinstance(chosen, int | np.integer)
-            or not 0 <= int(chosen) < len(d.options)
+            if not is_index(chosen) or not 0 <= index(chosen) < len(d.options)
         ]  # fmt: skip
         if faults:
             raise InputError(faults)

@@ -300,11 +300,13 @@ class ArchitectureSpace:
         """
         return _graph(self, self.canonical(choice))
 
-    def workload(self, choice: Sequence[int], **settings: Value) -> Workload:
+    def workload(self, choice: Any, **settings: Value) -> Workload:
         """Return the workload of a choice.
 
         Parameters
         ----------
+        choice
+            Option indices, or the space's own notation (`encode`).
         settings
             Numbers or arrays for its free dimensions: ``batch``, ``height``, ``width``.
 
@@ -313,7 +315,9 @@ class ArchitectureSpace:
         InputError
             A choice that is not of this space, unknown names, numbers that are no extents.
         """
-        chosen = self.canonical(choice)
+        native = isinstance(choice, str | Mapping) or is_index(choice)
+        indices: Sequence[int] = self.encode(choice) if native else choice
+        chosen = self.canonical(indices)
         made = Workload(
             f"{self.name}:{self.label(chosen)}", ArchitectureBuild(self, self.operators(chosen)),
             self.parameters(chosen), frames(None), origin=self.name, notes=self.notes(chosen),

@@ -36,6 +36,7 @@ def weights_of(graph: Graph) -> dict[str, set[tuple[str, int, int]]]:
 
 
 def test_resnet18_has_one_group_a_stage_and_one_inside_each_block() -> None:
+    """The group of `conv1` is the one that Torch-Pruning prints for it (its README, section 1)."""
     graph = workload("resnet18").graph()
     found = weights_of(graph)
     expected = {

@@ -151,7 +151,7 @@ def test_a_schedule_counts_each_buffer_in_its_own_format() -> None:
     made = compressed(
         workload("tiny_cnn"), activations={"image": "int8", "stem.out": "int4"}, precision="w8a8"
     )
-    found = schedule(made, "gemmini_16x16", capacity="64 KiB", precision="w8a8", unfused=True)
+    found: Any = schedule(made, "gemmini_16x16", capacity="64 KiB", precision="w8a8", unfused=True)
     sizes = dict(zip(found.residency["tensor"], found.residency["size_bytes"], strict=True))
     maps = 16 * 16 * 16
     assert sizes["image"] == 3 * 32 * 32

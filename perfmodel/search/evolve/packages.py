@@ -1,0 +1,281 @@
+"""Methods of pymoo and Optuna (extra ``search``)."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Container
+from math import comb
+from typing import Any
+
+import numpy as np
+
+from perfmodel.catalog import need
+from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.search.evolve.archive import Choice
+from perfmodel.search.evolve.proposals import Proposals, Search, fresh
+
+__all__ = ["PACKAGES", "SAMPLERS", "optuna_parts", "optuna_sampler", "tell_constraints"]
+
+#: Samplers of Optuna by name; those of several objectives unless said otherwise.
+SAMPLERS = {
+    "tpe": "TPESampler",
+    "nsga2": "NSGAIISampler",
+    "nsga3": "NSGAIIISampler",
+    "random": "RandomSampler",
+}
+
+_INSTEAD = "method='regularised' or 'random'"
+
+
+def quiet_pymoo() -> None:
+    """Keep pymoo from printing a hint on standard output."""
+    need("pymoo.config", _INSTEAD).Config.warnings["not_compiled"] = False
+
+
+def nsga(search: Search) -> Proposals:
+    """Propose as NSGA-II (Deb et al. 2002) or NSGA-III (Deb and Jain 2014) of pymoo does.
+
+    Chromosomes are option indices: uniform crossover, and a mutation that gives each decision
+    another option with probability one over their number. What was asked about before, or is the
+    same network as such, is not proposed.
+    """
+    quiet_pymoo()
+    question = search.archive.question
+    problem_class = need("pymoo.core.problem", _INSTEAD).Problem
+    static = need("pymoo.problems.static").StaticProblem
+    evaluator = need("pymoo.core.evaluator").Evaluator
+    sizes = np.array(question.sizes)
+    problem = problem_class(
+        n_var=len(sizes), n_obj=len(question.objectives),
+        n_ieq_constr=len(question.constraints) + 1, xl=np.zeros(len(sizes)), xu=sizes - 1.0,
+        vtype=int,
+    )  # fmt: skip
+    algorithm = _algorithm(search, len(question.objectives))
+    algorithm.setup(problem, termination=need("pymoo.core.termination").NoTermination(),
+                    seed=search.seed, verbose=False)  # fmt: skip
+    while True:
+        members: Any = algorithm.ask()
+        if members is None or len(members) == 0:
+            return
+        rows = members.get("X").astype(int).tolist()
+        judged = yield [search.moves.canonical(row) for row in rows]
+        told = static(problem, F=judged.objectives, G=judged.violations)
+        evaluator().eval(told, members)
+        algorithm.tell(infills=members)
+
+
+def _algorithm(search: Search, objectives: int) -> Any:
+    operators = _operators(search)
+    if search.method == "nsga2":
+        return need("pymoo.algorithms.moo.nsga2", _INSTEAD).NSGA2(
+            pop_size=search.population, **operators
+        )
+    if objectives < 2:
+        raise InputError(Fault("nsga3 spreads over several objectives", path="objectives",
+                               expected="2 or more, or method='nsga2'"))  # fmt: skip
+    # As many even directions (Das and Dennis 1998) as the population has room for.
+    parts = 1
+    while comb(parts + objectives, objectives - 1) <= search.population:
+        parts += 1
+    if comb(parts + objectives - 1, objectives - 1) > search.population:
+        raise InputError(Fault(f"{search.population} members for {objectives} objectives",
+                               path="population", expected=f"{objectives} or more"))  # fmt: skip
+    directions = need("pymoo.util.ref_dirs").get_reference_directions(
+        "das-dennis", objectives, n_partitions=parts
+    )
+    return need("pymoo.algorithms.moo.nsga3", _INSTEAD).NSGA3(
+        ref_dirs=directions, pop_size=search.population, **operators
+    )
+
+
+def _operators(search: Search) -> dict[str, Any]:
+    """Return pymoo's operators on option indices, with a generator of random numbers of their own.
+
+    Their own because older versions of pymoo hand none to operators.
+    """
+    rng = np.random.default_rng([search.seed, 1])
+    moves, archive = search.moves, search.archive
+    crossover_base: Any = need("pymoo.core.crossover").Crossover
+    mutation_base: Any = need("pymoo.core.mutation").Mutation
+    sampling_base: Any = need("pymoo.core.sampling").Sampling
+    duplicates_base: Any = need("pymoo.core.duplicate").DuplicateElimination
+
+    class Sample(sampling_base):
+        def _do(self, problem: Any, n_samples: int, *args: Any, **kwargs: Any) -> Any:
+            del problem, args, kwargs
+            # More than are needed, since some are the same network.
+            found: dict[Choice, list[int]] = {}
+            for row in moves.sample(4 * n_samples, rng).tolist():
+                found.setdefault(moves.canonical(row), row)
+            return np.array(list(found.values())[:n_samples], dtype=int)
+
+    class Cross(crossover_base):
+        def __init__(self) -> None:
+            crossover_base.__init__(self, 2, 2)
+
+        def _do(self, problem: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
+            del problem, args, kwargs
+            first, second = (np.asarray(parents, dtype=np.intp) for parents in x)
+            takes = np.asarray(rng.random(first.shape) < 0.5)
+            return np.stack([np.where(takes, first, second), np.where(takes, second, first)])
+
+    class Mutate(mutation_base):
+        def _do(self, problem: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
+            del problem, args, kwargs
+            return moves.mutated(np.asarray(x, dtype=np.intp), rng)
+
+    class Known(duplicates_base):
+        def _do(self, pop: Any, other: Any, is_duplicate: Any) -> Any:
+            held = set[Choice]() if other is None else {_key(moves, each) for each in other}
+            for i, each in enumerate(pop):
+                choice = _key(moves, each)
+                is_duplicate[i] = choice in archive or choice in held
+                if other is None:
+                    held.add(choice)
+            return is_duplicate
+
+    return {"sampling": Sample(), "crossover": Cross(), "mutation": Mutate(),
+            "eliminate_duplicates": Known()}  # fmt: skip
+
+
+def _key(moves: Any, individual: Any) -> Choice:
+    return moves.canonical(np.asarray(individual.X, dtype=int).tolist())
+
+
+# Optuna
+
+
+def optuna_parts() -> Any:
+    """Return Optuna, its log kept to warnings.
+
+    Raises
+    ------
+    InputError
+        It is not installed.
+    """
+    optuna = need("optuna", _INSTEAD)
+    if optuna.logging.get_verbosity() < optuna.logging.WARNING:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna
+
+
+def constraints_of(trial: Any) -> list[float]:
+    """Return what `tell_constraints` noted; for samplers of Optuna before version 5."""
+    return list(trial.user_attrs.get("constraints", ()))
+
+
+def tell_constraints(trial: Any, violations: list[float]) -> None:
+    """Note by how much a trial exceeds each constraint, as this version of Optuna takes it."""
+    if hasattr(trial, "set_constraint"):
+        for i, value in enumerate(violations):
+            trial.set_constraint(str(i), value)
+    else:
+        trial.set_user_attr("constraints", violations)
+
+
+def optuna_sampler(optuna: Any, name: str, seed: int, population: int) -> Any:
+    """Return a sampler by the name of `SAMPLERS`.
+
+    Raises
+    ------
+    InputError
+        There is none of that name.
+    """
+    if name not in SAMPLERS:
+        raise InputError(Fault(f"unknown sampler '{name}'", path="sampler",
+                               expected="one of " + ", ".join(SAMPLERS),
+                               suggestion=nearest(name, SAMPLERS)))  # fmt: skip
+    options: dict[str, Any] = {"seed": seed}
+    if name.startswith("nsga"):
+        options["population_size"] = population
+    if name != "random" and not hasattr(optuna.Trial, "set_constraint"):
+        options["constraints_func"] = constraints_of
+    if name == "tpe":
+        options["multivariate"] = True
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+        return getattr(optuna.samplers, SAMPLERS[name])(**options)
+
+
+def optuna_method(search: Search) -> Proposals:
+    """Propose what a sampler of Optuna suggests, a generation at a time.
+
+    With a storage, trials are written there under a study named by the fingerprint, and a study
+    that is there is gone on with: its trials count.
+    """
+    optuna = optuna_parts()
+    question = search.archive.question
+    objectives = question.objectives
+    sampler = optuna_sampler(optuna, search.sampler, search.seed, search.population)
+    study = optuna.create_study(
+        directions=["minimize"] * len(objectives), sampler=sampler,
+        storage=search.storage or None, study_name=f"perfmodel-{search.fingerprint}",
+        load_if_exists=True,
+    )  # fmt: skip
+    names = [d.name for d in question.space.decisions]
+    before = _taken_up(optuna, study, search, names)
+    if before:
+        # What was drawn before must not be drawn again.
+        study.sampler = optuna_sampler(
+            optuna, search.sampler, search.seed + len(study.trials), search.population
+        )
+        yield before
+    rng = np.random.default_rng([search.seed, 2])
+    while True:
+        asked: dict[Choice, Any] = {}
+        while len(asked) < search.population:
+            trial = study.ask()
+            choice = search.moves.canonical(_suggested(trial, names, question.sizes))
+            if choice in search.archive or choice in asked:
+                # Known already: something new near it is tried in its place.
+                study.tell(trial, state=optuna.trial.TrialState.FAIL)
+                near = _near(search, choice, asked, rng)
+                if near is None:
+                    break
+                study.enqueue_trial(dict(zip(names, near, strict=True)))
+                trial, choice = study.ask(), near
+                _suggested(trial, names, question.sizes)
+            asked[choice] = trial
+        if not asked:
+            return
+        judged = yield list(asked)
+        for i, trial in enumerate(asked.values()):
+            tell_constraints(trial, judged.violations[i].tolist())
+            study.tell(trial, judged.objectives[i].tolist())
+
+
+def _near(
+    search: Search, choice: Choice, asked: Container[Choice], rng: np.random.Generator
+) -> Choice | None:
+    made = choice
+    for _ in range(50):
+        made = search.moves.canonical(search.moves.mutate(made, rng))
+        if made not in search.archive and made not in asked:
+            return made
+    rest = fresh(search, search.population, rng)
+    return next((c for c in rest if c not in asked), None)
+
+
+def _taken_up(optuna: Any, study: Any, search: Search, names: list[str]) -> list[Choice]:
+    states = optuna.trial.TrialState
+    found: dict[Choice, None] = {}
+    for trial in study.trials:
+        if trial.state == states.COMPLETE:
+            found.setdefault(search.moves.canonical([trial.params[name] for name in names]))
+        elif trial.state == states.RUNNING:
+            study.tell(trial.number, state=states.FAIL)
+    return list(found)
+
+
+def _suggested(trial: Any, names: list[str], sizes: tuple[int, ...]) -> list[int]:
+    return [
+        int(trial.suggest_categorical(name, range(size)))
+        for name, size in zip(names, sizes, strict=True)
+    ]
+
+
+PACKAGES: dict[str, Callable[[Search], Proposals]] = {
+    "nsga2": nsga,
+    "nsga3": nsga,
+    "optuna": optuna_method,
+}
