@@ -1,0 +1,131 @@
+"""The linear relaxation of a problem without shared tables, and the bounds that follow from it.
+
+With a price for every row the decisions fall apart: each takes the option of least cost plus priced
+use, and that sum less the priced room bounds the objective from below (Fisher, The Lagrangian
+relaxation method for solving integer programming problems, Management Science 27, 1981). The best
+prices are the duals of the linear relaxation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from perfmodel.schedule.deadline import Deadline
+from perfmodel.schedule.solver import Status
+from perfmodel.search.exact.problem import Floats, Ints
+from perfmodel.search.exact.programme import programme
+from perfmodel.search.exact.reduced import NoChoice, Reduced
+
+__all__ = ["Relaxation", "priced", "relax"]
+
+#: Columns up to which the linear programme is solved as it is.
+WHOLE = 6000
+#: Decisions in a part of a larger one.
+PART = 600
+
+
+@dataclass(frozen=True, eq=False)
+class Relaxation:
+    """Prices and what they prove.
+
+    Attributes
+    ----------
+    prices : ndarray, shape (R,)
+        0 at least; in the scale of the reduced rows.
+    bound
+        No choice has a smaller objective (the constant included).
+    penalties : ndarray, shape (n, K)
+        By how much the bound rises where an option is forced; infinite beyond a decision's options.
+    local : ndarray of int, shape (n,)
+        The cheapest options at these prices.
+    """
+
+    prices: Floats
+    bound: float
+    penalties: Floats
+    local: Ints
+
+
+def priced(p: Reduced, prices: Floats) -> Relaxation:
+    """Return what some prices prove."""
+    cost: Floats = p.cost + p.weights @ prices
+    least = cost.min(axis=1, initial=np.inf)
+    bound = p.constant + float(least.sum()) - float(prices @ p.room)
+    local: Ints = cost.argmin(axis=1) if len(cost) else np.zeros(0, dtype=np.int64)
+    return Relaxation(prices, bound, cost - least[:, None], local)
+
+
+def relax(p: Reduced, deadline: Deadline, seed: int = 0) -> Relaxation:
+    """Return the best prices: those of the linear relaxation, or near them where it is large.
+
+    Raises
+    ------
+    NoChoice
+        Not even the relaxation has a solution.
+    """
+    if not len(p.room):
+        return priced(p, np.zeros(0))
+    if int(p.count.sum()) <= WHOLE:
+        return priced(p, _duals(p, deadline))
+    return _sifted(p, deadline, seed)
+
+
+def _duals(p: Reduced, deadline: Deadline) -> Floats:
+    lines = programme(p, integer=False)
+    found = lines.run(deadline)
+    if found.status is Status.INFEASIBLE:
+        raise NoChoice
+    if not len(found.prices):
+        return np.zeros(len(p.room))
+    return lines.prices(found)
+
+
+def _sifted(p: Reduced, deadline: Deadline, seed: int) -> Relaxation:
+    """Solve a sample, then the decisions that its prices leave open, until nothing moves."""
+    n = len(p.count)
+    rng = np.random.default_rng(seed)
+    some = np.sort(rng.choice(n, PART, replace=False))
+    share = PART / n
+    try:
+        prices = _duals(_part(p, some, p.room * share), deadline)
+    except NoChoice:
+        prices = np.zeros(len(p.room))
+    best = priced(p, prices)
+    part = PART
+    for _ in range(12):
+        if deadline.passed():
+            break
+        # A second option that is nearly as good is what the prices leave open.
+        now = priced(p, prices)
+        near = np.partition(now.penalties, 1, axis=1)[:, 1]
+        open_ = np.sort(np.argpartition(near, min(part, n - 1))[:part])
+        held = np.ones(n, dtype=np.bool_)
+        held[open_] = False
+        rest = np.flatnonzero(held)
+        room: Floats = p.room - p.weights[rest, now.local[rest]].sum(axis=0)
+        try:
+            prices = _duals(_part(p, open_, room), deadline)
+        except NoChoice:
+            if part >= n:
+                raise
+            part = min(n, 2 * part)
+            continue
+        then = priced(p, prices)
+        gain = then.bound - best.bound
+        if gain > 0.0:
+            best = then
+        # The part's linear programme costs as much as a solution of the whole one.
+        if abs(gain) <= 1e-12 * max(abs(best.bound), 1e-300) or np.array_equal(prices, now.prices):
+            break
+        if gain < 0.0:
+            part = min(n, 2 * part)
+    return best
+
+
+def _part(p: Reduced, some: Ints, room: Floats) -> Reduced:
+    return replace(
+        p, count=p.count[some], cost=p.cost[some], weights=p.weights[some], room=room,
+        decisions=p.decisions[some], option=p.option[some], factors=(), constant=0.0,
+    )  # fmt: skip

@@ -1,0 +1,36 @@
+"""The solver against trying everything."""
+
+import math
+
+import pytest
+
+from perfmodel.search.exact.solve import solve
+from tests.search.exact.random_choices import (
+    brute_force,
+    channel_problem,
+    conversion_problem,
+    peak_problem,
+)
+
+CASES = (
+    [(peak_problem, s) for s in range(200)]
+    + [(channel_problem, s) for s in range(100)]
+    + [(conversion_problem, s) for s in range(100)]
+)
+
+
+@pytest.mark.parametrize(("make", "seed"), CASES)
+def test_brute_force_agrees(make, seed):
+    problem = make(seed)
+    found = solve(problem)
+    best = brute_force(problem)
+    assert found.proved
+    if math.isinf(best):
+        assert found.status == "infeasible"
+        assert found.choice is None
+        return
+    assert found.status == "optimal"
+    assert found.value == pytest.approx(best, rel=1e-9, abs=1e-12)
+    assert found.bound <= found.value
+    assert problem.feasible(found.choice)
+    assert problem.value(found.choice) == found.value
