@@ -1,0 +1,85 @@
+"""What quantising one part costs: noise of its weights, the loss measured, the loss by Hessian."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from benchmarks.real_tasks.losses import Loss
+from benchmarks.real_tasks.networks import Array, Network
+from perfmodel.formats import format_named
+from perfmodel.search.accuracy.quantise import fake_quantise
+
+#: Options of every part: bits of its weights, symmetric integers, a scale an output channel.
+BITS = (2, 3, 4, 5, 6, 7, 8)
+#: Terms of two parts: (i, j) -> (options of i, options of j).
+Pairs = Mapping[tuple[int, int], Array]
+
+
+class Quantised:
+    """The rows of every part at every width, and how far they are from the float ones."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self._rows = [
+            [fake_quantise(network.rows(part), format_named(f"int{bits}"), axis=0) for bits in BITS]
+            for part in network.parts
+        ]
+        self.noise = np.array([[float(np.square(made - network.rows(part)).sum()) for made in row]
+                               for part, row in zip(network.parts, self._rows, strict=True)])  # fmt: skip
+        power = [float(np.square(network.rows(part), dtype=float).sum()) for part in network.parts]
+        self.to_signal = self.noise / np.array(power)[:, None]
+
+    def operands(self, choice: Sequence[int], only: Sequence[int] | None = None) -> dict[str, Array]:
+        """Return the operands under a choice (an option a part), of all parts or of some."""
+        parts = range(len(choice)) if only is None else only
+        return self.network.changed({self.network.parts[i]: self._rows[i][choice[i]]
+                                     for i in parts})  # fmt: skip
+
+
+def measured(quantised: Quantised, loss: Loss) -> Array:
+    """Return the loss with one part quantised, the others float, (parts, options)."""
+    parts = len(quantised.network.parts)
+    return np.array([[loss.of(quantised.operands([o] * parts, [i])) for o in range(len(BITS))]
+                     for i in range(parts)])  # fmt: skip
+
+
+def adjacent(quantised: Quantised, loss: Loss, table: Array, bits: int) -> Pairs:
+    """Return terms of each two parts that follow one another, from one run a pair.
+
+    What both at `bits` lose beyond the sum of each is taken relative to 2 sqrt(L_i L_j), which it
+    would be for a quadratic loss and output changes in one direction, and scaled so to all other
+    widths. (CLADO, Deng et al., 2023, measures every pair of parts and widths.)
+    """
+    parts, option = len(quantised.network.parts), BITS.index(bits)
+    root = np.sqrt(np.maximum(table, 0.0))
+    found: dict[tuple[int, int], Array] = {}
+    for i in range(parts - 1):
+        both = loss.of(quantised.operands([option] * parts, [i, i + 1]))
+        beyond = both - table[i, option] - table[i + 1, option]
+        alike = beyond / max(2 * root[i, option] * root[i + 1, option], 1e-12)
+        found[i, i + 1] = 2 * min(max(alike, -1.0), 1.0) * np.outer(root[i], root[i + 1])
+    return found
+
+
+def hessian_mean(network: Network, loss: Loss, probes: int, seed: int) -> Array:
+    """Return the mean of the Hessian's diagonal of the loss, (parts,), without gradients.
+
+    Hutchinson: for v of random signs, E[v' H v] is the trace; v' H v is the second difference
+    (L(w + e v) + L(w - e v)) / e^2 (the float network has a loss of 0), two runs a probe, with e at
+    2 % of the weights' root mean square. HAWQ-V2 (Dong et al., 2020) takes the same mean by
+    Hutchinson with second derivatives of the training loss.
+    """
+    draw = np.random.default_rng(seed)
+    means: list[float] = []
+    for part in network.parts:
+        rows = network.rows(part)
+        step = 0.02 * float(np.sqrt(np.square(rows, dtype=float).mean()))
+        found = 0.0
+        for _ in range(probes):
+            sign = step * draw.choice([-1.0, 1.0], rows.shape)
+            found += loss.of(network.changed({part: rows + sign}))
+            found += loss.of(network.changed({part: rows - sign}))
+        means.append(max(found / probes / step**2, 0.0) / part.weights)
+    return np.array(means)

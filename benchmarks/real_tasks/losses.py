@@ -1,0 +1,94 @@
+"""How far answers are from the float network's: a loss that needs no labels, on calibration inputs.
+
+Of a classifier the cross entropy, of a recogniser the CTC loss, each against the float network's
+own answer and less what the float network itself has. A step of CTC may move without any change of
+the text, which a divergence step by step would count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from benchmarks.real_tasks.networks import Array
+from benchmarks.real_tasks.tails import Tails
+
+_LEAST = 1e-12
+
+
+class Divergence:
+    """Kullback-Leibler divergence from the float output, nats an input."""
+
+    unit = "nats a file"
+
+    def __init__(self, float_outputs: Iterable[Array]) -> None:
+        self._share = np.concatenate(list(float_outputs)).astype(float)
+        self._entropy = float((self._share * np.log(np.maximum(self._share, _LEAST))).sum())
+
+    def of(self, outputs: Iterable[Array]) -> float:
+        """Return the mean over inputs; outputs are probabilities, (1, classes) each."""
+        log = np.log(np.maximum(np.concatenate(list(outputs)).astype(float), _LEAST))
+        return (self._entropy - float((self._share * log).sum())) / len(self._share)
+
+
+class CtcExcess:
+    """CTC loss of the text that the float network reads, less the float network's own.
+
+    Graves et al., "Connectionist Temporal Classification", 2006, equations 6 to 8, as logarithms.
+    Class 0 is the blank. In nats a character of the float text.
+    """
+
+    unit = "nats a character"
+
+    def __init__(self, float_outputs: Iterable[Array]) -> None:
+        outputs = list(float_outputs)
+        paths = [made[0].argmax(1) for made in outputs]
+        texts = [p[(np.diff(p, prepend=-1) != 0) & (p > 0)] for p in paths]
+        self._characters = sum(len(t) for t in texts)
+        self._states = [2 * len(t) + 1 for t in texts]
+        self._labels = np.zeros((len(texts), max(self._states)), np.int64)
+        for row, text in zip(self._labels, texts, strict=True):
+            row[1 : 2 * len(text) : 2] = text
+        # Between two unlike characters the blank may be left out.
+        self._skips = np.zeros(self._labels.shape, bool)
+        self._skips[:, 2:] = (self._labels[:, 2:] > 0) & (
+            self._labels[:, 2:] != self._labels[:, :-2]
+        )
+        self._own = 0.0
+        self._own = self.of(outputs)
+
+    def of(self, outputs: Iterable[Array]) -> float:
+        """Return the excess; outputs are probabilities, (1, steps, classes) each."""
+        logs = [np.log(np.maximum(made[0][:, row], _LEAST)).astype(float)
+                for made, row in zip(outputs, self._labels, strict=True)]  # fmt: skip
+        steps = np.array([len(log) for log in logs])
+        score = np.full((len(logs), int(steps.max()), self._labels.shape[1]), 0.0)
+        for k, log in enumerate(logs):
+            score[k, : len(log)] = log
+        now = np.full(self._labels.shape, -np.inf)
+        now[:, :2] = score[:, 0, :2]
+        for t in range(1, score.shape[1]):
+            one = np.pad(now, ((0, 0), (1, 0)), constant_values=-np.inf)[:, :-1]
+            two = np.pad(now, ((0, 0), (2, 0)), constant_values=-np.inf)[:, :-2]
+            two = np.where(self._skips, two, -np.inf)
+            new = np.logaddexp(np.logaddexp(now, one), two) + score[:, t]
+            now = np.where((t < steps)[:, None], new, now)
+        ends = [np.logaddexp(row[n - 1], row[n - 2]) if n > 1 else row[0]
+                for row, n in zip(now, self._states, strict=True)]  # fmt: skip
+        return -float(np.sum(ends)) / self._characters - self._own
+
+
+class Loss:
+    """A loss as a function of operands: runs the network on the calibration inputs."""
+
+    def __init__(self, tails: Tails, kind: type[Divergence] | type[CtcExcess]) -> None:
+        self._tails = tails
+        self._kind = kind(tails.run({}))
+        self.unit = kind.unit
+        self.runs = 0
+
+    def of(self, operands: dict[str, Array]) -> float:
+        """Return the loss of the network with these operands, 0 of the float one."""
+        self.runs += 1
+        return self._kind.of(self._tails.run(operands))
