@@ -1,1 +1,51 @@
-"""What a choice of formats, sparsity and channels costs in output error."""
+"""What a choice of formats, sparsity and channels costs in output error.
+
+Every source gives losses on one footing, is named wherever its numbers are shown, and has no unit
+unless it was calibrated with measurements.
+"""
+
+from perfmodel.search.accuracy.additive import AdditivityReport, additivity
+from perfmodel.search.accuracy.callables import user
+from perfmodel.search.accuracy.compress import compress
+from perfmodel.search.accuracy.model import AccuracyModel, AccuracyTable, Configuration
+from perfmodel.search.accuracy.monotone import calibrated
+from perfmodel.search.accuracy.noise_model import pruning, sqnr
+from perfmodel.search.accuracy.onnx_runs import Rewriter, measured_gains, output_noise, rewritten
+from perfmodel.search.accuracy.option import LayerOption, describe, parse_option
+from perfmodel.search.accuracy.pairwise import pairwise
+from perfmodel.search.accuracy.predictor import fitted
+from perfmodel.search.accuracy.quantise import fake_quantise, noise, prune, prune_channels
+from perfmodel.search.accuracy.ranges import Ranges, read_ranges, record_ranges
+from perfmodel.search.accuracy.sensitivities import table
+from perfmodel.search.accuracy.traces import hawq
+
+__all__ = [
+    "AccuracyModel",
+    "AccuracyTable",
+    "AdditivityReport",
+    "Configuration",
+    "LayerOption",
+    "Ranges",
+    "Rewriter",
+    "additivity",
+    "calibrated",
+    "compress",
+    "describe",
+    "fake_quantise",
+    "fitted",
+    "hawq",
+    "measured_gains",
+    "noise",
+    "output_noise",
+    "pairwise",
+    "parse_option",
+    "prune",
+    "prune_channels",
+    "pruning",
+    "read_ranges",
+    "record_ranges",
+    "rewritten",
+    "sqnr",
+    "table",
+    "user",
+]

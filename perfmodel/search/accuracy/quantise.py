@@ -131,8 +131,11 @@ def _rows(rows: Array, format: Format, name: str, clip: Clip) -> Array:
     if not format.group:
         return _chunks(rows, _plain(format, name, clip))
     short = -rows.shape[1] % format.group
-    # An edge repeated changes neither the range nor the largest magnitude of the last group.
-    padded = np.pad(rows, ((0, 0), (0, short)), mode="edge") if short else rows
+    # A zero is exact under any scale and zero point, so it adds no error to the last group. A
+    # stored minimum and the mean of one bit would see it: there the edge is repeated.
+    edge = name in _MINIMUM or (format.family == "int" and format.element_bits == 1)
+    mode = "edge" if edge else "constant"
+    padded = np.pad(rows, ((0, 0), (0, short)), mode=mode) if short else rows
     made = _chunks(padded.reshape(-1, format.group), _grouped(format, name, clip, rows))
     return made.reshape(padded.shape)[:, : rows.shape[1]]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 
@@ -69,8 +69,8 @@ def symmetric(rows: Array, grid: Grid, *, clip: str = "mse", stored: bool = Fals
 
 def _candidates(mean: Array, largest: Array, grid: Grid) -> Iterator[Array]:
     # Extras first: the order must fall from there on, or a row's search would end too early.
-    octave = 2.0 ** np.ceil(np.log2(grid.top))
     if isinstance(grid, Integers):
+        octave = grid.top + 1.0
         yield mean * 2.0 / octave
         exact, below = octave - 1.0, 1.0
         while exact >= 1.0:
@@ -78,6 +78,7 @@ def _candidates(mean: Array, largest: Array, grid: Grid) -> Iterator[Array]:
             below *= 2.0
             exact = octave - below
     else:
+        octave = 2.0 ** np.ceil(np.log2(grid.top))
         yield largest / grid.top
     for step in range(-_STEPS, _OCTAVES * _STEPS):
         yield largest * (2.0 ** (-step / _STEPS) / octave)
@@ -137,8 +138,8 @@ def affine(
 def binary(rows: Array) -> Array:
     """Return signs times the mean magnitude of each row.
 
-    The least squared error of two levels ``-a`` and ``a`` (Rastegari et al., "XNOR-Net", ECCV 2016,
-    equation 6). Shapes ``(rows, elements)``.
+    The least squared error of two levels ``-a`` and ``a`` (Rastegari et al., "XNOR-Net", ECCV
+    2016). Shapes ``(rows, elements)``.
     """
     return np.where(rows < 0, -1.0, 1.0) * np.abs(rows).mean(axis=1, keepdims=True)
 
@@ -152,17 +153,17 @@ def ternary(rows: Array, *, rule: str = "exact") -> Array:
         Shape ``(rows, elements)``.
     rule
         ``exact``: the least squared error, ``max over k of (sum of the k largest)^2 / k``. ``twn``:
-        the threshold ``0.7 mean |w|`` of Li, Zhang and Liu, "Ternary Weight Networks", 2016,
-        equation 6, which is near it for normal and uniform weights.
+        the threshold ``0.7 mean |w|`` of Li, Zhang and Liu, "Ternary Weight Networks", 2016, which
+        is near it for normal and uniform weights.
     """
     size = np.abs(rows)
     if rule == "twn":
         keep = size > 0.7 * size.mean(axis=1, keepdims=True)
     else:
         ordered = -np.sort(-size, axis=1)
-        count = np.arange(1, rows.shape[1] + 1)
-        gain = np.cumsum(ordered, axis=1) ** 2 / count
-        least = np.take_along_axis(ordered, gain.argmax(axis=1)[:, None], axis=1)
+        above = cast("Array", np.cumsum(ordered, axis=1))
+        gain: Array = np.square(above) / np.arange(1.0, rows.shape[1] + 1.0)
+        least = ordered[np.arange(len(rows)), gain.argmax(axis=1)][:, None]
         keep = (size >= least) & (size > 0)
     count = np.maximum(keep.sum(axis=1, keepdims=True), 1)
     level = np.where(keep, size, 0.0).sum(axis=1, keepdims=True) / count

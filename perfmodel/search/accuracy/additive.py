@@ -1,0 +1,202 @@
+"""Whether losses of layers add up: single changes beside joint ones, measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+
+from perfmodel.arrays import Array
+from perfmodel.errors import Fault, InputError
+from perfmodel.search.accuracy.model import (
+    AccuracyModel,
+    Configuration,
+    options_fit,
+    unknown_layers,
+)
+from perfmodel.search.accuracy.option import LayerOption, describe
+
+__all__ = ["AdditivityReport", "additivity"]
+
+
+@dataclass(frozen=True, slots=True)
+class AdditivityReport:
+    """Measured joint changes beside sums of measured single changes.
+
+    Attributes
+    ----------
+    name
+        Of what was tested.
+    base
+        Measured figure of the configuration that changes start from.
+    singles
+        (Layer, option) -> measured change.
+    choices
+        Joint configurations, shape ``(joints, layers)``.
+    measured, summed
+        Their change as measured, and the sum of their single changes, shape ``(joints,)``.
+    correlation, rank_correlation
+        Pearson's and Spearman's between both; NaN where either does not vary.
+    relative_error
+        Median of ``|summed - measured| / |measured|`` over joints that changed anything.
+    worst_relative_error
+        Largest of the same.
+    model_rank_correlation
+        Spearman's between the model's loss and what was measured, over all configurations; ``None``
+        where a callable was tested.
+    evaluations
+        How many configurations were evaluated.
+    """
+
+    name: str
+    base: float
+    singles: dict[tuple[str, str], float]
+    choices: npt.NDArray[np.intp]
+    measured: Array
+    summed: Array
+    correlation: float
+    rank_correlation: float
+    relative_error: float
+    worst_relative_error: float
+    model_rank_correlation: float | None
+    evaluations: int
+
+    def __str__(self) -> str:
+        """Return the verdict in words."""
+        text = (
+            f"{self.name}: {len(self.measured)} joint changes against the sums of "
+            f"{len(self.singles)} single ones ({self.evaluations} evaluations): correlation "
+            f"{self.correlation:.3f}, rank correlation {self.rank_correlation:.3f}, the sum is off "
+            f"by {self.relative_error:.1%} (median), {self.worst_relative_error:.1%} (worst)"
+        )
+        if self.model_rank_correlation is not None:
+            text += f"; the model ranks them with {self.model_rank_correlation:.3f}"
+        return text
+
+
+def additivity(
+    model_or_callable: AccuracyModel | Callable[[Configuration], float],
+    layers: Sequence[str],
+    options: Sequence[Sequence[LayerOption]],
+    evaluate: Callable[[Configuration], float] | None = None,
+    *,
+    pairs: Sequence[tuple[str, str]] | None = None,
+    joints: int = 20,
+    seed: int = 0,
+) -> AdditivityReport:
+    """Measure whether changes of layers add up.
+
+    Parameters
+    ----------
+    model_or_callable
+        A model whose ranking is compared as well; or the callable to evaluate with.
+    layers, options
+        The space. Changes start from the option of each layer that leaves it as it is, or from its
+        first.
+    evaluate
+        Configuration -> measured figure (an error or an accuracy); the callable where left out.
+    pairs
+        Layers to change together, every other option of both drawn once for each entry. Where left
+        out, `joints` random configurations of two changed layers up to all of them.
+    seed
+        Of the draw.
+
+    Raises
+    ------
+    InputError
+        With every fault of the question; no callable to evaluate with; figures not finite.
+    """
+    model = cast("AccuracyModel", model_or_callable) if _is_model(model_or_callable) else None
+    if evaluate is None and model is None:
+        evaluate = cast("Callable[[Configuration], float]", model_or_callable)
+    faults = options_fit(layers, options)
+    for pair in pairs or ():
+        faults += unknown_layers(pair, layers, "the layers")
+    if evaluate is None:
+        faults.append(Fault("nothing to measure with", "evaluate", expected="a callable"))
+    if not faults and sum(len(given) > 1 for given in options) < 2:
+        faults.append(Fault("fewer than two layers have a choice", "options", expected="two"))
+    if faults or evaluate is None:
+        raise InputError(faults)
+    measure = evaluate
+    start = [next((i for i, o in enumerate(given) if o == LayerOption()), 0) for given in options]
+    known: dict[tuple[int, ...], float] = {}
+
+    def value(choice: Sequence[int]) -> float:
+        key = tuple(int(c) for c in choice)
+        if key not in known:
+            named = zip(layers, options, key, strict=True)
+            known[key] = float(measure({name: given[c] for name, given, c in named}))
+            if not np.isfinite(known[key]):
+                raise InputError(Fault(f"evaluate gave {known[key]}", "evaluate",
+                                       expected="finite numbers"))  # fmt: skip
+        return known[key]
+
+    base = value(start)
+    choices = _joint(layers, options, start, pairs, joints, np.random.default_rng(seed))
+    singles: dict[tuple[str, str], float] = {}
+    summed = np.zeros(len(choices))
+    for j, row in enumerate(choices):
+        for i, c in enumerate(row):
+            if c == start[i]:
+                continue
+            one = list(start)
+            one[i] = int(c)
+            change = value(one) - base
+            singles[layers[i], describe(options[i][int(c)])] = change
+            summed[j] += change
+    measured = np.array([value(row.tolist()) - base for row in choices])
+    moved = measured != 0
+    off = np.abs(summed[moved] - measured[moved]) / np.abs(measured[moved])
+    ranked = None
+    if model is not None:
+        every = np.array(list(known))
+        losses = model.table(layers, options).loss(every)
+        ranked = _correlation(_ranks(losses), _ranks(np.array(list(known.values()))))
+    return AdditivityReport(
+        model.name if model is not None else "callable", base, singles, choices, measured, summed,
+        _correlation(summed, measured), _correlation(_ranks(summed), _ranks(measured)),
+        float(np.median(off)) if off.size else 0.0, float(off.max(initial=0.0)), ranked, len(known),
+    )  # fmt: skip
+
+
+def _is_model(value: object) -> bool:
+    return hasattr(value, "table") and hasattr(value, "predicted")
+
+
+def _joint(
+    layers: Sequence[str], options: Sequence[Sequence[LayerOption]], start: Sequence[int],
+    pairs: Sequence[tuple[str, str]] | None, joints: int, draw: np.random.Generator,
+) -> npt.NDArray[np.intp]:  # fmt: skip
+    free = [i for i, given in enumerate(options) if len(given) > 1]
+    place = {layer: i for i, layer in enumerate(layers)}
+    rows: list[list[int]] = []
+    if pairs is not None:
+        groups = [[place[a], place[b]] for a, b in pairs]
+    else:
+        sizes = draw.integers(2, len(free) + 1, size=joints)
+        groups = [draw.choice(free, size=int(n), replace=False).tolist() for n in sizes]
+    for group in groups:
+        row = list(start)
+        for i in group:
+            others = [c for c in range(len(options[i])) if c != start[i]]
+            if others:
+                row[i] = int(draw.choice(others))
+        rows.append(row)
+    return np.array(rows, dtype=np.intp).reshape(-1, len(layers))
+
+
+def _ranks(values: Array) -> Array:
+    """Return ranks; equal values share their mean."""
+    ordered = np.sort(values)
+    low, high = (np.searchsorted(ordered, values, side=s) for s in ("left", "right"))
+    return np.asarray((low + high + 1) / 2, dtype=np.float64)
+
+
+def _correlation(one: Array, other: Array) -> float:
+    a, b = one - float(one.mean()), other - float(other.mean())
+    scale = float(np.sqrt(np.vdot(a, a) * np.vdot(b, b)))
+    return float(np.vdot(a, b)) / scale if scale > 0 else float("nan")

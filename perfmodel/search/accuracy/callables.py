@@ -1,0 +1,73 @@
+"""A user's own measure of a configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from perfmodel.errors import Fault, InputError
+from perfmodel.search.accuracy.model import AccuracyTable, Configuration, Floats
+from perfmodel.search.accuracy.option import LayerOption
+from perfmodel.search.accuracy.predictor import Better
+
+__all__ = ["UserModel", "user"]
+
+
+@dataclass(frozen=True, slots=True)
+class UserModel:
+    """A callable on configurations; nothing is known of how layers add: see `user`."""
+
+    evaluate: Callable[[Configuration], float]
+    name: str
+    unit: str
+    better: Better = "higher"
+    measured_error: float | None = None
+    error_note: str = ""
+    separable: bool = False
+
+    def loss(self, configuration: Configuration) -> float:
+        """Return the loss of a configuration: its figure, negative where higher is better."""
+        value = float(self.evaluate(configuration))
+        return -value if self.better == "higher" else value
+
+    def table(
+        self, layers: Sequence[str], options: Sequence[Sequence[LayerOption]]
+    ) -> AccuracyTable:
+        """Refuse: a callable has no table.
+
+        Raises
+        ------
+        InputError
+            Always.
+        """
+        raise InputError(
+            Fault(f"{self.name} is not separable, so it has no table of layers and options",
+                  path="accuracy",
+                  expected="a method that evaluates configurations (evolution), or fitted()")
+        )  # fmt: skip
+
+    def predicted(self, loss: Floats) -> Floats:
+        """Return losses in the callable's unit."""
+        return -loss if self.better == "higher" else loss
+
+
+def user(
+    callable: Callable[[Configuration], float],
+    *,
+    unit: str = "",
+    name: str = "",
+    better: Better = "higher",
+) -> UserModel:
+    """Return a model that asks a callable.
+
+    Parameters
+    ----------
+    callable
+        Configuration (layer -> option) -> figure.
+    unit, better
+        Of the figure.
+    name
+        As results show it; the callable's where left out.
+    """
+    own = getattr(callable, "__name__", type(callable).__name__)
+    return UserModel(callable, name or f"user callable {own}", unit, better)

@@ -1,0 +1,270 @@
+"""A monotone map from loss to accuracy, calibrated with a few evaluations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from perfmodel.arrays import Array
+from perfmodel.errors import Fault, InputError
+from perfmodel.search.accuracy.model import AccuracyModel, AccuracyTable, Configuration, Floats
+from perfmodel.search.accuracy.option import LayerOption
+from perfmodel.search.accuracy.predictor import Better
+
+__all__ = ["Calibrated", "MonotoneMap", "calibrated", "isotonic", "monotone_map"]
+
+
+def isotonic(values: npt.ArrayLike, *, falling: bool = False) -> Array:
+    """Return the nearest monotone sequence in least squares, shape ``(count,)``.
+
+    Pooling of adjacent violators: Ayer et al., Annals of Mathematical Statistics 1955.
+    """
+    given = np.asarray(values, dtype=np.float64) * (-1.0 if falling else 1.0)
+    means: list[float] = []
+    counts: list[int] = []
+    for value in given:
+        means.append(float(value))
+        counts.append(1)
+        while len(means) > 1 and means[-2] > means[-1]:
+            mean, count = means.pop(), counts.pop()
+            total = counts[-1] + count
+            means[-1] = (means[-1] * counts[-1] + mean * count) / total
+            counts[-1] = total
+    return np.repeat(means, counts) * (-1.0 if falling else 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class MonotoneMap:
+    """A monotone curve through points; flat beyond its ends.
+
+    Attributes
+    ----------
+    x, y
+        Points, x rising, y monotone.
+    floor
+        Added to a loss before its logarithm is taken, which is the curve's abscissa; losses of
+        formats span decades. ``None``: the abscissa is the loss itself.
+    """
+
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    floor: float | None = None
+
+    def __call__(self, loss: npt.ArrayLike) -> Floats:
+        """Return the curve at losses, of the same shape.
+
+        Monotone piecewise cubic: Fritsch and Butland, SIAM J. Sci. Stat. Comput. 1984.
+        """
+        at = _abscissa(np.asarray(loss, dtype=np.float64), self.floor)
+        x, y = np.array(self.x), np.array(self.y)
+        if len(x) == 1:
+            return np.full(at.shape, y[0])
+        at = np.clip(at, x[0], x[-1])
+        width = np.diff(x)
+        slope = np.diff(y) / width
+        turn = _tangents(width, slope)
+        piece = np.clip(np.searchsorted(x, at, side="right") - 1, 0, len(width) - 1)
+        h = width[piece]
+        t = (at - x[piece]) / h
+        start, end = y[piece], y[piece + 1]
+        blend = t * t * (3.0 - 2.0 * t)
+        rise = h * t * (1.0 - t) * ((1.0 - t) * turn[piece] - t * turn[piece + 1])
+        # Rounding must not carry a value over its neighbours.
+        low, high = np.minimum(start, end), np.maximum(start, end)
+        return np.clip(start + (end - start) * blend + rise, low, high)
+
+
+def _tangents(width: Array, slope: Array) -> Array:
+    """Return slopes at the points that keep the curve monotone."""
+    turn = np.zeros(len(width) + 1)
+    if len(width) == 1:
+        turn[:] = slope[0]
+        return turn
+    before, after = slope[:-1], slope[1:]
+    w1, w2 = 2.0 * width[1:] + width[:-1], width[1:] + 2.0 * width[:-1]
+    same = before * after > 0
+    safe_before, safe_after = np.where(same, before, 1.0), np.where(same, after, 1.0)
+    turn[1:-1] = np.where(same, (w1 + w2) / (w1 / safe_before + w2 / safe_after), 0.0)
+    for end, h0, h1, s0, s1 in (
+        (0, width[0], width[1], slope[0], slope[1]),
+        (-1, width[-1], width[-2], slope[-1], slope[-2]),
+    ):
+        value = ((2.0 * h0 + h1) * s0 - h0 * s1) / (h0 + h1)
+        if value * s0 <= 0:
+            value = 0.0
+        elif s0 * s1 <= 0 and abs(value) > 3.0 * abs(s0):
+            value = 3.0 * s0
+        turn[end] = value
+    return turn
+
+
+def _abscissa(loss: Array, floor: float | None) -> Array:
+    return loss if floor is None else np.log(np.maximum(loss, 0.0) + floor)
+
+
+def monotone_map(losses: npt.ArrayLike, values: npt.ArrayLike, *, falling: bool) -> MonotoneMap:
+    """Return the monotone curve nearest to points.
+
+    Points of one loss are averaged, violators pooled (`isotonic`); a pool is flat from its first
+    loss to its last. Monotone data are met exactly. Shapes ``(points,)``.
+    """
+    loss = np.asarray(losses, dtype=np.float64)
+    value = np.asarray(values, dtype=np.float64)
+    positive = loss[loss > 0]
+    floor = float(positive.min()) / 16.0 if loss.min() >= 0 and positive.size else None
+    order = np.argsort(loss, kind="stable")
+    x, value = _abscissa(loss[order], floor), value[order]
+    # Losses that differ by rounding are one: no curve is steep enough to tell them apart.
+    gap = np.diff(x, prepend=x[0]) > 1e-9 * max(float(x[-1] - x[0]), 1e-300)
+    group = np.cumsum(gap)
+    count = np.bincount(group)
+    x, y = (np.bincount(group, weights=part) / count for part in (x, value))
+    y = isotonic(y, falling=falling)
+    edges = np.ones(len(x), dtype=bool)
+    if len(x) > 2:  # inside of a pool nothing is known but its level
+        edges[1:-1] = (y[1:-1] != y[:-2]) | (y[1:-1] != y[2:])
+    return MonotoneMap(tuple(x[edges].tolist()), tuple(y[edges].tolist()), floor)
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """A model whose loss is mapped to a measured figure: see `calibrated`.
+
+    Attributes
+    ----------
+    curve
+        The map.
+    losses, values
+        The points that it was calibrated with, shape ``(k,)``.
+    """
+
+    model: AccuracyModel
+    curve: MonotoneMap
+    losses: tuple[float, ...]
+    values: tuple[float, ...]
+    unit: str
+    measured_error: float
+    error_note: str
+
+    @property
+    def name(self) -> str:
+        """Of the model underneath, and that it is calibrated."""
+        return f"{self.model.name}, calibrated with {len(self.values)} evaluations"
+
+    @property
+    def separable(self) -> bool:
+        """As the model underneath."""
+        return self.model.separable
+
+    def table(
+        self, layers: Sequence[str], options: Sequence[Sequence[LayerOption]]
+    ) -> AccuracyTable:
+        """Return the losses of the model underneath: the map is monotone, so they rank alike."""
+        return self.model.table(layers, options)
+
+    def predicted(self, loss: Floats) -> Floats:
+        """Return the figure at losses, in `unit`."""
+        return self.curve(loss)
+
+
+def calibrated(
+    model: AccuracyModel,
+    evaluate: Callable[[Configuration], float],
+    k: int = 12,
+    *,
+    layers: Sequence[str],
+    options: Sequence[Sequence[LayerOption]],
+    unit: str = "points of top-1",
+    better: Better = "higher",
+    seed: int = 0,
+) -> Calibrated:
+    """Calibrate a monotone map from a model's loss to a measured figure.
+
+    Parameters
+    ----------
+    model
+        A separable model.
+    evaluate
+        Configuration (layer -> option) -> figure, in `unit`; called `k` times.
+    k
+        Evaluations: from the least loss to the most, spread evenly over the loss (its logarithm
+        where it is positive).
+    layers, options
+        The space.
+    unit, better
+        Of the figure.
+    seed
+        Of the configurations that are drawn.
+
+    Returns
+    -------
+    Calibrated
+        Its error is the root mean square over points of what the map without a point predicts
+        there; at the ends that is the nearest point's figure.
+
+    Raises
+    ------
+    InputError
+        Fewer than three evaluations, or one that is not finite.
+    """
+    if k < 3:
+        raise InputError(Fault(f"{k} evaluations", path="k", expected="three or more"))
+    made = model.table(layers, options)
+    choices = spread_choices(made, k, seed)
+    losses = made.loss(choices)
+    figures: list[float] = []
+    for row in choices:
+        named = zip(layers, options, row.tolist(), strict=True)
+        figures.append(float(evaluate({name: given[int(c)] for name, given, c in named})))
+    values = np.array(figures)
+    if not np.isfinite(values).all():
+        bad = int(np.flatnonzero(~np.isfinite(values))[0])
+        raise InputError(
+            Fault(f"evaluation {bad + 1} of {len(values)} gave {values[bad]}", path="evaluate",
+                  expected="finite numbers")
+        )  # fmt: skip
+    falling = better == "higher"
+    misses: list[float] = []
+    for i in range(len(values)):
+        rest = np.arange(len(values)) != i
+        curve = monotone_map(losses[rest], values[rest], falling=falling)
+        misses.append(float(curve(losses[i]) - values[i]))
+    return Calibrated(
+        model, monotone_map(losses, values, falling=falling), tuple(losses.tolist()),
+        tuple(values.tolist()), unit, float(np.sqrt(np.mean(np.square(misses)))),
+        f"root mean square, leave-one-out over {len(values)} evaluations",
+    )  # fmt: skip
+
+
+def spread_choices(
+    table: AccuracyTable, k: int, seed: int
+) -> npt.NDArray[np.intp]:  # fmt: skip
+    """Return `k` or fewer different choices whose losses span the range evenly, least first.
+
+    Shape ``(choices, layers)``.
+    """
+    draw = np.random.default_rng(seed)
+    orders = [np.argsort(losses, kind="stable") for losses in table.unary]
+    level = np.concatenate([[0.0, 1.0], draw.random(4094)])
+    columns: list[npt.NDArray[np.intp]] = []
+    for order in orders:
+        last = len(order) - 1
+        loose = level * last + draw.normal(scale=0.3 * last, size=level.size)
+        loose[:2] = 0, last
+        columns.append(order[np.clip(np.rint(loose), 0, last).astype(np.intp)])
+    drawn = np.unique(np.column_stack(columns), axis=0)
+    losses = table.loss(drawn)
+    floor = float(losses[losses > 0].min(initial=np.inf)) / 16.0
+    spread = _abscissa(losses, floor if losses.min() >= 0 and np.isfinite(floor) else None)
+    chosen: list[int] = []
+    for goal in np.linspace(float(spread.min()), float(spread.max()), k).tolist():
+        distance = np.abs(spread - float(goal))
+        for known in chosen:
+            distance[np.isclose(spread, spread[known], rtol=1e-9, atol=1e-12)] = np.inf
+        pick = int(np.argmin(distance))
+        if np.isfinite(distance[pick]):
+            chosen.append(pick)
+    return drawn[sorted(chosen, key=lambda i: float(losses[i]))]

@@ -1,0 +1,202 @@
+"""Quantisation and pruning noise of real weights, added up over layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from perfmodel.arrays import Array
+from perfmodel.errors import Fault, InputError
+from perfmodel.formats import Format
+from perfmodel.search.accuracy.compress import squared_error
+from perfmodel.search.accuracy.model import AccuracyTable, Floats, options_fit, unknown_layers
+from perfmodel.search.accuracy.option import LayerOption, describe
+from perfmodel.search.accuracy.quantise import Clip, simulated
+from perfmodel.search.accuracy.ranges import Ranges, activation_noise, read_ranges
+from perfmodel.search.accuracy.weights import Layer, Source, Weights, read_weights
+
+__all__ = ["Noise", "pruning", "sqnr"]
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """Noise-to-signal ratios from weights and samples of activations: see `sqnr`."""
+
+    name: str
+    weights: Weights
+    ranges: Ranges | None = None
+    gains: Mapping[str, float] = field(default_factory=dict[str, float])
+    norm: int = 2
+    clip: Clip = "mse"
+    unit: str = ""
+    measured_error: float | None = None
+    error_note: str = ""
+    separable: bool = True
+    _known: dict[tuple[str, str], float] = field(
+        default_factory=dict[tuple[str, str], float], compare=False, repr=False
+    )
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Layers by the names of their weight tensors."""
+        return tuple(self.weights.layers)
+
+    def table(
+        self, layers: Sequence[str], options: Sequence[Sequence[LayerOption]]
+    ) -> AccuracyTable:
+        """Return noise-to-signal ratios that each option adds to the output's.
+
+        Raises
+        ------
+        InputError
+            Layers that are not in the file, formats that are not simulated, activations without a
+            range; every one of them.
+        """
+        faults = options_fit(layers, options)
+        faults += unknown_layers(layers, self.weights.names, self.name)
+        formats = {f.name: f for given in options for o in given
+                   for f in (o.weights, o.activations) if f is not None}  # fmt: skip
+        faults += [
+            Fault(f"format '{name}' is not simulated", path="accuracy",
+                  expected="integers, floats, ternary, block floats, microscaling, plain ggml")
+            for name, f in formats.items() if not simulated(f)
+        ]  # fmt: skip
+        if faults:
+            raise InputError(faults)
+        unary: list[Floats] = []
+        for layer, given in zip(layers, options, strict=True):
+            found = self.weights.find(layer)
+            if found is not None:
+                unary.append(self._row(layer, found, given, faults))
+        if faults:
+            raise InputError(faults)
+        return AccuracyTable(tuple(unary), {})
+
+    def _row(
+        self, name: str, layer: Layer, options: Sequence[LayerOption], faults: list[Fault]
+    ) -> Floats:
+        texts = [describe(option) for option in options]
+        arrays: list[tuple[Array, int]] = []
+        power = 0.0
+        for option, text in zip(options, texts, strict=True):
+            if (name, text) in self._known:
+                continue
+            if not arrays:  # read once for all options, and let go after
+                arrays = [(weight.read(), weight.axis) for weight in layer.weights]
+                power = sum(float(np.vdot(w, w)) for w, _ in arrays)
+            error = sum(squared_error(w, option._replace(activations=None), axis, norm=self.norm,
+                                      clip=self.clip) for w, axis in arrays)  # fmt: skip
+            total = layer.uses * error / power if power > 0 else 0.0
+            before = len(faults)
+            if option.activations is not None:
+                total += self._activations(name, layer, option.activations, faults)
+            if len(faults) == before:
+                self._known[name, text] = total * self._gain(name, layer)
+        if faults:
+            return np.zeros(0)
+        return np.array([self._known[name, text] for text in texts])
+
+    def _gain(self, name: str, layer: Layer) -> float:
+        names = (name, layer.name, *(weight.name for weight in layer.weights))
+        return next((self.gains[n] for n in names if n in self.gains), 1.0)
+
+    def _activations(
+        self, name: str, layer: Layer, format: Format, faults: list[Fault]
+    ) -> float:  # fmt: skip
+        known = self.ranges.samples if self.ranges is not None else {}
+        total = 0.0
+        for tensor in layer.inputs or ("",):
+            values = known.get(tensor, known.get(name, known.get(layer.name)))
+            if values is None and format.family == "float" and format.element_bits >= 16:
+                values = Ranges.of_range(-8.0, 8.0, 1.0)  # relative steps: any range will do
+            if values is None:
+                at = f"'{tensor}', which it reads" if tensor else "that name"
+                faults.append(
+                    Fault(f"no range of activations for layer '{name}'", path="accuracy",
+                          expected=f"calibration= with {at} (see record_ranges)")
+                )  # fmt: skip
+                return 0.0
+            total += activation_noise(values, format)
+        return total
+
+    def predicted(self, loss: Floats) -> Floats:
+        """Return the losses as they are: noise-to-signal ratios of the output, no unit."""
+        return loss
+
+    def sqnr_db(self, loss: Floats) -> Floats:
+        """Return the signal to quantisation-noise ratio of the output, decibels."""
+        return -10.0 * np.log10(loss)
+
+
+def sqnr(
+    path: Source,
+    calibration: str | Path | Ranges | None = None,
+    *,
+    gains: Mapping[str, float] | None = None,
+    clip: Clip = "mse",
+) -> Noise:
+    """Return a model of quantisation noise from real weights and activations.
+
+    Parameters
+    ----------
+    path
+        An ``.onnx`` or ``.safetensors`` file (or a ``.safetensors.index.json``), or layer -> array
+        with output channels first. A layer is named by its weight tensor or its operator.
+    calibration
+        CSV or NPZ of activations (`read_ranges`), or what `record_ranges` returned. Needed where
+        an option has activations below 16-bit floats.
+    gains
+        Layer -> what its relative noise is multiplied with on the way to the output; one where
+        left out. `measured_gains` finds them.
+    clip
+        As for `fake_quantise`.
+
+    Notes
+    -----
+    The output's noise-to-signal ratio is the sum over layers of those of weights and activations,
+    ``1/s = sum(1/s_w + 1/s_a)``: Lin, Talathi and Annapureddy, "Fixed Point Quantization of Deep
+    Convolutional Networks", ICML 2016. To first order a layer hands on relative noise as it is, and
+    noises of independent layers add. A layer's is ``||C(W) - W||^2 / ||W||^2``, exact for inputs
+    that are uncorrelated and of one variance; C prunes and quantises.
+    """
+    weights = read_weights(path)
+    ranges = calibration if isinstance(calibration, Ranges) or calibration is None else (
+        read_ranges(calibration)
+    )  # fmt: skip
+    factors = dict(gains or {})
+    faults = unknown_layers(factors, weights.names, "the weights")
+    faults += [
+        Fault(f"gain {g} of '{name}'", path="gains", expected="a finite number, not below zero")
+        for name, g in factors.items() if not (0.0 <= g < np.inf)
+    ]  # fmt: skip
+    if faults:
+        raise InputError(faults)
+    return Noise(f"sqnr of {weights.file}", weights, ranges, factors, clip=clip)
+
+
+def pruning(
+    path: Source, calibration: str | Path | Ranges | None = None, *, norm: int = 2
+) -> Noise:  # fmt: skip
+    """Return a model of pruning error from real weights: energy removed over total energy.
+
+    The same scale as `sqnr`, and with a format in the option the same figure: what is removed and
+    what is rounded are one error. To prune by magnitude is to remove the least energy.
+
+    Parameters
+    ----------
+    path, calibration
+        As for `sqnr`.
+    norm
+        1 or 2: by which the channels are ranked of which `kept` stay (Li et al., ICLR 2017).
+    """
+    if norm not in {1, 2}:
+        raise InputError(Fault(f"norm {norm}", path="norm", expected="1 or 2"))
+    weights = read_weights(path)
+    ranges = calibration if isinstance(calibration, Ranges) or calibration is None else (
+        read_ranges(calibration)
+    )  # fmt: skip
+    return Noise(f"pruning error of {weights.file} (channels by L{norm})", weights, ranges,
+                 norm=norm)  # fmt: skip

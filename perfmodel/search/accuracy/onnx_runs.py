@@ -1,0 +1,189 @@
+"""An ONNX network with compressed weights, and what its outputs differ by when it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from perfmodel.arrays import Array
+from perfmodel.errors import InputError
+from perfmodel.formats import format_named
+from perfmodel.search.accuracy.compress import compress, squared_error
+from perfmodel.search.accuracy.model import Configuration, unknown_layers
+from perfmodel.search.accuracy.onnx_session import refusals, session
+from perfmodel.search.accuracy.onnx_weights import layers_of, load, weighted_nodes
+from perfmodel.search.accuracy.option import LayerOption
+from perfmodel.search.accuracy.quantise import Clip
+
+__all__ = ["Rewriter", "measured_gains", "output_noise", "rewritten"]
+
+
+class Rewriter:
+    """Writes a network with compressed weights, again and again from one reading.
+
+    Parameters
+    ----------
+    path
+        An ONNX file.
+    norm, clip
+        As for `compress`.
+
+    Attributes
+    ----------
+    weights
+        The file's layers.
+
+    Raises
+    ------
+    InputError
+        The file is no ONNX, or has no weights.
+    """
+
+    def __init__(self, path: str | Path, *, norm: int = 2, clip: Clip = "mse") -> None:
+        self.file = str(path)
+        self._model: Any = load(Path(path))
+        self._operands = weighted_nodes(self._model)
+        self.weights = layers_of(self._operands, Path(path))
+        self._norm: int = norm
+        self._clip: Clip = clip
+
+    def __call__(self, configuration: Configuration) -> bytes:
+        """Return the bytes of a file in which layers have the weights that their options leave.
+
+        Parameters
+        ----------
+        configuration
+            Layer (by weight tensor or operator) -> option. Formats of activations change nothing
+            here. Where an operator and its weight tensor are both named, the operator's holds.
+
+        Raises
+        ------
+        InputError
+            Layers that the file does not have.
+        """
+        faults = unknown_layers(configuration, self.weights.names, self.file)
+        if faults:
+            raise InputError(faults)
+        helper: Any = import_module("onnx.numpy_helper")
+        stored: Any = self._model.graph.initializer
+        before, replaced = len(stored), list[tuple[Any, int, str]]()
+        made: dict[tuple[str, LayerOption, int], str] = {}
+        for node, weights, places, kinds, _ in self._operands:
+            names = [name for name in (node.name, *node.output) if name in configuration]
+            own = configuration[names[0]] if names else None
+            for weight, place, kind in zip(weights, places, kinds, strict=True):
+                option = own if own is not None else configuration.get(weight.name)
+                if option is None:
+                    continue
+                key = weight.name, option._replace(activations=None), weight.axis
+                if key not in made:
+                    made[key] = f"{weight.name}__compressed_{len(made)}"
+                    values = compress(weight.read(), key[1], weight.axis, norm=self._norm,
+                                      clip=self._clip)  # fmt: skip
+                    stored.append(
+                        helper.from_array(np.ascontiguousarray(values.astype(kind)), made[key])
+                    )
+                replaced.append((node, place, node.input[place]))
+                node.input[place] = made[key]
+        content: bytes = self._model.SerializeToString()
+        for node, place, name in replaced:
+            node.input[place] = name
+        del stored[before:]
+        return content
+
+
+def rewritten(
+    path: str | Path, configuration: Configuration, *, norm: int = 2, clip: Clip = "mse"
+) -> bytes:
+    """Return a network with weights as a configuration leaves them, as a file's bytes.
+
+    Parameters and errors as for `Rewriter`, which is quicker for many configurations.
+    """
+    return Rewriter(path, norm=norm, clip=clip)(configuration)
+
+
+def _outputs(content: bytes, feeds: Sequence[Mapping[str, Any]], file: str) -> list[Array]:
+    runner = session(content, file)
+    found: list[Array] = []
+    with refusals(file):
+        for feed in feeds:
+            for values in runner.run(None, dict(feed)):
+                array = np.asarray(values)
+                if array.dtype.kind == "f":
+                    found.append(array.astype(np.float64).ravel())
+    return found
+
+
+def _ratio(exact: Sequence[Array], other: Sequence[Array]) -> float:
+    noise = sum(float(np.sum((a - b) ** 2)) for a, b in zip(exact, other, strict=True))
+    signal = sum(float(np.vdot(a, a)) for a in exact)
+    return noise / signal if signal > 0 else 0.0
+
+
+def output_noise(
+    path: str | Path, feeds: Iterable[Mapping[str, Any]], configuration: Configuration,
+    *, norm: int = 2, clip: Clip = "mse",
+) -> float:  # fmt: skip
+    """Return the noise-to-signal ratio of a network's outputs, run with compressed weights.
+
+    ``sum ||y' - y||^2 / sum ||y||^2`` over inputs and floating-point outputs; what `sqnr` predicts
+    for options of weights. Parameters as for `rewritten` and `record_ranges`.
+    """
+    write, given = Rewriter(path, norm=norm, clip=clip), list(feeds)
+    exact = _outputs(write({}), given, str(path))
+    return _ratio(exact, _outputs(write(configuration), given, str(path)))
+
+
+def measured_gains(
+    path: str | Path,
+    feeds: Iterable[Mapping[str, Any]],
+    *,
+    option: LayerOption | None = None,
+    layers: Sequence[str] | None = None,
+) -> dict[str, float]:
+    """Return how much of each layer's relative noise arrives at the outputs: ``gains=`` of `sqnr`.
+
+    Parameters
+    ----------
+    path, feeds
+        A network and inputs of its runs: one more than there are layers.
+    option
+        What is done to each layer in turn; weights in ``int8`` where left out.
+    layers
+        By weight tensor or operator; every weight tensor where left out.
+
+    Returns
+    -------
+    dict
+        Layer -> measured noise-to-signal ratio of the outputs over the layer's own. One is what
+        `sqnr` assumes: residual branches and layers before a bottleneck have less.
+
+    Raises
+    ------
+    InputError
+        As `rewritten`; onnxruntime is not installed or refuses.
+    """
+    write, given, file = Rewriter(path), list(feeds), str(path)
+    change = option or LayerOption(weights=format_named("int8"))
+    weights = write.weights
+    names = list(layers) if layers is not None else list(weights.layers)
+    faults = unknown_layers(names, weights.names, file)
+    if faults:
+        raise InputError(faults)
+    exact = _outputs(write({}), given, file)
+    gains: dict[str, float] = {}
+    for name in names:
+        found = weights.find(name)
+        if found is None:
+            continue
+        arrays = [(w.read(), w.axis) for w in found.weights]
+        power = sum(float(np.vdot(w, w)) for w, _ in arrays)
+        own = sum(squared_error(w, change, axis) for w, axis in arrays)
+        if own > 0 and power > 0:
+            ratio = _ratio(exact, _outputs(write({name: change}), given, file))
+            gains[name] = ratio / (found.uses * own / power)
+    return gains

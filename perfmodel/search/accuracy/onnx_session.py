@@ -1,0 +1,51 @@
+"""onnxruntime on the CPU, silent, its errors told as bad input."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
+
+from perfmodel.errors import Fault, InputError
+
+__all__ = ["refusals", "session"]
+
+
+@contextmanager
+def refusals(file: str) -> Generator[None]:
+    """Turn what onnxruntime raises into bad input: its errors have no base of their own."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        own = type(error).__module__.startswith("onnxruntime")
+        if not own and not isinstance(error, RuntimeError | ValueError | TypeError):
+            raise
+        reason = (str(error).splitlines() or ["no reason given"])[0]
+        raise InputError(
+            Fault(f"onnxruntime refuses: {reason}", file=file,
+                  expected="a network and inputs that it takes")
+        ) from None  # fmt: skip
+
+
+def session(content: bytes, file: str = "") -> Any:
+    """Return an onnxruntime session on the CPU.
+
+    Raises
+    ------
+    InputError
+        onnxruntime is not installed, or refuses the network.
+    """
+    try:
+        runtime: Any = import_module("onnxruntime")
+    except ImportError:
+        raise InputError(
+            Fault("running a network needs the package onnxruntime", file=file,
+                  expected="pip install onnxruntime")
+        ) from None  # fmt: skip
+    options: Any = runtime.SessionOptions()
+    options.log_severity_level = 3
+    with refusals(file):
+        return runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

@@ -1,0 +1,245 @@
+"""Weights inside an ONNX file: which tensor an operator multiplies, and its output channels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from perfmodel.arrays import Array
+from perfmodel.errors import Fault, InputError
+from perfmodel.search.accuracy.weights import Layer, Weight, Weights
+from perfmodel.workload.importers.onnx.read import read_onnx
+
+__all__ = ["Constants", "Operand", "layers_of", "load", "read_onnx_weights", "weighted_nodes"]
+
+#: Operator -> which inputs are its weights.
+_OPERANDS: Final[dict[str, tuple[int, ...]]] = {
+    "Conv": (1,), "FusedConv": (1,), "ConvTranspose": (1,), "Gemm": (1, 0), "FusedGemm": (1, 0),
+    "MatMul": (1, 0), "FusedMatMul": (1, 0), "Einsum": (1, 0), "Gather": (0,), "LSTM": (1, 2),
+    "GRU": (1, 2), "RNN": (1, 2), "Attention": (1,),
+}  # fmt: skip
+_RECURRENT: Final = frozenset({"LSTM", "GRU", "RNN"})
+_DEEPEST: Final = 16
+
+
+class Found(NamedTuple):
+    """A constant: its numbers, the tensor that holds them, and the type that operators see."""
+
+    name: str
+    values: Array
+    kind: Any
+
+
+class Operand(NamedTuple):
+    """A node, its weights, which inputs they are, their element types, and what they multiply."""
+
+    node: Any
+    weights: tuple[Weight, ...]
+    places: tuple[int, ...]
+    kinds: tuple[Any, ...]
+    activation: str
+
+
+class Constants:
+    """Values that the file holds, through casts, transpositions and dequantisation."""
+
+    def __init__(self, model: Any) -> None:
+        self._helper: Any = import_module("onnx.numpy_helper")
+        self._found: dict[str, Found | None] = {}
+        self.held: dict[str, Any] = {}
+        self.makers: dict[str, Any] = {}
+        for graph in _graphs(model.graph):
+            for tensor in graph.initializer:
+                self.held.setdefault(tensor.name, tensor)
+            for node in graph.node:
+                for output in node.output:
+                    self.makers.setdefault(output, node)
+                if node.op_type == "Constant":
+                    for attribute in node.attribute:
+                        if attribute.name == "value":
+                            self.held.setdefault(node.output[0], attribute.t)
+
+    def find(self, name: str, depth: int = 0) -> Found | None:
+        """Return the constant behind a name, if it is one."""
+        if name not in self._found:
+            self._found[name] = self._find(name, depth)
+        return self._found[name]
+
+    def _find(self, name: str, depth: int) -> Found | None:
+        if name in self.held:
+            values: Any = self._helper.to_array(self.held[name])
+            if values.dtype.kind in "OSU":
+                return None
+            return Found(name, np.asarray(values, dtype=np.float64), values.dtype)
+        node = self.makers.get(name)
+        if node is None or depth > _DEEPEST or not node.input:
+            return None
+        if node.op_type not in {"Identity", "Cast", "Transpose", "Reshape", "DequantizeLinear"}:
+            return None
+        inner = self.find(node.input[0], depth + 1)
+        if inner is None or node.op_type == "Identity":
+            return inner
+        values = inner.values
+        given = _attributes(node)
+        if node.op_type == "Cast":
+            onnx: Any = import_module("onnx.helper")
+            return inner._replace(kind=onnx.tensor_dtype_to_np_dtype(given["to"]))
+        if node.op_type == "Transpose":
+            return inner._replace(values=values.transpose(given.get("perm")))
+        others = [self.find(i, depth + 1) if i else None for i in node.input[1:]]
+        if not others or others[0] is None:
+            return None
+        if node.op_type == "Reshape":
+            shape = [int(n) for n in others[0].values]
+            shape = [values.shape[i] if n == 0 else n for i, n in enumerate(shape)]
+            return inner._replace(values=values.reshape(shape))
+        return _dequantised(inner, others, int(given.get("axis", 1)), given.get("block_size", 0))
+
+
+def _dequantised(
+    inner: Found, others: list[Found | None], axis: int, block: int
+) -> Found | None:  # fmt: skip
+    if not others or others[0] is None or block:
+        return None
+    scale = others[0].values
+    zero = others[1].values if len(others) > 1 and others[1] is not None else np.zeros(())
+    if scale.ndim == 1 and scale.size > 1:
+        shape = [1] * inner.values.ndim
+        shape[axis] = -1
+        scale = scale.reshape(shape)
+        zero = zero.reshape(shape) if zero.size > 1 else zero
+    return Found(inner.name, (inner.values - zero) * scale, others[0].kind)
+
+
+def _graphs(graph: Any) -> Iterator[Any]:
+    """Yield a graph and those inside its nodes."""
+    waiting = [graph]
+    while waiting:
+        current = waiting.pop()
+        yield current
+        for node in current.node:
+            for attribute in node.attribute:
+                if attribute.HasField("g"):
+                    waiting.append(attribute.g)
+                waiting.extend(attribute.graphs)
+
+
+def _attributes(node: Any) -> dict[str, Any]:
+    helper: Any = import_module("onnx.helper")
+    return {a.name: helper.get_attribute_value(a) for a in node.attribute}
+
+
+def weighted_nodes(model: Any) -> list[Operand]:
+    """Return the nodes that multiply by constants, in the order of the file."""
+    constants = Constants(model)
+    found: list[Operand] = []
+    for graph in _graphs(model.graph):
+        for node in graph.node:
+            wanted = _OPERANDS.get(node.op_type, ())
+            weights: list[Weight] = []
+            places: list[int] = []
+            kinds: list[Any] = []
+            for place in wanted:
+                if place >= len(node.input) or (weights and node.op_type not in _RECURRENT):
+                    continue
+                constant = constants.find(node.input[place])
+                if constant is None or constant.values.ndim < 2:
+                    continue
+                axis = _output_axis(node, place, constant.values.ndim)
+                weights.append(Weight(constant.name, axis, constant.values))
+                places.append(place)
+                kinds.append(constant.kind)
+            if weights:
+                others = [i for i in node.input if i and constants.find(i) is None]
+                found.append(
+                    Operand(node, tuple(weights), tuple(places), tuple(kinds),
+                            others[0] if others else "")
+                )  # fmt: skip
+    return found
+
+
+def _output_axis(node: Any, place: int, axes: int) -> int:
+    op = node.op_type
+    given = _attributes(node)
+    if op in {"Conv", "FusedConv", "Gather"}:
+        return 0
+    if op in {"ConvTranspose", *_RECURRENT}:
+        return 1
+    if op in {"Gemm", "FusedGemm"}:
+        turned = bool(given.get("transB" if place else "transA", 0))
+        return (0 if turned else 1) if place else (1 if turned else 0)
+    if op == "Einsum":
+        equation = given["equation"].decode().replace(" ", "")
+        terms, _, result = equation.partition("->")
+        letters = terms.split(",")[place]
+        kept = [i for i, letter in enumerate(letters) if letter in result and letter != "."]
+        return kept[-1] if kept else axes - 1
+    turned = bool(given.get("transB" if place else "transA", 0))
+    last = (axes - 2) if turned else (axes - 1)
+    return last if place else (axes - 1 if turned else axes - 2)
+
+
+def read_onnx_weights(path: Path) -> Weights:
+    """Read the weights of an ONNX file; layers by tensor, operator, or what the operator writes.
+
+    Raises
+    ------
+    InputError
+        As `perfmodel.workload.importers.onnx.read.read_onnx`; data in another file that is not
+        there; no operator with constant weights.
+    """
+    return layers_of(weighted_nodes(load(path)), path)
+
+
+def layers_of(operands: list[Operand], path: Path) -> Weights:
+    """Return the layers of a file's operators.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    """
+    if not operands:
+        raise InputError(
+            Fault("no operator multiplies by constant weights", file=str(path),
+                  expected="convolutions or products with stored floating-point weights")
+        )  # fmt: skip
+    uses: dict[str, list[Operand]] = {}
+    for operand in operands:
+        for weight in operand.weights:
+            uses.setdefault(weight.name, []).append(operand)
+    layers: list[Layer] = []
+    for name, users in uses.items():
+        weight = next(w for w in users[0].weights if w.name == name)
+        inputs = tuple(user.activation for user in users)
+        layers.append(Layer(name, (weight,), inputs, len(users)))
+    aliases: dict[str, Layer] = {}
+    for node, weights, _, _, activation in operands:
+        for name in (node.name, *node.output):
+            if name and name not in uses:
+                aliases.setdefault(name, Layer(name, weights, (activation,)))
+    return Weights(path.name, layers, aliases)
+
+
+def load(path: Path) -> Any:
+    """Return the model with its weights.
+
+    Raises
+    ------
+    InputError
+        It is no sound ONNX file, or weights in another file cannot be read.
+    """
+    read_onnx(path)
+    onnx: Any = import_module("onnx")
+    try:
+        return onnx.load(str(path))
+    except Exception as error:  # onnx raises errors of its own, of no common base
+        reason = (str(error).splitlines() or ["cannot be read"])[0]
+        raise InputError(
+            Fault(f"weights in another file cannot be read: {reason}", file=str(path),
+                  expected="the files of weights beside it")
+        ) from None  # fmt: skip

@@ -1,0 +1,118 @@
+"""One option of a layer, and how it is written: ``w=int4,a=int8,2:4,kept=0.5``."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Final, NamedTuple
+
+from perfmodel.errors import Fault, InputError
+from perfmodel.formats import Format, Sparsity, format_named, parse_precision, parse_sparsity
+
+__all__ = ["AS_IS", "LayerOption", "as_option", "describe", "parse_option"]
+
+#: The text of an option that changes nothing.
+AS_IS: Final = "as_is"
+_EXPECTED: Final = "w=int4, a=int8, w4a8, 2:4, s0.9, kept=0.5 or several with commas; or as_is"
+_WIDTHS: Final = re.compile(r"w\d+(?:\.\d+)?(?:g\d+)?(?:a\d+)?", re.ASCII)
+_SPARSE: Final = re.compile(r"\d+:\d+|s[\d.]+", re.ASCII)
+
+
+class LayerOption(NamedTuple):
+    """What may be done to a layer.
+
+    Attributes
+    ----------
+    weights, activations
+        Formats of the layer's weights and of its input; ``None``: as they are.
+    sparsity
+        Zeros among the weights that stay.
+    kept
+        Fraction of output channels that stay, above 0 and at most 1.
+    """
+
+    weights: Format | None = None
+    activations: Format | None = None
+    sparsity: Sparsity | None = None
+    kept: float = 1.0
+
+
+def describe(option: LayerOption) -> str:
+    """Return the option's text, which `parse_option` reads; two options are one if it is one."""
+    parts: list[str] = []
+    if option.weights is not None:
+        parts.append(f"w={option.weights.name}")
+    if option.activations is not None:
+        parts.append(f"a={option.activations.name}")
+    if option.sparsity is not None:
+        pattern, density = option.sparsity.pattern, option.sparsity.density
+        parts.append(pattern if ":" in pattern else f"s{round(1.0 - density, 12):g}")
+    if option.kept != 1.0:
+        parts.append(f"kept={option.kept:.12g}")
+    return ",".join(parts) or AS_IS
+
+
+def as_option(value: LayerOption | str) -> LayerOption:
+    """Return an option from its text, or as it is."""
+    return value if isinstance(value, LayerOption) else parse_option(value)
+
+
+def parse_option(text: str) -> LayerOption:
+    """Parse an option.
+
+    Parameters
+    ----------
+    text
+        Parts with commas (or ``+``) between: ``w=FORMAT``, ``a=FORMAT``, a bare format (of the
+        weights), widths (``w4a8``), ``n:m`` or ``s0.9`` (fraction of zeros), ``kept=0.5``
+        (fraction of output channels); or ``as_is``.
+
+    Raises
+    ------
+    InputError
+        With every fault.
+    """
+    found: dict[str, object] = {}
+    faults: list[Fault] = []
+    for part in re.split(r"[,+]", text.strip().lower()):
+        word = part.strip()
+        if word == AS_IS:
+            continue
+        try:
+            made = _part(word)
+        except InputError as error:
+            faults += error.faults
+            continue
+        for key, value in made.items():
+            if key in found:
+                faults.append(Fault(f"'{text}' says {key} twice", expected="each once"))
+            found[key] = value
+    if faults:
+        raise InputError(faults)
+    return LayerOption(**found)  # pyright: ignore[reportArgumentType]
+
+
+def _part(word: str) -> dict[str, object]:
+    key, mark, value = (piece.strip() for piece in word.partition("="))
+    if mark and key in {"w", "weights"}:
+        return {"weights": format_named(value)}
+    if mark and key in {"a", "activations"}:
+        return {"activations": format_named(value)}
+    if mark and key == "kept":
+        try:
+            kept = float(value)
+        except ValueError:
+            kept = math.nan
+        if 0.0 < kept <= 1.0:
+            return {"kept": kept}
+    elif not mark and _SPARSE.fullmatch(word):
+        return {"sparsity": parse_sparsity(word)}
+    elif not mark and _WIDTHS.fullmatch(word):
+        precision = parse_precision(word if "a" in word else f"{word}a16")
+        made: dict[str, object] = {"weights": precision.weights}
+        if "a" in word:
+            made["activations"] = precision.activations
+        return made
+    elif not mark and word:
+        return {"weights": format_named(word)}
+    raise InputError(Fault(f"'{word}' is no option of a layer", expected=_EXPECTED))

@@ -1,0 +1,214 @@
+"""Activations of a network: ranges or samples of values, from a file or recorded in a run."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from statistics import NormalDist
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from perfmodel.arrays import Array
+from perfmodel.atomic import replacing
+from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.formats import Format
+from perfmodel.measurements import read_rows
+from perfmodel.search.accuracy.quantise import fake_quantise
+
+__all__ = ["Ranges", "activation_noise", "read_ranges", "record_ranges"]
+
+_COLUMNS: Final = ("tensor", "low", "high", "rms")
+_POINTS: Final = 4096
+#: Values that lie together in a sample, so that groups and blocks see neighbours.
+_RUN: Final = 64
+
+
+class Ranges:
+    """Samples of activations by the name of the tensor (or of the layer that reads it).
+
+    Attributes
+    ----------
+    samples
+        Tensor -> values, shape ``(count,)``.
+    """
+
+    __slots__ = ("samples",)
+
+    def __init__(self, samples: Mapping[str, npt.ArrayLike]) -> None:
+        self.samples = {
+            name: np.asarray(values, dtype=np.float64).ravel() for name, values in samples.items()
+        }
+
+    @classmethod
+    def of_range(cls, low: float, high: float, rms: float | None = None) -> Array:
+        """Return values that stand for a range, shape ``(4096,)``.
+
+        Uniform between its ends; with a root mean square, normal (half-normal where nothing is
+        negative) and clipped to the range, both ends among them.
+        """
+        share = (np.arange(_POINTS) + 0.5) / _POINTS
+        if rms is None:
+            return low + (high - low) * share
+        half = low >= 0
+        normal = NormalDist()
+        made = np.array([normal.inv_cdf(0.5 + p / 2 if half else p) for p in share]) * rms
+        made = np.clip(made, low, high)
+        made[0], made[-1] = low, high
+        return made
+
+    def save(self, path: str | Path) -> None:
+        """Write an NPZ file that `read_ranges` reads."""
+        with replacing(path) as temporary, temporary.open("wb") as stream:
+            np.savez(stream, allow_pickle=False, **self.samples)
+
+
+def activation_noise(values: npt.ArrayLike, format: Format) -> float:
+    """Return the noise-to-signal ratio of activations in a format; zero where all are zero.
+
+    Integers have a scale and a whole zero point a tensor (Jacob et al., CVPR 2018), which for
+    values that are not negative uses every code; other formats as for weights, one scale for all.
+    """
+    dense = np.asarray(values, dtype=np.float64).ravel()
+    if format.family == "int" and not format.group and format.element_bits <= 16:
+        format = replace(format, name=f"uint8@{format.element_bits:g}")
+    error = fake_quantise(dense, format, axis=None) - dense
+    power = float(np.vdot(dense, dense))
+    return float(np.vdot(error, error)) / power if power > 0 else 0.0
+
+
+def read_ranges(path: str | Path) -> Ranges:
+    """Read a calibration file.
+
+    Parameters
+    ----------
+    path
+        CSV with ``tensor``, ``low``, ``high`` and, where known, ``rms``. Or NPZ with an array of
+        sample values a tensor; an array of two numbers is a range.
+
+    Raises
+    ------
+    InputError
+        With every fault.
+    """
+    file = Path(path)
+    return _npz(file) if file.suffix.lower() == ".npz" else _csv(file)
+
+
+def _npz(file: Path) -> Ranges:
+    try:
+        with np.load(file, allow_pickle=False) as data:
+            arrays: dict[str, Any] = {name: data[name] for name in data.files}
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError, AttributeError) as error:
+        told = getattr(error, "strerror", None)
+        reason = told.lower() if told else "is no NPZ file of numbers"
+        raise InputError(
+            Fault(reason, file=str(file), expected="a file that numpy.savez wrote")
+        ) from None
+    faults: list[Fault] = []
+    samples: dict[str, Array] = {}
+    for name, values in arrays.items():
+        if values.dtype.kind not in "fiu" or not values.size or not np.isfinite(values).all():
+            faults.append(Fault("no finite numbers", name, str(file), expected="sample values"))
+            continue
+        flat = np.asarray(values, dtype=np.float64).ravel()
+        if flat.size == 2 and flat[0] > flat[1]:
+            faults.append(Fault(f"range from {flat[0]:g} to {flat[1]:g}", name, str(file),
+                                expected="low, then high"))  # fmt: skip
+        samples[name] = Ranges.of_range(flat[0], flat[1]) if flat.size == 2 else flat
+    if not arrays:
+        faults.append(Fault("holds no tensors", file=str(file), expected="sample values"))
+    if faults:
+        raise InputError(faults)
+    return Ranges(samples)
+
+
+def _csv(file: Path) -> Ranges:
+    faults: list[Fault] = []
+    rows = read_rows(file, noun="tensor", faults=faults)
+    header = rows.missing(_COLUMNS[:3])
+    header += [
+        rows.fault(None, name, f"unknown column '{name}'", "columns " + ", ".join(_COLUMNS),
+                   nearest(name, _COLUMNS))
+        for name in rows.columns if name not in _COLUMNS
+    ]  # fmt: skip
+    if header:
+        raise InputError([*header, *faults])
+    samples: dict[str, Array] = {}
+    for row in rows:
+        name = row.get("tensor")
+        if not name or name in samples:
+            faults.append(rows.fault(row, "tensor", f"tensor '{name}' again" if name else "no name",
+                                     "each tensor once, by its name"))  # fmt: skip
+        ends = [rows.number(row, c, faults, above_zero=False) for c in ("low", "high")]
+        rms = rows.number(row, "rms", faults) if "rms" in rows.columns else None
+        faults += [
+            rows.fault(row, column, "an empty cell", "a number")
+            for column in ("low", "high") if not row.get(column)
+        ]  # fmt: skip
+        low, high = ends
+        if low is None or high is None:
+            continue
+        if low > high:
+            faults.append(rows.fault(row, "high", f"{high:g} is below {low:g}", "low, then high"))
+            continue
+        samples[name] = Ranges.of_range(low, high, rms)
+    if faults:
+        raise InputError(faults)
+    return Ranges(samples)
+
+
+def record_ranges(
+    path: str | Path, feeds: Iterable[Mapping[str, Any]], *, samples: int = 4096, seed: int = 0
+) -> Ranges:
+    """Run an ONNX network on inputs and keep samples of what its weighted operators read.
+
+    Parameters
+    ----------
+    path
+        The file.
+    feeds
+        Inputs of each run, name -> array, as onnxruntime takes them.
+    samples
+        Values kept of a tensor, over all runs; runs of 64 neighbours, drawn at random.
+    seed
+        Of the draw.
+
+    Raises
+    ------
+    InputError
+        The file is no ONNX, onnxruntime is not installed, or it refuses the inputs.
+    """
+    from perfmodel.search.accuracy.onnx_session import refusals, session
+    from perfmodel.search.accuracy.onnx_weights import load, weighted_nodes
+
+    file = Path(path)
+    model: Any = load(file)
+    top = {name for node in model.graph.node for name in node.output}
+    top |= {value.name for value in model.graph.input}
+    read = [operand.activation for operand in weighted_nodes(model)]
+    wanted = [name for name in dict.fromkeys(read) if name in top]
+    onnx: Any = import_module("onnx")
+    have = {value.name for value in model.graph.output}
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in wanted if name not in have)
+    parts: dict[str, list[Array]] = {name: [] for name in wanted}
+    draw = np.random.default_rng(seed)
+    runner, given = session(model.SerializeToString(), str(file)), list(feeds)
+    with refusals(str(file)):
+        for feed in given:
+            for name, values in zip(wanted, runner.run(wanted, dict(feed)), strict=True):
+                share = -(-samples // len(given))
+                parts[name].append(_drawn(np.asarray(values, np.float64).ravel(), share, draw))
+    return Ranges({name: np.concatenate(kept) for name, kept in parts.items() if kept})
+
+
+def _drawn(values: Array, count: int, draw: np.random.Generator) -> Array:
+    if values.size <= count:
+        return values
+    run = min(_RUN, count)
+    starts = draw.integers(0, values.size - run + 1, size=max(1, count // run))
+    return values[(starts[:, None] + np.arange(run)).ravel()]

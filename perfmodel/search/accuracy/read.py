@@ -1,0 +1,247 @@
+"""Sensitivities from CSV, YAML, JSON or a mapping: every fault at once, with its place."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple, TypeAlias, cast
+
+import numpy as np
+
+from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.measurements import Row, Rows, read_rows
+from perfmodel.search.accuracy.option import LayerOption, describe, parse_option
+from perfmodel.specfile import Marks, read
+
+__all__ = ["PairKey", "Sensitivities", "from_mapping", "read_sensitivities"]
+
+#: Layer, its option, other layer, its option.
+PairKey: TypeAlias = tuple[str, str, str, str]
+_CHOICE: Final = ("weights", "activations", "sparsity", "kept")
+_TOP: Final = ("sensitivities", "pairs", "unit", "source", "note")
+_PAIR: Final = ("layers", "options", "sensitivity")
+
+
+class Sensitivities(NamedTuple):
+    """What a file holds; options by their canonical text."""
+
+    losses: dict[str, dict[str, float]]
+    pairs: dict[PairKey, float]
+    unit: str = ""
+
+
+def read_sensitivities(path: Path) -> Sensitivities:
+    """Read a file; `perfmodel.search.accuracy.table` says of what form.
+
+    Raises
+    ------
+    InputError
+        With every fault.
+    """
+    if path.suffix.lower() in {".yaml", ".yml", ".json"}:
+        data, marks = read(path)
+        return _Tree(marks, str(path)).read(data)
+    return _read_csv(path)
+
+
+def from_mapping(source: Mapping[Any, Any]) -> Sensitivities:
+    """Return sensitivities from ``layer -> option (text or `LayerOption`) -> number``."""
+    return _Tree(Marks(), "").read({layer: _texts(given) for layer, given in source.items()})
+
+
+def _texts(given: Any) -> Any:
+    if not isinstance(given, Mapping):
+        return given
+    options = cast("Mapping[Any, Any]", given)
+    return {describe(k) if isinstance(k, LayerOption) else k: v for k, v in options.items()}
+
+
+def _read_csv(path: Path) -> Sensitivities:
+    faults: list[Fault] = []
+    rows = read_rows(path, noun="layer", faults=faults)
+    missing = rows.missing(("layer",))
+    if missing:
+        raise InputError([*missing, *faults])
+    losses: dict[str, dict[str, float]] = {}
+    if "sensitivity" in rows.columns:
+        _long(rows, losses, faults)
+    else:
+        _wide(rows, losses, faults)
+    if faults:
+        raise InputError(sorted(faults, key=_place))
+    return Sensitivities(losses, {})
+
+
+def _place(fault: Fault) -> tuple[int, int]:
+    return fault.line, fault.column
+
+
+def _long(rows: Rows, losses: dict[str, dict[str, float]], faults: list[Fault]) -> None:
+    known = ("layer", "option", *_CHOICE, "sensitivity")
+    faults += [
+        rows.fault(
+            None, name, f"unknown column '{name}'", "one of " + ", ".join(known),
+            nearest(name, known),
+        )
+        for name in rows.columns if name not in known
+    ]  # fmt: skip
+    for row in rows:
+        parts = [row.get("option")]
+        marks = {"weights": "w=", "activations": "a=", "sparsity": "", "kept": "kept="}
+        parts += [marks[c] + row.get(c) for c in _CHOICE if row.get(c)]
+        text = ",".join(part for part in parts if part)
+        column = next((c for c in ("option", *_CHOICE) if row.get(c)), "sensitivity")
+        _add(rows, row, column, text or "as_is", "sensitivity", losses, faults)
+
+
+def _wide(rows: Rows, losses: dict[str, dict[str, float]], faults: list[Fault]) -> None:
+    options = [name for name in rows.columns if name != "layer"]
+    if not options:
+        faults.append(rows.fault(None, "layer", "a table without options",
+                                 "a column 'sensitivity', or one for each option"))  # fmt: skip
+    good: list[str] = []
+    for name in options:
+        try:
+            parse_option(name)
+            good.append(name)
+        except InputError as error:
+            faults += [rows.fault(None, name, f.message, f.expected, f.suggestion)
+                       for f in error.faults]  # fmt: skip
+    for row in rows:
+        for name in good:
+            _add(rows, row, name, name, name, losses, faults)
+
+
+def _add(
+    rows: Rows, row: Row, place: str, text: str, column: str,
+    losses: dict[str, dict[str, float]], faults: list[Fault],
+) -> None:  # fmt: skip
+    before = len(faults)
+    layer = row.get("layer")
+    if not layer:
+        faults.append(rows.fault(row, "layer", "a layer without a name", "a name"))
+    key = ""
+    try:
+        key = describe(parse_option(text))
+    except InputError as error:
+        faults += [rows.fault(row, place, f.message, f.expected, f.suggestion)
+                   for f in error.faults]  # fmt: skip
+    if not row.get(column):
+        faults.append(rows.fault(row, column, "an empty cell", "a finite number"))
+    value = rows.number(row, column, faults, above_zero=False)
+    if len(faults) > before or value is None:
+        return
+    given = losses.setdefault(layer, {})
+    if key in given:
+        message = f"'{key}' of layer '{layer}' stands there twice"
+        faults.append(rows.fault(row, place, message, "each option of a layer once"))
+    given[key] = value
+
+
+class _Tree:
+    """Mappings to sensitivities; keeps the faults."""
+
+    def __init__(self, marks: Marks, file: str) -> None:
+        self.marks, self.file = marks, file
+        self.faults: list[Fault] = []
+
+    def read(self, data: Any) -> Sensitivities:
+        top = self._mapping(data, ())
+        full = "sensitivities" in top
+        if full:
+            for key in top:
+                if key not in _TOP:
+                    self._fault((key,), f"unknown key '{key}'", "one of " + ", ".join(_TOP),
+                                nearest(key, _TOP), key=True)  # fmt: skip
+        start: tuple[str, ...] = ("sensitivities",) if full else ()
+        layers = self._mapping(top["sensitivities"], start) if full else top
+        losses = {layer: self._layer(given, (*start, layer)) for layer, given in layers.items()}
+        if not losses and not self.faults:
+            self._fault(start, "no layers", "layer: {option: number}")
+        pairs = self._pairs(top.get("pairs"), losses) if full else {}
+        unit = top.get("unit", "") if full else ""
+        if not isinstance(unit, str):
+            self._fault(("unit",), "the unit is no text", "a text, or empty")
+        if self.faults:
+            raise InputError(self.faults)
+        return Sensitivities(losses, pairs, str(unit))
+
+    def _mapping(self, data: Any, path: tuple[str, ...]) -> dict[str, Any]:
+        if isinstance(data, Mapping):
+            return {str(k): v for k, v in cast("Mapping[Any, Any]", data).items()}
+        self._fault(path, "is no mapping", "names and values")
+        return {}
+
+    def _layer(self, data: Any, path: tuple[str, ...]) -> dict[str, float]:
+        found: dict[str, float] = {}
+        for text, value in self._mapping(data, path).items():
+            place = (*path, text)
+            key = self._option(text, place)
+            if key in found:
+                self._fault(place, f"'{key}' stands there twice", "each option once", key=True)
+            number = self._number(value, place)
+            if key and number is not None:
+                found[key] = number
+        return found
+
+    def _pairs(self, data: Any, losses: Mapping[str, Any]) -> dict[PairKey, float]:
+        found: dict[PairKey, float] = {}
+        if data is not None and not isinstance(data, list):
+            self._fault(("pairs",), "is no list", "a list of {layers, options, sensitivity}")
+            return found
+        for i, entry in enumerate(cast("list[Any]", data or [])):
+            path = ("pairs", i)
+            given: Any = entry
+            if not isinstance(given, Mapping) or set(cast("Mapping[str, Any]", given)) != set(
+                _PAIR
+            ):
+                self._fault(path, "is no pair", "the keys " + ", ".join(_PAIR))
+                continue
+            layers, options = (self._two(given[k], (*path, k)) for k in ("layers", "options"))
+            value = self._number(given["sensitivity"], (*path, "sensitivity"))
+            if layers is None or options is None or value is None:
+                continue
+            for k, layer in enumerate(layers):
+                if layer not in losses:
+                    self._fault((*path, "layers", k), f"no layer '{layer}'", "",
+                                nearest(layer, losses))  # fmt: skip
+            texts = [self._option(t, (*path, "options", k)) for k, t in enumerate(options)]
+            key = (layers[0], texts[0], layers[1], texts[1])
+            if key in found or (*key[2:], *key[:2]) in found or layers[0] == layers[1]:
+                self._fault(path, "a pair that stands there twice, or of one layer", "each once")
+            found[key] = value
+        return found
+
+    def _two(self, data: Any, path: tuple[str | int, ...]) -> tuple[str, str] | None:
+        if isinstance(data, list | tuple) and len(cast("list[Any]", data)) == 2:
+            one, other = cast("list[Any]", data)
+            return str(one), str(other)
+        self._fault(path, "is no pair", "two texts in brackets")
+        return None
+
+    def _option(self, text: str, path: tuple[str | int, ...]) -> str:
+        try:
+            return describe(parse_option(text))
+        except InputError as error:
+            for fault in error.faults:
+                self._fault(path, fault.message, fault.expected, fault.suggestion, key=True)
+            return ""
+
+    def _number(self, value: Any, path: tuple[str | int, ...]) -> float | None:
+        if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+            self._fault(path, f"{value!r} is no number", "a finite number")
+            return None
+        number = float(cast("float", value))
+        if not math.isfinite(number):
+            self._fault(path, f"{value!r} is not finite", "a finite number")
+            return None
+        return number
+
+    def _fault(
+        self, path: tuple[str | int, ...], message: str, expected: str, suggestion: str = "",
+        *, key: bool = False,
+    ) -> None:  # fmt: skip
+        line, column = self.marks.at(path, key=key)
+        shown = ".".join(str(part) for part in path)
+        self.faults.append(Fault(message, shown, self.file, line, column, expected, suggestion))

@@ -1,0 +1,169 @@
+"""Tensors of a ``.safetensors`` file: the header is read here, the numbers where they are used.
+
+The format (huggingface/safetensors, README, "Format"): 8 bytes, the header's length N in little
+endian; N bytes of JSON, tensor -> ``dtype``, ``shape``, ``data_offsets`` (begin and end in the
+buffer); the buffer, row-major, little endian, without holes.
+"""
+
+from __future__ import annotations
+
+import json
+from math import prod
+from pathlib import Path
+from typing import Any, Final, NamedTuple, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from perfmodel.arrays import Array
+from perfmodel.errors import Fault, InputError, nearest
+
+__all__ = ["StoredTensor", "read_header"]
+
+#: The format's own limit.
+_LONGEST: Final = 100_000_000
+_BYTES: Final = {
+    "BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "I16": 2, "U16": 2, "F16": 2,
+    "BF16": 2, "I32": 4, "U32": 4, "F32": 4, "I64": 8, "U64": 8, "F64": 8,
+}  # fmt: skip
+_PLAIN: Final = {
+    "BOOL": "?", "U8": "u1", "I8": "i1", "I16": "<i2", "U16": "<u2", "F16": "<f2", "I32": "<i4",
+    "U32": "<u4", "F32": "<f4", "I64": "<i8", "U64": "<u8", "F64": "<f8",
+}  # fmt: skip
+
+
+class StoredTensor(NamedTuple):
+    """Where a tensor lies."""
+
+    file: str
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+
+    @property
+    def is_float(self) -> bool:
+        """Whether its elements are floating-point numbers."""
+        return "F" in self.dtype
+
+    def read(self) -> Array:
+        """Return the numbers, in float64."""
+        count = prod(self.shape) * _BYTES[self.dtype]
+        with Path(self.file).open("rb") as stream:
+            stream.seek(self.start)
+            raw = np.frombuffer(stream.read(count), dtype=np.uint8)
+        if self.dtype in _PLAIN:
+            values = raw.view(_PLAIN[self.dtype]).astype(np.float64)
+        elif self.dtype == "BF16":
+            values = (raw.view("<u2").astype(np.uint32) << 16).view(np.float32).astype(np.float64)
+        else:
+            values = _eight_bits(raw, 3 if self.dtype == "F8_E4M3" else 2)
+        return values.reshape(self.shape)
+
+
+def _eight_bits(raw: npt.NDArray[np.uint8], mantissa: int) -> Array:
+    """Decode OFP8: a sign, an exponent of bias ``2^(e-1) - 1``, gradual underflow."""
+    code = np.arange(256)
+    width = 7 - mantissa
+    exponent = (code >> mantissa) & (2**width - 1)
+    fraction = code & (2**mantissa - 1)
+    bias = 2 ** (width - 1) - 1
+    normal = np.ldexp(fraction + 2.0**mantissa, exponent - bias - mantissa)
+    small = np.ldexp(1.0 * fraction, 1 - bias - mantissa)
+    value = cast("Array", np.where(exponent > 0, normal, small))
+    if mantissa == 3:  # E4M3 has no infinity and one NaN a sign
+        value[(code & 0x7F) == 0x7F] = np.nan
+    else:
+        special = exponent == 2**width - 1
+        value[special] = np.where(fraction[special] > 0, np.nan, np.inf)
+    return cast("Array", np.where(code & 0x80, -value, value)[raw])
+
+
+def read_header(path: str | Path) -> dict[str, StoredTensor]:
+    """Return the tensors of a file, in the header's order.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, or its header is not sound; every fault at once.
+    """
+    file = Path(path)
+    try:
+        size = file.stat().st_size
+        with file.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            head = stream.read(min(length, _LONGEST))
+    except (OSError, ValueError) as error:
+        reason = (getattr(error, "strerror", None) or "cannot be read").lower()
+        raise InputError(Fault(reason, file=str(file), expected="a readable file")) from None
+    if size < 8 or length > _LONGEST or 8 + length > size or not head.startswith(b"{"):
+        message = "is truncated or no safetensors file"
+        raise InputError(Fault(message, file=str(file), expected="a header of JSON"))
+    doubles: list[str] = []
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        made: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in made:
+                doubles.append(key)
+            made[key] = value
+        return made
+
+    try:
+        header: Any = json.loads(head, object_pairs_hook=unique)
+    except (ValueError, RecursionError) as error:
+        message = f"its header is no JSON: {str(error).splitlines()[0]}"
+        raise InputError(Fault(message, file=str(file), expected="a sound file")) from None
+    faults = [Fault(f"'{key}' stands there twice", key, str(file)) for key in doubles]
+    found: dict[str, StoredTensor] = {}
+    spans: list[tuple[int, int, str]] = []
+    for name, entry in header.items():
+        if name == "__metadata__":
+            continue
+        made = _entry(name, entry, str(file), 8 + length, size, faults)
+        if made is not None:
+            found[name] = made
+            spans.append((made.start, made.start + prod(made.shape) * _BYTES[made.dtype], name))
+    end = 8 + length
+    for start, stop, name in sorted(spans):
+        if start != end and not faults:
+            message = "begins before its predecessor ends" if start < end else "follows a hole"
+            faults.append(Fault(message, name, str(file), expected=f"offset {end - 8 - length}"))
+        end = max(end, stop)
+    if faults:
+        raise InputError(faults)
+    return found
+
+
+def _entry(
+    name: str, entry: Any, file: str, base: int, size: int, faults: list[Fault]
+) -> StoredTensor | None:
+    def fault(message: str, expected: str, suggestion: str = "") -> None:
+        faults.append(Fault(message, name, file, expected=expected, suggestion=suggestion))
+
+    if not isinstance(entry, dict) or not {"dtype", "shape", "data_offsets"} <= set(
+        cast("dict[str, Any]", entry)
+    ):
+        fault("is no tensor", "dtype, shape and data_offsets")
+        return None
+    given = cast("dict[str, Any]", entry)
+    dtype, shape, offsets = given["dtype"], given["shape"], given["data_offsets"]
+    if not isinstance(dtype, str) or dtype not in _BYTES:
+        fault(
+            f"unknown dtype {dtype!r}", "one of " + ", ".join(_BYTES), nearest(str(dtype), _BYTES)
+        )
+        return None
+    if not _whole(shape) or not _whole(offsets) or len(offsets) != 2:
+        fault("shape or offsets are no whole numbers", "lists of whole numbers, two offsets")
+        return None
+    begin, end = offsets
+    if end - begin != prod(shape) * _BYTES[dtype] or base + end > size:
+        fault(f"bytes {begin} to {end} do not hold {tuple(shape)} of {dtype} in this file",
+              f"{prod(shape) * _BYTES[dtype]} bytes inside the file")  # fmt: skip
+        return None
+    return StoredTensor(file, dtype, tuple(shape), base + begin)
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(v, int) and not isinstance(v, bool) and v >= 0 for v in cast("list[Any]", value)
+    )

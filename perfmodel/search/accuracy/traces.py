@@ -1,0 +1,251 @@
+"""HAWQ: what a layer's quantisation adds to the loss, by the trace of its Hessian."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, cast
+
+import numpy as np
+
+from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.measurements import read_rows
+from perfmodel.search.accuracy.compress import squared_error
+from perfmodel.search.accuracy.model import AccuracyTable, Floats, options_fit, unknown_layers
+from perfmodel.search.accuracy.option import LayerOption, describe
+from perfmodel.search.accuracy.quantise import simulated
+from perfmodel.search.accuracy.weights import Source, Weights, read_weights
+from perfmodel.specfile import Marks, read
+
+__all__ = ["Traces", "hawq"]
+
+_DELTA: Final = re.compile(r"delta_weights_(\d+)bit_square")
+_TRACE: Final = ("trace", "Hutchinson_trace")
+
+
+@dataclass(frozen=True, slots=True)
+class Traces:
+    """Traces of layers times the squared change of their weights: see `hawq`."""
+
+    name: str
+    traces: Mapping[str, float]
+    deltas: Mapping[str, Mapping[int, float]]
+    weights: Weights | None = None
+    unit: str = ""
+    measured_error: float | None = None
+    error_note: str = ""
+    separable: bool = True
+    _known: dict[tuple[str, str], float] = field(
+        default_factory=dict[tuple[str, str], float], compare=False, repr=False
+    )
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the layers."""
+        return tuple(self.traces)
+
+    def table(
+        self, layers: Sequence[str], options: Sequence[Sequence[LayerOption]]
+    ) -> AccuracyTable:
+        """Return ``trace * ||C(W) - W||^2``; formats of activations add nothing here.
+
+        Raises
+        ------
+        InputError
+            Layers without a trace, options for which the file has no change of weights and no
+            weights were given; every one of them.
+        """
+        faults = [*options_fit(layers, options), *unknown_layers(layers, self.traces, self.name)]
+        if self.weights is not None:
+            known = [n for n in layers if n in self.traces and not self.deltas.get(n)]
+            faults += unknown_layers(known, self.weights.names, self.weights.file)
+        if faults:
+            raise InputError(faults)
+        unary = [
+            np.array([self._loss(layer, option, faults) for option in given], dtype=np.float64)
+            for layer, given in zip(layers, options, strict=True)
+        ]
+        if faults:
+            raise InputError(faults)
+        return AccuracyTable(tuple(unary), {})
+
+    def _loss(self, layer: str, option: LayerOption, faults: list[Fault]) -> float:
+        change = option._replace(activations=None)
+        if change == LayerOption():
+            return 0.0
+        text = describe(change)
+        if (layer, text) in self._known:
+            return self._known[layer, text]
+        plain = change.weights is not None and change.sparsity is None and change.kept == 1.0
+        stored = self.deltas.get(layer, {})
+        if plain and change.weights is not None and change.weights.family == "int":
+            bits = change.weights.bits
+            if not np.ndim(bits) and bits in stored:
+                return self.traces[layer] * stored[int(bits)]
+        found = self.weights.find(layer) if self.weights is not None else None
+        if found is None or (change.weights is not None and not simulated(change.weights)):
+            have = ", ".join(f"int{bits}" for bits in sorted(stored)) or "none"
+            faults.append(
+                Fault(f"no change of weights of layer '{layer}' for '{text}'", path="accuracy",
+                      expected=f"an integer format of the file ({have}), or weights=")
+            )  # fmt: skip
+            return 0.0
+        error = sum(squared_error(w.read(), change, w.axis) for w in found.weights)
+        self._known[layer, text] = self.traces[layer] * error
+        return self._known[layer, text]
+
+    def predicted(self, loss: Floats) -> Floats:
+        """Return the losses as they are: a sensitivity without a unit."""
+        return loss
+
+
+def hawq(
+    path: str | Path | Mapping[str, float],
+    *,
+    model: str | None = None,
+    layers: Sequence[str] | None = None,
+    weights: Source | None = None,
+) -> Traces:
+    """Return a model of HAWQ traces.
+
+    Parameters
+    ----------
+    path
+        JSON as HAWQ's notebook holds its data (``models: {name: {Hutchinson_trace: [...],
+        delta_weights_4bit_square: [...], ...}}``); CSV with ``layer``, ``trace`` and, where known,
+        ``delta_weights_4bit_square`` and the like; or a mapping layer -> trace.
+    model
+        Which of a file's models; may be left out where there is one.
+    layers
+        Names of a JSON file's layers, in order; ``"0"``, ``"1"`` ... where left out.
+    weights
+        Where to find the layers' weights (as for `sqnr`): needed for options whose squared change
+        the file does not hold.
+
+    Raises
+    ------
+    InputError
+        With every fault of the file.
+
+    Notes
+    -----
+    The loss that quantisation adds is the average trace of the layer's Hessian times ``||Q(W) -
+    W||^2``: Dong et al., "HAWQ-V2", NeurIPS 2020 (arXiv 2019); Yao et al., "HAWQ-V3", ICML 2021.
+    Of weights only: activations are not in it.
+    """
+    source = read_weights(weights) if weights is not None else None
+    if isinstance(path, Mapping):
+        faults = [
+            Fault(f"trace {trace!r}", str(layer), expected="a finite number")
+            for layer, trace in path.items() if not np.isfinite(trace)
+        ]  # fmt: skip
+        if faults:
+            raise InputError(faults)
+        traces = {layer: float(trace) for layer, trace in path.items()}
+        return Traces("hawq traces (weights only)", traces, {}, source)
+    file = Path(path)
+    if file.suffix.lower() == ".csv":
+        traces, deltas = _csv(file)
+        return Traces(f"hawq traces of {file.name} (weights only)", traces, deltas, source)
+    data, marks = read(file)
+    chosen, name = _model(data, marks, str(file), model)
+    traces, deltas = _columns(chosen, marks, str(file), ("models", name), layers)
+    return Traces(f"hawq traces of {name} in {file.name} (weights only)", traces, deltas, source)
+
+
+def _model(data: Any, marks: Marks, file: str, model: str | None) -> tuple[dict[str, Any], str]:
+    models: Any = cast("dict[str, Any]", data).get("models") if isinstance(data, dict) else None
+    if not isinstance(models, dict) or not models:
+        line, column = marks.at(())
+        raise InputError(Fault("holds no models", "models", file, line, column,
+                               "models: {name: {Hutchinson_trace: [...]}}"))  # fmt: skip
+    named = cast("dict[str, Any]", models)
+    if model is None and len(named) == 1:
+        model = next(iter(named))
+    if model is None or model not in named:
+        message = "says not which model" if model is None else f"no model '{model}'"
+        raise InputError(
+            Fault(message, "model", file, expected="model= one of " + ", ".join(named),
+                  suggestion=nearest(model or "", named))
+        )  # fmt: skip
+    chosen = named[model]
+    if not isinstance(chosen, dict):
+        line, column = marks.at(("models", model))
+        raise InputError(Fault("is no model", f"models.{model}", file, line, column, "columns"))
+    return cast("dict[str, Any]", chosen), model
+
+
+def _columns(
+    chosen: dict[str, Any], marks: Marks, file: str, path: tuple[str, str],
+    layers: Sequence[str] | None,
+) -> tuple[dict[str, float], dict[str, dict[int, float]]]:  # fmt: skip
+    faults: list[Fault] = []
+
+    def fault(key: str, message: str, expected: str) -> None:
+        line, column = marks.at((*path, key))
+        faults.append(Fault(message, ".".join((*path, key)), file, line, column, expected))
+
+    key = next((name for name in _TRACE if name in chosen), "")
+    if not key:
+        fault(_TRACE[1], "no traces", "a list under Hutchinson_trace")
+        raise InputError(faults)
+    wanted = {key: 0} | {k: int(m[1]) for k in chosen if (m := _DELTA.fullmatch(k))}
+    columns: dict[str, list[float]] = {}
+    for name in wanted:
+        values = chosen[name]
+        if not isinstance(values, list) or not all(
+            isinstance(v, int | float) and not isinstance(v, bool)
+            for v in cast("list[Any]", values)
+        ):
+            fault(name, "is no list of numbers", "a number for each layer")
+            continue
+        columns[name] = [float(v) for v in cast("list[float]", values)]
+    count = len(columns.get(key, ()))
+    for name, values in columns.items():
+        if len(values) != count:
+            fault(name, f"{len(values)} numbers for {count} layers", "a number for each layer")
+    names = [str(i) for i in range(count)] if layers is None else list(layers)
+    if len(names) != count or len(set(names)) != len(names):
+        faults.append(Fault(f"{len(names)} names for {count} layers", "layers", file,
+                            expected="a name of its own for each layer"))  # fmt: skip
+    if faults:
+        raise InputError(faults)
+    traces = dict(zip(names, columns[key], strict=True))
+    deltas = {
+        name: {bits: columns[c][i] for c, bits in wanted.items() if bits}
+        for i, name in enumerate(names)
+    }
+    return traces, deltas
+
+
+def _csv(file: Path) -> tuple[dict[str, float], dict[str, dict[int, float]]]:
+    faults: list[Fault] = []
+    rows = read_rows(file, noun="layer", faults=faults)
+    header = rows.missing(("layer", "trace"))
+    bits = {c: int(m[1]) for c in rows.columns if (m := _DELTA.fullmatch(c))}
+    known = ("layer", "trace", "delta_weights_4bit_square", "delta_weights_8bit_square")
+    header += [
+        rows.fault(None, c, f"unknown column '{c}'", "columns " + ", ".join(known),
+                   nearest(c, known))
+        for c in rows.columns if c not in {"layer", "trace", *bits}
+    ]  # fmt: skip
+    if header:
+        raise InputError([*header, *faults])
+    traces: dict[str, float] = {}
+    deltas: dict[str, dict[int, float]] = {}
+    for row in rows:
+        layer = row.get("layer")
+        if not layer or layer in traces:
+            message = f"layer '{layer}' again" if layer else "a layer without a name"
+            faults.append(rows.fault(row, "layer", message, "each layer once, by its name"))
+        trace = rows.number(row, "trace", faults, above_zero=False)
+        if not row.get("trace"):
+            faults.append(rows.fault(row, "trace", "an empty cell", "a number"))
+        traces[layer] = trace or 0.0
+        changes = {b: rows.number(row, c, faults, above_zero=False) for c, b in bits.items()}
+        deltas[layer] = {b: change for b, change in changes.items() if change is not None}
+    if faults:
+        raise InputError(faults)
+    return traces, deltas

@@ -1,0 +1,171 @@
+"""Weights of layers, from an ONNX file, a safetensors file or arrays in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple, TypeAlias, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from perfmodel.arrays import Array
+from perfmodel.errors import Fault, InputError
+from perfmodel.search.accuracy.safetensors import StoredTensor, read_header
+
+__all__ = ["Layer", "Source", "Weight", "Weights", "read_weights"]
+
+#: A file, or layer -> array with the output channels first (as torch stores them).
+Source: TypeAlias = str | Path | Mapping[str, npt.ArrayLike]
+_INDEX: Final = ".safetensors.index.json"
+
+
+class Weight(NamedTuple):
+    """A weight tensor.
+
+    Attributes
+    ----------
+    name
+        Of the tensor.
+    axis
+        Axis of the output channels.
+    values
+        The numbers, or where they lie.
+    """
+
+    name: str
+    axis: int
+    values: Array | StoredTensor
+
+    def read(self) -> Array:
+        """Return the numbers, in float64."""
+        return self.values.read() if isinstance(self.values, StoredTensor) else self.values
+
+
+class Layer(NamedTuple):
+    """What takes one option: the weights of an operator, or one tensor wherever it is used.
+
+    Attributes
+    ----------
+    weights
+        Its tensors (a recurrent cell has two).
+    inputs
+        Activations that they are multiplied with, one a use.
+    uses
+        Operators that use it: each adds its noise.
+    """
+
+    name: str
+    weights: tuple[Weight, ...]
+    inputs: tuple[str, ...] = ()
+    uses: int = 1
+
+
+class Weights:
+    """Layers by every name they go by.
+
+    Attributes
+    ----------
+    file
+        Name for messages.
+    layers
+        Layer by the name of its weight tensor.
+    aliases
+        Layer by other names: of the operator, of what it writes, without ``.weight``.
+    """
+
+    __slots__ = ("aliases", "file", "layers")
+
+    def __init__(
+        self, file: str, layers: Iterable[Layer], aliases: Mapping[str, Layer] | None = None
+    ) -> None:
+        self.file = file
+        self.layers = {layer.name: layer for layer in layers}
+        self.aliases = dict(aliases or {})
+
+    def find(self, name: str) -> Layer | None:
+        """Return the layer of this name."""
+        return self.layers.get(name) or self.aliases.get(name)
+
+    @property
+    def names(self) -> list[str]:
+        """Every name, weight tensors first."""
+        return [*self.layers, *self.aliases]
+
+
+def read_weights(source: Source) -> Weights:
+    """Read the weights of layers.
+
+    Parameters
+    ----------
+    source
+        An ``.onnx`` file; a ``.safetensors`` file or the ``.safetensors.index.json`` of several; or
+        layer -> array with the output channels on axis 0.
+
+    Raises
+    ------
+    InputError
+        What cannot be read, or holds no weights; every fault at once.
+    """
+    if isinstance(source, Mapping):
+        arrays = {name: np.asarray(w, dtype=np.float64) for name, w in source.items()}
+        faults = [
+            Fault(f"'{name}' has no channels", path="weights", expected="an array with axes")
+            for name, w in arrays.items() if w.ndim < 1
+        ]  # fmt: skip
+        if faults:
+            raise InputError(faults)
+        return Weights("weights", [Layer(n, (Weight(n, 0, w),)) for n, w in arrays.items()])
+    path = Path(source)
+    if path.suffix == ".safetensors":
+        return _stored(path, read_header(path))
+    if path.name.endswith(_INDEX):
+        return _stored(path, _shards(path))
+    if path.suffix == ".onnx":
+        from perfmodel.search.accuracy.onnx_weights import read_onnx_weights
+
+        return read_onnx_weights(path)
+    raise InputError(
+        Fault("is no file of weights", file=str(path),
+              expected="an .onnx or .safetensors file, or a .safetensors.index.json")
+    )  # fmt: skip
+
+
+def _stored(path: Path, tensors: Mapping[str, StoredTensor]) -> Weights:
+    layers = [
+        Layer(name, (Weight(name, 0, tensor),))
+        for name, tensor in tensors.items() if tensor.is_float and len(tensor.shape) > 1
+    ]  # fmt: skip
+    if not layers:
+        raise InputError(
+            Fault("holds no weights of layers", file=str(path),
+                  expected="floating-point tensors of two axes or more")
+        )  # fmt: skip
+    short = {layer.name.removesuffix(".weight"): layer for layer in layers}
+    return Weights(path.name, layers, short)
+
+
+def _shards(path: Path) -> dict[str, StoredTensor]:
+    """Return the tensors of every file that an index names."""
+    from perfmodel.specfile import read
+
+    data, _ = read(path)
+    named: Any = cast("dict[str, Any]", data).get("weight_map") if isinstance(data, dict) else None
+    if not isinstance(named, dict) or not all(
+        isinstance(file, str) for file in cast("dict[str, Any]", named).values()
+    ):
+        raise InputError(Fault("has no weight_map", file=str(path), expected="tensor -> file"))
+    faults: list[Fault] = []
+    found: dict[str, StoredTensor] = {}
+    for name in sorted(set(cast("dict[str, str]", named).values())):
+        if Path(name).name != name:
+            faults.append(Fault(f"'{name}' lies elsewhere", "weight_map", str(path),
+                                expected="files beside the index"))  # fmt: skip
+            continue
+        try:
+            found |= read_header(path.with_name(name))
+        except InputError as error:
+            faults += error.faults
+    if faults:
+        raise InputError(faults)
+    return found
