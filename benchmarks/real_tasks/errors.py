@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from benchmarks.real_tasks.compensate import Compensated
 from benchmarks.real_tasks.losses import Loss
 from benchmarks.real_tasks.networks import Array, Network
 from perfmodel.formats import format_named
@@ -18,20 +19,34 @@ Pairs = Mapping[tuple[int, int], Array]
 
 
 class Quantised:
-    """The rows of every part at every width, and how far they are from the float ones."""
+    """The rows of every part at every width.
 
-    def __init__(self, network: Network) -> None:
+    Rounded to nearest by `fake_quantise`, or with moments of the layers' inputs as in `compensate`.
+    `noise` and `to_signal` (squared error, and relative to the squared weights) are of rounding to
+    nearest, which needs no data.
+    """
+
+    def __init__(self, network: Network, moments: Sequence[Array | None] | None = None) -> None:
         self.network = network
-        self._rows = [
+        nearest = [
             [fake_quantise(network.rows(part), format_named(f"int{bits}"), axis=0) for bits in BITS]
             for part in network.parts
         ]
         self.noise = np.array([[float(np.square(made - network.rows(part)).sum()) for made in row]
-                               for part, row in zip(network.parts, self._rows, strict=True)])  # fmt: skip
+                               for part, row in zip(network.parts, nearest, strict=True)])  # fmt: skip
         power = [float(np.square(network.rows(part), dtype=float).sum()) for part in network.parts]
         self.to_signal = self.noise / np.array(power)[:, None]
+        self._rows = nearest
+        if moments is not None:
+            rounding = [Compensated(moment) for moment in moments]
+            self._rows = [
+                [rounding[part.layer](network.rows(part), bits, part.start) for bits in BITS]
+                for part in network.parts
+            ]
 
-    def operands(self, choice: Sequence[int], only: Sequence[int] | None = None) -> dict[str, Array]:
+    def operands(
+        self, choice: Sequence[int], only: Sequence[int] | None = None
+    ) -> dict[str, Array]:
         """Return the operands under a choice (an option a part), of all parts or of some."""
         parts = range(len(choice)) if only is None else only
         return self.network.changed({self.network.parts[i]: self._rows[i][choice[i]]
@@ -63,23 +78,25 @@ def adjacent(quantised: Quantised, loss: Loss, table: Array, bits: int) -> Pairs
     return found
 
 
-def hessian_mean(network: Network, loss: Loss, probes: int, seed: int) -> Array:
-    """Return the mean of the Hessian's diagonal of the loss, (parts,), without gradients.
+def hessian_mean(network: Network, divergence: Loss, probes: int, seed: int) -> Array:
+    """Return the mean of the Hessian's diagonal, (parts,), without gradients.
 
-    Hutchinson: for v of random signs, E[v' H v] is the trace; v' H v is the second difference
-    (L(w + e v) + L(w - e v)) / e^2 (the float network has a loss of 0), two runs a probe, with e at
-    2 % of the weights' root mean square. HAWQ-V2 (Dong et al., 2020) takes the same mean by
-    Hutchinson with second derivatives of the training loss.
+    Hutchinson: for v of random signs, E[v' H v] is the trace. H is the Gauss-Newton matrix of the
+    cross entropy with the network's own output, for which the divergence of w + e v from w is
+    e^2 v' H v / 2 to second order: one run a probe, with e at 2 % of the weights' root mean square.
+    HAWQ-V2 (Dong et al., 2020) takes the same mean by Hutchinson from second derivatives of the
+    training loss.
     """
     draw = np.random.default_rng(seed)
     means: list[float] = []
     for part in network.parts:
         rows = network.rows(part)
         step = 0.02 * float(np.sqrt(np.square(rows, dtype=float).mean()))
-        found = 0.0
-        for _ in range(probes):
-            sign = step * draw.choice([-1.0, 1.0], rows.shape)
-            found += loss.of(network.changed({part: rows + sign}))
-            found += loss.of(network.changed({part: rows - sign}))
-        means.append(max(found / probes / step**2, 0.0) / part.weights)
+        moved = [
+            divergence.of(
+                network.changed({part: rows + step * draw.choice([-1.0, 1.0], rows.shape)})
+            )
+            for _ in range(probes)
+        ]
+        means.append(2 * float(np.mean(moved)) / step**2 / part.weights)
     return np.array(means)

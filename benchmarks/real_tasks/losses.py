@@ -18,18 +18,22 @@ _LEAST = 1e-12
 
 
 class Divergence:
-    """Kullback-Leibler divergence from the float output, nats an input."""
+    """Kullback-Leibler divergence from the float output, nats a position (a file, or a step)."""
 
     unit = "nats a file"
 
     def __init__(self, float_outputs: Iterable[Array]) -> None:
-        self._share = np.concatenate(list(float_outputs)).astype(float)
-        self._entropy = float((self._share * np.log(np.maximum(self._share, _LEAST))).sum())
+        self._share = _positions(float_outputs).astype(float)
+        self._log = np.log(np.maximum(self._share, _LEAST))
 
     def of(self, outputs: Iterable[Array]) -> float:
-        """Return the mean over inputs; outputs are probabilities, (1, classes) each."""
-        log = np.log(np.maximum(np.concatenate(list(outputs)).astype(float), _LEAST))
-        return (self._entropy - float((self._share * log).sum())) / len(self._share)
+        """Return the mean over positions; outputs are probabilities, (..., classes) each."""
+        log = np.log(np.maximum(_positions(outputs), _LEAST))
+        return float(np.vdot(self._share, self._log - log)) / len(self._share)
+
+
+def _positions(outputs: Iterable[Array]) -> Array:
+    return np.concatenate([made.reshape(-1, made.shape[-1]) for made in outputs])
 
 
 class CtcExcess:

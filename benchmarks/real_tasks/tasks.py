@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from benchmarks.real_tasks import files, lines
+from benchmarks.real_tasks.compensate import moments
 from benchmarks.real_tasks.losses import CtcExcess, Divergence
 from benchmarks.real_tasks.networks import Array, Network, package_file
 from benchmarks.real_tasks.score import Score, agreement, character_error
@@ -28,6 +30,7 @@ class Task:
     score: Callable[[dict[str, Array]], Score]
     tested: int
     limits: tuple[float, ...]
+    moments: Sequence[Array | None] | None = None
 
 
 def magika_tasks(quick: bool) -> list[Task]:
@@ -57,22 +60,25 @@ def magika_tasks(quick: bool) -> list[Task]:
     ]
 
 
-def rapidocr_task(quick: bool) -> Task:
-    """Return the reading of rendered lines with a decision a layer."""
+def rapidocr_tasks(quick: bool) -> list[Task]:
+    """Return the reading of rendered lines, rounded to nearest and with compensation."""
     network = Network(package_file("rapidocr"))
-    calibration, tested = (3, 20) if quick else (16, 240)
-    drawn = lines.lines(calibration + tested, seed=1)
-    begin, test = drawn[:calibration], drawn[calibration:]
+    rounding, calibration, tested = (3, 3, 20) if quick else (24, 12, 240)
+    drawn = lines.lines(rounding + calibration + tested, seed=1)
+    begin, test = drawn[rounding : rounding + calibration], drawn[rounding + calibration :]
     characters = sum(len(line.text) for line in test)
-    return Task(
-        "rapidocr, a layer",
-        f"{tested} lines of {characters} characters, calibrated on {calibration} others",
-        "character error rate",
-        network,
-        [{"x": line.image} for line in begin],
-        12,
-        CtcExcess,
-        lambda o: character_error(network, o, test),
-        tested,
-        (0.625, 0.5),
-    )
+    about = f"{tested} lines of {characters} characters, losses measured on {calibration} others"
+    feeds = [{"x": line.image} for line in begin]
+
+    def task(name: str, about: str, limits: tuple[float, ...], known: Any) -> Task:
+        return Task(
+            name, about, "character error rate", network, feeds, 12, CtcExcess,
+            lambda o: character_error(network, o, test), tested, limits, known,
+        )  # fmt: skip
+
+    found = moments(network, [{"x": line.image} for line in drawn[:rounding]])
+    return [
+        task("rapidocr, a layer, rounded to nearest", about, (0.625, 0.5), None),
+        task("rapidocr, a layer, compensated rounding", f"{about}, moments on {rounding} more",
+             (0.5, 0.375), found),
+    ]  # fmt: skip
