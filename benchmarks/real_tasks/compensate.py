@@ -33,8 +33,8 @@ def moments(network: Network, feeds: Sequence[Mapping[str, Array]]) -> list[Arra
     model.CopyFrom(network.proto)
     nodes = {layer.name: next(n for n in model.graph.node if layer.name in n.input)
              for layer in network.layers}  # fmt: skip
-    read = {name: node.input[1 - list(node.input).index(name)]
-            for name, node in nodes.items() if node.op_type in {"Conv", "MatMul", "Gemm"}}  # fmt: skip
+    looked_at = {name: n for name, n in nodes.items() if n.op_type in {"Conv", "MatMul", "Gemm"}}
+    read = {name: n.input[1 - list(n.input).index(name)] for name, n in looked_at.items()}
     given = {i.name for i in model.graph.input}
     kinds = {v.name: v.type for v in onnx.shape_inference.infer_shapes(model).graph.value_info}
     kept = sorted(set(read.values()) - given)

@@ -7,7 +7,7 @@ the text, which a divergence step by step would count.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -20,7 +20,7 @@ _LEAST = 1e-12
 class Divergence:
     """Kullback-Leibler divergence from the float output, nats a position (a file, or a step)."""
 
-    unit = "nats a file"
+    name, unit = "divergence", "nats a position"
 
     def __init__(self, float_outputs: Iterable[Array]) -> None:
         self._share = _positions(float_outputs).astype(float)
@@ -43,7 +43,7 @@ class CtcExcess:
     Class 0 is the blank. In nats a character of the float text.
     """
 
-    unit = "nats a character"
+    name, unit = "CTC loss", "nats a character"
 
     def __init__(self, float_outputs: Iterable[Array]) -> None:
         outputs = list(float_outputs)
@@ -83,16 +83,25 @@ class CtcExcess:
         return -float(np.sum(ends)) / self._characters - self._own
 
 
-class Loss:
-    """A loss as a function of operands: runs the network on the calibration inputs."""
+class Losses:
+    """Losses as functions of operands: a run of the network on the calibration inputs.
 
-    def __init__(self, tails: Tails, kind: type[Divergence] | type[CtcExcess]) -> None:
+    Attributes
+    ----------
+    kinds
+        Which, in the order of what `of` returns.
+    runs
+        How often the network was run.
+    """
+
+    def __init__(self, tails: Tails, kinds: Sequence[type[Divergence] | type[CtcExcess]]) -> None:
         self._tails = tails
-        self._kind = kind(tails.run({}))
-        self.unit = kind.unit
-        self.runs = 0
+        outputs = list(tails.run({}))
+        self.kinds = [kind(outputs) for kind in kinds]
+        self.runs = 1
 
-    def of(self, operands: dict[str, Array]) -> float:
-        """Return the loss of the network with these operands, 0 of the float one."""
+    def of(self, operands: dict[str, Array]) -> Array:
+        """Return the losses, (kinds,), of the network with these operands; 0 of the float one."""
         self.runs += 1
-        return self._kind.of(self._tails.run(operands))
+        outputs = list(self._tails.run(operands))
+        return np.array([kind.of(outputs) for kind in self.kinds])

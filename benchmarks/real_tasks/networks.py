@@ -7,6 +7,7 @@ decision is about. Biases, normalisations and tables of positions stay as they a
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import distribution
@@ -106,7 +107,7 @@ class Network:
             rows = layer.rows()
             cuts = (blocks or {}).get(layer.name, 1)
             edges = np.linspace(0, len(rows), cuts + 1).astype(int)
-            for k, (start, stop) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+            for k, (start, stop) in enumerate(itertools.pairwise(edges)):
                 name = layer.name if cuts == 1 else f"{layer.name}[{start}:{stop}]"
                 size = int(stop - start) * rows.shape[1]
                 parts.append(Part(name or str(k), i, int(start), int(stop), size))

@@ -25,14 +25,23 @@ os.environ.update({f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "M
 import numpy as np
 
 from benchmarks.real_tasks.assign import exact, greedy, limit_bits, predicted, stored_bits, uniform
-from benchmarks.real_tasks.errors import BITS, Pairs, Quantised, adjacent, hessian_mean, measured
-from benchmarks.real_tasks.losses import Divergence, Loss
+from benchmarks.real_tasks.errors import (
+    BITS,
+    Pairs,
+    Quantised,
+    adds_up,
+    adjacent,
+    falling,
+    hessian_mean,
+    measured,
+)
+from benchmarks.real_tasks.losses import Losses
 from benchmarks.real_tasks.networks import Array
 from benchmarks.real_tasks.score import Draws, Score
 from benchmarks.real_tasks.tails import Tails
 from benchmarks.real_tasks.tasks import Task, magika_tasks, rapidocr_tasks
 
-OURS = "exact, measured losses"
+OURS = "exact, measured"
 
 
 def main() -> int:
@@ -60,14 +69,16 @@ def answer(task: Task, probes: int) -> dict[str, Any]:
     sizes = np.array([part.weights for part in network.parts])
     quantised = Quantised(network, task.moments)
     clock.lap("quantised weights")
-    tails = Tails(network, task.feeds, task.cuts)
-    loss, divergence = Loss(tails, task.loss), Loss(tails, Divergence)
+    losses = Losses(Tails(network, task.feeds, task.cuts), task.losses)
     clock.lap("calibration")
-    table = measured(quantised, loss)
-    clock.lap(f"measured losses ({table.size} runs)")
-    hessian = hessian_mean(network, divergence, probes, seed=0)
+    raw = measured(quantised, losses)
+    clock.lap(f"measured losses ({raw[0].size} runs)")
+    additive = adds_up(quantised, losses, raw[0], least=round(8 * min(task.limits)))
+    clock.lap(f"additivity ({additive.evaluations} figures)")
+    tables = [falling(table) for table in raw]
+    hessian = hessian_mean(network, losses, probes, seed=0)
     clock.lap(f"Hessian traces ({probes * len(sizes)} runs)")
-    pairs = adjacent(quantised, loss, table, bits=4)
+    pairs = adjacent(quantised, losses, tables[0], bits=4)
     clock.lap(f"adjacent pairs ({len(pairs)} runs)")
     scores: dict[tuple[int, ...], Score] = {}
     draws = Draws(task.tested)
@@ -77,25 +88,28 @@ def answer(task: Task, probes: int) -> dict[str, Any]:
         f"\n## {task.name}\n\n{len(sizes)} decisions over {int(sizes.sum())} weights; {task.about}."
     )
     print(f"{task.measure}: float {_figure(plain, draws)}, all at 8 bits {_figure(eight, draws)}.")
+    print(f"Do losses add: {str(additive).partition(': ')[2]}.")
     rows: list[dict[str, Any]] = []
     for share in task.limits:
         limit = limit_bits(share, sizes)
-        chosen = assignments(quantised, table, hessian, pairs, sizes, limit)
+        chosen = assignments(quantised, tables, hessian, pairs, sizes, limit)
         for choice in chosen.values():
             if choice not in scores:
                 scores[choice] = task.score(quantised.operands(choice))
-        joint = {c: loss.of(quantised.operands(c)) for c in set(chosen.values())}
+        joint = {c: float(losses.of(quantised.operands(c))[0]) for c in set(chosen.values())}
         best = scores[chosen[OURS]]
-        print(f"\n{100 * share:g} % of the 8-bit size; losses in {loss.unit}.\n")
-        print("| assignment | size, % | loss: summed | measured | "
-              f"{task.measure}, % | less {OURS} | " + " | ".join(best.others) + ", % |")  # fmt: skip
+        print(
+            f"\n{100 * share:g} % of the 8-bit size; losses: {losses.kinds[0].name}, {losses.kinds[0].unit}.\n"
+        )
+        heads = [f"{task.measure}, %", f"less {OURS}", *(f"{name}, %" for name in best.others)]
+        print("| assignment | size, % | loss: summed | measured | " + " | ".join(heads) + " |")
         print("|---|---|---|---|---|---|" + "---|" * len(best.others))
         for name, choice in chosen.items():
             score = scores[choice]
             size = 100 * stored_bits(choice, sizes) / (8 * int(sizes.sum()))
             row = {
                 "limit": share, "assignment": name, "size_percent": size,
-                "summed": predicted(choice, table), "measured": joint[choice],
+                "summed": predicted(choice, tables[0]), "measured": joint[choice],
                 "value": score.value, "interval": draws.interval(score), "others": score.others,
                 "difference": score.value - best.value,
                 "difference_interval": draws.interval(score, best),
@@ -107,34 +121,43 @@ def answer(task: Task, probes: int) -> dict[str, Any]:
             print(f"| {name} | {size:.1f} | {row['summed']:.3f} | {joint[choice]:.3f} | "
                   f"{_figure(score, draws)} | {'' if name == OURS else gap} | "
                   + " | ".join(f"{100 * v:.1f}" for v in score.others.values()) + " |")  # fmt: skip
-        print()
+        least = min(chosen, key=lambda name: joint[chosen[name]])
+        print(f"\nLeast loss measured on the calibration inputs: {least}.\n")
         for name, choice in chosen.items():
             print(f"    {name:26} {''.join(str(BITS[o]) for o in choice)}")
         clock.lap(f"assignments and scores at {100 * share:g} %")
     print("\nCPU: " + ", ".join(f"{what} {seconds:.1f} s" for what, seconds in clock.laps))
     return {"task": task.name, "about": task.about, "rows": rows, "cpu_s": dict(clock.laps),
-            "sizes": sizes.tolist(), "table": table.tolist(), "hessian": hessian.tolist(),
-            "float": plain.value, "int8": eight.value}  # fmt: skip
+            "sizes": sizes.tolist(), "measured": raw.tolist(), "hessian": hessian.tolist(),
+            "additivity": str(additive), "float": plain.value, "int8": eight.value}  # fmt: skip
 
 
 def assignments(
-    quantised: Quantised, table: Array, hessian: Array, pairs: Pairs, sizes: Array, limit: int
+    quantised: Quantised,
+    tables: list[Array],
+    hessian: Array,
+    pairs: Pairs,
+    sizes: Array,
+    limit: int,
 ) -> dict[str, tuple[int, ...]]:
     """Return what each method chooses under a limit in bits."""
     ratio = quantised.to_signal
     decibel = 10 * np.log10(ratio)
     by_hessian = 0.5 * hessian[:, None] * quantised.noise
-    return {
+    found = {
         "uniform": uniform(sizes, limit),
         "greedy SQNR, dB a bit": greedy(decibel, sizes, limit),
         "greedy SQNR, noise a bit": greedy(ratio, sizes, limit),
         "greedy SQNR, best left": greedy(ratio, sizes, limit, per_bit=False),
         "exact, SQNR": exact(ratio, sizes, limit),
         "HAWQ-style, exact": exact(by_hessian, sizes, limit),
-        "greedy, measured losses": greedy(table, sizes, limit),
-        OURS: exact(table, sizes, limit),
-        "exact, with adjacent pairs": exact(table, sizes, limit, pairs),
+        "greedy, measured": greedy(tables[0], sizes, limit),
+        OURS: exact(tables[0], sizes, limit),
+        "exact, and adjacent pairs": exact(tables[0], sizes, limit, pairs),
     }
+    if len(tables) > 1:
+        found["exact, measured CTC loss"] = exact(tables[1], sizes, limit)
+    return found
 
 
 class Clock:

@@ -45,7 +45,7 @@ class Draws:
 
 
 def agreement(network: Network, operands: dict[str, Array], test: Files, known: Array) -> Score:
-    """Return how often the first label is the float network's, and the ending's where it is sure."""
+    """Return how often the first label is the float network's; beside it, the ending's."""
     session = network.session(operands)
     said = np.concatenate([session.run(None, {"bytes": test.inputs[i : i + 1]})[0]
                            for i in range(len(test.inputs))])  # fmt: skip

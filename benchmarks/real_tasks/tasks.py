@@ -26,7 +26,7 @@ class Task:
     network: Network
     feeds: Sequence[Mapping[str, Array]]
     cuts: int
-    loss: type[Divergence] | type[CtcExcess]
+    losses: tuple[type[Divergence] | type[CtcExcess], ...]
     score: Callable[[dict[str, Array]], Score]
     tested: int
     limits: tuple[float, ...]
@@ -38,7 +38,7 @@ def magika_tasks(quick: bool) -> list[Task]:
     told = files.config()
     whole = Network(package_file("magika"))
     blocks = Network(package_file("magika"), {_CONV: _BLOCKS})
-    each, most, calibration = (4, 4, 16) if quick else (40, 30, 64)
+    each, most, calibration = (4, 4, 16) if quick else (30, 20, 48)
     begin, test = files.collect(whole.session({}), told, each, most, calibration)
     known = test.known(told.labels)
     labels = len(set(test.probabilities.argmax(1).tolist()))
@@ -51,7 +51,7 @@ def magika_tasks(quick: bool) -> list[Task]:
     def task(name: str, network: Network, limits: tuple[float, ...]) -> Task:
         return Task(
             name, about, "agreement with the float network's first type", network, feeds, 3,
-            Divergence, lambda o: agreement(network, o, test, known), len(test.paths), limits,
+            (Divergence,), lambda o: agreement(network, o, test, known), len(test.paths), limits,
         )  # fmt: skip
 
     return [
@@ -63,7 +63,7 @@ def magika_tasks(quick: bool) -> list[Task]:
 def rapidocr_tasks(quick: bool) -> list[Task]:
     """Return the reading of rendered lines, rounded to nearest and with compensation."""
     network = Network(package_file("rapidocr"))
-    rounding, calibration, tested = (3, 3, 20) if quick else (24, 12, 240)
+    rounding, calibration, tested = (3, 3, 20) if quick else (16, 12, 240)
     drawn = lines.lines(rounding + calibration + tested, seed=1)
     begin, test = drawn[rounding : rounding + calibration], drawn[rounding + calibration :]
     characters = sum(len(line.text) for line in test)
@@ -72,8 +72,8 @@ def rapidocr_tasks(quick: bool) -> list[Task]:
 
     def task(name: str, about: str, limits: tuple[float, ...], known: Any) -> Task:
         return Task(
-            name, about, "character error rate", network, feeds, 12, CtcExcess,
-            lambda o: character_error(network, o, test), tested, limits, known,
+            name, about, "character error rate", network, feeds, 12,
+            (Divergence, CtcExcess), lambda o: character_error(network, o, test), tested, limits, known,
         )  # fmt: skip
 
     found = moments(network, [{"x": line.image} for line in drawn[:rounding]])
