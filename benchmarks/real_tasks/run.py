@@ -97,10 +97,8 @@ def answer(task: Task, probes: int) -> dict[str, Any]:
             if choice not in scores:
                 scores[choice] = task.score(quantised.operands(choice))
         joint = {c: float(losses.of(quantised.operands(c))[0]) for c in set(chosen.values())}
-        best = scores[chosen[OURS]]
-        print(
-            f"\n{100 * share:g} % of the 8-bit size; losses: {losses.kinds[0].name}, {losses.kinds[0].unit}.\n"
-        )
+        best, kind = scores[chosen[OURS]], losses.kinds[0]
+        print(f"\n{100 * share:g} % of the 8-bit size; losses: {kind.name}, {kind.unit}.\n")
         heads = [f"{task.measure}, %", f"less {OURS}", *(f"{name}, %" for name in best.others)]
         print("| assignment | size, % | loss: summed | measured | " + " | ".join(heads) + " |")
         print("|---|---|---|---|---|---|" + "---|" * len(best.others))

@@ -73,7 +73,8 @@ def rapidocr_tasks(quick: bool) -> list[Task]:
     def task(name: str, about: str, limits: tuple[float, ...], known: Any) -> Task:
         return Task(
             name, about, "character error rate", network, feeds, 12,
-            (Divergence, CtcExcess), lambda o: character_error(network, o, test), tested, limits, known,
+            (Divergence, CtcExcess), lambda o: character_error(network, o, test), tested, limits,
+            known,
         )  # fmt: skip
 
     found = moments(network, [{"x": line.image} for line in drawn[:rounding]])
