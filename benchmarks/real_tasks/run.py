@@ -1,6 +1,6 @@
 """Bits a layer of real networks on real tasks, run through onnxruntime.
 
-    python -m benchmarks.real_tasks.run [--quick] [--only magika|rapidocr] [--json FILE]
+    python -m benchmarks.real_tasks.run [--quick] [--only NETWORK] [--task TEXT] [--json FILE]
 
 Reads the networks inside the packages of tests/requirements-models.txt; rapidocr's lines are
 rendered with Pillow. Each assignment of 2 to 8 bits is found under a limit on the bits of all
@@ -48,6 +48,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="few inputs: does it run at all")
     parser.add_argument("--only", choices=("magika", "rapidocr"))
+    parser.add_argument("--task", default="", metavar="TEXT", help="tasks with this in their name")
     parser.add_argument("--json", type=Path, metavar="FILE")
     asked = parser.parse_args()
     tasks: list[Task] = []
@@ -56,7 +57,8 @@ def main() -> int:
     if asked.only != "magika":
         tasks += rapidocr_tasks(asked.quick)
     print(f"inputs made and labelled: {time.process_time():.0f} s CPU")
-    found = [answer(task, probes=1 if asked.quick else 3) for task in tasks]
+    probes = 1 if asked.quick else 3
+    found = [answer(task, probes) for task in tasks if asked.task in task.name]
     print(f"\nall together {time.process_time():.0f} s CPU")
     if asked.json:
         asked.json.write_text(json.dumps(found, indent=1))
