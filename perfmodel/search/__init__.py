@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 """Which configuration: spaces of choices, what they cost, and searches under limits."""
 
 from importlib import import_module
@@ -34,3 +35,6 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"perfmodel.search.{_HOME[name]}"), name)
+=======
+"""Which configuration: bits, sparsity, widths and architectures under hard limits."""
+>>>>>>> search-tasks
