@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 """Which configuration: spaces of choices, what they cost, and searches under limits."""
 
 from importlib import import_module
@@ -6,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from perfmodel.search import accuracy
-    from perfmodel.search.evolve import evolve
     from perfmodel.search.oracle import Oracle
     from perfmodel.search.result import SearchResult
     from perfmodel.search.space import ConfigurationSpace, configurations_of
@@ -17,7 +15,6 @@ __all__ = [
     "SearchResult",
     "accuracy",
     "configurations_of",
-    "evolve",
 ]
 
 _HOME = {
@@ -25,7 +22,6 @@ _HOME = {
     "Oracle": "oracle",
     "SearchResult": "result",
     "configurations_of": "space",
-    "evolve": "evolve",
 }
 
 
@@ -35,6 +31,3 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"perfmodel.search.{_HOME[name]}"), name)
-=======
-"""Which configuration: bits, sparsity, widths and architectures under hard limits."""
->>>>>>> search-tasks
