@@ -18,8 +18,8 @@ from perfmodel.hardware.runtime import Runtime
 from perfmodel.resolve import check_choices, machine_of, with_bits
 from perfmodel.search.accuracy import AccuracyModel
 from perfmodel.search.constraints import RATES, parse_constraints
+from perfmodel.search.loss import LOSSES
 from perfmodel.search.oracle.reader import METRICS, TRAFFIC
-from perfmodel.search.question import LOSSES
 from perfmodel.search.result import SearchResult
 from perfmodel.search.run import METHODS, SearchMethod
 from perfmodel.search.run import search as run

@@ -12,6 +12,7 @@ import numpy as np
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.search.constraints import Constraint
 from perfmodel.search.exact import ChoiceProblem, Infeasible, Limit, Sum, Term, solve
+from perfmodel.search.loss import LOSSES
 from perfmodel.search.oracle.rows import Floats, Index
 from perfmodel.search.problem import MetricTables, Side
 from perfmodel.search.result import Best, LimitUse
@@ -132,12 +133,11 @@ class Inner:
 
     def _valued(self, question: Question, bound: float) -> float:
         """Return a bound in the unit of the objective: a calibrated loss is a monotone map."""
-        from perfmodel.search.question import LOSSES
-
-        if question.goal in LOSSES and question.unit and math.isfinite(bound):
-            return float(np.ravel(question.accuracy.predicted(np.array([bound])))[0])
+        if question.goal in LOSSES:
+            return question.loss.mapped(bound)
         if question.objective != "latency_s" and question.goal.endswith("_per_s"):
-            return -question.items / bound if bound else -math.inf
+            items = question.items(np.zeros((1, len(question.space.decisions)), dtype=np.intp))
+            return -float(items[0]) / bound if bound else -math.inf
         return bound
 
     def _model(self, question: Question) -> str:
@@ -145,7 +145,7 @@ class Inner:
         if not self.tables.exact:
             parts.append("bounded by the best state of residency of every activation")
         if question.accuracy is not None:
-            parts.append(f"losses of layers added up ({question.source})")
+            parts.append(f"losses of layers added up ({question.loss.source})")
         return "; ".join(parts)
 
     def _notes(self) -> tuple[str, ...]:
@@ -221,11 +221,9 @@ class Inner:
     def _excess(
         self, question: Question, columns: Mapping[str, Floats], constraints: Sequence[Constraint]
     ) -> Floats:
-        from perfmodel.search.question import LOSSES
-
         total = np.where(columns["feasible"] > 0, 0.0, 1.0)
         for constraint in constraints:
-            name = question.loss_name if constraint.metric in LOSSES else constraint.metric
+            name = question.named(constraint.metric)
             total = total + constraint.excess(columns[name])
         return total
 

@@ -13,27 +13,30 @@ import numpy as np
 
 from perfmodel.errors import Fault, InputError
 from perfmodel.search.constraints import RATES, Constraint
-from perfmodel.search.exact import Limit, Sum
+from perfmodel.search.exact import Limit, Sum, Term
 from perfmodel.search.inner import Answer, Inner
-from perfmodel.search.losses import loss_tables
+from perfmodel.search.loss import LOSSES, Loss
 from perfmodel.search.oracle import Oracle
 from perfmodel.search.oracle.configured import ConfigurationCosts
 from perfmodel.search.oracle.costs import Grouped, Tabled
 from perfmodel.search.oracle.oracle import WHOLE
 from perfmodel.search.oracle.reader import FEASIBLE
 from perfmodel.search.oracle.rows import Floats, Index
-from perfmodel.search.problem import MetricTables
+from perfmodel.search.problem import MetricTables, Side, added, negated
 from perfmodel.search.result import Best, LimitUse, SearchResult
 from perfmodel.search.space import ConfigurationSpace
 from perfmodel.table import Table
 
-__all__ = ["LOSSES", "Question"]
+__all__ = ["Question"]
+
+#: A bound from below of what is negated is one from above of what is not.
+_OTHER: Mapping[Side, Side] = {"least": "most", "most": "least"}
 
 #: Metrics that every result tells.
 _SHOWN = ("latency_s", "energy_j", "peak_memory_bytes", "weight_bytes")
 
-#: Names of the loss: with a unit, and without.
-LOSSES = ("accuracy_drop", "sensitivity")
+#: Metrics that are the largest of some sums.
+_PEAKS = ("peak_memory_bytes", "activation_bytes")
 
 
 @dataclass
@@ -62,9 +65,11 @@ class Question:
     def __post_init__(self) -> None:
         if self.made is None:
             wanted = [self.goal, *(c.metric for c in self.constraints)]
+            self._check_rates(wanted)
             metrics = [_base(m) for m in wanted if m not in LOSSES]
             asked = dict.fromkeys([*metrics, *_SHOWN])
-            self.made = _Made(Oracle(self.device, self.space, [*asked], **self.options))
+            oracle = Oracle(self.device, self.space, [*asked], **self.options)
+            self.made = _Made(oracle, Loss(self.accuracy, self.space))
             self._check_known([*dict.fromkeys(metrics)])
 
     def _check_known(self, metrics: Sequence[str]) -> None:
@@ -79,6 +84,18 @@ class Question:
         if faults:
             raise InputError(faults)
 
+    def _check_rates(self, wanted: Sequence[str]) -> None:
+        sample = self.space.workload((0,) * len(self.space.decisions))
+        mine = RATES[0] if sample.unit == "tokens" else RATES[1]
+        faults = [
+            Fault(f"'{self.space.name}' yields {sample.unit}", path=name, expected=mine,
+                  suggestion=mine)
+            for name in dict.fromkeys(wanted)
+            if name in RATES and name != mine
+        ]  # fmt: skip
+        if faults:
+            raise InputError(faults)
+
     def other(self, goal: str, constraints: Sequence[Constraint]) -> Question:
         """Return the same question with another goal or other constraints of the same metrics."""
         return replace(self, goal=goal, constraints=tuple(constraints))
@@ -89,67 +106,16 @@ class Question:
         assert self.made is not None
         return self.made.oracle
 
-    # the loss
-
     @property
-    def unit(self) -> str:
-        """Unit of the loss."""
-        return str(getattr(self.accuracy, "unit", ""))
-
-    @property
-    def loss_name(self) -> str:
-        """What the loss is called: ``sensitivity`` where it has no unit."""
-        return "accuracy_drop" if self.unit else "sensitivity"
-
-    @property
-    def source(self) -> str:
-        """Where the loss comes from."""
-        if self.accuracy is None:
-            return ""
-        return str(getattr(self.accuracy, "name", getattr(self.accuracy, "__name__", "callable")))
+    def loss(self) -> Loss:
+        """The loss of choices."""
+        assert self.made is not None
+        return self.made.loss
 
     @property
     def objective(self) -> str:
         """The objective as results name it."""
-        return self.loss_name if self.goal in LOSSES else self.goal
-
-    def losses(self, choices: Index) -> Floats:
-        """Return the loss of choices, in the accuracy model's unit."""
-        if self.accuracy is None:
-            return np.zeros(len(choices))
-        if not hasattr(self.accuracy, "table"):
-            return np.asarray(self.accuracy(choices), dtype=float)
-        if not getattr(self.accuracy, "separable", True):
-            from perfmodel.search.losses import configuration_of
-
-            return np.array(
-                [self.accuracy.loss(configuration_of(self.space, c)) for c in choices.tolist()]
-            )
-        return np.asarray(self.accuracy.predicted(self._loss_sum_at(choices)), dtype=float)
-
-    def _loss_sum_at(self, choices: Index) -> Floats:
-        total = np.full(len(choices), self._loss_sum.constant)
-        for decisions, values in self._loss_sum.terms:
-            total = total + values[tuple(choices[:, d] for d in decisions)]
-        return total
-
-    @property
-    def _loss_sum(self) -> Sum:
-        assert self.made is not None
-        if self.made.losses is None:
-            self.made.losses = loss_tables(self.accuracy, self.space)
-        return self.made.losses
-
-    @property
-    def tabled_loss(self) -> bool:
-        """Whether the loss, where there is one, is a sum of tables."""
-        if self.accuracy is None:
-            return True
-        return (
-            hasattr(self.accuracy, "table")
-            and bool(getattr(self.accuracy, "separable", True))
-            and isinstance(self.space, ConfigurationSpace)
-        )
+        return self.loss.name if self.goal in LOSSES else self.goal
 
     # metrics of choices
 
@@ -157,37 +123,39 @@ class Question:
         """Return every metric and the loss of choices, and ``feasible``."""
         found = self.oracle.batch(choices)
         if self.accuracy is not None:
-            found[self.loss_name] = self.losses(choices)
-        for rate in {self.goal, *(c.metric for c in self.constraints)}.intersection(RATES):
-            if rate not in found:
-                found[rate] = self.items_of(choices) / found["latency_s"]
+            found[self.loss.name] = self.loss.of(choices)
+        for rate in RATES:
+            wanted = rate == self.goal or any(c.metric == rate for c in self.constraints)
+            if wanted and rate not in found:
+                found[rate] = self.items(choices) / found["latency_s"]
         return found
 
-    @property
-    def items(self) -> float:
-        """What a run yields where every choice yields the same: frames, tokens."""
-        return float(self.items_of(np.zeros((1, len(self.space.decisions)), dtype=np.intp))[0])
-
-    def items_of(self, choices: Index) -> Floats:
-        """Return what a run of each choice yields: parameters of the workload (batch) decide."""
-        n = len(self.space.decisions)
-        at = [i for i, d in enumerate(self.space.decisions) if _is_parameter(d)]
-        keys, inverse = np.unique(choices[:, at], axis=0, return_inverse=True)
-        found: list[float] = []
-        for key in keys.tolist():
-            choice = [0] * n
-            for i, option in zip(at, key, strict=True):
-                choice[i] = option
-            made = self.space.workload(choice).items()
-            found.append(float(np.asarray(made, dtype=float).reshape(-1)[0]))
-        return np.array(found)[inverse.reshape(-1)]
+    def items(self, choices: Index) -> Floats:
+        """Return what a run of each choice yields: frames, tokens."""
+        settings = self.options["settings"]
+        if isinstance(self.space, ConfigurationSpace):
+            return self.space.items(choices, **settings)
+        sample = self.space.workload((0,) * len(self.space.decisions), **settings)
+        each = float(np.asarray(sample.items(), dtype=float).reshape(-1)[0])
+        return np.full(len(choices), each)
 
     @property
-    def rates_vary(self) -> bool:
-        """Whether rates are asked for whose runs do not all yield the same."""
-        asked = {self.goal, *(c.metric for c in self.constraints)}
-        varied = any(_is_parameter(d) for d in self.space.decisions)
-        return varied and not asked.isdisjoint(RATES)
+    def sized(self) -> bool:
+        """Whether what a run yields is decided."""
+        return isinstance(self.space, ConfigurationSpace) and self.space.sized
+
+    def _items_of(self, inner: Inner) -> tuple[tuple[int, ...], Floats]:
+        """Return what a run yields as a table over the decisions of a problem that size it."""
+        space = self.space
+        sizing = [
+            i for i in inner.free
+            if isinstance(space, ConfigurationSpace) and space.decisions[i].role == "parameter"
+        ]  # fmt: skip
+        shape = [len(space.decisions[i].options) for i in sizing]
+        rows = np.zeros((math.prod(shape), len(space.decisions)), dtype=np.intp)
+        rows[:, sizing] = np.array(list(np.ndindex(*shape)), dtype=np.intp).reshape(-1, len(shape))
+        place = {i: k for k, i in enumerate(inner.free)}
+        return tuple(place[i] for i in sizing), self.items(rows).reshape(shape)
 
     def goal_of(self, columns: Mapping[str, Floats]) -> Floats:
         """Return the objective, to be small."""
@@ -203,7 +171,7 @@ class Question:
 
     def named(self, metric: str) -> str:
         """Return the column that a constraint's metric is."""
-        return self.loss_name if metric in LOSSES else metric
+        return self.loss.name if metric in LOSSES else metric
 
     # answers
 
@@ -225,7 +193,7 @@ class Question:
             found = self._evolved()
         result = SearchResult(
             self.space, self.oracle.device.name, self.objective,
-            self.unit if self.goal in LOSSES else "", self.source, found.best, found.bound,
+            self.loss.unit if self.goal in LOSSES else "", self.loss.source, found.best, found.bound,
             found.proved, found.model, found.method, found.limits, found.infeasible,
             found.counts, found.notes, time.process_time() - start, self._asked,
         )  # fmt: skip
@@ -234,10 +202,8 @@ class Question:
     def _why_not(self) -> str:
         if not isinstance(self.space, ConfigurationSpace):
             return "a space of architectures is no sum of tables"
-        if not self.tabled_loss:
+        if not self.loss.tabled:
             return "the loss is no sum of tables"
-        if self.rates_vary:
-            return "a rate is no sum of tables where a parameter of the workload is decided"
         if all(d.role in {"fact", "precision"} for d in self.space.decisions):
             return "nothing of the network is decided layer by layer"
         if self.oracle.method != "tabled":
@@ -252,14 +218,21 @@ class Question:
     def _exact_inners(self) -> list[Inner] | None:
         """Return the problems that together are the search, one a combination of hardware."""
         assert self.made is not None
+        if not self._additive:
+            return None
         if self.made.inners is None:
             self.made.inners = self._inners() or []
         return self.made.inners or None
 
+    @property
+    def _additive(self) -> bool:
+        """Whether goal and constraints are sums, and peaks that must not exceed a bound."""
+        if self.goal in _PEAKS or (self.goal in RATES and self.sized):
+            return False
+        return not any(c.metric in _PEAKS and not c.at_most for c in self.constraints)
+
     def _inners(self) -> list[Inner] | None:
-        if not isinstance(self.space, ConfigurationSpace) or not self.tabled_loss:
-            return None
-        if self.rates_vary:
+        if not isinstance(self.space, ConfigurationSpace) or not self.loss.tabled:
             return None
         if self.oracle.method != "tabled":
             return None
@@ -309,35 +282,36 @@ class Question:
         """Return a constraint as a limit of tables."""
         metric, bound = constraint.metric, constraint.bound
         if metric in RATES:
-            return Limit(constraint.text, inner.tables.metric("latency_s", side),
-                         self.items / bound if bound > 0 else math.inf)  # fmt: skip
+            return self._rate_limit(inner, constraint, side)
         if metric in LOSSES:
-            return Limit(constraint.text, (inner.own(self._loss_sum),), self._raw_bound(bound))
-        return Limit(constraint.text, inner.tables.metric(metric, side), bound)
+            sums, bound = (inner.own(self.loss.tables),), self.loss.raw(bound)
+        elif constraint.at_most:
+            return Limit(constraint.text, inner.tables.metric(metric, side), bound)
+        else:
+            sums = inner.tables.metric(metric, _OTHER[side])
+        if constraint.at_most:
+            return Limit(constraint.text, sums, bound)
+        return Limit(constraint.text, tuple(negated(each) for each in sums), -bound)
 
-    def _raw_bound(self, bound: float) -> float:
-        """Return the summed loss whose prediction is the bound: the map is monotone."""
-        if not self.unit:
-            return bound
-        low, high = 0.0, 1.0
-        predicted = self.accuracy.predicted
-
-        def over(loss: float) -> bool:
-            return float(np.ravel(predicted(np.array([loss])))[0]) > bound
-
-        while not over(high) and high < 1e12:
-            low, high = high, high * 4.0
-        if high >= 1e12:
-            return math.inf
-        for _ in range(200):
-            middle = 0.5 * (low + high)
-            low, high = (low, middle) if over(middle) else (middle, high)
-        return low
+    def _rate_limit(self, inner: Inner, constraint: Constraint, side: Any) -> Limit:
+        """Return a rate as a limit of the latency: what is yielded, over the rate, at most."""
+        flipped = constraint.at_most
+        (whole,) = inner.tables.metric("latency_s", _OTHER[side] if flipped else side)
+        if constraint.bound <= 0:
+            return Limit(constraint.text, (whole,), -math.inf if flipped else math.inf)
+        decisions, items = self._items_of(inner)
+        seconds = items / constraint.bound
+        bound = float(seconds.max())
+        if decisions:
+            whole = added(whole, Sum(bound, (Term(decisions, -seconds),)))
+        if flipped:
+            return Limit(constraint.text, (negated(whole),), -bound)
+        return Limit(constraint.text, (whole,), bound)
 
     def goal_tables(self, inner: Inner, side: Any) -> Sum:
         """Return the objective as tables."""
         if self.goal in LOSSES:
-            return inner.own(self._loss_sum)
+            return inner.own(self.loss.tables)
         name = "latency_s" if self.goal in RATES else self.goal
         first, *more = inner.tables.metric(name, side)
         if more:
@@ -437,15 +411,16 @@ class Question:
 
     def _priced(self, constraint: Constraint, best: Best, price: float) -> float:
         """Return a price of tables in the units of bound and objective."""
-        calibrated = self.unit and LOSSES.count(self.goal) + LOSSES.count(constraint.metric)
+        calibrated = self.loss.unit and LOSSES.count(self.goal) + LOSSES.count(constraint.metric)
         if math.isnan(price) or calibrated:
             # Tables have losses before they are mapped to the unit.
             return math.nan
+        items = float(self.items(np.array([best.choice], dtype=np.intp))[0])
         if constraint.metric in RATES:
             # So many a second at least is so many seconds at most.
-            price *= self.items / constraint.bound**2
+            price *= items / constraint.bound**2
         if self.goal in RATES:
-            price *= best.value**2 / self.items
+            price *= best.value**2 / items
         return price
 
     def _asked(self, what: str, share: float = 0.1) -> Any:
@@ -480,12 +455,8 @@ class _Made:
     """What questions about the same space share, made once."""
 
     oracle: Oracle
-    losses: Sum | None = None
+    loss: Loss
     inners: list[Inner] | None = None
-
-
-def _is_parameter(decision: Any) -> bool:
-    return getattr(decision, "role", "") == "parameter"
 
 
 def _base(metric: str) -> str:

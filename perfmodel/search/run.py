@@ -12,8 +12,9 @@ from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.search.accuracy import AccuracyModel
 from perfmodel.search.constraints import RATES, parse_constraints
+from perfmodel.search.loss import LOSSES
 from perfmodel.search.oracle.reader import METRICS, TRAFFIC
-from perfmodel.search.question import LOSSES, Question
+from perfmodel.search.question import Question
 from perfmodel.search.result import SearchResult
 from perfmodel.search.space import ConfigurationSpace, configurations_of
 from perfmodel.search.space.choices import Share

@@ -60,7 +60,9 @@ def test_prices_are_of_amounts_that_a_reader_may_give() -> None:
     r = result("sensitivity", 1.0, (LimitUse(peak, 500 * 1024.0, 2.0 / 1024),))
     assert price_text(r, peak, 2.0 / 1024) == "each KiB less costs 2 sensitivity"
     assert price_text(r, limit("latency_s <= 5 ms"), 300.0) == "each ms less costs 0.3 sensitivity"
-    assert price_text(r, limit("latency_s <= 2 ms"), 300.0) == "each us less costs 0.0003 sensitivity"
+    assert (
+        price_text(r, limit("latency_s <= 2 ms"), 300.0) == "each us less costs 0.0003 sensitivity"
+    )
     assert price_text(r, limit("peak_memory_bytes <= 2.5 MiB"), 1e-6).startswith("each KiB less")
     # Of a pure number and of a rate, a hundredth.
     assert price_text(r, limit("bit_operations <= 2e9"), 1e-9) == "1 % less costs 0.02 sensitivity"

@@ -42,12 +42,15 @@ class KernelTable:
     names
         Quantities.
     values : array of shape ``(options of each decision ..., states ** tensors, modes, quantities)``
+    priced
+        What the energies of the kind cover under any option (`Terms.priced`).
     """
 
     decisions: tuple[int, ...]
     tensors: tuple[str, ...]
     names: tuple[str, ...]
     values: Floats
+    priced: tuple[str, ...] = ()
 
 
 class Touching:
@@ -153,7 +156,9 @@ def kernel_table(
     spread = stacked.reshape(*shape, states, modes, len(names))
     order = [(*kinds, *numeric).index(i) for i in decisions]
     rest = [len(order), len(order) + 1, len(order) + 2]
-    return KernelTable(tuple(decisions), tensors, names, np.transpose(spread, [*order, *rest]))
+    covered = tuple(dict.fromkeys(p for cell in cells for p in cell.terms.priced))
+    values = np.transpose(spread, [*order, *rest])
+    return KernelTable(tuple(decisions), tensors, names, values, covered)
 
 
 def _numbers(

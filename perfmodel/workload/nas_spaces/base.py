@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import product
 from operator import index
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -316,8 +316,7 @@ class ArchitectureSpace:
             A choice that is not of this space, unknown names, numbers that are no extents.
         """
         native = isinstance(choice, str | Mapping) or is_index(choice)
-        indices: Sequence[int] = self.encode(choice) if native else choice
-        chosen = self.canonical(indices)
+        chosen = self.canonical(self.encode(cast("Any", choice)) if native else choice)
         made = Workload(
             f"{self.name}:{self.label(chosen)}", ArchitectureBuild(self, self.operators(chosen)),
             self.parameters(chosen), frames(None), origin=self.name, notes=self.notes(chosen),
