@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import perfmodel as pm
-from tests.search.random_searches import RATES, Search, Tried, holds, search_of, text, tried
+from tests.search.random_searches import RATES, Losses, Search, Tried, holds, search_of, text, tried
 
 FEW = range(40)
 MANY = range(40, 300)
@@ -170,7 +170,8 @@ def test_infeasible_searches_say_what_would_open_them(block: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("block", range(30, 150, 20))
 def test_many_infeasible_searches_say_what_would_open_them(block: int) -> None:
-    assert any([_check_explanation(seed) for seed in range(block, block + 20)])
+    explained = [_check_explanation(seed) for seed in range(block, block + 20)]
+    assert any(explained)
 
 
 # Limits of other kinds.
@@ -186,8 +187,6 @@ def test_many_infeasible_searches_say_what_would_open_them(block: int) -> None:
 def test_limits_from_below_and_of_rates_agree_with_trying_everything(
     limit: str, objective: str
 ) -> None:
-    from tests.search.random_searches import Losses
-
     space = pm.space(pm.workload("tiny_cnn"), {"weight_bits": [2, 4, 8], "batch": [1, 2, 8]},
                      precision="w8a8", share="kind")  # fmt: skip
     options: dict[str, Any] = {
