@@ -1,7 +1,7 @@
 """What a search returns keeps every limit when it is predicted and scheduled anew.
 
 Random networks, choices, limits and devices (`random_searches`); each answer is looked at again by
-`predict` and `schedule`, and its proof by trying every configuration. Forty of them by default, 300
+`predict` and `schedule`, and its proof by trying every configuration. Thirty of them by default, 300
 with the tests that are slow.
 """
 
@@ -13,8 +13,8 @@ import pytest
 import perfmodel as pm
 from tests.search.random_searches import RATES, Losses, Search, Tried, holds, search_of, text, tried
 
-FEW = range(40)
-MANY = range(40, 300)
+FEW = range(30)
+MANY = range(30, 300)
 TOLERANCE = 1e-9
 
 
@@ -77,9 +77,9 @@ def test_a_result_keeps_every_limit_and_its_proof_holds(seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("block", range(MANY.start, MANY.stop, 20))
+@pytest.mark.parametrize("block", range(MANY.start, MANY.stop, 15))
 def test_many_results_keep_every_limit_and_their_proofs_hold(block: int) -> None:
-    for seed in range(block, block + 20):
+    for seed in range(block, block + 15):
         _check(seed)
 
 
@@ -164,14 +164,14 @@ def _check_explanation(seed: int) -> bool:
     return True
 
 
-@pytest.mark.parametrize("block", range(0, 30, 10))
+@pytest.mark.parametrize("block", range(0, 20, 10))
 def test_infeasible_searches_say_what_would_open_them(block: int) -> None:
     explained = [_check_explanation(seed) for seed in range(block, block + 10)]
     assert any(explained)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("block", range(30, 150, 20))
+@pytest.mark.parametrize("block", range(20, 140, 20))
 def test_many_infeasible_searches_say_what_would_open_them(block: int) -> None:
     explained = [_check_explanation(seed) for seed in range(block, block + 20)]
     assert any(explained)

@@ -13,7 +13,7 @@ from perfmodel.search.losses import configuration_of
 from tests.search.random_searches import RATES, Losses, Search, search_of, text
 
 SEEDS = st.integers(0, 10_000)
-EXAMPLES = settings(max_examples=15)
+EXAMPLES = settings(max_examples=6)
 
 
 def _value(search: Search, **changed: Any) -> float:
@@ -76,7 +76,7 @@ def test_the_order_of_decisions_and_options_says_nothing(seed: int, random: Any)
 
 
 @given(SEEDS)
-@settings(max_examples=5)
+@settings(max_examples=3)
 def test_the_same_search_answers_the_same(seed: int) -> None:
     search = search_of(seed)
     first, again = search.run(), search_of(seed).run()

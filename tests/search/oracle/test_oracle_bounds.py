@@ -134,14 +134,18 @@ def test_bounds_are_refused_where_none_are_known() -> None:
         Oracle("zen4_core", space).lower_bound([None] * len(space.decisions))
 
 
+@pytest.fixture(scope="module")
+def cells() -> Oracle:
+    return Oracle("a100", pm.space("fbnet"))
+
+
 @pytest.mark.parametrize(
     "partial", [None, 3, "abc", [], [0] * 21, [9] + [None] * 21, ["a"] + [None] * 21,
                 [True] + [None] * 21, [-1] + [None] * 21, [0.5] + [None] * 21]
 )  # fmt: skip
-def test_bad_partial_choices_are_refused(partial: Any) -> None:
-    oracle = Oracle("a100", pm.space("fbnet"))
+def test_bad_partial_choices_are_refused(cells: Oracle, partial: Any) -> None:
     with pytest.raises(pm.InputError):
-        oracle.lower_bound(partial)
+        cells.lower_bound(partial)
 
 
 # expectations

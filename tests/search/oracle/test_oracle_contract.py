@@ -152,8 +152,9 @@ def test_equality_is_of_content() -> None:
     assert all(other != base for other in others)
     assert len({base, make(), *others}) == 1 + len(others)
     assert base != "a100"
-    assert Oracle("a100", pm.space("fbnet")) == Oracle(pm.hardware("a100"), pm.space("fbnet"))
-    assert Oracle("a100", pm.space("fbnet")) != Oracle("a100", pm.space("fbnet", classes=10))
+    cells = Oracle("a100", pm.space("fbnet"), model="roofline")
+    assert cells == Oracle(pm.hardware("a100"), pm.space("fbnet"), model="roofline")
+    assert cells != Oracle("a100", pm.space("fbnet", classes=10), model="roofline")
 
 
 def test_it_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
