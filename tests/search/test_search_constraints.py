@@ -1,8 +1,8 @@
 """What a search returns keeps every limit when it is predicted and scheduled anew.
 
 Random networks, choices, limits and devices (`random_searches`); each answer is looked at again by
-`predict` and `schedule`, and its proof by trying every configuration. Thirty of them by default, 300
-with the tests that are slow.
+`predict` and `schedule`, and its proof by trying every configuration: 300 with the tests that are
+slow, thirty without.
 """
 
 from typing import Any
