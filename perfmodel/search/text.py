@@ -1,61 +1,68 @@
-"""A search's result as text: what was found, how sure, what limits cost, bits a layer."""
+"""A search's result as text: what was found, how sure, what limits cost, bits a layer as a strip."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
+from perfmodel.columns import RATE, dimension_of
+from perfmodel.errors import InputError
+from perfmodel.search.constraints import RATES, Constraint, parse_constraints
 from perfmodel.search.result import shown, strip
+from perfmodel.units import binary
 
 if TYPE_CHECKING:
+    from perfmodel.search.exact import Opening
     from perfmodel.search.result import SearchResult
+    from perfmodel.table import Table
 
-__all__ = ["text_of"]
+__all__ = [
+    "front_text",
+    "option_text",
+    "price_text",
+    "proof_text",
+    "quantity",
+    "relief_lines",
+    "short_option",
+    "text_of",
+]
 
-#: Layers shown one by one in a text.
+#: Runs of layers shown in a text.
 _MOST = 24
+
+#: Units that a price may be of, by dimension, from large to small.
+_UNITS: Final[dict[str, tuple[tuple[str, float], ...]]] = {
+    "bytes": (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10), ("B", 1)),
+    "time": (("s", 1), ("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9)),
+    "energy": (("J", 1), ("mJ", 1e-3), ("uJ", 1e-6), ("nJ", 1e-9)),
+    "power": (("W", 1), ("mW", 1e-3), ("uW", 1e-6)),
+}
 
 
 def text_of(r: SearchResult) -> str:
     """Return a result as text."""
     size = math.prod(len(d.options) for d in r.space.decisions)
     n = len(r.space.decisions)
-    lines = [
-        f"{r.space.name} on {r.device}: {n} decisions, {_count(size)} configurations, {r.method}"
-    ]
+    lines = [f"{r.space.name} on {r.device}: {n} {'decision' if n == 1 else 'decisions'}, "
+             f"{_count(size)} configurations, {r.method}"]  # fmt: skip
     lines += _best(r) if r.best is not None else _none(r)
-    lines += [f"  note                 {note}" for note in r.notes]
+    lines += [_row("note", note) for note in r.notes]
     return "\n".join(lines)
 
 
-def _best(r: SearchResult) -> list[str]:
-    assert r.best is not None
-    out = [_row(r.objective, shown(r.objective, abs(r.best.value), r.unit)
-                + (f"  ({r.source})" if r.source else ""))]  # fmt: skip
-    for use in r.limits:
-        metric = use.constraint.metric
-        said = f"{shown(metric, use.used)} of {shown(metric, use.constraint.bound)}"
-        if math.isfinite(use.price) and use.price > 0:
-            said += f", price {use.price:.3g} {r.objective} a unit"
-        out.append(_row(metric, said))
-    shown_already = {r.objective, *(u.constraint.metric for u in r.limits)}
-    for name in ("latency_s", "energy_j", "peak_memory_bytes", "weight_bytes"):
-        value = r.best.metrics.get(name, math.nan)
-        if name not in shown_already and math.isfinite(value):
-            out.append(_row(name, shown(name, value)))
-    out.append(_row("proof", _proof(r)))
-    out += [_row(name, str(value)) for name, value in r.best.configuration.items()
-            if name not in _of_layers(r)]  # fmt: skip
-    rows = strip(r.space, r.best.choice)
-    return out + (_strip(rows) if rows else [])
+def quantity(name: str, value: float, unit: str = "") -> str:
+    """Return a metric with its unit, bytes with binary prefixes, as limits are written."""
+    if dimension_of(name) == "bytes" and math.isfinite(value):
+        return binary(value, digits=4)
+    if dimension_of(name) == RATE and math.isfinite(value):
+        return f"{value:.4g}/s"
+    return shown(name, value, unit)
 
 
-def _of_layers(r: SearchResult) -> set[str]:
-    return {d.name for d in r.space.decisions if getattr(d, "layers", ())}
-
-
-def _proof(r: SearchResult) -> str:
+def proof_text(r: SearchResult) -> str:
+    """Return how sure a result is, and of which model."""
     if r.proved:
         return f"proved of the model: {r.model}"
     if math.isfinite(r.gap):
@@ -63,25 +70,174 @@ def _proof(r: SearchResult) -> str:
     return f"no bound; {r.model}"
 
 
-def _none(r: SearchResult) -> list[str]:
-    out = [_row("best", "nothing satisfies the constraints" + (" (proved)" if r.proved else ""))]
-    if r.infeasible is not None:
-        if r.infeasible.together:
-            out.append(_row("cannot be together", "; ".join(r.infeasible.together)))
-        out += [
-            _row("would open", f"{o.limit} eased from {o.bound:.6g} to {o.least:.6g}")
-            for o in r.infeasible.openings if o.least is not None
-        ]  # fmt: skip
+def price_text(r: SearchResult, constraint: Constraint, price: float) -> str:
+    """Return what a limit costs near where it is: ``a KiB less costs 0.0024 sensitivity``."""
+    dimension = dimension_of(constraint.metric)
+    unit, scale = "", 1.0
+    for name, size in _UNITS.get(dimension, ()):
+        if abs(constraint.bound) >= 4.0 * size:
+            unit, scale = name, float(size)
+            break
+    cost = _cost(r, abs(price) * scale)
+    way = "less" if constraint.at_most else "more"
+    if unit:
+        return f"{'an' if unit == 'ns' else 'a'} {unit} {way} costs {cost}"
+    cost = _cost(r, abs(price * constraint.bound) * 0.01)
+    return f"1 % {way} costs {cost}"
+
+
+def relief_lines(r: SearchResult, eased: Mapping[str, float | None], share: float = 0.1) -> list[str]:
+    """Return a line a limit: the objective with its bound eased by a share.
+
+    Parameters
+    ----------
+    eased
+        As `SearchResult.relief` returns it.
+    """
+    out = [f"what {100 * share:g} % more of each limit would change, the others as they are:"]
+    width = max((len(text) for text in eased), default=0)
+    for text, value in eased.items():
+        known = None if value is None or not math.isfinite(value) else _positive(r, value)
+        if known is None:
+            said = "still nothing satisfies the constraints"
+        elif r.best is None:
+            said = f"opens it: {r.objective} {quantity(r.objective, known, r.unit)}"
+        else:
+            now = _positive(r, r.best.value)
+            if abs(known - now) <= 1e-9 * max(abs(now), 1e-300):
+                said = "nothing"
+            else:
+                said = (f"{r.objective} {quantity(r.objective, known, r.unit)} instead of "
+                        f"{quantity(r.objective, now, r.unit)}")  # fmt: skip
+                if now:
+                    said += f" ({100 * (known / now - 1):+.2g} %)"
+        out.append(f"  {text:{width}}  {said}")
     return out
+
+
+def front_text(r: SearchResult, table: Table) -> str:
+    """Return a front with a line a point: both metrics, the proof, and how often each option."""
+    metric = next((n for n in table if n != r.objective), r.objective)
+    names = [d.name for d in r.space.decisions if d.name in table]
+    lines = [f"front of {r.objective} against {metric}, {len(table)} points:"]
+    rows: list[tuple[str, str, str, str]] = []
+    for i in range(len(table)):
+        value, bound = float(table[r.objective][i]), _bound(table, i)
+        gap = max(0.0, value - bound) / max(abs(value), 1e-300)
+        sure = "proved" if gap <= 1e-6 else (
+            f"within {100 * gap:.2g} %" if math.isfinite(gap) else "no bound"
+        )  # fmt: skip
+        counts = Counter(str(table[name][i]) for name in names)
+        what = ", ".join(f"{n} x {option}" for option, n in sorted(counts.items()))
+        rows.append((quantity(metric, float(table[metric][i])),
+                     quantity(r.objective, _positive(r, value), r.unit), sure, what))  # fmt: skip
+    widths = [max((len(row[k]) for row in rows), default=0) for k in range(3)]
+    for row in rows:
+        cells = [cell.rjust(width) for cell, width in zip(row[:3], widths, strict=True)]
+        lines.append(f"  {'  '.join(cells)}  {_cut(row[3])}".rstrip())
+    return "\n".join(lines)
+
+
+def _bound(table: Table, i: int) -> float:
+    if "bound" in table:
+        return float(table["bound"][i])
+    if "gap" in table:
+        value = abs(float(table[next(iter(table))][i]))
+        return float(table[next(iter(table))][i]) - float(table["gap"][i]) * value
+    return -math.inf
+
+
+def option_text(name: str, value: Any) -> str:
+    """Return an option with its unit."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and "." in name:
+        return quantity(name, float(value))
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
+
+
+def short_option(role: str, option: str) -> str:
+    """Return an option of a layer as the strip shows it: ``w int4``, ``a int8``, ``48 channels``."""
+    if role == "channels":
+        return f"{option} channels"
+    return f"{_ROLES.get(role, role + ' ')}{option or 'as is'}"
+
+
+def _positive(r: SearchResult, value: float) -> float:
+    """Return an objective as it is read: rates are searched with their sign turned."""
+    return -value if r.objective in RATES else value
+
+
+def _cost(r: SearchResult, price: float) -> str:
+    dimension = dimension_of(r.objective)
+    if dimension in _UNITS:
+        return quantity(r.objective, price)
+    return f"{price:.3g} {r.unit or r.objective}"
+
+
+def _best(r: SearchResult) -> list[str]:
+    assert r.best is not None
+    value = _positive(r, r.best.value)
+    out = [_row(r.objective, quantity(r.objective, value, r.unit)
+                + (f"  ({r.source})" if r.source else ""))]  # fmt: skip
+    for use in r.limits:
+        metric = use.constraint.metric
+        unit = r.unit if metric == r.objective else ""
+        sign = "at most" if use.constraint.at_most else "at least"
+        said = (f"{quantity(metric, use.used, unit)} of {sign} "
+                f"{quantity(metric, use.constraint.bound, unit)}")  # fmt: skip
+        if math.isfinite(use.price):
+            said += "; " + (price_text(r, use.constraint, use.price) if use.price else "costs nothing")
+        out.append(_row(metric, said))
+    shown_already = {r.objective, *(u.constraint.metric for u in r.limits)}
+    for name in ("latency_s", "energy_j", "peak_memory_bytes", "weight_bytes"):
+        value = r.best.metrics.get(name, math.nan)
+        if name not in shown_already and math.isfinite(value):
+            out.append(_row(name, quantity(name, value)))
+    out.append(_row("proof", proof_text(r)))
+    layered = {d.name for d in r.space.decisions if getattr(d, "layers", ())}
+    out += [_row(name, option_text(name, value)) for name, value in r.best.configuration.items()
+            if name not in layered]  # fmt: skip
+    rows = strip(r.space, r.best.choice)
+    return out + (_strip(rows) if rows else [])
+
+
+def _none(r: SearchResult) -> list[str]:
+    out = [_row("best", "nothing satisfies the constraints")]
+    if r.proved:
+        out.append(_row("proof", f"proved of the model: {r.model}"))
+    if r.infeasible is not None:
+        if len(r.infeasible.together) == 1:
+            out.append(_row("cannot be", r.infeasible.together[0]))
+        elif r.infeasible.together:
+            out.append(_row("cannot be together", "; ".join(r.infeasible.together)))
+        for opening in r.infeasible.openings:
+            if opening.least is not None:
+                out.append(_row("would open it", _opening(opening)))
+    return out
+
+
+def _opening(opening: Opening) -> str:
+    """Return how far a limit would have to be eased alone."""
+    assert opening.least is not None
+    try:
+        (limit,) = parse_constraints(opening.limit, [opening.limit.split()[0]])
+    except (InputError, ValueError):
+        name = "x_bytes" if opening.limit.endswith("holds the network") else ""
+        return (f"{opening.limit}: {quantity(name, opening.least)} instead of "
+                f"{quantity(name, opening.bound)}")  # fmt: skip
+    least = opening.least
+    if limit.metric in RATES and opening.bound and least:
+        # Rates are limited as seconds.
+        least = limit.bound * opening.bound / least
+    sign = "<=" if limit.at_most else ">="
+    sure = "" if opening.proved else " (less may do)"
+    return f"{limit.metric} {sign} {quantity(limit.metric, least)} alone{sure}"
 
 
 def _strip(rows: Sequence[tuple[str, dict[str, str]]]) -> list[str]:
     """Return layers and what is decided of them, runs of equal ones together."""
     runs: list[tuple[str, str, str, int]] = []
     for layer, options in rows:
-        said = " ".join(
-            f"{_ROLES.get(role, role)}{option or 'as is'}" for role, option in options.items()
-        )
+        said = ", ".join(short_option(role, option) for role, option in options.items())
         if runs and runs[-1][2] == said:
             first, _, _, n = runs[-1]
             runs[-1] = (first, layer, said, n + 1)
@@ -95,7 +251,7 @@ def _strip(rows: Sequence[tuple[str, dict[str, str]]]) -> list[str]:
     return out
 
 
-_ROLES = {"weights": "w ", "activations": "a ", "channels": "c "}
+_ROLES: Final = {"weights": "w ", "activations": "a "}
 
 
 def _span(first: str, last: str) -> str:
@@ -108,3 +264,7 @@ def _row(name: str, value: str) -> str:
 
 def _count(size: int) -> str:
     return f"{size:,}" if size < 10**7 else f"{float(size):.2g}"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -5,6 +5,7 @@ unless it was calibrated with measurements.
 """
 
 from perfmodel.search.accuracy.additive import AdditivityReport, additivity
+from perfmodel.search.accuracy.architectures import ArchitectureLosses, architectures
 from perfmodel.search.accuracy.callables import user
 from perfmodel.search.accuracy.compress import compress
 from perfmodel.search.accuracy.model import AccuracyModel, AccuracyTable, Configuration
@@ -23,11 +24,13 @@ __all__ = [
     "AccuracyModel",
     "AccuracyTable",
     "AdditivityReport",
+    "ArchitectureLosses",
     "Configuration",
     "LayerOption",
     "Ranges",
     "Rewriter",
     "additivity",
+    "architectures",
     "calibrated",
     "compress",
     "describe",

@@ -1,0 +1,127 @@
+"""Measured accuracies of architectures, from a file: what each loses beside the best of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import numpy as np
+
+from perfmodel.errors import Fault, InputError
+from perfmodel.measurements import Row, Rows, read_rows
+from perfmodel.search.accuracy.model import Floats
+
+__all__ = ["ArchitectureLosses", "architectures"]
+
+#: Columns that may hold an architecture.
+_NAMED: Final = ("architecture", "arch", "arch_str", "genotype", "cell")
+
+
+class _Space(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def decisions(self) -> Sequence[Any]: ...
+
+    def encode(self, native: Any) -> tuple[int, ...]: ...
+
+    def canonical(self, choice: Sequence[int]) -> tuple[int, ...]: ...
+
+
+@dataclass(frozen=True)
+class ArchitectureLosses:
+    """Losses of the architectures of a file: see `architectures`.
+
+    Attributes
+    ----------
+    best
+        Accuracy of the best of them, per cent.
+    losses
+        Canonical choice -> points below the best.
+    """
+
+    name: str
+    space: _Space
+    best: float
+    losses: dict[tuple[int, ...], float] = field(repr=False)
+    unit: str = "points of accuracy"
+
+    def __call__(self, choices: Any) -> Floats:
+        """Return the loss of choices ``(n, decisions)``; infinite where the file has none."""
+        rows = np.asarray(choices)
+        return np.array(
+            [self.losses.get(self.space.canonical(row), math.inf) for row in rows.tolist()],
+            dtype=float,
+        )
+
+
+def architectures(
+    path: str | Path, space: _Space, *, accuracy: str = "accuracy", architecture: str = ""
+) -> ArchitectureLosses:
+    """Return a model from measured accuracies of architectures.
+
+    Parameters
+    ----------
+    path
+        CSV, plain or ``.gz``: one row an architecture. Several rows of one network (some strings
+        name the same) are averaged.
+    space
+        That the architectures belong to.
+    accuracy
+        Column of accuracies in per cent; where none is above 1, they are taken for fractions.
+    architecture
+        Column of architectures in the space's own notation; by default the one of
+        ``architecture``, ``arch``, ``arch_str``, ``genotype``, ``cell`` that is there.
+
+    Notes
+    -----
+    What the file does not hold loses infinitely much, so that it is never chosen by its accuracy.
+
+    Raises
+    ------
+    InputError
+        With every fault of the file, each with its line and column.
+    """
+    faults: list[Fault] = []
+    rows = read_rows(path, noun="architecture", faults=faults)
+    named = architecture or next((c for c in _NAMED if c in rows.columns), _NAMED[0])
+    missing = rows.missing([named, accuracy])
+    if missing:
+        raise InputError([*missing, *faults])
+    found: dict[tuple[int, ...], list[float]] = {}
+    for row in rows:
+        value = _accuracy(rows, row, accuracy, faults)
+        try:
+            choice = space.canonical(space.encode(row.get(named)))
+        except InputError as error:
+            faults += [
+                rows.fault(row, named, ": ".join(filter(None, (f.path, f.message))), f.expected,
+                           f.suggestion)
+                for f in error.faults
+            ]  # fmt: skip
+            continue
+        if value is not None:
+            found.setdefault(choice, []).append(value)
+    if faults:
+        raise InputError(sorted(faults, key=lambda fault: (fault.line, fault.column)))
+    means = {choice: math.fsum(values) / len(values) for choice, values in found.items()}
+    best = max(means.values())
+    scale = 1.0 if max(map(max, found.values())) > 1.0 else 100.0
+    losses = {choice: scale * (best - value) for choice, value in means.items()}
+    return ArchitectureLosses(f"{Path(path).name}, column {accuracy}", space, scale * best, losses)
+
+
+def _accuracy(rows: Rows, row: Row, column: str, faults: list[Fault]) -> float | None:
+    if not row.get(column):
+        faults.append(rows.fault(row, column, "an empty cell", "an accuracy in per cent"))
+        return None
+    value = rows.number(row, column, faults, above_zero=False)
+    if value is not None and not 0.0 <= value <= 100.0:
+        faults.append(rows.fault(row, column, f"{row.get(column)} is no accuracy",
+                                 "a number from 0 to 100"))  # fmt: skip
+        return None
+    return value

@@ -1,0 +1,333 @@
+"""A search in names and texts: resolved with every fault at once, then run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.formats import Precision, as_precision
+from perfmodel.hardware.device import Device
+from perfmodel.hardware.library import hardware
+from perfmodel.hardware.library import runtime as find_runtime
+from perfmodel.hardware.machine import Machine
+from perfmodel.hardware.runtime import Runtime
+from perfmodel.resolve import check_choices, machine_of, with_bits
+from perfmodel.search.accuracy import AccuracyModel
+from perfmodel.search.constraints import RATES, parse_constraints
+from perfmodel.search.oracle.reader import METRICS, TRAFFIC
+from perfmodel.search.question import LOSSES
+from perfmodel.search.result import SearchResult
+from perfmodel.search.run import METHODS, SearchMethod
+from perfmodel.search.run import search as run
+from perfmodel.search.sources import AccuracySource, accuracy_of
+from perfmodel.search.space import ConfigurationSpace, configurations_of
+from perfmodel.search.space.choices import SHARES, Share
+from perfmodel.settings import FaultList, is_fact, split
+from perfmodel.workload.library import find
+from perfmodel.workload.nas_spaces import ArchitectureSpace
+from perfmodel.workload.nas_spaces import names as space_names
+from perfmodel.workload.nas_spaces import space as find_space
+from perfmodel.workload.workload import Workload
+
+__all__ = ["SearchProblem"]
+
+_TRAFFIC = re.compile(rf"\b{re.escape(TRAFFIC)}\w+")
+_CONSTRAINT = re.compile(r"constraints\[\d+\]")
+
+
+class _Ready(NamedTuple):
+    """Everything of a problem, resolved."""
+
+    space: ConfigurationSpace | ArchitectureSpace
+    machine: Device | Machine
+    precision: Precision | None
+    runtime: Runtime | None
+    accuracy: Any
+    numbers: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class SearchProblem:
+    """A search as it is written on a command line or in a file.
+
+    Attributes
+    ----------
+    workload, device
+        Names of the library, paths, or objects; a workload may be a space of architectures.
+    settings
+        Facts of the device, parameters of the workload or of the space.
+    choices, share, precision, runtime, engine, constraints, objective, method
+        As for `perfmodel.search.run.search`.
+    accuracy
+        Where the loss comes from; a `AccuracySource` or an accuracy model.
+    seconds
+        For a proof.
+    evaluations, seed
+        Of evolution.
+    place
+        Puts a fault where it was written. Paths of faults begin with the name of an attribute:
+        ``choices.weight_bits``, ``constraints[0]``, ``settings.batch``.
+    """
+
+    workload: Any
+    device: Any
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    choices: Mapping[str, Any] | None = None
+    share: Share = "layer"
+    precision: str | Precision | None = None
+    runtime: str | Path | Runtime | None = None
+    engine: str | None = None
+    constraints: tuple[str, ...] = ()
+    objective: str = ""
+    accuracy: AccuracySource | AccuracyModel | Any = None
+    method: SearchMethod = "auto"
+    seconds: float | None = 60.0
+    evaluations: int = 4000
+    seed: int = 0
+    place: Callable[[Fault], Fault] | None = field(default=None, repr=False, compare=False)
+
+    def search(self, faults: FaultList | None = None) -> SearchResult:
+        """Search.
+
+        Parameters
+        ----------
+        faults
+            Faults gathered so far; more are added, and all are raised.
+
+        Raises
+        ------
+        InputError
+            Every fault of the problem at once.
+        """
+        ready = self.resolved(FaultList() if faults is None else faults)
+        try:
+            return run(
+                ready.space, ready.machine, constraints=self.constraints,
+                objective=self.objective, accuracy=ready.accuracy, precision=ready.precision,
+                runtime=ready.runtime, engine=self.engine, settings=ready.numbers,
+                method=self.method, time_limit_s=self.seconds, evaluations=self.evaluations,
+                seed=self.seed,
+            )  # fmt: skip
+        except InputError as error:
+            raise InputError([self._placed(fault) for fault in error.faults]) from None
+
+    def resolved(self, faults: FaultList) -> _Ready:
+        """Return the problem's parts, or raise every fault of them."""
+        mine = FaultList()
+        ready = self._resolve(mine)
+        # Stable: on a command line, where no fault has a line, they stay in order.
+        faults.extend(sorted(map(self._placed, mine), key=lambda f: (f.line, f.column)))
+        faults.settle()
+        assert ready is not None
+        return ready
+
+    def _placed(self, fault: Fault) -> Fault:
+        if _CONSTRAINT.fullmatch(fault.file):
+            # A fault of syntax: its column is one of the constraint's text.
+            at = f"column {fault.column}: " if fault.column else ""
+            fault = replace(fault, path=fault.file, message=f"{at}{fault.message}", file="",
+                            line=0, column=0)  # fmt: skip
+        return fault if fault.file or self.place is None else self.place(fault)
+
+    def _resolve(self, faults: FaultList) -> _Ready | None:
+        parts = split(self.settings)
+        for name in (*parts.options, *parts.subjects):
+            faults.append(Fault(f"'{name}' cannot be set", path=f"settings.{name}",
+                                expected="its own option"))  # fmt: skip
+        runtime = _trying(faults, "runtime", _runtime, self.runtime)
+        device = _trying(faults, "device", _device, self.device)
+        precision = _trying(faults, "precision", _precision, self.precision)
+        named = isinstance(self.workload, str) and self.workload in space_names()
+        space: Any = None
+        base: Workload | None = None
+        numbers: dict[str, float] = {}
+        if isinstance(self.workload, ArchitectureSpace | ConfigurationSpace):
+            space = self.workload
+        elif named and not self.choices:
+            made = _trying(faults, "settings", _space, self.workload, parts.workload)
+            space, numbers = made or (None, {})
+        else:
+            base = _trying(faults, "workload", _workload, self.workload, parts.workload)
+            if base is None and parts.workload and not isinstance(self.workload, Workload):
+                # Settings at fault hide nothing of the choices.
+                base = FaultList().trying(_workload, self.workload, {})
+        machine: Any = device
+        if device is not None and parts.facts:
+            machine = _trying(faults, "settings", machine_of, device, runtime, parts.facts, base)
+        if device is not None and self.engine is not None:
+            spec = device if isinstance(device, Machine) else device.machine()
+            faults += check_choices(spec, self.engine, None)
+        if parts.bits:
+            precision = _trying(faults, "settings", with_bits, precision, parts.bits, base)
+        if space is None and self.choices is not None:
+            faults += _fact_faults(self.choices, device, runtime, base)
+        if base is not None:
+            if self.choices:
+                space = _trying(faults, "choices", configurations_of, base, self.choices,
+                                share=self.share, precision=precision)  # fmt: skip
+            else:
+                faults.append(Fault("nothing is decided", path="choices",
+                                    expected="such as weight_bits of 2, 4 and 8"))  # fmt: skip
+        elif self.choices and space is not None:
+            faults.append(Fault("a space has its own choices", path="choices",
+                                expected="a network"))  # fmt: skip
+        if base is None and self.share not in get_args(Share):
+            faults.append(_no_such("share", "no layers are shared by", self.share, SHARES))
+        self._question(faults, device)
+        accuracy = self._accuracy(faults, space)
+        if space is None or machine is None:
+            return None
+        return _Ready(space, machine, precision, runtime, accuracy, numbers)
+
+    def _question(self, faults: FaultList, device: Device | Machine | None) -> None:
+        known = [*dict.fromkeys((*METRICS, *RATES, *LOSSES))]
+        if device is None:
+            # Memories of a device that is not known may have any name.
+            known += _TRAFFIC.findall(" ".join((*self.constraints, self.objective)))
+        else:
+            plain = device.device if isinstance(device, Machine) else device
+            known += [f"{TRAFFIC}{m.name}" for m in plain.memories]
+        if self.method not in METHODS:
+            faults.append(_no_such("method", "there is no method", self.method, METHODS))
+        if self.objective and self.objective not in known:
+            faults.append(_no_such("objective", "there is no objective", self.objective, known))
+        used = {"objective": [self.objective]}
+        for i, text in enumerate(self.constraints):
+            path = f"constraints[{i}]"
+            try:
+                used[path] = [c.metric for c in parse_constraints(text, known, where=path)]
+            except InputError as error:
+                faults += error.faults
+        if self.accuracy is None:
+            faults += [
+                Fault(f"'{name}' of what? no source of accuracy is given", path=path,
+                      expected="an accuracy: sqnr of weights, a table, or hawq's traces")
+                for path, names in used.items() for name in names if name in LOSSES
+            ]  # fmt: skip
+        if self.seconds is not None and not 0 < self.seconds < float("inf"):
+            faults.append(Fault(f"{self.seconds} is no time limit", path="seconds",
+                                expected="seconds above zero"))  # fmt: skip
+        if self.seed < 0:
+            faults.append(Fault(f"{self.seed} is no seed", path="seed",
+                                expected="a whole number from 0"))  # fmt: skip
+        if self.evaluations < 1:
+            faults.append(Fault(f"{self.evaluations} is no number of evaluations",
+                                path="evaluations", expected="one at least"))  # fmt: skip
+
+    def _accuracy(self, faults: FaultList, space: Any) -> Any:
+        """Return the accuracy model, asked once for all that the space may choose."""
+        from perfmodel.search.losses import loss_tables
+
+        given = self.accuracy
+        if given is None or space is None:
+            if isinstance(given, AccuracySource):
+                from perfmodel.search.sources import source_faults
+
+                faults += source_faults(given, self.workload)
+            return None
+        if isinstance(given, AccuracySource):
+            given = _trying(faults, "accuracy", accuracy_of, given, space, self.workload)
+        if (
+            isinstance(space, ConfigurationSpace) and hasattr(given, "table")
+            and getattr(given, "separable", True)
+        ):  # fmt: skip
+            _trying(faults, "accuracy", loss_tables, given, space)
+        return given
+
+
+def _trying(
+    faults: FaultList, path: str, work: Callable[..., Any], *arguments: Any, **named: Any
+) -> Any:
+    """Return what a call returns, or None; what its faults say of no field is said of `path`."""
+    try:
+        return work(*arguments, **named)
+    except InputError as error:
+        for fault in error.faults:
+            if not fault.file and not fault.path.startswith(path):
+                inner = f"{path}.{fault.path}" if fault.path else path
+                fault = replace(fault, path=_settings(inner, path))
+            faults.append(fault)
+        return None
+
+
+def _settings(inner: str, path: str) -> str:
+    """Return the place of a fault: names that a workload does not know were settings."""
+    head = inner.removeprefix(f"{path}.")
+    if path in ("workload",) and head != inner:
+        return f"settings.{head}"
+    if path == "choices" and head.partition(".")[0] in ("share", "precision"):
+        return head
+    return inner
+
+
+def _runtime(given: str | Path | Runtime | None) -> Runtime | None:
+    return None if given is None else find_runtime(given)
+
+
+def _device(given: str | Path | Device | Machine) -> Device | Machine:
+    return given if isinstance(given, Machine) else hardware(given)
+
+
+def _precision(given: str | Precision | None) -> Precision | None:
+    return None if given is None else as_precision(given)
+
+
+def _workload(given: str | Path | Workload, settings: Mapping[str, Any]) -> Workload:
+    if isinstance(given, Workload):
+        return given.bind(settings) if settings else given
+    known = space_names()
+    try:
+        return find(given, settings)
+    except InputError as error:
+        name = str(given)
+        meant = nearest(name, known)
+        if meant and not any(f.suggestion or f.path for f in error.faults) and "." not in name:
+            raise InputError(
+                [replace(f, suggestion=meant, expected="") for f in error.faults]
+            ) from None
+        raise
+
+
+def _space(
+    name: str, settings: Mapping[str, Any]
+) -> tuple[ArchitectureSpace, dict[str, float]]:  # fmt: skip
+    """Return a space, and the settings that bind free dimensions of its networks."""
+    plain = find_space(name)
+    fields = type(plain.settings).model_fields
+    free = plain.parameters((0,) * len(plain.decisions))
+    numbers = {k: v for k, v in settings.items() if k in free and k not in fields}
+    own = {k: v for k, v in settings.items() if k not in numbers}
+    made = find_space(name, **own) if own else plain
+    if numbers:
+        made.workload((0,) * len(made.decisions), **numbers)
+    return made, numbers
+
+
+def _fact_faults(
+    choices: Mapping[str, Any], device: Device | Machine | None, runtime: Runtime | None,
+    workload: Workload | None,
+) -> list[Fault]:  # fmt: skip
+    """Return the faults of facts of the device that are to be chosen."""
+    if device is None:
+        return []
+    faults: list[Fault] = []
+    for name, options in choices.items():
+        if not is_fact(name):
+            continue
+        listed: list[Any] = list(options) if isinstance(options, list | tuple) else [options]
+        for option in listed:
+            try:
+                machine_of(device, runtime, {name: option}, workload)
+            except InputError as error:
+                faults += [replace(f, path=f"choices.{name}") for f in error.faults]
+    return list(dict.fromkeys(faults))
+
+
+def _no_such(path: str, message: str, value: str, known: Any) -> Fault:
+    meant = nearest(str(value), known)
+    return Fault(f"{message} '{value}'", path=path, suggestion=meant,
+                 expected="" if meant else "one of " + ", ".join(known))  # fmt: skip

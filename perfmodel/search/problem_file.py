@@ -1,0 +1,213 @@
+"""A whole search declared in a YAML or JSON file, read strictly.
+
+.. code-block:: yaml
+
+    workload: mobilenet_v2
+    device: gemmini_16x16
+    precision: w8a8
+    choices:
+      weight_bits: {"*": [2, 4, 8], "kind:depthwise": [4, 8]}
+    constraints: [latency_s <= 5 ms, peak_memory_bytes <= 2 MiB]
+    accuracy: {kind: table, path: losses.csv}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias, cast
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from perfmodel.errors import Fault
+from perfmodel.marks import Marks, Node
+from perfmodel.marks import Path as Place
+from perfmodel.pydantic_faults import Flaw
+from perfmodel.search.declared import SearchProblem
+from perfmodel.search.run import SearchMethod
+from perfmodel.search.sources import AccuracySource, SourceKind
+from perfmodel.search.space.choices import Share
+from perfmodel.specfile import read, validate
+
+__all__ = ["load"]
+
+Option: TypeAlias = bool | int | float | str
+#: Options; or a pattern of layer names -> options.
+Options: TypeAlias = list[Option] | Option | dict[str, list[Option] | Option]
+
+
+class _Form(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False, strict=True,
+        use_attribute_docstrings=True,
+    )  # fmt: skip
+
+
+class AccuracyForm(_Form):
+    """Where the loss comes from."""
+
+    kind: SourceKind
+    """sqnr: noise of real weights; table: sensitivities, or accuracies of architectures; hawq:
+    traces of Hessians."""
+    path: str | None = None
+    """File, from the folder of this one; `sqnr` takes that of the workload by default."""
+    calibration: str | None = None
+    """Of sqnr: file of activations."""
+    model: str | None = None
+    """Of hawq: which of the file's models."""
+    layers: list[str] | None = None
+    """Of hawq: names of a JSON file's layers, in order."""
+    weights: str | None = None
+    """Of hawq: file of weights."""
+    accuracy: str = "accuracy"
+    """Of a table of architectures: column of accuracies."""
+    architecture: str = ""
+    """Of a table of architectures: column of architectures."""
+
+
+class ProblemForm(_Form):
+    """A search: what is decided, of what, on what, under which limits."""
+
+    schema_version: Literal[1] = 1
+    """Version of this form."""
+    title: str = ""
+    """What the search is about."""
+    note: str | None = None
+    """What a reader must know."""
+    workload: str
+    """Model of the library, path from the folder of this file, or space of architectures."""
+    device: str
+    """Device of the library, or a path."""
+    settings: dict[str, Option] = Field(default_factory=dict)
+    """Facts of the device and parameters of the workload."""
+    choices: dict[str, Options] = Field(default_factory=dict)
+    """What is decided -> its options, or pattern of layers -> its options."""
+    share: Share = "layer"
+    """Which layers decide together."""
+    precision: str | None = None
+    """Of what is not decided."""
+    runtime: str | None = None
+    """Software that runs it."""
+    engine: str | None = None
+    """Engine of the device."""
+    constraints: list[str] | str = Field(default_factory=list)
+    """Such as latency_s <= 5 ms."""
+    objective: str = ""
+    """What is to be small; the loss where there is an accuracy model, else latency_s."""
+    accuracy: AccuracyForm | None = None
+    """Where the loss comes from."""
+    method: SearchMethod = "auto"
+    """How to search."""
+    seconds: float | None = Field(default=60.0, gt=0, le=1e6)
+    """For a proof; no limit where null."""
+    evaluations: int = Field(default=4000, ge=1, le=10**9)
+    """Of evolution."""
+    seed: int = Field(default=0, ge=0, le=2**63 - 1)
+    """Of evolution and of what is drawn."""
+
+    @staticmethod
+    def structure_faults(data: Mapping[str, Any]) -> Iterator[Flaw]:
+        """Yield lists of options that are empty."""
+        given = data.get("choices")
+        choices = cast("Mapping[str, Any]", given) if isinstance(given, Mapping) else {}
+        for word, options in choices.items():
+            own = cast("Mapping[str, Any]", options) if isinstance(options, Mapping) else {}
+            for pattern, listed in own.items():
+                if listed == []:
+                    yield Flaw(("choices", word, pattern), "no options", "one at least")
+            if options in ([], {}):
+                yield Flaw(("choices", word), "no options", "one at least")
+
+
+def load(path: str | Path) -> SearchProblem:
+    """Read a problem; `SearchProblem.search` runs it.
+
+    Parameters
+    ----------
+    path
+        YAML, or JSON where the name ends in ``.json``. Paths inside are taken from its folder.
+
+    Returns
+    -------
+    SearchProblem
+        Names in it are not looked up yet: `SearchProblem.search` does, and places its faults.
+
+    Raises
+    ------
+    InputError
+        Every fault of form at once, each with line, column and what was expected.
+    """
+    file = Path(path)
+    data, marks = read(file)
+    if not isinstance(data, Mapping):
+        data = {}
+    form = validate(ProblemForm, data, marks, str(file))
+    given = form.accuracy
+    source = None
+    if given is not None:
+        source = AccuracySource(
+            given.kind, _beside(file, given.path), _beside(file, given.calibration), given.model,
+            None if given.layers is None else tuple(given.layers), _beside(file, given.weights),
+            given.accuracy, given.architecture,
+        )  # fmt: skip
+    constraints = form.constraints
+    return SearchProblem(
+        _subject(file, form.workload), _subject(file, form.device), form.settings,
+        form.choices or None, form.share, form.precision, form.runtime, form.engine,
+        (constraints,) if isinstance(constraints, str) else tuple(constraints), form.objective,
+        source, form.method, form.seconds, form.evaluations, form.seed,
+        place=_Placer(marks, str(file)),
+    )  # fmt: skip
+
+
+def _beside(file: Path, given: str | None) -> Path | None:
+    return None if given is None else file.parent / given
+
+
+def _subject(file: Path, given: str) -> str:
+    """Return a name as it is, and a path seen from the folder of the file."""
+    path = file.parent / given
+    return str(path) if Path(given).suffix and path.is_file() else given
+
+
+class _Placer:
+    """Puts faults where the file says what they are about."""
+
+    def __init__(self, marks: Marks, file: str) -> None:
+        self.marks, self.file = marks, file
+
+    def __call__(self, fault: Fault) -> Fault:
+        place, whole = _place(self.marks.root, fault.path)
+        line, column = self.marks.at(place, key=fault.message.startswith(_OF_KEYS) and whole)
+        return replace(fault, file=self.file, line=line, column=column)
+
+
+#: How faults begin that are about a key rather than its value.
+_OF_KEYS: Final = ("'",)
+
+
+def _place(root: Node, path: str) -> tuple[Place, bool]:
+    """Return the longest place that a path names, and whether it names all of it.
+
+    Keys may hold dots themselves (``layer1.*``, ``memories.main.bandwidth``), so each is read off
+    the front of what is left of the path.
+    """
+    place: list[str | int] = []
+    node, rest = root, path
+    while rest:
+        key = next(
+            (k for k in sorted(node.children, key=len, reverse=True)
+             if rest == k or rest.startswith((f"{k}.", f"{k}["))), None
+        )  # fmt: skip
+        if key is not None:
+            node, rest = node.children[key], rest[len(key) :].removeprefix(".")
+            place.append(key)
+            continue
+        number, _, after = rest.removeprefix("[").partition("]")
+        if rest.startswith("[") and number.isdecimal() and int(number) < len(node.entries):
+            node, rest = node.entries[int(number)], after.removeprefix(".")
+            place.append(int(number))
+            continue
+        break
+    return tuple(place), not rest
