@@ -50,6 +50,7 @@ BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
         "placement": "perfmodel.plots.streams:placement_plots",
         "prediction": "perfmodel.plots:prediction_plots",
         "schedule": "perfmodel.plots.schedule:schedule_plots",
+        "search": "perfmodel.plots.search:search_plots",
         "stream": "perfmodel.plots.streams:stream_plots",
         "table": "perfmodel.plots:table_plots",
     },

@@ -81,7 +81,7 @@ class PredictionPlots:
         )
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        return _further(PREDICTION_GROUP, name, self._prediction)
+        return further(PREDICTION_GROUP, name, self._prediction)
 
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *names(PREDICTION_GROUP)})
@@ -106,7 +106,7 @@ class TablePlots:
         return pareto(self._table, x, y, under=under, color=color, best=best)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        return _further(TABLE_GROUP, name, self._table)
+        return further(TABLE_GROUP, name, self._table)
 
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *names(TABLE_GROUP)})
@@ -115,7 +115,7 @@ class TablePlots:
         return f"plots: {', '.join(names(TABLE_GROUP, ('pareto',)))}"
 
 
-def _further(group: str, name: str, subject: Any) -> Callable[..., Any]:
+def further(group: str, name: str, subject: Any) -> Callable[..., Any]:
     from functools import partial
 
     if name.startswith("_") or name not in names(group):

@@ -401,9 +401,23 @@ class Question:
         """Return what a configuration uses of each constraint."""
         known = prices or {}
         return tuple(
-            LimitUse(c, best.metrics[self.named(c.metric)], known.get(c.text, math.nan))
+            LimitUse(c, best.metrics[self.named(c.metric)],
+                     self._priced(c, best, known.get(c.text, math.nan)))
             for c in self.constraints
-        )
+        )  # fmt: skip
+
+    def _priced(self, constraint: Constraint, best: Best, price: float) -> float:
+        """Return a price of tables in the units of bound and objective."""
+        calibrated = self.unit and LOSSES.count(self.goal) + LOSSES.count(constraint.metric)
+        if math.isnan(price) or calibrated:
+            # Tables have losses before they are mapped to the unit.
+            return math.nan
+        if constraint.metric in RATES:
+            # So many a second at least is so many seconds at most.
+            price *= self.items / constraint.bound**2
+        if self.goal in RATES:
+            price *= best.value**2 / self.items
+        return price
 
     def _asked(self, what: str, share: float = 0.1) -> Any:
         if what == "relief":

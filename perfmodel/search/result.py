@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from perfmodel.catalog import plots_of
 from perfmodel.columns import RATE, dimension_of
-from perfmodel.search.constraints import Constraint
+from perfmodel.search.constraints import RATES, Constraint
 from perfmodel.units import show
 
 if TYPE_CHECKING:
@@ -53,8 +54,8 @@ class LimitUse:
     used
         The metric there.
     price
-        Objective that one unit less of the bound costs, in the relaxation that gave the bound; NaN
-        where none was solved.
+        Objective that one unit less of the bound costs (of a rate: one unit more), in the relaxation
+        that gave the bound; NaN where none was solved.
     """
 
     constraint: Constraint
@@ -149,9 +150,37 @@ class SearchResult:
             raise ValueError("this result was read, not searched: there is nothing to ask")
         return self.ask("relief", share)
 
+    @property
+    def table(self) -> Table:
+        """The best configuration: one row a decision, with what it is about and its layers.
+
+        Raises
+        ------
+        ValueError
+            There is none.
+        """
+        from perfmodel.table import Table
+
+        if self.best is None:
+            raise ValueError("nothing satisfies the constraints")
+        decisions = self.space.decisions
+        return Table({
+            "decision": [d.name for d in decisions],
+            "role": [str(getattr(d, "role", "architecture")) for d in decisions],
+            "option": [str(d.options[i]) for d, i in zip(decisions, self.best.choice, strict=True)],
+            "layers": [" ".join(getattr(d, "layers", ())) for d in decisions],
+        })  # fmt: skip
+
+    @property
+    def plot(self) -> Any:
+        """Plots: ``result.plot.front()``, ``result.plot.layers()``; see `perfmodel.plots.search`."""
+        return plots_of(self, "search")
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything that JSON can hold."""
         best = self.best
+        # Rates are searched with their sign turned.
+        sign = -1.0 if self.objective in RATES else 1.0
         return {
             "workload": self.space.name,
             "device": self.device,
@@ -161,9 +190,9 @@ class SearchResult:
             "best": None if best is None else {
                 "configuration": {k: _plain(v) for k, v in best.configuration.items()},
                 "metrics": {k: _plain(v) for k, v in best.metrics.items()},
-                "value": _plain(best.value),
+                "value": _plain(sign * best.value),
             },
-            "bound": _plain(self.bound),
+            "bound": _plain(sign * self.bound),
             "gap": _plain(self.gap),
             "proved": self.proved,
             "model": self.model,

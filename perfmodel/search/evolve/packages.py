@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Container
 from math import comb
 from typing import Any
 
@@ -11,8 +12,7 @@ import numpy as np
 from perfmodel.catalog import need
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.search.evolve.archive import Choice
-from perfmodel.search.evolve.proposals import Proposals, Search
-from perfmodel.search.evolve.question import Judged
+from perfmodel.search.evolve.proposals import Proposals, Search, fresh
 
 __all__ = ["PACKAGES", "SAMPLERS", "optuna_parts", "optuna_sampler", "tell_constraints"]
 
@@ -189,7 +189,11 @@ def optuna_sampler(optuna: Any, name: str, seed: int, population: int) -> Any:
         options["population_size"] = population
     if name != "random" and not hasattr(optuna.Trial, "set_constraint"):
         options["constraints_func"] = constraints_of
-    return getattr(optuna.samplers, SAMPLERS[name])(**options)
+    if name == "tpe":
+        options["multivariate"] = True
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+        return getattr(optuna.samplers, SAMPLERS[name])(**options)
 
 
 def optuna_method(search: Search) -> Proposals:
@@ -215,27 +219,40 @@ def optuna_method(search: Search) -> Proposals:
             optuna, search.sampler, search.seed + len(study.trials), search.population
         )
         yield before
+    rng = np.random.default_rng([search.seed, 2])
     while True:
-        asked: dict[Choice, list[Any]] = {}
-        for _ in range(20 * search.population):
+        asked: dict[Choice, Any] = {}
+        while len(asked) < search.population:
             trial = study.ask()
-            row = [
-                trial.suggest_categorical(name, range(size))
-                for name, size in zip(names, question.sizes, strict=True)
-            ]
-            choice = search.moves.canonical(row)
-            if choice in search.archive:
-                _tell(study, trial, search.archive.judged([choice]), 0)
-            else:
-                asked.setdefault(choice, []).append(trial)
-            if len(asked) >= search.population:
-                break
+            choice = search.moves.canonical(_suggested(trial, names, question.sizes))
+            if choice in search.archive or choice in asked:
+                # Known already: something new near it is tried in its place.
+                study.tell(trial, state=optuna.trial.TrialState.FAIL)
+                near = _near(search, choice, asked, rng)
+                if near is None:
+                    break
+                study.enqueue_trial(dict(zip(names, near, strict=True)))
+                trial, choice = study.ask(), near
+                _suggested(trial, names, question.sizes)
+            asked[choice] = trial
         if not asked:
             return
         judged = yield list(asked)
-        for i, trials in enumerate(asked.values()):
-            for trial in trials:
-                _tell(study, trial, judged, i)
+        for i, trial in enumerate(asked.values()):
+            tell_constraints(trial, judged.violations[i].tolist())
+            study.tell(trial, judged.objectives[i].tolist())
+
+
+def _near(
+    search: Search, choice: Choice, asked: Container[Choice], rng: np.random.Generator
+) -> Choice | None:
+    made = choice
+    for _ in range(50):
+        made = search.moves.canonical(search.moves.mutate(made, rng))
+        if made not in search.archive and made not in asked:
+            return made
+    rest = fresh(search, search.population, rng)
+    return next((c for c in rest if c not in asked), None)
 
 
 def _taken_up(optuna: Any, study: Any, search: Search, names: list[str]) -> list[Choice]:
@@ -249,9 +266,11 @@ def _taken_up(optuna: Any, study: Any, search: Search, names: list[str]) -> list
     return list(found)
 
 
-def _tell(study: Any, trial: Any, judged: Judged, row: int) -> None:
-    tell_constraints(trial, judged.violations[row].tolist())
-    study.tell(trial, judged.objectives[row].tolist())
+def _suggested(trial: Any, names: list[str], sizes: tuple[int, ...]) -> list[int]:
+    return [
+        int(trial.suggest_categorical(name, range(size)))
+        for name, size in zip(names, sizes, strict=True)
+    ]
 
 
 PACKAGES: dict[str, Callable[[Search], Proposals]] = {

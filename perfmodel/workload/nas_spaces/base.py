@@ -316,7 +316,8 @@ class ArchitectureSpace:
             A choice that is not of this space, unknown names, numbers that are no extents.
         """
         native = isinstance(choice, str | Mapping) or is_index(choice)
-        chosen = self.canonical(self.encode(choice) if native else choice)
+        indices: Sequence[int] = self.encode(choice) if native else choice
+        chosen = self.canonical(indices)
         made = Workload(
             f"{self.name}:{self.label(chosen)}", ArchitectureBuild(self, self.operators(chosen)),
             self.parameters(chosen), frames(None), origin=self.name, notes=self.notes(chosen),
