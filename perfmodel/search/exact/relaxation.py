@@ -127,5 +127,5 @@ def _sifted(p: Reduced, deadline: Deadline, seed: int) -> Relaxation:
 def _part(p: Reduced, some: Ints, room: Floats) -> Reduced:
     return replace(
         p, count=p.count[some], cost=p.cost[some], weights=p.weights[some], room=room,
-        decisions=p.decisions[some], option=p.option[some], factors=(), constant=0.0,
+        factors=(), constant=0.0,
     )  # fmt: skip

@@ -12,8 +12,8 @@ from perfmodel.schedule.deadline import Deadline
 from perfmodel.search.exact.incumbent import Incumbent
 from perfmodel.search.exact.problem import ChoiceProblem, Floats
 from perfmodel.search.exact.reduced import NoChoice, Reduced, reduce_problem
-from perfmodel.search.exact.relaxation import relax
 from perfmodel.search.exact.result import ChoiceSolution, Status
+from perfmodel.search.exact.separable import knapsack
 from perfmodel.search.exact.whole import by_programme
 
 __all__ = ["Method", "solve"]
@@ -48,14 +48,12 @@ def solve(
     if not len(reduced.count):
         incumbent.offer(reduced.base[None])
         return _answer(incumbent, incumbent.value, "reduction", counts, reduced, np.zeros(0))
-    prices: Floats | None = None
-    if not reduced.factors:
-        try:
-            prices = relax(reduced, deadline, seed).prices
-        except NoChoice:
-            return _answer(incumbent, math.inf, "relaxation", counts, None, None)
+    if not reduced.factors and method == "auto":
+        out = knapsack(reduced, incumbent, deadline, gap, seed)
+        counts["nodes"] = out.nodes
+        return _answer(incumbent, out.bound, out.method, counts, reduced, out.prices)
     bound, counts["nodes"] = by_programme(reduced, incumbent, deadline, gap)
-    return _answer(incumbent, bound, "milp", counts, reduced, prices)
+    return _answer(incumbent, bound, "milp", counts, reduced, None)
 
 
 def _answer(
