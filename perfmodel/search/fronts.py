@@ -21,6 +21,9 @@ __all__ = ["front_table"]
 #: Points of a front between its ends where it is not enumerated whole.
 POINTS = 24
 
+#: How near a front comes to its tight end, where that is halved towards.
+_NEAR = 1e-3
+
 
 class _Point(NamedTuple):
     value: float
@@ -74,10 +77,7 @@ def _swept(question: Question, points: int) -> list[_Point]:
     free = question.other(question.goal, others).answer("auto").best
     if free is None:
         raise _nothing()
-    ends = [free.metrics[name]] * 2
-    tightest = question.other(first.metric, others).answer("auto").best
-    if tightest is not None:
-        ends[0] = tightest.metrics[name]
+    ends = [_tightest(question, free.metrics[name]), free.metrics[name]]
     found: list[_Point] = []
     for bound in np.linspace(ends[0], ends[1], points).tolist():
         eased = Constraint(f"{first.metric} at {bound:.6g}", first.metric, bound, first.at_most)
@@ -86,6 +86,26 @@ def _swept(question: Question, points: int) -> list[_Point]:
             metric = made.best.metrics[name]
             found.append(_Point(made.best.value, metric, made.bound, made.best.choice))
     return _kept(found, first.at_most)
+
+
+def _tightest(question: Question, reached: float) -> float:
+    """Return the least of the first constraint's metric, or the most where that is better."""
+    first, *others = question.constraints
+    name = question.named(first.metric)
+    if question.adds_up(first.metric):
+        best = question.other(first.metric, others).answer("auto").best
+        return reached if best is None else best.metrics[name]
+    # The largest of several sums is nothing to minimise, but it can be limited: halve.
+    low = 0.0
+    while reached - low > _NEAR * reached:
+        middle = 0.5 * (low + reached)
+        eased = Constraint(f"{first.metric} at {middle:.6g}", first.metric, middle)
+        best = question.other(question.goal, (eased, *others)).answer("auto").best
+        if best is None:
+            low = middle
+        else:
+            reached = best.metrics[name]
+    return reached
 
 
 def _of_all(question: Question) -> list[_Point]:
