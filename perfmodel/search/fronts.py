@@ -8,7 +8,7 @@ import numpy as np
 
 from perfmodel.errors import Fault, InputError
 from perfmodel.pareto import front
-from perfmodel.search.constraints import Constraint
+from perfmodel.search.constraints import RATES, Constraint
 from perfmodel.search.oracle.oracle import WHOLE
 from perfmodel.search.oracle.rows import Index
 from perfmodel.table import Table
@@ -92,19 +92,29 @@ def _tightest(question: Question, reached: float) -> float:
     """Return the least of the first constraint's metric, or the most where that is better."""
     first, *others = question.constraints
     name = question.named(first.metric)
-    if question.adds_up(first.metric):
+    if question.adds_up(first.metric) and (first.at_most or first.metric in RATES):
         best = question.other(first.metric, others).answer("auto").best
         return reached if best is None else best.metrics[name]
-    # The largest of several sums is nothing to minimise, but it can be limited: halve.
-    low = 0.0
-    while reached - low > _NEAR * reached:
-        middle = 0.5 * (low + reached)
-        eased = Constraint(f"{first.metric} at {middle:.6g}", first.metric, middle)
+
+    def at(bound: float) -> float | None:
+        eased = Constraint(f"{first.metric} at {bound:.6g}", first.metric, bound, first.at_most)
         best = question.other(question.goal, (eased, *others)).answer("auto").best
-        if best is None:
-            low = middle
+        return None if best is None else best.metrics[name]
+
+    # The largest of several sums is nothing to minimise, and nothing is maximised; both can be
+    # limited: halve between what is reached and what is not.
+    beyond = 0.0
+    if not first.at_most:
+        beyond = 2.0 * reached
+        while (found := at(beyond)) is not None:
+            reached, beyond = found, 2.0 * found
+    while abs(reached - beyond) > _NEAR * reached:
+        middle = 0.5 * (beyond + reached)
+        found = at(middle)
+        if found is None:
+            beyond = middle
         else:
-            reached = best.metrics[name]
+            reached = found
     return reached
 
 

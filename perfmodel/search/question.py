@@ -13,7 +13,7 @@ import numpy as np
 
 from perfmodel.errors import Fault, InputError
 from perfmodel.search.constraints import RATES, Constraint
-from perfmodel.search.exact import Limit, Sum
+from perfmodel.search.exact import Limit, Sum, Term
 from perfmodel.search.inner import Answer, Inner
 from perfmodel.search.losses import loss_tables
 from perfmodel.search.oracle import Oracle
@@ -22,7 +22,7 @@ from perfmodel.search.oracle.costs import Grouped, Tabled
 from perfmodel.search.oracle.oracle import WHOLE
 from perfmodel.search.oracle.reader import FEASIBLE
 from perfmodel.search.oracle.rows import Floats, Index
-from perfmodel.search.problem import MetricTables
+from perfmodel.search.problem import MetricTables, Side
 from perfmodel.search.result import Best, LimitUse, SearchResult
 from perfmodel.search.space import ConfigurationSpace
 from perfmodel.table import Table
@@ -283,8 +283,21 @@ class Question:
             return Limit(constraint.text, inner.tables.metric("latency_s", side),
                          self.items / bound if bound > 0 else math.inf)  # fmt: skip
         if metric in LOSSES:
-            return Limit(constraint.text, (inner.own(self._loss_sum),), self._raw_bound(bound))
-        return Limit(constraint.text, inner.tables.metric(metric, side), bound)
+            sums: tuple[Sum, ...] = (inner.own(self._loss_sum),)
+            bound = self._raw_bound(bound)
+        else:
+            # Of what must be at least so much, the most is what can be hoped for.
+            flipped: Side = "most" if side == "least" else "least"
+            sums = inner.tables.metric(metric, side if constraint.at_most else flipped)
+        if constraint.at_most:
+            return Limit(constraint.text, sums, bound)
+        total, *more = sums
+        if more:
+            raise InputError(
+                Fault(f"'{metric}' is the largest of {len(sums)} sums", path="constraints",
+                      expected=f"an upper limit: {metric} <= ...")
+            )  # fmt: skip
+        return Limit(constraint.text, (_negative(total),), -bound)
 
     def _raw_bound(self, bound: float) -> float:
         """Return the summed loss whose prediction is the bound: the map is monotone."""
@@ -464,3 +477,7 @@ class _Made:
 
 def _base(metric: str) -> str:
     return "latency_s" if metric in RATES else metric
+
+
+def _negative(total: Sum) -> Sum:
+    return Sum(-total.constant, tuple(Term(t.decisions, -t.values) for t in total.terms))
