@@ -394,7 +394,7 @@ def space(
 
 def search(
     workload: WorkloadLike | ArchitectureSpace | ConfigurationSpace,
-    device: DeviceLike,
+    device: DeviceLike | None = None,
     *,
     choices: Mapping[str, Any] | None = None,
     constraints: str | Iterable[str] = (),
@@ -412,7 +412,8 @@ def search(
     Parameters
     ----------
     workload
-        A network (with `choices`), or a space (`space`).
+        A network (with `choices`), or a space (`space`). Alone: the path of a file that declares
+        the whole problem (`perfmodel.search.problem_file`).
     device
         An object, a name of the library, or a path.
     choices
@@ -445,6 +446,16 @@ def search(
     from perfmodel.search.space import ConfigurationSpace
     from perfmodel.workload.nas_spaces import ArchitectureSpace
 
+    if device is None:
+        from perfmodel.search.problem_file import load
+
+        beside: dict[str, Any] = {
+            "choices": choices, "constraints": constraints or None, "objective": objective or None,
+            "accuracy": accuracy, "precision": precision, "runtime": runtime, "set": set,
+            "engine": engine, "model": model, **options,
+        }  # fmt: skip
+        stated = [name for name, value in beside.items() if value is not None]
+        return load(workload, stated).search()
     if isinstance(workload, ArchitectureSpace | ConfigurationSpace):
         sample = workload.workload((0,) * len(workload.decisions))
         subject = resolve(sample, device, precision, runtime, set, engine, model)

@@ -138,7 +138,10 @@ def search(
         choices = read_choices(choice or (), faults)
         source = None
         if accuracy is not None:
-            source = faults.trying_for("--accuracy", parse_source, accuracy, calibration)
+            try:
+                source = parse_source(accuracy, calibration)
+            except InputError as error:
+                faults.extend(map(_option, error.faults))
             # What is at fault in the source is told; that there is one, the rest may assume.
             source = source or _any_loss
         elif calibration is not None:
@@ -172,16 +175,13 @@ def _declared(
             Fault("DEVICE is missing", file="perfmodel search",
                   expected="a device, or the .yaml file of a problem alone")
         )  # fmt: skip
-    faults = [
-        Fault("stands in the file of the problem", file=option, expected="a WORKLOAD and a DEVICE")
-        for option, value in stated.items() if value is not None
-    ]  # fmt: skip
+    names = [option for option, value in stated.items() if value is not None]
     try:
-        problem = load(file)
+        problem = load(file, names)
     except InputError as error:
-        raise InputError([*faults, *error.faults]) from None
-    if faults:
-        raise InputError(faults)
+        raise InputError(
+            [replace(f, file=f.path, path="") if f.path in names else f for f in error.faults]
+        ) from None
     return replace(problem, **scalar, place=_Overridden(problem.place, scalar))
 
 

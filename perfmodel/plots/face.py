@@ -116,6 +116,7 @@ class TablePlots:
 
 
 def further(group: str, name: str, subject: Any) -> Callable[..., Any]:
+    """Return a plot of another package, bound to its subject."""
     from functools import partial
 
     if name.startswith("_") or name not in names(group):

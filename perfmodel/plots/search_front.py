@@ -67,22 +67,17 @@ class _Front:
         self.x = next((name for name in table if name != r.objective), r.objective)
         order = np.argsort(np.asarray(table[self.x], dtype=float), kind="stable")
         self.order = [int(i) for i in order]
-        # Rates are searched with their sign turned.
-        sign = -1.0 if more_is_better(self.y) and float(table[self.y][0]) < 0 else 1.0
         self.xs: Array = np.asarray(table[self.x], dtype=float)[order]
-        self.ys: Array = sign * np.asarray(table[self.y], dtype=float)[order]
-        self.bounds: Array = self._bounds(sign)[order]
+        self.ys: Array = np.asarray(table[self.y], dtype=float)[order]
+        self.bounds: Array = self._bounds()[order]
         gap = np.abs(self.ys - self.bounds) / np.maximum(np.abs(self.ys), 1e-300)
         self.proved = gap <= _PROVED
         self.notes: list[dict[str, Any]] = []
 
-    def _bounds(self, sign: float) -> Array:
-        values = np.asarray(self.table[self.y], dtype=float)
-        if "bound" in self.table:
-            return sign * np.asarray(self.table["bound"], dtype=float)
-        if "gap" in self.table:
-            return sign * (values - np.asarray(self.table["gap"], dtype=float) * np.abs(values))
-        return np.full(len(values), -math.inf)
+    def _bounds(self) -> Array:
+        if "bound" not in self.table:
+            return np.full(len(self.table), math.nan)
+        return np.asarray(self.table["bound"], dtype=float)
 
     @property
     def limit(self) -> float:
@@ -119,9 +114,13 @@ class _Front:
         self._labels(star)
         n, sure = len(self.xs), int(self.proved.sum())
         what = f"{n} {'point' if n == 1 else 'points'}, "
-        what += "all proved" if sure == n else f"{sure} proved, bars down to the bound of the others"
+        what += (
+            "all proved" if sure == n else f"{sure} proved, bars down to the bound of the others"
+        )
         source = f" ({self.r.source})" if self.r.source else ""
-        subtitle = f"{what}; {len(self.r.space.decisions)} decisions<br>{escape(self._model(), False)}"
+        subtitle = (
+            f"{what}; {len(self.r.space.decisions)} decisions<br>{escape(self._model(), False)}"
+        )
         return figure(
             traces, f"{self.y}{source} against {self.x}: {self.r.space.name} on {self.r.device}",
             subtitle, self._alt(star), margin=_MARGIN, shapes=shapes, annotations=self.notes,

@@ -295,8 +295,9 @@ class _Strip:
         assert best is not None
         value = best.metrics.get(self.r.objective, best.value)
         says = [f"{self.r.objective} {quantity(self.r.objective, value, self.r.unit)}"]
-        says += [f"{use.constraint.metric} {quantity(use.constraint.metric, use.used)}"
-                 for use in self.r.limits[:3] if use.constraint.metric != self.r.objective]  # fmt: skip
+        uses = {use.constraint.metric: use.used for use in self.r.limits[:3]}
+        says += [f"{name} {quantity(name, used)}" for name, used in uses.items()
+                 if name != self.r.objective]  # fmt: skip
         first = f"{self._total()}; " + ", ".join(says)
         shared = [f"{name} {option_text(name, option)}" for name, option in self.shared[:4]]
         if len(self.shared) > 4:
@@ -312,7 +313,9 @@ class _Strip:
             option = x.options.get("weights") or self.rest
             counts[option] = counts.get(option, 0) + 1
         said = ", ".join(f"{n} in {option}" for option, n in counts.items())
-        text = f"{len(self.found)} layers of {self.r.space.name}: weights of {said}. {self._total()}."
+        text = (
+            f"{len(self.found)} layers of {self.r.space.name}: weights of {said}. {self._total()}."
+        )
         heavy = sorted(self.found, key=lambda x: -x.height)[:3]
         sizes = [binary(x.height, digits=4) if self.by == "weights" else si(x.height, "MAC")
                  for x in heavy]  # fmt: skip

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple, cast, get_args
 
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.formats import Precision, as_precision
@@ -147,7 +147,7 @@ class SearchProblem:
         numbers: dict[str, float] = {}
         if isinstance(self.workload, ArchitectureSpace | ConfigurationSpace):
             space = self.workload
-        elif named and not self.choices:
+        elif named:
             made = _trying(faults, "settings", _space, self.workload, parts.workload)
             space, numbers = made or (None, {})
         else:
@@ -163,7 +163,7 @@ class SearchProblem:
             faults += check_choices(spec, self.engine, None)
         if parts.bits:
             precision = _trying(faults, "settings", with_bits, precision, parts.bits, base)
-        if space is None and self.choices is not None:
+        if not named and space is None and self.choices is not None:
             faults += _fact_faults(self.choices, device, runtime, base)
         if base is not None:
             if self.choices:
@@ -172,7 +172,7 @@ class SearchProblem:
             else:
                 faults.append(Fault("nothing is decided", path="choices",
                                     expected="such as weight_bits of 2, 4 and 8"))  # fmt: skip
-        elif self.choices and space is not None:
+        elif self.choices and (named or space is not None):
             faults.append(Fault("a space has its own choices", path="choices",
                                 expected="a network"))  # fmt: skip
         if base is None and self.share not in get_args(Share):
@@ -318,8 +318,8 @@ def _fact_faults(
     for name, options in choices.items():
         if not is_fact(name):
             continue
-        listed: list[Any] = list(options) if isinstance(options, list | tuple) else [options]
-        for option in listed:
+        listed = isinstance(options, list | tuple)
+        for option in cast("Sequence[Any]", options if listed else [options]):
             try:
                 machine_of(device, runtime, {name: option}, workload)
             except InputError as error:

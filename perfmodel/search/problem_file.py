@@ -13,14 +13,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias, cast
+from typing import Any, Final, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from perfmodel.errors import Fault
+from perfmodel.errors import Fault, InputError
 from perfmodel.marks import Marks, Node
 from perfmodel.marks import Path as Place
 from perfmodel.pydantic_faults import Flaw
@@ -32,9 +32,7 @@ from perfmodel.specfile import read, validate
 
 __all__ = ["load"]
 
-Option: TypeAlias = bool | int | float | str
-#: Options; or a pattern of layer names -> options.
-Options: TypeAlias = list[Option] | Option | dict[str, list[Option] | Option]
+_SUFFIXES: Final = (".yaml", ".yml", ".json")
 
 
 class _Form(BaseModel):
@@ -79,9 +77,9 @@ class ProblemForm(_Form):
     """Model of the library, path from the folder of this file, or space of architectures."""
     device: str
     """Device of the library, or a path."""
-    settings: dict[str, Option] = Field(default_factory=dict)
+    settings: dict[str, Any] = Field(default_factory=dict)
     """Facts of the device and parameters of the workload."""
-    choices: dict[str, Options] = Field(default_factory=dict)
+    choices: dict[str, Any] = Field(default_factory=dict)
     """What is decided -> its options, or pattern of layers -> its options."""
     share: Share = "layer"
     """Which layers decide together."""
@@ -91,8 +89,8 @@ class ProblemForm(_Form):
     """Software that runs it."""
     engine: str | None = None
     """Engine of the device."""
-    constraints: list[str] | str = Field(default_factory=list)
-    """Such as latency_s <= 5 ms."""
+    constraints: list[str] = Field(default_factory=list)
+    """A list of such as latency_s <= 5 ms."""
     objective: str = ""
     """What is to be small; the loss where there is an accuracy model, else latency_s."""
     accuracy: AccuracyForm | None = None
@@ -108,25 +106,56 @@ class ProblemForm(_Form):
 
     @staticmethod
     def structure_faults(data: Mapping[str, Any]) -> Iterator[Flaw]:
-        """Yield lists of options that are empty."""
-        given = data.get("choices")
-        choices = cast("Mapping[str, Any]", given) if isinstance(given, Mapping) else {}
-        for word, options in choices.items():
-            own = cast("Mapping[str, Any]", options) if isinstance(options, Mapping) else {}
-            for pattern, listed in own.items():
-                if listed == []:
-                    yield Flaw(("choices", word, pattern), "no options", "one at least")
-            if options in ([], {}):
-                yield Flaw(("choices", word), "no options", "one at least")
+        """Yield what is wrong with settings and options, which may be of any plain type."""
+        for name, value in _mapping(data.get("settings")).items():
+            if not isinstance(value, _PLAIN):
+                yield Flaw(("settings", name), f"{_what(value)} sets nothing", "one value")
+        for word, options in _mapping(data.get("choices")).items():
+            if not isinstance(options, Mapping):
+                yield from _option_flaws(("choices", word), options)
+                continue
+            patterns = _mapping(options)
+            if not patterns:
+                yield Flaw(("choices", word), "no layers", "layers: options")
+            for pattern, listed in patterns.items():
+                yield from _option_flaws(("choices", word, pattern), listed)
 
 
-def load(path: str | Path) -> SearchProblem:
+#: Types of a setting and of an option.
+_PLAIN: Final = (bool, int, float, str)
+
+
+def _mapping(data: Any) -> dict[str, Any]:
+    """Return a mapping as one; nothing of what is none, which is a fault of its own."""
+    return dict(cast("Mapping[str, Any]", data)) if isinstance(data, Mapping) else {}
+
+
+def _option_flaws(place: Place, options: Any) -> Iterator[Flaw]:
+    listed = cast("list[Any]", options if isinstance(options, list) else [options])
+    if not listed:
+        yield Flaw(place, "no options", "one at least")
+    for i, option in enumerate(listed):
+        if not isinstance(option, _PLAIN):
+            yield Flaw((*place, i) if isinstance(options, list) else place,
+                       f"{_what(option)} is no option", "a number or a text")  # fmt: skip
+
+
+def _what(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "a mapping"
+    return "nothing" if value is None else "a list"
+
+
+def load(path: object, beside: Iterable[str] = ()) -> SearchProblem:
     """Read a problem; `SearchProblem.search` runs it.
 
     Parameters
     ----------
     path
-        YAML, or JSON where the name ends in ``.json``. Paths inside are taken from its folder.
+        Text or `pathlib.Path` of a YAML file, or of a JSON file where the name ends in ``.json``.
+        Paths inside are taken from its folder.
+    beside
+        Names of what was given beside the file, each of which is a fault.
 
     Returns
     -------
@@ -138,11 +167,30 @@ def load(path: str | Path) -> SearchProblem:
     InputError
         Every fault of form at once, each with line, column and what was expected.
     """
+    faults = [
+        Fault("stands in the file of the problem", path=name, expected="a workload and a device")
+        for name in sorted(beside)
+    ]  # fmt: skip
+    if not isinstance(path, str | Path) or Path(path).suffix not in _SUFFIXES:
+        faults.append(
+            Fault("no device", path="device",
+                  expected="a device, or the path of a .yaml file that declares the problem")
+        )  # fmt: skip
+        raise InputError(faults)
     file = Path(path)
+    try:
+        return _read(file, faults)
+    except InputError as error:
+        raise InputError([*faults, *error.faults]) from None
+
+
+def _read(file: Path, faults: list[Fault]) -> SearchProblem:
     data, marks = read(file)
     if not isinstance(data, Mapping):
         data = {}
     form = validate(ProblemForm, data, marks, str(file))
+    if faults:
+        raise InputError()
     given = form.accuracy
     source = None
     if given is not None:
@@ -151,13 +199,11 @@ def load(path: str | Path) -> SearchProblem:
             None if given.layers is None else tuple(given.layers), _beside(file, given.weights),
             given.accuracy, given.architecture,
         )  # fmt: skip
-    constraints = form.constraints
     return SearchProblem(
         _subject(file, form.workload), _subject(file, form.device), form.settings,
         form.choices or None, form.share, form.precision, form.runtime, form.engine,
-        (constraints,) if isinstance(constraints, str) else tuple(constraints), form.objective,
-        source, form.method, form.seconds, form.evaluations, form.seed,
-        place=_Placer(marks, str(file)),
+        tuple(form.constraints), form.objective, source, form.method, form.seconds,
+        form.evaluations, form.seed, place=_Placer(marks, str(file)),
     )  # fmt: skip
 
 

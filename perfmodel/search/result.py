@@ -54,8 +54,8 @@ class LimitUse:
     used
         The metric there.
     price
-        Objective that one unit less of the bound costs (of a rate: one unit more), in the relaxation
-        that gave the bound; NaN where none was solved.
+        Objective that one unit less of the bound costs (of a rate: one unit more), in the
+        relaxation that gave the bound; NaN where none was solved.
     """
 
     constraint: Constraint
@@ -173,7 +173,7 @@ class SearchResult:
 
     @property
     def plot(self) -> Any:
-        """Plots: ``result.plot.front()``, ``result.plot.layers()``; see `perfmodel.plots.search`."""
+        """Plots: ``.front()``, ``.layers()``; see `perfmodel.plots.search`."""
         return plots_of(self, "search")
 
     def to_dict(self) -> dict[str, Any]:

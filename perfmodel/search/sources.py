@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, cast
 
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.search.space import ConfigurationSpace
@@ -62,7 +62,7 @@ def parse_source(text: str, calibration: Path | None = None) -> AccuracySource:
         No such kind, or a file that is missing.
     """
     kind, _, path = text.partition(":")
-    known = next((k for k in KINDS if k == kind), None)
+    known = kind if kind in KINDS else None
     if known is None:
         meant = nearest(kind, KINDS)
         raise InputError(
@@ -160,8 +160,10 @@ def _model_named(path: Path, name: str) -> str | None:
     from perfmodel.specfile import read
 
     data, _ = read(path)
-    models = data.get("models") if isinstance(data, dict) else None
-    return name if isinstance(models, dict) and len(models) > 1 and name in models else None
+    whole = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
+    given = whole.get("models")
+    models = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
+    return name if len(models) > 1 and name in models else None
 
 
 def _weights(given: object) -> Path | None:

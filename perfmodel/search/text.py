@@ -1,4 +1,4 @@
-"""A search's result as text: what was found, how sure, what limits cost, bits a layer as a strip."""
+"""A search's result as text: what was found, how sure, what limits cost, bits a layer."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def text_of(r: SearchResult) -> str:
     """Return a result as text."""
     size = math.prod(len(d.options) for d in r.space.decisions)
     n = len(r.space.decisions)
-    lines = [f"{r.space.name} on {r.device}: {n} {'decision' if n == 1 else 'decisions'}, "
-             f"{_count(size)} configurations, {r.method}"]  # fmt: skip
+    noun = "decision" if n == 1 else "decisions"
+    lines = [f"{r.space.name} on {r.device}: {n} {noun}, {_count(size)} configurations, {r.method}"]
     lines += _best(r) if r.best is not None else _none(r)
     lines += [_row("note", note) for note in r.notes]
     return "\n".join(lines)
@@ -86,7 +86,9 @@ def price_text(r: SearchResult, constraint: Constraint, price: float) -> str:
     return f"1 % {way} costs {cost}"
 
 
-def relief_lines(r: SearchResult, eased: Mapping[str, float | None], share: float = 0.1) -> list[str]:
+def relief_lines(
+    r: SearchResult, eased: Mapping[str, float | None], share: float = 0.1
+) -> list[str]:
     """Return a line a limit: the objective with its bound eased by a share.
 
     Parameters
@@ -123,14 +125,16 @@ def front_text(r: SearchResult, table: Table) -> str:
     rows: list[tuple[str, str, str, str]] = []
     for i in range(len(table)):
         value, bound = float(table[r.objective][i]), _bound(table, i)
-        gap = max(0.0, value - bound) / max(abs(value), 1e-300)
+        gap = abs(value - bound) / max(abs(value), 1e-300)
         sure = "proved" if gap <= 1e-6 else (
             f"within {100 * gap:.2g} %" if math.isfinite(gap) else "no bound"
         )  # fmt: skip
-        counts = Counter(str(table[name][i]) for name in names)
+        row: dict[str, Any] = {name: table[name].tolist()[i] for name in names}
+        chosen = [str(option) for option in row.values()]
+        counts = Counter(chosen)
         what = ", ".join(f"{n} x {option}" for option, n in sorted(counts.items()))
         rows.append((quantity(metric, float(table[metric][i])),
-                     quantity(r.objective, _positive(r, value), r.unit), sure, what))  # fmt: skip
+                     quantity(r.objective, value, r.unit), sure, what))  # fmt: skip
     widths = [max((len(row[k]) for row in rows), default=0) for k in range(3)]
     for row in rows:
         cells = [cell.rjust(width) for cell, width in zip(row[:3], widths, strict=True)]
@@ -139,12 +143,7 @@ def front_text(r: SearchResult, table: Table) -> str:
 
 
 def _bound(table: Table, i: int) -> float:
-    if "bound" in table:
-        return float(table["bound"][i])
-    if "gap" in table:
-        value = abs(float(table[next(iter(table))][i]))
-        return float(table[next(iter(table))][i]) - float(table["gap"][i]) * value
-    return -math.inf
+    return float(table["bound"][i]) if "bound" in table else -math.inf
 
 
 def option_text(name: str, value: Any) -> str:
@@ -155,7 +154,7 @@ def option_text(name: str, value: Any) -> str:
 
 
 def short_option(role: str, option: str) -> str:
-    """Return an option of a layer as the strip shows it: ``w int4``, ``a int8``, ``48 channels``."""
+    """Return an option of a layer as the strip shows it: ``w int4``, ``48 channels``."""
     if role == "channels":
         return f"{option} channels"
     return f"{_ROLES.get(role, role + ' ')}{option or 'as is'}"
@@ -185,7 +184,9 @@ def _best(r: SearchResult) -> list[str]:
         said = (f"{quantity(metric, use.used, unit)} of {sign} "
                 f"{quantity(metric, use.constraint.bound, unit)}")  # fmt: skip
         if math.isfinite(use.price):
-            said += "; " + (price_text(r, use.constraint, use.price) if use.price else "costs nothing")
+            said += "; " + (
+                price_text(r, use.constraint, use.price) if use.price else "costs nothing"
+            )
         out.append(_row(metric, said))
     shown_already = {r.objective, *(u.constraint.metric for u in r.limits)}
     for name in ("latency_s", "energy_j", "peak_memory_bytes", "weight_bytes"):
@@ -209,9 +210,8 @@ def _none(r: SearchResult) -> list[str]:
             out.append(_row("cannot be", r.infeasible.together[0]))
         elif r.infeasible.together:
             out.append(_row("cannot be together", "; ".join(r.infeasible.together)))
-        for opening in r.infeasible.openings:
-            if opening.least is not None:
-                out.append(_row("would open it", _opening(opening)))
+        out += [_row("would open it", _opening(opening)) for opening in r.infeasible.openings
+                if opening.least is not None]  # fmt: skip
     return out
 
 

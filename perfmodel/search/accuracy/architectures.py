@@ -107,12 +107,16 @@ def architectures(
         if value is not None:
             found.setdefault(choice, []).append(value)
     if faults:
-        raise InputError(sorted(faults, key=lambda fault: (fault.line, fault.column)))
+        raise InputError(sorted(faults, key=_place))
     means = {choice: math.fsum(values) / len(values) for choice, values in found.items()}
     best = max(means.values())
     scale = 1.0 if max(map(max, found.values())) > 1.0 else 100.0
     losses = {choice: scale * (best - value) for choice, value in means.items()}
     return ArchitectureLosses(f"{Path(path).name}, column {accuracy}", space, scale * best, losses)
+
+
+def _place(fault: Fault) -> tuple[int, int]:
+    return fault.line, fault.column
 
 
 def _accuracy(rows: Rows, row: Row, column: str, faults: list[Fault]) -> float | None:
