@@ -152,8 +152,8 @@ def search(
             "engine": engine,
         }  # fmt: skip
         problem = SearchProblem(
-            workload, device, settings, choices or None, constraints=tuple(constraint or ()),
-            accuracy=source, place=_option,
+            workload, device, settings, None if choice is None else choices,
+            constraints=tuple(constraint or ()), accuracy=source, place=_option,
             **{name: value for name, value in given.items() if value is not None}, **scalar,
         )  # fmt: skip
     if problem is None:
@@ -250,7 +250,7 @@ def _told(
     plot: Path | None,
 ) -> int:  # fmt: skip
     """Ask what else was asked for, then write and print."""
-    eased = found.relief() if relief and (found.limits or found.infeasible) else None
+    eased = found.relief() if relief else None
     table = found.front if front and found.feasible else None
     data = found.to_dict()
     text = str(found)

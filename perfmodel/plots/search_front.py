@@ -107,7 +107,7 @@ class _Front:
             WIDTH - _MARGIN["l"] - _MARGIN["r"], HEIGHT - _MARGIN["t"] - _MARGIN["b"],
             self.span[0].range, self.span[1].range,
         )  # fmt: skip
-        traces = [self._line(), *self._points()]
+        traces = [self._line(star), *self._points()]
         if star is not None:
             traces.append(self._star(star))
         shapes = self._limit()
@@ -117,34 +117,48 @@ class _Front:
         what += (
             "all proved" if sure == n else f"{sure} proved, bars down to the bound of the others"
         )
-        source = f" ({self.r.source})" if self.r.source else ""
+        x, y = (self._sourced(name) for name in (self.x, self.y))
         subtitle = (
             f"{what}; {len(self.r.space.decisions)} decisions<br>{escape(self._model(), False)}"
         )
         return figure(
-            traces, f"{self.y}{source} against {self.x}: {self.r.space.name} on {self.r.device}",
+            traces, f"{y} against {x}: {self.r.space.name} on {self.r.device}",
             subtitle, self._alt(star), margin=_MARGIN, shapes=shapes, annotations=self.notes,
             showlegend=sure < n, legend={"x": 0.99, "y": 0.99, "xanchor": "right"},
             xaxis=self.span[0].axis(self.x), yaxis=self.span[1].axis(self.y),
         )  # fmt: skip
 
+    def _sourced(self, name: str) -> str:
+        """Return a name with where its numbers come from, where it is a loss."""
+        known = self.r.source and name in ("accuracy_drop", "sensitivity")
+        return f"{name} ({self.r.source})" if known else name
+
     def _model(self) -> str:
-        text = f"proved of the model: {self.r.model}" if self.proved.any() else self.r.model
+        model = self.r.model.replace(f" ({self.r.source})", "") if self.r.source else self.r.model
+        text = f"proved of the model: {model}" if self.proved.any() else model
         return text if len(text) <= 130 else text[:127] + "..."
 
-    def _line(self) -> dict[str, Any]:
+    def _line(self, star: tuple[float, float] | None) -> dict[str, Any]:
+        """Return the border of what is dominated, by the points and by the star between them."""
         turned = more_is_better(self.x)
-        for i in range(len(self.xs)):
-            here = self._at(i)
+        points = [(float(x), float(y)) for x, y in zip(self.xs, self.ys, strict=True)]
+        if star is not None and all(math.isfinite(v) for v in star):
+            signs = (-1.0 if turned else 1.0), (-1.0 if more_is_better(self.y) else 1.0)
+            a, b = signs[0] * star[0], signs[1] * star[1]
+            if not any(signs[0] * x <= a and signs[1] * y <= b for x, y in points):
+                points = sorted([*points, star])
+        last: tuple[float, float] | None = None
+        for x, y in points:
+            here = self._where(x, y)
             self.place.mark(*here, 6)
-            if i:
-                last = self._at(i - 1)
+            if last is not None:
                 turn = (last[0], here[1]) if turned else (here[0], last[1])
                 self.place.line(last, turn)
                 self.place.line(turn, here)
+            last = here
         return {
-            "type": "scatter", "mode": "lines", "x": self.xs.tolist(), "y": self.ys.tolist(),
-            "line": {"color": INK, "width": 1.2, "dash": "dot",
+            "type": "scatter", "mode": "lines", "x": [x for x, _ in points],
+            "y": [y for _, y in points], "line": {"color": INK, "width": 1.2, "dash": "dot",
                      "shape": "vh" if turned else "hv"},
             "hoverinfo": "skip", "showlegend": False, "meta": {"what": "line"},
         }  # fmt: skip
@@ -233,9 +247,6 @@ class _Front:
                 {"x": at[0], "y": at[1], "text": text, "showarrow": False, "borderpad": 0,
                  "font": {"size": 11, "color": INK}, **found.annotation()}
             )  # fmt: skip
-
-    def _at(self, i: int) -> tuple[float, float]:
-        return self._where(float(self.xs[i]), float(self.ys[i]))
 
     def _where(self, x: float, y: float) -> tuple[float, float]:
         return self.span[0].at(x), self.span[1].at(y)

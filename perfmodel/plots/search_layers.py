@@ -101,6 +101,7 @@ class _Strip:
             if not getattr(d, "layers", ())
         ]  # fmt: skip
         self.styles = self._styles()
+        self.width = 0.86 if len(self.found) <= _NAMED else 1.0
 
     def _undecided(self) -> str:
         """Return the format of weights that nothing decides."""
@@ -167,7 +168,7 @@ class _Strip:
         named = n <= _NAMED
         labels = [x.name for x in self.found] if named else None
         marks = list(range(n)) if named else self._firsts()
-        texts = labels or [_short(self.found[i].name) for i in marks]
+        texts = labels or [self.found[i].name.split(".")[0] for i in marks]
         longest = max(map(len, texts), default=1)
         size = 11 if n <= 44 else 9
         angle = -90 if longest * size * 0.6 > 760 / max(len(marks), 1) else 0
@@ -203,7 +204,7 @@ class _Strip:
         if any(x.largest > 1.001 * x.height for x in self.found):
             out.append(
                 {"type": "bar", "x": list(range(n)), "y": [x.largest for x in self.found],
-                 "width": 0.86, "marker": {"color": PALE, "line": {"width": 0}},
+                 "width": self.width, "marker": {"color": PALE, "line": {"width": 0}},
                  "name": "largest option", "hoverinfo": "skip", "meta": {"what": "largest"}}
             )  # fmt: skip
         for option, (color, pattern) in self.styles.items():
@@ -212,7 +213,7 @@ class _Strip:
             if at:
                 out.append(
                     {"type": "bar", "x": at, "y": [self.found[i].height for i in at],
-                     "width": 0.86, "name": option, "hoverinfo": "text",
+                     "width": self.width, "name": option, "hoverinfo": "text",
                      "hovertext": [self._hover(self.found[i]) for i in at],
                      "marker": _marker(color, pattern), "meta": {"what": "chosen"}}
                 )  # fmt: skip
@@ -227,7 +228,8 @@ class _Strip:
         for (color, pattern), at in cells.items():
             out.append(
                 {"type": "bar", "x": at, "y": [0.9] * len(at), "base": [float(k)] * len(at),
-                 "width": 0.94, "yaxis": "y2", "showlegend": False, "hoverinfo": "text",
+                 "width": 0.94 if len(self.found) <= _NAMED else 1.0, "yaxis": "y2",
+                 "showlegend": False, "hoverinfo": "text",
                  "hovertext": [self._hover(self.found[i]) for i in at],
                  "marker": _marker(color, pattern), "meta": {"what": role}}
             )  # fmt: skip
@@ -265,9 +267,13 @@ class _Strip:
         heads = [x.name.split(".")[0] for x in self.found]
         at = [i for i, head in enumerate(heads) if not i or head != heads[i - 1]]
         if not 3 <= len(at) <= 40:
-            step = math.ceil(len(self.found) / 40)
-            at = list(range(0, len(self.found), step))
-        return at
+            at = list(range(len(self.found)))
+        # Room for a line of text between one and the next.
+        apart, kept = len(self.found) * 16 / 670, list[int]()
+        for i in at:
+            if not kept or i - kept[-1] >= apart:
+                kept.append(i)
+        return kept
 
     def _hover(self, x: _Layer) -> str:
         size = binary(x.height, digits=4) if self.by == "weights" else si(x.height, "MAC")
@@ -302,9 +308,8 @@ class _Strip:
         shared = [f"{name} {option_text(name, option)}" for name, option in self.shared[:4]]
         if len(self.shared) > 4:
             shared = [f"{len(self.shared)} decisions of no layer"]
-        proof = proof_text(self.r)
-        proof = proof if len(proof) <= 125 else proof[:122] + "..."
-        second = f"{', '.join(shared)}; {proof}" if shared else proof
+        second = "; ".join([*([", ".join(shared)] if shared else []), proof_text(self.r)])
+        second = second if len(second) <= 122 else second[:119] + "..."
         return f"{escape(first, False)}<br>{escape(second, False)}"
 
     def _alt(self) -> str:
@@ -367,7 +372,3 @@ def _largest(options: Sequence[Any]) -> int:
 
 def _number(value: Any) -> float:
     return float(np.ravel(np.asarray(value, dtype=float))[0])
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 18 else name.split(".")[0][:18]

@@ -196,7 +196,8 @@ class Job:
     def _timed(self, capacity: int, fewest: Outcome, clock: Clock) -> Schedule:
         """Return the fastest or most frugal schedule found, that of fewest bytes beside it."""
         look = clock.fastest if self.objective == "latency_s" else clock.frugal
-        found = clock.ties(look(fewest, capacity, self.deadline), fewest, capacity)
+        beside = None if fewest.script is None else clock.of(fewest.script, capacity)
+        found = clock.ties(look(fewest, capacity, self.deadline), fewest, beside)
         cost = replay(self.made.problem, found.script, capacity).cost_bytes
         outcome = Outcome(
             found.script, cost, fewest.bound_bytes, cost == fewest.bound_bytes, self.method,
@@ -211,7 +212,7 @@ class Job:
                 made = self._result(capacity, again, other)
                 return replace(made, timing=timing, lower_bound=found.bound, proved=False)
         made = self._result(capacity, outcome, packed)
-        timing = clock.timing(found, fewest, capacity)
+        timing = clock.timing(found, fewest, beside)
         return replace(made, timing=timing, lower_bound=found.bound, proved=found.proved)
 
     def _least_peak(self, capacity: int | None) -> Schedule:

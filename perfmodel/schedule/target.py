@@ -23,7 +23,7 @@ __all__ = ["Target", "Times", "bytes_of", "target", "times"]
 _WRITABLE = frozenset({"dram", "scratchpad", "cache"})
 
 #: The outer memory where there is none that spills could be written to.
-NOWHERE = "offchip"
+NOWHERE = Where().outer
 
 #: A bandwidth at which what crosses takes no time to speak of: the most that a fact may state.
 _NO_TIME = 1e18

@@ -17,7 +17,7 @@ from perfmodel.schedule.latency import (
     simulate,
 )
 from perfmodel.schedule.problem import Problem
-from perfmodel.schedule.script import Outcome, Script, replay
+from perfmodel.schedule.script import Outcome, Script
 from perfmodel.schedule.target import Target, Times
 
 __all__ = ["Beside", "Clock", "Timing", "clock"]
@@ -134,9 +134,15 @@ class Clock:
         bound = found.bound_j + self.power.static_w * self.per_run_s
         return _Found(found.script, found.timeline, bound, found.proved)
 
-    def ties(self, found: _Found, bytes_: Outcome, capacity_bytes: int) -> _Found:
-        """Return the schedule of fewest bytes instead where it is as fast and as frugal."""
-        if bytes_.script is None or (other := self.of(bytes_.script, capacity_bytes)) is None:
+    def ties(self, found: _Found, bytes_: Outcome, other: Timing | None) -> _Found:
+        """Return the schedule of fewest bytes instead where it is as fast and as frugal.
+
+        Parameters
+        ----------
+        other
+            When everything of that schedule happens.
+        """
+        if bytes_.script is None or other is None:
             return found
         mine, its = self._joules(found.timeline), other.energy_j
         slower = other.timeline.makespan_s > found.timeline.makespan_s * (1 + 1e-9)
@@ -144,12 +150,11 @@ class Clock:
             return found
         return _Found(bytes_.script, other.timeline, found.bound, found.proved)
 
-    def timing(self, found: _Found, bytes_: Outcome, capacity_bytes: int) -> Timing:
+    def timing(self, found: _Found, bytes_: Outcome, other: Timing | None) -> Timing:
         """Return the timing of what was found, with the schedule of fewest bytes beside it."""
         beside = None
-        if bytes_.script is not None and (other := self.of(bytes_.script, capacity_bytes)):
-            moved = replay(self.problem, bytes_.script).cost_bytes
-            beside = Beside("bytes", other.latency_s, other.energy_j, moved)
+        if other is not None:
+            beside = Beside("bytes", other.latency_s, other.energy_j, bytes_.cost_bytes)
         return Timing(
             found.timeline, self._joules(found.timeline), found.bound, found.proved,
             _spans(found.timeline, found.script), beside, self.per_run_s,

@@ -122,7 +122,8 @@ class SearchProblem:
         # Stable: on a command line, where no fault has a line, they stay in order.
         faults.extend(sorted(map(self._placed, mine), key=lambda f: (f.line, f.column)))
         faults.settle()
-        assert ready is not None
+        if ready is None:
+            raise InputError(_nothing())
         return ready
 
     def _placed(self, fault: Fault) -> Fault:
@@ -164,14 +165,13 @@ class SearchProblem:
         if parts.bits:
             precision = _trying(faults, "settings", with_bits, precision, parts.bits, base)
         if not named and space is None and self.choices is not None:
-            faults += _fact_faults(self.choices, device, runtime, base)
+            faults += _option_faults(self.choices, device, runtime, base)
         if base is not None:
             if self.choices:
                 space = _trying(faults, "choices", configurations_of, base, self.choices,
                                 share=self.share, precision=precision)  # fmt: skip
-            else:
-                faults.append(Fault("nothing is decided", path="choices",
-                                    expected="such as weight_bits of 2, 4 and 8"))  # fmt: skip
+            elif self.choices is None:
+                faults.append(_nothing())
         elif self.choices and (named or space is not None):
             faults.append(Fault("a space has its own choices", path="choices",
                                 expected="a network"))  # fmt: skip
@@ -307,21 +307,28 @@ def _space(
     return made, numbers
 
 
-def _fact_faults(
+def _nothing() -> Fault:
+    expected = "such as weight_bits of 2, 4 and 8"
+    return Fault("nothing is decided", path="choices", expected=expected)
+
+
+def _option_faults(
     choices: Mapping[str, Any], device: Device | Machine | None, runtime: Runtime | None,
     workload: Workload | None,
 ) -> list[Fault]:  # fmt: skip
-    """Return the faults of facts of the device that are to be chosen."""
-    if device is None:
-        return []
+    """Return the faults of facts of the device and parameters that are to be chosen."""
     faults: list[Fault] = []
     for name, options in choices.items():
-        if not is_fact(name):
+        fact = is_fact(name) and device is not None
+        if not fact and (workload is None or name not in workload.parameters):
             continue
         listed = isinstance(options, list | tuple)
         for option in cast("Sequence[Any]", options if listed else [options]):
             try:
-                machine_of(device, runtime, {name: option}, workload)
+                if fact and device is not None:
+                    machine_of(device, runtime, {name: option}, workload)
+                elif workload is not None:
+                    workload.bind({name: option})
             except InputError as error:
                 faults += [replace(f, path=f"choices.{name}") for f in error.faults]
     return list(dict.fromkeys(faults))

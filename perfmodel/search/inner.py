@@ -137,7 +137,8 @@ class Inner:
         if question.goal in LOSSES and question.unit and math.isfinite(bound):
             return float(np.ravel(question.accuracy.predicted(np.array([bound])))[0])
         if question.objective != "latency_s" and question.goal.endswith("_per_s"):
-            return -question.items / bound if bound else -math.inf
+            items = question.items(np.zeros((1, len(question.space.decisions)), dtype=np.intp))
+            return -float(items[0]) / bound if bound else -math.inf
         return bound
 
     def _model(self, question: Question) -> str:

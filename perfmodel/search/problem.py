@@ -19,7 +19,7 @@ from perfmodel.search.oracle.configured import ConfigurationCosts, Stored, numer
 from perfmodel.search.oracle.reader import Reader
 from perfmodel.search.oracle.rows import Floats, Index
 
-__all__ = ["MetricTables", "Side", "added"]
+__all__ = ["MetricTables", "Side", "added", "negated"]
 
 #: Which bound of a metric.
 Side: TypeAlias = Literal["least", "most"]
@@ -160,6 +160,11 @@ class _Terms:
         """Return all of them as one sum."""
         terms = tuple(Term(d, np.ascontiguousarray(v)) for d, v in self.tables.items())
         return Sum(constant + self.constant, terms)
+
+
+def negated(whole: Sum) -> Sum:
+    """Return what is to be large as what is to be small."""
+    return Sum(-whole.constant, tuple(Term(d, -v) for d, v in whole.terms))
 
 
 def added(*sums: Sum) -> Sum:

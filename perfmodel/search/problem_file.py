@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -225,12 +226,14 @@ class _Placer:
 
     def __call__(self, fault: Fault) -> Fault:
         place, whole = _place(self.marks.root, fault.path)
-        line, column = self.marks.at(place, key=fault.message.startswith(_OF_KEYS) and whole)
+        line, column = self.marks.at(
+            place, key=whole and _OF_KEYS.search(fault.message) is not None
+        )
         return replace(fault, file=self.file, line=line, column=column)
 
 
-#: How faults begin that are about a key rather than its value.
-_OF_KEYS: Final = ("'",)
+#: Faults that are about a key rather than its value.
+_OF_KEYS: Final = re.compile("is no choice|has no setting|no such fact|fits no layer|unknown key")
 
 
 def _place(root: Node, path: str) -> tuple[Place, bool]:

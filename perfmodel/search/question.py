@@ -22,15 +22,21 @@ from perfmodel.search.oracle.costs import Grouped, Tabled
 from perfmodel.search.oracle.oracle import WHOLE
 from perfmodel.search.oracle.reader import FEASIBLE
 from perfmodel.search.oracle.rows import Floats, Index
-from perfmodel.search.problem import MetricTables, Side
+from perfmodel.search.problem import MetricTables, Side, added, negated
 from perfmodel.search.result import Best, LimitUse, SearchResult
 from perfmodel.search.space import ConfigurationSpace
 from perfmodel.table import Table
 
 __all__ = ["LOSSES", "Question"]
 
+#: A bound from below of what is negated is one from above of what is not.
+_OTHER: Mapping[Side, Side] = {"least": "most", "most": "least"}
+
 #: Metrics that every result tells.
 _SHOWN = ("latency_s", "energy_j", "peak_memory_bytes", "weight_bytes")
+
+#: Metrics that are the largest of some sums.
+_PEAKS = ("peak_memory_bytes", "activation_bytes")
 
 #: Names of the loss: with a unit, and without.
 LOSSES = ("accuracy_drop", "sensitivity")
@@ -62,6 +68,7 @@ class Question:
     def __post_init__(self) -> None:
         if self.made is None:
             wanted = [self.goal, *(c.metric for c in self.constraints)]
+            self._check_rates(wanted)
             metrics = [_base(m) for m in wanted if m not in LOSSES]
             asked = dict.fromkeys([*metrics, *_SHOWN])
             self.made = _Made(Oracle(self.device, self.space, [*asked], **self.options))
@@ -75,6 +82,18 @@ class Question:
                   path="objective" if name == self.goal else "constraints",
                   expected="another metric, or a device with its power or energies")
             for name in metrics if np.isnan(sample[name][0])
+        ]  # fmt: skip
+        if faults:
+            raise InputError(faults)
+
+    def _check_rates(self, wanted: Sequence[str]) -> None:
+        sample = self.space.workload((0,) * len(self.space.decisions))
+        mine = RATES[0] if sample.unit == "tokens" else RATES[1]
+        faults = [
+            Fault(f"'{self.space.name}' yields {sample.unit}", path=name, expected=mine,
+                  suggestion=mine)
+            for name in dict.fromkeys(wanted)
+            if name in RATES and name != mine
         ]  # fmt: skip
         if faults:
             raise InputError(faults)
@@ -159,15 +178,38 @@ class Question:
         if self.accuracy is not None:
             found[self.loss_name] = self.losses(choices)
         for rate in RATES:
-            if rate not in found and any(c.metric == rate for c in self.constraints):
-                found[rate] = self.items / found["latency_s"]
+            wanted = rate == self.goal or any(c.metric == rate for c in self.constraints)
+            if wanted and rate not in found:
+                found[rate] = self.items(choices) / found["latency_s"]
         return found
 
+    def items(self, choices: Index) -> Floats:
+        """Return what a run of each choice yields: frames, tokens."""
+        settings = self.options["settings"]
+        if isinstance(self.space, ConfigurationSpace):
+            return self.space.items(choices, **settings)
+        sample = self.space.workload((0,) * len(self.space.decisions), **settings)
+        each = float(np.asarray(sample.items(), dtype=float).reshape(-1)[0])
+        return np.full(len(choices), each)
+
     @property
-    def items(self) -> float:
-        """What a run yields: frames, tokens."""
-        sample = self.space.workload((0,) * len(self.space.decisions))
-        return float(np.asarray(sample.items(), dtype=float).reshape(-1)[0])
+    def sized(self) -> bool:
+        """Whether what a run yields is decided."""
+        return isinstance(self.space, ConfigurationSpace) and self.space.sized
+
+    def _items_of(self, inner: Inner) -> tuple[tuple[int, ...], Floats]:
+        """Return what a run yields as a table over the decisions of a problem that size it."""
+        space = self.space
+        sizing = [
+            i for i in inner.free
+            if isinstance(space, ConfigurationSpace) and space.decisions[i].role == "parameter"
+        ]  # fmt: skip
+        shape = [len(space.decisions[i].options) for i in sizing]
+        rows = np.zeros((math.prod(shape), len(space.decisions)), dtype=np.intp)
+        if sizing:
+            rows[:, sizing] = list(np.ndindex(*shape))
+        place = {i: k for k, i in enumerate(inner.free)}
+        return tuple(place[i] for i in sizing), self.items(rows).reshape(shape)
 
     def goal_of(self, columns: Mapping[str, Floats]) -> Floats:
         """Return the objective, to be small."""
@@ -216,6 +258,8 @@ class Question:
             return "a space of architectures is no sum of tables"
         if not self.tabled_loss:
             return "the loss is no sum of tables"
+        if all(d.role in {"fact", "precision"} for d in self.space.decisions):
+            return "nothing of the network is decided layer by layer"
         if self.oracle.method != "tabled":
             return self.oracle.reason
         return "a metric is no sum of tables"
@@ -228,9 +272,18 @@ class Question:
     def _exact_inners(self) -> list[Inner] | None:
         """Return the problems that together are the search, one a combination of hardware."""
         assert self.made is not None
+        if not self._additive:
+            return None
         if self.made.inners is None:
             self.made.inners = self._inners() or []
         return self.made.inners or None
+
+    @property
+    def _additive(self) -> bool:
+        """Whether goal and constraints are sums, and peaks that must not exceed a bound."""
+        if self.goal in _PEAKS or (self.goal in RATES and self.sized):
+            return False
+        return not any(c.metric in _PEAKS and not c.at_most for c in self.constraints)
 
     def _inners(self) -> list[Inner] | None:
         if not isinstance(self.space, ConfigurationSpace) or not self.tabled_loss:
@@ -245,6 +298,9 @@ class Question:
             sizes = [range(len(self.space.decisions[i].options)) for i in outer]
             keys = [(key, costs.of(key)) for key in product(*sizes)]
         inner_at = [i for i in range(len(self.space.decisions)) if i not in outer]
+        if not inner_at:
+            # Hardware alone: each combination is predicted.
+            return None
         inners: list[Inner] = []
         for key, each in keys:
             if not isinstance(each, Tabled) or not isinstance(each.tables, ConfigurationCosts):
@@ -280,24 +336,31 @@ class Question:
         """Return a constraint as a limit of tables."""
         metric, bound = constraint.metric, constraint.bound
         if metric in RATES:
-            return Limit(constraint.text, inner.tables.metric("latency_s", side),
-                         self.items / bound if bound > 0 else math.inf)  # fmt: skip
+            return self._rate_limit(inner, constraint, side)
         if metric in LOSSES:
-            sums: tuple[Sum, ...] = (inner.own(self._loss_sum),)
-            bound = self._raw_bound(bound)
+            sums, bound = (inner.own(self._loss_sum),), self._raw_bound(bound)
+        elif constraint.at_most:
+            return Limit(constraint.text, inner.tables.metric(metric, side), bound)
         else:
-            # Of what must be at least so much, the most is what can be hoped for.
-            flipped: Side = "most" if side == "least" else "least"
-            sums = inner.tables.metric(metric, side if constraint.at_most else flipped)
+            sums = inner.tables.metric(metric, _OTHER[side])
         if constraint.at_most:
             return Limit(constraint.text, sums, bound)
-        total, *more = sums
-        if more:
-            raise InputError(
-                Fault(f"'{metric}' is the largest of {len(sums)} sums", path="constraints",
-                      expected=f"an upper limit: {metric} <= ...")
-            )  # fmt: skip
-        return Limit(constraint.text, (_negative(total),), -bound)
+        return Limit(constraint.text, tuple(negated(each) for each in sums), -bound)
+
+    def _rate_limit(self, inner: Inner, constraint: Constraint, side: Any) -> Limit:
+        """Return a rate as a limit of the latency: what is yielded, over the rate, at most."""
+        flipped = constraint.at_most
+        (whole,) = inner.tables.metric("latency_s", _OTHER[side] if flipped else side)
+        if constraint.bound <= 0:
+            return Limit(constraint.text, (whole,), -math.inf if flipped else math.inf)
+        decisions, items = self._items_of(inner)
+        seconds = items / constraint.bound
+        bound = float(seconds.max())
+        if decisions:
+            whole = added(whole, Sum(bound, (Term(decisions, -seconds),)))
+        if flipped:
+            return Limit(constraint.text, (negated(whole),), -bound)
+        return Limit(constraint.text, (whole,), bound)
 
     def _raw_bound(self, bound: float) -> float:
         """Return the summed loss whose prediction is the bound: the map is monotone."""
@@ -432,11 +495,13 @@ class Question:
         if math.isnan(price) or calibrated:
             # Tables have losses before they are mapped to the unit.
             return math.nan
-        if constraint.metric in RATES:
-            # So many a second at least is so many seconds at most.
-            price *= self.items / constraint.bound**2
-        if self.goal in RATES:
-            price *= best.value**2 / self.items
+        if constraint.metric in RATES or self.goal in RATES:
+            items = float(self.items(np.array([best.choice], dtype=np.intp))[0])
+            if constraint.metric in RATES:
+                # So many a second at least is so many seconds at most.
+                price *= items / constraint.bound**2
+            if self.goal in RATES:
+                price *= best.value**2 / items
         return price
 
     def _asked(self, what: str, share: float = 0.1) -> Any:
@@ -477,7 +542,3 @@ class _Made:
 
 def _base(metric: str) -> str:
     return "latency_s" if metric in RATES else metric
-
-
-def _negative(total: Sum) -> Sum:
-    return Sum(-total.constant, tuple(Term(t.decisions, -t.values) for t in total.terms))

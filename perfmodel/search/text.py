@@ -62,12 +62,13 @@ def quantity(name: str, value: float, unit: str = "") -> str:
 
 
 def proof_text(r: SearchResult) -> str:
-    """Return how sure a result is, and of which model."""
+    """Return how sure a result is, and of which model; its source stands beside the objective."""
+    model = r.model.replace(f" ({r.source})", "") if r.source else r.model
     if r.proved:
-        return f"proved of the model: {r.model}"
+        return f"proved of the model: {model}"
     if math.isfinite(r.gap):
-        return f"within {100 * r.gap:.2g} % of a bound; {r.model}"
-    return f"no bound; {r.model}"
+        return f"within {100 * r.gap:.2g} % of a bound; {model}"
+    return f"no bound; {model}"
 
 
 def price_text(r: SearchResult, constraint: Constraint, price: float) -> str:
@@ -96,6 +97,8 @@ def relief_lines(
     eased
         As `SearchResult.relief` returns it.
     """
+    if not eased:
+        return ["there is no limit to ease"]
     out = [f"what {100 * share:g} % more of each limit would change, the others as they are:"]
     width = max((len(text) for text in eased), default=0)
     for text, value in eased.items():
@@ -129,8 +132,8 @@ def front_text(r: SearchResult, table: Table) -> str:
         sure = "proved" if gap <= 1e-6 else (
             f"within {100 * gap:.2g} %" if math.isfinite(gap) else "no bound"
         )  # fmt: skip
-        row: dict[str, Any] = {name: table[name].tolist()[i] for name in names}
-        chosen = [str(option) for option in row.values()]
+        options: list[Any] = [table[name][i] for name in names]
+        chosen = [str(option) for option in options]
         counts = Counter(chosen)
         what = ", ".join(f"{n} x {option}" for option, n in sorted(counts.items()))
         rows.append((quantity(metric, float(table[metric][i])),
@@ -208,7 +211,7 @@ def _best(r: SearchResult) -> list[str]:
 def _none(r: SearchResult) -> list[str]:
     out = [_row("best", "nothing satisfies the constraints")]
     if r.proved:
-        out.append(_row("proof", f"proved of the model: {r.model}"))
+        out.append(_row("proof", proof_text(r)))
     if r.infeasible is not None:
         if len(r.infeasible.together) == 1:
             out.append(_row("cannot be", r.infeasible.together[0]))

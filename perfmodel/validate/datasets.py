@@ -14,6 +14,8 @@ DATASETS: Final[Mapping[str, str]] = {
     "cpu_zen4": "perfmodel.validate.cpu_zen4",
     "genz": "perfmodel.validate.genz",
     "flash_read": "perfmodel.validate.flash_read",
+    "hwnasbench360": "perfmodel.validate.hwnasbench360",
+    "ofa_specialized_nets": "perfmodel.validate.ofa_specialized_nets",
 }
 
 

@@ -14,7 +14,7 @@ from perfmodel.validate.case import Case, Cases, Question
 from perfmodel.validate.metrics import Errors, errors
 from perfmodel.validate.result import ValidationResult
 
-__all__ = ["error_of", "evaluate", "grouped", "worst_of"]
+__all__ = ["baselines", "error_of", "evaluate", "grouped", "worst_of"]
 
 _WORST = 10
 
@@ -64,7 +64,7 @@ def evaluate(cases: Cases) -> ValidationResult:
     return ValidationResult(
         cases.name, total, covered / total if total else 0.0, targets, cases.primary,
         grouped(primary, lambda r: r["device"]), grouped(primary, lambda r: r["group"]),
-        _baselines(primary),
+        baselines(primary),
         tuple({"reason": k, "rows": len(v), "first": v[0]} for k, v in failed.items()),
         worst_of(primary), tuple(rows), tuple(notes),
     )  # fmt: skip
@@ -139,7 +139,8 @@ def grouped(
     return out
 
 
-def _baselines(rows: Sequence[dict[str, Any]]) -> dict[str, Errors]:
+def baselines(rows: Sequence[dict[str, Any]]) -> dict[str, Errors]:
+    """Return the errors of `perfmodel.validate.result.BASELINES` on rows of one target."""
     if not rows:
         return {}
     out = {"roofline": error_of(rows, "roofline")}

@@ -172,6 +172,25 @@ def onnx_model() -> Any:
     return helper.make_model(graph, opset_imports=opsets, ir_version=8)
 
 
+PROBLEM = """\
+schema_version: 1
+title: Bits of a small network
+workload: mlperf_tiny_vww
+device: gemmini_16x16
+precision: w8a8
+settings: {batch: 1, memories.main.bandwidth: "16 GB/s"}
+choices:
+  weight_bits: {"*": [4, 8], "kind:depthwise": [8]}
+share: kind
+constraints:
+  - latency_s <= 1 s
+  - peak_memory_bytes <= 3 MiB
+objective: weight_bytes
+method: exact
+seconds: 5
+seed: 1
+"""
+
 #: File -> its sound content, and the command that reads it.
 SOUND: dict[str, tuple[str, tuple[str, ...]]] = {
     "board.yaml": (DEVICE, ("predict", "resnet18", "board.yaml")),
@@ -181,11 +200,12 @@ SOUND: dict[str, tuple[str, tuple[str, ...]]] = {
     "graph.json": (GRAPH, ("predict", "graph.json", "a100")),
     "sizes.json": (SIZES, ("workload", "show", "sizes.json")),
     "rows.csv": (ROWS, ("validate", "rows.csv")),
+    "problem.yaml": (PROBLEM, ("search", "problem.yaml")),
 }
 
 #: Commands that write a file, and the ending of one that they write.
 _WRITERS = {"predict": ".json", "sweep": ".csv", "compare": ".json", "solve": ".json",
-            "validate": ".json"}  # fmt: skip
+            "validate": ".json", "search": ".json"}  # fmt: skip
 _MENDS = ("; expected ", "; did you mean ", "missing key '", "not priced: ")
 
 

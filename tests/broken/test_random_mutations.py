@@ -27,6 +27,7 @@ TRIED = {
     "graph.json": 70,
     "sizes.json": 40,
     "rows.csv": 40,
+    "problem.yaml": 90,
     "net.onnx": 110,
 }
 

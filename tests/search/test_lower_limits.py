@@ -36,6 +36,15 @@ def test_its_front_reaches_the_most() -> None:
         assert latency == pytest.approx(whole[whole[:, 0] >= macs, 1].min(), rel=1e-9)
 
 
-def test_peak_memory_has_no_lower_limit() -> None:
-    with pytest.raises(InputError, match="largest of"):
+def test_peak_memory_has_no_exact_lower_limit() -> None:
+    with pytest.raises(InputError, match="no sum of tables"):
         searched("peak_memory_bytes >= 50 KiB", "exact")
+
+
+@pytest.mark.parametrize("least", ["15000", "20000"])
+def test_a_rate_is_a_limit_of_the_latency(least: str) -> None:
+    exact, every = (searched(f"frames_per_s >= {least}", m) for m in ("exact", "exhaustive"))
+    assert exact.best is not None
+    assert every.best is not None
+    assert exact.best.value == pytest.approx(every.best.value, rel=1e-9)
+    assert exact.limits[0].price == 0.0

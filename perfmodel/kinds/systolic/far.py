@@ -31,13 +31,13 @@ def tiled_bytes(
     partial = facts[head + "partial_sum"]
     if any(head + f"{name}_buffer" in facts for name in ("input", "weight", "output")):
         keep = facts[head + "kept_share"]
+        if setting.stays is True:
+            return _buffered(table, nests, widths, setting, rows, keep)
         alone, model = _buffered(table, nests, widths, setting, rows, 0.0)
-        if not is_array(keep) and keep == 0.0:
+        if (not is_array(keep) and keep == 0.0) or setting.stays is False:
             return alone, model
         kept, _ = _buffered(table, nests, widths, setting, rows, keep)
-        better = setting.stays
-        if better is None:
-            better = network_bytes(table, kept) < network_bytes(table, alone)
+        better = network_bytes(table, kept) < network_bytes(table, alone)
         return {
             level: xp.where(better, kept[level], moved) for level, moved in alone.items()
         }, model

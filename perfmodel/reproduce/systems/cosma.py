@@ -268,7 +268,7 @@ def _saved(kind: Kind) -> float:
 def _plain(name: str, memory: Memory) -> int:
     """Return bytes of the order of least peak under Belady's rule, once its blocks are packed.
 
-    Quick, the same on every machine, and what the exact method has on all but one of the networks
+    Quick, the same on every machine, and what the exact method has on all but three of the networks
     (`benchmarks/cosma.py`). Where the blocks do not pack, the arena's bytes.
     """
     p, sizes = problem(name), memories(name)

@@ -22,7 +22,7 @@ from perfmodel.schedule.assign.problem import AssignmentProblem, Floats, Index
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.solver import Matrix, Status, solve
 
-__all__ = ["Goal", "Relaxed", "integral", "relaxed"]
+__all__ = ["Goal", "Model", "Relaxed", "integral", "relaxed", "solved"]
 
 #: One thing at a time, engines in parallel, or a pipeline of runs.
 Goal: TypeAlias = Literal["sequential", "parallel", "throughput"]
@@ -36,13 +36,14 @@ class Relaxed(NamedTuple):
     """What a programme says: a lower bound in seconds, fractions or a choice; whether it closed.
 
     `share` is of shape ``(operators, engines)``; None where the solver had nothing in time, or
-    where there is nothing (`impossible`).
+    where there is nothing (`impossible`). `values` is every variable of the programme.
     """
 
     bound_s: float
     share: Floats | None
     closed: bool
     impossible: bool = False
+    values: Floats | None = None
 
 
 @dataclass(slots=True)
@@ -79,7 +80,7 @@ class _Rows:
         self.count += rows
 
 
-class _Model:
+class Model:
     """Variables and rows of one programme, in units of `scale` seconds."""
 
     def __init__(self, problem: AssignmentProblem, goal: Goal, contiguous: bool) -> None:
@@ -105,6 +106,8 @@ class _Model:
         self.alike = exact(problem, forward=False)
         self.objective: dict[int, float] = {}
         self.sending: tuple[Index, Index] | None = None
+        self.whole: Index = np.zeros(0, dtype=np.intp)
+        self.end: Index = np.zeros(0, dtype=np.intp)
         getattr(self, f"_{goal}")()
 
     def _new(self, shape: tuple[int, ...], upper: Floats | float = np.inf) -> Index:
@@ -188,6 +191,7 @@ class _Model:
         self.objective = {int(whole[0]): 1.0}
         self._shared(whole)
         end = self._new((problem.count,))
+        self.whole, self.end = whole, end
         pair_t, pair_r = problem.pairs
         # What a reader waits for, by itself; least seconds where they depend on the source.
         wait: Floats = problem.entering[pair_t] / self.scale
@@ -235,6 +239,25 @@ class _Model:
         )
         # Least head and tail count only where the engine has some of them: by the largest share.
         self.rows.add(0.0, (np.broadcast_to(some, at.shape), 1.0), (self.x[at, e], -1.0))
+
+    def between(self, first: int | None, last: int | None, e: int, inside: Index) -> None:
+        """Add the work of an engine between two operators of a parallel run.
+
+        Parameters
+        ----------
+        first, last
+            It lies behind the end of one and before the start of the other; None for the run's own.
+        inside
+            Operators that run between the two, on whatever engine.
+        """
+        terms: list[tuple[Any, Any]] = [(self.x[None, inside, e], -self.costs[None, inside, e])]
+        if last is None:
+            terms.append((self.whole, 1.0))
+        else:
+            terms += [(self.end[[last]], 1.0), (self.x[[last]], -self.costs[[last]])]
+        if first is not None:
+            terms.append((self.end[[first]], -1.0))
+        self.rows.add(0.0, *terms)
 
     def _channels(self, whole: Index) -> None:
         channels = self.problem.channels
@@ -304,7 +327,7 @@ def relaxed(
     contiguous
         Engines in their order, each on one stretch.
     """
-    return _solved(_Model(problem, goal, contiguous), deadline, whole=False, gap=0.0)
+    return solved(Model(problem, goal, contiguous), deadline, whole=False, gap=0.0)
 
 
 def integral(
@@ -325,14 +348,15 @@ def integral(
     Relaxed
         For ``parallel`` a bound and an assignment; for the others the optimum where it closed.
     """
-    model = _Model(problem, goal, contiguous)
+    model = Model(problem, goal, contiguous)
     known = None if start is None else model.start(goal, start)
-    return _solved(model, deadline, whole=True, gap=gap, start=known)
+    return solved(model, deadline, whole=True, gap=gap, start=known)
 
 
-def _solved(
-    model: _Model, deadline: Deadline, *, whole: bool, gap: float, start: Floats | None = None
+def solved(
+    model: Model, deadline: Deadline, *, whole: bool, gap: float, start: Floats | None = None
 ) -> Relaxed:
+    """Solve a programme as it is, operators whole or not; `start` is every variable."""
     matrix = model.matrix(whole=whole)
     if start is not None and not matrix.keeps(start):
         start = None  # what it sends costs for ever, or rounding is in the way
@@ -344,7 +368,8 @@ def _solved(
     if found.found:
         share = found.values[: model.x.size].reshape(model.x.shape)
     impossible = found.status is Status.INFEASIBLE
-    return Relaxed(bound, share, found.status is Status.OPTIMAL, impossible)
+    values = found.values if found.found else None
+    return Relaxed(bound, share, found.status is Status.OPTIMAL, impossible, values)
 
 
 def _levels(values: Floats, most: int = 10) -> list[float]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.schedule.assign import branch, contiguous, eliminate
+from perfmodel.schedule.assign.between import LARGEST, Between
 from perfmodel.schedule.assign.evaluate import excess, interval_s, sent, sequential_s, shared_s
 from perfmodel.schedule.assign.improve import (
     Near,
@@ -202,8 +203,11 @@ def _overlapped(
         if not np.isfinite(in_turn):
             return Assignment(problem, goal, np.inf, np.inf, "variable elimination", None)
     size = problem.count * problem.width
+    few = problem.count <= LARGEST and size <= _LINEAR
+    between = Between(problem) if goal == "parallel" and few else None
     if size <= _LINEAR:
-        found = relaxed(problem, goal, deadline.within(0.5 * deadline.left()))
+        quick = deadline.within(0.5 * deadline.left())
+        found = relaxed(problem, goal, quick) if between is None else between.relaxed(quick)
         counts["linear programmes"] = 1
         if found.impossible:
             return Assignment(problem, goal, np.inf, np.inf, "linear programme", None, counts)
@@ -219,7 +223,11 @@ def _overlapped(
             )
             starts[f"{method}, local search"] = engine
         quick = deadline.within(0.4 * deadline.left())
-        whole = integral(problem, goal, quick, gap=1e-7, start=engine)
+        if between is None:
+            whole = integral(problem, goal, quick, gap=1e-7, start=engine)
+        else:
+            whole = between.integral(quick, gap=1e-7)
+            counts["rows between operators"] = len(between.rows)
         counts["integer programmes"] = 1
         if whole.impossible:
             return Assignment(problem, goal, np.inf, np.inf, "integer programme", None, counts)

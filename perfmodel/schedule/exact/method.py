@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import gcd
 
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.exact.core import compiled
 from perfmodel.schedule.exact.part import Part
-from perfmodel.schedule.exact.scripts import joined, split
+from perfmodel.schedule.exact.refine import refine
+from perfmodel.schedule.exact.scripts import Walk, joined, split
 from perfmodel.schedule.exact.segments import segments
 from perfmodel.schedule.exact.sink import sunk
 from perfmodel.schedule.greedy import belady, orders
@@ -19,6 +20,13 @@ __all__ = ["beam", "search"]
 
 #: Expansions with which every segment is tried before any gets more.
 _TRIAL = 1500
+
+#: Steps of a segment up to which all of them are searched at first, and again soon. An expansion of
+#: more costs milliseconds, and a few of them tell what is spilled.
+_SHORT = 150
+
+#: Share of a longer segment's time for bounds from a few of its steps, before all of them.
+_SOME = 0.8
 
 
 def search(
@@ -52,11 +60,16 @@ def search(
     parts = [Part(core, capacity_bytes) for core in segments(compiled(problem))]
     fallback = _seeds(problem, capacity_bytes, parts, incumbent)
     for part in parts:
-        if part.limit:
+        if part.limit and part.core.steps <= _SHORT:
             part.look(deadline, expansions=_TRIAL)
     left = [part for part in parts if not part.proved]
     for i, part in enumerate(left):
-        part.settle(deadline.within(deadline.left() / (len(left) - i)))
+        allowed = deadline.within(deadline.left() / (len(left) - i))
+        some = allowed.within(_SOME * allowed.left())
+        player = _player(problem, capacity_bytes, parts, part)
+        refine(part, capacity_bytes, some, player, quick=part.core.steps <= _SHORT)
+        if not part.proved:
+            part.settle(allowed)
     return _outcome(problem, capacity_bytes, parts, fallback, "exact")
 
 
@@ -93,6 +106,27 @@ def _seeds(
         for part, walk in zip(parts, split(script, cores, capacity_bytes), strict=True):
             part.offer(walk)
     return min(scripts, key=lambda s: replay(problem, s, capacity_bytes).cost_bytes)
+
+
+def _player(
+    problem: Problem, capacity_bytes: int, parts: Sequence[Part], part: Part
+) -> Callable[[Sequence[int]], Walk | None]:
+    """Return what makes a schedule of a segment from an order of it, by Belady's replacement."""
+
+    def played(order: Sequence[int]) -> Walk | None:
+        walks = [
+            (p.core, Walk(0, tuple(order), (0,) * len(order)) if p is part else p.walk)
+            for p in parts
+        ]
+        known = [(core, walk) for core, walk in walks if walk is not None]
+        if len(known) < len(parts):
+            return None
+        script = belady(problem, joined(problem, known).order, capacity_bytes)
+        if script is None:
+            return None
+        return split(script, [p.core for p in parts], capacity_bytes)[parts.index(part)]
+
+    return played
 
 
 def _outcome(

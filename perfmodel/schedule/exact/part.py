@@ -43,8 +43,8 @@ class Part:
 
     @property
     def limit(self) -> int:
-        """Cost of the best schedule known, or the ceiling."""
-        return self.walk.cost if self.walk else self.ceiling
+        """Cost of the best schedule known, or the ceiling if that is less."""
+        return min(self.walk.cost, self.ceiling) if self.walk else self.ceiling
 
     @property
     def proved(self) -> bool:

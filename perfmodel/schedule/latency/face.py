@@ -32,11 +32,17 @@ __all__ = ["EnergyOutcome", "LatencyOutcome", "Power", "Tradeoff", "energy", "la
 # Up to so many steps the search over all plans is tried, for so many states without a deadline.
 SMALL = 24
 NODES = 20_000
-# Tries of the local search without a deadline, and the share of the time that it may take.
+# Tries of the local search without a deadline.
 TRIES = 400
+# With a deadline so many times as many states and tries: the clock is what stops them.
+TIMED = 100
+# Of the time left, for each thing that others come after; for the first beam, which is quick.
 SHARE = 0.5
+BEAM_SHARE = 0.2
 # Of the beam for few bytes that the search begins with where no schedule is given.
 WIDTH = 20
+# Equal but for rounding: the same seconds are added up in different orders.
+ROUNDING = 1 + 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,8 +213,7 @@ def latency(
     moves, nodes = best.moves, 0
     makespan = best.makespan_s
     if makespan > bound and len(problem.steps) <= SMALL:
-        unlimited = deadline.left() == math.inf
-        found = exact(facts, makespan, deadline, NODES if unlimited else 100 * NODES)
+        found = exact(facts, makespan, deadline, NODES * _patience(deadline))
         nodes = found.nodes
         bound = max(bound, found.bound_s)
         if found.moves is not None:
@@ -253,7 +258,7 @@ def energy(
         return EnergyOutcome(None, (), None, math.inf, bound, False)
     timeline = simulate(problem, best.moves, capacity_bytes, dma)
     joules = power.price.of(facts, timeline.makespan_s, best.moves) + power.fixed_j
-    proved = joules <= bound * (1 + 1e-12)
+    proved = joules <= bound * ROUNDING
     return EnergyOutcome(best.script, best.moves, timeline, joules, bound, proved)
 
 
@@ -281,7 +286,7 @@ def tradeoff(
     if fewest is None:
         from perfmodel.schedule.portfolio import fewest_bytes
 
-        half = deadline if deadline.left() == math.inf else deadline.within(0.5 * deadline.left())
+        half = deadline.within(SHARE * deadline.left())
         fewest = fewest_bytes(problem, capacity_bytes, deadline=half)
     if fewest.script is None:
         return None
@@ -313,7 +318,7 @@ def _outcome(
     script = script_of(moves)
     replay(facts.problem, script, facts.capacity_bytes)  # the plan is a schedule like any other
     makespan = timeline.makespan_s
-    proved = makespan <= bound * (1 + 1e-12)
+    proved = makespan <= bound * ROUNDING
     return LatencyOutcome(
         script, moves, timeline, makespan, min(bound, makespan), proved, method, counts
     )
@@ -341,19 +346,19 @@ def _best(
     if best is None:
         return None, method, 0
     tries = 0
-    if best.price > bound * (1 + 1e-12) and not deadline.passed():
-        unlimited = deadline.left() == math.inf
-        allowed = deadline if unlimited else deadline.within(SHARE * deadline.left())
-        tries = TRIES if unlimited else 100 * TRIES
-        better = improve(facts, best, price, allowed, tries, seed)
-        if not unlimited and len(problem.steps) <= SMALL:
-            allowed = deadline.within(SHARE * deadline.left())  # the rest is for the proof
-        else:
-            allowed = deadline
-        better = polish(facts, better, price, allowed, tries, seed)
+    if best.price > bound * ROUNDING and not deadline.passed():
+        tries = TRIES * _patience(deadline)
+        better = improve(facts, best, price, deadline.within(SHARE * deadline.left()), tries, seed)
+        if len(problem.steps) <= SMALL:
+            deadline = deadline.within(SHARE * deadline.left())  # the rest is for the proof
+        better = polish(facts, better, price, deadline, tries, seed)
         if better.price < best.price:
             best, method = better, "local search"
     return best, method, tries
+
+
+def _patience(deadline: Deadline) -> int:
+    return 1 if deadline.left() == math.inf else TIMED
 
 
 def _scripts(
@@ -367,7 +372,7 @@ def _scripts(
         # Few bytes are a good beginning.
         from perfmodel.schedule.exact import beam
 
-        allowed = deadline.within(0.2 * deadline.left()) if deadline.left() < math.inf else deadline
+        allowed = deadline.within(BEAM_SHARE * deadline.left())
         found = beam(problem, capacity, WIDTH, allowed)
         if found.script is not None:
             yield "beam", found.script

@@ -22,9 +22,13 @@ __all__ = [
     "Rule",
     "candidate",
     "evicted",
+    "gaps_of",
     "improve",
+    "known_plan",
+    "moved_bytes",
     "polish",
     "script_of",
+    "with_loads",
 ]
 
 Rule: TypeAlias = Literal["far", "copied", "small"]

@@ -90,8 +90,8 @@ class _Builder:
         for k, s in enumerate(self.runs):
             for t in facts.reads[s]:
                 uses[t].append(k)
-            grown = facts.growth[s] + (steps[s].scratch_bytes if facts.streams[s] else 0)
-            self.held[k] += grown - sum(facts.sizes[t] for t in steps[s].writes)
+            written = sum(facts.sizes[t] for t in steps[s].writes)
+            self.held[k] += facts.problem.growth_bytes[s] - written
             if facts.streams[s]:
                 self.fetches.append(_Fetch(k, Move("stream", s), steps[s].scratch_bytes))
         outs: dict[int, list[int]] = {}

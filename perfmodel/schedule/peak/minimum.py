@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -112,10 +111,8 @@ def minimum_peak(problem: Problem, deadline: Deadline | None = None) -> Peak:
     for k in sorted(range(len(parts)), key=lambda k: -found[k][1]):
         if found[k][1] <= bound:
             continue
-        unlimited = deadline.left() == math.inf
-        allowed = deadline if unlimited else deadline.within(SHARE * deadline.left())
         search = Search(parts[k], bound)
-        order = search.run(allowed)
+        order = search.run(deadline.within(SHARE * deadline.left()))
         bound = max(bound, search.bound_bytes)
         sets += search.sets
         expansions += search.expansions

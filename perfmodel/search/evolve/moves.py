@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import product
 from math import prod
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -62,13 +62,13 @@ class Moves:
         if self.size < 2:
             return row
         if self._mutate is not None:
-            return tuple(self._mutate(row, rng))
+            return tuple(cast("Any", self._mutate(row, rng)))
         open_to_change = np.flatnonzero(self.sizes > 1)
-        made = self.mutated(np.array([row], dtype=np.intp), rng)[0]
+        made: Any = self.mutated(np.array([row], dtype=np.intp), rng)[0]
         if np.array_equal(made, row):
             i = int(rng.choice(open_to_change))
             made[i] = (row[i] + int(rng.integers(1, self.sizes[i]))) % self.sizes[i]
-        return tuple(made.tolist())
+        return tuple(cast("list[int]", made.tolist()))
 
     def left(self, seen: Any, rng: np.random.Generator) -> list[Choice]:
         """Return what is not in `seen`, canonical and shuffled; nothing of a large space."""

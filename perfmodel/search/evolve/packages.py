@@ -111,12 +111,13 @@ def _operators(search: Search) -> dict[str, Any]:
 
     class Cross(crossover_base):
         def __init__(self) -> None:
-            super().__init__(2, 2)
+            crossover_base.__init__(self, 2, 2)
 
         def _do(self, problem: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
             del problem, args, kwargs
-            takes = rng.random(x.shape[1:]) < 0.5
-            return np.stack([np.where(takes, x[0], x[1]), np.where(takes, x[1], x[0])])
+            first, second = (np.asarray(parents, dtype=np.intp) for parents in x)
+            takes = np.asarray(rng.random(first.shape) < 0.5)
+            return np.stack([np.where(takes, first, second), np.where(takes, second, first)])
 
     class Mutate(mutation_base):
         def _do(self, problem: Any, x: Any, *args: Any, **kwargs: Any) -> Any:

@@ -136,15 +136,15 @@ class Question:
         """Return objectives and violations of choices whose columns are known."""
         values = np.stack([columns[o.name] for o in self.objectives], axis=1)
         signs = np.array([-1.0 if o.maximize else 1.0 for o in self.objectives])
-        finite = np.isfinite(values).all(axis=1)
-        fits = np.nan_to_num(columns[FEASIBLE]) > 0
+        finite: Any = np.isfinite(values).all(axis=1)
+        fits: Any = np.nan_to_num(columns[FEASIBLE]) > 0
         violations = [
             np.clip(np.nan_to_num(-np.asarray(c.margin(columns), dtype=float), posinf=_FULL),
                     -_FULL, _FULL)
             for c in self.constraints
         ]  # fmt: skip
         violations.append(np.where(finite & fits, 0.0, _FULL))
-        good = finite & fits
+        good: Any = finite & fits
         for condition in self.constraints:
             good = good & np.asarray(condition(columns), dtype=bool)
         table = np.stack([np.broadcast_to(v, finite.shape) for v in violations], axis=1)
@@ -160,9 +160,9 @@ class Question:
         ))  # fmt: skip
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def _objectives(self, given: Sequence[Any], faults: list[Fault]) -> tuple[Objective, ...]:
+    def _objectives(self, given: Any, faults: list[Fault]) -> tuple[Objective, ...]:
         known = [name for name in self.columns if name != FEASIBLE]
-        listed = [given] if isinstance(given, str) else list(given)
+        listed: list[Any] = [given] if isinstance(given, str) else [*given]
         found: list[Objective] = []
         for i, item in enumerate(listed):
             if isinstance(item, str):
@@ -189,12 +189,12 @@ class Question:
                    for n in dict.fromkeys(names) if names.count(n) > 1]  # fmt: skip
         return tuple(found)
 
-    def _constraints(self, given: Sequence[str], faults: list[Fault]) -> tuple[Expression, ...]:
+    def _constraints(self, given: Sequence[Any], faults: list[Fault]) -> tuple[Expression, ...]:
         dimensions = {name: dimension_of(name) for name in self.columns}
         found: list[Expression] = []
         for i, text in enumerate([given] if isinstance(given, str) else given):
             try:
-                condition = parse_expression(text)
+                condition = parse_expression(str(text))
             except InputError as error:
                 faults += [replace(f, path=f"constraints[{i}]") for f in error.faults]
                 continue

@@ -63,10 +63,8 @@ class Evolution:
         decode = getattr(question.space, "decode", None)
         named = [decode(c) if decode else "-".join(map(str, c)) for c in archive.choices]
         columns: dict[str, Any] = {
-            "choice": np.array(named, dtype=object),
-            **archive.columns(),
-            "satisfied": judged.good,
-        }
+            "choice": np.array(named, dtype=object), **archive.columns(), "satisfied": judged.good,
+        }  # fmt: skip
         columns[FEASIBLE] = columns[FEASIBLE] > 0
         # A front asks for its rows by objectives first.
         order = dict.fromkeys(["choice", *(o.name for o in self.objectives), *columns])

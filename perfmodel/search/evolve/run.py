@@ -188,7 +188,8 @@ class _Watch:
     ) -> None:  # fmt: skip
         self.archive, self.population = archive, population
         self.callback, self.log = callback, log
-        self.told = self.asked = 0
+        self.told: int = 0
+        self.asked: int = 0
 
     def __call__(self) -> bool:
         archive = self.archive
@@ -227,8 +228,8 @@ def _faults(
     for name, (value, least) in numbers.items():
         whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
         if value is not None and (not whole or value < least):
-            faults.append(Fault(f"{value!r} is too few" if whole else f"{value!r} is no number",
-                                path=name, expected=f"a whole number, {least} or more"))  # fmt: skip
+            message = f"{value!r} is too few" if whole else f"{value!r} is no number"
+            faults.append(Fault(message, path=name, expected=f"a whole number, {least} or more"))
     if faults:
         return 0, faults
     limits = [] if evaluations is None else [int(evaluations)]

@@ -15,7 +15,7 @@ from perfmodel.search.exact.incumbent import Incumbent
 from perfmodel.search.exact.pool import make_pool
 from perfmodel.search.exact.problem import Floats, Ints
 from perfmodel.search.exact.reduced import Reduced
-from perfmodel.search.exact.relaxation import Relaxation
+from perfmodel.search.exact.relaxation import Relaxation, undecided
 
 __all__ = ["beam"]
 
@@ -34,8 +34,7 @@ def beam(
     width
         Partial choices that are kept at each decision.
     """
-    second = np.partition(at.penalties, 1, axis=1)[:, 1]
-    order = np.argsort(second, kind="stable")
+    order = np.argsort(undecided(p, at), kind="stable")
     open_, rest = order[:core], order[core:]
     room: Floats = p.room - p.weights[rest, at.local[rest]].sum(axis=0)
     part = replace(

@@ -15,10 +15,11 @@ import numpy as np
 from perfmodel.search.exact.problem import Floats, Ints
 from perfmodel.search.exact.reduced import Reduced
 
-__all__ = ["Pool", "make_pool"]
+__all__ = ["Pool", "make_pool", "smooth_duals"]
 
-#: Largest shift of the rooms, in standard deviations of what an option uses.
-FAR = 25.0
+#: Largest shift of the rooms, in standard deviations of what an option uses. Deep in the search a
+#: few decisions make up for all that are fixed, so prices far from the best ones count.
+FAR = 100.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +59,7 @@ def make_pool(p: Reduced, prices: Floats, size: int, seed: int) -> Pool:
         ways: Floats = rng.normal(size=(size - 1, rows))
         ways /= np.sqrt((ways**2).sum(axis=1, keepdims=True))
         shifts: Floats = ways * spread * rng.uniform(0.2, FAR, (size - 1, 1))
-        held = np.concatenate((held, _smooth_duals(p, prices, p.room + shifts)))
+        held = np.concatenate((held, smooth_duals(p, prices, p.room + shifts)))
     return tables(p, held)
 
 
@@ -79,9 +80,27 @@ def tables(p: Reduced, prices: Floats) -> Pool:
     )
 
 
-def _smooth_duals(p: Reduced, prices: Floats, rooms: Floats) -> Floats:
+def smooth_duals(
+    p: Reduced, prices: Floats, rooms: Floats, *, soft: float = 0.02, steps: int = 6
+) -> Floats:
     """Return near-best prices for many rooms: Newton's method on the smoothed Lagrangian.
 
+    Parameters
+    ----------
+    prices : ndarray, shape (R,)
+        Where to begin.
+    rooms : ndarray, shape (P, R)
+    soft
+        How soft the minimum is, in standard deviations of the costs.
+    steps
+        Of Newton's method.
+
+    Returns
+    -------
+    ndarray, shape (P, R)
+
+    Notes
+    -----
     The minimum over options becomes a soft minimum, whose second derivative is the covariance of
     use (Nesterov, Smooth minimization of non-smooth functions, Mathematical Programming 103, 2005).
     Nothing rests on how well it converges: all prices give bounds.
@@ -89,20 +108,20 @@ def _smooth_duals(p: Reduced, prices: Floats, rooms: Floats) -> Floats:
     rows = len(prices)
     finite = np.isfinite(p.cost)
     spread = float(np.std(p.cost[finite]))
-    soft = 0.02 * spread + 1e-300
+    width = soft * spread + 1e-300
     unit: Floats = spread / np.maximum(p.weights.std(axis=(0, 1)), 1e-12)
     most: Floats = 1e3 * np.maximum(unit, prices)
     x: Floats = np.repeat(prices[None], len(rooms), axis=0)
-    for _ in range(6):
-        level: Floats = -(p.cost[None] + np.einsum("nkr,pr->pnk", p.weights, x)) / soft
+    for _ in range(steps):
+        level: Floats = -(p.cost[None] + np.einsum("nkr,pr->pnk", p.weights, x)) / width
         level -= level.max(axis=2, keepdims=True)
         share: Floats = np.exp(level)
         share /= share.sum(axis=2, keepdims=True)
         mean: Floats = np.einsum("pnk,nkr->pnr", share, p.weights)
         slope: Floats = mean.sum(axis=1) - rooms
         bend: Floats = np.einsum("pnk,nkr,nks->prs", share, p.weights, p.weights, optimize=True)
-        bend = (bend - np.einsum("pnr,pns->prs", mean, mean)) / soft
-        ridge = 1e-9 * np.trace(bend, axis1=1, axis2=2) / max(rows, 1) + 1e-6 * soft
+        bend = (bend - np.einsum("pnr,pns->prs", mean, mean)) / width
+        ridge = 1e-9 * np.trace(bend, axis1=1, axis2=2) / max(rows, 1) + 1e-6 * width
         bend += ridge[:, None, None] * np.eye(rows)
         step = np.linalg.solve(bend, slope[:, :, None])[:, :, 0]
         x = np.clip(x + np.clip(step, -10.0 * unit, 10.0 * unit), 0.0, most)

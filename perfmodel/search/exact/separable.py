@@ -47,7 +47,7 @@ def knapsack(
 ) -> Outcome:
     """Solve a reduced problem without shared tables."""
     try:
-        at = relax(p, deadline, seed)
+        at = relax(p, deadline)
     except NoChoice:
         return Outcome(math.inf, "relaxation", None)
     prices = at.prices
@@ -71,7 +71,7 @@ def knapsack(
             incumbent.offer(smaller.base[None])
             return Outcome(incumbent.value, "core", prices, nodes)
         try:
-            at = relax(smaller, deadline, seed)
+            at = relax(smaller, deadline)
         except NoChoice:
             return Outcome(incumbent.value, "core", prices, nodes)
         bound = max(bound, min(at.bound, incumbent.value))

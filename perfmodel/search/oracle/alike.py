@@ -15,7 +15,6 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from perfmodel.arrays import Value
-from perfmodel.cost.residency import slot_bytes
 from perfmodel.search.oracle.chain import Context
 from perfmodel.search.oracle.fragment import surrounded
 from perfmodel.search.oracle.pricing import Pricing
@@ -215,13 +214,9 @@ class AlikeBank:
         priced = pricing.priced(table, [start + row])
         kernel = kernels(graph, pricing.job.static.fusion)[row]
         held = (self._kept(graph, kernel, ("weight",)), self._kept(graph, kernel, ("kv", "state")))
-        access = table.accesses
-        unit = 0.0
-        if access is not None:
-            at = access.lifetimes.names.index(graph.inputs[0])
-            width = slot_bytes(access.lifetimes.slots, 1, pricing.setting)
-            unit = float(np.asarray(access.sizes)[at, 0] * width[at, 0])
-        return priced, held, unit
+        entering = graph.tensors[graph.inputs[0]]
+        elements = float(np.ravel(evaluate(entering.elements, self._values))[0])
+        return priced, held, elements * (pricing.bits(entering) / 8.0)
 
     def _kept(self, graph: Graph, kernel: Kernel, roles: tuple[str, ...]) -> float:
         """Return the stored bytes of what a kernel, and it alone, reads."""

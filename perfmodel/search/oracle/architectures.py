@@ -99,6 +99,7 @@ class ArchitectureCosts:
             banks.append(bank)
         kinds = [priced for _, bank in alike for priced in bank.kinds]
         kinds += [f.priced for f in compiled_ if f.priced is not None]
+        self.priced = tuple(dict.fromkeys(p for each in kinds for p in each.terms.priced))
         radix = np.zeros((len(space.decisions), len(self._columns)), dtype=np.intp)
         for column, (decisions, places, _) in enumerate(self._columns):
             radix[list(decisions), column] = places

@@ -108,6 +108,7 @@ class ConfigurationCosts:
             for i, kernel in enumerate(lowered.kernels)
         )  # fmt: skip
         self._names = _quantities(self.kernels)
+        self.priced = tuple(dict.fromkeys(p for k in self.kernels for p in k.priced))
         lives = sample.accesses.lifetimes
         self.lives: Lifetimes = lives
         self.live = _live(lives)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import product
 from typing import Any, Protocol
 
@@ -14,10 +15,17 @@ from perfmodel.formats import Precision, as_precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
-from perfmodel.predict import machine_for, predict, static_for
+from perfmodel.predict import predict
 from perfmodel.search.oracle.chain import Sums
 from perfmodel.search.oracle.pricing import Pricing
-from perfmodel.search.oracle.reader import FEASIBLE, TRAFFIC, Reader, checked_metrics
+from perfmodel.search.oracle.reader import (
+    FEASIBLE,
+    RATES,
+    TRAFFIC,
+    Reader,
+    checked_metrics,
+    metric_faults,
+)
 from perfmodel.search.oracle.rows import Floats, Index, NotTabledError
 from perfmodel.search.space.configurations import ConfigurationSpace
 from perfmodel.workload.nas_spaces import ArchitectureSpace
@@ -53,6 +61,11 @@ class Summed(Protocol):
         """Quantities that are summed."""
         ...
 
+    @property
+    def priced(self) -> tuple[str, ...]:
+        """What the energies of the kind cover, under any choice (`Terms.priced`)."""
+        ...
+
     def sums(self, choices: Index) -> Sums:
         """Add up networks."""
         ...
@@ -71,26 +84,34 @@ class Tabled:
 
     method, reason = "tabled", ""
 
-    def __init__(self, tables: Summed, reader: Reader) -> None:
-        self.tables, self.reader = tables, reader
+    def __init__(
+        self, tables: Summed, reader: Reader, items: Callable[[Index], Floats] | None = None
+    ) -> None:
+        self.tables, self.reader, self._items = tables, reader, items
         self.metrics = reader.metrics
+        self._rates = [name for name in RATES if name in reader.metrics and items is not None]
 
     def metrics_of(self, choices: Index) -> dict[str, Floats]:
         """See `Costs`."""
-        if len(choices) == 1:
+        if len(choices) == 1 and self.reader.pricing.modes == 1 and not self._rates:
             # An outer loop that asks for one at a time.
             return {n: np.array([v]) for n, v in self.one(choices[0].tolist()).items()}
-        return self.reader.read(self.tables.sums(choices))
+        found = self.reader.read(self.tables.sums(choices))
+        if self._rates and self._items is not None:
+            times = self._items(choices) / self.reader.items
+            for name in self._rates:
+                found[name] = found[name] * times
+        return found
 
     def one(self, choice: Sequence[int]) -> dict[str, float]:
         """See `Costs`."""
-        if self.reader.pricing.modes == 1:
-            alone = self.tables.one(choice)
-            if alone is not None:
-                return self.reader.one(*alone)
+        if self.reader.pricing.modes > 1 or self._rates:
+            found = self.metrics_of(np.array([choice], dtype=np.intp))
+            return {name: float(value[0]) for name, value in found.items()}
+        alone = self.tables.one(choice)
+        if alone is not None:
+            return self.reader.one(*alone)
         sums = self.tables.sums(np.array([choice], dtype=np.intp))
-        if self.reader.pricing.modes > 1:
-            return {name: float(value[0]) for name, value in self.reader.read(sums).items()}
         return self.reader.one(
             sums.values[0, 0], float(sums.weight_bytes[0]), float(sums.kv_bytes[0]),
             float(sums.peak_bytes[0]),
@@ -101,9 +122,8 @@ class Tabled:
         if not self.reader.affine:
             expected = "latency, energy, bytes, MACs, bit operations"
             raise InputError(Fault("a metric has no bound", path="metrics", expected=expected))
-        found = self.reader.read(self.tables.least(allowed))
         # What no lower bound exceeds may still be too much: 1 means that a member may fit.
-        return {name: float(value[0]) for name, value in found.items()}
+        return self.reader.least(self.tables.least(allowed))
 
 
 class Predicted:
@@ -252,23 +272,42 @@ def costs_of(
         Unknown names, every fault at once.
     """
     zero = (0,) * len(space.decisions)
-    sample = space.workload(zero, **settings)
+    plain = device.device if isinstance(device, Machine) else device
+    faults = metric_faults(metrics, [m.name for m in plain.memories])
+    try:
+        sample = space.workload(zero, **settings)
+    except InputError as error:
+        faults += error.faults
+        sample = space.workload(zero)
     if isinstance(space, ConfigurationSpace):
         precision = space.options_of(zero).get("precision", precision)
-        if any(d.role in {"fact", "precision"} for d in space.decisions):
+        if not faults and any(d.role in {"fact", "precision"} for d in space.decisions):
             options = {"runtime": runtime, "engine": engine, "model": model, "warm": warm}
             return Grouped(device, space, tuple(metrics), precision, settings, options)
-    machine = machine_for(sample, device, runtime, engine)
-    chosen = checked_metrics(metrics, static_for(machine, model).levels)
     options: dict[str, Any] = {
         "precision": precision, "runtime": runtime, "engine": engine, "model": model, "warm": warm,
     }  # fmt: skip
     try:
+        levels = predict(sample, device, **options).levels
+    except InputError as error:
+        raise InputError([*faults, *error.faults]) from None
+    if faults:
+        raise InputError(faults)
+    chosen = checked_metrics(metrics, levels)
+    try:
         pricing = Pricing.of(sample, device, **options)
         tables = _tables(space, pricing, settings)
-        return Tabled(tables, Reader(pricing, sample, tables.names, chosen))
+        reader = Reader(pricing, sample, tables.names, chosen, tables.priced)
+        return Tabled(tables, reader, _items(space, settings))
     except NotTabledError as error:
         return Predicted(device, space, chosen, str(error), settings, options)
+
+
+def _items(space: Any, settings: Mapping[str, float]) -> Callable[[Index], Floats] | None:
+    """Return what a run of each choice yields, where that is decided (a batch)."""
+    if not isinstance(space, ConfigurationSpace) or not space.sized:
+        return None
+    return partial(space.items, **settings)
 
 
 def _tables(space: Any, pricing: Pricing, settings: Mapping[str, float]) -> Summed:

@@ -42,12 +42,15 @@ class KernelTable:
     names
         Quantities.
     values : array of shape ``(options of each decision ..., states ** tensors, modes, quantities)``
+    priced
+        What the energies of the kind cover under any option (`Terms.priced`).
     """
 
     decisions: tuple[int, ...]
     tensors: tuple[str, ...]
     names: tuple[str, ...]
     values: Floats
+    priced: tuple[str, ...] = ()
 
 
 class Touching:
@@ -57,6 +60,7 @@ class Touching:
         from perfmodel.workload.rewrite import format_groups
 
         self.space, self.graph = space, graph
+        self.views = views_of(graph)
         self.weight: dict[str, int] = {}
         self.activation: dict[str, int] = {}
         self.kv: dict[str, int] = {}
@@ -129,7 +133,7 @@ def kernel_table(
     numeric = [i for i in decisions if space.decisions[i].role in _NUMERIC]
     kinds = [i for i in decisions if i not in numeric]
     values, points = _numbers(space, touching, numeric, defaults)
-    graph = _alone(touching.graph, kernel, anchored=anchored)
+    graph = _alone(touching.graph, kernel, touching.views, anchored=anchored)
     cells: list[Priced] = []
     tensors: tuple[str, ...] = ()
     for options in product(*(range(len(space.decisions[i].options)) for i in kinds)):
@@ -152,7 +156,9 @@ def kernel_table(
     spread = stacked.reshape(*shape, states, modes, len(names))
     order = [(*kinds, *numeric).index(i) for i in decisions]
     rest = [len(order), len(order) + 1, len(order) + 2]
-    return KernelTable(tuple(decisions), tensors, names, np.transpose(spread, [*order, *rest]))
+    covered = tuple(dict.fromkeys(p for cell in cells for p in cell.terms.priced))
+    values = np.transpose(spread, [*order, *rest])
+    return KernelTable(tuple(decisions), tensors, names, values, covered)
 
 
 def _numbers(
@@ -171,27 +177,29 @@ def _numbers(
     return values, len(combos)
 
 
-def _alone(graph: Graph, kernel: Kernel, *, anchored: bool) -> Graph:
-    """Return a graph of one kernel, between what makes its inputs and what reads its outputs."""
+def _alone(graph: Graph, kernel: Kernel, views: Mapping[str, Operator], *, anchored: bool) -> Graph:
+    """Return a graph of one kernel, between what makes its inputs and what reads its outputs.
+
+    Parameters
+    ----------
+    views
+        Output of a view -> the view: those that the kernel reads through come along.
+    """
+    operators = _with_views(kernel, views)
     # Once, for now: what repeats would have to leave in the format in which it enters.
-    block = replace(kernel.block, operators=kernel.operators, count=1)
-    names = dict.fromkeys(a.tensor for op in kernel.operators for a in op.accesses)
+    block = replace(kernel.block, operators=operators, count=1)
+    names = dict.fromkeys(a.tensor for op in operators for a in op.accesses)
     names |= dict.fromkeys(
-        o.tensor for op in kernel.operators for n in op.nests for o in n.operands
+        o.tensor for op in operators for n in op.nests for o in n.operands
         if o.tensor in graph.tensors
     )  # fmt: skip
     tensors: dict[str, Tensor] = {name: graph.tensors[name] for name in names}
     external = {*graph.inputs, *graph.outputs}
-    written = {n for op in kernel.operators for n in op.writes}
-    kept: dict[str, None] = {}
-    for operator in kernel.operators:
-        kept |= dict.fromkeys(n for n in operator.reads if n not in written)
+    written = {n for op in operators for n in op.writes}
+    kept = dict.fromkeys(n for op in operators for n in op.reads if n not in written)
     entering = [n for n in kept if tensors[n].role == "activation" and n not in external]
-    read = {n for op in kernel.operators for n in op.reads}
     leaving = [
-        n for op in kernel.operators for n in op.writes
-        if n not in external and (n not in read or n in kernel.writes)
-        and tensors[n].role == "activation"
+        n for n in kernel.writes if tensors[n].role == "activation" and n not in external
     ]  # fmt: skip
     blocks = [block]
     if entering:
@@ -215,6 +223,31 @@ def _alone(graph: Graph, kernel: Kernel, *, anchored: bool) -> Graph:
     inputs = tuple(n for n in kept if n in graph.inputs)
     outputs = (*(n for n in graph.outputs if n in written), *ends)
     return replace(graph, tensors=tensors, blocks=tuple(blocks), inputs=inputs, outputs=outputs)
+
+
+def _with_views(kernel: Kernel, views: Mapping[str, Operator]) -> tuple[Operator, ...]:
+    """Return a kernel's operators, before each the views that it reads through."""
+    out: dict[str, Operator] = {}
+
+    def add(name: str) -> None:
+        view = views.get(name)
+        if view is not None and view.name not in out:
+            add(view.reads[0])
+            out[view.name] = view
+
+    for operator in kernel.operators:
+        for name in operator.reads:
+            add(name)
+        out[operator.name] = operator
+    return tuple(out.values())
+
+
+def views_of(graph: Graph) -> dict[str, Operator]:
+    """Return output of a view -> the view."""
+    return {
+        name: operator for _, operator in graph.walk()
+        if operator.kind == "view" and operator.reads for name in operator.writes
+    }  # fmt: skip
 
 
 def _formatted(graph: Graph, touching: Touching, options: Mapping[int, int]) -> Graph:

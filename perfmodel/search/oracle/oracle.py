@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 from typing import Any, Protocol, cast
 
@@ -16,7 +16,9 @@ from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.search.oracle.costs import Costs, costs_of
+from perfmodel.search.oracle.reader import FEASIBLE
 from perfmodel.search.oracle.rows import Floats, Index
+from perfmodel.workload.nas_spaces.base import is_index
 from perfmodel.workload.workload import Workload
 
 __all__ = ["Oracle", "OracleSpace"]
@@ -96,6 +98,9 @@ class Oracle:
     ) -> None:  # fmt: skip
         from perfmodel.hardware.library import hardware
 
+        if not hasattr(space, "decisions") or not hasattr(space, "workload"):
+            expected = "pm.space(name), or pm.space(network, choices)"
+            raise InputError(Fault(f"{space!r} is no space", path="space", expected=expected))
         found = device if isinstance(device, Device | Machine) else hardware(device)
         chosen = (metrics,) if isinstance(metrics, str) else tuple(metrics)
         self._arguments = (found, space, chosen)
@@ -166,6 +171,8 @@ class Oracle:
             Every one that is no member.
         """
         choices = self._choices(architectures)
+        if not len(choices):
+            return {name: np.zeros(0) for name in (*self.metrics, FEASIBLE)}
         if self._whole is not None:
             index = choices @ np.array(self._places, dtype=np.intp)
             return {name: column[index] for name, column in self._whole.items()}
@@ -278,7 +285,7 @@ class Oracle:
         return self._read(given)
 
     def _read(self, given: Any) -> tuple[int, ...]:
-        if isinstance(given, str | Mapping) or np.ndim(given) == 0:
+        if not isinstance(given, Sequence | np.ndarray) or isinstance(given, str):
             return self.space.encode(given)
         items = list(given)
         if items and all(isinstance(i, str) for i in items):
@@ -295,6 +302,11 @@ class Oracle:
             ):  # fmt: skip
                 return array.astype(np.intp, copy=False)
             given = array.tolist()
+        if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
+            raise InputError(
+                Fault(f"{str(given)[:60]!r} is no list of members", path="architectures",
+                      expected="an integer array (members, decisions), or a sequence of members")
+            )  # fmt: skip
         faults: list[Fault] = []
         rows: list[tuple[int, ...]] = []
         for i, each in enumerate(given):
@@ -311,6 +323,10 @@ class Oracle:
         return np.array(rows, dtype=np.intp).reshape(-1, len(self._sizes))
 
     def _allowed(self, partial: Sequence[int | None]) -> list[list[int]]:
+        given: Any = partial
+        if isinstance(given, str) or not isinstance(given, Sequence | np.ndarray):
+            expected = f"{len(self._sizes)} option indices, None where open"
+            raise InputError(Fault(f"{str(given)[:60]!r} is no partial choice", expected=expected))
         if len(partial) != len(self._sizes):
             expected = f"{len(self._sizes)} of them"
             raise InputError(Fault(f"{len(partial)} option indices", expected=expected))
@@ -318,7 +334,7 @@ class Oracle:
             Fault(f"{option!r} is no option", path=self.space.decisions[i].name,
                   expected=f"None, or a whole number from 0 to {size - 1}")
             for i, (option, size) in enumerate(zip(partial, self._sizes, strict=True))
-            if option is not None and not 0 <= option < size
+            if option is not None and not (is_index(option) and 0 <= option < size)
         ]  # fmt: skip
         if faults:
             raise InputError(faults)
@@ -330,11 +346,17 @@ class Oracle:
     def _shares(self, weights: Sequence[Any]) -> list[Floats]:
         faults: list[Fault] = []
         shares: list[Floats] = []
+        expected = f"one array a decision: {len(self._sizes)}"
+        rows: Any = weights
+        if isinstance(rows, str) or not isinstance(rows, Sequence | np.ndarray):
+            raise InputError(Fault("no weights", path="weights", expected=expected))
         if len(weights) != len(self._sizes):
-            expected = f"one array a decision: {len(self._sizes)}"
             raise InputError(Fault(f"{len(weights)} arrays of weights", expected=expected))
         for i, (given, size) in enumerate(zip(weights, self._sizes, strict=True)):
-            share = np.asarray(given, dtype=float)
+            try:
+                share = np.asarray(given, dtype=float)
+            except (TypeError, ValueError):
+                share = np.zeros(0)
             if share.shape != (size,) or not np.all(share >= 0) or not 0 < share.sum() < np.inf:
                 expected = f"{size} numbers of 0 or more, not all 0"
                 name = self.space.decisions[i].name

@@ -144,6 +144,12 @@ class Pricing:
         # Activations stay where that moves less over the whole network.
         return warm * ways + (moved[1] < moved[0])
 
+    def ways(self, footprint: Floats) -> list[int]:
+        """Return the modes in which a network of a footprint, ``(1,)`` bytes, may run."""
+        n = len(self.settings)
+        warm = int(self.states.of(footprint)[0]) if len(self.footprints) > 1 else 0
+        return [warm * n + way for way in range(n)]
+
     def opened(
         self, workload: Workload, totals: dict[str, Value], shape: tuple[int, ...],
         rows: tuple[OperatorTable, Terms],

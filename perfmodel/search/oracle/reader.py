@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from perfmodel.cost.capacity import demands, usable
+from perfmodel.cost.setting import Setting
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.search.oracle.chain import Sums
 from perfmodel.search.oracle.pricing import Pricing
-from perfmodel.search.oracle.rows import Floats
+from perfmodel.search.oracle.rows import Floats, NotTabledError
 from perfmodel.workload.workload import Workload
 
-__all__ = ["FEASIBLE", "METRICS", "Reader", "checked_metrics"]
+__all__ = ["FEASIBLE", "METRICS", "RATES", "Reader", "checked_metrics", "metric_faults"]
 
 #: What an oracle tells; keys as the attributes of a prediction.
 METRICS = (
     "latency_s", "energy_j", "power_w", "peak_memory_bytes", "weight_bytes", "kv_bytes",
     "activation_bytes", "macs", "bit_operations", "tokens_per_s", "frames_per_s", "utilization",
 )  # fmt: skip
+
+#: What a run yields a second.
+RATES = ("tokens_per_s", "frames_per_s")
 
 #: Prefix of the bytes across a memory's boundary: ``traffic_bytes.dram``.
 TRAFFIC = "traffic_bytes."
@@ -45,18 +50,24 @@ def checked_metrics(metrics: Sequence[str], levels: Sequence[str]) -> tuple[str,
     InputError
         Every unknown name.
     """
+    faults = metric_faults(metrics, levels)
+    if faults:
+        raise InputError(faults)
+    return tuple(dict.fromkeys(metrics))
+
+
+def metric_faults(metrics: Sequence[str], levels: Sequence[str]) -> list[Fault]:
+    """Return what is wrong with metrics as asked for; `levels` are memories with traffic."""
     known = [*METRICS, *(f"{TRAFFIC}{level}" for level in levels)]
     faults = [
         Fault(f"unknown metric '{name}'", path=f"metrics[{i}]",
-              expected=f"one of {', '.join(known)}", suggestion=nearest(name, known))
+              expected=f"one of {', '.join(known)}", suggestion=nearest(str(name), known))
         for i, name in enumerate(metrics)
         if name not in known
     ]  # fmt: skip
     if not metrics:
         faults.append(Fault("no metric", path="metrics", expected=f"one of {', '.join(known)}"))
-    if faults:
-        raise InputError(faults)
-    return tuple(dict.fromkeys(metrics))
+    return faults
 
 
 class Reader:
@@ -70,11 +81,20 @@ class Reader:
         Quantities of the sums.
     metrics
         What is read, beside `FEASIBLE`.
+    priced
+        What the energies of the kind cover in any network of the space (`Terms.priced`).
+
+    Raises
+    ------
+    NotTabledError
+        Networks of the space differ in how their energy is known.
 
     Attributes
     ----------
     memories, bounds
         Memories that must hold something, and how much each may.
+    items
+        Frames, tokens ... of a run of `workload`.
     affine
         Whether every metric is a constant plus multiples of the sums: `constant` and `multiples`,
         ``(metrics + memories, quantities + 3)``, the last three of bytes of weights, caches and
@@ -82,13 +102,18 @@ class Reader:
     """
 
     def __init__(
-        self, pricing: Pricing, workload: Workload, names: Sequence[str], metrics: Sequence[str]
-    ) -> None:
+        self, pricing: Pricing, workload: Workload, names: Sequence[str], metrics: Sequence[str],
+        priced: Sequence[str] = (),
+    ) -> None:  # fmt: skip
         self.pricing, self.workload = pricing, workload
         self.names, self.metrics = tuple(names), tuple(metrics)
         job = pricing.job
         table, terms, _ = job.rows(job.workload.parameters, job.machine.facts, job.precision, 1)
-        self._opened = (table, terms)
+        covered = tuple(dict.fromkeys((*terms.priced, *priced)))
+        self._opened = (table, replace(terms, priced=covered))
+        if not {"energy_j", "power_w"}.isdisjoint(metrics):
+            _check_energies(self.names, covered, pricing.setting)
+        self.items = float(np.ravel(workload.items())[0])
         self._supported = not terms.unsupported
         self.memories: tuple[str, ...] = tuple(self._demands(_nothing(1, names)))
         self.bounds = np.array([float(usable(pricing.setting, m)) for m in self.memories])
@@ -119,6 +144,16 @@ class Reader:
         held = np.stack(list(self._demands(sums).values()))
         good = (held <= self.bounds[:, None]).all(axis=0) & self._supported
         return out | {FEASIBLE: good.astype(float)}
+
+    def least(self, sums: Sums) -> dict[str, float]:
+        """Return metrics of one network's least sums: the least of the ways in which it may run."""
+        footprint = sums.weight_bytes + sums.kv_bytes + sums.peak_bytes
+        ways = self.pricing.ways(footprint)
+        found = [self._read(sums, mode=mode) for mode in ways]
+        out = {name: min(float(each[name][0]) for each in found) for name in self.metrics}
+        held = np.stack(list(self._demands(sums).values()))
+        out[FEASIBLE] = float(self._supported and bool((held[:, 0] <= self.bounds).all()))
+        return out
 
     def one(self, values: Floats, weight: float, kv: float, peak: float) -> dict[str, float]:
         """Return the metrics of one network whose mode is the only one; quick where affine."""
@@ -168,6 +203,18 @@ class Reader:
             "activation_bytes": sums.peak_bytes,
         }  # fmt: skip
         return demands(totals, self.pricing.setting)
+
+
+def _check_energies(names: Sequence[str], priced: Sequence[str], setting: Setting) -> None:
+    """Refuse formats of which only some have an energy: `run_energy` then changes its model."""
+    head = f"engines.{setting.engine}.energy_per_op."
+    known = {
+        f"{head}{name.removeprefix('operations ')}" in setting.facts
+        for name in names
+        if name.startswith("operations ") and name != "operations vector" and name not in priced
+    }
+    if len(known) > 1:
+        raise NotTabledError("the device states the energy of some of the formats only")
 
 
 def _nothing(n: int, names: Sequence[str]) -> Sums:

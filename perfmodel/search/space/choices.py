@@ -252,10 +252,11 @@ class _Decisions:
             own = self._read(options, f"{path}.{pattern}", read)
             fits = [i for i, name in enumerate(names) if _fits(pattern, name, kinds[i])]
             if not fits:
+                known = dict.fromkeys(f"kind:{kind}" for kind in kinds if kind)
                 self.faults.append(
                     Fault(f"'{pattern}' fits no layer", path=f"{path}.{pattern}",
                           expected="a name such as " + ", ".join(names[:4]),
-                          suggestion=nearest(pattern, names))
+                          suggestion=nearest(pattern, [*names, *known]))
                 )  # fmt: skip
             for i in fits:
                 out[i] = own

@@ -170,6 +170,30 @@ class ConfigurationSpace:
         widths = {self.width_names[g]: w for g, w in self.by_role(chosen, "channels").items()}
         return made.bind(widths) if widths else made
 
+    @property
+    def sized(self) -> bool:
+        """Whether parameters of the workload are decided, such as the batch."""
+        return any(d.role == "parameter" for d in self.decisions)
+
+    def items(self, choices: npt.ArrayLike, **settings: Any) -> npt.NDArray[np.float64]:
+        """Return what a run of each choice yields (frames, tokens), ``(n,)``.
+
+        Parameters
+        ----------
+        choices : array of shape ``(n, decisions)``
+        settings
+            Numbers for free dimensions.
+        """
+        rows = np.asarray(choices, dtype=np.intp).reshape(-1, len(self.decisions))
+        decided = {
+            member: np.array(d.options, dtype=float)[rows[:, i]]
+            for i, d in enumerate(self.decisions)
+            if d.role == "parameter"
+            for member in d.members
+        }
+        found = self.base.bind({**decided, **settings}).items()
+        return np.broadcast_to(np.asarray(found, dtype=float), (len(rows),)).copy()
+
     @cached_property
     def free(self) -> tuple[str, ...]:
         """Channel groups whose widths are decided."""

@@ -1,7 +1,8 @@
 """What a NAS-Bench-201 cell computes once what has no effect is gone.
 
 A zero stays zero: an edge from a node that is zero brings nothing (behind a trained batch
-normalisation it would bring a constant, which the next bias takes up). A skip is the tensor itself.
+normalisation it would bring a constant, which the next bias takes up). Exported networks run more
+than that: see `Zeros`. A skip is the tensor itself.
 A sum that one skip hands on is part of the sum that takes it. Two pools of one tensor are one.
 Nodes that nothing reads are dropped.
 """
@@ -9,7 +10,13 @@ Nodes that nothing reads are dropped.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
+
+#: What becomes of an edge without operation. ``removed``: it brings nothing, nor does what follows
+#: from it. ``multiplied``: it multiplies by zero, and all of the cell runs, as in a network that
+#: was traced (ONNX, TorchScript). ``folded``: a converter made the product a constant (LiteRT):
+#: what only it read is gone, convolutions of it run (a pool of it is a constant again).
+Zeros: TypeAlias = Literal["removed", "multiplied", "folded"]
 
 NONE, SKIP, CONV_1X1, CONV_3X3, AVG_POOL = range(5)
 
@@ -37,21 +44,24 @@ class Cell(NamedTuple):
     out: tuple[Term, ...]
 
 
-def resolve(choice: Sequence[int]) -> Cell:
-    """Return what the six operations compute; equal for choices of the same network.
+def resolve(choice: Sequence[int], zeros: Zeros = "removed") -> Cell:
+    """Return what the six operations run; equal for choices of the same network.
 
     Parameters
     ----------
     choice
         Operations on the edges 0-1, 0-2, 1-2, 0-3, 1-3, 2-3.
+    zeros
+        What becomes of edges without operation. A constant zero that operations read (``folded``)
+        stands as the cell's input, which has its size; a product with zero is a term ``NONE``.
     """
     e01, e02, e12, e03, e13, e23 = choice
     # Where the value of a node lies: another node for a mere skip, -1 for zero.
-    first = [Term(e01, 0)] if e01 != NONE else []
+    first = _terms(zeros, (e01, 0))
     at1 = _place(first, 1)
-    second = _terms((e02, 0), (e12, at1))
+    second = _terms(zeros, (e02, 0), (e12, at1))
     at2 = 1 if second == first == [(AVG_POOL, 0)] else _place(second, 2)
-    out = _terms((e03, 0), (e13, at1), (e23, at2))
+    out = _terms(zeros, (e03, 0), (e13, at1), (e23, at2))
 
     out, kept = _spliced(out, 2, second, [t for t in out if t.source == 2])
     second = second if kept else []
@@ -95,7 +105,15 @@ def _place(terms: list[Term], node: int) -> int:
     return node
 
 
-def _terms(*edges: tuple[int, int]) -> list[Term]:
+def _terms(zeros: Zeros, *edges: tuple[int, int]) -> list[Term]:
+    if zeros == "multiplied":
+        return [Term(op, source) for op, source in edges]
+    if zeros == "folded":
+        return [
+            Term(op, max(source, 0))
+            for op, source in edges
+            if op in (CONV_1X1, CONV_3X3) or (op != NONE and source >= 0)
+        ]
     return [Term(op, source) for op, source in edges if op != NONE and source >= 0]
 
 

@@ -43,6 +43,7 @@ from perfmodel.workload.nas_spaces.cell import (
     NONE,
     SKIP,
     Term,
+    Zeros,
     resolve,
 )
 
@@ -72,7 +73,15 @@ _SHUFFLE = 88
 
 
 class NasBench201Settings(SizedSettings):
-    """Input, classes and batch normalisation; see `SizedSettings`."""
+    """Input, classes and batch normalisation; see `SizedSettings`.
+
+    Attributes
+    ----------
+    zeros
+        What becomes of edges without operation; see `perfmodel.workload.nas_spaces.cell.Zeros`.
+    """
+
+    zeros: Zeros = "removed"
 
     @staticmethod
     def structure_faults(data: Mapping[str, Any]) -> Iterator[Flaw]:
@@ -86,6 +95,11 @@ class NasBench201Settings(SizedSettings):
 @dataclass(frozen=True)
 class NasBench201(ArchitectureSpace):
     """The space; choices are operations on `EDGES`."""
+
+    @property
+    def zeros(self) -> Zeros:
+        """What becomes of edges without operation."""
+        return cast("NasBench201Settings", self.settings).zeros
 
     def encode(self, native: Any) -> Choice:
         """Return the choice of an architecture string, of six operations, or of a published index.
@@ -124,14 +138,14 @@ class NasBench201(ArchitectureSpace):
 
     def normal(self, choice: Choice) -> Choice:
         """Return the least choice of the same network."""
-        return tuple(_canonical_table()[_rank(choice)].tolist())
+        return tuple(_canonical_table(self.zeros)[_rank(choice)].tolist())
 
     def canonical_rows(self, choices: npt.ArrayLike) -> Choices:
         """Return the canonical choices of rows ``(n, 6)``."""
         rows: Any = np.asarray(choices).reshape(-1, len(EDGES))
         if rows.dtype.kind not in "iu" or not np.all((rows >= 0) & (rows < len(OPERATIONS))):
             return super().canonical_rows(rows)
-        return _canonical_table()[rows @ _PLACES]
+        return _canonical_table(self.zeros)[rows @ _PLACES]
 
     def connected(self, choice: Sequence[int]) -> bool:
         """Return whether the cell's output depends on its input."""
@@ -139,7 +153,7 @@ class NasBench201(ArchitectureSpace):
 
     def notes(self, choice: Choice) -> tuple[str, ...]:
         """Say that a cell's output is zero, where it is."""
-        if resolve(choice).out:
+        if resolve(choice, self.zeros).out:
             return ()
         return ("the cell's output is zero: its network is costed as stem, reductions and head",)
 
@@ -179,8 +193,11 @@ def build(*, dataset: str = "cifar10", **settings: Any) -> NasBench201:
         if i:
             segments.append(Segment(f"reduction{i}", (), 1, partial(_reduction, channels)))
         segments.append(
-            Segment(f"cells{i + 1}", edges, CELLS, cell, cell_kin, frozenset({"conv", "pool"}))
-        )
+            Segment(
+                f"cells{i + 1}", edges, CELLS, partial(cell, zeros=checked.zeros),
+                partial(cell_kin, zeros=checked.zeros), frozenset({"conv", "pool"}),
+            )
+        )  # fmt: skip
     segments.append(Segment("head", (), 1, partial(_head, checked.classes)))
     return NasBench201(NAME, checked, decisions, tuple(segments))
 
@@ -222,21 +239,26 @@ def _head(classes: int, g: ImageBuilder, x: Tensor, choice: Choice) -> Tensor:
     return g.linear(y, classes, name="fc", tag="head")
 
 
-def cell(g: ImageBuilder, x: Tensor, choice: Choice) -> Tensor:
+def cell(g: ImageBuilder, x: Tensor, choice: Choice, zeros: Zeros = "removed") -> Tensor:
     """Add one cell; a cell without operators is `x` itself.
 
     Convolutions from one node share its ReLU, and pools of one node are one, as in the graphs that
-    are exported from the published networks.
+    are exported from the published networks; so do products with zero.
     """
-    resolved = resolve(choice)
+    resolved = resolve(choice, zeros)
     values = [x]
     rectified: dict[int, Tensor] = {}
     pooled: dict[int, Tensor] = {}
+    zeroed: dict[int, Tensor] = {}
 
     def apply(term: Term, name: str) -> Tensor:
         source = values[term.source]
         if term.operation == SKIP:
             return source
+        if term.operation == NONE:
+            if term.source not in zeroed:
+                zeroed[term.source] = g.elementwise("mul", source, name=f"{name}.zero")
+            return zeroed[term.source]
         if term.operation == AVG_POOL:
             if term.source not in pooled:
                 pooled[term.source] = g.pool(source, 3, stride=1, padding=1, name=f"{name}.pool")
@@ -265,16 +287,16 @@ _ALIKE = {
 }
 
 
-def cell_kin(choice: Choice) -> Kin:
+def cell_kin(choice: Choice, zeros: Zeros = "removed") -> Kin:
     """Return the shape of a cell, which of its convolutions is which apart, and its operations."""
-    resolved = resolve(choice)
+    resolved = resolve(choice, zeros)
     sums = (*resolved.values, resolved.out)
     shape = tuple([tuple([_ALIKE[term] for term in terms]) for terms in sums])
     operations: list[str] = []
     pooled: set[int] = set()
     for terms in sums:
         for operation, source in terms:
-            if operation == SKIP:
+            if operation in (SKIP, NONE):
                 continue
             if operation == AVG_POOL:
                 if source in pooled:
@@ -296,12 +318,12 @@ def _rank(choice: Choice) -> int:
     return rank
 
 
-@lru_cache(maxsize=1)
-def _canonical_table() -> Choices:
+@lru_cache(maxsize=3)
+def _canonical_table(zeros: Zeros) -> Choices:
     """Return for each choice, in lexicographic order, the least one of the same network."""
     least: dict[Any, Choice] = {}
     rows = [
-        least.setdefault(resolve(choice), choice)
+        least.setdefault(resolve(choice, zeros), choice)
         for choice in product(range(len(OPERATIONS)), repeat=len(EDGES))
     ]
     return np.array(rows, dtype=np.int64)

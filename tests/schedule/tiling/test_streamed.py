@@ -29,12 +29,12 @@ def given(name: str) -> tuple[Scheduled, dict[str, Any]]:
     return made, dict(workload.parameters)
 
 
-def made(graph: Graph) -> Scheduled:
+def made(graph: Graph, **options: Any) -> Scheduled:
     class Build:
         def __call__(self, semantics: Semantics) -> Graph:
             return graph
 
-    return scheduled(Workload(graph.name, Build(), {}), as_precision("w8a8"), Fusion())
+    return scheduled(Workload(graph.name, Build(), {}), as_precision("w8a8"), Fusion(), **options)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -96,15 +96,7 @@ def test_rows_of_a_norm_stream_once() -> None:
     a = g.elementwise("relu", x)
     b = g.norm(a, "layer_norm", affine=0)
     g.output(g.reduce(g.elementwise("add", b, a), (1, 10)))
-    graph = g.build()
-
-    class Build:
-        def __call__(self, semantics: Semantics) -> Graph:
-            return graph
-
-    problem = scheduled(
-        Workload("norm", Build(), {}), as_precision("w8a8"), Fusion(), unfused=True, in_place=False
-    )
+    problem = made(g.build(), unfused=True, in_place=False)
     assert problem.problem.largest_working_set_bytes == 1200
     found = streamed(problem, {}, 1199)
     assert found is not None

@@ -1,0 +1,80 @@
+"""An objective for Optuna studies, define-by-run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from perfmodel.search.evolve.packages import constraints_of, tell_constraints
+from perfmodel.search.evolve.question import Index, Question, labels
+
+__all__ = ["OptunaObjective", "optuna_objective"]
+
+
+class OptunaObjective:
+    """``trial -> value`` (or a tuple of them), for ``study.optimize``.
+
+    Attributes
+    ----------
+    directions
+        For ``optuna.create_study(directions=...)``.
+    """
+
+    #: For the samplers of Optuna before version 5 (``constraints_func=``).
+    constraints = staticmethod(constraints_of)
+
+    def __init__(self, question: Question) -> None:
+        self.question = question
+        self.names = [d.name for d in question.space.decisions]
+        self.labels = labels(question.space)
+        self.directions = ["maximize" if o.maximize else "minimize" for o in question.objectives]
+
+    def __call__(self, trial: Any) -> float | tuple[float, ...]:
+        """Suggest a member, note its constraints and columns with the trial, return its values.
+
+        The columns become user attributes. A member that does not fit the device, or whose values
+        are no finite numbers, has a constraint of its own exceeded; where a value is no finite
+        number, the trial fails (Optuna's NaN).
+        """
+        row = [
+            held.index(trial.suggest_categorical(name, held))
+            for name, held in zip(self.names, self.labels, strict=True)
+        ]
+        columns = self.question.ask(np.array([row], dtype=np.intp))
+        judged = self.question.judge(columns)
+        tell_constraints(trial, judged.violations[0].tolist())
+        for name, column in columns.items():
+            trial.set_user_attr(name, float(column[0]))
+        values = tuple(float(columns[o.name][0]) for o in self.question.objectives)
+        return values[0] if len(values) == 1 else values
+
+    def choice(self, params: Mapping[str, Any]) -> tuple[int, ...]:
+        """Return the choice of a trial's ``params``."""
+        return tuple(
+            held.index(params[name]) for name, held in zip(self.names, self.labels, strict=True)
+        )
+
+
+def optuna_objective(
+    oracle: Any, objectives: Sequence[str | tuple[str, str]] = (),
+    constraints: Sequence[str] = (), *,
+    extra: Mapping[str, Callable[[Index], Any]] | None = None,
+) -> OptunaObjective:  # fmt: skip
+    """Return an objective function for Optuna; needs no Optuna to be made.
+
+    Parameters
+    ----------
+    oracle
+        An `Oracle`.
+    objectives, constraints, extra
+        As for `perfmodel.search.evolve.evolve`; by default all metrics of the oracle.
+
+    Raises
+    ------
+    InputError
+        Unknown columns and bad conditions, all at once.
+    """
+    asked = objectives or oracle.metrics
+    return OptunaObjective(Question(oracle, oracle.space, asked, constraints, extra))

@@ -1,0 +1,337 @@
+"""Architecture, sparsity and bits decided at once, as APQ does (Wang et al., arXiv:2006.08509).
+
+The decisions of a space of architectures (kernels, widths, depths: channels pruned as blocks) stand
+first, then storage formats of weights and activations of each stage.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple, cast
+
+from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.formats import as_precision, fixed_format
+from perfmodel.workload.families import Semantics
+from perfmodel.workload.graph import Graph
+from perfmodel.workload.nas_spaces import ArchitectureSpace, Choice, Decision
+from perfmodel.workload.nas_spaces.base import is_index
+from perfmodel.workload.rewrite import format_groups, layers, with_formats
+from perfmodel.workload.workload import Workload
+
+__all__ = ["ProductSpace", "product_space"]
+
+
+class _Stage(NamedTuple):
+    name: str
+    segments: tuple[str, ...]
+
+
+class _Slot(NamedTuple):
+    """What a format is chosen for: weights or activations of a stage."""
+
+    stage: _Stage
+    role: str
+    options: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.stage.name}.{self.role}"
+
+
+@dataclass(frozen=True)
+class ProductSpace:
+    """Architectures times formats; equal, hashed and pickled by its fields.
+
+    Attributes
+    ----------
+    architectures
+        The space of architectures.
+    weights, activations
+        Formats that each stage chooses from. A single one is fixed, and no decision.
+    stages
+        ``(name, segments)``; what is in no stage has the formats of `precision`.
+    precision
+        What is in no stage is stored in; empty where the oracle's precision says it. Conversions
+        are only left out against formats that it names.
+    """
+
+    architectures: ArchitectureSpace
+    weights: tuple[str, ...]
+    activations: tuple[str, ...]
+    stages: tuple[tuple[str, tuple[str, ...]], ...]
+    precision: str = ""
+
+    @property
+    def name(self) -> str:
+        """Name of the space."""
+        return f"{self.architectures.name}_formats"
+
+    @cached_property
+    def decisions(self) -> tuple[Decision, ...]:
+        """Those of the architectures, then ``stage.weights`` and ``stage.activations``."""
+        return (
+            *self.architectures.decisions,
+            *(Decision(s.name, s.options) for s in self._slots if len(s.options) > 1),
+        )
+
+    @cached_property
+    def _slots(self) -> tuple[_Slot, ...]:
+        return tuple(
+            _Slot(_Stage(*stage), role, options)
+            for stage in self.stages
+            for role, options in (("weights", self.weights), ("activations", self.activations))
+            if options
+        )
+
+    @property
+    def size(self) -> int:
+        """Number of choices."""
+        found = 1
+        for decision in self.decisions:
+            found *= len(decision.options)
+        return found
+
+    # choices
+
+    def checked(self, choice: Sequence[Any]) -> Choice:
+        """Return a choice as a tuple of ints.
+
+        Raises
+        ------
+        InputError
+            Every index that is none of its decision's, at once.
+        """
+        if len(choice) != len(self.decisions):
+            raise InputError(Fault(f"{len(choice)} option indices",
+                                   expected=f"{len(self.decisions)} of them"))  # fmt: skip
+        faults = [
+            Fault(f"{chosen!r} is no option", path=decision.name,
+                  expected=f"a whole number from 0 to {len(decision.options) - 1}")
+            for decision, chosen in zip(self.decisions, choice, strict=True)
+            if not is_index(chosen) or not 0 <= chosen < len(decision.options)
+        ]  # fmt: skip
+        if faults:
+            raise InputError(faults)
+        return tuple(int(i) for i in choice)
+
+    def split(self, choice: Sequence[int]) -> tuple[Choice, dict[str, str]]:
+        """Return the architecture's choice, and ``stage.weights`` ... -> format."""
+        chosen = self.checked(choice)
+        n = len(self.architectures.decisions)
+        rest = iter(chosen[n:])
+        formats = {
+            slot.name: slot.options[next(rest) if len(slot.options) > 1 else 0]
+            for slot in self._slots
+        }
+        return chosen[:n], formats
+
+    def canonical(self, choice: Sequence[int]) -> Choice:
+        """Return the choice that stands for all of the same network in the same formats.
+
+        A stage that an architecture leaves out has format 0.
+        """
+        architecture, _ = self.split(choice)
+        architecture = self.architectures.canonical(architecture)
+        here = _places(self, self.architectures.operators(architecture))
+        rest = self.checked(choice)[len(architecture) :]
+        slots = [s for s in self._slots if len(s.options) > 1]
+        return architecture + tuple(
+            option if here[slot.name] else 0 for slot, option in zip(slots, rest, strict=True)
+        )
+
+    def encode(self, native: Any) -> Choice:
+        """Return the choice of ``{"architecture": ..., "formats": {"stem.weights": "int4", ...}}``.
+
+        The architecture is in the notation of its space; a text is the same as JSON.
+
+        Raises
+        ------
+        InputError
+            Every fault of it at once.
+        """
+        try:
+            given: Any = json.loads(native) if isinstance(native, str) else native
+        except ValueError:
+            given = None
+        expected = 'an object with "architecture" and "formats"'
+        if not isinstance(given, Mapping) or set(cast("Any", given)) != {"architecture", "formats"}:
+            raise InputError(Fault(f"{native!r} names no member", expected=expected))
+        faults: list[Fault] = []
+        architecture: Choice = ()
+        try:
+            architecture = self.architectures.encode(given["architecture"])
+        except InputError as error:
+            faults += error.faults
+        formats = cast("Mapping[str, Any]", given["formats"])
+        row: list[int] = []
+        known = [s.name for s in self._slots]
+        for slot in self._slots:
+            chosen = formats.get(slot.name, slot.options[0] if len(slot.options) == 1 else None)
+            if chosen not in slot.options:
+                faults.append(Fault(f"{chosen!r} is no option", path=f"formats.{slot.name}",
+                                    expected="one of " + ", ".join(slot.options)))  # fmt: skip
+            elif len(slot.options) > 1:
+                row.append(slot.options.index(chosen))
+        faults += [Fault("is no decision", path=f"formats.{name}", suggestion=nearest(name, known))
+                   for name in formats if name not in known]  # fmt: skip
+        if faults:
+            raise InputError(faults)
+        return (*architecture, *row)
+
+    def decode(self, choice: Sequence[int]) -> str:
+        """Return a choice as JSON that `encode` reads."""
+        architecture, formats = self.split(choice)
+        told = self.architectures.decode(architecture)
+        return json.dumps({"architecture": told, "formats": formats})
+
+    # networks
+
+    def graph(self, choice: Sequence[int]) -> Graph:
+        """Return the graph of a choice, its formats fixed, with conversions between them."""
+        return _graph(self, self.canonical(choice))
+
+    def workload(self, choice: Sequence[int], **settings: Any) -> Workload:
+        """Return the workload of a choice.
+
+        Parameters
+        ----------
+        settings
+            Numbers for its free dimensions.
+
+        Raises
+        ------
+        InputError
+            A choice that is none of this space, unknown names, numbers that are no extents.
+        """
+        chosen = self.canonical(choice)
+        architecture, _ = self.split(chosen)
+        plain = self.architectures.workload(architecture)
+        label = "-".join(map(str, chosen[len(architecture) :]))
+        made = Workload(
+            f"{plain.name}/{label}", ProductBuild(self, chosen), plain.parameters,
+            (plain.unit, plain.items()), precision=self.precision, origin=self.name,
+            notes=plain.notes,
+        )  # fmt: skip
+        return made.bind(settings) if settings else made
+
+
+class ProductBuild:
+    """Builds the graph of one member, once a process."""
+
+    __slots__ = ("choice", "space")
+
+    def __init__(self, space: ProductSpace, choice: Choice) -> None:
+        self.space, self.choice = space, choice
+
+    def __call__(self, semantics: Semantics) -> Graph:
+        """Return the graph; no runtime makes another of it."""
+        del semantics
+        return _graph(self.space, self.choice)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ProductBuild, (self.space, self.choice)
+
+
+@lru_cache(maxsize=512)
+def _graph(space: ProductSpace, choice: Choice) -> Graph:
+    architecture, formats = space.split(choice)
+    places = _places(space, space.architectures.operators(architecture))
+    chosen: dict[str, dict[str, str]] = {"weights": {}, "activations": {}}
+    for slot, format in formats.items():
+        role = slot.rpartition(".")[2]
+        chosen[role] |= dict.fromkeys(places[slot], format)
+    return with_formats(
+        space.architectures.graph(architecture), chosen["weights"], chosen["activations"],
+        precision=space.precision or None,
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=4096)
+def _places(space: ProductSpace, architecture: Choice) -> Mapping[str, tuple[str, ...]]:
+    """Return ``stage.weights`` ... -> tensors of the graph whose format it decides.
+
+    Activations that share a format have that of the stage that writes the first of them.
+    """
+    graph = space.architectures.graph(architecture)
+    stage_of = {segment: name for name, segments in space.stages for segment in segments}
+    found: dict[str, list[str]] = {slot.name: [] for slot in space._slots}  # pyright: ignore[reportPrivateUsage]
+    writer: dict[str, str] = {}
+    for block, operator in graph.walk():
+        for name in operator.writes:
+            writer.setdefault(name, block.name)
+    for layer in layers(graph):
+        slot = f"{stage_of.get(layer.block, '')}.weights"
+        if slot in found:
+            found[slot] += layer.weights
+    for group in format_groups(graph):
+        slot = f"{stage_of.get(writer.get(group.name, ''), '')}.activations"
+        if slot in found and not group.fixed:
+            found[slot].append(group.name)
+    return {slot: tuple(names) for slot, names in found.items()}
+
+
+def product_space(
+    architectures: ArchitectureSpace, weights: Sequence[str] = ("int8", "int4"),
+    activations: Sequence[str] = ("int8",), *,
+    stages: Mapping[str, Sequence[str]] | None = None, precision: str = "",
+) -> ProductSpace:  # fmt: skip
+    """Return the product of a space of architectures with formats a stage.
+
+    Parameters
+    ----------
+    architectures
+        ``space("fbnet")`` and its likes.
+    weights
+        Formats of weights that each stage chooses from: ``int8``, ``int4g32``, or with zeros left
+        out, ``int8+2:4`` and ``fp16+s0.5``. Empty: what the precision says.
+    activations
+        Formats of activations, likewise; dense.
+    stages
+        Name -> segments of the architectures; by default each segment is a stage of its own.
+    precision
+        Formats of what is in no stage, such as the image.
+
+    Raises
+    ------
+    InputError
+        Unknown formats and segments, segments of two stages: every fault at once.
+    """
+    known = [segment.name for segment in architectures.segments]
+    faults: list[Fault] = []
+    for role, given in (("weights", weights), ("activations", activations)):
+        if len(set(given)) < len(given):
+            faults.append(Fault("a format stands twice", path=role, expected="each once"))
+        for i, text in enumerate(given):
+            try:
+                _, sparsity = fixed_format(text)
+                if sparsity is not None and role == "activations":
+                    faults.append(Fault(f"'{text}' is sparse", path=f"{role}[{i}]",
+                                        expected="a format without zeros"))  # fmt: skip
+            except InputError as error:
+                faults += [Fault(f.message, path=f"{role}[{i}]", expected=f.expected,
+                                 suggestion=f.suggestion) for f in error.faults]  # fmt: skip
+    if not weights and not activations:
+        faults.append(Fault("no formats", path="weights", expected="two or more"))
+    chosen = {name: (name,) for name in known} if stages is None else stages
+    owner: dict[str, str] = {}
+    for name, segments in chosen.items():
+        for segment in segments:
+            if segment not in known:
+                faults.append(Fault(f"there is no segment '{segment}'", path=f"stages.{name}",
+                                    expected="one of " + ", ".join(known),
+                                    suggestion=nearest(segment, known)))  # fmt: skip
+            elif owner.setdefault(segment, name) != name:
+                faults.append(Fault(f"segment '{segment}' is in '{owner[segment]}' already",
+                                    path=f"stages.{name}", expected="one stage"))  # fmt: skip
+    if precision:
+        try:
+            as_precision(precision)
+        except InputError as error:
+            faults += error.faults
+    if faults:
+        raise InputError(faults)
+    listed = tuple((name, tuple(segments)) for name, segments in chosen.items())
+    return ProductSpace(architectures, tuple(weights), tuple(activations), listed, precision)

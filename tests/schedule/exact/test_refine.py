@@ -1,0 +1,154 @@
+"""Bounds of some of the steps: never above brute force, and of all steps exact."""
+
+import random
+from collections.abc import Sequence
+
+import pytest
+
+from perfmodel.schedule.deadline import Deadline
+from perfmodel.schedule.exact import search
+from perfmodel.schedule.exact.core import Core, compiled
+from perfmodel.schedule.exact.lattice import Lattice
+from perfmodel.schedule.exact.part import Part
+from perfmodel.schedule.exact.refine import refine
+from perfmodel.schedule.exact.relaxed import completed, relaxed, replaced
+from perfmodel.schedule.exact.scripts import Walk, joined, split
+from perfmodel.schedule.exact.search import cheapest
+from perfmodel.schedule.exact.segments import segments
+from perfmodel.schedule.greedy import belady
+from perfmodel.schedule.ilp import retention
+from perfmodel.schedule.masks import bits
+from perfmodel.schedule.problem import Problem
+from perfmodel.schedule.script import replay
+from tests.schedule.brute_force import fewest_bytes
+from tests.schedule.exact.copies import problem_with_copies
+from tests.schedule.networks import nas
+from tests.schedule.random_graphs import random_problem
+
+_FAR = 1 << 40
+
+
+def _problem(seed: int) -> tuple[Problem, int]:
+    """A problem (copies, outputs in place, several outputs) and a capacity."""
+    rng = random.Random(seed)
+    problem = problem_with_copies(rng) if seed % 2 else random_problem(rng, 9, outputs=3)
+    return problem, problem.largest_working_set_bytes + rng.choice([0, 0, 1, 2])
+
+
+def _least(core: Core, capacity: int) -> int:
+    """The optimum of a core, of its segments and of the whole alike."""
+    ends = [cheapest(Lattice(c, capacity), _FAR, Deadline()).end for c in (core, *segments(core))]
+    costs = [end.cost for end in ends if end is not None]
+    assert len(costs) == len(ends)
+    assert costs[0] == sum(costs[1:])
+    return costs[0]
+
+
+def test_without_some_steps_nothing_costs_more() -> None:
+    positive = tight = 0
+    for seed in range(300):
+        problem, capacity = _problem(seed)
+        optimum = fewest_bytes(problem, capacity)
+        assert optimum is not None
+        core, rng = compiled(problem), random.Random(seed)
+        assert _least(relaxed(core, core.full), capacity) == optimum
+        keep, above = core.full, optimum
+        while keep:
+            keep &= ~(1 << rng.choice(list(bits(keep))))
+            least = _least(relaxed(core, keep), capacity)
+            # The fewer steps, the less.
+            assert least <= above, seed
+            positive += least > 0
+            tight += 0 < least == optimum
+            above = least
+    assert positive > 100
+    assert tight > 50
+
+
+def test_orders_through_what_is_left_out_stay() -> None:
+    for seed in range(100):
+        core = compiled(_problem(seed)[0])
+        keep = random.Random(seed).getrandbits(core.steps)
+        less, kept = relaxed(core, keep), list(bits(keep))
+        for i, s in enumerate(kept):
+            assert {kept[p] for p in bits(less.ancestors[i])} == {*bits(core.ancestors[s] & keep)}
+
+
+def test_a_completed_order_is_one_of_all_steps() -> None:
+    for seed in range(100):
+        core = compiled(_problem(seed)[0])
+        rng = random.Random(seed)
+        some = [s for s in range(core.steps) if rng.random() < 0.5]
+        order = completed(core, some, range(core.steps))
+        assert sorted(order) == list(range(core.steps))
+        assert [s for s in order if s in some] == some
+        done = 0
+        for s in order:
+            assert not core.before[s] & ~done
+            done |= 1 << s
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_an_order_gets_its_best_evictions(outputs: int) -> None:
+    dear = 0
+    for seed in range(60):
+        rng = random.Random(seed)
+        problem = random_problem(rng, 12, outputs=outputs)
+        capacity = problem.largest_working_set_bytes + rng.choice([0, 0, 1])
+        core = compiled(problem)
+        order = completed(core, [], sorted(range(core.steps), key=lambda _: rng.random()))
+        order = completed(core, order, range(core.steps))
+        walk = replaced(core, order, capacity, _FAR, Deadline(), 1 << 62)
+        assert walk is not None
+        assert walk.steps == order
+        script = joined(problem, [(core, walk)])
+        assert replay(problem, script, capacity).cost_bytes == walk.cost
+        assert walk.cost == retention(problem, script.order, capacity, Deadline()).cost_bytes, seed
+        if walk.cost:
+            assert replaced(core, order, capacity, walk.cost, Deadline(), 1 << 62) is None
+        dear += walk.cost > 0
+    assert dear > 20
+
+
+def _refined(problem: Problem, capacity: int) -> Part:
+    """The whole problem as one segment, its schedule that of the natural order at first."""
+    core = compiled(problem)
+
+    def played(order: Sequence[int]) -> Walk | None:
+        way = joined(problem, [(core, Walk(0, tuple(order), (0,) * len(order)))]).order
+        script = belady(problem, way, capacity)
+        assert script is not None
+        return split(script, [core], capacity)[0]
+
+    part = Part(core, capacity)
+    part.offer(played(range(core.steps)))
+    refine(part, capacity, Deadline(), played)
+    return part
+
+
+def test_the_bound_is_one_and_the_schedule_is_real() -> None:
+    proved = spilled = 0
+    for seed in range(300):
+        problem, capacity = _problem(seed)
+        optimum = fewest_bytes(problem, capacity)
+        assert optimum is not None
+        part = _refined(problem, capacity)
+        assert part.walk is not None
+        assert part.bound_bytes <= optimum <= part.walk.cost, seed
+        script = joined(problem, [(part.core, part.walk)])
+        assert replay(problem, script, capacity).cost_bytes == part.walk.cost
+        spilled += optimum > 0
+        proved += 0 < optimum == part.bound_bytes
+    assert spilled > 100
+    assert proved > 0.9 * spilled
+
+
+@pytest.mark.parametrize("cells", [3, 6, 9, 12])
+def test_it_proves_networks_of_any_length(cells: int) -> None:
+    problem = nas(cells)
+    found = search(problem, problem.largest_working_set_bytes, Deadline())
+    # Each cell behind the first spills one buffer of 64, and fetches it again.
+    assert found.proved
+    assert found.cost_bytes == 128 * (cells - 1)
+    # All steps of three cells at once take 136,000.
+    assert found.counts["expanded"] < 30_000

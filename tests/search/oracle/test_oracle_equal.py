@@ -1,0 +1,126 @@
+"""The oracle says what `predict` says, of every metric, to rounding.
+
+A few members of each space on each kind of hardware here; a thousand of each by
+`benchmarks/oracle_equality.py`.
+"""
+
+from typing import Any
+
+import pytest
+
+import perfmodel as pm
+from tests.search.oracle.equality import CONFIGURATIONS, largest, with_traffic
+
+BOUND = 1e-9
+
+ARCHITECTURES: list[tuple[str, str, dict[str, Any]]] = [
+    ("nas_bench_201", "zen4_core", {"warm": True}),
+    ("nas_bench_201", "tpu_v1", {"settings": {"batch": 3}}),
+    ("nas_bench_201", "a100", {"model": "roofline"}),
+    ("fbnet", "zen4_core", {}),
+    ("fbnet", "raspberry_pi_5", {"warm": True, "settings": {"batch": 2}}),
+    ("fbnet", "rtx_4090", {"runtime": "ideal"}),
+    ("fbnet", "eyeriss", {}),
+    ("fbnet", "gemmini_16x16", {"settings": {"batch": 4}}),
+    ("fbnet", "bit_fusion_apq", {"precision": "w4a8"}),
+    ("fbnet", "cambricon_llm_s", {}),
+    ("fbnet", "ufs_4_phone", {"warm": True}),
+    ("ofa_mobilenet_v3", "raspberry_pi_5", {}),
+    ("ofa_mobilenet_v3", "stm32h743", {"settings": {"batch": 2}}),
+]
+
+CONFIGURED: list[tuple[str, str, dict[str, Any]]] = [
+    ("resnet8 bits, sparsity", "zen4_core", {"warm": True}),
+    ("resnet8 bits, sparsity", "eyeriss", {"settings": {"batch": 4}}),
+    ("resnet8 bits, sparsity", "bit_fusion_apq", {}),
+    ("resnet8 bits, sparsity", "nvme_host", {}),
+    ("resnet8 weights, activations", "raspberry_pi_5", {}),
+    ("resnet8 weights, activations", "a100", {"model": "roofline"}),
+    ("tiny_cnn channels, bits, batch", "raspberry_pi_5", {"warm": True}),
+    ("tiny_cnn channels, bits, batch", "jetson_agx_orin", {"runtime": "ideal"}),
+    ("tiny_cnn channels, batch", "tpu_v1", {}),
+    ("tiny_cnn channels, batch", "scale_sim_32x32", {"warm": True}),
+    ("tiny_cnn channels, batch", "bit_fusion_apq", {}),
+    ("kws facts, precision", "stm32h743", {}),
+    ("kws facts, precision", "edge_tpu", {"warm": True}),
+    ("resnet18 channels, bits", "zen4_core", {}),
+    ("bert blocks", "rtx_4090", {}),
+    ("tinyllama decode", "cambricon_llm_s", {}),
+    ("tinyllama decode", "zen4_core", {"warm": True}),
+    ("tinyllama decode", "aif_ssd", {}),
+]
+
+
+def _name(value: object) -> str:
+    if isinstance(value, dict):
+        return ",".join(value) or "cold"
+    return str(value)
+
+
+@pytest.mark.parametrize(("space", "device", "options"), ARCHITECTURES, ids=_name)
+def test_members_of_a_space_cost_what_they_are_predicted_to(
+    space: str, device: str, options: dict[str, Any]
+) -> None:
+    machine, members = pm.hardware(device), pm.space(space)
+    oracle = with_traffic(machine, members, **options)
+    assert oracle.method == "tabled"
+    found = largest(oracle, machine, members.sample(6, seed=11).tolist(), **options)
+    assert found[0] < BOUND, found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("device", "options"),
+    [("zen4_core", {}), ("aif_ssd", {"model": "roofline"})],
+    ids=_name,
+)
+def test_mcunet_members_cost_what_they_are_predicted_to(
+    device: str, options: dict[str, Any]
+) -> None:
+    machine, members = pm.hardware(device), pm.space("mcunet")
+    oracle = with_traffic(machine, members, **options)
+    found = largest(oracle, machine, members.sample(6, seed=11).tolist(), **options)
+    assert oracle.method == "tabled"
+    assert found[0] < BOUND, found
+
+
+@pytest.mark.parametrize(("case", "device", "options"), CONFIGURED, ids=_name)
+def test_configurations_cost_what_they_are_predicted_to(
+    case: str, device: str, options: dict[str, Any]
+) -> None:
+    machine = pm.hardware(device)
+    space = CONFIGURATIONS[case].space(machine)
+    oracle = with_traffic(machine, space, **options)
+    assert oracle.method == "tabled", oracle.reason
+    found = largest(oracle, machine, space.sample(12, seed=5).tolist(), **options)
+    assert found[0] < BOUND, found
+
+
+def test_a_varied_machine_costs_as_predicted() -> None:
+    machine = pm.hardware("zen4_core").vary({"memories.dram.bandwidth": 1e10})
+    space = pm.space("fbnet")
+    oracle = pm.Oracle(machine, space, ["latency_s"])
+    for choice in space.sample(3).tolist():
+        found = pm.predict(space.workload(choice), machine).latency_s
+        assert oracle(choice)["latency_s"] == pytest.approx(found, rel=BOUND)
+
+
+@pytest.mark.parametrize(
+    ("case", "device", "why"),
+    [
+        ("resnet8 weights, activations", "zen4_core", "conversions"),
+        ("resnet8 weights, activations", "edge_tpu", "does not compute a format"),
+        ("bert blocks", "aif_ssd", "energy of some"),
+    ],
+)
+def test_what_does_not_fall_apart_is_predicted_and_says_why(
+    case: str, device: str, why: str
+) -> None:
+    machine = pm.hardware(device)
+    space = CONFIGURATIONS[case].space(machine)
+    oracle = with_traffic(machine, space)
+    assert oracle.method == "predicted"
+    assert why in oracle.reason
+    assert why in repr(oracle)
+    choice = space.sample(1, seed=3).tolist()
+    assert largest(oracle, machine, choice)[0] == 0.0
