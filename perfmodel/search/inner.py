@@ -12,6 +12,7 @@ import numpy as np
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.search.constraints import Constraint
 from perfmodel.search.exact import ChoiceProblem, Infeasible, Limit, Sum, Term, solve
+from perfmodel.search.losses import lost
 from perfmodel.search.oracle.rows import Floats, Index
 from perfmodel.search.problem import MetricTables, Side
 from perfmodel.search.result import Best, LimitUse
@@ -135,7 +136,7 @@ class Inner:
         from perfmodel.search.question import LOSSES
 
         if question.goal in LOSSES and question.unit and math.isfinite(bound):
-            return float(np.ravel(question.accuracy.predicted(np.array([bound])))[0])
+            return float(np.ravel(lost(question.accuracy, np.array([bound])))[0])
         if question.objective != "latency_s" and question.goal.endswith("_per_s"):
             items = question.items(np.zeros((1, len(question.space.decisions)), dtype=np.intp))
             return -float(items[0]) / bound if bound else -math.inf

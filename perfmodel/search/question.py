@@ -15,7 +15,7 @@ from perfmodel.errors import Fault, InputError
 from perfmodel.search.constraints import RATES, Constraint
 from perfmodel.search.exact import Limit, Sum, Term
 from perfmodel.search.inner import Answer, Inner
-from perfmodel.search.losses import loss_tables
+from perfmodel.search.losses import loss_tables, lost
 from perfmodel.search.oracle import Oracle
 from perfmodel.search.oracle.configured import ConfigurationCosts
 from perfmodel.search.oracle.costs import Grouped, Tabled
@@ -144,7 +144,7 @@ class Question:
             return np.array(
                 [self.accuracy.loss(configuration_of(self.space, c)) for c in choices.tolist()]
             )
-        return np.asarray(self.accuracy.predicted(self._loss_sum_at(choices)), dtype=float)
+        return lost(self.accuracy, self._loss_sum_at(choices))
 
     def _loss_sum_at(self, choices: Index) -> Floats:
         total = np.full(len(choices), self._loss_sum.constant)
@@ -367,10 +367,13 @@ class Question:
         if not self.unit:
             return bound
         low, high = 0.0, 1.0
-        predicted = self.accuracy.predicted
 
         def over(loss: float) -> bool:
-            return float(np.ravel(predicted(np.array([loss])))[0]) > bound
+            return float(np.ravel(lost(self.accuracy, np.array([loss])))[0]) > bound
+
+        while over(low) and low > -1e12:
+            # Fitted losses are accuracies with their sign turned.
+            low, high = 4.0 * low - 1.0, low
 
         while not over(high) and high < 1e12:
             low, high = high, high * 4.0
