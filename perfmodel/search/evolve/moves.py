@@ -68,7 +68,8 @@ class Moves:
         made = cast("list[int]", rows[0].tolist())
         if tuple(made) == row:
             i = open_to_change[int(rng.integers(len(open_to_change)))]
-            made[i] = (row[i] + int(rng.integers(1, self.sizes[i]))) % int(self.sizes[i])
+            options = cast("list[int]", self.sizes.tolist())[i]
+            made[i] = (row[i] + int(rng.integers(1, options))) % options
         return tuple(made)
 
     def left(self, seen: Any, rng: np.random.Generator) -> list[Choice]:
