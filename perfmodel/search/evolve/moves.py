@@ -63,7 +63,7 @@ class Moves:
             return row
         if self._mutate is not None:
             return tuple(self._mutate(row, rng))
-        open_to_change = cast("list[int]", np.flatnonzero(self.sizes > 1).tolist())
+        open_to_change = np.flatnonzero(self.sizes > 1).tolist()
         rows = self.mutated(np.array([row], dtype=np.intp), rng)
         made = cast("list[int]", rows[0].tolist())
         if tuple(made) == row:
