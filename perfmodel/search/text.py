@@ -149,7 +149,7 @@ def options_of(r: SearchResult, table: Table, i: int) -> list[str]:
     for decision in r.space.decisions:
         if decision.name not in table:
             continue
-        column: Any = table[decision.name]
+        column: list[Any] = list(table[decision.name])
         option = str(column[i])
         if not getattr(decision, "layers", ()):
             others.append(f"{decision.name} {option}")
