@@ -9,6 +9,8 @@ CPU seconds of one thread. The synthetic problems have 200 decisions of 6 option
 - weak: cost falls with the mean use, give or take 0.1
 - strong: whole uses of 1..1000, cost falls with their sum and is 100 less for any
 - layers: sensitivities and sizes of a network's layers; more bits lose less and use more of all
+
+The coupled ones are chains of 50 decisions with skips and a conversion where neighbours differ.
 """
 
 import argparse
@@ -21,7 +23,7 @@ import numpy as np
 
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.solver import solve as by_highs
-from perfmodel.search.exact import ChoiceProblem, Limit, Sum, solve
+from perfmodel.search.exact import ChoiceProblem, Limit, Sum, Term, solve
 from perfmodel.search.exact.hawq import SHARED, hawq_problem
 from perfmodel.search.exact.programme import programme
 from perfmodel.search.exact.reduced import reduce_problem
@@ -52,6 +54,26 @@ def synthetic(family, seed, n=200, k=6, rows=3):
         Limit(f"limit {r}", (Sum.of(list(use[:, :, r])),), float(bounds[r])) for r in range(rows)
     )
     return ChoiceProblem((k,) * n, Sum.of(list(cost)), limits)
+
+
+def coupled(seed, n=50, k=6, rows=2):
+    """Layers in a chain with skips over two to four of them; where formats differ, a conversion."""
+    rng = np.random.default_rng(seed)
+    bits = np.linspace(2, 8, k)
+    loss = rng.lognormal(0, 1.5, (n, 1)) * 4.0**-bits
+    size = rng.lognormal(0, 0.7, (n, 1, rows))
+    use = size * (bits[:, None] + rng.uniform(-0.3, 0.3, (n, k, rows)))
+    skips = [(i, i + int(rng.integers(2, 5))) for i in range(0, n - 5, 5)]
+    edges = [(i, i + 1) for i in range(n - 1)] + skips
+    convert = tuple(Term(e, rng.uniform(0.2, 1.0) * (1 - np.eye(k))) for e in edges)
+    low, high = use.min(axis=1).sum(axis=0), use.max(axis=1).sum(axis=0)
+    limits = []
+    for r in range(rows):
+        whole = Sum.of(list(use[:, :, r]))
+        if r == 0:
+            whole = Sum(0.0, whole.terms + convert)
+        limits.append(Limit(f"limit {r}", (whole,), float(0.5 * (low[r] + high[r]))))
+    return ChoiceProblem((k,) * n, Sum.of(list(loss)), tuple(limits))
 
 
 def cpu(run):
@@ -137,6 +159,7 @@ def main():
     parser.add_argument("--others", type=int, default=5, help="problems given to other solvers")
     parser.add_argument("--limit", type=float, default=20.0, help="seconds a problem")
     parser.add_argument("--large", type=int, default=3, help="seeds of 10,000 decisions")
+    parser.add_argument("--coupled", type=int, default=5, help="seeds with conversions")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     arguments = parser.parse_args()
     if (arguments.data / "ilp" / "hawq_ilp.json").is_file():
@@ -148,6 +171,10 @@ def main():
         large = [synthetic(family, s, n=10_000) for s in range(arguments.large)]
         if large:
             compare(f"10,000 x 6 x 3, {family}, to 1e-4", large, arguments, gap=1e-4)
+    for rows in (1, 2):
+        some = [coupled(s, rows=rows) for s in range(arguments.coupled)]
+        if some:
+            compare(f"50 x 6 x {rows}, conversions and skips", some, arguments)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from perfmodel.search import accuracy
-    from perfmodel.search.evolve import evolve
     from perfmodel.search.oracle import Oracle
     from perfmodel.search.result import SearchResult
     from perfmodel.search.space import ConfigurationSpace, configurations_of
@@ -16,7 +15,6 @@ __all__ = [
     "SearchResult",
     "accuracy",
     "configurations_of",
-    "evolve",
 ]
 
 _HOME = {
@@ -24,7 +22,6 @@ _HOME = {
     "Oracle": "oracle",
     "SearchResult": "result",
     "configurations_of": "space",
-    "evolve": "evolve",
 }
 
 

@@ -153,7 +153,8 @@ class Question:
         ]  # fmt: skip
         shape = [len(space.decisions[i].options) for i in sizing]
         rows = np.zeros((math.prod(shape), len(space.decisions)), dtype=np.intp)
-        rows[:, sizing] = np.array(list(np.ndindex(*shape)), dtype=np.intp).reshape(-1, len(shape))
+        grid = list(np.ndindex(*shape))
+        rows[:, sizing] = np.array(grid, dtype=np.intp).reshape(len(rows), len(shape))
         place = {i: k for k, i in enumerate(inner.free)}
         return tuple(place[i] for i in sizing), self.items(rows).reshape(shape)
 
@@ -193,8 +194,8 @@ class Question:
             found = self._evolved()
         result = SearchResult(
             self.space, self.oracle.device.name, self.objective,
-            self.loss.unit if self.goal in LOSSES else "", self.loss.source, found.best, found.bound,
-            found.proved, found.model, found.method, found.limits, found.infeasible,
+            self.loss.unit if self.goal in LOSSES else "", self.loss.source, found.best,
+            found.bound, found.proved, found.model, found.method, found.limits, found.infeasible,
             found.counts, found.notes, time.process_time() - start, self._asked,
         )  # fmt: skip
         return result

@@ -190,11 +190,15 @@ def _cost(r: SearchResult, price: float) -> str:
     return f"{price:.3g} {r.unit or r.objective}"
 
 
+def _from(r: SearchResult, metric: str) -> str:
+    """Return where a loss comes from; nothing for other metrics."""
+    return f"  ({r.source})" if r.source and metric in ("accuracy_drop", "sensitivity") else ""
+
+
 def _best(r: SearchResult) -> list[str]:
     assert r.best is not None
     value = _positive(r, r.best.value)
-    out = [_row(r.objective, quantity(r.objective, value, r.unit)
-                + (f"  ({r.source})" if r.source else ""))]  # fmt: skip
+    out = [_row(r.objective, quantity(r.objective, value, r.unit) + _from(r, r.objective))]
     for use in r.limits:
         metric = use.constraint.metric
         unit = r.unit if metric == r.objective else ""
@@ -205,7 +209,7 @@ def _best(r: SearchResult) -> list[str]:
             said += "; " + (
                 price_text(r, use.constraint, use.price) if use.price else "costs nothing"
             )
-        out.append(_row(metric, said))
+        out.append(_row(metric, said + _from(r, metric)))
     shown_already = {r.objective, *(u.constraint.metric for u in r.limits)}
     for name in ("latency_s", "energy_j", "peak_memory_bytes", "weight_bytes"):
         value = r.best.metrics.get(name, math.nan)

@@ -63,12 +63,13 @@ class Moves:
             return row
         if self._mutate is not None:
             return tuple(self._mutate(row, rng))
-        open_to_change = np.flatnonzero(self.sizes > 1)
-        made: Any = self.mutated(np.array([row], dtype=np.intp), rng)[0]
-        if np.array_equal(made, row):
-            i = int(rng.choice(open_to_change))
-            made[i] = (row[i] + int(rng.integers(1, self.sizes[i]))) % self.sizes[i]
-        return tuple(cast("list[int]", made.tolist()))
+        open_to_change = cast("list[int]", np.flatnonzero(self.sizes > 1).tolist())
+        rows = self.mutated(np.array([row], dtype=np.intp), rng)
+        made = cast("list[int]", rows[0].tolist())
+        if tuple(made) == row:
+            i = open_to_change[int(rng.integers(len(open_to_change)))]
+            made[i] = (row[i] + int(rng.integers(1, self.sizes[i]))) % int(self.sizes[i])
+        return tuple(made)
 
     def left(self, seen: Any, rng: np.random.Generator) -> list[Choice]:
         """Return what is not in `seen`, canonical and shuffled; nothing of a large space."""

@@ -13,6 +13,7 @@ from perfmodel.catalog import need
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.search.evolve.archive import Choice
 from perfmodel.search.evolve.proposals import Proposals, Search, fresh
+from perfmodel.search.evolve.question import Floats, Judged
 
 __all__ = ["PACKAGES", "SAMPLERS", "optuna_parts", "optuna_sampler", "tell_constraints"]
 
@@ -53,15 +54,28 @@ def nsga(search: Search) -> Proposals:
     algorithm = _algorithm(search, len(question.objectives))
     algorithm.setup(problem, termination=need("pymoo.core.termination").NoTermination(),
                     seed=search.seed, verbose=False)  # fmt: skip
+    scale: Floats | None = None
     while True:
         members: Any = algorithm.ask()
         if members is None or len(members) == 0:
             return
         rows = members.get("X").astype(int).tolist()
         judged = yield [search.moves.canonical(row) for row in rows]
-        told = static(problem, F=judged.objectives, G=judged.violations)
-        evaluator().eval(told, members)
-        algorithm.tell(infills=members)
+        if scale is None:
+            # NSGA-III takes ranges below 1e-6 for none, and joules may be that small.
+            scale = _ranges(judged)
+        told = static(problem, F=judged.objectives / scale, G=judged.violations)
+        # NSGA-III sets filters of warnings for good.
+        with warnings.catch_warnings():
+            evaluator().eval(told, members)
+            algorithm.tell(infills=members)
+
+
+def _ranges(judged: Judged) -> Floats:
+    """Return the range of each objective, of the good ones if there are any; 1 where it is 0."""
+    values = judged.objectives[judged.good] if judged.good.any() else judged.objectives
+    ranges = np.ptp(values, axis=0)
+    return np.where(ranges > 0, ranges, 1.0)
 
 
 def _algorithm(search: Search, objectives: int) -> Any:
@@ -84,8 +98,27 @@ def _algorithm(search: Search, objectives: int) -> Any:
         "das-dennis", objectives, n_partitions=parts
     )
     return need("pymoo.algorithms.moo.nsga3", _INSTEAD).NSGA3(
-        ref_dirs=directions, pop_size=search.population, **operators
+        ref_dirs=directions, pop_size=search.population, selection=_tournament(search), **operators
     )
+
+
+def _tournament(search: Search) -> Any:
+    """Return NSGA-III's selection: the lesser violation of two, else either.
+
+    pymoo 0.6.2 draws ties between infeasible members from a generator without a seed.
+    """
+    rng = np.random.default_rng([search.seed, 3])
+
+    def compare(pop: Any, pairs: Any, **kwargs: Any) -> Any:
+        del kwargs
+        excess = np.array([float(each.CV[0]) for each in pop])
+        rivals = np.asarray(pairs, dtype=np.intp)
+        left, right = excess[rivals[:, 0]], excess[rivals[:, 1]]
+        second = np.where(left == right, rng.random(len(rivals)) < 0.5, right < left)
+        return np.where(second, rivals[:, 1], rivals[:, 0])[:, None]
+
+    selection = need("pymoo.operators.selection.tournament", _INSTEAD).TournamentSelection
+    return selection(func_comp=compare)
 
 
 def _operators(search: Search) -> dict[str, Any]:

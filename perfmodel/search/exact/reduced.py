@@ -133,7 +133,7 @@ def reduce_problem(problem: ChoiceProblem) -> Reduced:
         No choice keeps the limits, as the reductions show.
     """
     options = np.array(problem.options, dtype=np.int64)
-    n, width = len(options), int(options.max(initial=0))
+    n, width = len(options), int(options.max(initial=1))
     rows = [
         (i, s)
         for i, (limit, sums) in enumerate(zip(problem.limits, problem.packed_limits, strict=True))
@@ -207,7 +207,7 @@ def _restricted(p: Reduced, keep: Mask) -> Reduced:
     if np.any(count == 0):
         raise NoChoice
     n = len(count)
-    width = int(count.max(initial=0))
+    width = int(count.max(initial=1))
     order = np.argsort(~keep, axis=1, kind="stable")[:, :width]
     line = np.arange(n)[:, None]
     inside = np.arange(width) < count[:, None]

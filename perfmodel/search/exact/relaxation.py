@@ -19,7 +19,7 @@ from perfmodel.search.exact.problem import Floats, Ints
 from perfmodel.search.exact.programme import programme
 from perfmodel.search.exact.reduced import NoChoice, Reduced
 
-__all__ = ["Relaxation", "priced", "relax", "undecided"]
+__all__ = ["Relaxation", "linear_prices", "priced", "relax", "undecided"]
 
 #: Columns up to which the linear programme is solved as it is.
 WHOLE = 6000
@@ -72,6 +72,17 @@ def relax(p: Reduced, deadline: Deadline) -> Relaxation:
         prices, local = _duals(p, deadline)
         return replace(priced(p, prices), local=local)
     return _sifted(p, deadline)
+
+
+def linear_prices(p: Reduced, deadline: Deadline) -> Floats:
+    """Return the duals of the limits' rows in the linear relaxation, shape (R,).
+
+    Raises
+    ------
+    NoChoice
+        It has no solution.
+    """
+    return _duals(p, deadline)[0]
 
 
 def undecided(p: Reduced, at: Relaxation) -> Floats:

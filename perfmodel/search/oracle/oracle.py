@@ -304,7 +304,7 @@ class Oracle:
             given = array.tolist()
         if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
             raise InputError(
-                Fault(f"{str(cast('Any', given))[:60]!r} is no list of members", path="architectures",
+                Fault(f"{_brief(given)} is no list of members", path="architectures",
                       expected="an integer array (members, decisions), or a sequence of members")
             )  # fmt: skip
         faults: list[Fault] = []
@@ -366,6 +366,10 @@ class Oracle:
         if faults:
             raise InputError(faults)
         return shares
+
+
+def _brief(given: Any) -> str:
+    return repr(str(given)[:60])
 
 
 def _told(space: Any) -> str:

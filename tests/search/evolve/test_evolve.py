@@ -349,7 +349,7 @@ def test_every_fault_at_once(tmp_path: Path) -> None:
         )  # fmt: skip
     text = str(told.value)
     for part in (
-        "method: unknown method 'nsga'", "did you mean 'nsga2'", "population", "seed",
+        "method: unknown method 'nsga'", "did you mean 'nsga", "population", "seed",
         "state.txt", "there is no column 'latncy_s'", "did you mean 'latency_s'", "'up'",
         "constraints[0]", "constraints[1]", "sampler",
     ):  # fmt: skip

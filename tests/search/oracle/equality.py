@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -101,15 +101,6 @@ CONFIGURATIONS: Mapping[str, Configured] = {
 }  # fmt: skip
 
 
-def metrics_for(device: Any) -> tuple[str, ...]:
-    """Return every metric that an oracle on a device has."""
-    return METRICS
-
-
-def names(oracle: Any) -> tuple[str, ...]:
-    return (*oracle.metrics, "feasible")
-
-
 def with_traffic(device: Any, space: Any, **options: Any) -> Any:
     """Return an oracle of every metric, traffic of each level that this device has among them."""
     zero = (0,) * len(space.decisions)
@@ -143,19 +134,17 @@ def number(prediction: Any, name: str) -> float:
     return float("nan") if value is None else float(value)
 
 
-def differences(
-    oracle: Any, device: Any, choices: Sequence[Sequence[int]], **options: Any
-) -> Iterator[tuple[float, str, tuple[int, ...]]]:
-    """Yield for each choice and metric the relative difference of oracle and prediction."""
-    found = oracle.batch(np.asarray(choices))
+def difference(
+    oracle: Any, found: Mapping[str, Any], i: int, device: Any, choice: Sequence[int],
+    **options: Any,
+) -> tuple[float, str]:  # fmt: skip
+    """Return the largest difference of row `i` of a batch from its prediction, and the metric."""
     own = _but_settings(options)
-    for i, choice in enumerate(choices):
-        chosen = tuple(int(c) for c in choice)
-        prediction = predicted(
-            device, oracle.space, chosen, settings=options.get("settings"), **own
-        )
-        for name in names(oracle):
-            yield relative(float(found[name][i]), number(prediction, name)), name, chosen
+    prediction = predicted(device, oracle.space, choice, settings=options.get("settings"), **own)
+    return max(
+        (relative(float(found[name][i]), number(prediction, name)), name)
+        for name in (*oracle.metrics, "feasible")
+    )
 
 
 def relative(a: float, b: float) -> float:
@@ -168,6 +157,9 @@ def relative(a: float, b: float) -> float:
 
 def largest(
     oracle: Any, device: Any, choices: Sequence[Sequence[int]], **options: Any
-) -> tuple[float, str, tuple[int, ...]]:
-    """Return the largest difference, its metric and its member."""
-    return max(differences(oracle, device, choices, **options))
+) -> tuple[float, str]:
+    """Return the largest difference over some members, and the metric."""
+    found = oracle.batch(np.asarray(choices))
+    return max(
+        difference(oracle, found, i, device, choice, **options) for i, choice in enumerate(choices)
+    )

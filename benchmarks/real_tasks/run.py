@@ -1,0 +1,183 @@
+"""Bits a layer of real networks on real tasks, run through onnxruntime.
+
+    python -m benchmarks.real_tasks.run [--quick] [--only NETWORK] [--task TEXT] [--json FILE]
+
+Reads the networks inside the packages of tests/requirements-models.txt; rapidocr's lines are
+rendered with Pillow. Each assignment of 2 to 8 bits is found under a limit on the bits of all
+weights, its weights are written into the network as fp32 numbers of the quantised values, and the
+network is run on test inputs that no method has seen. Figures in brackets are 95 % intervals over
+resamples of the test inputs; differences are from the exact assignment on measured losses, in the
+same resamples.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+# Before numpy: with more threads CPU time would be a sum over them.
+os.environ.update({f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")})
+
+import numpy as np
+
+from benchmarks.real_tasks.assign import exact, greedy, limit_bits, predicted, stored_bits, uniform
+from benchmarks.real_tasks.errors import (
+    BITS,
+    Pairs,
+    Quantised,
+    adds_up,
+    adjacent,
+    falling,
+    hessian_mean,
+    measured,
+)
+from benchmarks.real_tasks.losses import Losses
+from benchmarks.real_tasks.networks import Array
+from benchmarks.real_tasks.score import Draws, Score
+from benchmarks.real_tasks.tails import Tails
+from benchmarks.real_tasks.tasks import Task, magika_tasks, rapidocr_tasks
+
+OURS = "exact, measured"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="few inputs: does it run at all")
+    parser.add_argument("--only", choices=("magika", "rapidocr"))
+    parser.add_argument("--task", default="", metavar="TEXT", help="tasks with this in their name")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    asked = parser.parse_args()
+    tasks: list[Task] = []
+    if asked.only != "rapidocr":
+        tasks += magika_tasks(asked.quick)
+    if asked.only != "magika":
+        tasks += rapidocr_tasks(asked.quick)
+    print(f"inputs made and labelled: {time.process_time():.0f} s CPU")
+    probes = 1 if asked.quick else 3
+    found = [answer(task, probes) for task in tasks if asked.task in task.name]
+    print(f"\nall together {time.process_time():.0f} s CPU")
+    if asked.json:
+        asked.json.write_text(json.dumps(found, indent=1))
+    return 0
+
+
+def answer(task: Task, probes: int) -> dict[str, Any]:
+    """Run one task: tables, assignments, scores; print them and return them."""
+    network, clock = task.network, Clock()
+    sizes = np.array([part.weights for part in network.parts])
+    quantised = Quantised(network, task.moments)
+    clock.lap("quantised weights")
+    losses = Losses(Tails(network, task.feeds, task.cuts), task.losses)
+    clock.lap("calibration")
+    raw = measured(quantised, losses)
+    clock.lap(f"measured losses ({raw[0].size} runs)")
+    additive = adds_up(quantised, losses, raw[0], least=round(8 * min(task.limits)))
+    clock.lap(f"additivity ({additive.evaluations} figures)")
+    tables = [falling(table) for table in raw]
+    hessian = hessian_mean(network, losses, probes, seed=0)
+    clock.lap(f"Hessian traces ({probes * len(sizes)} runs)")
+    pairs = adjacent(quantised, losses, tables[0], bits=4)
+    clock.lap(f"adjacent pairs ({len(pairs)} runs)")
+    scores: dict[tuple[int, ...], Score] = {}
+    draws = Draws(task.tested)
+    plain = task.score({})
+    eight = task.score(quantised.operands([len(BITS) - 1] * len(sizes)))
+    print(
+        f"\n## {task.name}\n\n{len(sizes)} decisions over {int(sizes.sum())} weights; {task.about}."
+    )
+    print(f"{task.measure}: float {_figure(plain, draws)}, all at 8 bits {_figure(eight, draws)}.")
+    print(f"Do losses add: {str(additive).partition(': ')[2]}.")
+    rows: list[dict[str, Any]] = []
+    for share in task.limits:
+        limit = limit_bits(share, sizes)
+        chosen = assignments(quantised, tables, hessian, pairs, sizes, limit)
+        for choice in chosen.values():
+            if choice not in scores:
+                scores[choice] = task.score(quantised.operands(choice))
+        joint = {c: float(losses.of(quantised.operands(c))[0]) for c in set(chosen.values())}
+        best, kind = scores[chosen[OURS]], losses.kinds[0]
+        print(f"\n{100 * share:g} % of the 8-bit size; losses: {kind.name}, {kind.unit}.\n")
+        heads = [f"{task.measure}, %", f"less {OURS}", *(f"{name}, %" for name in best.others)]
+        print("| assignment | size, % | loss: summed | measured | " + " | ".join(heads) + " |")
+        print("|---|---|---|---|---|---|" + "---|" * len(best.others))
+        for name, choice in chosen.items():
+            score = scores[choice]
+            size = 100 * stored_bits(choice, sizes) / (8 * int(sizes.sum()))
+            row = {
+                "limit": share, "assignment": name, "size_percent": size,
+                "summed": predicted(choice, tables[0]), "measured": joint[choice],
+                "value": score.value, "interval": draws.interval(score), "others": score.others,
+                "difference": score.value - best.value,
+                "difference_interval": draws.interval(score, best),
+                "bits": "".join(str(BITS[o]) for o in choice),
+            }  # fmt: skip
+            rows.append(row)
+            low, high = row["difference_interval"]
+            gap = f"{100 * row['difference']:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
+            print(f"| {name} | {size:.1f} | {row['summed']:.3f} | {joint[choice]:.3f} | "
+                  f"{_figure(score, draws)} | {'' if name == OURS else gap} | "
+                  + " | ".join(f"{100 * v:.1f}" for v in score.others.values()) + " |")  # fmt: skip
+        least = min(chosen, key=lambda name: joint[chosen[name]])
+        print(f"\nLeast loss measured on the calibration inputs: {least}.\n")
+        for name, choice in chosen.items():
+            print(f"    {name:26} {''.join(str(BITS[o]) for o in choice)}")
+        clock.lap(f"assignments and scores at {100 * share:g} %")
+    print("\nCPU: " + ", ".join(f"{what} {seconds:.1f} s" for what, seconds in clock.laps))
+    return {"task": task.name, "about": task.about, "rows": rows, "cpu_s": dict(clock.laps),
+            "sizes": sizes.tolist(), "measured": raw.tolist(), "hessian": hessian.tolist(),
+            "additivity": str(additive), "float": plain.value, "int8": eight.value}  # fmt: skip
+
+
+def assignments(
+    quantised: Quantised,
+    tables: list[Array],
+    hessian: Array,
+    pairs: Pairs,
+    sizes: Array,
+    limit: int,
+) -> dict[str, tuple[int, ...]]:
+    """Return what each method chooses under a limit in bits."""
+    ratio = quantised.to_signal
+    decibel = 10 * np.log10(ratio)
+    by_hessian = 0.5 * hessian[:, None] * quantised.noise
+    found = {
+        "uniform": uniform(sizes, limit),
+        "greedy SQNR, dB a bit": greedy(decibel, sizes, limit),
+        "greedy SQNR, noise a bit": greedy(ratio, sizes, limit),
+        "greedy SQNR, best left": greedy(ratio, sizes, limit, per_bit=False),
+        "exact, SQNR": exact(ratio, sizes, limit),
+        "HAWQ-style, exact": exact(by_hessian, sizes, limit),
+        "greedy, measured": greedy(tables[0], sizes, limit),
+        OURS: exact(tables[0], sizes, limit),
+        "exact, and adjacent pairs": exact(tables[0], sizes, limit, pairs),
+    }
+    if len(tables) > 1:
+        found["exact, measured CTC loss"] = exact(tables[1], sizes, limit)
+    return found
+
+
+class Clock:
+    """CPU seconds of this process by what they went for."""
+
+    def __init__(self) -> None:
+        self.laps: list[tuple[str, float]] = []
+        self._last = time.process_time()
+
+    def lap(self, what: str) -> None:
+        """Book what was used since the last lap."""
+        now = time.process_time()
+        self.laps.append((what, now - self._last))
+        self._last = now
+
+
+def _figure(score: Score, draws: Draws) -> str:
+    low, high = draws.interval(score)
+    return f"{100 * score.value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
