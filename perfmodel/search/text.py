@@ -149,8 +149,8 @@ def options_of(r: SearchResult, table: Table, i: int) -> list[str]:
     for decision in r.space.decisions:
         if decision.name not in table:
             continue
-        column: Any = table[decision.name]
-        option = str(column[i])
+        name: str = decision.name
+        option = str(table[name][i])
         if not getattr(decision, "layers", ()):
             others.append(f"{decision.name} {option}")
         elif decision.role == "channels" and decision.whole:
