@@ -252,7 +252,20 @@ def _opening(opening: Opening) -> str:
         least = limit.bound * opening.bound / least
     sign = "<=" if limit.at_most else ">="
     sure = "" if opening.proved else " (less may do)"
-    return f"{limit.metric} {sign} {quantity(limit.metric, least)} alone{sure}"
+    return f"{limit.metric} {sign} {_outward(limit, least)} alone{sure}"
+
+
+def _outward(limit: Constraint, least: float) -> str:
+    """Return a bound to four figures that is not tighter than it is."""
+    text = quantity(limit.metric, least)
+    for step in range(1, 12):
+        written = text.removesuffix("/s")
+        (read,) = parse_constraints(f"{limit.metric} <= {written}", [limit.metric])
+        if read.bound >= least if limit.at_most else read.bound <= least:
+            break
+        nudge = 1.0 + 1e-4 * step if limit.at_most else 1.0 - 1e-4 * step
+        text = quantity(limit.metric, least * nudge)
+    return text
 
 
 def _strip(rows: Sequence[tuple[str, dict[str, str]]]) -> list[str]:
