@@ -13,6 +13,7 @@ from perfmodel.schedule.deadline import Deadline
 from perfmodel.search.constraints import Constraint
 from perfmodel.search.exact import ChoiceProblem, Infeasible, Limit, Sum, Term, solve
 from perfmodel.search.loss import LOSSES
+from perfmodel.search.explained import explained
 from perfmodel.search.oracle.rows import Floats, Index
 from perfmodel.search.problem import MetricTables, Side
 from perfmodel.search.result import Best, LimitUse
@@ -109,8 +110,11 @@ class Inner:
         counts = dict(found.counts)
         bound = self._valued(question, found.bound)
         if found.status == "infeasible":
+            why = found.infeasibility
+            if why is not None:
+                why = explained(question, self, constraints, why)
             return Answer(None, math.inf, True, model, found.method, counts=counts,
-                          infeasible=found.infeasibility)  # fmt: skip
+                          infeasible=why, notes=self._notes())  # fmt: skip
         starts = [] if found.choice is None else [found.choice]
         best = self._best(question, constraints, starts)
         if best is None or not self._met(best, bound):

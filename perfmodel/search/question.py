@@ -14,6 +14,7 @@ import numpy as np
 from perfmodel.errors import Fault, InputError
 from perfmodel.search.constraints import RATES, Constraint
 from perfmodel.search.exact import Limit, Sum, Term
+from perfmodel.search.explained import over_all
 from perfmodel.search.inner import Answer, Inner
 from perfmodel.search.loss import LOSSES, Loss
 from perfmodel.search.oracle import Oracle
@@ -263,7 +264,9 @@ class Question:
         found = [a for a in answers if a.best is not None]
         bound = min(a.bound for a in answers)
         if not found:
-            return replace(answers[0], proved=all(a.proved for a in answers), bound=bound)
+            why = over_all(self.constraints, [a.infeasible for a in answers])
+            proved = all(a.proved for a in answers)
+            return replace(answers[0], proved=proved, bound=bound, infeasible=why)
         best = min(found, key=lambda a: a.best.value if a.best else math.inf)
         assert best.best is not None
         met = best.best.value - bound <= 1e-9 * max(abs(best.best.value), 1e-300)

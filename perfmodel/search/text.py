@@ -246,13 +246,9 @@ def _opening(opening: Opening) -> str:
         name = "x_bytes" if opening.limit.endswith("holds the network") else ""
         return (f"{opening.limit}: {quantity(name, opening.least)} instead of "
                 f"{quantity(name, opening.bound)}")  # fmt: skip
-    least = opening.least
-    if limit.metric in RATES and opening.bound and least:
-        # Rates are limited as seconds.
-        least = limit.bound * opening.bound / least
     sign = "<=" if limit.at_most else ">="
     sure = "" if opening.proved else " (less may do)"
-    return f"{limit.metric} {sign} {_outward(limit, least)} alone{sure}"
+    return f"{limit.metric} {sign} {_outward(limit, opening.least)} alone{sure}"
 
 
 def _outward(limit: Constraint, least: float) -> str:

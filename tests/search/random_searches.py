@@ -199,7 +199,7 @@ def search_of(seed: int, kinds: Sequence[str] = KINDS, devices: Sequence[str] = 
     goals = ["sensitivity", "sensitivity", "latency_s"]
     if "energy_j" in known:
         goals.append("energy_j")
-    texts = [f"{metric} {'>=' if metric in RATES else '<='} {bound!r}" for metric, bound in bounds]
+    texts = [text(metric, bound) for metric, bound in bounds]
     return Search(
         seed, kind, workload, device, space, texts, str(rng.choice(goals)), losses, bounds
     )
@@ -216,6 +216,10 @@ def _main(device: Any, space: Any) -> str:
 
 def everything(space: Any) -> Any:
     return np.array(list(product(*(range(len(d.options)) for d in space.decisions))))
+
+
+def text(metric: str, bound: float) -> str:
+    return f"{metric} {'>=' if metric in RATES else '<='} {bound!r}"
 
 
 def holds(metric: str, values: Any, bound: float) -> Any:

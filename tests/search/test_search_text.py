@@ -111,7 +111,7 @@ def test_relief_in_a_line_each() -> None:
 def test_what_would_open_it() -> None:
     openings = (
         Opening("latency_s <= 5 ms", 5e-3, 6.2e-3, True),
-        Opening("frames_per_s >= 30", 1 / 30, 1 / 20, True),
+        Opening("frames_per_s >= 30", 30.0, 20.0, True),
         Opening("weight_bytes <= 1 MiB", 2**20, None, True),
         Opening("dram holds the network", 2.0**20, 1.5 * 2**20, False),
     )

@@ -1,0 +1,85 @@
+"""Why a search finds nothing, in the words of its constraints."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from perfmodel.search.constraints import RATES, Constraint
+from perfmodel.search.exact import Infeasible, Opening
+from perfmodel.search.loss import LOSSES
+
+if TYPE_CHECKING:
+    from perfmodel.search.inner import Inner
+    from perfmodel.search.question import Question
+
+__all__ = ["explained", "over_all"]
+
+
+def explained(
+    question: Question, inner: Inner, constraints: Sequence[Constraint], found: Infeasible
+) -> Infeasible:
+    """Return openings of tables as openings of constraints: in their units, of the whole space.
+
+    Limits of a problem are its constraints, then its memories. Where tables are bounds, nothing
+    less than `least` opens the problem, and whether it does is not proved.
+    """
+    openings: list[Opening] = []
+    for i, opening in enumerate(found.openings):
+        choice = opening.choice
+        if choice is not None:
+            whole = inner.whole(np.array([choice], dtype=np.intp))[0]
+            choice = tuple(int(option) for option in whole)
+        made = replace(opening, choice=choice, proved=opening.proved and inner.tables.exact)
+        if i < len(constraints):
+            made = _in_units(question, constraints[i], made)
+        openings.append(made)
+    return replace(found, openings=tuple(openings))
+
+
+def _in_units(question: Question, constraint: Constraint, opening: Opening) -> Opening:
+    least = opening.least
+    out = replace(opening, limit=constraint.text, bound=constraint.bound)
+    if least is None:
+        return out
+    if constraint.metric in LOSSES:
+        least = question.loss.mapped(least if constraint.at_most else -least)
+    elif constraint.metric in RATES:
+        assert opening.choice is not None
+        rows = np.array([opening.choice], dtype=np.intp)
+        # Where the batch is decided the rate of what opens it need not be the nearest.
+        proved = opening.proved and not question.sized
+        seconds = float(question.columns(rows)["latency_s"][0])
+        return replace(out, least=float(question.items(rows)[0]) / seconds, proved=proved)
+    elif not constraint.at_most:
+        least = -least
+    return replace(out, least=least)
+
+
+def over_all(
+    constraints: Sequence[Constraint], found: Sequence[Infeasible | None]
+) -> Infeasible | None:
+    """Return why none of several problems, one a combination of hardware, has a choice.
+
+    What opens one of them opens the search; limits that cannot be kept together in any of them
+    are those of all.
+    """
+    known = [each for each in found if each is not None]
+    if len(known) < len(found) or not known:
+        return None
+    if len(known) == 1:
+        return known[0]
+    together = dict.fromkeys(name for each in known for name in each.together)
+    same = all(set(each.together) == set(together) for each in known)
+    up = {c.text: 1.0 if c.at_most else -1.0 for c in constraints}
+    openings: list[Opening] = []
+    for name in dict.fromkeys(o.limit for each in known for o in each.openings):
+        mine = [o for each in known for o in each.openings if o.limit == name]
+        sign = up.get(name, 1.0)
+        best = min(mine, key=lambda o: math.inf if o.least is None else sign * (o.least - o.bound))
+        openings.append(replace(best, proved=all(o.proved for o in mine)))
+    return Infeasible(tuple(together), tuple(openings), same and all(e.proved for e in known))
