@@ -12,8 +12,8 @@ import numpy as np
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.search.constraints import Constraint
 from perfmodel.search.exact import ChoiceProblem, Infeasible, Limit, Sum, Term, solve
-from perfmodel.search.loss import LOSSES
 from perfmodel.search.explained import explained
+from perfmodel.search.loss import LOSSES
 from perfmodel.search.oracle.rows import Floats, Index
 from perfmodel.search.problem import MetricTables, Side
 from perfmodel.search.result import Best, LimitUse
