@@ -189,13 +189,15 @@ def build(*, dataset: str = "cifar10", **settings: Any) -> NasBench201:
     decisions = tuple(Decision(f"edge_{a}_{b}", OPERATIONS) for a, b in EDGES)
     edges = tuple(range(len(EDGES)))
     segments: list[Segment] = [Segment("stem", (), 1, _stem)]
+    # The same object for all stages: what they share is found once.
+    kin = partial(cell_kin, zeros=checked.zeros)
     for i, channels in enumerate(CHANNELS):
         if i:
             segments.append(Segment(f"reduction{i}", (), 1, partial(_reduction, channels)))
         segments.append(
             Segment(
                 f"cells{i + 1}", edges, CELLS, partial(cell, zeros=checked.zeros),
-                partial(cell_kin, zeros=checked.zeros), frozenset({"conv", "pool"}),
+                kin, frozenset({"conv", "pool"}),
             )
         )  # fmt: skip
     segments.append(Segment("head", (), 1, partial(_head, checked.classes)))
@@ -287,9 +289,13 @@ _ALIKE = {
 }
 
 
+#: Each cell of the space is looked at by several.
+_resolved = lru_cache(maxsize=len(OPERATIONS) ** len(EDGES))(resolve)
+
+
 def cell_kin(choice: Choice, zeros: Zeros = "removed") -> Kin:
     """Return the shape of a cell, which of its convolutions is which apart, and its operations."""
-    resolved = resolve(choice, zeros)
+    resolved = _resolved(choice, zeros)
     sums = (*resolved.values, resolved.out)
     shape = tuple([tuple([_ALIKE[term] for term in terms]) for terms in sums])
     operations: list[str] = []
@@ -323,7 +329,7 @@ def _canonical_table(zeros: Zeros) -> Choices:
     """Return for each choice, in lexicographic order, the least one of the same network."""
     least: dict[Any, Choice] = {}
     rows = [
-        least.setdefault(resolve(choice, zeros), choice)
+        least.setdefault(_resolved(choice, zeros), choice)
         for choice in product(range(len(OPERATIONS)), repeat=len(EDGES))
     ]
     return np.array(rows, dtype=np.int64)
