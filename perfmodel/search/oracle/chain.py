@@ -141,7 +141,8 @@ class DenseBank:
                 if not pricing.job.bare:
                     made[i, k] = fragment.made_need(length)
                     read[i, k] = fragment.need(0, length)
-        if n * len(lengths) <= EAGER:
+        self._complete = n * len(lengths) <= EAGER
+        if self._complete:
             pairs = np.argwhere(np.ones((n, len(lengths)), dtype=np.bool_))
             self._fill(pairs[:, 0], pairs[:, 1])
         return made, read
@@ -162,7 +163,7 @@ class DenseBank:
     def costs(self, stretches: Index, context: Context) -> Floats:
         """See `Bank.costs`."""
         c = context
-        if not self._known[stretches, c.following].all():
+        if not (self._complete or self._known[stretches, c.following].all()):
             self._fill(stretches, c.following)
         return self._costs[stretches, c.following, c.enters, c.leaves, c.setting]
 
@@ -170,7 +171,7 @@ class DenseBank:
         self, stretches: Index, following: Index, enters: Index, leaves: Index, setting: int
     ) -> Floats:
         """Return the summed costs of one network's stretches, ``(quantities,)``."""
-        if not self._known[stretches, following].all():
+        if not (self._complete or self._known[stretches, following].all()):
             self._fill(stretches, following)
         return self._costs[stretches, following, enters, leaves, setting, 0].sum(axis=0)
 

@@ -161,7 +161,7 @@ class Reader:
             sums = Sums(self.names, values[None, None], np.array([weight]), np.array([kv]),
                         np.array([peak]))  # fmt: skip
             return {name: float(value[0]) for name, value in self.read(sums).items()}
-        found = self.constant + self.multiples @ np.append(values, (weight, kv, peak))
+        found = self.constant + self.multiples @ np.concatenate((values, (weight, kv, peak)))
         n = len(self.metrics)
         out = dict(zip(self.metrics, found[:n].tolist(), strict=True))
         out[FEASIBLE] = float(self._supported and bool((found[n:] <= self.bounds).all()))
