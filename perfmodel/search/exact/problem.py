@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from perfmodel.errors import Fault, InputError, nearest
 
-__all__ = ["ChoiceProblem", "Floats", "Ints", "Limit", "Sum", "Term"]
+__all__ = ["ChoiceProblem", "Floats", "Ints", "Limit", "Packed", "Sum", "Term"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

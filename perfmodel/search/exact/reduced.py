@@ -66,10 +66,10 @@ class Reduced:
         Which limit of the problem a row is of.
     constant
         Objective of what is fixed.
-    decisions : ndarray of int, shape (n,)
-        Places in the problem.
-    option : ndarray of int, shape (n, K)
-        Options in the problem.
+    members, leader : ndarray of int, shape (M,)
+        Decisions of the problem that are still open, and the place here that decides each.
+    option : ndarray of int, shape (M, K)
+        Options of the problem that the options here stand for.
     base : ndarray of int, shape (decisions of the problem,)
         A choice of the problem, right where fixed.
     """
@@ -82,7 +82,8 @@ class Reduced:
     scale: Floats
     limit: Ints
     constant: float
-    decisions: Ints
+    members: Ints
+    leader: Ints
     option: Ints
     base: Ints
 
@@ -102,11 +103,10 @@ class Reduced:
         return total
 
     def choices(self, local: Ints) -> Ints:
-        """Return choices of the problem for rows of places in `option`, shape (N, n)."""
+        """Return choices of the problem for rows of options here, shape (N, n)."""
         out: Ints = np.repeat(self.base[None], len(local), axis=0)
-        n = len(self.count)
-        if n:
-            out[:, self.decisions] = self.option[np.arange(n), local]
+        if len(self.members):
+            out[:, self.members] = self.option[np.arange(len(self.members)), local[:, self.leader]]
         return out
 
     def keeping(self, keep: Mask) -> Reduced:
@@ -133,7 +133,7 @@ def reduce_problem(problem: ChoiceProblem) -> Reduced:
         No choice keeps the limits, as the reductions show.
     """
     options = np.array(problem.options, dtype=np.int64)
-    n, width = len(options), int(options.max(initial=0))
+    n, width = len(options), int(options.max(initial=1))
     rows = [
         (i, s)
         for i, (limit, sums) in enumerate(zip(problem.limits, problem.packed_limits, strict=True))
@@ -178,7 +178,8 @@ def reduce_problem(problem: ChoiceProblem) -> Reduced:
         scale=np.ones(len(rows)),
         limit=limit,
         constant=float(constants[0]),
-        decisions=np.arange(n),
+        members=np.arange(n),
+        leader=np.arange(n),
         option=np.tile(np.arange(width), (n, 1)),
         base=np.zeros(n, dtype=np.int64),
     )
@@ -206,19 +207,20 @@ def _restricted(p: Reduced, keep: Mask) -> Reduced:
     if np.any(count == 0):
         raise NoChoice
     n = len(count)
-    width = int(count.max(initial=0))
+    width = int(count.max(initial=1))
     order = np.argsort(~keep, axis=1, kind="stable")[:, :width]
     line = np.arange(n)[:, None]
     inside = np.arange(width) < count[:, None]
     cost: Floats = np.where(inside, p.cost[line, order], np.inf)
     weights: Floats = np.where(inside[:, :, None], p.weights[line, order], 0.0)
-    option = p.option[line, order]
+    option = p.option[np.arange(len(p.members))[:, None], order[p.leader]]
     fixed = count == 1
     gone = np.flatnonzero(fixed)
     constant = p.constant + float(cost[gone, 0].sum())
     room: Floats = p.room - weights[gone, 0].sum(axis=0)
     base = p.base.copy()
-    base[p.decisions[gone]] = option[gone, 0]
+    ends = fixed[p.leader]
+    base[p.members[ends]] = option[ends, 0]
     place = np.cumsum(~fixed) - 1
     factors: dict[tuple[int, ...], Factor] = {}
     for f in p.factors:
@@ -246,7 +248,7 @@ def _restricted(p: Reduced, keep: Mask) -> Reduced:
     return replace(
         p, count=count[left], cost=cost[left], weights=weights[left], constant=constant,
         factors=tuple(factors.values()), room=room, base=base,
-        decisions=p.decisions[left], option=option[left],
+        members=p.members[~ends], leader=place[p.leader[~ends]], option=option[~ends],
     )  # fmt: skip
 
 
@@ -260,9 +262,77 @@ def _tidy(p: Reduced) -> Reduced:
                 others = tuple(a for a in range(len(f.scope)) if a != axis)
                 keep[i, : p.count[i]] &= np.isfinite(f.cost).any(axis=others)
         keep &= ~_dominated(p)
-        if np.array_equal(keep, p.valid) and np.all(p.count > 1):
+        if not np.array_equal(keep, p.valid) or np.any(p.count == 1):
+            p = _restricted(p, keep)
+            continue
+        same = next((f for f in p.factors if _one_to_one(f)), None)
+        if same is None:
             return p
-        p = _restricted(p, keep)
+        p = _merged(p, same)
+
+
+def _one_to_one(f: Factor) -> bool:
+    """Tell whether a table over two decisions leaves each option one partner."""
+    if len(f.scope) != 2:
+        return False
+    allowed = np.isfinite(f.cost)
+    return bool(np.all(allowed.sum(axis=0) == 1) and np.all(allowed.sum(axis=1) == 1))
+
+
+def _merged(p: Reduced, same: Factor) -> Reduced:
+    """Let the first decision of a one-to-one table decide the second."""
+    a, b = same.scope
+    k = int(p.count[a])
+    partner = np.isfinite(same.cost).argmax(axis=1)
+    cost, weights, option = p.cost.copy(), p.weights.copy(), p.option.copy()
+    rows = np.arange(k)
+    cost[a, :k] += cost[b, partner] + same.cost[rows, partner]
+    weights[a, :k] += weights[b, partner] + same.weights[rows, partner]
+    follows = p.leader == b
+    option[follows, :k] = option[np.ix_(follows, partner)]
+    leader = np.where(follows, a, p.leader)
+    leader -= leader > b
+    factors: dict[tuple[int, ...], Factor] = {}
+    for f in p.factors:
+        if f is same:
+            continue
+        if b in f.scope:
+            f = _renamed(f, a, b, partner)
+        if len(f.scope) == 1:
+            cost[a, :k] += f.cost
+            weights[a, :k] += f.weights
+            continue
+        scope = tuple(i - (i > b) for i in f.scope)
+        held = factors.get(scope)
+        table, use = f.cost, f.weights
+        if held is not None:
+            table, use = table + held.cost, use + held.weights
+        factors[scope] = Factor(scope, table, use)
+    left = np.arange(len(p.count)) != b
+    return replace(
+        p, count=p.count[left], cost=cost[left], weights=weights[left],
+        factors=tuple(factors.values()), leader=leader, option=option,
+    )  # fmt: skip
+
+
+def _renamed(f: Factor, a: int, b: int, partner: Ints) -> Factor:
+    """Return a table with a in the place of b, whose option is that of a's."""
+    axis = f.scope.index(b)
+    cost, weights = np.take(f.cost, partner, axis), np.take(f.weights, partner, axis)
+    if a in f.scope:
+        other = f.scope.index(a)
+        # The diagonal goes to the end: before the rows in the weights.
+        cost = np.diagonal(cost, 0, other, axis)
+        weights = np.moveaxis(np.diagonal(weights, 0, other, axis), -1, -2)
+        scope = (*(i for i in f.scope if i not in (a, b)), a)
+    else:
+        scope = tuple(a if i == b else i for i in f.scope)
+    order = np.argsort(scope)
+    return Factor(
+        tuple(sorted(scope)),
+        np.ascontiguousarray(cost.transpose(order)),
+        np.ascontiguousarray(weights.transpose([*order, len(order)])),
+    )
 
 
 def _shifted(p: Reduced) -> Reduced:

@@ -14,11 +14,12 @@ import numpy as np
 
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.solver import Status
+from perfmodel.search.exact.pool import smooth_duals
 from perfmodel.search.exact.problem import Floats, Ints
 from perfmodel.search.exact.programme import programme
 from perfmodel.search.exact.reduced import NoChoice, Reduced
 
-__all__ = ["Relaxation", "priced", "relax"]
+__all__ = ["Relaxation", "linear_prices", "priced", "relax", "undecided"]
 
 #: Columns up to which the linear programme is solved as it is.
 WHOLE = 6000
@@ -39,7 +40,7 @@ class Relaxation:
     penalties : ndarray, shape (n, K)
         By how much the bound rises where an option is forced; infinite beyond a decision's options.
     local : ndarray of int, shape (n,)
-        The cheapest options at these prices.
+        The cheapest options at these prices; of equals those of the linear programme.
     """
 
     prices: Floats
@@ -57,7 +58,7 @@ def priced(p: Reduced, prices: Floats) -> Relaxation:
     return Relaxation(prices, bound, cost - least[:, None], local)
 
 
-def relax(p: Reduced, deadline: Deadline, seed: int = 0) -> Relaxation:
+def relax(p: Reduced, deadline: Deadline) -> Relaxation:
     """Return the best prices: those of the linear relaxation, or near them where it is large.
 
     Raises
@@ -68,53 +69,85 @@ def relax(p: Reduced, deadline: Deadline, seed: int = 0) -> Relaxation:
     if not len(p.room):
         return priced(p, np.zeros(0))
     if int(p.count.sum()) <= WHOLE:
-        return priced(p, _duals(p, deadline))
-    return _sifted(p, deadline, seed)
+        prices, local = _duals(p, deadline)
+        return replace(priced(p, prices), local=local)
+    return _sifted(p, deadline)
 
 
-def _duals(p: Reduced, deadline: Deadline) -> Floats:
+def linear_prices(p: Reduced, deadline: Deadline) -> Floats:
+    """Return the duals of the limits' rows in the linear relaxation, shape (R,).
+
+    Raises
+    ------
+    NoChoice
+        It has no solution.
+    """
+    return _duals(p, deadline)[0]
+
+
+def undecided(p: Reduced, at: Relaxation) -> Floats:
+    """Return by what share the prices would have to change for a decision to change, shape (n,).
+
+    Small decisions have small penalties without being any nearer to a change.
+    """
+    n = len(p.count)
+    own = p.weights[np.arange(n), at.local][:, None]
+    moved: Floats = np.abs(p.weights - own) @ at.prices
+    ratio = np.where(at.penalties > 0.0, at.penalties / np.maximum(moved, 1e-300), 0.0)
+    ratio[np.arange(n), at.local] = np.inf
+    return ratio.min(axis=1)
+
+
+def _duals(p: Reduced, deadline: Deadline) -> tuple[Floats, Ints]:
+    """Return the prices of the linear programme and its options, of each decision the largest."""
     lines = programme(p, integer=False)
     found = lines.run(deadline)
     if found.status is Status.INFEASIBLE:
         raise NoChoice
     if not len(found.prices):
-        return np.zeros(len(p.room))
-    return lines.prices(found)
+        prices: Floats = np.zeros(len(p.room))
+        return prices, priced(p, prices).local
+    return lines.prices(found), lines.local(found.values)
 
 
-def _sifted(p: Reduced, deadline: Deadline, seed: int) -> Relaxation:
-    """Solve a sample, then the decisions that its prices leave open, until nothing moves."""
+def _sifted(p: Reduced, deadline: Deadline) -> Relaxation:
+    """Begin near the best prices, then solve the decisions they leave open, until nothing moves."""
     n = len(p.count)
-    rng = np.random.default_rng(seed)
-    some = np.sort(rng.choice(n, PART, replace=False))
-    share = PART / n
-    try:
-        prices = _duals(_part(p, some, p.room * share), deadline)
-    except NoChoice:
-        prices = np.zeros(len(p.room))
-    best = priced(p, prices)
+    best = priced(p, np.zeros(len(p.room)))
+    prices = best.prices
+    # Softer minima first: Newton's method converges only near the best prices of each.
+    for soft in 3.0 ** -np.arange(12.0):
+        prices = smooth_duals(p, prices, p.room[None], soft=float(soft), steps=4)[0]
+        then = priced(p, prices)
+        settled = abs(then.bound - best.bound) <= 1e-5 * abs(best.bound)
+        if then.bound > best.bound:
+            best = then
+        if settled:
+            break
+    prices = best.prices
     part = PART
     for _ in range(12):
         if deadline.passed():
             break
-        # A second option that is nearly as good is what the prices leave open.
         now = priced(p, prices)
-        near = np.partition(now.penalties, 1, axis=1)[:, 1]
+        near = undecided(p, now)
         open_ = np.sort(np.argpartition(near, min(part, n - 1))[:part])
         held = np.ones(n, dtype=np.bool_)
         held[open_] = False
         rest = np.flatnonzero(held)
         room: Floats = p.room - p.weights[rest, now.local[rest]].sum(axis=0)
         try:
-            prices = _duals(_part(p, open_, room), deadline)
+            prices, local = _duals(_part(p, open_, room), deadline)
         except NoChoice:
             if part >= n:
                 raise
             part = min(n, 2 * part)
             continue
         then = priced(p, prices)
+        then.local[open_] = local
         gain = then.bound - best.bound
-        if gain > 0.0:
+        # With many ties only the linear programme's own options are near to what fits.
+        if gain >= -1e-9 * abs(best.bound):
             best = then
         # The part's linear programme costs as much as a solution of the whole one.
         if abs(gain) <= 1e-12 * max(abs(best.bound), 1e-300) or np.array_equal(prices, now.prices):
@@ -127,5 +160,5 @@ def _sifted(p: Reduced, deadline: Deadline, seed: int) -> Relaxation:
 def _part(p: Reduced, some: Ints, room: Floats) -> Reduced:
     return replace(
         p, count=p.count[some], cost=p.cost[some], weights=p.weights[some], room=room,
-        decisions=p.decisions[some], option=p.option[some], factors=(), constant=0.0,
+        factors=(), constant=0.0,
     )  # fmt: skip

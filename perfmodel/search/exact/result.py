@@ -71,7 +71,8 @@ class ChoiceSolution:
     bound
         No choice that keeps the limits is better; infinite where there is none at all.
     status
-        ``optimal``: value and bound meet within rounding. ``feasible``: stopped before that.
+        ``optimal``: value and bound meet within rounding (1e-9 of the value; 1e-7 where HiGHS gave
+        the bound). ``feasible``: stopped before that.
         ``infeasible``: proved that there is no choice. ``unknown``: stopped before either.
     method
         What found it.
@@ -82,8 +83,7 @@ class ChoiceSolution:
         gave the bound (linear or Lagrangian) and near its present bounds; the true problem moves in
         steps. 0 for a limit that does not bind; NaN where no relaxation was solved.
     counts
-        What was looked at: ``nodes``, ``relaxed`` (relaxations), ``decisions`` and ``options`` left
-        after reduction.
+        ``nodes`` looked at; ``decisions`` and ``options`` left after reduction.
     infeasibility
         Why there is no choice, where that is proved and asked for.
     """
