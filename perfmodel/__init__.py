@@ -35,9 +35,7 @@ if TYPE_CHECKING:
         reproduce,
         runtime,
         schedule,
-        search,
         solve,
-        space,
         stream,
         sweep,
         traffic,
@@ -46,6 +44,7 @@ if TYPE_CHECKING:
     )
     from perfmodel.errors import Fault, InfeasibleError, InputError, PerfmodelError
     from perfmodel.search import accuracy
+    from perfmodel.search.face import search, space
     from perfmodel.search.oracle import Oracle
 
 # Which module answers for each word of the face.
@@ -61,9 +60,9 @@ _HOME = {
     "reproduce": "api",
     "runtime": "api",
     "schedule": "api",
-    "search": "api",
+    "search": "search.face",
     "solve": "api",
-    "space": "api",
+    "space": "search.face",
     "stream": "api",
     "sweep": "api",
     "traffic": "api",

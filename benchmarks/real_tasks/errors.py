@@ -109,23 +109,23 @@ def adjacent(quantised: Quantised, losses: Losses, table: Array, bits: int) -> P
     return found
 
 
-def hessian_mean(network: Network, divergence: Losses, probes: int, seed: int) -> Array:
-    """Return the mean of the Hessian's diagonal, (parts,), without gradients.
+def hessian_mean(network: Network, losses: Losses, probes: int, seed: int) -> Array:
+    """Return the mean of the Hessian's diagonal of each loss, (kinds, parts), without gradients.
 
-    Hutchinson: for v of random signs, E[v' H v] is the trace. H is the Gauss-Newton matrix of the
-    cross entropy with the network's own output, for which the divergence of w + e v from w is
-    e^2 v' H v / 2 to second order: one run a probe, with e at 2 % of the weights' root mean square.
-    HAWQ-V2 (Dong et al., 2020) takes the same mean by Hutchinson from second derivatives of the
-    training loss.
+    Hutchinson: for v of random signs, E[v' H v] is the trace. Output error and divergence from the
+    network's own output are least, 0, at the float weights, so H is their Gauss-Newton matrix and
+    the loss at w + e v is e^2 v' H v / 2 to second order: one run a probe, with e at 2 % of the
+    weights' root mean square. HAWQ-V2 (Dong et al., 2020) takes the same mean by Hutchinson from
+    second derivatives of the training loss.
     """
     draw = np.random.default_rng(seed)
-    means: list[float] = []
+    means: list[Array] = []
     for part in network.parts:
         rows = network.rows(part)
         step = 0.02 * float(np.sqrt(np.square(rows, dtype=float).mean()))
-        found = 0.0
+        found = np.zeros(len(losses.kinds))
         for _ in range(probes):
             moved = rows + step * draw.choice([-1.0, 1.0], rows.shape)
-            found += float(divergence.of(network.changed({part: moved}))[0])
+            found += losses.of(network.changed({part: moved}))
         means.append(2 * found / probes / step**2 / part.weights)
-    return np.array(means)
+    return np.array(means).T

@@ -1,8 +1,8 @@
-"""How far answers are from the float network's: a loss that needs no labels, on calibration inputs.
+"""How far answers are from the float network's: losses that need no labels.
 
-Of a classifier the cross entropy, of a recogniser the CTC loss, each against the float network's
-own answer and less what the float network itself has. A step of CTC may move without any change of
-the text, which a divergence step by step would count.
+Of the output the squared error or the divergence, of a recogniser also the CTC loss of the text
+that the float network reads. A step of CTC may move without any change of the text, which the first
+two count.
 """
 
 from __future__ import annotations
@@ -30,6 +30,31 @@ class Divergence:
         """Return the mean over positions; outputs are probabilities, (..., classes) each."""
         log = np.log(np.maximum(_positions(outputs), _LEAST))
         return float(np.vdot(self._share, self._log - log)) / len(self._share)
+
+
+class OutputError:
+    """Squared change of the output before its softmax, relative to its square, mean over positions.
+
+    Every position counts alike, so few inputs measure it well; a step of CTC that moves by one does
+    not outweigh all others, as it does in a divergence.
+    """
+
+    name, unit = "output error", "of the output's square"
+
+    def __init__(self, float_outputs: Iterable[Array]) -> None:
+        self._float = _logits(float_outputs)
+        self._square = np.square(self._float).sum(1)
+
+    def of(self, outputs: Iterable[Array]) -> float:
+        """Return the error; outputs are probabilities, (..., classes) each."""
+        change = np.square(_logits(outputs) - self._float).sum(1)
+        return float((change / self._square).mean())
+
+
+def _logits(outputs: Iterable[Array]) -> Array:
+    """The softmax's input up to a constant a position, which has no effect: less its mean."""
+    made = np.log(np.maximum(_positions(outputs), np.finfo(np.float32).tiny))
+    return made - made.mean(1, keepdims=True)
 
 
 def _positions(outputs: Iterable[Array]) -> Array:
@@ -83,6 +108,9 @@ class CtcExcess:
         return -float(np.sum(ends)) / self._characters - self._own
 
 
+Kind = type[Divergence] | type[OutputError] | type[CtcExcess]
+
+
 class Losses:
     """Losses as functions of operands: a run of the network on the calibration inputs.
 
@@ -94,7 +122,7 @@ class Losses:
         How often the network was run.
     """
 
-    def __init__(self, tails: Tails, kinds: Sequence[type[Divergence] | type[CtcExcess]]) -> None:
+    def __init__(self, tails: Tails, kinds: Sequence[Kind]) -> None:
         self._tails = tails
         outputs = list(tails.run({}))
         self.kinds = [kind(outputs) for kind in kinds]

@@ -8,7 +8,7 @@ import numpy as np
 
 from perfmodel.errors import Fault, InputError
 from perfmodel.pareto import front
-from perfmodel.search.constraints import Constraint
+from perfmodel.search.constraints import RATES, Constraint
 from perfmodel.search.oracle.oracle import WHOLE
 from perfmodel.search.oracle.rows import Index
 from perfmodel.table import Table
@@ -20,6 +20,9 @@ __all__ = ["front_table"]
 
 #: Points of a front between its ends where it is not enumerated whole.
 POINTS = 24
+
+#: How near a front comes to its tight end, where that is halved towards.
+_NEAR = 1e-3
 
 
 class _Point(NamedTuple):
@@ -74,10 +77,7 @@ def _swept(question: Question, points: int) -> list[_Point]:
     free = question.other(question.goal, others).answer("auto").best
     if free is None:
         raise _nothing()
-    ends = [free.metrics[name]] * 2
-    tightest = question.other(first.metric, others).answer("auto").best
-    if tightest is not None:
-        ends[0] = tightest.metrics[name]
+    ends = [_tightest(question, free.metrics[name]), free.metrics[name]]
     found: list[_Point] = []
     for bound in np.linspace(ends[0], ends[1], points).tolist():
         eased = Constraint(f"{first.metric} at {bound:.6g}", first.metric, bound, first.at_most)
@@ -86,6 +86,36 @@ def _swept(question: Question, points: int) -> list[_Point]:
             metric = made.best.metrics[name]
             found.append(_Point(made.best.value, metric, made.bound, made.best.choice))
     return _kept(found, first.at_most)
+
+
+def _tightest(question: Question, reached: float) -> float:
+    """Return the least of the first constraint's metric, or the most where that is better."""
+    first, *others = question.constraints
+    name = question.named(first.metric)
+    if question.adds_up(first.metric) and (first.at_most or first.metric in RATES):
+        best = question.other(first.metric, others).answer("auto").best
+        return reached if best is None else best.metrics[name]
+
+    def at(bound: float) -> float | None:
+        eased = Constraint(f"{first.metric} at {bound:.6g}", first.metric, bound, first.at_most)
+        best = question.other(question.goal, (eased, *others)).answer("auto").best
+        return None if best is None else best.metrics[name]
+
+    # The largest of several sums is nothing to minimise, and nothing is maximised; both can be
+    # limited: halve between what is reached and what is not.
+    beyond = 0.0
+    if not first.at_most:
+        beyond = 2.0 * reached
+        while (found := at(beyond)) is not None:
+            reached, beyond = found, 2.0 * found
+    while abs(reached - beyond) > _NEAR * reached:
+        middle = 0.5 * (beyond + reached)
+        found = at(middle)
+        if found is None:
+            beyond = middle
+        else:
+            reached = found
+    return reached
 
 
 def _of_all(question: Question) -> list[_Point]:

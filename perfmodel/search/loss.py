@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from perfmodel.search.exact import Sum
-from perfmodel.search.losses import configuration_of, loss_tables
+from perfmodel.search.losses import configuration_of, loss_tables, lost
 from perfmodel.search.oracle.rows import Floats, Index
 from perfmodel.search.space import ConfigurationSpace
 
@@ -76,19 +76,22 @@ class Loss:
         total = np.full(len(choices), self.tables.constant)
         for decisions, values in self.tables.terms:
             total = total + values[tuple(choices[:, d] for d in decisions)]
-        return np.asarray(self.accuracy.predicted(total), dtype=float)
+        return lost(self.accuracy, total)
 
     def mapped(self, loss: float) -> float:
         """Return a summed loss in the unit."""
         if not self.unit or not math.isfinite(loss):
             return loss
-        return float(np.ravel(self.accuracy.predicted(np.array([loss])))[0])
+        return float(np.ravel(lost(self.accuracy, np.array([loss])))[0])
 
     def raw(self, bound: float) -> float:
         """Return the summed loss whose prediction is a bound: the map is monotone."""
         if not self.unit:
             return bound
         low, high = 0.0, 1.0
+        while self.mapped(low) > bound and low > -1e12:
+            # Fitted losses are accuracies with their sign turned.
+            low, high = 4.0 * low - 1.0, low
         while self.mapped(high) <= bound and high < 1e12:
             low, high = high, high * 4.0
         if high >= 1e12:

@@ -14,7 +14,7 @@ from perfmodel.search.exact import Sum, Term
 from perfmodel.search.oracle.rows import Floats, Index
 from perfmodel.search.space import ConfigurationSpace, Decision
 
-__all__ = ["LayerDecisions", "configuration_of", "layer_decisions", "loss_tables"]
+__all__ = ["LayerDecisions", "configuration_of", "layer_decisions", "loss_tables", "lost"]
 
 
 class LayerDecisions(NamedTuple):
@@ -30,6 +30,17 @@ class LayerDecisions(NamedTuple):
 
     layer: str
     decisions: tuple[int, ...]
+
+
+def lost(model: AccuracyModel, losses: Floats) -> Floats:
+    """Return what summed losses mean in the model's unit, more being worse.
+
+    A figure of which more is better (an accuracy) is told as what is missing to the best that the
+    model has seen.
+    """
+    figures = np.asarray(model.predicted(losses), dtype=float)
+    top = getattr(model, "top", None)
+    return figures if top is None else top - figures
 
 
 def layer_decisions(space: ConfigurationSpace) -> list[LayerDecisions]:

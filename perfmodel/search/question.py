@@ -312,6 +312,13 @@ class Question:
             return Limit(constraint.text, (negated(whole),), -bound)
         return Limit(constraint.text, (whole,), bound)
 
+    def adds_up(self, metric: str) -> bool:
+        """Return whether a metric, where costs are tables, is one sum: an objective."""
+        if metric in LOSSES or metric in RATES:
+            return True
+        inners = self._exact_inners() or []
+        return all(len(inner.tables.metric(metric, "least")) == 1 for inner in inners)
+
     def goal_tables(self, inner: Inner, side: Any) -> Sum:
         """Return the objective as tables."""
         if self.goal in LOSSES:

@@ -149,8 +149,8 @@ def options_of(r: SearchResult, table: Table, i: int) -> list[str]:
     for decision in r.space.decisions:
         if decision.name not in table:
             continue
-        column: Any = table[decision.name]
-        option = str(column[i])
+        name: str = decision.name
+        option = str(table[name][i])
         if not getattr(decision, "layers", ()):
             others.append(f"{decision.name} {option}")
         elif decision.role == "channels" and decision.whole:
@@ -190,11 +190,15 @@ def _cost(r: SearchResult, price: float) -> str:
     return f"{price:.3g} {r.unit or r.objective}"
 
 
+def _from(r: SearchResult, metric: str) -> str:
+    """Return where a loss comes from; nothing for other metrics."""
+    return f"  ({r.source})" if r.source and metric in ("accuracy_drop", "sensitivity") else ""
+
+
 def _best(r: SearchResult) -> list[str]:
     assert r.best is not None
     value = _positive(r, r.best.value)
-    out = [_row(r.objective, quantity(r.objective, value, r.unit)
-                + (f"  ({r.source})" if r.source else ""))]  # fmt: skip
+    out = [_row(r.objective, quantity(r.objective, value, r.unit) + _from(r, r.objective))]
     for use in r.limits:
         metric = use.constraint.metric
         unit = r.unit if metric == r.objective else ""
@@ -205,7 +209,7 @@ def _best(r: SearchResult) -> list[str]:
             said += "; " + (
                 price_text(r, use.constraint, use.price) if use.price else "costs nothing"
             )
-        out.append(_row(metric, said))
+        out.append(_row(metric, said + _from(r, metric)))
     shown_already = {r.objective, *(u.constraint.metric for u in r.limits)}
     for name in ("latency_s", "energy_j", "peak_memory_bytes", "weight_bytes"):
         value = r.best.metrics.get(name, math.nan)
@@ -244,7 +248,20 @@ def _opening(opening: Opening) -> str:
                 f"{quantity(name, opening.bound)}")  # fmt: skip
     sign = "<=" if limit.at_most else ">="
     sure = "" if opening.proved else " (less may do)"
-    return f"{limit.metric} {sign} {quantity(limit.metric, opening.least)} alone{sure}"
+    return f"{limit.metric} {sign} {_outward(limit, opening.least)} alone{sure}"
+
+
+def _outward(limit: Constraint, least: float) -> str:
+    """Return a bound to four figures that is not tighter than it is."""
+    text = quantity(limit.metric, least)
+    for step in range(1, 12):
+        written = text.removesuffix("/s")
+        (read,) = parse_constraints(f"{limit.metric} <= {written}", [limit.metric])
+        if read.bound >= least if limit.at_most else read.bound <= least:
+            break
+        nudge = 1.0 + 1e-4 * step if limit.at_most else 1.0 - 1e-4 * step
+        text = quantity(limit.metric, least * nudge)
+    return text
 
 
 def _strip(rows: Sequence[tuple[str, dict[str, str]]]) -> list[str]:

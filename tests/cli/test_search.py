@@ -184,6 +184,13 @@ def test_what_nothing_satisfies_exits_1(run: Run, files: Path) -> None:
     assert done.code == 1
     assert done.data["best"] is None
     assert done.data["proved"] is True
+    told = run(*small("--constraint", "weight_bytes <= 1 KiB")).out
+    opening = next(line for line in told.splitlines() if line.startswith("  would open it"))
+    bound = opening.removeprefix("  would open it").removesuffix("alone").strip()
+    opened = run(*small("--constraint", bound, "--json"))
+    assert opened.code == 0
+    # As small as it gets: every layer in the fewest bits.
+    assert set(opened.data["best"]["configuration"].values()) == {"int2"}
     words = run(*small("--constraint", "weight_bytes <= 1 KiB", "-o", "x.csv", "--plot", "x.html"))
     assert words.code == 1
     assert "nothing satisfies the constraints" in words.err

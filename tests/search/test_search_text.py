@@ -127,6 +127,22 @@ def test_what_would_open_it() -> None:
     assert len(lines) == 7
 
 
+@pytest.mark.parametrize(
+    ("text", "least", "said"),
+    [
+        ("weight_bytes <= 1 MiB", 5.60949 * 2**20, "weight_bytes <= 5.61 MiB alone"),
+        ("latency_s <= 5 ms", 6.20001e-3, "latency_s <= 6.201 ms alone"),
+        ("macs >= 1e9", 123456789.0, "macs >= 1.234e+08 alone"),
+    ],
+)
+def test_a_bound_that_would_open_it_does(text: str, least: float, said: str) -> None:
+    opening = Opening(text, limit(text).bound, least, True)
+    r = replace(
+        result("sensitivity", 1.0, ()), best=None, infeasible=Infeasible((), (opening,), True)
+    )
+    assert f"  would open it        {said}" in text_of(r).splitlines()
+
+
 @pytest.mark.parametrize(("proved", "bound", "said"), [
     (True, 1.0, "proved of the model: m"),
     (False, 0.9, "within 10 % of a bound; m"),

@@ -66,6 +66,22 @@ def test_what_cannot_be_predicted_counts_against_the_coverage(tmp_path: Path) ->
     assert {"pi6", "tvm"} <= set(" ".join(u["reason"] for u in found.unpredicted).split("'"))
 
 
+def test_a_task_that_was_not_fitted_is_predicted_and_decided(tmp_path: Path) -> None:
+    other = CELL.replace("nor_conv_3x3", "nor_conv_1x1")
+    folder = written(
+        tmp_path, f"7,{CELL},pixel,litert,darcy,20,0,,0.03",
+        f"9,{other},pixel,litert,darcy,10,0,,0.02", f"8,{CELL},pi5,litert,cifar100,3,0,5,70",
+    )  # fmt: skip
+    (found,) = validate("hwnasbench360", data=folder)
+    assert found.coverage == 1.0
+    assert set(found.by_group) == {"litert darcy", "litert cifar100"}
+    # The cheaper cell is also the better one: errors are told as negative qualities.
+    front = found.details["pixel litert darcy"]["latency_s"]["front"]
+    assert (front["size"], front["measured_size"], front["recall"]) == (1, 1, 1.0)
+    # The only row on CIFAR-100 is one that constants are fitted on: nothing is left to decide.
+    assert found.details["pi5 litert cifar100"] == {}
+
+
 def test_costs_are_those_of_predict(tmp_path: Path) -> None:
     folder = written(tmp_path, f"7,{CELL},pi5,onnx,ninapro,1,0,1,1")
     (bench,) = benches(read_rows(folder / hwnasbench360.PLACES[0]))

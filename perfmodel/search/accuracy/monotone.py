@@ -139,6 +139,8 @@ class Calibrated:
         The map.
     losses, values
         The points that it was calibrated with, shape ``(k,)``.
+    top
+        The best of the values where higher is better, from which losses count; else None.
     """
 
     model: AccuracyModel
@@ -148,6 +150,7 @@ class Calibrated:
     unit: str
     measured_error: float
     error_note: str
+    top: float | None = None
 
     @property
     def name(self) -> str:
@@ -236,6 +239,7 @@ def calibrated(
         model, monotone_map(losses, values, falling=falling), tuple(losses.tolist()),
         tuple(values.tolist()), unit, float(np.sqrt(np.mean(np.square(misses)))),
         f"root mean square, leave-one-out over {len(values)} evaluations",
+        float(values.max()) if falling else None,
     )  # fmt: skip
 
 

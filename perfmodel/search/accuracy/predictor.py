@@ -35,6 +35,9 @@ class Fitted:
         Penalty that was used.
     residuals
         Leave-one-out residuals in `unit`, shape ``(configurations,)``.
+    top
+        The best accuracy it was fitted to where higher is better, from which losses count; else
+        None.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Fitted:
     residuals: tuple[float, ...]
     better: Better = "higher"
     separable: bool = True
+    top: float | None = None
 
     def table(
         self, layers: Sequence[str], options: Sequence[Sequence[LayerOption]]
@@ -168,6 +172,7 @@ def fitted(
         f"ridge {penalty:.3g}, {chosen}",
         sign * (mean - float(centre @ weights)), effects, joint, penalty,
         tuple(float(r) for r in left_out), better,
+        top=float(values.max()) if better == "higher" else None,
     )  # fmt: skip
 
 

@@ -63,12 +63,13 @@ class Moves:
             return row
         if self._mutate is not None:
             return tuple(self._mutate(row, rng))
-        open_to_change = cast("list[int]", np.flatnonzero(self.sizes > 1).tolist())
+        open_to_change = np.flatnonzero(self.sizes > 1).tolist()
         rows = self.mutated(np.array([row], dtype=np.intp), rng)
         made = cast("list[int]", rows[0].tolist())
         if tuple(made) == row:
             i = open_to_change[int(rng.integers(len(open_to_change)))]
-            made[i] = (row[i] + int(rng.integers(1, self.sizes[i]))) % int(self.sizes[i])
+            options = cast("list[int]", self.sizes.tolist())[i]
+            made[i] = (row[i] + int(rng.integers(1, options))) % options
         return tuple(made)
 
     def left(self, seen: Any, rng: np.random.Generator) -> list[Choice]:

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from perfmodel.pareto import ranks
+from perfmodel.pareto import front
 from perfmodel.search.evolve.archive import Archive, Choice
 from perfmodel.search.evolve.moves import Moves
 from perfmodel.search.evolve.question import Judged
@@ -78,9 +78,9 @@ def regularised(search: Search) -> Proposals:
     """Propose as aging evolution does (Real et al. 2019, arXiv:1802.01548, algorithm 1).
 
     The best of a random sample of the population is mutated, the child joins, the oldest member
-    dies. The best of a sample: least violation of the constraints first; then the least rank by
-    dominance; then the least Chebyshev distance to the best of the sample under random weights of
-    the objectives (Knowles 2006), which spreads the population over the front.
+    dies. The best of a sample: the least violation of the constraints first; then, of those that no
+    other one dominates, the least Chebyshev distance to the best values of the sample under random
+    weights (Knowles 2006), which spreads the population over the front.
     """
     rng = np.random.default_rng(search.seed)
     first = fresh(search, search.population, rng)
@@ -131,7 +131,7 @@ def _best(sample: list[tuple[Choice, list[float], float]], rng: np.random.Genera
     values = np.array([sample[i][1] for i in least.tolist()])
     if values.shape[1] == 1:
         return int(least[np.argmin(values[:, 0])])
-    first = ranks(values) == 0
+    first = front(values)
     low, high = values.min(axis=0), values.max(axis=0)
     scaled = (values - low) / np.where(high > low, high - low, 1.0)
     weighted = (rng.dirichlet(np.ones(values.shape[1])) * scaled).max(axis=1)

@@ -24,7 +24,7 @@ __all__ = ["Branched", "branch"]
 #: Prices in the pool, and how many of them the choice of a decision looks at.
 PRICES, LOOKED = 96, 40
 #: Decisions tried at a node, and nodes taken at once.
-TRIED, NODES = 20, 64
+TRIED, NODES = 32, 64
 #: How fast the tree under a node is taken to shrink as its bound rises to the incumbent's value.
 DECAY = 8.0
 

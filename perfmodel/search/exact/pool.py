@@ -19,7 +19,7 @@ __all__ = ["Pool", "make_pool", "smooth_duals"]
 
 #: Largest shift of the rooms, in standard deviations of what an option uses. Deep in the search a
 #: few decisions make up for all that are fixed, so prices far from the best ones count.
-FAR = 100.0
+FAR = 60.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -146,7 +146,8 @@ def _sifted(p: Reduced, deadline: Deadline) -> Relaxation:
         then = priced(p, prices)
         then.local[open_] = local
         gain = then.bound - best.bound
-        if gain >= 0.0:
+        # With many ties only the linear programme's own options are near to what fits.
+        if gain >= -1e-9 * abs(best.bound):
             best = then
         # The part's linear programme costs as much as a solution of the whole one.
         if abs(gain) <= 1e-12 * max(abs(best.bound), 1e-300) or np.array_equal(prices, now.prices):

@@ -53,7 +53,8 @@ def decided(bench: Bench, costs: Mapping[str, Floats]) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for target in TARGETS:
         measured: Floats = getattr(kept, target)
-        if not np.isfinite(measured).all() or not np.isfinite(kept.quality).all():
+        numbers = np.concatenate([measured, kept.quality])
+        if not numbers.size or not np.isfinite(numbers).all():
             continue
         # Where no power is known, energy is taken to go with time.
         predicted = costs.get(target, costs["latency_s"])[unseen]
@@ -77,7 +78,8 @@ def _scores(predicted: Floats, measured: Floats, quality: Floats, *, absolute: b
         "limits": [],
     }
     rng = np.random.default_rng(0)
-    drawn = [rng.choice(len(measured), CALIBRATED, replace=False) for _ in range(DRAWS)]
+    few = min(CALIBRATED, len(measured))
+    drawn = [rng.choice(len(measured), few, replace=False) for _ in range(DRAWS)]
     scales = [factor(predicted[i], measured[i]) for i in drawn]
     for percentile, limit in zip(PERCENTILES, limits(measured).tolist(), strict=True):
         one: dict[str, Any] = {"percentile": percentile, "limit": limit}

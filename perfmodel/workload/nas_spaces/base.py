@@ -315,8 +315,10 @@ class ArchitectureSpace:
         InputError
             A choice that is not of this space, unknown names, numbers that are no extents.
         """
-        native = isinstance(choice, str | Mapping) or is_index(choice)
-        chosen = self.canonical(self.encode(cast("Any", choice)) if native else choice)
+        indices: Any = choice
+        if isinstance(choice, str | Mapping) or is_index(choice):
+            indices = self.encode(cast("Any", choice))
+        chosen = self.canonical(indices)
         made = Workload(
             f"{self.name}:{self.label(chosen)}", ArchitectureBuild(self, self.operators(chosen)),
             self.parameters(chosen), frames(None), origin=self.name, notes=self.notes(chosen),

@@ -112,6 +112,7 @@ def test_pymoo_problem_is_vectorised_and_finds_the_front(cells: Oracle) -> None:
 
 
 @needs_optuna
+@pytest.mark.filterwarnings("ignore:.*constraints_func")  # of Optuna before 5
 @pytest.mark.parametrize("sampler", ["TPESampler", "NSGAIISampler"])
 def test_optuna_objective_in_a_study(cells: Oracle, sampler: str) -> None:
     import optuna

@@ -167,3 +167,44 @@ def test_faults_come_together():
         solve(ChoiceProblem((), Sum()), method="atuo")
     with pytest.raises(InputError, match="does not have"):
         ChoiceProblem((2,), Sum()).value((2,))
+
+
+def test_two_thousand_decisions_within_their_bound():
+    """The bound is checked too: it is that of prices, added up here decision by decision."""
+    rng = np.random.default_rng(7)
+    n, k, rows = 2000, 6, 3
+    cost, use = rng.uniform(0, 1, (n, k)), rng.uniform(0, 1, (n, k, rows))
+    bounds = 0.35 * n * np.ones(rows)
+    limits = tuple(
+        Limit(str(r), (Sum.of(list(use[:, :, r])),), float(bounds[r])) for r in range(rows)
+    )
+    found = solve(ChoiceProblem((k,) * n, Sum.of(list(cost)), limits), gap=1e-4)
+    prices = np.array(found.prices)
+    lagrangian = (cost + use @ prices).min(axis=1).sum() - prices @ bounds
+    assert found.gap <= 1e-4
+    assert found.bound == pytest.approx(lagrangian, rel=1e-6)
+
+
+def test_wide_problems_go_to_highs(monkeypatch):
+    from perfmodel.search.exact import tree
+
+    monkeypatch.setattr(tree, "ENTRIES", 0)
+    for seed in range(12):
+        problem = conversion_problem(seed)
+        found = solve(problem, explain=False)
+        best = brute_force(problem)
+        assert found.status == ("infeasible" if math.isinf(best) else "optimal")
+        assert found.value == pytest.approx(best, rel=1e-7)
+
+
+def test_chain_without_limits_is_dynamic_programming():
+    rng = np.random.default_rng(3)
+    n, k = 60, 5
+    own, steps = rng.uniform(0, 1, (n, k)), rng.uniform(0, 1, (n - 1, k, k))
+    best = own[0]
+    for i in range(1, n):
+        best = (best[:, None] + steps[i - 1]).min(axis=0) + own[i]
+    terms = tuple(Term((i, i + 1), steps[i]) for i in range(n - 1))
+    found = solve(ChoiceProblem((k,) * n, Sum(0.0, Sum.of(list(own)).terms + terms)))
+    assert found.status == "optimal"
+    assert found.value == pytest.approx(best.min(), rel=1e-12)

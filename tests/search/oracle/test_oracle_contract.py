@@ -115,6 +115,8 @@ def _in_a_process(given: tuple[Oracle, list[list[int]]]) -> dict[str, Any]:
     return oracle.batch(choices)
 
 
+# JAX, where another test has loaded it, warns of every fork.
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")
 @pytest.mark.parametrize("way", ["fork", "spawn"])
 def test_a_process_pool_says_the_same(way: str) -> None:
     if way not in multiprocessing.get_all_start_methods():
