@@ -127,8 +127,8 @@ def answer(task: Task, probes: int) -> dict[str, Any]:
             print(f"| {name} | {size:.1f} | {row['summed']:.3f} | {joint[choice]:.3f} | "
                   f"{_figure(score, draws)} | {'' if name == OURS else gap} | "
                   + " | ".join(f"{100 * v:.1f}" for v in score.others.values()) + " |")  # fmt: skip
-        print(f"\nFound: {picked}, of the exact ones the least {check.kinds[0].name} on other "
-              "inputs: " + ", ".join(f"{v:.4f}" for v in checked.values()) + ".\n")  # fmt: skip
+        print(f"\nFound: {picked}, of the exact ones the least {check.kinds[0].name} on "
+              f"{len(task.checks)} inputs: " + ", ".join(f"{v:.4f}" for v in checked.values()) + ".\n")  # fmt: skip
         for name, choice in chosen.items():
             print(f"    {name:26} {''.join(str(BITS[o]) for o in choice)}")
         clock.lap(f"assignments and scores at {100 * share:g} %")
