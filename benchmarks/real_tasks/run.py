@@ -6,8 +6,7 @@ Reads the networks inside the packages of tests/requirements-models.txt; rapidoc
 rendered with Pillow. Each assignment of 2 to 8 bits is found under a limit on the bits of all
 weights, its weights are written into the network as fp32 numbers of the quantised values, and the
 network is run on test inputs that no method has seen. Figures in brackets are 95 % intervals over
-resamples of the test inputs; differences are from the exact assignment on measured losses, in the
-same resamples.
+resamples of the test inputs; differences are from the found one, in the same resamples.
 """
 
 from __future__ import annotations
@@ -127,8 +126,9 @@ def answer(task: Task, probes: int) -> dict[str, Any]:
             print(f"| {name} | {size:.1f} | {row['summed']:.3f} | {joint[choice]:.3f} | "
                   f"{_figure(score, draws)} | {'' if name == OURS else gap} | "
                   + " | ".join(f"{100 * v:.1f}" for v in score.others.values()) + " |")  # fmt: skip
-        print(f"\nFound: {picked}, of the exact ones the least {check.kinds[0].name} on other "
-              "inputs: " + ", ".join(f"{v:.4f}" for v in checked.values()) + ".\n")  # fmt: skip
+        values = ", ".join(f"{value:.4f}" for value in checked.values())
+        print(f"\nFound: {picked}, of the exact ones the least {check.kinds[0].name} on "
+              f"{len(task.checks)} inputs: {values}.\n")  # fmt: skip
         for name, choice in chosen.items():
             print(f"    {name:26} {''.join(str(BITS[o]) for o in choice)}")
         clock.lap(f"assignments and scores at {100 * share:g} %")
