@@ -38,7 +38,7 @@ SHOWN = {
     "accelerators.ipynb": (4, ("times_compulsory", "scale_sim_32x32", "published: 3.6", "claims")),
     "co_designing_the_array_and_the_network.ipynb": (3, (
         "    4654    4654    4654    3502    3502    2350", "best change of the hardware:",
-        "twice the scratchpad", "engines.array.height", "of at most 0.3  (sqnr of weights)",
+        "twice the scratchpad", "engines.array.height", "of at most 0.3",
         "14 of 16 chips are within 0.32 mm2", "least energy-delay product: 32 x 16, 64 KiB",
         "its own network", "half as much noise again",
     )),
@@ -47,7 +47,7 @@ SHOWN = {
         "12.14 MiB with 8 bits everywhere", "sensitivity          1.273  (table)",
         "proved of the model", "value 1.273142, bound 1.273142, proved: True",
         "the search says 6,244,960 B", "2.61 times less", "10 % more memory: 0.572",
-        "a ms less costs", "nothing satisfies the constraints", "needs 6.907 MiB",
+        "each ms less costs", "nothing satisfies the constraints", "needs 6.907 MiB",
         "no accuracy model is given", "points of top-1  (table, calibrated with 12 evaluations)",
     )),
     "where_do_the_bytes_go.ipynb": (7, (
