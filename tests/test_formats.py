@@ -157,3 +157,19 @@ def test_precision_text_round_trips() -> None:
     assert (again.weights, again.activations, again.kv) == (
         made.weights, made.activations, made.kv,
     )  # fmt: skip
+
+
+def test_a_mixture_stores_each_share_in_its_own_format() -> None:
+    mixed = format_named("mix(int8:0.25/int4g128:0.75)")
+    assert mixed.bits == 0.25 * 8 + 0.75 * (4 + (16 + 4) / 128)
+    assert mixed.compute == "int8"
+    assert format_named("mix(fp16:0.5/int2:0.5)").is_float
+
+
+@pytest.mark.parametrize(
+    "text", ["mix(int8:0.5/int2:0.6)", "mix(int8)", "mix(int9:1)", "mix()", "mix(int8:x/int2:1)",
+             "mix(mix(int8:1):1)", "mix(int8:1.5/int2:-0.5)"]
+)  # fmt: skip
+def test_what_is_no_mixture_is_refused(text: str) -> None:
+    with pytest.raises(InputError):
+        format_named(text)

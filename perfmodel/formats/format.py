@@ -140,13 +140,19 @@ _KNOWN: dict[str, Format] = {}
 
 
 def find(name: str) -> Format | None:
-    """Return the format called `name` (aliases and a ``gN`` group suffix allowed), or ``None``."""
+    """Return the format called `name`, or ``None``.
+
+    Aliases and a ``gN`` group suffix are allowed, and mixtures: ``mix(int8:0.25/int2:0.75)`` stores
+    shares of a tensor (some of its experts) in one format each.
+    """
     if not _KNOWN:
         _KNOWN.update(formats())
     key = name.strip().lower()
     key = _ALIASES.get(key, key)
     if key in _KNOWN:
         return _KNOWN[key]
+    if key.startswith("mix(") and key.endswith(")"):
+        return _mixture(key)
     base, mark, group = key.rpartition("g")
     if mark and group.isdigit() and 0 < int(group) <= 65536 and base in _KNOWN:
         found = _KNOWN[base]
@@ -155,6 +161,26 @@ def find(name: str) -> Format | None:
             zero = float(found.element_bits)
             return replace(found, name=key, group=int(group), scale_bits=16.0, zero_bits=zero)
     return None
+
+
+def _mixture(text: str) -> Format | None:
+    """Return a mixture; its products are those of its widest part."""
+    parts: list[tuple[float, Format]] = []
+    for part in text[4:-1].split("/"):
+        name, _, written = part.partition(":")
+        try:
+            share = float(written)
+        except ValueError:
+            return None
+        found = None if name.startswith("mix(") else find(name)
+        if found is None or not 0.0 < share <= 1.0:
+            return None
+        parts.append((share, found))
+    if not parts or abs(sum(share for share, _ in parts) - 1.0) > 1e-9:
+        return None
+    _, widest = max(parts, key=lambda part: part[1].bits)
+    bits = sum(share * part.bits for share, part in parts)
+    return Format(text, bits, widest.family, widest.compute, note="shares of a tensor")
 
 
 def format_named(name: str) -> Format:

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias, cast
 
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.formats import Precision, as_precision, fixed_format, parse_precision
+from perfmodel.formats.format import find
 from perfmodel.search.space.configurations import ConfigurationSpace
 from perfmodel.search.space.decision import Decision, Role
 from perfmodel.settings import is_fact
@@ -29,7 +30,7 @@ Share: TypeAlias = Literal["layer", "block", "kind", "network"]
 
 SHARES: tuple[Share, ...] = ("layer", "block", "kind", "network")
 
-_WEIGHTS = ("weight_bits", "weight_format", "sparsity")
+_WEIGHTS = ("weight_bits", "weight_format", "expert_bits", "sparsity")
 _ACTIVATIONS = ("activation_bits", "activation_format")
 _KV = ("kv_bits", "kv_format")
 _WORDS = (*_WEIGHTS, *_ACTIVATIONS, *_KV, "channels", "precision")
@@ -52,7 +53,9 @@ def configurations_of(
         What is decided -> its options:
 
         ``weight_bits`` (numbers; 16 and 32 are floating point) or ``weight_format``, with
-        ``sparsity`` (fractions of zeros, ``2:4``): one decision a layer;
+        ``sparsity`` (fractions of zeros, ``2:4``): one decision a layer; ``expert_bits``: the same
+        for the experts of a layer, which may differ (``8:0.25/2:0.75``: a quarter of them in 8
+        bits, the others in 2);
         ``activation_bits`` or ``activation_format``: one a group of activations that share a format
         (`format_groups`); ``kv_bits`` or ``kv_format``: one for all caches;
         ``channels``: fractions of a width, one decision a channel group (`channel_groups`), each
@@ -128,6 +131,16 @@ class _Decisions:
         kinds = [layer.kind for layer in self.layers]
         word = "weight_format" if "weight_format" in self.choices else "weight_bits"
         formats = self._options(word, names, kinds, _weight_format)
+        experts = self._options("expert_bits", names, kinds, _expert_format)
+        if "expert_bits" in self.choices and "moe" not in kinds:
+            self.faults.append(
+                Fault(f"'{self.graph.name}' has no experts", path="choices.expert_bits",
+                      expected="a mixture of experts, or weight_bits")
+            )  # fmt: skip
+        formats = [
+            other if kind == "moe" and other is not None else own
+            for own, other, kind in zip(formats, experts, kinds, strict=True)
+        ]
         zeros = self._options("sparsity", names, kinds, _sparsity)
         groups: dict[tuple[str, tuple[str, ...]], list[Layer]] = {}
         for i, layer in enumerate(self.layers):
@@ -316,6 +329,22 @@ def _weight_format(value: Any) -> str:
         return fixed_format(value)[0].name
     bits = _number(value, "bits: 1.58, 2 ... 8, 16, 32")
     return parse_precision(f"w{bits:g}a16").weights.name
+
+
+def _expert_format(value: Any) -> str:
+    """Read bits of all experts of a layer, or of shares of them: ``8:0.25/2:0.75``."""
+    if not isinstance(value, str) or ":" not in value:
+        return _weight_format(value)
+    expected = "bits, or shares of the experts that add up to 1, such as 8:0.25/2:0.75"
+    parts: list[str] = []
+    for part in value.split("/"):
+        bits, _, share = part.partition(":")
+        _number(share, expected)
+        parts.append(f"{_weight_format(bits)}:{share.strip()}")
+    text = f"mix({'/'.join(parts)})"
+    if find(text) is None:
+        raise InputError(Fault(f"{value!r} is no mixture", expected=expected))
+    return text
 
 
 def _activation_format(value: Any) -> str:
