@@ -265,7 +265,7 @@ COMMANDS = [
     ),
     (
         ("validate", "cpu_zen5"),
-        "no data set is named 'cpu_zen5'; expected a path to a .csv file, or one of llamacpp_apple_4167, cpu_zen4, genz, flash_read; did you mean 'cpu_zen4'?",
+        "no data set is named 'cpu_zen5'; expected a path to a .csv file, or one of llamacpp_apple_4167, cpu_zen4, genz, flash_read, hwnasbench360, ofa_specialized_nets; did you mean 'cpu_zen4'?",
     ),
     (("validate", "nosuch.csv"), "nosuch.csv: no such file; expected a readable file"),
     (
