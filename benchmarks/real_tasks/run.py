@@ -90,7 +90,7 @@ def answer(task: Task, probes: int) -> dict[str, Any]:
     pairs = adjacent(quantised, losses, tables[0], bits=4)
     clock.lap(f"adjacent pairs ({len(pairs)} runs)")
     names = [kind.name for kind in losses.kinds]
-    check = Losses(Tails(network, task.checks, 1), task.losses[-1:])
+    check = Losses(Tails(network, task.checks, 1), (task.check, task.losses[-1]))
     scores: dict[Choice, Score] = {}
     draws = Draws(task.tested)
     plain = task.score({})
@@ -106,7 +106,8 @@ def answer(task: Task, probes: int) -> dict[str, Any]:
         chosen = assignments(quantised, names, tables, hessian, pairs, limit)
         measured_exact = {n: c for n, c in chosen.items() if n.startswith("exact")}
         measured_exact |= mixtures(tables, names, sizes, limit)
-        checked = {n: float(check.of(quantised.operands(c))[0]) for n, c in measured_exact.items()}
+        by_choice = {c: check.of(quantised.operands(c)) for c in set(measured_exact.values())}
+        checked = {n: tuple(by_choice[c].tolist()) for n, c in measured_exact.items()}
         picked = min(checked, key=lambda name: checked[name])
         chosen[OURS] = measured_exact[picked]
         for choice in chosen.values():
@@ -135,9 +136,9 @@ def answer(task: Task, probes: int) -> dict[str, Any]:
             print(f"| {name} | {size:.1f} | {row['summed']:.3f} | {joint[choice]:.3f} | "
                   f"{_figure(score, draws)} | {'' if name == OURS else gap} | "
                   + " | ".join(f"{100 * v:.1f}" for v in score.others.values()) + " |")  # fmt: skip
-        values = "; ".join(f"{name} {value:.4f}" for name, value in checked.items())
-        print(f"\nFound: {picked}. {check.kinds[0].name} on {len(task.checks)} more inputs, of the "
-              f"exact ones: {values}.\n")  # fmt: skip
+        values = "; ".join(f"{name} {100 * value[0]:.2f}" for name, value in checked.items())
+        print(f"\nFound: {picked}. {check.kinds[0].name} on {len(task.checks)} more inputs, "
+              f"%: {values}.\n")  # fmt: skip
         for name, choice in chosen.items():
             print(f"    {name:26} {''.join(str(BITS[o]) for o in choice)}")
         clock.lap(f"assignments and scores at {100 * share:g} %")

@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.real_tasks import files, lines
 from benchmarks.real_tasks.compensate import moments
-from benchmarks.real_tasks.losses import CtcExcess, Divergence, Kind, OutputError
+from benchmarks.real_tasks.losses import CtcExcess, Divergence, Kind, Misread, OutputError, Renamed
 from benchmarks.real_tasks.networks import Array, Network, package_file
 from benchmarks.real_tasks.score import Score, agreement, character_error
 
@@ -21,7 +21,7 @@ class Task:
     """What a network is asked, and under which limits (shares of the 8-bit size).
 
     `feeds` are inputs that losses are measured on. Of the choices found with different losses one
-    is picked by the last of `losses` on `checks`.
+    is picked by `check` on the inputs `checks`, and by the last of `losses` where that is equal.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Task:
     tested: int
     limits: tuple[float, ...]
     checks: Sequence[Mapping[str, Array]]
+    check: Kind
     moments: Sequence[Array | None] | None = None
 
 
@@ -59,13 +60,12 @@ def magika_tasks(quick: bool) -> list[Task]:
         return Task(
             name, about, "agreement with the float network's first type", network, feeds, 3,
             (OutputError, Divergence), lambda o: agreement(network, o, test, endings),
-            len(test.paths), (0.5, 0.375), checks, moments,
+            len(test.paths), (0.5, 0.375), checks, Renamed, moments,
         )  # fmt: skip
 
     known = moments(whole, [*others[3::5], *others[4::5]])
     return [
         task("magika, a layer, rounded to nearest", whole),
-        task("magika, a layer, compensated rounding", whole, known),
         task("magika, a block, compensated rounding", blocks, known),
     ]
 
@@ -74,7 +74,7 @@ def rapidocr_tasks(quick: bool) -> list[Task]:
     """Return the reading of rendered lines, rounded to nearest and with compensation."""
     network = Network(package_file("rapidocr"))
     rounding, calibration, checked, tested = (3, 3, 3, 20) if quick else (64, 12, 48, 240)
-    drawn = lines.lines(rounding + calibration + checked + tested, seed=2)
+    drawn = lines.lines(rounding + calibration + checked + tested, seed=3)
     begin, rest = drawn[rounding : rounding + calibration], drawn[rounding + calibration :]
     test = rest[checked:]
     characters = sum(len(line.text) for line in test)
@@ -85,7 +85,7 @@ def rapidocr_tasks(quick: bool) -> list[Task]:
         return Task(
             name, about, "character error rate", network, feeds, 12,
             (OutputError, Divergence, CtcExcess), lambda o: character_error(network, o, test),
-            tested, limits, checks, known,
+            tested, limits, checks, Misread, known,
         )  # fmt: skip
 
     checks = [{"x": line.image} for line in rest[:checked]]
