@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import distribution
 from pathlib import Path
@@ -98,18 +98,22 @@ def characters(model: Any) -> list[str]:
     return ["", *stored["character"].splitlines(), " "]
 
 
-def decode(probabilities: Array, alphabet: Sequence[str]) -> str:
-    """Return the best path of (steps, characters): repetitions are one, blanks are nothing.
+def best_path(probabilities: Array) -> Array:
+    """Return the classes on the best path of (steps, classes), less repetitions and blanks (0).
 
     Graves et al., "Connectionist Temporal Classification", 2006, section 3.2.
     """
     best = probabilities.argmax(1)
-    kept = np.flatnonzero(np.diff(best, prepend=-1) != 0)
-    return "".join(alphabet[i] for i in best[kept])
+    return best[(np.diff(best, prepend=-1) != 0) & (best > 0)]
 
 
-def edits(a: str, b: str) -> int:
-    """Return the least number of insertions, deletions and substitutions between two strings."""
+def decode(probabilities: Array, alphabet: Sequence[str]) -> str:
+    """Return the best path of (steps, classes) as text."""
+    return "".join(alphabet[i] for i in best_path(probabilities))
+
+
+def edits(a: Iterable[object], b: Sequence[object]) -> int:
+    """Return the least number of insertions, deletions and substitutions between two sequences."""
     row = list(range(len(b) + 1))
     for i, x in enumerate(a, 1):
         before, row[0] = row[0], i

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from benchmarks.real_tasks.lines import best_path, edits
 from benchmarks.real_tasks.networks import Array
 from benchmarks.real_tasks.tails import Tails
 
@@ -72,8 +73,7 @@ class CtcExcess:
 
     def __init__(self, float_outputs: Iterable[Array]) -> None:
         outputs = list(float_outputs)
-        paths = [made[0].argmax(1) for made in outputs]
-        texts = [p[(np.diff(p, prepend=-1) != 0) & (p > 0)] for p in paths]
+        texts = [best_path(made[0]) for made in outputs]
         self._characters = sum(len(t) for t in texts)
         self._states = [2 * len(t) + 1 for t in texts]
         self._labels = np.zeros((len(texts), max(self._states)), np.int64)
@@ -108,7 +108,35 @@ class CtcExcess:
         return -float(np.sum(ends)) / self._characters - self._own
 
 
-Kind = type[Divergence] | type[OutputError] | type[CtcExcess]
+class Renamed:
+    """How many inputs have another likeliest class than the float network gives them."""
+
+    name, unit = "first type changed", "of the files"
+
+    def __init__(self, float_outputs: Iterable[Array]) -> None:
+        self._first = _positions(float_outputs).argmax(1)
+
+    def of(self, outputs: Iterable[Array]) -> float:
+        """Return the share; outputs are probabilities, (1, classes) each."""
+        return float((_positions(outputs).argmax(1) != self._first).mean())
+
+
+class Misread:
+    """Edits between the text that is read and the float network's, a character of the latter."""
+
+    name, unit = "characters changed", "of the characters"
+
+    def __init__(self, float_outputs: Iterable[Array]) -> None:
+        self._texts = [best_path(made[0]) for made in float_outputs]
+
+    def of(self, outputs: Iterable[Array]) -> float:
+        """Return the share; outputs are probabilities, (1, steps, classes) each."""
+        read = [best_path(made[0]) for made in outputs]
+        wrong = sum(edits(a, b) for a, b in zip(self._texts, read, strict=True))
+        return wrong / sum(len(text) for text in self._texts)
+
+
+Kind = type[Divergence] | type[OutputError] | type[CtcExcess] | type[Renamed] | type[Misread]
 
 
 class Losses:

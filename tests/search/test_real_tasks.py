@@ -21,7 +21,7 @@ from benchmarks.real_tasks import files, lines
 from benchmarks.real_tasks.assign import exact, greedy, limit_bits, predicted, stored_bits, uniform
 from benchmarks.real_tasks.compensate import Compensated, moments
 from benchmarks.real_tasks.errors import BITS, Quantised
-from benchmarks.real_tasks.losses import CtcExcess
+from benchmarks.real_tasks.losses import CtcExcess, Divergence, Misread, OutputError, Renamed
 from benchmarks.real_tasks.networks import Network, package_file
 from benchmarks.real_tasks.tails import Tails
 from perfmodel.formats import format_named
@@ -142,6 +142,30 @@ def test_ctc_excess_sums_all_paths() -> None:
     loss = CtcExcess(first)
     assert loss.of(first) == pytest.approx(0.0, abs=1e-12)
     assert loss.of(other) == pytest.approx(brute(other) - brute(first), rel=1e-9)
+
+
+def test_losses_of_outputs_by_their_definitions() -> None:
+    draw = np.random.default_rng(4)
+    logits = draw.normal(size=(2, 6, 9))
+    moved = logits + 0.3 * draw.normal(size=logits.shape)
+
+    def softmax(values: Any) -> list[Any]:
+        return [np.exp(v[None]) / np.exp(v).sum(-1)[None, :, None] for v in values]
+
+    def centred(values: Any) -> Any:
+        return (values - values.mean(-1, keepdims=True)).reshape(-1, 9)
+
+    one, other = softmax(logits), softmax(moved)
+    p, q = np.concatenate(one).reshape(-1, 9), np.concatenate(other).reshape(-1, 9)
+    assert Divergence(one).of(other) == pytest.approx((p * np.log(p / q)).sum(1).mean(), rel=1e-9)
+    a, b = centred(logits), centred(moved)
+    relative = (np.square(b - a).sum(1) / np.square(a).sum(1)).mean()
+    assert OutputError(one).of(other) == pytest.approx(relative, rel=1e-9)
+    assert Renamed(one).of(other) == (p.argmax(1) != q.argmax(1)).mean() > 0
+    paths = [np.eye(4)[list(text)][None] for text in ([1, 1, 0, 1, 2], [3, 0, 2, 2, 0])]
+    read = [np.eye(4)[list(text)][None] for text in ([1, 1, 1, 0, 2], [3, 0, 2, 0, 1])]
+    # "112" is read as "12", "32" as "321".
+    assert Misread(paths).of(read) == pytest.approx(2 / 5)
 
 
 def test_assignments_keep_the_limit_and_none_is_below_the_exact_one() -> None:
