@@ -237,12 +237,27 @@ def optuna_method(search: Search) -> Proposals:
     that is there is gone on with: its trials count.
     """
     optuna = optuna_parts()
+    if not search.storage:
+        yield from _optuna_generations(search, optuna, None)
+        return
+    storage = optuna.storages.get_storage(search.storage)
+    try:
+        yield from _optuna_generations(search, optuna, storage)
+    finally:
+        # Connections of a database stay open until its engine lets them go.
+        storage.remove_session()
+        engine = getattr(getattr(storage, "_backend", storage), "engine", None)
+        if engine is not None:
+            engine.dispose()
+
+
+def _optuna_generations(search: Search, optuna: Any, storage: Any) -> Proposals:
     question = search.archive.question
     objectives = question.objectives
     sampler = optuna_sampler(optuna, search.sampler, search.seed, search.population)
     study = optuna.create_study(
         directions=["minimize"] * len(objectives), sampler=sampler,
-        storage=search.storage or None, study_name=f"perfmodel-{search.fingerprint}",
+        storage=storage, study_name=f"perfmodel-{search.fingerprint}",
         load_if_exists=True,
     )  # fmt: skip
     names = [d.name for d in question.space.decisions]

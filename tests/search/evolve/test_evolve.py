@@ -336,7 +336,10 @@ def test_a_storage_of_optuna_is_taken_up_again(tmp_path: Path) -> None:
     assert second.evaluations == 40
     import optuna
 
-    (summary,) = optuna.get_all_study_summaries(url)
+    storage = optuna.storages.RDBStorage(url)
+    (summary,) = optuna.get_all_study_summaries(storage)
+    storage.remove_session()
+    storage.engine.dispose()
     assert summary.n_trials >= 40
 
 
