@@ -10,6 +10,7 @@ from typing import Any, Final
 from perfmodel.errors import Fault, InputError
 from perfmodel.hardware.device import Device, EnergyModel, Power
 from perfmodel.hardware.engine import Engine, Peak
+from perfmodel.hardware.kernel import Kernel
 from perfmodel.hardware.limits import limits_of_plain
 from perfmodel.hardware.link import Link
 from perfmodel.hardware.memory import Memory
@@ -308,16 +309,25 @@ class _Builder:
         for name, given in numbers:
             origin = _DEFAULT
             if given is not None and name.partition(".")[0] in runtime.model_fields_set:
-                origin = Provenance(
-                    f"runtime {runtime.name}",
-                    given.source or runtime.source,
-                    given.confidence or runtime.confidence,
-                    given.note,
-                    given.fitted_on,
-                    given.measured_at,
-                )
+                origin = self._runtime_origin(given)
             value = None if given is None else given.value
             facts.put(f"runtime.{name}", limits[name.partition(".")[0]], value, origin)
+        for key, kernel in runtime.kernels.items():
+            for name, limit in field_limits(Kernel).items():
+                given = getattr(kernel, name)
+                if given is not None:
+                    path = f"runtime.kernels.{key}.{name}"
+                    facts.put(path, limit, given.value, self._runtime_origin(given))
+
+    def _runtime_origin(self, given: Quantity) -> Provenance:
+        return Provenance(
+            f"runtime {self.runtime.name}",
+            given.source or self.runtime.source,
+            given.confidence or self.runtime.confidence,
+            given.note,
+            given.fitted_on,
+            given.measured_at,
+        )
 
 
 def dense_peak(peak: Peak, engine: Engine) -> float:

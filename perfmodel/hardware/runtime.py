@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from perfmodel.errors import nearest
 from perfmodel.hardware.device import Name, Source, title_alone
 from perfmodel.hardware.engine import OperatorKind
+from perfmodel.hardware.kernel import KERNEL_CLASSES, Kernel
 from perfmodel.hardware.quantity import Confidence, Document, Of, Quantity, Spec
 from perfmodel.hardware.structure import check_sources, mapped
 from perfmodel.pydantic_faults import Flaw, checked
@@ -104,6 +105,9 @@ class Runtime(Document):
     efficiency: Mapping[str, Efficiency] = Field(default_factory=dict)
     """Share of the peak reached by operator class (``gemm``), or by class and weight format
     (``gemm.q4_0``)."""
+    kernels: Mapping[str, Kernel] = Field(default_factory=dict)
+    """Constants of its kernels by class (``gemm``), or by class and format (``gemm.fp8``), for kinds
+    of hardware that model the kernels themselves."""
     draw_bytes_per_clock_per_unit: Draw | None = None
     """Bandwidth that one unit of the engine can draw, in bytes a clock."""
     pnorm: Norm = Quantity(value=4.0)
@@ -129,11 +133,15 @@ class Runtime(Document):
 
 
 def _check(data: Any) -> Iterator[Flaw]:
-    for key in mapped(data, "efficiency"):
-        found = key.partition(".")[0]
-        if found not in EFFICIENCY_CLASSES:
-            meant = nearest(found, EFFICIENCY_CLASSES)
-            yield Flaw(("efficiency", key), f"'{found}' is not an operator class",
-                       "" if meant else "one of " + ", ".join(EFFICIENCY_CLASSES), meant,
-                       on_key=True)  # fmt: skip
+    for field, classes, noun in (
+        ("efficiency", EFFICIENCY_CLASSES, "an operator class"),
+        ("kernels", KERNEL_CLASSES, "a class of kernels"),
+    ):
+        for key in mapped(data, field):
+            found = key.partition(".")[0]
+            if found not in classes:
+                meant = nearest(found, classes)
+                yield Flaw((field, key), f"'{found}' is not {noun}",
+                           "" if meant else "one of " + ", ".join(classes), meant,
+                           on_key=True)  # fmt: skip
     yield from check_sources(data)

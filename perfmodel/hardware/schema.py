@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 
 from perfmodel.catalog import BUILT_IN
 from perfmodel.hardware.device import Device
+from perfmodel.hardware.kernel import KERNEL_CLASSES
 from perfmodel.hardware.memory import MEMORY_KINDS
 from perfmodel.hardware.runtime import EFFICIENCY_CLASSES, Runtime
 from perfmodel.shipped import data_root
@@ -47,9 +48,10 @@ def json_schema(kind: str) -> dict[str, Any]:
         ]
     }
     if kind == "runtime":
-        keys = "|".join(EFFICIENCY_CLASSES)
-        efficiency = schema["properties"]["efficiency"]
-        efficiency["propertyNames"] = {"pattern": rf"^({keys})(\.[a-z0-9_]+)?$"}
+        for name, classes in (("efficiency", EFFICIENCY_CLASSES), ("kernels", KERNEL_CLASSES)):
+            keys = "|".join(classes)
+            entries = schema["properties"][name]
+            entries["propertyNames"] = {"pattern": rf"^({keys})(\.[a-z0-9_]+)?$"}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,

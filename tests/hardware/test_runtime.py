@@ -26,6 +26,9 @@ efficiency:
   gemm.q4_0: 0.649
 draw_bytes_per_clock_per_unit: 13.3
 pnorm: 4
+kernels:
+  gemm: {launch: "1.3 us", peak_share: 0.84}
+  gemm.fp8: {launch: {value: "4.6 us", source: manual}, note: CUTLASS}
 fusion: {elementwise: false, attention: unfused}
 semantics: {causal_skips_masked: false, head_on_every_token: true, runs_dead_branches: true}
 """
@@ -84,9 +87,13 @@ def test_suits_goes_by_name_alias_or_tag(card: Device) -> None:
          'unit, such as "30 us"')),
         ("source: manual", "source: manul", ("9:42: per_operator.source: no entry of sources is "
          "named 'manul'; did you mean 'manual'?")),
-        ("attention: unfused", "attention: flsh", ("17:41: fusion.attention: unknown value 'flsh'; "
+        ("gemm.fp8:", "gem.fp8:", ("19:3: kernels.gem.fp8: 'gem' is not a class of kernels; "
+         "did you mean 'gemv'?")),
+        ('"1.3 us", peak_share', "1.3, peak_share", ("18:18: kernels.gemm.launch: 1.3 has no unit; "
+         'expected a time with its unit, such as "30 us"')),
+        ("attention: unfused", "attention: flsh", ("20:41: fusion.attention: unknown value 'flsh'; "
          "expected one of flash, unfused; did you mean 'flash'?")),
-        ("elementwise: false", "elementwise: nope", ("17:23: fusion.elementwise: 'nope' is "
+        ("elementwise: false", "elementwise: nope", ("20:23: fusion.elementwise: 'nope' is "
          "neither true nor false; expected true or false")),
         ("per_run", "pre_run", "8:1: pre_run: unknown key 'pre_run'; did you mean 'per_run'?"),
         ("name: engine_x\n", "", "1:1: missing key 'name'"),
@@ -108,3 +115,11 @@ def test_a_runtime_inherits(tmp_path: Path) -> None:
     assert made.per_operator.source == "manual"
     assert made.efficiency["bandwidth"].source == "fit"
     assert made.fusion.attention == "unfused"
+
+
+def test_constants_of_kernels_are_facts(tmp_path: Path, card: Device) -> None:
+    machine = card.machine(load(tmp_path, SPEC))
+    assert machine.facts["runtime.kernels.gemm.launch"] == pytest.approx(1.3e-6)
+    assert machine.facts["runtime.kernels.gemm.fp8.launch"] == pytest.approx(4.6e-6)
+    assert "runtime.kernels.gemm.fp8.peak_share" not in machine.facts
+    assert machine.provenance["runtime.kernels.gemm.fp8.launch"].source == "manual"
