@@ -21,6 +21,7 @@ def validate(
     data: Path | None = None,
     suffix: str = "",
     devices: Path | None = None,
+    left_out: bool = False,
     json: bool = False,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
 ) -> int:
@@ -39,6 +40,8 @@ def validate(
         Take the files with this suffix, such as _heldout.
     devices
         Folder of more device specs.
+    left_out
+        Refit fitted constants with each device left out, and report the errors on it.
     json
         Print JSON.
     output
@@ -49,7 +52,9 @@ def validate(
         faults.extend(output_faults(output, (".json",)))
     faults.settle()
     module: Any = import_module("perfmodel.validate")
-    results = module.validate(list(names) or None, data=data, suffix=suffix, devices=devices)
+    results = module.validate(
+        list(names) or None, data=data, suffix=suffix, devices=devices, left_out=left_out
+    )
     found: list[dict[str, Any]] = [result.to_dict() for result in results]
     if output is not None:
         write_text(output, to_json(found))

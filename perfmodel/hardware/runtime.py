@@ -106,8 +106,8 @@ class Runtime(Document):
     """Share of the peak reached by operator class (``gemm``), or by class and weight format
     (``gemm.q4_0``)."""
     kernels: Mapping[str, Kernel] = Field(default_factory=dict)
-    """Constants of its kernels by class (``gemm``), or by class and format (``gemm.fp8``), for kinds
-    of hardware that model the kernels themselves."""
+    """Constants of its kernels by class (``gemm``), or by class and format (``gemm.fp8``), for
+    kinds of hardware that model the kernels themselves."""
     draw_bytes_per_clock_per_unit: Draw | None = None
     """Bandwidth that one unit of the engine can draw, in bytes a clock."""
     pnorm: Norm = Quantity(value=4.0)

@@ -28,7 +28,7 @@ class Errors(TypedDict):
     spearman: float | None
 
 
-def errors(predicted: Sequence[float], measured: Sequence[float]) -> Errors:
+def errors(predicted: Sequence[float] | Vector, measured: Sequence[float] | Vector) -> Errors:
     """Return the errors of predictions.
 
     Parameters

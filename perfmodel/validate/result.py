@@ -47,6 +47,9 @@ class ValidationResult:
     notes : tuple of str
     details : dict
         What only this data set has.
+    left_out : dict
+        Target -> errors of each device (or chip, system) by constants refitted without it: see
+        `perfmodel.validate.refit.trial`; empty where it was not asked for.
     """
 
     name: str
@@ -62,6 +65,7 @@ class ValidationResult:
     predictions: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
     notes: tuple[str, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    left_out: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
 
     @property
     def mape(self) -> float | None:
@@ -85,6 +89,11 @@ class ValidationResult:
             "worst": [dict(w) for w in self.worst],
             "notes": list(self.notes),
             **({"details": dict(self.details)} if self.details else {}),
+            **(
+                {"left_out": {k: dict(v) for k, v in self.left_out.items()}}
+                if self.left_out
+                else {}
+            ),
         }
 
     def __str__(self) -> str:
@@ -98,6 +107,16 @@ class ValidationResult:
             out.append(f" {mark}{target:<18} {_errors(found)}")
         for name, found in self.baselines.items():
             out.append(f"  {name:<18} {_errors(found)}   ({BASELINES.get(name, '')})")
+        for target, found in self.left_out.items():
+            said = (
+                f"constants refitted with each {found['left_out']} left out, {found['rows']} rows"
+            )
+            out.append(f"  {target:<18} {_errors(found)}   ({said})")
+            out += [
+                f"    {name:<24} {g['rows']:>4} rows  mape {percent(g['mape'])}  "
+                f"bias {percent(g['bias'], sign=True)}"
+                for name, g in found["groups"].items()
+            ]
         for title, groups in (("device", self.by_device), ("group", self.by_group)):
             if len(groups) > 1:
                 out.append(f"  by {title}:")
@@ -125,7 +144,7 @@ def percent(value: float | None, *, sign: bool = False) -> str:
     return f"{100 * value:{'+' if sign else ''}.1f} %"
 
 
-def _errors(found: Errors) -> str:
+def _errors(found: Mapping[str, Any]) -> str:
     rank = found["spearman"]
     return (
         f"mape {percent(found['mape'])}  median {percent(found['median_ape'])}  "

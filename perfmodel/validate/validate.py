@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.hardware.library import folder_faults
 from perfmodel.validate.case import Cases
 from perfmodel.validate.datasets import DATASETS, dataset
-from perfmodel.validate.files import data_folder
+from perfmodel.validate.files import DataFolder, data_folder
+from perfmodel.validate.refit import trial
 from perfmodel.validate.result import ValidationResult
 from perfmodel.validate.run import evaluate
 
@@ -25,6 +27,7 @@ def validate(
     data: str | Path | None = None,
     suffix: str = "",
     devices: str | Path | Iterable[str | Path] | None = None,
+    left_out: bool = False,
 ) -> list[ValidationResult]:
     """Compare predictions with measured rows.
 
@@ -40,6 +43,9 @@ def validate(
         Suffix of the files to read, such as ``_heldout``.
     devices
         Folders with more specs of devices; theirs win over the library's.
+    left_out
+        Refit the constants of data sets that say how theirs were fitted, with each device (or
+        chip, system) left out in turn, and report its errors beside the others.
 
     Returns
     -------
@@ -63,7 +69,20 @@ def validate(
             faults += error.faults
     if faults:
         raise InputError(list(dict.fromkeys(faults)))
-    return [item if isinstance(item, ValidationResult) else evaluate(item) for item in loaded]
+    found = [item if isinstance(item, ValidationResult) else evaluate(item) for item in loaded]
+    if not left_out:
+        return found
+    folder = data_folder(data, suffix)
+    return [_tried(item, folder, folders) for item in found]
+
+
+def _tried(
+    result: ValidationResult, folder: DataFolder, devices: list[str | Path]
+) -> ValidationResult:
+    offered = getattr(dataset(result.name), "refits", None) if result.name in DATASETS else None
+    if offered is None:
+        return result
+    return replace(result, left_out={r.target: trial(r) for r in offered(folder, devices)})
 
 
 def _present(data: str | Path | None, suffix: str) -> list[str]:
@@ -94,7 +113,8 @@ def run_validate(
     data: str | Path | None = None,
     suffix: str = "",
     devices: str | Path | Iterable[str | Path] | None = None,
+    left_out: bool = False,
 ) -> list[dict[str, Any]]:
     """Return `validate` ready for JSON: ``{name, rows, coverage, targets, mape, ...}`` each."""
-    found = validate(names, data=data, suffix=suffix, devices=devices)
+    found = validate(names, data=data, suffix=suffix, devices=devices, left_out=left_out)
     return [item.to_dict() for item in found]

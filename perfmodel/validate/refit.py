@@ -1,0 +1,84 @@
+"""Fitted constants on trial: refitted with each device left out, and judged on that device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from perfmodel.calibrate import Constant, left_out
+from perfmodel.calibrate.fit import Forward
+from perfmodel.validate.metrics import errors
+
+__all__ = ["Refit", "trial"]
+
+
+@dataclass(frozen=True, slots=True)
+class Refit:
+    """How the constants of a target were fitted, so that it can be done again without some rows.
+
+    A module of a data set offers them as ``refits(folder, devices) -> Sequence[Refit]``.
+
+    Attributes
+    ----------
+    target
+        As the cases of the data set name it.
+    measured
+        SI, shape ``(rows,)``.
+    groups
+        What is left out together, of each row: its device, chip or system.
+    constants
+        That the rows determine; what they start from is in the library's specs.
+    forward
+        Constants by name -> predictions of all rows.
+    left_out
+        What a group is: ``device``, ``chip``, ``generation``.
+    scale
+        Relative error from which on a row counts less.
+    """
+
+    target: str
+    measured: npt.NDArray[np.float64]
+    groups: Sequence[str]
+    constants: Sequence[Constant]
+    forward: Forward
+    left_out: str = "device"
+    scale: float = 0.1
+
+
+def trial(refit: Refit) -> dict[str, Any]:
+    """Refit with each group left out.
+
+    Returns
+    -------
+    dict
+        ``left_out`` (what a group is), ``rows``, `perfmodel.validate.metrics.Errors` of all rows,
+        ``groups`` (name -> rows and errors), ``constants`` (name -> least and largest value found)
+        and ``at_bound`` (constants that some fit left at a bound of theirs).
+    """
+    found = left_out(
+        refit.forward, refit.measured, refit.constants, refit.groups, scale=refit.scale
+    )
+    labels = np.asarray(refit.groups)
+    spread = {
+        c.name: [f(fit.constants[c.name] for fit in found.fits.values()) for f in (min, max)]
+        for c in refit.constants
+    }
+    by_group = {
+        name: {
+            "rows": int((labels == name).sum()),
+            **errors(found.predicted[labels == name], refit.measured[labels == name]),
+        }
+        for name in found.fits
+    }
+    return {
+        "left_out": refit.left_out,
+        "rows": len(labels),
+        **errors(found.predicted, refit.measured),
+        "groups": by_group,
+        "constants": spread,
+        "at_bound": sorted({name for fit in found.fits.values() for name in fit.at_bound}),
+    }

@@ -1,0 +1,67 @@
+"""Fits find the constants that made the rows, and left-out groups are not seen by their fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+
+from perfmodel.calibrate import Constant, fit, left_out
+
+BYTES = np.array([1e6, 4e6, 2e7, 9e7, 3e8, 1e9])
+CONSTANTS = (Constant("share", 0.5, 0.05, 1.0), Constant("launch", 1e-5, 1e-7, 1e-3))
+
+
+def forward(c: Mapping[str, float]) -> np.ndarray:
+    return c["launch"] + BYTES / (c["share"] * 1e12)
+
+
+def test_constants_that_made_the_rows_are_found() -> None:
+    found = fit(forward, forward({"share": 0.8, "launch": 4e-6}), CONSTANTS)
+    assert found.constants["share"] == pytest.approx(0.8, rel=1e-5)
+    assert found.constants["launch"] == pytest.approx(4e-6, rel=1e-5)
+    assert not found.at_bound
+
+
+def test_one_wild_row_does_not_decide() -> None:
+    rows = forward({"share": 0.8, "launch": 4e-6})
+    rows[3] *= 20
+    assert fit(forward, rows, CONSTANTS).constants["share"] == pytest.approx(0.8, rel=0.05)
+
+
+def test_a_constant_at_its_bound_is_told() -> None:
+    found = fit(forward, forward({"share": 3.0, "launch": 4e-6}), CONSTANTS)
+    assert found.at_bound == ("share",)
+
+
+def test_a_prior_holds_what_the_rows_do_not_say() -> None:
+    def blind(c: Mapping[str, float]) -> np.ndarray:
+        return forward({"share": c["share"], "launch": 4e-6})
+
+    held = (CONSTANTS[0], Constant("launch", 1e-5, 1e-7, 1e-3, prior=1.0))
+    found = fit(blind, blind({"share": 0.6}), held)
+    assert found.constants["launch"] == pytest.approx(1e-5)
+    assert found.constants["share"] == pytest.approx(0.6, rel=1e-5)
+
+
+def test_a_left_out_group_is_predicted_from_the_others() -> None:
+    truth = forward({"share": 0.8, "launch": 4e-6})
+    truth[:2] *= 3.0  # the first device is another kind altogether
+    found = left_out(forward, truth, CONSTANTS, ["a", "a", "b", "b", "c", "c"])
+    # Rows of b and c alone fix the share; a is predicted as if it were like them.
+    assert found.fits["a"].constants["share"] == pytest.approx(0.8, rel=1e-3)
+    assert found.predicted[1] / truth[1] < 0.6
+    rows = fit(forward, truth, CONSTANTS, rows=[2, 3, 4, 5]).predicted[:2]
+    assert found.predicted[:2] == pytest.approx(rows)
+
+
+@pytest.mark.parametrize("groups", [["a"] * 6, ["a", "b"]])
+def test_groups_that_leave_nothing_are_refused(groups: list[str]) -> None:
+    with pytest.raises(ValueError, match="group"):
+        left_out(forward, forward({"share": 0.8, "launch": 4e-6}), CONSTANTS, groups)
+
+
+def test_a_measurement_of_zero_is_refused() -> None:
+    with pytest.raises(ValueError, match="above zero"):
+        fit(forward, np.zeros(6), CONSTANTS)
