@@ -36,6 +36,7 @@ BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
         "systolic": "perfmodel.kinds.systolic:KIND",
     },
     "perfmodel.memory_kinds": {
+        "cache": "perfmodel.kinds.cache:Cache",
         "emmc": "perfmodel.kinds.storage:Storage",
         "nand": "perfmodel.kinds.nand:NandFlash",
         "nvme": "perfmodel.kinds.storage:Storage",

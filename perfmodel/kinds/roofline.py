@@ -27,6 +27,7 @@ from perfmodel.kinds.rates import (
     sparse_speedup,
     vector_rates,
 )
+from perfmodel.kinds.streams import with_streams
 from perfmodel.workload.lower import OperatorTable
 
 _WILLIAMS = "Williams et al., CACM 52(4), 2009"
@@ -73,9 +74,10 @@ class Roofline:
             moved = cold_weight_bytes(table, setting)
             cold = None if moved is None else moved / bandwidth(setting, setting.weights_memory)
         row_s = compose(compute, memory, overhead, setting.overlap, cold)
-        return Terms(
+        terms = Terms(
             compute, memory, overhead, traffic, row_s, operations, executed, unsupported, cold
         )
+        return with_streams(table, setting, terms)
 
 
 def launch_times(table: OperatorTable, setting: Setting) -> dict[str, Value]:

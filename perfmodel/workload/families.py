@@ -72,6 +72,7 @@ BUILT_IN: Mapping[str, str] = {
     "efficientformer": "perfmodel.workload.efficientformer",
     "embbert": "perfmodel.workload.embbert",
     "tiny": "perfmodel.workload.tiny",
+    "streaming": "perfmodel.workload.streaming",
     "layers": "perfmodel.workload.layers",
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -35,6 +35,8 @@ class Row:
     phase: str
     pair: tuple[str, str]
     operators: tuple[str, ...]
+    #: Which loop of its kind it is (a streaming kernel), or empty.
+    loop: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,8 @@ class OperatorTable:
     accesses: Accesses | None = None
     #: loop nests, for kinds that map them on an array
     nests: Nests | None = None
+    #: name -> extents that loops of class ``stream`` state, 0 for other rows; ``(rows, points)``
+    extents: dict[str, Value] = field(default_factory=dict[str, "Value"])
 
 
 @dataclass(slots=True)
@@ -121,7 +125,8 @@ class Lowered:
             Row(
                 k.head.name, _class(k.head), k.block.name, k.block.phase,
                 (self._slot_name(k.head.pair[0]), self._slot_name(k.head.pair[1])),
-                tuple(op.name for op in k.operators),
+                tuple(op.name for op in k.operators), dict(k.head.attributes).get("kernel", "")
+                if k.head.kind == "stream" else "",
             )
             for k in self.kernels
         )  # fmt: skip
@@ -198,6 +203,7 @@ class Lowered:
             {n[5:]: v for n, v in c.items() if n.startswith("live ")},
             detail,
             self._nest_keys.bind(c) if nests and self._nest_keys is not None else None,
+            {n[7:]: v for n, v in c.items() if n.startswith("extent ")},
         )  # fmt: skip
 
     def _slot_name(self, slot: str) -> str:
@@ -230,6 +236,7 @@ class Lowered:
             "kernels": [self._launches(k) for k in self.kernels],
             "layers": self._layers(),
         }
+        columns |= self._extents()
         moved: dict[str, dict[int, Dim]] = {}
         for i, kernel in enumerate(self.kernels):
             for slot, elements in self._traffic(kernel):
@@ -273,6 +280,15 @@ class Lowered:
         kinds = [row.kind for row in self.rows]
         self._nest_keys, columns = nest_columns(self.kernels, kinds, slot, access)
         return columns
+
+    def _extents(self) -> dict[str, list[Dim]]:
+        """Return what loops of class ``stream`` say of their extents."""
+        said: list[dict[str, Dim]] = [
+            dict(dict(k.head.attributes)["extents"]) if k.head.kind == "stream" else {}
+            for k in self.kernels
+        ]
+        names = sorted({name for each in said for name in each})
+        return {f"extent {name}": [each.get(name, 0) for each in said] for name in names}
 
     def _launches(self, kernel: Kernel) -> int:
         if kernel.head.kind == "attention" and not self._flash:
