@@ -86,11 +86,11 @@ def forward(rows: Sequence[StreamRow], machine: Machine, levels: Sequence[str]) 
     extents = [dict(row.extents) for row in rows]
     row_bytes = column([8.0 * e.get("columns", 0.0) for e in extents])
     plane = column([8.0 * e.get("rows", 0.0) * e.get("columns", 0.0) for e in extents])
-    stencil = np.array([k.radius > 0 for k in kernels])
-    solid = np.array([k.dimensions == 3 for k in kernels])
+    stencil = column([k.radius > 0 for k in kernels])
+    solid = column([k.dimensions == 3 for k in kernels])
     two, three = KERNELS["jacobi_2d_5pt"], KERNELS["jacobi_3d_7pt"]
-    rows_safe = np.where(stencil, row_bytes, 1.0)
-    planes_safe = np.where(solid, plane, 1.0)
+    rows_safe = np.where(stencil > 0, row_bytes, 1.0)
+    planes_safe = np.where(solid > 0, plane, 1.0)
 
     def predicted(given: Mapping[str, float]) -> Vector:
         facts: dict[str, Value] = {**machine.facts, **given, f"memories.{levels[0]}.vector": vector}
@@ -100,7 +100,7 @@ def forward(rows: Sequence[StreamRow], machine: Machine, levels: Sequence[str]) 
         if stencil.any():
             flat, deep = (grid_reads(k, found, rows_safe, planes_safe) for k in (two, three))
             reads = [
-                np.where(stencil, np.where(solid, b, a), work.reads)
+                stencil * (solid * b + (1.0 - solid) * a) + (1.0 - stencil) * work.reads
                 for a, b in zip(flat, deep, strict=True)
             ]
         at = [np.broadcast_to(v, size.shape) for v in
