@@ -121,6 +121,8 @@ def _row(prediction: Prediction, columns: dict[str, np.ndarray], i: int) -> list
         body = f"max({', '.join(parts)})" if len(parts) > 1 else parts[0]
     else:
         body = " + ".join(parts)
+    if i in terms.joined:
+        body = terms.joined[i]()
     body = " + ".join([body, *extra])
     lines.append(
         f"{name} (x{columns['count'][i]:g}, bound by {columns['bound_by'][i]}): "

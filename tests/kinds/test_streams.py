@@ -93,3 +93,13 @@ def test_caches_without_ports_are_what_they_were() -> None:
 def test_a_kernel_that_nobody_knows_is_refused_with_the_nearest() -> None:
     with pytest.raises(InputError, match="daxpi"):
         cycles_per_line("daxpi", pm.hardware("zen4_core"), 1e4)
+
+
+@pytest.mark.parametrize("device", CORES)
+@pytest.mark.parametrize("workload", ["schoenauer_triad", "jacobi_2d_5pt", "jacobi_3d_7pt"])
+def test_the_explanation_evaluates_to_the_time(device: str, workload: str) -> None:
+    found = pm.predict(pm.workload(workload), pm.hardware(device), runtime="ideal")
+    (line,) = [text for text in found.explain().splitlines() if "row_s = " in text]
+    _, expression, number = line.split(" = ")
+    assert eval(expression) == pytest.approx(float(number), rel=1e-8)
+    assert float(number) == pytest.approx(found.latency_s, rel=1e-8)
