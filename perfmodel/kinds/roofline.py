@@ -23,9 +23,11 @@ from perfmodel.kinds.rates import (
     copy_shares,
     efficiency,
     executed_format,
+    executed_macs,
     pair_format,
     sparse_speedup,
     vector_rates,
+    with_latency,
 )
 from perfmodel.workload.lower import OperatorTable
 
@@ -48,9 +50,7 @@ class Roofline:
 
     def cost(self, table: OperatorTable, setting: Setting) -> Terms:
         """Cost every row of the table; see the class attribute `equations`."""
-        macs = table.macs
-        if setting.causal_skips_masked:
-            macs = macs - table.masked_macs
+        macs = executed_macs(table, setting)
         rates, operations, executed, unsupported = matrix_rates(table, macs, setting)
         vector = table.vector_ops / vector_rates(table, setting)
         compute = {"matrix": (2.0 * macs) / rates, "vector": vector}
@@ -63,10 +63,7 @@ class Roofline:
             seconds = moved / bandwidth(setting, level)
             if copies:
                 seconds = seconds / share
-            latency = 0.0 if setting.bare else setting.fact(f"memories.{level}.latency", 0.0)
-            if is_array(latency) or latency:
-                seconds = seconds + latency * (moved > 0)
-            memory[level] = seconds
+            memory[level] = with_latency(seconds, moved, setting, level)
         overhead = launch_times(table, setting)
         cold: Value = None
         if setting.overlap == "cold_weights_add":

@@ -408,7 +408,7 @@ def _lifetimes(
 FUSED = Fusion()
 
 
-class _ById:
+class ById:
     """Hash a graph by identity: graphs are cached by structure, so this is a structure key."""
 
     __slots__ = ("graph",)
@@ -420,11 +420,11 @@ class _ById:
         return id(self.graph)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _ById) and other.graph is self.graph
+        return isinstance(other, ById) and other.graph is self.graph
 
 
 @lru_cache(maxsize=512)
-def _lower(key: _ById, fusion: Fusion, tagged: bool) -> Lowered:
+def _lower(key: ById, fusion: Fusion, tagged: bool) -> Lowered:
     return Lowered(key.graph, fusion, tagged=tagged)
 
 
@@ -436,4 +436,4 @@ def lower(graph: Graph, fusion: Fusion = FUSED, *, tagged: bool = False) -> Lowe
     tagged
         Keep the tags of weights apart, for formats that store some tensors wider.
     """
-    return _lower(_ById(graph), fusion, tagged)
+    return _lower(ById(graph), fusion, tagged)
