@@ -34,6 +34,7 @@ BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
         "roofline": "perfmodel.kinds.roofline:KIND",
         "spatial": "perfmodel.kinds.spatial:KIND",
         "systolic": "perfmodel.kinds.systolic:KIND",
+        "tensor_core": "perfmodel.kinds.tensor_core:KIND",
     },
     "perfmodel.memory_kinds": {
         "emmc": "perfmodel.kinds.storage:Storage",

@@ -19,6 +19,9 @@ Time: TypeAlias = Annotated[Quantity, Of("time")]
 Share: TypeAlias = Annotated[Quantity, Of("fraction", positive=True, ceiling=2.0)]
 Portion: TypeAlias = Annotated[Quantity, Of("fraction", ceiling=1.0)]
 Norm: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=100.0)]
+Exponent: TypeAlias = Annotated[Quantity, Of("count", ceiling=4.0)]
+Passes: TypeAlias = Annotated[Quantity, Of("count", ceiling=100.0)]
+Draw: TypeAlias = Annotated[Quantity, Of("bandwidth_per_clock", positive=True, bare=True)]
 
 
 class Kernel(Spec):
@@ -40,3 +43,19 @@ class Kernel(Spec):
     """Share of main memory's bandwidth that the kernel draws when all units read."""
     pnorm: Norm | None = None
     """Exponent that joins the times of arithmetic and memories; large is their maximum."""
+    l2_share: Share | None = None
+    """Share of the L2's bandwidth that the kernel draws."""
+    draw_bytes_per_clock: Draw | None = None
+    """Bytes of main memory that one unit can draw a clock: few units cannot draw it all."""
+    tile_fill: Time | None = None
+    """Time of a wave of tiles beside its arithmetic: first loads and the epilogue."""
+    tile_exponent: Exponent | None = None
+    """How the rate of a tile smaller than 128 x 256 falls with its harmonic extent."""
+    wave_quantisation: Portion | None = None
+    """How far a last, partly filled wave costs a whole one: 0 not at all, 1 wholly."""
+    split_launch: Time | None = None
+    """Time of summing the parts of a split sum, beside their traffic."""
+    per_group: Time | None = None
+    """Time that each group (expert) costs beside its work."""
+    activation_passes: Passes | None = None
+    """How often the activations of a fused mixture of experts cross main memory's boundary."""

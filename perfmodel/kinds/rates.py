@@ -149,6 +149,14 @@ def _by_row(shares: list[Value], table: OperatorTable, setting: Setting, scale: 
     return xp.asarray(shares)[:, None] * scale
 
 
+def bandwidth_fact(setting: Setting, level: str) -> Value:
+    """Return the bandwidth that a plain streaming kernel reaches, whatever the runtime."""
+    facts = setting.facts
+    return facts[f"memories.{level}.bandwidth"] * facts.get(
+        f"memories.{level}.sustained_fraction", 1.0
+    )
+
+
 def bandwidth(setting: Setting, level: str) -> Value:
     """Return the bandwidth that a kernel draws from a memory, bytes a second.
 
