@@ -48,7 +48,7 @@ class Roofline:
 
     def cost(self, table: OperatorTable, setting: Setting) -> Terms:
         """Cost every row of the table; see the class attribute `equations`."""
-        macs = table.macs
+        macs = table.macs if table.executed_macs is None else table.executed_macs
         if setting.causal_skips_masked:
             macs = macs - table.masked_macs
         rates, operations, executed, unsupported = matrix_rates(table, macs, setting)
@@ -73,8 +73,9 @@ class Roofline:
             moved = cold_weight_bytes(table, setting)
             cold = None if moved is None else moved / bandwidth(setting, setting.weights_memory)
         row_s = compose(compute, memory, overhead, setting.overlap, cold)
+        work = {} if table.executed_macs is None else {"matrix": 2.0 * macs}
         return Terms(
-            compute, memory, overhead, traffic, row_s, operations, executed, unsupported, cold
+            compute, memory, overhead, traffic, row_s, operations, executed, unsupported, cold, work
         )
 
 
