@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 from perfmodel.hardware.quantity import Of, Quantity, Spec
 
@@ -14,6 +14,11 @@ KERNEL_CLASSES: Final = (
     "reduce_scatter", "all_to_all",
 )  # fmt: skip
 """Classes of kernels; ``gemm.fp8`` are the constants of one compute or weight format."""
+
+Algorithm: TypeAlias = Literal[
+    "direct", "im2col", "winograd_2x2", "winograd_4x4", "dense", "per_group"
+]
+"""How a convolution is computed; see `Kernel.algorithms`."""
 
 Time: TypeAlias = Annotated[Quantity, Of("time")]
 Share: TypeAlias = Annotated[Quantity, Of("fraction", positive=True, ceiling=2.0)]
@@ -33,6 +38,12 @@ class Kernel(Spec):
 
     note: str | None = None
     """What a reader must know: the library, how it was measured."""
+    algorithms: tuple[Algorithm, ...] = ()
+    """Algorithms of ``conv``, ``grouped`` and ``depthwise``, best first: an operator takes the
+    first that fits it, the direct one where none does. ``direct``: as counted. ``im2col``: the
+    columns are written and read. ``winograd_2x2``, ``winograd_4x4`` (dense 3 x 3 of stride 1): 4/9
+    and 1/4 of the multiplications, and transforms. ``dense`` (groups): one dense convolution over
+    zeros. ``per_group``: a kernel a group."""
     launch: Time | None = None
     """Time of a kernel beside its work, that nothing overlaps."""
     host_floor: Time | None = None

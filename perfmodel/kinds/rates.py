@@ -127,7 +127,8 @@ def alike(left: Value, right: Value) -> bool:
 
 def executed_macs(table: OperatorTable, setting: Setting) -> Value:
     """Return the multiply-accumulates of each row that run: masked pairs may be skipped."""
-    return table.macs - table.masked_macs if setting.causal_skips_masked else table.macs
+    macs = table.macs if table.executed_macs is None else table.executed_macs
+    return macs - table.masked_macs if setting.causal_skips_masked else macs
 
 
 def with_latency(seconds: Value, moved: Value, setting: Setting, level: str) -> Value:

@@ -70,8 +70,9 @@ class Roofline:
             moved = cold_weight_bytes(table, setting)
             cold = None if moved is None else moved / bandwidth(setting, setting.weights_memory)
         row_s = compose(compute, memory, overhead, setting.overlap, cold)
+        work = {} if table.executed_macs is None else {"matrix": 2.0 * macs}
         return Terms(
-            compute, memory, overhead, traffic, row_s, operations, executed, unsupported, cold
+            compute, memory, overhead, traffic, row_s, operations, executed, unsupported, cold, work
         )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from perfmodel.arrays import Value, is_array
+from perfmodel.cost.totals import once_a_run
 from perfmodel.prediction.rows import row_columns
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def explain(prediction: Prediction, rows: int = 8) -> str:
     total = columns["total_s"]
     order = [int(i) for i in np.argsort(-total, kind="stable")]
     shown = order[:rows]
-    per_run = 0.0 if job.bare else setting.fact("runtime.per_run", 0.0)
+    per_run = once_a_run(setting)
     pieces = [f"{columns['count'][i]:.12g}*{columns['row_s'][i]:.12g}" for i in shown]
     rest = float(sum(total[i] for i in order[rows:]))
     if rest:

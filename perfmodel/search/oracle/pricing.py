@@ -10,6 +10,7 @@ import numpy as np
 
 from perfmodel.arrays import Value
 from perfmodel.cost.setting import Setting
+from perfmodel.cost.totals import once_a_run
 from perfmodel.formats import Precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
@@ -74,6 +75,10 @@ class Pricing:
         job = Job(workload, machine, chosen, static, lowered, bare, False, warm)
         if any(np.ndim(value) for value in machine.facts.values()):
             raise NotTabledError("facts of the device vary")
+        if machine.facts.get("runtime.per_sequence", 0.0) and not bare:
+            raise NotTabledError("the runtime takes time for each sequence")
+        if static.execution is not None and not bare:
+            raise NotTabledError("the runtime adds conversions or algorithms of its own")
         if len({row.phase for row in lowered.rows}) > 1:
             raise NotTabledError("a run has several phases")
         setting = job.setting(workload.parameters, machine.facts, chosen)
@@ -92,7 +97,7 @@ class Pricing:
     @property
     def per_run_s(self) -> float:
         """Seconds of a run beside its rows."""
-        return 0.0 if self.job.bare else float(self.setting.fact("runtime.per_run", 0.0))
+        return float(once_a_run(self.setting))
 
     @property
     def modes(self) -> int:
