@@ -19,6 +19,15 @@ def total(count: Value, values: Value) -> Value:
     return (count * values).sum(axis=0)
 
 
+def per_run_s(facts: Mapping[str, Value]) -> Value:
+    """Return the seconds of a run beside its rows: the runtime's own, and hand-overs of a split."""
+    seconds = facts.get("runtime.per_run", 0.0)
+    each = facts.get("runtime.per_split", 0.0)
+    if is_array(each) or each:
+        seconds = seconds + (facts.get("runtime.split", 1.0) - 1.0) * each
+    return seconds
+
+
 def pair_bits(table: OperatorTable, setting: Setting) -> Value:
     """Return element bits of one multiplied operand x those of the other, of each row.
 
@@ -51,7 +60,7 @@ def network_totals(
     ``phase NAME``.
     """
     count = table.count
-    per_run = 0.0 if setting.bare else setting.fact("runtime.per_run", 0.0)
+    per_run = 0.0 if setting.bare else per_run_s(setting.facts)
     out: dict[str, Value] = {"latency_s": total(count, row_s) + per_run}
     macs = table.macs
     if setting.causal_skips_masked:

@@ -58,7 +58,7 @@ def _mix(name: str, base: str, note: str, **wider: dict[str, float]) -> Format:
     b = _Q[base]
     return Format(
         name, b.element_bits, b.family, b.compute, b.group, b.scale_bits, b.zero_bits, overrides,
-        _MIX, note,
+        _MIX, note, base,
     )  # fmt: skip
 
 

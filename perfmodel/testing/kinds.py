@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from perfmodel.cost.totals import per_run_s
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.kinds import kind
@@ -154,7 +155,7 @@ class KindConformance:
             found = self._predict(workload)
             table = found.table
             count = table["count"]
-            per_run = found.machine.facts.get("runtime.per_run", 0.0)
+            per_run = per_run_s(found.machine.facts)
             np.testing.assert_allclose(
                 float(np.sum(table["total_s"])) + per_run, found.latency_s, rtol=1e-9
             )

@@ -10,6 +10,7 @@ import numpy as np
 
 from perfmodel.arrays import Value
 from perfmodel.cost.setting import Setting
+from perfmodel.cost.totals import per_run_s
 from perfmodel.formats import Precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
@@ -74,6 +75,8 @@ class Pricing:
         job = Job(workload, machine, chosen, static, lowered, bare, False, warm)
         if any(np.ndim(value) for value in machine.facts.values()):
             raise NotTabledError("facts of the device vary")
+        if machine.facts.get("runtime.split", 1.0) != 1.0:
+            raise NotTabledError("layers are split over devices")
         if len({row.phase for row in lowered.rows}) > 1:
             raise NotTabledError("a run has several phases")
         setting = job.setting(workload.parameters, machine.facts, chosen)
@@ -92,7 +95,7 @@ class Pricing:
     @property
     def per_run_s(self) -> float:
         """Seconds of a run beside its rows."""
-        return 0.0 if self.job.bare else float(self.setting.fact("runtime.per_run", 0.0))
+        return 0.0 if self.job.bare else float(per_run_s(self.setting.facts))
 
     @property
     def modes(self) -> int:
