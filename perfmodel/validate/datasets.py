@@ -11,6 +11,7 @@ __all__ = ["DATASETS", "dataset", "datasets"]
 #: Data set -> module with NAME, TITLE, PLACES and ``load(folder, devices) -> Cases``.
 DATASETS: Final[Mapping[str, str]] = {
     "llamacpp_apple_4167": "perfmodel.validate.llamacpp_apple",
+    "llama3_gpu_llamacpp": "perfmodel.validate.llama_cpp.gpus",
     "cpu_zen4": "perfmodel.validate.cpu_zen4",
     "genz": "perfmodel.validate.genz",
     "flash_read": "perfmodel.validate.flash_read",

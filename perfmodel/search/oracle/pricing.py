@@ -79,6 +79,8 @@ class Pricing:
             raise NotTabledError("the runtime takes time for each sequence")
         if static.execution is not None and not bare:
             raise NotTabledError("the runtime adds conversions or algorithms of its own")
+        if machine.facts.get("runtime.split", 1.0) != 1.0:
+            raise NotTabledError("layers are split over devices")
         if len({row.phase for row in lowered.rows}) > 1:
             raise NotTabledError("a run has several phases")
         setting = job.setting(workload.parameters, machine.facts, chosen)
