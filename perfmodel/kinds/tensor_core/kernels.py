@@ -43,6 +43,8 @@ class KernelRows:
         Bytes through the cache, tiles reading again what others read.
     host_floor_s
         Seconds that the host takes for the kernel.
+    vector_s
+        Seconds of elementwise work; what the roofline counts for the row where left out.
     detail
         Further numbers of each row at the first point, columns of `Prediction.table`.
     """
@@ -56,6 +58,7 @@ class KernelRows:
     l2_bytes: Value
     host_floor_s: Value = 0.0
     detail: dict[str, Value] | None = None
+    vector_s: Value = None
 
 
 def has_kernels(setting: Setting, classes: Iterable[str]) -> bool:
