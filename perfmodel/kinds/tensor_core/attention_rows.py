@@ -164,7 +164,7 @@ def _flash(
     top = xp.maximum(xp.maximum(matrix + vector, memory), l2)
     return KernelRows(
         r.rows, matrix + zero, memory + zero, l2, launch + zero, whole - launch - top,
-        base.traffic[near][r.rows], zero, vector_s=vector + zero,
+        host_floor_s=zero, vector_s=vector + zero,
     )  # fmt: skip
 
 
@@ -202,8 +202,7 @@ def _unfused(
     total = first.total_s + second.total_s - 2.0 * constants.launch + over
     zero = 0.0 * (matrix + dram)
     top = xp.maximum(xp.maximum(matrix, dram), l2)
-    near = setting.levels[0]
     return KernelRows(
-        r.rows, matrix, dram + zero, l2, launch + zero, total - top, base.traffic[near][r.rows],
-        constants.host_floor + zero, vector_s=zero,
+        r.rows, matrix, dram + zero, l2, launch + zero, total - top,
+        host_floor_s=constants.host_floor + zero, vector_s=zero,
     )  # fmt: skip

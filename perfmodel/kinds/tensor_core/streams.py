@@ -47,6 +47,6 @@ def _rows(
     zero = 0.0 * dram
     l2 = base.memory[near][rows] + zero if near != main else zero
     return KernelRows(
-        rows, zero, dram, l2, values["launch"] + zero, zero, base.traffic[near][rows],
-        values.get("host_floor", 0.0) + zero,
+        rows, zero, dram, l2, values["launch"] + zero, zero,
+        host_floor_s=values.get("host_floor", 0.0) + zero,
     )  # fmt: skip
