@@ -10,10 +10,12 @@ __all__ = ["KERNEL_CLASSES", "Kernel"]
 
 KERNEL_CLASSES: Final = (
     "gemm", "gemv", "conv", "grouped", "depthwise", "attention_prefill", "attention_decode", "moe",
-    "recurrent", "elementwise", "norm", "softmax", "pool", "copy", "all_reduce", "all_gather",
-    "reduce_scatter", "all_to_all",
+    "batched_gemm", "recurrent", "elementwise", "norm", "softmax", "pool", "copy", "gather",
+    "all_reduce", "all_gather", "reduce_scatter", "all_to_all",
 )  # fmt: skip
-"""Classes of kernels; ``gemm.fp8`` are the constants of one compute or weight format."""
+"""Classes of kernels; ``gemm.fp8`` are the constants of one compute or weight format,
+``elementwise.gelu_tanh`` those of one function, ``all_reduce.custom`` those of one library beside
+another. ``batched_gemm`` are the products of attention whose scores are written to memory."""
 
 Algorithm: TypeAlias = Literal[
     "direct", "im2col", "winograd_2x2", "winograd_4x4", "dense", "per_group"
@@ -27,6 +29,10 @@ Norm: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=100.0)]
 Exponent: TypeAlias = Annotated[Quantity, Of("count", ceiling=4.0)]
 Passes: TypeAlias = Annotated[Quantity, Of("count", ceiling=100.0)]
 Draw: TypeAlias = Annotated[Quantity, Of("bandwidth_per_clock", positive=True, bare=True)]
+
+
+Cost: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=20.0)]
+Rows: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=1024.0)]
 
 
 class Kernel(Spec):
@@ -70,3 +76,57 @@ class Kernel(Spec):
     """Time that each group (expert) costs beside its work."""
     activation_passes: Passes | None = None
     """How often the activations of a fused mixture of experts cross main memory's boundary."""
+    passes: Passes | None = None
+    """How often the kernels of this class move the bytes of one: a function that a framework
+    composes of several kernels, or passes over attention's scores beside the softmax."""
+    exp_cost: Cost | None = None
+    """Attention: seconds of exponentials that do not hide behind the products, by those at the full
+    rate of the special function units; above 1 it stands for the rest of the softmax."""
+    block_time: Time | None = None
+    """Attention over a prompt: time of a block of queries beside its products, at 1.8 GHz."""
+    narrow_slowdown: Cost | None = None
+    """Attention over a prompt: its arithmetic takes so many times as long with an 8-bit cache."""
+    narrow_launch: Time | None = None
+    """Attention over a cache: further time where the cache is in 8 bits."""
+    query_rows: Rows | None = None
+    """Attention over a cache: rows of the query tile, which heads that share keys are padded to."""
+    combine: Time | None = None
+    """Attention over a cache: time of joining a split sequence, for each doubling of its blocks."""
+    ramp: Time | None = None
+    """Time until the memory, or the link, delivers at its full rate."""
+    step: Time | None = None
+    """Collective: time of a step of the low-latency protocol."""
+    middle_start: Time | None = None
+    """Collective: further start of the middle protocol (128 byte lines)."""
+    middle_step: Time | None = None
+    """Collective: time of a step of the middle protocol."""
+    bulk_start: Time | None = None
+    """Collective: further start of the bulk protocol."""
+    bulk_step: Time | None = None
+    """Collective: time of a step of the bulk protocol."""
+    low_share: Share | None = None
+    """Collective: rate of the low-latency protocol, by that of bulk."""
+    middle_share: Share | None = None
+    """Collective: rate of the middle protocol, by that of bulk."""
+    pair_share: Share | None = None
+    """Collective: share of the link's bandwidth in bulk between two devices."""
+    eight_share: Share | None = None
+    """Collective: share of the link's bandwidth in bulk between eight devices."""
+    bridge_share: Share | None = None
+    """Collective: what is left of the share where more than two devices meet over PCIe bridges."""
+    switch_start: Time | None = None
+    """Collective: start of a reduction inside the switch (NVLS)."""
+    switch_share: Share | None = None
+    """Collective: share of the link's bandwidth of a reduction inside the switch."""
+    one_shot_start: Time | None = None
+    """Collective: start of one kernel in which every device reads all others."""
+    one_shot_share: Share | None = None
+    """Collective: share of the link's bandwidth of that kernel."""
+    two_shot_start: Time | None = None
+    """Collective: start of one kernel that scatters the sums and gathers them."""
+    two_shot_share: Share | None = None
+    """Collective: share of the link's bandwidth of that kernel."""
+    copy_launch: Time | None = None
+    """Collective: launch of a copy into a registered buffer."""
+    copy_share: Share | None = None
+    """Collective: share of main memory's bandwidth of that copy."""

@@ -46,6 +46,8 @@ class Row:
     pair: tuple[str, str]
     operators: tuple[str, ...]
     algorithm: str = ""
+    function: str = ""
+    """Of an elementwise row: what it computes (relu, gelu_tanh, add ...)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,7 @@ class Lowered:
                 k.head.name, _class(k.head), k.block.name, k.block.phase,
                 (self._slot_name(k.head.pair[0]), self._slot_name(k.head.pair[1])),
                 tuple(op.name for op in k.operators), _algorithm(k.head),
+                str(dict(k.head.attributes).get("function", "")),
             )
             for k in self.kernels
         )  # fmt: skip

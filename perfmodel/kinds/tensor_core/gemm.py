@@ -5,7 +5,7 @@ the time is the least over the candidates::
 
     blocks = groups * ceil(M / rows) * ceil(N / columns) * splits
     matrix = waves * (2 rows columns k / (share peak / units * extent^e) + fill)
-    dram   = bytes / min(share bandwidth, min(blocks, units) * draw * clock)
+    dram   = bytes / (share bandwidth) + bytes / (min(blocks, units) * draw * clock)
     l2     = blocks * (rows + columns) * k / (share l2_bandwidth)
     time   = launch + (matrix^p + dram^p + l2^p)^(1/p) + split
 
@@ -165,13 +165,12 @@ def gemm_times(
     rate = c.peak_share * machine.peak / units * t.extent**c.tile_exponent
     one = 2.0 * t.rows * t.columns * depth / rate + c.tile_fill
     matrix = waves(blocks, units, c.wave_quantisation, xp, relaxed) * one
-    power = 2.0 * groups * m * n * k / machine.sustained
-    matrix = _join(matrix, power, None, _POWER_NORM, xp)
-    drawn = xp.minimum(
-        machine.bandwidth * c.bandwidth_share,
-        xp.minimum(blocks, units) * (c.draw_bytes_per_clock * machine.clock),
-    )
-    dram = moved_bytes / drawn
+    if not isinstance(machine.sustained, float) or machine.sustained != float("inf"):
+        power = 2.0 * groups * m * n * k / machine.sustained
+        matrix = _join(matrix, power, None, _POWER_NORM, xp)
+    # A byte passes the memory and then a unit that has only so many under way.
+    drawn = xp.minimum(blocks, units) * (c.draw_bytes_per_clock * machine.clock)
+    dram = moved_bytes / (machine.bandwidth * c.bandwidth_share) + moved_bytes / drawn
     rows = xp.minimum(t.rows, _ROWS * up(m / _ROWS, xp, relaxed))
     reads = blocks * depth * (rows * left_bytes + t.columns * right_bytes)
     near = machine.l2_bandwidth * c.l2_share

@@ -39,10 +39,10 @@ class KernelRows:
         Seconds beside the work.
     rest_s
         What the work takes beyond the largest of its terms: imperfect overlap, sums of splits.
-    l2_bytes
-        Bytes through the cache, tiles reading again what others read.
     host_floor_s
         Seconds that the host takes for the kernel.
+    vector_s
+        Seconds of elementwise work; what the roofline counts for the row where left out.
     detail
         Further numbers of each row at the first point, columns of `Prediction.table`.
     """
@@ -53,9 +53,9 @@ class KernelRows:
     l2_s: Value
     launch_s: Value
     rest_s: Value
-    l2_bytes: Value
     host_floor_s: Value = 0.0
     detail: dict[str, Value] | None = None
+    vector_s: Value = None
 
 
 def has_kernels(setting: Setting, classes: Iterable[str]) -> bool:
@@ -89,14 +89,27 @@ def processor(setting: Setting, pair: tuple[str, str]) -> tuple[Processor, str]:
     name = executed_format(setting, pair_format(setting, pair)) or best_format(setting)
     near, main = setting.levels[0], setting.levels[-1]
     l2 = facts.get(f"memories.{near}.bandwidth") if near != main else None
-    energy = facts.get(f"{head}energy_per_op.{name}")
-    power = facts.get(f"{head}arithmetic_power")
+    peak = facts[f"{head}peaks.{name}"]
     found = Processor(
-        facts[f"{head}peaks.{name}"] * sparse_speedup(setting, pair),
+        peak * sparse_speedup(setting, pair),
         facts[f"{head}units"],
         facts[f"{head}clock"],
         bandwidth_fact(setting, main),
         float("inf") if l2 is None else l2,
-        float("inf") if energy is None or power is None else power / energy,
+        _sustained(setting, peak),
     )
     return found, name
+
+
+#: How the energy of an operation falls with the peak of its format: fp8 takes 1 / 1.73 of 16 bits.
+_NARROWER = 0.79
+
+
+def _sustained(setting: Setting, peak: Value) -> Value:
+    """Return the operations a second that the power limit sustains in the format of a peak."""
+    facts, head = setting.facts, f"engines.{setting.engine}."
+    energy, power = facts.get(f"{head}sustained_energy"), facts.get("power.busy")
+    wide = facts.get(f"{head}peaks.fp16", facts.get(f"{head}peaks.bf16"))
+    if energy is None or power is None or wide is None:
+        return float("inf")
+    return power / energy * (peak / wide) ** _NARROWER

@@ -17,8 +17,10 @@ from perfmodel.cost.compose import compose
 from perfmodel.cost.setting import Setting
 from perfmodel.kinds.protocol import Equation, Terms
 from perfmodel.kinds.roofline import KIND as ROOFLINE
+from perfmodel.kinds.tensor_core.attention_rows import attention_rows
 from perfmodel.kinds.tensor_core.kernels import KernelRows
 from perfmodel.kinds.tensor_core.products import product_rows
+from perfmodel.kinds.tensor_core.streams import stream_rows
 from perfmodel.workload.lower import OperatorTable
 
 __all__ = ["KIND", "ROUTINES", "TensorCoreKind"]
@@ -27,7 +29,7 @@ __all__ = ["KIND", "ROUTINES", "TensorCoreKind"]
 Routine: TypeAlias = Callable[[OperatorTable, Setting, Terms], Iterable[KernelRows]]
 
 #: Routines, each for its classes of rows.
-ROUTINES: tuple[Routine, ...] = (product_rows,)
+ROUTINES: tuple[Routine, ...] = (product_rows, attention_rows, stream_rows)
 
 _DOCS = "docs/gpu.md"
 
@@ -73,17 +75,13 @@ def _merged(
         return xp.concatenate([xp.broadcast_to(v, (v.shape[0], width)) for v in found])
 
     def put(values: Value, new: Value) -> Value:
-        old = xp.asarray(values)
-        width = max(old.shape[-1] if old.ndim else 1, new.shape[1])
-        whole = xp.broadcast_to(old, (n, width))
-        if xp is not np:
-            return whole.at[rows].set(new)
-        whole = whole.copy()
-        whole[rows] = new
-        return whole
+        return _put_rows(values, new, rows, n, xp)
 
     near, main = setting.levels[0], setting.levels[-1]
     compute = {**base.compute, "matrix": put(base.compute["matrix"], column("matrix_s"))}
+    for part in parts:
+        if part.vector_s is not None:
+            compute["vector"] = _put_rows(compute["vector"], part.vector_s, part.rows, n, xp)
     memory = dict(base.memory)
     memory[main] = put(memory[main], column("dram_s"))
     if near != main and near in memory:
@@ -102,6 +100,18 @@ def _merged(
         base, compute=compute, memory=memory, overhead=overhead, row_s=row_s, said=said,
         detail=_detail(parts, n) if xp is np else {},
     )  # fmt: skip
+
+
+def _put_rows(values: Value, new: Value, rows: Any, n: int, xp: Any) -> Value:
+    """Return an array of `n` rows with some of them replaced."""
+    old = xp.asarray(values)
+    width = max(old.shape[-1] if old.ndim else 1, new.shape[1])
+    whole = xp.broadcast_to(old, (n, width))
+    if xp is not np:
+        return whole.at[rows].set(new)
+    whole = whole.copy()
+    whole[rows] = new
+    return whole
 
 
 def _said(

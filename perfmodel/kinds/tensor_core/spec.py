@@ -13,7 +13,7 @@ from perfmodel.hardware.quantity import Of, Quantity
 __all__ = ["TensorCore"]
 
 Count: TypeAlias = Annotated[Quantity, Of("count", positive=True)]
-Power: TypeAlias = Annotated[Quantity, Of("power", positive=True)]
+EnergyPerOp: TypeAlias = Annotated[Quantity, Of("energy_per_op", positive=True)]
 
 
 class TensorCore(Engine):
@@ -26,9 +26,9 @@ class TensorCore(Engine):
 
     exponentials_per_clock: Count | None = None
     """Exponentials that a unit computes a clock (special function units)."""
-    arithmetic_power: Power | None = None
-    """Power that arithmetic may draw for long; with `energy_per_op` of a format it caps the rate of
-    that format."""
+    sustained_energy: EnergyPerOp | None = None
+    """Energy of the whole board for one operation of a large 16-bit product: with the device's
+    `power.busy` it caps the rate. Other formats take the ratio of the peaks to the power 0.79."""
 
     @model_validator(mode="after")
     def _clocked(self) -> TensorCore:
