@@ -46,8 +46,13 @@ class Row:
     pair: tuple[str, str]
     operators: tuple[str, ...]
     algorithm: str = ""
-    function: str = ""
-    """Of an elementwise row: what it computes (relu, gelu_tanh, add ...)."""
+    functions: tuple[str, ...] = ()
+    """Functions of its elementwise operators and normalisations (relu, add, gelu)."""
+
+    @property
+    def function(self) -> str:
+        """What an elementwise row computes first (relu, gelu_tanh, add ...)."""
+        return self.functions[0] if self.functions else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +139,11 @@ def _scores_format(operator: Operator) -> str:
     return str(dict(operator.attributes).get("scores_format", ""))
 
 
+def _functions(kernel: Kernel) -> tuple[str, ...]:
+    said = (dict(op.attributes).get("function", "") for op in kernel.operators)
+    return tuple(str(function) for function in said if function)
+
+
 class Lowered:
     """A graph compiled for one fusion; `bind` gives its table for a set of parameters."""
 
@@ -145,8 +155,7 @@ class Lowered:
             Row(
                 k.head.name, _class(k.head), k.block.name, k.block.phase,
                 (self._slot_name(k.head.pair[0]), self._slot_name(k.head.pair[1])),
-                tuple(op.name for op in k.operators), _algorithm(k.head),
-                str(dict(k.head.attributes).get("function", "")),
+                tuple(op.name for op in k.operators), _algorithm(k.head), _functions(k),
             )
             for k in self.kernels
         )  # fmt: skip
