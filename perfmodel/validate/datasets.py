@@ -13,6 +13,8 @@ DATASETS: Final[Mapping[str, str]] = {
     "llamacpp_apple_4167": "perfmodel.validate.llamacpp_apple",
     "llama3_gpu_llamacpp": "perfmodel.validate.llama_cpp.gpus",
     "cpu_zen4": "perfmodel.validate.cpu_zen4",
+    "ecm_streaming": "perfmodel.validate.ecm.streams",
+    "stencil_zen4": "perfmodel.validate.ecm.stencils",
     "genz": "perfmodel.validate.genz",
     "flash_read": "perfmodel.validate.flash_read",
     "hwnasbench360": "perfmodel.validate.hwnasbench360",
