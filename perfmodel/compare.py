@@ -257,9 +257,9 @@ def _rows(prediction: Prediction) -> dict[str, tuple[float, str]]:
         key = name if name not in found else f"{name} ({phase or 'again'})"
         known = found.get(key, (0.0, bound))
         found[key] = (known[0] + seconds, bound)
-    per_run = prediction.machine.get("runtime.per_run", 0.0)
-    if per_run and not is_array(per_run):
-        found["(once a run)"] = (float(per_run), "runtime")
+    once = prediction.once_a_run_s
+    if not is_array(once) and once:
+        found["(once a run)"] = (float(once), "runtime")
     return found
 
 
