@@ -20,7 +20,7 @@ read (`Edge.allocate`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -159,11 +159,13 @@ def cycles_by_size(at_levels: Sequence[Value], size: Value, edges: Sequence[Edge
     at_levels
         As `cycles_at_levels` returns them.
     size
-        Bytes of the working set.
+        Bytes of the working set; a list where what each cache holds of it differs (cores that
+        share the last cache alone).
     """
+    sizes = cast("list[Value]", size) if isinstance(size, list) else [size] * len(edges)
     total = at_levels[0]
-    for inner, outer, edge in zip(at_levels, at_levels[1:], edges, strict=False):
-        total = total + miss_share(size, edge.centre, edge.sharpness) * (outer - inner)
+    for inner, outer, edge, held in zip(at_levels, at_levels[1:], edges, sizes, strict=False):
+        total = total + miss_share(held, edge.centre, edge.sharpness) * (outer - inner)
     return total
 
 

@@ -23,6 +23,7 @@ from perfmodel.kinds.roofline import KIND as ROOFLINE
 from perfmodel.kinds.roofline import launch_times, matrix_rates
 from perfmodel.kinds.simd.kernels import KERNEL_OF, kernel_fact, nest_clocks
 from perfmodel.kinds.simd.streams import Streams, level_bandwidth, missed, streams
+from perfmodel.kinds.streams import with_streams
 from perfmodel.workload.lower import OperatorTable
 
 __all__ = ["KIND", "SimdCores"]
@@ -98,10 +99,11 @@ class SimdCores:
         overhead = {"cold_weights": cold, **overhead}
         row_s = compose(compute, memory, overhead, "none" if setting.overlap == "none" else "full")
         said = {level: _said(found, memory, level) for level in memory}
-        return Terms(
+        terms = Terms(
             compute, memory, overhead, found.traffic, row_s, operations, executed, unsupported,
             work=work, said=said,
         )  # fmt: skip
+        return with_streams(table, setting, terms)
 
     def _memory(
         self, table: OperatorTable, setting: Setting, found: Streams, matrix: Value
