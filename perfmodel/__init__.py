@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from perfmodel.search import accuracy
     from perfmodel.search.face import search, space
     from perfmodel.search.oracle import Oracle
+    from perfmodel.system.serving import serve
 
 # Which module answers for each word of the face.
 _HOME = {
@@ -61,6 +62,7 @@ _HOME = {
     "runtime": "api",
     "schedule": "api",
     "search": "search.face",
+    "serve": "system.serving",
     "solve": "api",
     "space": "search.face",
     "stream": "api",
@@ -96,6 +98,7 @@ __all__ = [
     "runtime",
     "schedule",
     "search",
+    "serve",
     "solve",
     "space",
     "stream",
