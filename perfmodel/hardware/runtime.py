@@ -79,6 +79,9 @@ class Semantics(Spec):
     """The classifier runs on every token of a prompt, not on the last alone."""
     runs_dead_branches: bool = False
     """Operators whose results nobody reads are run all the same."""
+    active_neurons: float = Field(default=1.0, gt=0.0, le=1.0)
+    """Share of the neurons of feed-forward layers that a token reads and computes (activation
+    sparsity, of ReLU networks with a predictor); all are stored."""
 
 
 class Serving(Spec):
