@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from perfmodel.api import (
         allocate,
         assign,
+        collective,
         compare,
         hardware,
         patches,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 _HOME = {
     "allocate": "api",
     "assign": "api",
+    "collective": "api",
     "compare": "api",
     "hardware": "api",
     "patches": "api",
@@ -88,6 +90,7 @@ __all__ = [
     "accuracy",
     "allocate",
     "assign",
+    "collective",
     "compare",
     "hardware",
     "patches",

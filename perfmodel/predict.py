@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.formats import FALLBACKS, Precision, as_precision
 from perfmodel.hardware.device import Device
+from perfmodel.hardware.engine import Engine
 from perfmodel.hardware.facts import choices
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.memory import law_of
@@ -249,7 +251,7 @@ def static_for(machine: Machine, model: str | None) -> Static:
         Semantics(semantics.head_on_every_token, semantics.runs_dead_branches),
         semantics.causal_skips_masked, (device, runtime),
         {m.name: law for m in device.memories if (law := law_of(m.kind)) is not None},
-        choices(engine),
+        _choices(engine, runtime),
         execution_of(runtime),
     )  # fmt: skip
     if len(_STATIC) >= 1024:
@@ -267,6 +269,12 @@ def execution_of(runtime: Runtime) -> Execution | None:
         runtime.semantics.active_neurons if runtime.semantics.active_neurons < 1.0 else 0.0,
     )
     return found if any(found) else None
+
+
+def _choices(engine: Engine, runtime: Runtime) -> Mapping[str, Any]:
+    """Return what engine and runtime say beside numbers."""
+    found = choices(engine)
+    return found if runtime.accumulator is None else {**found, "accumulator": runtime.accumulator}
 
 
 def precision_for(

@@ -9,7 +9,7 @@ from perfmodel.arrays import Value, namespace
 
 def compose(
     compute: Mapping[str, Value], memory: Mapping[str, Value], overhead: Mapping[str, Value],
-    overlap: str, cold: Value = None,
+    overlap: str, cold: Value = None, pnorm: Value = None,
 ) -> Value:  # fmt: skip
     """Return seconds of each row.
 
@@ -28,6 +28,8 @@ def compose(
         levels before it.
     cold
         Seconds of moving weights from main memory, part of that level's.
+    pnorm
+        Exponent that joins arithmetic and levels instead of their maximum: 1 adds them.
     """
     total = sum(compute.values(), 0.0)
     if cold is not None:
@@ -38,6 +40,9 @@ def compose(
         total = xp.maximum(total + cold, levels[-1])
         return sum(overhead.values(), total)
     xp = namespace(total, *memory.values())
+    if pnorm is not None and overlap != "none":
+        total = sum((s**pnorm for s in memory.values()), total**pnorm) ** (1.0 / pnorm)
+        return sum(overhead.values(), total)
     for seconds in memory.values():
         total = total + seconds if overlap == "none" else xp.maximum(total, seconds)
     for seconds in overhead.values():

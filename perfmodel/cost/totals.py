@@ -19,6 +19,15 @@ def total(count: Value, values: Value) -> Value:
     return (count * values).sum(axis=0)
 
 
+def per_run_s(facts: Mapping[str, Value]) -> Value:
+    """Return the seconds of a run beside its rows: the runtime's own, and hand-overs of a split."""
+    seconds = facts.get("runtime.per_run", 0.0)
+    each = facts.get("runtime.per_split", 0.0)
+    if is_array(each) or each:
+        seconds = seconds + (facts.get("runtime.split", 1.0) - 1.0) * each
+    return seconds
+
+
 def pair_bits(table: OperatorTable, setting: Setting) -> Value:
     """Return element bits of one multiplied operand x those of the other, of each row.
 
@@ -85,7 +94,7 @@ def once_a_run(setting: Setting) -> Value:
     if setting.bare:
         return 0.0
     steps = 1.0 if setting.steps is None else 1.0 + setting.steps
-    return setting.fact("runtime.per_run", 0.0) + steps * sequence_s(setting)
+    return per_run_s(setting.facts) + steps * sequence_s(setting)
 
 
 def sequence_s(setting: Setting) -> Value:

@@ -31,6 +31,8 @@ class Format:
         Tensor tag -> format, for mixtures that store some tensors wider (``q4_k_m``).
     source
         Where the layout is defined.
+    block
+        Mixtures: name of the format of every tensor without an override.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Format:
     overrides: tuple[tuple[str, tuple[tuple[float, Format], ...]], ...] = ()
     source: str = ""
     note: str = field(default="", compare=False)
+    block: str = ""
 
     @property
     def bits(self) -> Value:
@@ -57,6 +60,13 @@ class Format:
             if name == tag:
                 return sum(share * part.bits for share, part in parts)
         return self.bits
+
+    def parts_of(self, tag: str) -> tuple[tuple[float, str], ...]:
+        """Return the shares of a tensor with this tag, and the name of the format of each."""
+        for name, parts in self.overrides:
+            if name == tag:
+                return tuple((share, part.name) for share, part in parts)
+        return ((1.0, self.block or self.name),)
 
     def with_bits(self, element_bits: Value) -> Format:
         """Return the format with another number (or an array) of bits an element."""

@@ -7,6 +7,9 @@ mixtures, ``src/llama-quant.cpp``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from perfmodel.formats.format import Format
 
 _SOURCE = "ggml-org/llama.cpp, ggml/src/ggml-common.h"
@@ -50,6 +53,9 @@ _BLOCKS: tuple[Format, ...] = (
 _Q = {f.name: f for f in _BLOCKS}
 
 
+_Q["mxfp4"] = Format("mxfp4", 4, "block_float", "fp4", 32, 8.0, source=_SOURCE)
+
+
 def _mix(name: str, base: str, note: str, **wider: dict[str, float]) -> Format:
     overrides = tuple(
         (tag, tuple((share, _Q[part]) for part, share in parts.items()))
@@ -58,7 +64,7 @@ def _mix(name: str, base: str, note: str, **wider: dict[str, float]) -> Format:
     b = _Q[base]
     return Format(
         name, b.element_bits, b.family, b.compute, b.group, b.scale_bits, b.zero_bits, overrides,
-        _MIX, note,
+        _MIX, note, base,
     )  # fmt: skip
 
 
@@ -84,6 +90,12 @@ _MIXTURES: tuple[Format, ...] = (
         head={"q6_k": 1.0},
     ),
     _mix("q5_k_s", "q5_k", "head in q6_k", head={"q6_k": 1.0}),
+    _mix("q6_k", "q6_k", "every tensor", head={"q6_k": 1.0}),
+    _mix(
+        "q2_k", "q2_k", "attn_v, attn_output and ffn_down in q3_k, head in q6_k",
+        attn_v={"q3_k": 1.0}, attn_output={"q3_k": 1.0}, ffn_down={"q3_k": 1.0}, head={"q6_k": 1.0},
+    ),
+    _mix("mxfp4_moe", "q8_0", "experts in mxfp4", expert={"mxfp4": 1.0}),
     _mix(
         "q3_k_m", "q3_k", "attn_v and attn_output in q4_k, ffn_down mostly q4_k, head in q6_k",
         attn_v={"q4_k": 0.9375, "q5_k": 0.0625}, attn_output={"q4_k": 1.0},
@@ -93,3 +105,39 @@ _MIXTURES: tuple[Format, ...] = (
 
 _MIXED = {f.name for f in _MIXTURES}
 GGUF: tuple[Format, ...] = (*(f for f in _BLOCKS if f.name not in _MIXED), *_MIXTURES)
+
+#: Elements of a block that rows must be multiples of, and what a tensor takes whose rows are not
+#: (`llama_tensor_get_type`, "fallback").
+_SUPER = 256
+_FALLBACK = {
+    "q2_k": "iq4_nl", "q3_k": "iq4_nl", "iq4_xs": "iq4_nl", "q4_k": "q5_0", "q5_k": "q5_1",
+    "q6_k": "q8_0", "tq1_0": "q4_0", "tq2_0": "q4_0",
+}  # fmt: skip
+
+
+def for_rows(weights: Format, lengths: Mapping[str, int], *, tied: bool = False) -> Format:
+    """Return the format of the file of one model.
+
+    Tensors whose rows the 256 weights of a K-quant's block do not divide are stored wider, and an
+    embedding table that is also the head is stored as the head.
+
+    Parameters
+    ----------
+    weights
+        A format of this module; others are returned as they are.
+    lengths
+        Tag of a weight -> length of its rows.
+    tied
+        Whether the embedding table is the head.
+    """
+    if weights.source not in (_SOURCE, _MIX):
+        return weights
+    overrides = dict(weights.overrides)
+    if tied and "head" in overrides:
+        overrides["embedding"] = overrides["head"]
+    for tag, length in lengths.items():
+        parts = overrides.get(tag, ((1.0, _Q.get(weights.block or weights.name, weights)),))
+        if length % _SUPER:
+            parts = tuple((share, _Q[_FALLBACK.get(p.name, p.name)]) for share, p in parts)
+            overrides[tag] = parts
+    return replace(weights, overrides=tuple(overrides.items()))

@@ -28,6 +28,7 @@ OperatorKind: TypeAlias = Literal[
 ]  # fmt: skip
 
 Count: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True)]
+Issue: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=64.0)]
 Frequency: TypeAlias = Annotated[Quantity, Of("frequency", positive=True)]
 Time: TypeAlias = Annotated[Quantity, Of("time")]
 EnergyPerOp: TypeAlias = Annotated[Quantity, Of("energy_per_op")]
@@ -83,6 +84,10 @@ class Engine(Spec):
     """Streaming multiprocessors, GPU cores, CPU cores."""
     clock: Frequency | None = None
     """Clock at which the peaks hold."""
+    boost_clock: Frequency | None = None
+    """Clock with one unit at work alone, where it is higher."""
+    vector_issue: Issue | None = None
+    """Vector instructions that one unit starts in a clock."""
     peaks: Mapping[str, PeakRate] = Field(min_length=1)
     """Dense peak by compute format."""
     vector_peaks: Mapping[str, PeakRate] = Field(default_factory=dict)
@@ -97,6 +102,12 @@ class Engine(Spec):
     """Energy of one operation by compute format."""
     sparse_speedup: Mapping[str, float] = Field(default_factory=dict)
     """Speed-up by structured sparsity that the engine exploits, such as ``"2:4": 2.0``."""
+    accumulator_speedup: Mapping[str, float] = Field(default_factory=dict)
+    """Speed-up of products of half precision that are summed in another format than the peak's,
+    such as ``fp16: 2.0`` on GPUs for desktops."""
+    sustained_energy_per_op: Mapping[str, EnergyPerOp] = Field(default_factory=dict)
+    """All that the board draws, for each operation of long matrix products, by compute format: with
+    `power.busy` it caps the rate that lasts."""
     source: str | None = None
     """Source of every number below that names none."""
     confidence: Confidence | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from perfmodel.errors import Fault, InputError
 from perfmodel.hardware.device import Device, EnergyModel, Power
@@ -250,8 +250,15 @@ class _Builder:
         for key in dict.fromkeys((*engine.peaks, *engine.vector_peaks, *engine.energy_per_op)):
             energy, path = engine.energy_per_op.get(key), f"{at}.energy_per_op.{key}"
             self._number(path, limits["energy_per_op"], energy, engine)
-        for key, speedup in engine.sparse_speedup.items():
-            facts.put(f"{at}.sparse_speedup.{key}", _SPEEDUP, speedup, self._entry(engine))
+        for name in ("sparse_speedup", "accumulator_speedup"):
+            for key, speedup in getattr(engine, name).items():
+                facts.put(f"{at}.{name}.{key}", _SPEEDUP, speedup, self._entry(engine))
+        for name in ("boost_clock", "vector_issue"):
+            if getattr(engine, name) is not None:
+                self._fields(f"{at}.", Engine, engine, name)
+        for key, energy in engine.sustained_energy_per_op.items():
+            path = f"{at}.sustained_energy_per_op.{key}"
+            self._number(path, limits["sustained_energy_per_op"], energy, engine)
         self._own(at, engine, Engine)
 
     def _own(self, at: str, entry: Engine | Memory, base: type[Engine] | type[Memory]) -> None:
@@ -286,6 +293,17 @@ class _Builder:
             fraction = self._rate(memory, sustained) / theoretical
             origin = self._origin(f"{at}.sustained_bandwidth", sustained, memory)
         facts.put(f"{at}.sustained_fraction", _SUSTAINED, fraction, origin)
+        alone, path = memory.unit_bandwidth, f"{at}.unit_bandwidth"
+        if alone is not None:
+            origin = self._origin(path, alone, memory)
+            limit = field_limits(Memory)["unit_bandwidth"]
+            facts.put(path, limit, self._rate(memory, alone), origin)
+            if alone.per_clock:
+                clock = clock_engine(self.device, memory)
+                facts.scaled[f"engines.{clock.name}.clock"].append(path)
+        for name in ("way", "ramp_start", "ramp_end"):
+            if getattr(memory, name) is not None:
+                self._fields(f"{at}.", Memory, memory, name)
         self._fields(f"{at}.", Memory, memory, "latency", default=0.0)
         self._fields(f"{at}.", Memory, memory, "energy_per_byte")
         self._own(at, memory, Memory)
@@ -299,9 +317,14 @@ class _Builder:
 
     def _runtime(self) -> None:
         runtime, facts, limits = self.runtime, self.facts, field_limits(Runtime)
-        numbers: list[tuple[str, Quantity | None]] = [
-            (name, getattr(runtime, name)) for name in limits if name != "efficiency"
-        ]
+        numbers: list[tuple[str, Quantity | None]] = []
+        for name in limits:
+            given: Any = getattr(runtime, name)
+            if not isinstance(given, Mapping):
+                numbers.append((name, given))
+            elif name != "efficiency":
+                entries = cast("Mapping[str, Quantity]", given)
+                numbers += [(f"{name}.{key}", quantity) for key, quantity in entries.items()]
         numbers += [
             (f"efficiency.{key}", runtime.efficiency.get(key))
             for key in dict.fromkeys((*EFFICIENCY_CLASSES, *runtime.efficiency))

@@ -50,9 +50,13 @@ EXECUTED_CLASSES: Final = (
 execute in some formats only. A function goes before its class."""
 
 Time: TypeAlias = Annotated[Quantity, Of("time")]
+Quantities: TypeAlias = Annotated[Quantity, Of("count", ceiling=10_000.0)]
 Clocks: TypeAlias = Annotated[Quantity, Of("clocks")]
 Draw: TypeAlias = Annotated[Quantity, Of("bandwidth_per_clock", positive=True, bare=True)]
 Efficiency: TypeAlias = Annotated[Quantity, Of("fraction", positive=True, ceiling=1.2)]
+Rate: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=1e6)]
+Share: TypeAlias = Annotated[Quantity, Of("fraction", positive=True, ceiling=1.0)]
+Tokens: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True)]
 Norm: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=100.0)]
 Factor: TypeAlias = Annotated[Quantity, Of("count", ceiling=100.0)]
 
@@ -145,6 +149,9 @@ class Runtime(Document):
     """Time of a run beside its operators."""
     per_operator: Time = ZERO
     """Time of dispatching one operator."""
+    lines_per_operator: Quantities = ZERO
+    """Cache lines of its own state (code, nodes, tensors' descriptions) that a dispatched operator
+    touches; they are cold where a run of the network evicts them."""
     per_layer: Time = ZERO
     """Time that a repeated block costs beside its operators."""
     per_layer_clocks: Clocks = ZERO
@@ -169,6 +176,32 @@ class Runtime(Document):
     kernels: Mapping[str, Kernel] = Field(default_factory=dict)
     """Constants of its kernels by class (``gemm``), or by class and format (``gemm.fp8``), for
     kinds of hardware that model the kernels themselves."""
+    accumulator: Literal["fp32", "fp16"] | None = None
+    """Format that its matrix kernels sum products of half precision in, where it is not that of the
+    engine's peak."""
+    instructions_per_mac: Mapping[str, Rate] = Field(default_factory=dict)
+    """Vector instructions a multiply-accumulate of the inner loop over weights of a format, in
+    shares of the engine's `vector_issue`: they take the place of peak and efficiency."""
+    issue_share: Share | None = None
+    """Share of the engine's `vector_issue` at which these loops run; 1 where left out."""
+    unpack_weights_per_clock_per_unit: Mapping[str, Rate] = Field(default_factory=dict)
+    """Weights of a format that a unit unpacks in a clock while a step of one token streams them."""
+    overlap_pnorm: Norm | None = None
+    """Exponent that joins arithmetic and memory of a kernel: 1 adds them; the slower of both where
+    left out."""
+    micro_batch: Tokens | None = None
+    """Tokens of a prompt that pass through all layers at once."""
+    expands_above: Tokens | None = None
+    """Tokens of a micro-batch above which quantised weights are first written out in half
+    precision; never where left out."""
+    per_layer_doubling: Time = ZERO
+    """Time a repeated block in which threads wait for each other, for every doubling of units."""
+    host_slowdown: Rate = Quantity(value=1.0)
+    """Factor on the times an operator and a layer, of a host slower than those they hold for."""
+    split: Tokens = Quantity(value=1.0)
+    """Devices that the layers are split over, one part after the other."""
+    per_split: Time = ZERO
+    """Time to hand a token from one such device to the next."""
     draw_bytes_per_clock_per_unit: Draw | None = None
     """Bandwidth that one unit of the engine can draw, in bytes a clock."""
     pnorm: Norm = Quantity(value=4.0)

@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 from perfmodel.catalog import BUILT_IN
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.kernel import KERNEL_CLASSES
-from perfmodel.hardware.memory import MEMORY_KINDS
+from perfmodel.hardware.memory import MEMORY_KINDS, memory_class
 from perfmodel.hardware.runtime import (
     EFFICIENCY_CLASSES,
     EXECUTED_CLASSES,
@@ -80,7 +80,18 @@ def _loosen(schema: dict[str, Any]) -> None:
             if name == "Memory":
                 own = BUILT_IN["perfmodel.memory_kinds"]
                 definition["properties"]["kind"]["enum"] = [*MEMORY_KINDS, *own]
+                definition["allOf"] = [_own_keys(kind) for kind in own]
             definition["required"] = ["name"]
+
+
+def _own_keys(kind: str) -> dict[str, Any]:
+    """Keys that a kind of memory takes."""
+    found = memory_class(kind)
+    keys = [*found.model_fields] if found else []
+    return {
+        "if": {"properties": {"kind": {"const": kind}}, "required": ["kind"]},
+        "then": {"propertyNames": {"enum": keys}},
+    }
 
 
 def _tidied(node: Any) -> Any:

@@ -23,13 +23,25 @@ from perfmodel.kinds.rates import (
     copy_shares,
     efficiency,
     executed_format,
+    executed_macs,
     pair_format,
     sparse_speedup,
     vector_rates,
+    with_latency,
+)
+from perfmodel.kinds.streams import with_streams
+from perfmodel.kinds.unpack import (
+    expanded_bytes,
+    issue_rate,
+    pipeline_share,
+    power_limited,
+    summed_in,
+    unpack_times,
 )
 from perfmodel.workload.lower import OperatorTable
 
 _WILLIAMS = "Williams et al., CACM 52(4), 2009"
+_LLAMA_CPP = "ggml-org/llama.cpp, ggml_cuda_op_mul_mat_cublas"
 _ILIC = "Ilic et al., IEEE CAL 13(1), 2014"
 
 
@@ -41,20 +53,28 @@ class Roofline:
     equations: Mapping[str, Equation] = {
         "matrix": Equation("2 * macs / (peak * efficiency)", _WILLIAMS),
         "vector": Equation("vector_ops / (vector_peak * efficiency)", _WILLIAMS),
+        "expand": Equation("micro_batches * weights * (packed + 4) / bandwidth", _LLAMA_CPP),
         "memory": Equation("latency + bytes / bandwidth", _ILIC),
         "launch": Equation("kernels * overhead", "runtime or device spec"),
-        "layer": Equation("layers * (per_layer + per_layer_clocks / clock)", "runtime spec"),
+        "layer": Equation(
+            "layers * (per_layer + per_layer_clocks / clock + per_layer_doubling * log2(units))"
+            " * host_slowdown",
+            "runtime spec",
+        ),
     }
 
     def cost(self, table: OperatorTable, setting: Setting) -> Terms:
         """Cost every row of the table; see the class attribute `equations`."""
-        macs = table.macs if table.executed_macs is None else table.executed_macs
-        if setting.causal_skips_masked:
-            macs = macs - table.masked_macs
+        macs = executed_macs(table, setting)
         rates, operations, executed, unsupported = matrix_rates(table, macs, setting)
         vector = table.vector_ops / vector_rates(table, setting)
         compute = {"matrix": (2.0 * macs) / rates, "vector": vector}
         operations["vector"] = table.vector_ops
+        work: dict[str, Value] = {}
+        expanded = None if setting.bare else expanded_bytes(table, setting)
+        if expanded is not None:
+            work["expand"] = expanded
+            compute["expand"] = expanded / bandwidth(setting, setting.weights_memory)
         traffic = level_traffic(table, setting)
         memory: dict[str, Value] = {}
         share = copy_shares(table, setting)
@@ -63,20 +83,33 @@ class Roofline:
             seconds = moved / bandwidth(setting, level)
             if copies:
                 seconds = seconds / share
-            latency = 0.0 if setting.bare else setting.fact(f"memories.{level}.latency", 0.0)
-            if is_array(latency) or latency:
-                seconds = seconds + latency * (moved > 0)
-            memory[level] = seconds
+            memory[level] = with_latency(seconds, moved, setting, level)
+        unpack = None if setting.bare else unpack_times(table, setting)
+        if unpack is not None:
+            # The memory that stores the weights waits for the units that unpack them.
+            p = setting.fact("runtime.pnorm", 4.0)
+            store = setting.weights_memory
+            memory[store] = (memory[store] ** p + unpack**p) ** (1.0 / p)
         overhead = launch_times(table, setting)
         cold: Value = None
         if setting.overlap == "cold_weights_add":
             moved = cold_weight_bytes(table, setting)
             cold = None if moved is None else moved / bandwidth(setting, setting.weights_memory)
-        row_s = compose(compute, memory, overhead, setting.overlap, cold)
-        work = {} if table.executed_macs is None else {"matrix": 2.0 * macs}
-        return Terms(
+        share = None if setting.bare else pipeline_share(table, setting)
+        if share is not None:
+            parts = (compute, memory, overhead)
+            compute, memory, overhead = (
+                {name: seconds * share for name, seconds in terms.items()} for terms in parts
+            )
+            cold = None if cold is None else cold * share
+        pnorm = None if setting.bare else setting.fact("runtime.overlap_pnorm")
+        row_s = compose(compute, memory, overhead, setting.overlap, cold, pnorm)
+        if table.executed_macs is not None:
+            work["matrix"] = 2.0 * macs
+        terms = Terms(
             compute, memory, overhead, traffic, row_s, operations, executed, unsupported, cold, work
         )
+        return with_streams(table, setting, terms)
 
 
 def launch_times(table: OperatorTable, setting: Setting) -> dict[str, Value]:
@@ -88,12 +121,19 @@ def launch_times(table: OperatorTable, setting: Setting) -> dict[str, Value]:
         "runtime.per_operator", 0.0
     )
     if is_array(each) or each:
-        out["launch"] = table.kernels * each
+        out["launch"] = table.kernels * each * setting.fact("runtime.host_slowdown", 1.0)
     layer = setting.fact("runtime.per_layer", 0.0)
     clocks = setting.fact("runtime.per_layer_clocks", 0.0)
     clock = setting.fact(f"engines.{setting.engine}.clock")
     if clock is not None and (is_array(clocks) or clocks):
         layer = layer + clocks / clock
+    doubling = setting.fact("runtime.per_layer_doubling", 0.0)
+    if is_array(doubling) or doubling:
+        units = setting.fact(f"engines.{setting.engine}.units", 1.0)
+        layer = layer + doubling * setting.xp.log2(units)
+    slowdown = setting.fact("runtime.host_slowdown", 1.0)
+    if is_array(slowdown) or slowdown != 1.0:
+        layer = layer * slowdown
     if is_array(layer) or layer:
         out["layer"] = table.layers * layer
     return out
@@ -130,8 +170,12 @@ def matrix_rates(
             name = best_format(setting)
         executed[wanted] = name
         rate = setting.facts[f"engines.{setting.engine}.peaks.{name}"]
-        if not setting.bare:
-            rate = rate * efficiency(setting, kind, pair)
+        counted = None if setting.bare else issue_rate(setting, pair[0])
+        if counted is not None:
+            rate = counted
+        elif not setting.bare:
+            rate = rate * summed_in(setting, name) * efficiency(setting, kind, pair)
+            rate = power_limited(setting, name, rate)
         rate = rate * sparse_speedup(setting, pair)
         by_value.append((rows, name, rate))
     if not by_value:

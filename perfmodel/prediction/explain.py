@@ -16,6 +16,7 @@ from perfmodel.cost.totals import once_a_run
 from perfmodel.prediction.rows import row_columns
 
 if TYPE_CHECKING:
+    from perfmodel.cost.setting import Setting
     from perfmodel.prediction.prediction import Prediction
 
 
@@ -53,7 +54,11 @@ def explain(prediction: Prediction, rows: int = 8) -> str:
     used = [n for n in (*terms.compute, "memory", *terms.overhead) if n in equations]
     lines += ["", "terms:"]
     lines += [f"  {n}: {equations[n].text}  [{equations[n].citation}]" for n in used]
-    lines += ["", f"a row: {_rule(setting.overlap)}", ""]
+    lines += [
+        "",
+        f"a row: {_rule(setting.overlap, terms.cold is not None, _exponent(setting))}",
+        "",
+    ]
     for i in shown:
         lines += _row(prediction, columns, i)
     lines += ["", "facts used:"]
@@ -69,13 +74,22 @@ def explain(prediction: Prediction, rows: int = 8) -> str:
     return "\n".join(lines)
 
 
-def _rule(overlap: str) -> str:
-    if overlap == "cold_weights_add":
+def _exponent(setting: Setting) -> float | None:
+    found = None if setting.bare else setting.fact("runtime.overlap_pnorm")
+    return None if found is None or setting.overlap == "none" else float(found)
+
+
+def _rule(overlap: str, cold: bool, pnorm: float | None) -> str:
+    if pnorm == 1.0:
+        return "arithmetic + each memory level + overheads"
+    if pnorm is not None:
+        return f"(arithmetic**{pnorm:g} + each memory level**{pnorm:g})**{1 / pnorm:g} + overheads"
+    if overlap == "cold_weights_add" and cold:
         return (
             "max(arithmetic + cold weights, each nearer level + cold weights, main memory) "
             "+ overheads"
         )
-    if overlap == "full":
+    if overlap != "none":
         return "max(arithmetic, each memory level) + overheads"
     return "arithmetic + each memory level + overheads"
 
@@ -118,7 +132,11 @@ def _row(prediction: Prediction, columns: dict[str, np.ndarray], i: int) -> list
             text += f" + {latency:.12g}" if latency else ""
             parts.append(text if level == last else text + cold)
     extra = [f"{columns[f'{k}_s'][i]:.12g}" for k in terms.overhead if columns[f"{k}_s"][i]]
-    if setting.overlap != "none":
+    pnorm = _exponent(setting)
+    if pnorm is not None and len(parts) > 1:
+        body = " + ".join(f"({part})**{pnorm!r}" for part in parts)
+        body = f"({body})**(1.0/{pnorm!r})"
+    elif setting.overlap != "none":
         body = f"max({', '.join(parts)})" if len(parts) > 1 else parts[0]
     else:
         body = " + ".join(parts)

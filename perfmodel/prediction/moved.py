@@ -48,8 +48,10 @@ def recomposed(
     # Main memory is the last, as overlap rules take it.
     times = {name: s for name, s in memory.items() if name != main}
     times |= {main: memory[main]} if main in memory else {}
-    was = compose(terms.compute, terms.memory, terms.overhead, setting.overlap, terms.cold)
-    now = compose(terms.compute, times, terms.overhead, setting.overlap, cold)
+    pnorm = None if setting.bare else setting.fact("runtime.overlap_pnorm")
+    parts = (terms.overhead, setting.overlap)
+    was = compose(terms.compute, terms.memory, *parts, terms.cold, pnorm)
+    now = compose(terms.compute, times, *parts, cold, pnorm)
     # What a kind says of its own times is not true of others.
     said = {name: s for name, s in terms.said.items() if times[name] is terms.memory[name]}
     return replace(

@@ -11,12 +11,17 @@ __all__ = ["DATASETS", "dataset", "datasets"]
 #: Data set -> module with NAME, TITLE, PLACES and ``load(folder, devices) -> Cases``.
 DATASETS: Final[Mapping[str, str]] = {
     "llamacpp_apple_4167": "perfmodel.validate.llamacpp_apple",
+    "llama3_gpu_llamacpp": "perfmodel.validate.llama_cpp.gpus",
     "cpu_zen4": "perfmodel.validate.cpu_zen4",
+    "ecm_streaming": "perfmodel.validate.ecm.streams",
+    "stencil_zen4": "perfmodel.validate.ecm.stencils",
     "genz": "perfmodel.validate.genz",
     "flash_read": "perfmodel.validate.flash_read",
     "hwnasbench360": "perfmodel.validate.hwnasbench360",
     "llm_serving_e2e": "perfmodel.validate.llm_serving",
     "ofa_specialized_nets": "perfmodel.validate.ofa_specialized_nets",
+    "gpu_attention": "perfmodel.validate.gpu_kernels.attention",
+    "gpu_collectives": "perfmodel.validate.gpu_kernels.collectives",
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -46,6 +46,15 @@ class Row:
     pair: tuple[str, str]
     operators: tuple[str, ...]
     algorithm: str = ""
+    functions: tuple[str, ...] = ()
+    """Functions of its elementwise operators and normalisations (relu, add, gelu)."""
+    #: Which loop of its kind it is (a streaming kernel), or empty.
+    loop: str = ""
+
+    @property
+    def function(self) -> str:
+        """What an elementwise row computes first (relu, gelu_tanh, add ...)."""
+        return self.functions[0] if self.functions else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +103,8 @@ class OperatorTable:
     nests: Nests | None = None
     #: multiply-accumulates that the rows' algorithms execute, where some are not direct
     executed_macs: Value = None
+    #: name -> extents that loops of class ``stream`` state, 0 for other rows; ``(rows, points)``
+    extents: dict[str, Value] = field(default_factory=dict[str, "Value"])
 
 
 @dataclass(slots=True)
@@ -132,6 +143,11 @@ def _scores_format(operator: Operator) -> str:
     return str(dict(operator.attributes).get("scores_format", ""))
 
 
+def _functions(kernel: Kernel) -> tuple[str, ...]:
+    said = (dict(op.attributes).get("function", "") for op in kernel.operators)
+    return tuple(str(function) for function in said if function)
+
+
 class Lowered:
     """A graph compiled for one fusion; `bind` gives its table for a set of parameters."""
 
@@ -143,7 +159,8 @@ class Lowered:
             Row(
                 k.head.name, _class(k.head), k.block.name, k.block.phase,
                 (self._slot_name(k.head.pair[0]), self._slot_name(k.head.pair[1])),
-                tuple(op.name for op in k.operators), _algorithm(k.head),
+                tuple(op.name for op in k.operators), _algorithm(k.head), _functions(k),
+                dict(k.head.attributes).get("kernel", "") if k.head.kind == "stream" else "",
             )
             for k in self.kernels
         )  # fmt: skip
@@ -221,6 +238,7 @@ class Lowered:
             detail,
             self._nest_keys.bind(c) if nests and self._nest_keys is not None else None,
             c.get("executed_macs"),
+            {n[7:]: v for n, v in c.items() if n.startswith("extent ")},
         )  # fmt: skip
 
     def _slot_name(self, slot: str) -> str:
@@ -258,6 +276,7 @@ class Lowered:
                 k.macs - k.head.macs + executed_macs(k.head, row.algorithm)
                 for k, row in zip(self.kernels, self.rows, strict=True)
             ]
+        columns |= self._extents()
         moved: dict[str, dict[int, Dim]] = {}
         for i, kernel in enumerate(self.kernels):
             for slot, elements in self._traffic(kernel):
@@ -300,6 +319,15 @@ class Lowered:
         kinds = [row.kind for row in self.rows]
         self._nest_keys, columns = nest_columns(self.kernels, kinds, slot, access)
         return columns
+
+    def _extents(self) -> dict[str, list[Dim]]:
+        """Return what loops of class ``stream`` say of their extents."""
+        said: list[dict[str, Dim]] = [
+            dict(dict(k.head.attributes)["extents"]) if k.head.kind == "stream" else {}
+            for k in self.kernels
+        ]
+        names = sorted({name for each in said for name in each})
+        return {f"extent {name}": [each.get(name, 0) for each in said] for name in names}
 
     def _launches(self, kernel: Kernel) -> Dim:
         if kernel.head.kind == "attention" and not self._flash:

@@ -1,0 +1,177 @@
+"""What quantised weights, long products and split layers cost: effects of a runtime's kernels.
+
+A vector unit that multiplies packed weights starts so many instructions a clock, and its inner loop
+needs so many for a weight; a GPU that streams them unpacks so many a clock. Long prompts write
+weights out in half precision first, and run at the clock that the board's power allows.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from perfmodel.arrays import Value, is_array
+from perfmodel.cost.setting import Setting
+from perfmodel.workload.lower import OperatorTable
+
+__all__ = [
+    "expanded_bytes", "issue_rate", "pipeline_share", "power_limited", "summed_in", "unpack_times",
+]  # fmt: skip
+
+
+def issue_rate(setting: Setting, slot: str) -> Value:
+    """Return operations a second (two a MAC) at which packed weights of a slot are multiplied.
+
+    ``2 * units * clock * vector_issue * issue_share / instructions_per_mac``; ``None`` where the
+    runtime counts no instructions for their format or the engine states no issue width.
+    """
+    facts = setting.facts
+    issue = facts.get(f"engines.{setting.engine}.vector_issue")
+    clock = facts.get(f"engines.{setting.engine}.clock")
+    if issue is None or clock is None or not slot.startswith("weight"):
+        return None
+    each = _of_format(setting, slot, "runtime.instructions_per_mac")
+    if each is None:
+        return None
+    units = facts.get(f"engines.{setting.engine}.units", 1.0)
+    return 2.0 * units * clock * issue * facts.get("runtime.issue_share", 1.0) / each
+
+
+def unpack_times(table: OperatorTable, setting: Setting) -> Value:
+    """Return seconds a unit of the engine takes to unpack the weights of each row.
+
+    ``weights / (unpack_weights_per_clock_per_unit * units * clock)``, ``(rows, points)``; ``None``
+    where the runtime states no such rate for the formats of the weights.
+    """
+    facts = setting.facts
+    clock = facts.get(f"engines.{setting.engine}.clock")
+    if clock is None:
+        return None
+    rate = facts.get(f"engines.{setting.engine}.units", 1.0) * clock
+    total: Value = None
+    for slot, (rows, weights) in table.moved.items():
+        if not slot.startswith("weight") or slot == "weight:vector":
+            continue
+        each = _of_format(setting, slot, "runtime.unpack_weights_per_clock_per_unit", inverse=True)
+        if each is None:
+            continue
+        seconds = weights * (each / rate)
+        whole = _placed(rows, seconds, len(table.rows), setting)
+        total = whole if total is None else total + whole
+    return total
+
+
+def _of_format(setting: Setting, slot: str, path: str, *, inverse: bool = False) -> Value:
+    """Return a number a weight: shares of a mixed tensor add; None where a part has none."""
+    facts = setting.facts
+    if "=" in slot:
+        parts: tuple[tuple[float, str], ...] = ((1.0, setting.precision.format_of(slot).name),)
+    else:
+        weights = setting.precision.weights
+        own = facts.get(f"{path}.{weights.name}") if weights.overrides else None
+        if own is not None:
+            return 1.0 / own if inverse else own
+        parts = weights.parts_of(slot.partition(":")[2])
+    total: Value = 0.0
+    for share, name in parts:
+        found = facts.get(f"{path}.{name}")
+        if found is None:
+            found = facts.get(f"{path}.{_ungrouped(name)}")
+        if found is None:
+            return None
+        total = total + (share / found if inverse else share * found)
+    return total
+
+
+def _placed(rows: Value, values: Value, count: int, setting: Setting) -> Value:
+    """Return values in their rows of a column of zeros."""
+    xp = setting.xp
+    whole = xp.zeros((count, values.shape[1]))
+    if xp is np:
+        whole[rows] = values
+        return whole
+    return whole.at[rows].set(values)
+
+
+def _ungrouped(name: str) -> str:
+    """Return ``int4`` for ``int4g128``."""
+    base, mark, group = name.rpartition("g")
+    return base if mark and group.isdigit() else name
+
+
+def summed_in(setting: Setting, name: str) -> Value:
+    """Return the factor on the peak of a format by what the runtime's kernels sum products in."""
+    accumulator = setting.choices.get("accumulator")
+    if not accumulator or name not in ("fp16", "bf16"):
+        return 1.0
+    return setting.fact(f"engines.{setting.engine}.accumulator_speedup.{accumulator}", 1.0)
+
+
+def power_limited(setting: Setting, name: str, rate: Value) -> Value:
+    """Return a rate of long matrix products under the board's power.
+
+    ``(rate**-p + (busy / sustained_energy_per_op)**-p)**(-1/p)``: the clock falls until the board
+    draws what it may.
+    """
+    each = setting.fact(f"engines.{setting.engine}.sustained_energy_per_op.{name}")
+    busy = setting.fact("power.busy")
+    if each is None or busy is None:
+        return rate
+    p = setting.fact("runtime.pnorm", 4.0)
+    return (rate**-p + (busy / each) ** -p) ** (-1.0 / p)
+
+
+def expanded_bytes(table: OperatorTable, setting: Setting) -> Value:
+    """Return bytes that each row moves to write quantised weights out in half precision.
+
+    Read packed, written and read in two bytes each, once a micro-batch; none up to
+    ``runtime.expands_above`` tokens. ``None`` where the runtime does no such thing.
+    """
+    above = setting.fact("runtime.expands_above")
+    if above is None:
+        return None
+    xp = setting.xp
+    total: Value = None
+    for slot, (rows, weights) in table.moved.items():
+        if not slot.startswith("weight") or slot == "weight:vector":
+            continue
+        if setting.precision.format_of(slot).family == "float":
+            continue
+        tokens = table.macs[rows] / xp.maximum(weights, 1.0)
+        passes = xp.where(tokens > above, _passes(setting, tokens), 0.0)
+        moved = passes * weights * (setting.precision.bits(slot) / 8.0 + 4.0)
+        whole = _placed(rows, moved, len(table.rows), setting)
+        total = whole if total is None else total + whole
+    return total
+
+
+def _passes(setting: Setting, tokens: Value) -> Value:
+    """Return micro-batches of a prompt: a staircase, or its continuous form."""
+    size = setting.fact("runtime.micro_batch")
+    if size is None:
+        return tokens * 0.0 + 1.0
+    xp = setting.xp
+    passes = tokens / size
+    return xp.maximum(passes if setting.relaxed else xp.ceil(passes), 1.0)
+
+
+def pipeline_share(table: OperatorTable, setting: Setting) -> Value:
+    """Return the share of its time on one device that a run takes with its layers split over many.
+
+    Micro-batches follow each other through the parts like work through a pipeline (GPipe, arXiv
+    1811.06965): ``(passes + parts - 1) / (passes * parts)``; one token passes through all parts one
+    after the other. ``None`` for one device.
+    """
+    parts = setting.fact("runtime.split", 1.0)
+    if not is_array(parts) and parts == 1.0:
+        return None
+    xp = setting.xp
+    weights: Value = None
+    for slot, (rows, moved) in table.moved.items():
+        if not slot.startswith("weight") or slot == "weight:vector":
+            continue
+        tokens = xp.max(table.macs[rows] / xp.maximum(moved, 1.0), axis=0)
+        weights = tokens if weights is None else xp.maximum(weights, tokens)
+    if weights is None:
+        return None
+    passes = _passes(setting, weights)
+    return (passes + parts - 1.0) / (passes * parts)
