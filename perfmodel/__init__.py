@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from perfmodel.search import accuracy
     from perfmodel.search.face import search, space
     from perfmodel.search.oracle import Oracle
+    from perfmodel.system.serving import serve
 
 # Which module answers for each word of the face.
 _HOME = {
@@ -63,6 +64,7 @@ _HOME = {
     "runtime": "api",
     "schedule": "api",
     "search": "search.face",
+    "serve": "system.serving",
     "solve": "api",
     "space": "search.face",
     "stream": "api",
@@ -99,6 +101,7 @@ __all__ = [
     "runtime",
     "schedule",
     "search",
+    "serve",
     "solve",
     "space",
     "stream",

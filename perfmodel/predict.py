@@ -266,6 +266,7 @@ def execution_of(runtime: Runtime) -> Execution | None:
         tuple(runtime.layouts.items()),
         tuple((key, tuple(formats)) for key, formats in runtime.executes.items()),
         tuple((key, k.algorithms) for key, k in runtime.kernels.items() if k.algorithms),
+        runtime.semantics.active_neurons if runtime.semantics.active_neurons < 1.0 else 0.0,
     )
     return found if any(found) else None
 

@@ -15,7 +15,7 @@ from perfmodel.hardware.limits import limits_of_plain
 from perfmodel.hardware.link import Link
 from perfmodel.hardware.memory import Memory
 from perfmodel.hardware.quantity import Of, Quantity, Rate, Spec, limit_of
-from perfmodel.hardware.runtime import EFFICIENCY_CLASSES, Runtime
+from perfmodel.hardware.runtime import EFFICIENCY_CLASSES, Runtime, Serving
 
 __all__ = ["Facts", "Provenance", "facts_of", "field_limits"]
 
@@ -341,6 +341,14 @@ class _Builder:
                 if given is not None:
                     path = f"runtime.kernels.{key}.{name}"
                     facts.put(path, limit, given.value, self._runtime_origin(given))
+
+        for name, limit in field_limits(Serving).items():
+            given = None if runtime.serving is None else getattr(runtime.serving, name)
+            path = f"runtime.serving.{name}"
+            if given is None:
+                facts.put(path, limit, None, _DEFAULT)
+            else:
+                facts.put(path, limit, given.value, self._runtime_origin(given))
 
     def _runtime_origin(self, given: Quantity) -> Provenance:
         return Provenance(

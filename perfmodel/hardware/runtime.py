@@ -20,16 +20,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EFFICIENCY_CLASSES", "EXECUTED_CLASSES", "LAYOUT_CLASSES", "Fusion", "Runtime", "Semantics",
+    "Serving",
 ]  # fmt: skip
 
 EFFICIENCY_CLASSES: Final = (
-    "bandwidth", "gemm", "gemv", "conv", "grouped", "depthwise", "attention", "recurrent", "scan",
-    "embedding", "vector", "elementwise", "norm", "softmax", "pool", "copy",
+    "bandwidth", "gemm", "gemv", "conv", "grouped", "depthwise", "attention", "moe", "recurrent",
+    "scan", "embedding", "vector", "elementwise", "norm", "softmax", "pool", "copy",
 )  # fmt: skip
 """Operator classes that an efficiency multiplies the peak of; ``bandwidth`` multiplies the main
 memory's, ``copy`` the bandwidth of every level where a kernel only moves data. ``grouped`` (a
-convolution in groups) falls back to ``conv``; ``elementwise``, ``norm``, ``softmax`` and ``pool``,
-where they are kernels of their own, to ``vector``."""
+convolution in groups) falls back to ``conv``, ``moe`` to ``gemm``; ``elementwise``, ``norm``,
+``softmax`` and ``pool``, where they are kernels of their own, to ``vector``."""
 
 LAYOUT_CLASSES: Final = (
     "network", "gemm", "conv", "grouped", "depthwise", "attention", "moe", "recurrent",
@@ -57,6 +58,7 @@ Rate: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=1e6)]
 Share: TypeAlias = Annotated[Quantity, Of("fraction", positive=True, ceiling=1.0)]
 Tokens: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True)]
 Norm: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=100.0)]
+Factor: TypeAlias = Annotated[Quantity, Of("count", ceiling=100.0)]
 
 ZERO: Final = Quantity(value=0.0)
 
@@ -81,6 +83,32 @@ class Semantics(Spec):
     """The classifier runs on every token of a prompt, not on the last alone."""
     runs_dead_branches: bool = False
     """Operators whose results nobody reads are run all the same."""
+    active_neurons: float = Field(default=1.0, gt=0.0, le=1.0)
+    """Share of the neurons of feed-forward layers that a token reads and computes (activation
+    sparsity, of ReLU networks with a predictor); all are stored."""
+
+
+class Serving(Spec):
+    """What an engine that serves many requests costs beside its steps; `perfmodel.system.serving`.
+
+    Constants that are not stated cost nothing, or count once.
+    """
+
+    per_layer_experts: Time | None = None
+    """Further time of a layer with a mixture of experts: routing, permuting, combining."""
+    per_layer_latent: Time | None = None
+    """Further time of a layer with latent attention: its projections into the latent space."""
+    per_layer_groups: Time | None = None
+    """Further time of a layer where groups of devices have sequences of their own."""
+    prefill_share: Factor | None = None
+    """Times that a decode step waits for the prompts which arrive while it runs: 1 where each of
+    them holds up all others for as long as its prefill takes."""
+    first_token: Time | None = None
+    """Time of a request before its prompt is read: the server, tokenisation, the scheduler."""
+    prompt_share: Factor | None = None
+    """Prefills that a first token takes where no other request is there."""
+    queued_share: Factor | None = None
+    """Prefills of others that a first token waits for, for each sequence of the batch."""
 
 
 class Runtime(Document):
@@ -182,6 +210,8 @@ class Runtime(Document):
     """What is joined into one pass."""
     semantics: Semantics = Semantics()
     """What is computed beyond or short of the mathematics."""
+    serving: Serving | None = None
+    """What serving many requests at a time costs."""
 
     @staticmethod
     def structure_faults(data: Any) -> Iterable[Flaw]:

@@ -18,6 +18,7 @@ DATASETS: Final[Mapping[str, str]] = {
     "genz": "perfmodel.validate.genz",
     "flash_read": "perfmodel.validate.flash_read",
     "hwnasbench360": "perfmodel.validate.hwnasbench360",
+    "llm_serving_e2e": "perfmodel.validate.llm_serving",
     "ofa_specialized_nets": "perfmodel.validate.ofa_specialized_nets",
     "gpu_attention": "perfmodel.validate.gpu_kernels.attention",
     "gpu_collectives": "perfmodel.validate.gpu_kernels.collectives",
