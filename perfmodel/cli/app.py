@@ -34,7 +34,7 @@ COMMANDS = {
     "solve": "Find the value of one number at which a condition starts to hold.",
     "validate": "Compare predictions with measured rows.",
     "reproduce": "Predict what published systems claim.",
-    "doctor": "Say what is installed and whether it works.",
+    "doctor": "Say what is installed and whether it works; measure this host.",
 }
 GROUPS = {
     "hardware": (

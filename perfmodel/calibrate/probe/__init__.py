@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -30,27 +30,22 @@ __all__ = [
 
 #: Part of the budget that the dispatch of onnxruntime takes.
 _DISPATCH = 0.1
+_LOST = "numpy measured, without clock, latencies, widths and the nearest cache"
 
 
 @contextmanager
 def host_meter() -> Generator[tuple[Meter, tuple[str, ...]]]:
     """The best meter that the host allows, and what is lost where it is numpy's."""
     command = compiler()
-    if command is None:
-        yield WithNumpy(), ("no C compiler was found: numpy measured, without clock, latency, "
-                            "widths and nearest cache",)  # fmt: skip
-        return
-    try:
-        made = compiled(command)
-        meter = made.__enter__()
-    except MeterError as error:
-        yield WithNumpy(), (f"{error}: numpy measured, without clock, latency, widths and nearest "
-                            "cache",)  # fmt: skip
-        return
-    try:
-        yield meter, ()
-    finally:
-        made.__exit__(None, None, None)
+    with ExitStack() as stack:
+        try:
+            if command is None:
+                raise MeterError("no C compiler was found")
+            found: Meter = stack.enter_context(compiled(command))
+            lost: tuple[str, ...] = ()
+        except MeterError as error:
+            found, lost = WithNumpy(), (f"{error}: {_LOST}",)
+        yield found, lost
 
 
 def probe(

@@ -163,8 +163,25 @@ def facts_of_host(
         edge,
         _ramp(levels, edge),
         outcome.rounds, outcome.trial_s, None,
-        notes + tuple(f"{m} was not measured: {why}" for m, why in outcome.failed.items()),
+        (*notes, *(f"{m} was not measured: {why}" for m, why in outcome.failed.items()),
+         *_busy(outcome)),
     )  # fmt: skip
+
+
+#: A machine of its own repeats itself to a few parts in a hundred.
+_BUSY = 0.15
+
+
+def _busy(outcome: Outcome) -> list[str]:
+    """A remark where the machine was busy with something else."""
+    spreads = {str(measure): figure.spread for measure, figure in outcome.figures.items()}
+    busy = [name for name, spread in spreads.items() if spread > _BUSY]
+    if not busy:
+        return []
+    worst = max(busy, key=lambda name: spreads[name])
+    seen = f"in {len(busy)} of {len(spreads)} measurements the median trial is"
+    most = f"most in {worst} ({spreads[worst]:.0%})"
+    return [f"the machine was busy: {seen} more than {_BUSY:.0%} below the best, {most}"]
 
 
 def _each(figure: Figure, threads: int) -> Figure:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 from typing import Protocol
 
@@ -26,11 +26,14 @@ class Measure:
         Working set of each thread.
     threads : int
         Threads that run it together.
+    repeats : int
+        Times its share of trials: more where much hangs on a number that costs little.
     """
 
     kernel: str
     size_bytes: int = 4096
     threads: int = 1
+    repeats: int = field(default=1, compare=False)
 
     def __str__(self) -> str:
         return f"{self.kernel} {self.size_bytes} B" + (

@@ -72,7 +72,14 @@ def differences(known: Device, probed: Device) -> Table:
         ``fact``, ``library``, ``measured`` (texts, empty where one does not say), ``ratio``
         (measured over library), ``differs`` (by more than `TELLING`).
     """
-    table = fact_differences(Machine(known, "ideal"), Machine(probed, "ideal"))
+    machine = Machine(probed, "ideal")
+    table = fact_differences(Machine(known, "ideal"), machine)
+    unsaid = {
+        role_path(machine, path)
+        for path, origin in machine.provenance.items()
+        if origin.writer == "default"
+    }
+    table = table[np.array([fact not in unsaid for fact in table["fact"]], bool)]
     ratio = np.asarray(table["ratio"], float)
     return Table({
         "fact": table["fact"],

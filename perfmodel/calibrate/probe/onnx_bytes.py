@@ -6,6 +6,8 @@ Protocol buffers as in onnx.proto of the ONNX repository: a message is a row of 
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 __all__ = ["chain"]
 
 _FLOAT = 1
@@ -50,7 +52,7 @@ def chain(nodes: int) -> bytes:
     names = ["x", *(f"t{i}" for i in range(1, nodes)), "y"]
     body = b"".join(
         _part(1, _part(1, before) + _part(1, "x") + _part(2, after) + _part(4, "Add"))
-        for before, after in zip(names, names[1:], strict=False)
+        for before, after in pairwise(names)
     )
     graph = body + _part(2, "chain") + _part(11, _one_float("x")) + _part(12, _one_float("y"))
     return _number(1, _IR_VERSION) + _part(7, graph) + _part(8, _number(2, _OPERATORS))

@@ -20,6 +20,8 @@ _BEYOND, _LEAST, _MOST = 4, 128 * _MIB, 512 * _MIB
 #: Kernels of dot products of bytes: name -> bits.
 DOTS = {"dot_512": 512, "dot_256": 256, "avxvnni_256": 256, "dot_128": 128}
 WALKERS = 12
+#: Clock, widths and rates a clock are ratios of arithmetic kernels: one disturbed spoils them all.
+_REPEATS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class Plan:
 
     def _all(self) -> Iterator[Measure]:
         for kernel in self.arithmetic():
-            yield Measure(kernel, 4096, self.cores)
+            yield Measure(kernel, 4096, self.cores, _REPEATS)
         for operation in ("read", "write", "copy", "triad"):
             if self.stream(operation) in self.kernels:
                 for _, _, size in self.levels:

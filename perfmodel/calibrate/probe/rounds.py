@@ -61,7 +61,9 @@ def measure_all(
     progress : callable
         Told what is going on.
     """
-    trial_s = min(max(_PART * seconds / (len(measures) * TRIALS), _SHORTEST_S), _LONGEST_S)
+    trial_s = min(
+        max(_PART * seconds / (TRIALS * sum(m.repeats for m in measures)), _SHORTEST_S), _LONGEST_S
+    )
     rates: dict[Measure, list[float]] = {}
     failed: dict[Measure, str] = {}
     started, longest, rounds = clock(), 0.0, 0
@@ -73,7 +75,9 @@ def measure_all(
             if measure in failed:
                 continue
             try:
-                rates.setdefault(measure, []).extend(meter.run(measure, TRIALS, trial_s))
+                rates.setdefault(measure, []).extend(
+                    meter.run(measure, TRIALS * measure.repeats, trial_s)
+                )
             except MeterError as error:
                 failed[measure] = str(error)
         longest = max(longest, clock() - begun)

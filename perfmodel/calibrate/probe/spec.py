@@ -105,10 +105,8 @@ def _overlap(facts: HostFacts) -> str:
 
 def _notes(facts: HostFacts) -> list[str]:
     who = facts.identity
-    said = [
-        f"Best of {facts.rounds} rounds of trials of {show(facts.trial_s, 'time')}, "
-        f"by {facts.how}, on {who.system} {who.machine}.",
-    ]
+    rounds = f"{facts.rounds} rounds of trials of {show(facts.trial_s, 'time')}"
+    said = [f"Best of {rounds}, by {facts.how}, on {who.system} {who.machine}."]
     if who.flags:
         said.append("Extensions: " + " ".join(who.flags) + ".")
     if who.cores:
@@ -280,8 +278,8 @@ def _capacity(facts: HostFacts, level: LevelFacts) -> dict[str, Any]:
     if cache is None:
         known = facts.identity.memory_bytes
         if known is None:
-            return {"value": float(level.size_bytes), "confidence": "estimated",
-                    "note": "the size of memory is not known: the working set that was measured"}  # fmt: skip
+            note = "the size of memory is not known: the working set that was measured"
+            return {"value": float(level.size_bytes), "confidence": "estimated", "note": note}
         return {"value": float(known), **source}
     private = cache.shared_by is None or cache.shared_by <= _threads_a_core(facts)
     ways = f", {cache.ways} ways" if cache.ways else ""
