@@ -294,7 +294,7 @@ class _Builder:
             if alone.per_clock:
                 clock = clock_engine(self.device, memory)
                 facts.scaled[f"engines.{clock.name}.clock"].append(path)
-        for name in ("ramp_start", "ramp_end"):
+        for name in ("way", "ramp_start", "ramp_end"):
             if getattr(memory, name) is not None:
                 self._fields(f"{at}.", Memory, memory, name)
         self._fields(f"{at}.", Memory, memory, "latency", default=0.0)

@@ -18,6 +18,9 @@ KERNEL_CLASSES: Final = (
 Time: TypeAlias = Annotated[Quantity, Of("time")]
 Share: TypeAlias = Annotated[Quantity, Of("fraction", positive=True, ceiling=2.0)]
 Portion: TypeAlias = Annotated[Quantity, Of("fraction", ceiling=1.0)]
+Number: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=1e6)]
+Times: TypeAlias = Annotated[Quantity, Of("count", ceiling=100.0)]
+Clocks: TypeAlias = Annotated[Quantity, Of("clocks", ceiling=1e6)]
 Norm: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=100.0)]
 
 
@@ -40,3 +43,27 @@ class Kernel(Spec):
     """Share of main memory's bandwidth that the kernel draws when all units read."""
     pnorm: Norm | None = None
     """Exponent that joins the times of arithmetic and memories; large is their maximum."""
+    tile_rows: Number | None = None
+    """Pixels, or rows of the left matrix, of the tile of sums that the kernel holds in registers."""
+    tile_vectors: Number | None = None
+    """Vectors of output channels, or of columns, of that tile."""
+    slice: Number | None = None
+    """Input channels, or numbers of the summed dimension, that the kernel takes at once."""
+    multiple: Number | None = None
+    """Channels must be a multiple of it for the kernel's layout; others take a slow path."""
+    tile_clocks: Clocks | None = None
+    """Clocks of a tile beside its multiplications, loads and stores."""
+    call_clocks: Clocks | None = None
+    """Clocks of entering the kernel, once a row of the output or a panel."""
+    edge_clocks: Clocks | None = None
+    """Clocks of a tap of a pixel at a padded edge."""
+    plain_clocks: Clocks | None = None
+    """Clocks of a multiply-accumulate on the slow path of channels that fill no block."""
+    copy_clocks: Clocks | None = None
+    """Clocks of moving a number when an operand is packed or unfolded."""
+    conflict_share: Share | None = None
+    """Share of its speed that is left where the rows of a tile fall on one set of the cache."""
+    hidden_share: Portion | None = None
+    """Share of the time of cold weights that hides behind arithmetic."""
+    output_passes: Times | None = None
+    """Passes over the output beside the kernel's own, such as one that writes the bias first."""

@@ -45,6 +45,9 @@ class Memory(Spec):
     """Bandwidth that a plain streaming kernel reaches."""
     unit_bandwidth: Bandwidth | None = None
     """Bandwidth that one unit of the engine alone can draw; `bandwidth` is that of all together."""
+    way: Capacity | None = None
+    """Bytes of one way of a cache (capacity over associativity): addresses that far apart share a
+    set."""
     ramp_start: Size | None = None
     """Working set up to which a cache that is read again and again misses nothing."""
     ramp_end: Capacity | None = None

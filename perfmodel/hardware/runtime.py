@@ -30,6 +30,7 @@ convolution in groups) falls back to ``conv``; ``elementwise``, ``norm``, ``soft
 where they are kernels of their own, to ``vector``."""
 
 Time: TypeAlias = Annotated[Quantity, Of("time")]
+Quantities: TypeAlias = Annotated[Quantity, Of("count", ceiling=10_000.0)]
 Clocks: TypeAlias = Annotated[Quantity, Of("clocks")]
 Draw: TypeAlias = Annotated[Quantity, Of("bandwidth_per_clock", positive=True, bare=True)]
 Efficiency: TypeAlias = Annotated[Quantity, Of("fraction", positive=True, ceiling=1.2)]
@@ -98,6 +99,9 @@ class Runtime(Document):
     """Time of a run beside its operators."""
     per_operator: Time = ZERO
     """Time of dispatching one operator."""
+    lines_per_operator: Quantities = ZERO
+    """Cache lines of its own state (code, nodes, tensors' descriptions) that a dispatched operator
+    touches; they are cold where a run of the network evicts them."""
     per_layer: Time = ZERO
     """Time that a repeated block costs beside its operators."""
     per_layer_clocks: Clocks = ZERO

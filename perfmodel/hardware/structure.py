@@ -211,6 +211,7 @@ def _order(device: Any) -> Iterator[Flaw]:
         yield from at_most(memory, "sustained_bandwidth", "bandwidth", "bandwidth", at)
         yield from at_most(memory, "unit_bandwidth", "bandwidth", "bandwidth", at)
         yield from at_most(memory, "reserved", "capacity", "bytes", at)
+        yield from at_most(memory, "way", "capacity", "bytes", at)
         yield from at_most(memory, "ramp_start", "ramp_end", "bytes", at)
         for field, other in (("ramp_start", "ramp_end"), ("ramp_end", "ramp_start")):
             if get(memory, field) is not None and get(memory, other) is None:

@@ -52,7 +52,7 @@ def explain(prediction: Prediction, rows: int = 8) -> str:
     used = [n for n in (*terms.compute, "memory", *terms.overhead) if n in equations]
     lines += ["", "terms:"]
     lines += [f"  {n}: {equations[n].text}  [{equations[n].citation}]" for n in used]
-    lines += ["", f"a row: {_rule(setting.overlap)}", ""]
+    lines += ["", f"a row: {_rule(setting.overlap, terms.cold is not None)}", ""]
     for i in shown:
         lines += _row(prediction, columns, i)
     lines += ["", "facts used:"]
@@ -68,13 +68,13 @@ def explain(prediction: Prediction, rows: int = 8) -> str:
     return "\n".join(lines)
 
 
-def _rule(overlap: str) -> str:
-    if overlap == "cold_weights_add":
+def _rule(overlap: str, cold: bool) -> str:
+    if overlap == "cold_weights_add" and cold:
         return (
             "max(arithmetic + cold weights, each nearer level + cold weights, main memory) "
             "+ overheads"
         )
-    if overlap == "full":
+    if overlap != "none":
         return "max(arithmetic, each memory level) + overheads"
     return "arithmetic + each memory level + overheads"
 

@@ -35,6 +35,8 @@ class Row:
     phase: str
     pair: tuple[str, str]
     operators: tuple[str, ...]
+    functions: tuple[str, ...] = ()
+    """Functions of its elementwise operators and normalisations (relu, add, gelu)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,11 @@ def _class(head: Operator) -> str:
     return head.kind
 
 
+def _functions(kernel: Kernel) -> tuple[str, ...]:
+    said = (dict(op.attributes).get("function", "") for op in kernel.operators)
+    return tuple(str(function) for function in said if function)
+
+
 class Lowered:
     """A graph compiled for one fusion; `bind` gives its table for a set of parameters."""
 
@@ -121,7 +128,7 @@ class Lowered:
             Row(
                 k.head.name, _class(k.head), k.block.name, k.block.phase,
                 (self._slot_name(k.head.pair[0]), self._slot_name(k.head.pair[1])),
-                tuple(op.name for op in k.operators),
+                tuple(op.name for op in k.operators), _functions(k),
             )
             for k in self.kernels
         )  # fmt: skip

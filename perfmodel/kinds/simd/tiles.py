@@ -1,0 +1,112 @@
+"""How a kernel cuts its loops: register tiles with their remainders, pixels at a padded edge.
+
+Every function is pure over arrays that broadcast. `relaxed` takes the continuous form: whole tiles
+alone, as many as the extent has, so that every value has a slope.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from perfmodel.arrays import Value, namespace
+
+__all__ = ["Edges", "Tile", "blocks", "edges", "pieces", "row_tiles"]
+
+
+class Tile(NamedTuple):
+    """Tiles of one size: how many, and how many rows (pixels) each holds."""
+
+    count: Value
+    rows: Value
+
+
+class Edges(NamedTuple):
+    """Outputs along one axis of a convolution, and the taps that fall on the image.
+
+    Attributes
+    ----------
+    inside
+        Outputs whose whole window is on the image.
+    padded
+        Outputs whose window reaches into the padding.
+    taps
+        Taps on the image, summed over all outputs of the axis.
+    """
+
+    inside: Value
+    padded: Value
+    taps: Value
+
+
+def blocks(extent: Value, size: Value, *, relaxed: bool = False) -> Value:
+    """Return the blocks of `size` that cover an extent (channels padded to the vector)."""
+    if relaxed:
+        return extent / size
+    return namespace(extent, size).ceil(extent / size)
+
+
+def pieces(
+    extent: Value, size: Value, *, relaxed: bool = False
+) -> tuple[tuple[Value, Value], tuple[Value, Value]]:
+    """Return (count, width) of the full pieces of `size` of an extent, and of what is left."""
+    if relaxed:
+        return (extent / size, size), (0.0 * extent, size)
+    xp = namespace(extent, size)
+    full = xp.floor(extent / size)
+    left = extent - full * size
+    return (full, size), (1.0 * (left > 0), xp.maximum(left, 1.0))
+
+
+def row_tiles(rows: Value, size: Value, *, relaxed: bool = False) -> Iterator[Tile]:
+    """Yield the tiles of a run of rows: full ones, a half one, and one of what is left.
+
+    A kernel of `size` rows works the remainder off with its smaller siblings: 11 pixels are a tile
+    of 6, one of 3 and one of 2.
+    """
+    if relaxed:
+        yield Tile(rows / size, size)
+        return
+    xp = namespace(rows, size)
+    full = xp.floor(rows / size)
+    yield Tile(full, size)
+    left = rows - full * size
+    half = xp.maximum(xp.floor(size / 2.0), 1.0)
+    some = xp.minimum(xp.floor(left / half), 1.0)
+    yield Tile(some, half)
+    left = left - some * half
+    yield Tile(1.0 * (left > 0), xp.maximum(left, 1.0))
+
+
+def edges(
+    inputs: Value, outputs: Value, kernel: Value, stride: Value, dilation: Value, *,
+    relaxed: bool = False,
+) -> Edges:  # fmt: skip
+    """Return where the windows of one axis of a convolution lie.
+
+    The padding before the image is the larger half of what the outputs reach beyond it, as
+    frameworks have it for odd kernels. Exact for a dilation of 1, and where no window misses the
+    image on both sides by more than its taps.
+
+    Parameters
+    ----------
+    inputs, outputs, kernel, stride, dilation
+        Extents along the axis; inputs without padding.
+    """
+    xp = namespace(inputs, outputs, kernel, stride)
+
+    def up(value: Value) -> Value:
+        return value if relaxed else xp.ceil(value)
+
+    reach = dilation * (kernel - 1.0)
+    beyond = xp.maximum((outputs - 1.0) * stride + reach + 1.0 - inputs, 0.0)
+    before = up(beyond / 2.0)
+    after = beyond - before
+    left = xp.minimum(up(before / stride), outputs)
+    right = xp.minimum(up(after / stride), outputs)
+    # Window i from the edge misses (padding - i x stride) / dilation of its taps.
+    missed = (left * before - stride * left * (left - 1.0) / 2.0) / dilation
+    missed = missed + (right * after - stride * right * (right - 1.0) / 2.0) / dilation
+    inside = xp.maximum(outputs - left - right, 0.0)
+    taps = xp.maximum(outputs * kernel - missed, outputs)
+    return Edges(inside, outputs - inside, taps)
