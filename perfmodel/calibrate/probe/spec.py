@@ -241,6 +241,10 @@ def _level(facts: HostFacts, level: LevelFacts) -> dict[str, Any]:
         "capacity": _capacity(facts, level),
         "bandwidth": _of(figure.best, figure, "; ".join(said)),
     }
+    if cache is not None and cache.ways:
+        note = f"{cache.ways} ways, as the system reports it"
+        found["way"] = {"value": cache.size_bytes / cache.ways, "confidence": "datasheet",
+                        "note": note}  # fmt: skip
     if cache is None:
         found["sustained_bandwidth"] = {"value": _short(figure.best)}
         if facts.cores > 1 and facts.one_core is not None:
@@ -282,11 +286,10 @@ def _capacity(facts: HostFacts, level: LevelFacts) -> dict[str, Any]:
             return {"value": float(level.size_bytes), "confidence": "estimated", "note": note}
         return {"value": float(known), **source}
     private = cache.shared_by is None or cache.shared_by <= _threads_a_core(facts)
-    ways = f", {cache.ways} ways" if cache.ways else ""
     line = f", lines of {cache.line_bytes} B" if cache.line_bytes else ""
     count = facts.cores if private else 1
     many = f"{count} private caches, " if count > 1 else ""
-    source["note"] = f"{many}as the system reports it{ways}{line}"
+    source["note"] = f"{many}as the system reports it{line}"
     return {"value": float(cache.size_bytes * count), **source}
 
 
