@@ -19,7 +19,6 @@ Time: TypeAlias = Annotated[Quantity, Of("time")]
 Share: TypeAlias = Annotated[Quantity, Of("fraction", positive=True, ceiling=2.0)]
 Portion: TypeAlias = Annotated[Quantity, Of("fraction", ceiling=1.0)]
 Number: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=1e6)]
-Times: TypeAlias = Annotated[Quantity, Of("count", ceiling=100.0)]
 Clocks: TypeAlias = Annotated[Quantity, Of("clocks", ceiling=1e6)]
 Norm: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=100.0)]
 
@@ -56,7 +55,8 @@ class Kernel(Spec):
     call_clocks: Clocks | None = None
     """Clocks of entering the kernel, once a row of the output or a panel."""
     edge_clocks: Clocks | None = None
-    """Clocks of a tap of a pixel at a padded edge."""
+    """Clocks from one multiply-accumulate to the next of a single pixel, as at a padded edge; work on
+    its neighbours hides part of the unit's latency."""
     plain_clocks: Clocks | None = None
     """Clocks of a multiply-accumulate on the slow path of channels that fill no block."""
     copy_clocks: Clocks | None = None
@@ -65,5 +65,6 @@ class Kernel(Spec):
     """Share of its speed that is left where the rows of a tile fall on one set of the cache."""
     hidden_share: Portion | None = None
     """Share of the time of cold weights that hides behind arithmetic."""
-    output_passes: Times | None = None
-    """Passes over the output beside the kernel's own, such as one that writes the bias first."""
+    rider_share: Share | None = None
+    """Share of the vector units' peak of a function that rides on the kernel in a pass of its own
+    (every one but those that are applied while sums are stored)."""

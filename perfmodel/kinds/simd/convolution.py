@@ -58,6 +58,7 @@ class Kernels:
     channels: Value
     tile: Value
     call: Value
+    edge: Value = 0.0
 
 
 @dataclass(slots=True)
@@ -93,7 +94,9 @@ class Layer:
                      self.dilation_columns, relaxed=relaxed)  # fmt: skip
 
 
-def step_clocks(tile_rows: Value, tile_blocks: Value, core: Core, streamed: Value) -> Value:
+def step_clocks(
+    tile_rows: Value, tile_blocks: Value, core: Core, streamed: Value, wait: Value
+) -> Value:
     """Return clocks of one input number of a tile: multiply, load, and wait for the sums.
 
     Parameters
@@ -102,13 +105,15 @@ def step_clocks(tile_rows: Value, tile_blocks: Value, core: Core, streamed: Valu
         Pixels and filter blocks of the tile: one chain of dependent sums each pair.
     streamed
         1 where the filters come from beyond the nearest cache each time, else 0.
+    wait
+        Clocks until a sum may be added to again.
     """
     xp = namespace(tile_rows, tile_blocks, streamed, core.fma)
     issue = tile_rows * tile_blocks / core.fma
     # A number that is broadcast takes half a vector's load slot.
     load = (tile_blocks + 0.5 * tile_rows) / core.loads
     fill = streamed * tile_blocks * core.lanes * 4.0 / core.fill
-    return xp.maximum(xp.maximum(issue, core.latency), xp.maximum(load, fill))
+    return xp.maximum(xp.maximum(issue, wait), xp.maximum(load, fill))
 
 
 def store_clocks(tile_rows: Value, tile_blocks: Value, core: Core) -> Value:
@@ -138,12 +143,12 @@ def direct_clocks(layer: Layer, core: Core, kernels: Kernels, *, relaxed: bool =
     total: Value = 0.0
     for count, width in pieces(filters, kernels.blocks, relaxed=relaxed):
         slice_bytes = width * core.lanes * 4.0 * depth * row_taps * layer.kernel_columns
-        streamed = 1.0 * (slice_bytes > 0.9 * core.near)
+        streamed = 1.0 * (slice_bytes > core.near)
         clocks: Value = 0.0
         for tile in row_tiles(across.inside, kernels.rows, relaxed=relaxed):
             clocks = clocks + _tile(tile, width, depth * row_taps * layer.kernel_columns, core,
                                     kernels, streamed)  # fmt: skip
-        single = step_clocks(1.0, width, core, streamed)
+        single = step_clocks(1.0, width, core, streamed, kernels.edge)
         clocks = clocks + edge_taps * row_taps * depth * single
         clocks = clocks + across.padded * (store_clocks(1.0, width, core) + kernels.tile)
         total = total + count * (clocks + kernels.call)
@@ -154,7 +159,8 @@ def _tile(
     tile: Tile, width: Value, steps: Value, core: Core, kernels: Kernels, streamed: Value
 ) -> Value:
     """Return clocks of all tiles of one size: their steps, and storing their sums."""
-    inner = steps * step_clocks(tile.rows, width, core, streamed)
+    wait = namespace(tile.rows, core.latency).where(tile.rows > 1.0, core.latency, kernels.edge)
+    inner = steps * step_clocks(tile.rows, width, core, streamed, wait)
     return tile.count * (inner + store_clocks(tile.rows, width, core) + kernels.tile)
 
 
@@ -174,7 +180,7 @@ def pointwise_clocks(
     total: Value = 0.0
     for batches, depth in pieces(inner, kernels.channels, relaxed=relaxed):
         for count, width in pieces(filters, kernels.blocks, relaxed=relaxed):
-            streamed = 1.0 * (width * core.lanes * 4.0 * depth > 0.9 * core.near)
+            streamed = 1.0 * (width * core.lanes * 4.0 * depth > core.near)
             clocks: Value = kernels.call
             for tile in row_tiles(run, kernels.rows, relaxed=relaxed):
                 clocks = clocks + _tile(tile, width, depth, core, kernels, streamed)
@@ -183,13 +189,13 @@ def pointwise_clocks(
 
 
 def depthwise_clocks(
-    layer: Layer, core: Core, kernels: Kernels, edge_tap: Value, *, relaxed: bool = False
+    layer: Layer, core: Core, kernels: Kernels, *, relaxed: bool = False
 ) -> Value:
     """Return clocks of depthwise convolutions on blocked channels.
 
     `layer.images` counts images; its groups are `layer.out_channels`. Every tap of every pixel
     loads a vector of the input, so that the load ports bind: a tile of six pixels takes seven
-    loads a tap. A tap of a pixel at a padded edge takes `edge_tap` clocks.
+    loads a tap. A tap of a pixel at a padded edge takes `kernels.edge` clocks.
     """
     down, across = layer.down(relaxed=relaxed), layer.across(relaxed=relaxed)
     xp = namespace(layer.out_channels, layer.out_columns, core.lanes)
@@ -199,10 +205,10 @@ def depthwise_clocks(
     for tile in row_tiles(across.inside, kernels.rows, relaxed=relaxed):
         tap = xp.maximum((tile.rows + 1.0) / core.loads, tile.rows / core.fma)
         # One row of chains alone waits for its sums as the pixels at an edge do.
-        tap = xp.where(tile.rows > 1.0, tap, edge_tap)
+        tap = xp.where(tile.rows > 1.0, tap, kernels.edge)
         inner = row_taps * layer.kernel_columns * tap
         clocks = clocks + tile.count * (inner + store_clocks(tile.rows, 1.0, core) + kernels.tile)
-    clocks = clocks + edge_taps * row_taps * edge_tap
+    clocks = clocks + edge_taps * row_taps * kernels.edge
     clocks = clocks + across.padded * (store_clocks(1.0, 1.0, core) + kernels.tile)
     filters = blocks(layer.out_channels, core.lanes, relaxed=relaxed)
     return layer.images * filters * layer.out_rows * clocks

@@ -32,12 +32,12 @@ def gemm_clocks(
     slices = blocks(depth, kernels.channels, relaxed=relaxed)
     # Every tile of rows goes over the whole slice of B again.
     slice_bytes = xp.minimum(depth, kernels.channels) * vectors * core.lanes * 4.0
-    streamed = 1.0 * (slice_bytes > 0.9 * core.near)
+    streamed = 1.0 * (slice_bytes > core.near)
     total: Value = 0.0
     for count, width in pieces(vectors, kernels.blocks, relaxed=relaxed):
         clocks: Value = 0.0
         for tile in row_tiles(rows, kernels.rows, relaxed=relaxed):
-            inner = depth * step_clocks(tile.rows, width, core, streamed)
+            inner = depth * step_clocks(tile.rows, width, core, streamed, core.latency)
             outer = store_clocks(tile.rows, width, core) + kernels.tile
             clocks = clocks + tile.count * (inner + slices * outer)
         total = total + count * clocks

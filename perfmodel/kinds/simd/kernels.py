@@ -161,6 +161,7 @@ def _kernels(setting: Setting, name: str) -> Kernels:
     return Kernels(
         fact("tile_rows", 1.0), fact("tile_vectors", 1.0), fact("slice", 128.0),
         fact("tile_clocks", 0.0), fact("call_clocks", 0.0),
+        fact("edge_clocks", setting.facts[f"engines.{setting.engine}.fma_latency"]),
     )  # fmt: skip
 
 
@@ -205,8 +206,7 @@ def _depthwise(some: _Some, core: Core, setting: Setting) -> tuple[Value, Value]
     channels = c["groups"] * c["out_channels"]
     layer = some.layer(c["batch"])
     layer.out_channels = channels
-    edge = kernel_fact(setting, "depthwise", "edge_clocks", core.latency)
-    clocks = depthwise_clocks(layer, core, kernels, edge, relaxed=relaxed)
+    clocks = depthwise_clocks(layer, core, kernels, relaxed=relaxed)
     multiple = kernel_fact(setting, "depthwise", "multiple", 1.0)
     plain = kernel_fact(setting, "depthwise", "plain_clocks")
     if plain is not None and not relaxed:

@@ -126,15 +126,14 @@ def _vector_rates(table: OperatorTable, setting: Setting) -> Value:
     it is a pass of its own over the output, at the speed of elementwise kernels.
     """
     rates = vector_rates(table, setting)
-    share = setting.facts.get("runtime.efficiency.elementwise")
+    shares = _by_kernel(table, setting, "rider_share", 1.0)
     passes = [
         row.kind in MATRIX_KINDS and bool(set(row.functions) - _STORED_WITH) for row in table.rows
     ]
-    if share is None or not any(passes):
+    if not any(passes):
         return rates
     _, peak = vector_peak(setting)
-    mask = np.array(passes)[:, None]
-    return setting.xp.where(mask, peak * share, rates)
+    return setting.xp.where(np.array(passes)[:, None], peak * shares, rates)
 
 
 def _launches(table: OperatorTable, setting: Setting) -> dict[str, Value]:
