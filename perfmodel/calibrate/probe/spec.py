@@ -107,6 +107,8 @@ def _notes(facts: HostFacts) -> list[str]:
     who = facts.identity
     rounds = f"{facts.rounds} rounds of trials of {show(facts.trial_s, 'time')}"
     said = [f"Best of {rounds}, by {facts.how}, on {who.system} {who.machine}."]
+    if facts.width:
+        said.append("One thread is timed by its CPU time, several by the wall.")
     if who.flags:
         said.append("Extensions: " + " ".join(who.flags) + ".")
     if who.cores:
