@@ -19,6 +19,7 @@ from perfmodel.prediction.planned import crossings
 from perfmodel.workload.families import Semantics
 from perfmodel.workload.fuse import Fusion
 from perfmodel.workload.graph import Graph
+from perfmodel.workload.layouts import Layout, with_conversions
 from perfmodel.workload.lower import lower
 from perfmodel.workload.workload import Workload
 
@@ -99,6 +100,8 @@ def predict(
     if plan is not None:
         graph = _written_out(graph, workload, plan, chosen, machine)
     bare = model == "roofline"
+    if plan is None and not bare:
+        graph = with_conversions(graph, static.layout)
     fusion = static.fusion
     if fuse is not None or flash_attention is not None:
         fusion = Fusion(
@@ -238,7 +241,7 @@ def static_for(machine: Machine, model: str | None) -> Static:
             )
         ) from None  # fmt: skip
     fusion = runtime.fusion
-    semantics = runtime.semantics
+    semantics, blocks = runtime.semantics, runtime.blocks
     found = Static(
         name, chosen, tuple(levels), stores[0] if stores else main, device.overlap,
         Fusion(fusion.elementwise, fusion.attention == "flash", fusion.elementwise_into),
@@ -246,6 +249,7 @@ def static_for(machine: Machine, model: str | None) -> Static:
         semantics.causal_skips_masked, (device, runtime),
         {m.name: law for m in device.memories if (law := law_of(m.kind)) is not None},
         choices(engine),
+        Layout(blocks.channels, blocks.multiple, blocks.functions, blocks.stored_with),
     )  # fmt: skip
     if len(_STATIC) >= 1024:
         _STATIC.clear()

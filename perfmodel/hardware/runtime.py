@@ -50,6 +50,19 @@ class Fusion(Spec):
     """flash: scores never leave the chip; unfused: they are written and read back."""
 
 
+class Blocks(Spec):
+    """Channels that the runtime keeps in blocks of a vector; conversions are copies."""
+
+    channels: int = Field(default=0, ge=0, le=1024)
+    """Channels in a block; 0 where nothing is blocked."""
+    multiple: int = Field(default=1, ge=1, le=1024)
+    """Channels of a convolution must be a multiple of it to be blocked."""
+    functions: tuple[str, ...] = ()
+    """Functions of one tensor, or of two alike, that pass blocks on."""
+    stored_with: tuple[str, ...] = ()
+    """Functions that a convolution applies while it stores its sums."""
+
+
 class Semantics(Spec):
     """What the runtime computes beyond, or short of, what the network's mathematics needs."""
 
@@ -118,6 +131,8 @@ class Runtime(Document):
     """Exponent that joins the memory's bandwidth and the engine's draw: 4 is a soft minimum."""
     fusion: Fusion = Fusion()
     """What is joined into one pass."""
+    blocks: Blocks = Blocks()
+    """What lies in blocks of channels."""
     semantics: Semantics = Semantics()
     """What is computed beyond or short of the mathematics."""
 

@@ -22,6 +22,7 @@ from perfmodel.prediction.planned import Crossings, planned
 from perfmodel.prediction.prediction import Prediction
 from perfmodel.workload.families import Semantics
 from perfmodel.workload.fuse import Fusion
+from perfmodel.workload.layouts import Layout
 from perfmodel.workload.lower import Lowered, OperatorTable
 from perfmodel.workload.workload import Workload
 
@@ -44,6 +45,7 @@ class Static:
     keep: tuple[Device, Runtime]
     read_bandwidths: Mapping[str, ReadBandwidth]
     choices: Mapping[str, Any]
+    layout: Layout
 
 
 @dataclass(frozen=True, slots=True)

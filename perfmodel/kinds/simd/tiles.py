@@ -7,7 +7,7 @@ alone, as many as the extent has, so that every value has a slope.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from perfmodel.arrays import Value, namespace
 
