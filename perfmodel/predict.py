@@ -249,7 +249,7 @@ def static_for(machine: Machine, model: str | None) -> Static:
         semantics.causal_skips_masked, (device, runtime),
         {m.name: law for m in device.memories if (law := law_of(m.kind)) is not None},
         choices(engine),
-        Layout(blocks.channels, blocks.multiple, blocks.functions, blocks.stored_with),
+        Layout(blocks.channels, blocks.functions, blocks.stored_with),
     )  # fmt: skip
     if len(_STATIC) >= 1024:
         _STATIC.clear()

@@ -55,8 +55,6 @@ class Blocks(Spec):
 
     channels: int = Field(default=0, ge=0, le=1024)
     """Channels in a block; 0 where nothing is blocked."""
-    multiple: int = Field(default=1, ge=1, le=1024)
-    """Channels of a convolution must be a multiple of it to be blocked."""
     functions: tuple[str, ...] = ()
     """Functions of one tensor, or of two alike, that pass blocks on."""
     stored_with: tuple[str, ...] = ()

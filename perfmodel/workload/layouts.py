@@ -30,8 +30,6 @@ class Layout(NamedTuple):
     ----------
     block
         Channels in a block; 0 where nothing is blocked.
-    multiple
-        Channels of a convolution must be a multiple of it to be blocked.
     functions
         Functions of one tensor that pass blocks on, or of two alike.
     stored_with
@@ -39,7 +37,6 @@ class Layout(NamedTuple):
     """
 
     block: int = 0
-    multiple: int = 1
     functions: tuple[str, ...] = ()
     stored_with: tuple[str, ...] = ()
 
@@ -48,7 +45,9 @@ def with_conversions(graph: Graph, layout: Layout) -> Graph:
     """Return the graph with copies where layouts change; the graph itself where none does.
 
     What conversions write is a tensor of its own that is let go of at once; readers keep the name
-    of the tensor that was converted, whose size is the same.
+    of the tensor that was converted, whose size is the same. Where the network is a piece of
+    another one, an image that enters with the channels of a block lies in blocks already. Images of
+    a single pixel are the same in both orders, and what leaves the network is left as it is.
     """
     return _converted(_ById(graph), layout) if layout.block else graph
 
@@ -83,7 +82,7 @@ class _Walk:
     def __init__(self, graph: Graph, layout: Layout) -> None:
         self.graph, self.layout = graph, layout
         self.alias = aliases(graph)
-        self.blocked: set[str] = set()
+        self.blocked = {name for name in graph.inputs if self._fills(name)}
         #: Those that a convolution stores, its folded normalisation included.
         self.fresh: set[str] = set()
         #: Tensors that lie in the other order too.
@@ -95,16 +94,10 @@ class _Walk:
                 self.readers[name] = self.readers.get(name, 0) + 1
 
     def block(self, block: Block) -> Block:
+        """Return a block with the conversions before the operators that need them."""
         out: list[Operator] = []
         for operator in block.operators:
-            out += self._before(operator)
-            out.append(operator)
-            if operator.kind != "view":
-                out += [
-                    self._copy(name, "plain")
-                    for name in operator.writes
-                    if name in self.blocked and name in self.graph.outputs
-                ]
+            out += [*self._before(operator), operator]
         return block if len(out) == len(block.operators) else replace(block, operators=tuple(out))
 
     def _before(self, operator: Operator) -> list[Operator]:
@@ -117,25 +110,18 @@ class _Walk:
             for name in dict.fromkeys(self.alias.get(n, n) for n in operator.reads)
             if name in graph.tensors and graph.tensors[name].role == "activation"
         ]
-        if self._convolves(operator):
-            needed = [
-                self._copy(name, "blocked")
-                for name in inputs
-                if name not in self.blocked and name not in self.both and self._fills(name)
-            ]
+        if _convolves(operator):
             self.blocked.update(operator.writes)
             self.fresh.update(operator.writes)
-            return needed
+            return [self._copy(n, "blocked") for n in inputs if n not in self.blocked | self.both
+                    and self._fills(n)]  # fmt: skip
         if self._passes(operator, inputs):
             self.blocked.update(operator.writes)
             if _function(operator) == "batch_norm" and inputs[0] in self.fresh:
                 self.fresh.update(operator.writes)
             return []
-        return [
-            self._copy(name, "plain")
-            for name in inputs
-            if name in self.blocked and name not in self.both
-        ]
+        return [self._copy(n, "plain") for n in inputs if n in self.blocked - self.both
+                and not self._pixel(n)]  # fmt: skip
 
     def _copy(self, name: str, into: str) -> Operator:
         self.both.add(name)
@@ -147,32 +133,23 @@ class _Walk:
         )  # fmt: skip
         return Operator(f"{name} to {into}", "copy", accesses, attributes=(("op", "Reorder"),))
 
-    def _channels(self, name: str) -> int:
-        shape = self.graph.tensors[name].shape
-        found = constant(shape[1]) if len(shape) == 4 else None
-        return 0 if found is None else int(found)
-
     def _fills(self, name: str) -> bool:
         """Whether an image has the channels of a block; a convolution reads fewer as they are."""
-        return self._channels(name) >= self.layout.block
+        shape = self.graph.tensors[name].shape
+        if len(shape) != 4 or self._pixel(name):
+            return False
+        channels = constant(shape[1])
+        return channels is None or channels >= self.layout.block
 
-    def _convolves(self, operator: Operator) -> bool:
-        """Whether an operator is a convolution of images whose channels the layout takes."""
-        said = dict(operator.attributes)
-        if operator.kind not in ("conv", "depthwise") or said.get("transposed"):
-            return False
-        kernel: Sequence[int] = said.get("kernel", ())
-        groups = constant(said.get("groups", 1))
-        if len(kernel) != 2 or (operator.kind == "conv" and groups != 1):
-            return False
-        sizes = [self._channels(name) for name in operator.writes]
-        sizes += [
-            channels
-            for name in operator.reads
-            if self.graph.tensors[name].role == "activation"
-            and (channels := self._channels(name)) >= self.layout.block
-        ]
-        return all(size > 0 and size % self.layout.multiple == 0 for size in sizes)
+    def _pixel(self, name: str) -> bool:
+        """Whether an image is of one pixel."""
+        return all(constant(size) == 1 for size in self.graph.tensors[name].shape[2:])
+
+    def _whole(self, name: str) -> bool:
+        """Whether channels fill whole blocks; free ones are taken to."""
+        shape = self.graph.tensors[name].shape
+        channels = constant(shape[1]) if len(shape) == 4 else None
+        return len(shape) == 4 and (channels is None or channels % self.layout.block == 0)
 
     def _passes(self, operator: Operator, inputs: Sequence[str]) -> bool:
         """Whether an operator of blocked tensors gives blocked ones."""
@@ -184,13 +161,12 @@ class _Walk:
                 return all(len(shape) == 4 for shape in shapes)
             case "copy":  # joined along channels: whole blocks
                 joined = dict(operator.attributes).get("op") == "Concat"
-                return joined and all(
-                    self._channels(name) % self.layout.block == 0 for name in inputs
-                )
+                return joined and all(self._whole(name) for name in inputs)
             case "elementwise":
                 function = _function(operator)
                 if function in _OF_TWO:
-                    alike = len(inputs) == 2 and len(shapes) == 1
+                    # A tensor may be added to itself; a constant stands among no reads.
+                    alike = len(operator.reads) == 2 and len(shapes) == 1
                     return alike and function in self.layout.functions
                 if function in self.layout.functions:
                     return len(inputs) == 1
@@ -199,6 +175,15 @@ class _Walk:
                 return stored and function in self.layout.stored_with
             case _:
                 return False
+
+
+def _convolves(operator: Operator) -> bool:
+    """Whether an operator is a convolution of images, of all channels or of each by itself."""
+    said = dict(operator.attributes)
+    if operator.kind not in ("conv", "depthwise") or said.get("transposed"):
+        return False
+    kernel: Sequence[int] = said.get("kernel", ())
+    return len(kernel) == 2 and (operator.kind == "depthwise" or said.get("groups", 1) == 1)
 
 
 def _function(operator: Operator) -> str:
