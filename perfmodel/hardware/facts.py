@@ -15,7 +15,7 @@ from perfmodel.hardware.limits import limits_of_plain
 from perfmodel.hardware.link import Link
 from perfmodel.hardware.memory import Memory
 from perfmodel.hardware.quantity import Of, Quantity, Rate, Spec, limit_of
-from perfmodel.hardware.runtime import EFFICIENCY_CLASSES, Runtime
+from perfmodel.hardware.runtime import EFFICIENCY_CLASSES, SCALE_CLASSES, Runtime
 
 __all__ = ["Facts", "Provenance", "facts_of", "field_limits"]
 
@@ -311,11 +311,16 @@ class _Builder:
     def _runtime(self) -> None:
         runtime, facts, limits = self.runtime, self.facts, field_limits(Runtime)
         numbers: list[tuple[str, Quantity | None]] = [
-            (name, getattr(runtime, name)) for name in limits if name != "efficiency"
+            (name, getattr(runtime, name)) for name in limits
+            if name not in ("efficiency", "scale")
         ]
         numbers += [
             (f"efficiency.{key}", runtime.efficiency.get(key))
             for key in dict.fromkeys((*EFFICIENCY_CLASSES, *runtime.efficiency))
+        ]
+        numbers += [
+            (f"scale.{key}", runtime.scale.get(key))
+            for key in dict.fromkeys((*SCALE_CLASSES, *runtime.scale))
         ]
         for name, given in numbers:
             origin = _DEFAULT

@@ -43,7 +43,7 @@ class Kernel(Spec):
     pnorm: Norm | None = None
     """Exponent that joins the times of arithmetic and memories; large is their maximum."""
     tile_rows: Number | None = None
-    """Pixels, or rows of the left matrix, of the tile of sums that the kernel holds in registers."""
+    """Pixels, or rows of the left matrix, of the tile of sums in a kernel's registers."""
     tile_vectors: Number | None = None
     """Vectors of output channels, or of columns, of that tile."""
     slice: Number | None = None
@@ -55,8 +55,8 @@ class Kernel(Spec):
     call_clocks: Clocks | None = None
     """Clocks of entering the kernel, once a row of the output or a panel."""
     edge_clocks: Clocks | None = None
-    """Clocks from one multiply-accumulate to the next of a single pixel, as at a padded edge; work on
-    its neighbours hides part of the unit's latency."""
+    """Clocks from one multiply-accumulate to the next of a single pixel, as at a padded edge: work
+    on its neighbours hides part of the unit's latency."""
     plain_clocks: Clocks | None = None
     """Clocks of a multiply-accumulate on the slow path of channels that fill no block."""
     copy_clocks: Clocks | None = None

@@ -18,7 +18,7 @@ from perfmodel.pydantic_faults import Flaw, checked
 if TYPE_CHECKING:
     from perfmodel.hardware.device import Device
 
-__all__ = ["EFFICIENCY_CLASSES", "Fusion", "Runtime", "Semantics"]
+__all__ = ["EFFICIENCY_CLASSES", "SCALE_CLASSES", "Fusion", "Runtime", "Semantics"]
 
 EFFICIENCY_CLASSES: Final = (
     "bandwidth", "gemm", "gemv", "conv", "grouped", "depthwise", "attention", "recurrent", "scan",
@@ -29,12 +29,20 @@ memory's, ``copy`` the bandwidth of every level where a kernel only moves data. 
 convolution in groups) falls back to ``conv``; ``elementwise``, ``norm``, ``softmax`` and ``pool``,
 where they are kernels of their own, to ``vector``."""
 
+SCALE_CLASSES: Final = (
+    "launch", "conv", "gemm", "depthwise", "elementwise", "copy", "memory",
+)  # fmt: skip
+"""Classes of seconds that a calibration multiplies. ``conv`` takes convolutions in groups along,
+``gemm`` attention, experts and recurrent cells, ``elementwise`` normalisation, softmax and pooling,
+``copy`` all that only moves data, ``memory`` what main memory moves, cold weights among it."""
+
 Time: TypeAlias = Annotated[Quantity, Of("time")]
 Quantities: TypeAlias = Annotated[Quantity, Of("count", ceiling=10_000.0)]
 Clocks: TypeAlias = Annotated[Quantity, Of("clocks")]
 Draw: TypeAlias = Annotated[Quantity, Of("bandwidth_per_clock", positive=True, bare=True)]
 Efficiency: TypeAlias = Annotated[Quantity, Of("fraction", positive=True, ceiling=1.2)]
 Norm: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=100.0)]
+Multiplier: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=1000.0)]
 
 ZERO: Final = Quantity(value=0.0)
 
@@ -123,6 +131,9 @@ class Runtime(Document):
     kernels: Mapping[str, Kernel] = Field(default_factory=dict)
     """Constants of its kernels by class (``gemm``), or by class and format (``gemm.fp8``), for
     kinds of hardware that model the kernels themselves."""
+    scale: Mapping[str, Multiplier] = Field(default_factory=dict)
+    """Multipliers of the seconds of a class (``conv``), from a calibration on a few measured rows;
+    1 where left out."""
     draw_bytes_per_clock_per_unit: Draw | None = None
     """Bandwidth that one unit of the engine can draw, in bytes a clock."""
     pnorm: Norm = Quantity(value=4.0)
@@ -153,6 +164,7 @@ def _check(data: Any) -> Iterator[Flaw]:
     for field, classes, noun in (
         ("efficiency", EFFICIENCY_CLASSES, "an operator class"),
         ("kernels", KERNEL_CLASSES, "a class of kernels"),
+        ("scale", SCALE_CLASSES, "a class of seconds"),
     ):
         for key in mapped(data, field):
             found = key.partition(".")[0]

@@ -11,7 +11,7 @@ from perfmodel.catalog import BUILT_IN
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.kernel import KERNEL_CLASSES
 from perfmodel.hardware.memory import MEMORY_KINDS
-from perfmodel.hardware.runtime import EFFICIENCY_CLASSES, Runtime
+from perfmodel.hardware.runtime import EFFICIENCY_CLASSES, SCALE_CLASSES, Runtime
 from perfmodel.shipped import data_root
 
 __all__ = ["json_schema", "main", "stale", "write"]
@@ -48,7 +48,10 @@ def json_schema(kind: str) -> dict[str, Any]:
         ]
     }
     if kind == "runtime":
-        for name, classes in (("efficiency", EFFICIENCY_CLASSES), ("kernels", KERNEL_CLASSES)):
+        for name, classes in (
+            ("efficiency", EFFICIENCY_CLASSES), ("kernels", KERNEL_CLASSES),
+            ("scale", SCALE_CLASSES),
+        ):  # fmt: skip
             keys = "|".join(classes)
             entries = schema["properties"][name]
             entries["propertyNames"] = {"pattern": rf"^({keys})(\.[a-z0-9_]+)?$"}

@@ -17,6 +17,7 @@ from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.kinds.protocol import Kind, Terms
+from perfmodel.kinds.scaled import cost
 from perfmodel.prediction.placed import Shares, placed
 from perfmodel.prediction.planned import Crossings, planned
 from perfmodel.prediction.prediction import Prediction
@@ -111,7 +112,7 @@ class Job:
             values, points, accesses=not self.bare or self.crossings is not None,
             relaxed=self.relaxed, nests=getattr(static.kind, "needs_nests", False),
         )  # fmt: skip
-        terms = static.kind.cost(table, setting)
+        terms = cost(static.kind, table, setting)
         if self.crossings is not None:
             terms = planned(table, terms, setting, self.crossings)
         if self.shares is not None:

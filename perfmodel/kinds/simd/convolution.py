@@ -83,15 +83,15 @@ class Layer:
     dilation_rows: Value
     dilation_columns: Value
 
-    def down(self, *, relaxed: bool) -> Edges:
+    def down(self) -> Edges:
         """Return where the windows lie down the image."""
         return edges(self.in_rows, self.out_rows, self.kernel_rows, self.stride_rows,
-                     self.dilation_rows, relaxed=relaxed)  # fmt: skip
+                     self.dilation_rows)  # fmt: skip
 
-    def across(self, *, relaxed: bool) -> Edges:
+    def across(self) -> Edges:
         """Return where the windows lie across the image."""
         return edges(self.in_columns, self.out_columns, self.kernel_columns, self.stride_columns,
-                     self.dilation_columns, relaxed=relaxed)  # fmt: skip
+                     self.dilation_columns)  # fmt: skip
 
 
 def step_clocks(
@@ -121,7 +121,7 @@ def store_clocks(tile_rows: Value, tile_blocks: Value, core: Core) -> Value:
     return tile_rows * tile_blocks / core.stores
 
 
-def direct_clocks(layer: Layer, core: Core, kernels: Kernels, *, relaxed: bool = False) -> Value:
+def direct_clocks(layer: Layer, core: Core, kernels: Kernels) -> Value:
     """Return clocks of convolutions whose input channels fill blocks, or are fewer than a block.
 
     For each group of filter blocks, each block of input channels and each row of the output, the
@@ -131,21 +131,20 @@ def direct_clocks(layer: Layer, core: Core, kernels: Kernels, *, relaxed: bool =
     layer) are taken one by one from an unblocked image.
     """
     xp = namespace(layer.out_channels, layer.out_columns, core.lanes)
-    down, across = layer.down(relaxed=relaxed), layer.across(relaxed=relaxed)
+    down, across = layer.down(), layer.across()
     few = layer.in_channels < core.lanes
-    passes = xp.where(few, layer.in_channels, blocks(layer.in_channels, core.lanes,
-                                                     relaxed=relaxed))  # fmt: skip
+    passes = xp.where(few, layer.in_channels, blocks(layer.in_channels, core.lanes))  # fmt: skip
     depth = xp.where(few, 1.0, core.lanes)
     row_taps = down.taps / layer.out_rows
     # What the padded windows have on the image; a single pixel of the remainder has a whole one.
     edge_taps = xp.maximum(across.taps - across.inside * layer.kernel_columns, 0.0)
-    filters = blocks(layer.out_channels, core.lanes, relaxed=relaxed)
+    filters = blocks(layer.out_channels, core.lanes)
     total: Value = 0.0
-    for count, width in pieces(filters, kernels.blocks, relaxed=relaxed):
+    for count, width in pieces(filters, kernels.blocks):
         slice_bytes = width * core.lanes * 4.0 * depth * row_taps * layer.kernel_columns
         streamed = 1.0 * (slice_bytes > core.near)
         clocks: Value = 0.0
-        for tile in row_tiles(across.inside, kernels.rows, relaxed=relaxed):
+        for tile in row_tiles(across.inside, kernels.rows):
             clocks = clocks + _tile(tile, width, depth * row_taps * layer.kernel_columns, core,
                                     kernels, streamed)  # fmt: skip
         single = step_clocks(1.0, width, core, streamed, kernels.edge)
@@ -164,45 +163,41 @@ def _tile(
     return tile.count * (inner + store_clocks(tile.rows, width, core) + kernels.tile)
 
 
-def pointwise_clocks(
-    layer: Layer, core: Core, kernels: Kernels, dense: Value, *, relaxed: bool = False
-) -> Value:
+def pointwise_clocks(layer: Layer, core: Core, kernels: Kernels, dense: Value) -> Value:
     """Return clocks of 1 x 1 convolutions.
 
     The kernel takes `kernels.channels` input channels at once, and the pixels of the whole image as
     one row where they lie without a gap (`dense`, 1 or 0).
     """
     xp = namespace(layer.out_channels, layer.out_columns, core.lanes)
-    inner = blocks(layer.in_channels, core.lanes, relaxed=relaxed) * core.lanes
-    filters = blocks(layer.out_channels, core.lanes, relaxed=relaxed)
+    inner = blocks(layer.in_channels, core.lanes) * core.lanes
+    filters = blocks(layer.out_channels, core.lanes)
     run = xp.where(dense > 0, layer.out_rows * layer.out_columns, layer.out_columns)
     runs = xp.where(dense > 0, 1.0, layer.out_rows)
     total: Value = 0.0
-    for batches, depth in pieces(inner, kernels.channels, relaxed=relaxed):
-        for count, width in pieces(filters, kernels.blocks, relaxed=relaxed):
+    for batches, depth in pieces(inner, kernels.channels):
+        for count, width in pieces(filters, kernels.blocks):
             streamed = 1.0 * (width * core.lanes * 4.0 * depth > core.near)
             clocks: Value = kernels.call
-            for tile in row_tiles(run, kernels.rows, relaxed=relaxed):
+            for tile in row_tiles(run, kernels.rows):
                 clocks = clocks + _tile(tile, width, depth, core, kernels, streamed)
             total = total + batches * count * clocks
     return layer.images * runs * total
 
 
-def depthwise_clocks(
-    layer: Layer, core: Core, kernels: Kernels, *, relaxed: bool = False
-) -> Value:
+def depthwise_clocks(layer: Layer, core: Core, kernels: Kernels) -> Value:
     """Return clocks of depthwise convolutions on blocked channels.
 
     `layer.images` counts images; its groups are `layer.out_channels`. Every tap of every pixel
     loads a vector of the input, so that the load ports bind: a tile of six pixels takes seven
     loads a tap. A tap of a pixel at a padded edge takes `kernels.edge` clocks.
     """
-    down, across = layer.down(relaxed=relaxed), layer.across(relaxed=relaxed)
+    down, across = layer.down(), layer.across()
     xp = namespace(layer.out_channels, layer.out_columns, core.lanes)
     row_taps = down.taps / layer.out_rows
     edge_taps = xp.maximum(across.taps - across.inside * layer.kernel_columns, 0.0)
     clocks: Value = kernels.call
-    for tile in row_tiles(across.inside, kernels.rows, relaxed=relaxed):
+    for tile in row_tiles(across.inside, kernels.rows):
         tap = xp.maximum((tile.rows + 1.0) / core.loads, tile.rows / core.fma)
         # One row of chains alone waits for its sums as the pixels at an edge do.
         tap = xp.where(tile.rows > 1.0, tap, kernels.edge)
@@ -210,7 +205,7 @@ def depthwise_clocks(
         clocks = clocks + tile.count * (inner + store_clocks(tile.rows, 1.0, core) + kernels.tile)
     clocks = clocks + edge_taps * row_taps * kernels.edge
     clocks = clocks + across.padded * (store_clocks(1.0, 1.0, core) + kernels.tile)
-    filters = blocks(layer.out_channels, core.lanes, relaxed=relaxed)
+    filters = blocks(layer.out_channels, core.lanes)
     return layer.images * filters * layer.out_rows * clocks
 
 

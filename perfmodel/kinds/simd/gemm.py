@@ -15,8 +15,7 @@ __all__ = ["conflicts", "gemm_clocks"]
 
 
 def gemm_clocks(
-    rows: Value, columns: Value, depth: Value, core: Core, kernels: Kernels, *,
-    relaxed: bool = False,
+    rows: Value, columns: Value, depth: Value, core: Core, kernels: Kernels
 ) -> Value:  # fmt: skip
     """Return clocks of ``C[rows, columns] += A[rows, depth] B[depth, columns]``.
 
@@ -28,15 +27,15 @@ def gemm_clocks(
         `rows` by `blocks` vectors a tile, `channels` of the depth a slice.
     """
     xp = namespace(rows, columns, depth, core.lanes)
-    vectors = blocks(columns, core.lanes, relaxed=relaxed)
-    slices = blocks(depth, kernels.channels, relaxed=relaxed)
+    vectors = blocks(columns, core.lanes)
+    slices = blocks(depth, kernels.channels)
     # Every tile of rows goes over the whole slice of B again.
     slice_bytes = xp.minimum(depth, kernels.channels) * vectors * core.lanes * 4.0
     streamed = 1.0 * (slice_bytes > core.near)
     total: Value = 0.0
-    for count, width in pieces(vectors, kernels.blocks, relaxed=relaxed):
+    for count, width in pieces(vectors, kernels.blocks):
         clocks: Value = 0.0
-        for tile in row_tiles(rows, kernels.rows, relaxed=relaxed):
+        for tile in row_tiles(rows, kernels.rows):
             inner = depth * step_clocks(tile.rows, width, core, streamed, core.latency)
             outer = store_clocks(tile.rows, width, core) + kernels.tile
             clocks = clocks + tile.count * (inner + slices * outer)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from perfmodel.kinds.simd.convolution import (
     scalar_depthwise_clocks,
 )
 from perfmodel.kinds.simd.gemm import conflicts, gemm_clocks
+from perfmodel.kinds.simd.tiles import blocks
 from perfmodel.workload.lower import OperatorTable
 from perfmodel.workload.shapes import COLUMNS, Nests
 
@@ -48,8 +49,9 @@ def core_of(setting: Setting) -> Core:
     # What refills the nearest cache of one core, a clock.
     fill = bandwidth(setting, after) / (facts[head + "clock"] * facts[head + "units"])
     return Core(
-        facts[head + "vector"] / 4.0, facts[head + "fma_per_clock"], facts[head + "loads_per_clock"],
-        facts[head + "stores_per_clock"], facts[head + "fma_latency"],
+        facts[head + "vector"] / 4.0, facts[head + "fma_per_clock"],
+        facts[head + "loads_per_clock"], facts[head + "stores_per_clock"],
+        facts[head + "fma_latency"],
         facts[f"memories.{near}.capacity"], fill,
     )  # fmt: skip
 
@@ -128,10 +130,7 @@ def _facts_vary(setting: Setting) -> bool:
 def _share(parts: Value, setting: Setting) -> Value:
     """Return the share of a kernel's clocks that its busiest thread has."""
     units = setting.facts[f"engines.{setting.engine}.units"]
-    if setting.relaxed:
-        return 1.0 / units
-    xp = setting.xp
-    return xp.ceil(parts / units) / parts
+    return blocks(parts, units) / parts
 
 
 def _slower(table: OperatorTable, nests: Nests, at: Value, setting: Setting) -> Value:
@@ -166,22 +165,20 @@ def _kernels(setting: Setting, name: str) -> Kernels:
 
 
 def _conv(some: _Some, core: Core, setting: Setting) -> tuple[Value, Value]:
-    c, xp, relaxed = some.numbers, setting.xp, setting.relaxed
+    c, xp = some.numbers, setting.xp
     kernels = _kernels(setting, "conv")
     layer = some.layer(c["batch"] * c["groups"])
     taps = c["kernel_rows"] * c["kernel_columns"]
     many = c["in_channels"] >= core.lanes
     stride = some.stride.max(axis=1)[:, None]
-    direct = direct_clocks(layer, core, kernels, relaxed=relaxed)
-    point = pointwise_clocks(layer, core, kernels, 1.0 * (stride == 1), relaxed=relaxed)
+    direct = direct_clocks(layer, core, kernels)
+    point = pointwise_clocks(layer, core, kernels, 1.0 * (stride == 1))
     clocks = xp.where(many & (taps == 1), point, direct)
     multiple = kernel_fact(setting, "conv", "multiple", 1.0)
-    if not relaxed:
-        odd = (c["out_channels"] % multiple != 0) | (many & (c["in_channels"] % multiple != 0))
-        clocks = xp.where(odd, _unfolded(layer, core, setting, "conv"), clocks)
-    parts = c["batch"] * c["groups"] * _up(c["out_channels"] / (core.lanes * kernels.blocks),
-                                           setting) * c["out_rows"]  # fmt: skip
-    return clocks, parts
+    odd = _odd(c["out_channels"], multiple, xp) | (many & _odd(c["in_channels"], multiple, xp))
+    clocks = xp.where(odd, _unfolded(layer, core, setting, "conv"), clocks)
+    sets = blocks(c["out_channels"], core.lanes * kernels.blocks)
+    return clocks, c["batch"] * c["groups"] * sets * c["out_rows"]
 
 
 def _grouped(some: _Some, core: Core, setting: Setting) -> tuple[Value, Value]:
@@ -196,47 +193,48 @@ def _unfolded(layer: Layer, core: Core, setting: Setting, name: str) -> Value:
     kernels = _kernels(setting, "gemm")
     depth = layer.in_channels * layer.kernel_rows * layer.kernel_columns
     product = gemm_clocks(layer.out_channels, layer.out_rows * layer.out_columns, depth, core,
-                          kernels, relaxed=setting.relaxed)  # fmt: skip
+                          kernels)  # fmt: skip
     return layer.images * product + im2col_clocks(layer, copy)
 
 
 def _depthwise(some: _Some, core: Core, setting: Setting) -> tuple[Value, Value]:
-    c, xp, relaxed = some.numbers, setting.xp, setting.relaxed
+    c, xp = some.numbers, setting.xp
     kernels = _kernels(setting, "depthwise")
     channels = c["groups"] * c["out_channels"]
     layer = some.layer(c["batch"])
     layer.out_channels = channels
-    clocks = depthwise_clocks(layer, core, kernels, relaxed=relaxed)
+    clocks = depthwise_clocks(layer, core, kernels)
     multiple = kernel_fact(setting, "depthwise", "multiple", 1.0)
     plain = kernel_fact(setting, "depthwise", "plain_clocks")
-    if plain is not None and not relaxed:
+    if plain is not None:
         slow = scalar_depthwise_clocks(layer, plain)
-        clocks = xp.where(channels % multiple != 0, slow, clocks)
-    return clocks, c["batch"] * _up(channels / core.lanes, setting) * c["out_rows"]
+        clocks = xp.where(_odd(channels, multiple, xp), slow, clocks)
+    return clocks, c["batch"] * blocks(channels, core.lanes) * c["out_rows"]
 
 
 def _gemm(some: _Some, core: Core, setting: Setting) -> tuple[Value, Value]:
-    c, xp, relaxed = some.numbers, setting.xp, setting.relaxed
+    c, xp = some.numbers, setting.xp
     kernels = _kernels(setting, "gemm")
     rows = c["out_rows"] * c["out_columns"]
     depth = c["in_channels"] * c["kernel_rows"] * c["kernel_columns"]
-    clocks = gemm_clocks(rows, c["out_channels"], depth, core, kernels, relaxed=relaxed)
+    clocks = gemm_clocks(rows, c["out_channels"], depth, core, kernels)
     near = setting.levels[0]
     way = setting.facts.get(f"memories.{near}.way")
     left = kernel_fact(setting, "gemm", "conflict_share", 1.0)
-    if way is not None and not relaxed:
+    if way is not None:
         clash = conflicts(rows, depth, 4.0, kernels.rows, core.near, way)
         clocks = clocks * (1.0 + clash * (1.0 / left - 1.0))
     copy = kernel_fact(setting, "gemm", "copy_clocks", 0.0)
     # A single row is multiplied where the matrix lies.
     clocks = clocks + (1.0 - some.packed) * (rows > 1.0) * depth * c["out_channels"] * copy
-    tiles = _up(rows / kernels.rows, setting)
-    panels = _up(c["out_channels"] / (core.lanes * kernels.blocks), setting)
+    tiles = blocks(rows, kernels.rows)
+    panels = blocks(c["out_channels"], core.lanes * kernels.blocks)
     return c["groups"] * c["batch"] * clocks, c["groups"] * c["batch"] * xp.maximum(tiles, panels)
 
 
-def _up(value: Value, setting: Setting) -> Value:
-    return value if setting.relaxed else setting.xp.ceil(value)
+def _odd(channels: Value, multiple: Value, xp: Any) -> Value:
+    """Return whether channels, to the nearest whole number, fill no blocks of a layout."""
+    return xp.round(channels) % multiple != 0
 
 
 _CLOCKS: Final[Mapping[str, Callable[[_Some, Core, Setting], tuple[Value, Value]]]] = {

@@ -7,12 +7,14 @@ kernels of which the runtime states no constants, goes as on a roofline.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 import numpy as np
 
 from perfmodel.arrays import Value, is_array
 from perfmodel.cost.compose import compose
 from perfmodel.cost.nests import RowSums, unmasked
+from perfmodel.cost.residency import footprint_bytes
 from perfmodel.cost.setting import Setting
 from perfmodel.errors import Fault, InputError
 from perfmodel.kinds.protocol import Equation, Terms
@@ -142,20 +144,18 @@ def _launches(table: OperatorTable, setting: Setting) -> dict[str, Value]:
     lines = setting.fact("runtime.lines_per_operator", 0.0)
     if not is_array(lines) and not lines:
         return out
-    from perfmodel.cost.residency import footprint_bytes
-
     xp = setting.xp
-    everything = xp.asarray(footprint_bytes(table, setting), dtype=float).reshape(1, -1)
+    everything = xp.asarray(np.inf)
+    if setting.warm:
+        everything = xp.asarray(footprint_bytes(table, setting), dtype=float).reshape(1, -1)
     wait: Value = 0.0
-    away: Value = 1.0
-    inner = setting.levels[0]
-    for level in setting.levels[1:]:
+    here: Value = 1.0
+    for inner, level in pairwise(setting.levels):
         # State outlives a run in the nearest cache that holds all of it, cold weights or not.
-        gone = away * missed(setting, inner, everything)
-        slower = setting.fact(f"memories.{level}.latency", 0.0)
-        nearer = setting.fact(f"memories.{inner}.latency", 0.0)
-        wait = wait + gone * xp.maximum(slower - nearer, 0.0)
-        away, inner = gone, level
+        gone = here * missed(setting, inner, everything)
+        beyond = 0.0 if level == setting.levels[-1] else gone * missed(setting, level, everything)
+        wait = wait + (gone - beyond) * setting.fact(f"memories.{level}.latency", 0.0)
+        here = gone
     out["launch"] = out.get("launch", 0.0) + table.kernels * lines * wait
     return out
 
@@ -168,8 +168,8 @@ def _cold(table: OperatorTable, setting: Setting, found: Streams, matrix: Value)
     """
     xp = setting.xp
     rate = level_bandwidth(setting, setting.weights_memory)
-    share, hidden = (_by_kernel(table, setting, field, default)
-                     for field, default in (("bandwidth_share", 1.0), ("hidden_share", 0.0)))  # fmt: skip
+    share = _by_kernel(table, setting, "bandwidth_share", 1.0)
+    hidden = _by_kernel(table, setting, "hidden_share", 0.0)
     seconds = found.weights / (rate * share)
     if setting.overlap != "cold_weights_add":
         return found.missed * xp.maximum(seconds - matrix, 0.0)

@@ -1,12 +1,11 @@
 """How a kernel cuts its loops: register tiles with their remainders, pixels at a padded edge.
 
-Every function is pure over arrays that broadcast. `relaxed` takes the continuous form: whole tiles
-alone, as many as the extent has, so that every value has a slope.
+Every function is pure over arrays that broadcast, and continuous: a tile that is begun counts in
+proportion until it holds one row, so that extents between whole numbers have a value and a slope.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from perfmodel.arrays import Value, namespace
@@ -15,7 +14,7 @@ __all__ = ["Edges", "Tile", "blocks", "edges", "pieces", "row_tiles"]
 
 
 class Tile(NamedTuple):
-    """Tiles of one size: how many, and how many rows (pixels) each holds."""
+    """Tiles of one size: how many, and how many rows (pixels, vectors) each holds."""
 
     count: Value
     rows: Value
@@ -39,49 +38,42 @@ class Edges(NamedTuple):
     taps: Value
 
 
-def blocks(extent: Value, size: Value, *, relaxed: bool = False) -> Value:
-    """Return the blocks of `size` that cover an extent (channels padded to the vector)."""
-    if relaxed:
-        return extent / size
-    return namespace(extent, size).ceil(extent / size)
+def blocks(extent: Value, size: Value) -> Value:
+    """Return the blocks of `size` that cover an extent (channels padded to the vector).
+
+    ``ceil(extent / size)`` of whole extents, in proportion between them.
+    """
+    xp = namespace(extent, size)
+    full = xp.floor(extent / size)
+    return full + xp.minimum(extent - full * size, 1.0)
 
 
-def pieces(
-    extent: Value, size: Value, *, relaxed: bool = False
-) -> tuple[tuple[Value, Value], tuple[Value, Value]]:
-    """Return (count, width) of the full pieces of `size` of an extent, and of what is left."""
-    if relaxed:
-        return (extent / size, size), (0.0 * extent, size)
+def pieces(extent: Value, size: Value) -> tuple[Tile, Tile]:
+    """Return the full pieces of `size` of an extent, and the piece of what is left."""
     xp = namespace(extent, size)
     full = xp.floor(extent / size)
     left = extent - full * size
-    return (full, size), (1.0 * (left > 0), xp.maximum(left, 1.0))
+    return Tile(full, size), Tile(xp.minimum(left, 1.0), xp.maximum(left, 1.0))
 
 
-def row_tiles(rows: Value, size: Value, *, relaxed: bool = False) -> Iterator[Tile]:
-    """Yield the tiles of a run of rows: full ones, a half one, and one of what is left.
+def row_tiles(rows: Value, size: Value) -> tuple[Tile, Tile, Tile]:
+    """Return the tiles of a run of rows: full ones, a half one, and one of what is left.
 
     A kernel of `size` rows works the remainder off with its smaller siblings: 11 pixels are a tile
     of 6, one of 3 and one of 2.
     """
-    if relaxed:
-        yield Tile(rows / size, size)
-        return
     xp = namespace(rows, size)
     full = xp.floor(rows / size)
-    yield Tile(full, size)
     left = rows - full * size
     half = xp.maximum(xp.floor(size / 2.0), 1.0)
     some = xp.minimum(xp.floor(left / half), 1.0)
-    yield Tile(some, half)
     left = left - some * half
-    yield Tile(1.0 * (left > 0), xp.maximum(left, 1.0))
+    return (
+        Tile(full, size), Tile(some, half), Tile(xp.minimum(left, 1.0), xp.maximum(left, 1.0)),
+    )  # fmt: skip
 
 
-def edges(
-    inputs: Value, outputs: Value, kernel: Value, stride: Value, dilation: Value, *,
-    relaxed: bool = False,
-) -> Edges:  # fmt: skip
+def edges(inputs: Value, outputs: Value, kernel: Value, stride: Value, dilation: Value) -> Edges:
     """Return where the windows of one axis of a convolution lie.
 
     The padding before the image is the larger half of what the outputs reach beyond it, as
@@ -94,16 +86,12 @@ def edges(
         Extents along the axis; inputs without padding.
     """
     xp = namespace(inputs, outputs, kernel, stride)
-
-    def up(value: Value) -> Value:
-        return value if relaxed else xp.ceil(value)
-
     reach = dilation * (kernel - 1.0)
     beyond = xp.maximum((outputs - 1.0) * stride + reach + 1.0 - inputs, 0.0)
-    before = up(beyond / 2.0)
+    before = blocks(beyond, 2.0)
     after = beyond - before
-    left = xp.minimum(up(before / stride), outputs)
-    right = xp.minimum(up(after / stride), outputs)
+    left = xp.minimum(blocks(before, stride), outputs)
+    right = xp.minimum(blocks(after, stride), outputs)
     # Window i from the edge misses (padding - i x stride) / dilation of its taps.
     missed = (left * before - stride * left * (left - 1.0) / 2.0) / dilation
     missed = missed + (right * after - stride * right * (right - 1.0) / 2.0) / dilation

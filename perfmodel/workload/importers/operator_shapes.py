@@ -8,6 +8,7 @@ another slice of the same tensor takes is the rest.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from perfmodel.workload.importers.onnx.infer import infer
 from perfmodel.workload.importers.onnx.node import Edge, Node, NotPricedError, Shape
@@ -43,10 +44,8 @@ def complete(nodes: Sequence[Node]) -> list[str]:
                 missing[0].shape = shape
                 assumed.append(node.label)
             continue
-        try:
+        with suppress(NotPricedError):
             infer(node, {}, [None] * len(node.outputs), [""] * len(node.outputs))
-        except NotPricedError:
-            pass
         if node.opened or not all(_fixed(edge.shape) for edge in missing):
             # Such a graph has no free dimensions.
             node.opened.clear()
