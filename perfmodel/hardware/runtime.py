@@ -22,10 +22,11 @@ __all__ = ["EFFICIENCY_CLASSES", "SCALE_CLASSES", "Fusion", "Runtime", "Semantic
 
 EFFICIENCY_CLASSES: Final = (
     "bandwidth", "gemm", "gemv", "conv", "grouped", "depthwise", "attention", "recurrent", "scan",
-    "embedding", "vector", "elementwise", "norm", "softmax", "pool", "copy",
+    "embedding", "vector", "elementwise", "norm", "softmax", "pool", "copy", "reorder",
 )  # fmt: skip
 """Operator classes that an efficiency multiplies the peak of; ``bandwidth`` multiplies the main
-memory's, ``copy`` the bandwidth of every level where a kernel only moves data. ``grouped`` (a
+memory's, ``copy`` the bandwidth of every level where a kernel only moves data, ``reorder`` (falls
+back to ``copy``) where it converts a layout. ``grouped`` (a
 convolution in groups) falls back to ``conv``; ``elementwise``, ``norm``, ``softmax`` and ``pool``,
 where they are kernels of their own, to ``vector``."""
 

@@ -131,7 +131,7 @@ class _Walk:
         accesses = (
             Access(name, "read", source.elements), Access(made.name, "write", source.elements)
         )  # fmt: skip
-        return Operator(f"{name} to {into}", "copy", accesses, attributes=(("op", "Reorder"),))
+        return Operator(f"{name} to {into}", "copy", accesses, attributes=(("function", "reorder"),))
 
     def _fills(self, name: str) -> bool:
         """Whether an image has the channels of a block; a convolution reads fewer as they are."""
