@@ -37,6 +37,8 @@ class Row:
     operators: tuple[str, ...]
     functions: tuple[str, ...] = ()
     """Functions of its elementwise operators and normalisations (relu, add, gelu)."""
+    axes: int = 0
+    """Axes of space that a convolution slides along; 0 where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,7 @@ class Lowered:
                 k.head.name, _class(k.head), k.block.name, k.block.phase,
                 (self._slot_name(k.head.pair[0]), self._slot_name(k.head.pair[1])),
                 tuple(op.name for op in k.operators), _functions(k),
+                len(dict(k.head.attributes).get("kernel", ())),
             )
             for k in self.kernels
         )  # fmt: skip

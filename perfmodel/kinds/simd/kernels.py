@@ -92,7 +92,9 @@ def nest_clocks(table: OperatorTable, setting: Setting) -> tuple[Value, Value]:
     core, xp = core_of(setting), setting.xp
     by_kernel: dict[str, list[int]] = {}
     for i, kind in enumerate(nests.kind):
-        name = KERNEL_OF[kind]
+        # Blocks are of images: along one axis alone windows are unfolded as in groups.
+        line = kind == "conv" and table.rows[int(nests.row[i])].axes == 1
+        name = "grouped" if line else KERNEL_OF[kind]
         if kernel_fact(setting, name, "tile_rows") is not None:
             by_kernel.setdefault(name, []).append(i)
     known = np.zeros(len(nests), dtype=bool)
