@@ -227,6 +227,9 @@ def _gemm(some: _Some, core: Core, setting: Setting) -> tuple[Value, Value]:
     copy = kernel_fact(setting, "gemm", "copy_clocks", 0.0)
     # A single row is multiplied where the matrix lies.
     clocks = clocks + (1.0 - some.packed) * (rows > 1.0) * depth * c["out_channels"] * copy
+    plain = kernel_fact(setting, "gemm", "plain_clocks", 0.0)
+    alone = (1.0 - some.packed) * (rows <= 1.0) * plain * depth * c["out_channels"]
+    clocks = xp.maximum(clocks, alone)
     tiles = blocks(rows, kernels.rows)
     panels = blocks(c["out_channels"], core.lanes * kernels.blocks)
     return c["groups"] * c["batch"] * clocks, c["groups"] * c["batch"] * xp.maximum(tiles, panels)
