@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from perfmodel.api import (
         allocate,
         assign,
+        calibrate,
         compare,
         hardware,
         patches,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 _HOME = {
     "allocate": "api",
     "assign": "api",
+    "calibrate": "api",
     "compare": "api",
     "hardware": "api",
     "patches": "api",
@@ -86,6 +88,7 @@ __all__ = [
     "accuracy",
     "allocate",
     "assign",
+    "calibrate",
     "compare",
     "hardware",
     "patches",

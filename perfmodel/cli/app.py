@@ -32,6 +32,7 @@ COMMANDS = {
     "assign": "Find the engine of every operator, on one device or over several.",
     "search": "Find the formats, widths or architecture that are best under limits.",
     "solve": "Find the value of one number at which a condition starts to hold.",
+    "calibrate": "Fit multipliers to a few measured rows of a device.",
     "validate": "Compare predictions with measured rows.",
     "reproduce": "Predict what published systems claim.",
     "doctor": "Say what is installed and whether it works; measure this host.",

@@ -30,7 +30,7 @@ back to ``copy``) where it converts a layout. ``grouped`` (a
 convolution in groups) falls back to ``conv``; ``elementwise``, ``norm``, ``softmax`` and ``pool``,
 where they are kernels of their own, to ``vector``."""
 
-SCALE_CLASSES: Final = (
+SCALE_CLASSES: Final[tuple[str, ...]] = (
     "launch", "conv", "gemm", "depthwise", "elementwise", "copy", "memory",
 )  # fmt: skip
 """Classes of seconds that a calibration multiplies. ``conv`` takes convolutions in groups along,

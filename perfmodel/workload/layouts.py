@@ -46,7 +46,7 @@ def with_conversions(graph: Graph, layout: Layout) -> Graph:
 
     What conversions write is a tensor of its own that is let go of at once; readers keep the name
     of the tensor that was converted, whose size is the same. Where the network is a piece of
-    another one, an image that enters with the channels of a block lies in blocks already. Images of
+    another one, an image that enters with more channels than a picture lies in blocks already. Images of
     a single pixel are the same in both orders, and what leaves the network is left as it is.
     """
     return _converted(_ById(graph), layout) if layout.block else graph
@@ -82,7 +82,7 @@ class _Walk:
     def __init__(self, graph: Graph, layout: Layout) -> None:
         self.graph, self.layout = graph, layout
         self.alias = aliases(graph)
-        self.blocked = {name for name in graph.inputs if self._fills(name)}
+        self.blocked = {name for name in graph.inputs if self._inner(name)}
         #: Those that a convolution stores, its folded normalisation included.
         self.fresh: set[str] = set()
         #: Tensors that lie in the other order too.
@@ -141,6 +141,12 @@ class _Walk:
         channels = constant(shape[1])
         return channels is None or channels >= self.layout.block
 
+    def _inner(self, name: str) -> bool:
+        """Whether an image has more channels than pictures have: one between layers."""
+        shape = self.graph.tensors[name].shape
+        channels = constant(shape[1]) if len(shape) == 4 else 0
+        return channels is None or channels > _PICTURE
+
     def _pixel(self, name: str) -> bool:
         """Whether an image is of one pixel."""
         return all(constant(size) == 1 for size in self.graph.tensors[name].shape[2:])
@@ -190,5 +196,7 @@ def _function(operator: Operator) -> str:
     return str(dict(operator.attributes).get("function", ""))
 
 
+#: Channels of a picture: colours and opacity.
+_PICTURE = 4
 #: Functions whose second operand, where it is no tensor of the run, is a constant.
 _OF_TWO = frozenset({"add", "sub", "mul", "div", "max", "min", "pow"})
