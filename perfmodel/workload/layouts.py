@@ -46,7 +46,8 @@ def with_conversions(graph: Graph, layout: Layout) -> Graph:
 
     What conversions write is a tensor of its own that is let go of at once; readers keep the name
     of the tensor that was converted, whose size is the same. Where the network is a piece of
-    another one, an image that enters with more channels than a picture lies in blocks already. Images of
+    another one, an image that enters with more channels than a picture, and that a convolution or
+    a pool reads, lies in blocks already. Images of
     a single pixel are the same in both orders, and what leaves the network is left as it is.
     """
     return _converted(_ById(graph), layout) if layout.block else graph
@@ -82,7 +83,13 @@ class _Walk:
     def __init__(self, graph: Graph, layout: Layout) -> None:
         self.graph, self.layout = graph, layout
         self.alias = aliases(graph)
-        self.blocked = {name for name in graph.inputs if self._inner(name)}
+        seen = {
+            name
+            for _, operator in graph.walk()
+            if operator.kind in ("conv", "depthwise", "pool")
+            for name in operator.reads
+        }
+        self.blocked = {name for name in graph.inputs if name in seen and self._inner(name)}
         #: Those that a convolution stores, its folded normalisation included.
         self.fresh: set[str] = set()
         #: Tensors that lie in the other order too.
@@ -131,7 +138,9 @@ class _Walk:
         accesses = (
             Access(name, "read", source.elements), Access(made.name, "write", source.elements)
         )  # fmt: skip
-        return Operator(f"{name} to {into}", "copy", accesses, attributes=(("function", "reorder"),))
+        return Operator(
+            f"{name} to {into}", "copy", accesses, attributes=(("function", "reorder"),)
+        )
 
     def _fills(self, name: str) -> bool:
         """Whether an image has the channels of a block; a convolution reads fewer as they are."""

@@ -76,8 +76,18 @@ def test_a_function_that_is_stored_with_needs_to_be_alone() -> None:
 @pytest.mark.parametrize("channels", [8, 15])
 def test_a_convolution_reads_fewer_channels_than_a_block_as_they_are(channels: int) -> None:
     b = _builder()
-    b.conv(b.elementwise("div", b.input("x", (1, channels, 8, 8))), 32, 3)
-    assert _converted(b.build()) == ["elementwise", "conv"]
+    x = b.conv(b.input("x", (1, 3, 8, 8)), channels, 3)
+    b.conv(b.elementwise("div", x), 32, 3)
+    assert _converted(b.build()) == ["conv", "-> plain", "elementwise", "conv"]
+
+
+@pytest.mark.parametrize(("channels", "kinds"), [(4, 0), (8, 1)])
+def test_an_image_between_layers_enters_in_blocks(channels: int, kinds: int) -> None:
+    b = _builder()
+    x = b.input("x", (1, channels, 8, 8))
+    b.elementwise("div", x)
+    b.conv(x, 32, 3)
+    assert _converted(b.build()).count("-> plain") == kinds
 
 
 def test_one_pixel_and_sequences_are_left_alone() -> None:
