@@ -50,6 +50,8 @@ class Row:
     """Functions of its elementwise operators and normalisations (relu, add, gelu)."""
     #: Which loop of its kind it is (a streaming kernel), or empty.
     loop: str = ""
+    axes: int = 0
+    """Axes of space that a convolution slides along; 0 where there is none."""
 
     @property
     def function(self) -> str:
@@ -161,6 +163,7 @@ class Lowered:
                 (self._slot_name(k.head.pair[0]), self._slot_name(k.head.pair[1])),
                 tuple(op.name for op in k.operators), _algorithm(k.head), _functions(k),
                 dict(k.head.attributes).get("kernel", "") if k.head.kind == "stream" else "",
+                0 if k.head.kind == "stream" else len(dict(k.head.attributes).get("kernel", ())),
             )
             for k in self.kernels
         )  # fmt: skip

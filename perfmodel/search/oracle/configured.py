@@ -90,6 +90,7 @@ class ConfigurationCosts:
             kinds = {"gemm", "conv", "depthwise", "attention", "moe", "recurrent"}
             if not fusion.elementwise or (fusion.into and not kinds <= set(fusion.into)):
                 raise NotTabledError("conversions are kernels of their own under this runtime")
+        pricing.refuse_conversions(graph)
         lowered = pricing.lowered(graph)
         self.defaults: dict[str, float] = {
             **{n: float(v) for n, v in graph.defaults.items()},

@@ -20,6 +20,7 @@ from perfmodel.arrays import Value
 from perfmodel.cost.setting import Setting
 from perfmodel.cost.totals import pair_bits
 from perfmodel.kinds.protocol import Kind, Terms
+from perfmodel.kinds.scaled import cost
 from perfmodel.workload.lower import Accesses, Lifetimes, OperatorTable
 from perfmodel.workload.shapes import COLUMNS, Nests
 
@@ -173,7 +174,7 @@ def _price(
     for footprint in footprints:
         sub = _expanded(table, rows, digits, states, combos, footprint)
         for setting in settings:
-            terms = kind.cost(sub, setting)
+            terms = cost(kind, sub, setting)
             names, values = _quantities(sub, terms, setting)
             found.append(values.reshape(len(rows), combos, table.points, len(names)))
     assert terms is not None
@@ -185,7 +186,7 @@ def _stateless(
 ) -> Priced:
     sub = _rows_of(table, rows, 1)
     setting = settings[0]
-    terms = kind.cost(sub, setting)
+    terms = cost(kind, sub, setting)
     names, values = _quantities(sub, terms, setting)
     shaped = values.reshape(1, len(rows), 1, table.points, len(names))
     return Priced(names, shaped, ((),) * len(rows), terms)
