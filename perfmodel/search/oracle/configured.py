@@ -16,7 +16,7 @@ from perfmodel.search.oracle.pricing import Pricing
 from perfmodel.search.oracle.rows import Floats, Index, NotTabledError
 from perfmodel.search.space.configurations import ConfigurationSpace
 from perfmodel.workload.fuse import aliases
-from perfmodel.workload.lower import Lifetimes
+from perfmodel.workload.lifetimes import Lifetimes
 from perfmodel.workload.program import Program
 from perfmodel.workload.symbols import Dim, free_parameters
 

@@ -21,7 +21,8 @@ from perfmodel.cost.setting import Setting
 from perfmodel.cost.totals import pair_bits
 from perfmodel.kinds.protocol import Kind, Terms
 from perfmodel.kinds.scaled import cost
-from perfmodel.workload.lower import Accesses, Lifetimes, OperatorTable
+from perfmodel.workload.lifetimes import Lifetimes
+from perfmodel.workload.lower import Accesses, OperatorTable
 from perfmodel.workload.shapes import COLUMNS, Nests
 
 __all__ = ["NotTabledError", "Priced", "States", "price", "states_of"]
@@ -226,6 +227,7 @@ def _rows_of(table: OperatorTable, rows: Sequence[int], times: int) -> OperatorT
         tuple(table.rows[i] for i in rows), table.points * times, column(table.count),
         column(table.macs), column(table.masked_macs), column(table.vector_ops),
         column(table.scores), column(table.kernels), column(table.layers), moved, {}, {},
+        extents={name: column(values) for name, values in table.extents.items()},
     )  # fmt: skip
 
 
