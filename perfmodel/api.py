@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 from perfmodel.formats import Precision, as_precision
 from perfmodel.hardware import library as devices
 from perfmodel.hardware.device import Device
+from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.predict import predict as core_predict
 from perfmodel.prediction import Prediction
@@ -455,7 +456,7 @@ def reproduce(names: str | Iterable[str] | None = None) -> Any:
 
 
 def collective(
-    name: str, message_bytes: Any, devices: Any, device: DeviceLike, **options: Any
+    name: str, message_bytes: Any, devices: Any, device: str | Device | Machine, **options: Any
 ) -> Collective:
     """Predict a collective between devices of a node; as `perfmodel.collective.collective`.
 

@@ -18,6 +18,8 @@ DATASETS: Final[Mapping[str, str]] = {
     "ofa_specialized_nets": "perfmodel.validate.ofa_specialized_nets",
     "gpu_attention": "perfmodel.validate.gpu_kernels.attention",
     "gpu_collectives": "perfmodel.validate.gpu_kernels.collectives",
+    "neusight_gpu_kernels": "perfmodel.validate.gpu_kernels.neusight",
+    "neusight_e2e": "perfmodel.validate.gpu_kernels.whole_transformers",
 }
 
 

@@ -96,7 +96,7 @@ def processor(setting: Setting, pair: tuple[str, str]) -> tuple[Processor, str]:
         facts[f"{head}clock"],
         bandwidth_fact(setting, main),
         float("inf") if l2 is None else l2,
-        _sustained(setting, peak),
+        _sustained(setting, peak, name),
     )
     return found, name
 
@@ -105,10 +105,13 @@ def processor(setting: Setting, pair: tuple[str, str]) -> tuple[Processor, str]:
 _NARROWER = 0.79
 
 
-def _sustained(setting: Setting, peak: Value) -> Value:
+def _sustained(setting: Setting, peak: Value, name: str) -> Value:
     """Return the operations a second that the power limit sustains in the format of a peak."""
     facts, head = setting.facts, f"engines.{setting.engine}."
     energy, power = facts.get(f"{head}sustained_energy"), facts.get("power.busy")
+    plain = facts.get(f"{head}vector_sustained_energy")
+    if name == "fp32" and plain is not None and power is not None:
+        return power / plain
     wide = facts.get(f"{head}peaks.fp16", facts.get(f"{head}peaks.bf16"))
     if energy is None or power is None or wide is None:
         return float("inf")

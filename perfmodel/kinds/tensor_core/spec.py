@@ -30,6 +30,10 @@ class TensorCore(Engine):
     """Energy of the whole board for one operation of a large 16-bit product: with the device's
     `power.busy` it caps the rate. Other formats take the ratio of the peaks to the power 0.79."""
 
+    vector_sustained_energy: EnergyPerOp | None = None
+    """The same of a large fp32 product where no matrix units run it: with the device's `power.busy`
+    it caps that rate, as on boards of 70 W."""
+
     @model_validator(mode="after")
     def _clocked(self) -> TensorCore:
         if self.clock is None:
