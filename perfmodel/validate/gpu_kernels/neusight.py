@@ -181,11 +181,16 @@ def product_seconds(
     ).total_s  # fmt: skip
 
 
-def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[Refit]:
+#: Every so many-th row is fitted on.
+FITTED: Final = {"linear": 8, "bmm": 16, "elem": 4, "softmax": 1, "ln": 1}
+
+
+def refits(
+    folder: DataFolder, devices: Sequence[str | Path] = (), every: Mapping[str, int] = FITTED
+) -> Sequence[Refit]:
     """Return how the constants of each class were fitted, on a sparser sample, device left out."""
-    strides = {"linear": 8, "bmm": 16, "elem": 4, "softmax": 1, "ln": 1}
     known: list[tuple[Measured, Device]] = []
-    for row in measured_rows(folder.need(NAME, *PLACES), every=strides):
+    for row in measured_rows(folder.need(NAME, *PLACES), every=every):
         try:
             known.append((row, device_named(row.hardware, devices)))
         except InputError:

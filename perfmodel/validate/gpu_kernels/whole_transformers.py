@@ -8,14 +8,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
+
+from perfmodel.calibrate import Constant
 from perfmodel.errors import InputError
+from perfmodel.hardware.device import Device
+from perfmodel.kinds.tensor_core.gemm import Processor
 from perfmodel.measurements import Row, read_rows
 from perfmodel.validate.case import Case, Cases, Question
 from perfmodel.validate.files import DataFolder
-from perfmodel.validate.gpu_kernels.devices import device_named
+from perfmodel.validate.gpu_kernels import neusight
+from perfmodel.validate.gpu_kernels.devices import device_named, fact_columns
+from perfmodel.validate.refit import Refit
 from perfmodel.workload.families import family
 from perfmodel.workload.workload import Workload, from_family
 
@@ -104,3 +113,147 @@ def _case(row: Row, value: float | None, devices: Sequence[str | Path]) -> Case:
         name, device.name, device, [Question("latency_s", "latency_s", 1e-3 * value, run)], "fp32",
         runtime_of(device.tags), model,
     )  # fmt: skip
+
+
+Floats = npt.NDArray[np.float64]
+
+#: Passes over the scores beside the softmax, and of the unfused GELU: facts of the framework, see
+#: `hardware_specs/runtimes/torch_eager.yaml`.
+_SCORE_PASSES: Final = 2.0
+_GELU_PASSES: Final = 9.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Network:
+    """A forward pass as kernels: products, batched products, bytes of streams.
+
+    Attributes
+    ----------
+    products, batched
+        ``(groups, m, n, k)`` of each, shape ``(kinds, 4)``; `counts` of either.
+    streams
+        Class -> (kernels, bytes).
+    """
+
+    products: Floats
+    product_counts: Floats
+    batched: Floats
+    batched_counts: Floats
+    streams: Mapping[str, tuple[float, float]]
+
+
+def _network(model: str, sequence: int, batch: int) -> _Network:
+    """Return the kernels of a forward pass, as the graph of `workload` has them."""
+    s = family("transformer").structure(**MODELS[model])
+    structure: Any = s
+    t, w, f = float(sequence * batch), float(structure.width), float(structure.ffn_width)
+    layers, heads = float(structure.layers), float(structure.heads * batch)
+    size, long = w / structure.heads, float(sequence)
+    products = [(1.0, t, w, w), (1.0, t, f, w), (1.0, t, w, f), (1.0, t, structure.vocabulary, w)]
+    batched = [(heads, long, long, size), (heads, long, size, long)]
+    row = 4.0 * t * w  # bytes of the residual stream
+    scores = 4.0 * heads * long * long
+    embedding = 1.0 if structure.embedding_norm else 0.0
+    final = 1.0 if structure.final_norm else 0.0
+    tables = 1.0 + (1.0 if structure.token_types else 0.0)
+    hidden = 8.0 * t * f
+    unfused = structure.activation == "gelu_tanh"
+    return _Network(
+        np.array(products), np.array([4.0 * layers, layers, layers, 1.0]), np.array(batched),
+        np.array([layers, layers]),
+        {
+            "elementwise": (
+                2.0 * layers + (8.0 if unfused else 1.0) * layers + 1.0 + tables
+                + _SCORE_PASSES * layers,
+                layers * (2.0 * 3.0 * row + (_GELU_PASSES if unfused else 1.0) * hidden)
+                + (1.0 + tables) * 2.0 * row + _SCORE_PASSES * layers * 2.0 * scores,
+            ),
+            "norm": (2.0 * layers + embedding + final, (2.0 * layers + embedding + final)
+                     * 2.0 * row),
+            "softmax": (layers, layers * 2.0 * scores),
+        },
+    )  # fmt: skip
+
+
+def network_seconds(
+    networks: Sequence[_Network], machine: Processor, bandwidth: Floats, k: Mapping[str, float],
+    rocm: npt.NDArray[np.bool_],
+) -> Floats:  # fmt: skip
+    """Return the seconds of networks, one a row, by constants ``class.field``."""
+    total = np.zeros(len(networks))
+    for kind in ("gemm", "batched_gemm"):
+        shapes = [n.products if kind == "gemm" else n.batched for n in networks]
+        counts = [n.product_counts if kind == "gemm" else n.batched_counts for n in networks]
+        at = np.repeat(np.arange(len(networks)), [len(c) for c in counts])
+        each = Processor(*(np.asarray(getattr(machine, name))[at] for name in _PARTS))
+        values: dict[str, Any] = _of(kind, k)
+        share = values["peak_share"]
+        values["peak_share"] = np.where(rocm[at], k["rocm peak_share"] * share, share)
+        seconds = neusight.product_seconds(np.concatenate(shapes), each, values)
+        np.add.at(total, at, seconds * np.concatenate(counts))
+    for kind in ("elementwise", "norm", "softmax"):
+        launches, moved = np.array([n.streams[kind] for n in networks]).T
+        values = _of(kind, k)
+        total += launches * values["launch"] + moved / (values["bandwidth_share"] * bandwidth)
+    return total
+
+
+_PARTS: Final = tuple(Processor.__dataclass_fields__)
+
+
+def _of(kind: str, k: Mapping[str, float]) -> dict[str, float]:
+    head = f"{kind}."
+    return {name.removeprefix(head): v for name, v in k.items() if name.startswith(head)}
+
+
+#: Every so many-th kernel is fitted on.
+_SPARSE: Final = {"linear": 24, "bmm": 48, "elem": 12, "softmax": 4, "ln": 4}
+#: Target of kernels -> class whose constants they determine.
+_CLASSES: Final = {
+    "linear_s": "gemm", "batched_s": "batched_gemm", "elementwise_s": "elementwise",
+    "norm_s": "norm", "softmax_s": "softmax",
+}  # fmt: skip
+
+
+def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[Refit]:
+    """Return how constants fitted on kernels predict networks of a device that no fit has seen.
+
+    Kernels of the device are left out with it. rocBLAS has no kernel rows: what it reaches of a
+    peak, beside cuBLAS, is one constant of the networks of the other AMD devices.
+    """
+    known: list[tuple[_Network, Device, float]] = []
+    for case in load(folder, devices).cases:
+        if isinstance(case.machine, Device):
+            run = case.questions[0].workload
+            tokens = run.parameters.get("tokens", run.parameters.get("prompt"))
+            network = _network(run.name, int(tokens), int(run.parameters["batch"]))
+            known.append((network, case.machine, case.questions[0].measured))
+    there = folder.find(*neusight.PLACES) is not None
+    kernels = neusight.refits(folder, devices, _SPARSE) if there else ()
+    gpus = [d for _, d, _ in known]
+    if len({d.name for d in gpus} | {g for r in kernels for g in r.groups}) < 2:
+        return []
+    rocm = np.array(["amd" in d.tags for d in gpus])
+    machine, bandwidth = neusight.processors(gpus), fact_columns(gpus, neusight.FACTS)["bandwidth"]
+    constants = [
+        Constant(f"{_CLASSES[r.target]}.{c.name}", c.start, c.low, c.high)
+        for r in kernels
+        for c in r.constants
+    ]
+    constants.append(Constant("rocm peak_share", 1.0, 0.2, 1.2, prior=0.05))
+    networks = [n for n, _, _ in known]
+
+    def forward(k: Mapping[str, float]) -> Floats:
+        parts = [r.forward(_of(_CLASSES[r.target], k)) for r in kernels]
+        return np.concatenate(
+            [*parts, network_seconds(networks, machine, bandwidth, k, rocm)]
+        )
+
+    before = sum(len(r.measured) for r in kernels)
+    measured = np.concatenate([*(r.measured for r in kernels), [t for _, _, t in known]])
+    groups = [*(g for r in kernels for g in r.groups), *(d.name for d in gpus)]
+    # A network of the other AMD devices counts as ten kernels; those of NVIDIA's not at all.
+    weights = np.concatenate([np.ones(before), np.where(rocm, 10.0, 0.0)])
+    judged = np.concatenate([np.zeros(before, dtype=np.bool_), np.ones(len(gpus), dtype=np.bool_)])
+    return [Refit("latency_s", measured, groups, constants, forward, weights=weights,
+                  judged=judged)]  # fmt: skip
