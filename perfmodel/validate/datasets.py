@@ -20,6 +20,8 @@ DATASETS: Final[Mapping[str, str]] = {
     "gpu_collectives": "perfmodel.validate.gpu_kernels.collectives",
     "neusight_gpu_kernels": "perfmodel.validate.gpu_kernels.neusight",
     "neusight_e2e": "perfmodel.validate.gpu_kernels.whole_transformers",
+    "deepbench": "perfmodel.validate.gpu_kernels.deepbench",
+    "llmcompass_kernels": "perfmodel.validate.gpu_kernels.llmcompass",
 }
 
 
