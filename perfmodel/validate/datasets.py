@@ -16,6 +16,10 @@ DATASETS: Final[Mapping[str, str]] = {
     "flash_read": "perfmodel.validate.flash_read",
     "hwnasbench360": "perfmodel.validate.hwnasbench360",
     "ofa_specialized_nets": "perfmodel.validate.ofa_specialized_nets",
+    "gpu_gemm": "perfmodel.validate.gpu_kernels.gemm",
+    "gpu_moe": "perfmodel.validate.gpu_kernels.moe",
+    "vidur_linear": "perfmodel.validate.gpu_kernels.vidur",
+    "infersim_kernels": "perfmodel.validate.gpu_kernels.infersim",
 }
 
 
