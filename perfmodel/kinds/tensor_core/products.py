@@ -110,9 +110,16 @@ def products(table: OperatorTable, setting: Setting, base: Terms) -> Iterator[Pr
 
 
 def product_rows(table: OperatorTable, setting: Setting, base: Terms) -> Iterator[KernelRows]:
-    """Yield the times of products for which the runtime states constants."""
+    """Yield the times of products for which the runtime states constants.
+
+    A product of two activations takes those of ``batched_gemm`` where the runtime has them.
+    """
     for found in products(table, setting, base):
-        values = constants_of(setting, found.kind, found.formats)
+        values: dict[str, Value] = {}
+        left = table.rows[int(found.rows[0])].pair[0].partition(":")[0]
+        if found.kind == "gemm" and left == "activation":
+            values = constants_of(setting, "batched_gemm", found.formats)
+        values = values or constants_of(setting, found.kind, found.formats)
         if values:
             yield _timed(found, values, setting)
 
