@@ -33,15 +33,15 @@ from perfmodel.workload.workload import Workload
 NAME: Final = "deepbench"
 TITLE: Final = "DeepBench on GPUs: products and convolutions, fp32, fp16 and int8"
 #: Where its file lies.
-PLACES: Final = ("measured/deepbench.csv.gz", "deepbench.csv.gz")
+PLACES: Final = ("measured/deepbench.csv.gz", "measured/deepbench.csv", "deepbench.csv.gz")
 RUNTIME: Final = "cudnn_2017"
 
 Floats = npt.NDArray[np.float64]
 
 _CONV: Final = ("W", "H", "C", "Nb", "Kf", "R", "S", "pad_w", "pad_h", "stride_w", "stride_h")
-_NOTES: Final = (
+_NOTE: Final = (
     "recurrent rows (LSTM, vanilla RNN) and backward passes are not predicted; rows of shifted "
-    "columns are dropped before counting",
+    "columns are dropped before counting"
 )
 
 
@@ -111,7 +111,7 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationRe
         Case(name, device, reason="a recurrent network of a library's fused kernels")
         for name, device in others
     ]
-    return evaluate_together(Cases(NAME, cases, notes=(*_NOTES, *folder.note(path))))
+    return evaluate_together(Cases(NAME, cases, notes=(_NOTE, *folder.note(path))))
 
 
 def _case(row: Measured, devices: Sequence[str | Path], known: dict[str, Device | str]) -> Case:

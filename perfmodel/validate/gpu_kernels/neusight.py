@@ -32,7 +32,9 @@ from perfmodel.workload.workload import Workload
 NAME: Final = "neusight_gpu_kernels"
 TITLE: Final = "Kernels of eager PyTorch in fp32 on GPUs (NeuSight): products, elementwise, norms"
 #: Where its file lies.
-PLACES: Final = ("measured/neusight_gpu_kernels.csv.gz", "neusight_gpu_kernels.csv.gz")
+PLACES: Final = (
+    "measured/neusight_gpu_kernels.csv.gz", "measured/neusight_gpu_kernels.csv",
+)  # fmt: skip
 RUNTIME: Final = "torch_eager"
 #: Every so many-th row of a device and table, in the order of the file, is predicted.
 STRIDES: Final = {"linear": 4, "bmm": 8, "elem": 2, "softmax": 1, "ln": 1}
@@ -45,9 +47,9 @@ _STREAMS: Final = {
     "divu": "scalar", "powu": "scalar", "relu": "relu", "tanh": "tanh", "gelu": "gelu",
     "softmax": "softmax", "ln": "layer_norm",
 }  # fmt: skip
-_NOTES: Final = (
+_NOTE: Final = (
     "a sample: of each device, every 4th linear, 8th batched and 2nd elementwise row, in the order "
-    "of the file, and every softmax and layer norm",
+    "of the file, and every softmax and layer norm"
 )
 
 
@@ -119,7 +121,7 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationRe
     path = folder.need(NAME, *PLACES)
     found: dict[str, Device | str] = {}
     cases = [_case(row, devices, found) for row in measured_rows(path)]
-    return evaluate_together(Cases(NAME, cases, notes=(*_NOTES, *folder.note(path))))
+    return evaluate_together(Cases(NAME, cases, notes=(_NOTE, *folder.note(path))))
 
 
 def _case(row: Measured, devices: Sequence[str | Path], found: dict[str, Device | str]) -> Case:
@@ -165,13 +167,12 @@ PRODUCTS: Final = (
 )  # fmt: skip
 #: Constants of streaming kernels.
 STREAMING: Final = (
-    Constant("launch", 5e-6, 1e-7, 5e-5), Constant("bandwidth_share", 0.85, 0.3, 1.0)
+    Constant("launch", 5e-6, 1e-7, 5e-5),
+    Constant("bandwidth_share", 0.85, 0.3, 1.0),
 )
 
 
-def product_seconds(
-    extents: Floats, machine: Processor, k: Mapping[str, float]
-) -> Floats:
+def product_seconds(extents: Floats, machine: Processor, k: Mapping[str, float]) -> Floats:
     """Return the seconds of fp32 products ``(groups, m, n, k)``, shape ``(rows, 4)``."""
     b, m, n, depth = extents.T
     moved = 4.0 * b * (m * depth + depth * n + m * n)

@@ -58,6 +58,10 @@ MODELS: Final[Mapping[str, Mapping[str, Any]]] = {
                "ffn_width": 8192, "positions": 2050, "vocabulary": 50272},
 }  # fmt: skip
 
+_UNPREDICTED: Final = {
+    "train": "a step of training: optimiser and saved activations are not modelled",
+    "inf fusion": "kernels fused by a compiler: no such runtime of the library",
+}
 _SHAPE: Final = re.compile(r"seq=(\d+) batch=(\d+)")
 
 
@@ -78,9 +82,7 @@ def workload(model: str, sequence: int, batch: int) -> Workload:
     """Return a forward pass over a batch of sequences."""
     structure = family("transformer").structure(**MODELS[model])
     tokens = "tokens" if structure.phase == "encode" else "prompt"
-    return from_family(
-        model, family("transformer"), structure, {"batch": batch, tokens: sequence}
-    )
+    return from_family(model, family("transformer"), structure, {"batch": batch, tokens: sequence})
 
 
 def runtime_of(tags: Sequence[str]) -> str:
@@ -94,10 +96,7 @@ def _case(row: Row, value: float | None, devices: Sequence[str | Path]) -> Case:
     found = _SHAPE.search(row["shape"])
     reason = ""
     if how != ["inf"]:
-        reason = {
-            ("train",): "a step of training: optimiser and saved activations are not modelled",
-            ("inf", "fusion"): "kernels fused by a compiler: no such runtime of the library",
-        }.get(tuple(how), "several devices: no parallel plan")
+        reason = _UNPREDICTED.get(" ".join(how), "several devices: no parallel plan")
     elif model not in MODELS:
         reason = f"no network of the library is '{model}'"
     elif found is None or value is None:
@@ -225,8 +224,10 @@ def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[R
     for case in load(folder, devices).cases:
         if isinstance(case.machine, Device):
             run = case.questions[0].workload
-            tokens = run.parameters.get("tokens", run.parameters.get("prompt"))
-            network = _network(run.name, int(tokens), int(run.parameters["batch"]))
+            given = run.parameters
+            tokens: Any = given["tokens"] if "tokens" in given else given["prompt"]
+            batch: Any = given["batch"]
+            network = _network(run.name, int(tokens), int(batch))
             known.append((network, case.machine, case.questions[0].measured))
     there = folder.find(*neusight.PLACES) is not None
     kernels = neusight.refits(folder, devices, _SPARSE) if there else ()
@@ -245,9 +246,7 @@ def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[R
 
     def forward(k: Mapping[str, float]) -> Floats:
         parts = [r.forward(_of(_CLASSES[r.target], k)) for r in kernels]
-        return np.concatenate(
-            [*parts, network_seconds(networks, machine, bandwidth, k, rocm)]
-        )
+        return np.concatenate([*parts, network_seconds(networks, machine, bandwidth, k, rocm)])
 
     before = sum(len(r.measured) for r in kernels)
     measured = np.concatenate([*(r.measured for r in kernels), [t for _, _, t in known]])
