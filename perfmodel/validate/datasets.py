@@ -22,6 +22,7 @@ DATASETS: Final[Mapping[str, str]] = {
     "neusight_e2e": "perfmodel.validate.gpu_kernels.whole_transformers",
     "deepbench": "perfmodel.validate.gpu_kernels.deepbench",
     "llmcompass_kernels": "perfmodel.validate.gpu_kernels.llmcompass",
+    "llmservingsim_layers": "perfmodel.validate.gpu_kernels.llm_layers",
     "gpu_gemm": "perfmodel.validate.gpu_kernels.gemm",
     "gpu_moe": "perfmodel.validate.gpu_kernels.moe",
     "vidur_linear": "perfmodel.validate.gpu_kernels.vidur",

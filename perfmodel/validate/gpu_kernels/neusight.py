@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from perfmodel.calibrate import Constant
+from perfmodel.calibrate.fit import Forward
 from perfmodel.errors import InputError
 from perfmodel.hardware.device import Device
 from perfmodel.kinds.tensor_core.gemm import GemmConstants, Processor, gemm_times
@@ -106,11 +108,11 @@ def measured_rows(path: Path, *, every: Mapping[str, int] = STRIDES) -> list[Mea
         if any(v is None for v in found):
             continue
         numbers = [float(v or 0.0) for v in found]
-        extents = (*numbers[:-1], 1.0, 1.0, 1.0)[:4]
+        b, m, n, k, *_ = (*numbers[:-1], 1.0, 1.0)
         shape = " ".join(f"{c}={v:g}" for c, v in zip(wanted, numbers, strict=False))
         function = _STREAMS.get(row["op"], row["op"])
-        out.append(Measured(f"{row['op']} {shape}", row["device"], table, function,
-                            extents, 1e-3 * numbers[-1]))  # fmt: skip
+        out.append(Measured(f"{row['op']} {shape}", row["device"], table, function, (b, m, n, k),
+                            1e-3 * numbers[-1]))  # fmt: skip
     if faults:
         raise InputError(faults)
     return out
@@ -182,6 +184,13 @@ def product_seconds(extents: Floats, machine: Processor, k: Mapping[str, float])
     ).total_s  # fmt: skip
 
 
+def streaming_seconds(moved: Floats, bandwidth: Floats, k: Mapping[str, float]) -> Floats:
+    """Return the seconds of streaming kernels that move some bytes."""
+    return k["launch"] + moved / (k["bandwidth_share"] * bandwidth)
+
+
+#: Functions of two tensors.
+_BINARY: Final = ("add", "mul", "div")
 #: Every so many-th row is fitted on.
 FITTED: Final = {"linear": 8, "bmm": 16, "elem": 4, "softmax": 1, "ln": 1}
 
@@ -201,20 +210,15 @@ def refits(
         some = [(r, d) for r, d in known if r.target == target]
         gpus = [d for _, d in some]
         seconds = np.array([r.seconds for r, _ in some])
-        forward: Any
         if target in ("linear_s", "batched_s"):
             at = np.array([r.extents for r, _ in some])[:, [0, 1, 3, 2]]
-            machine = processors(gpus)
+            forward: Forward = partial(product_seconds, at, processors(gpus))
             constants = PRODUCTS
-            forward = lambda k, at=at, m=machine: product_seconds(at, m, k)  # noqa: E731
         else:
-            bandwidth = fact_columns(gpus, FACTS)["bandwidth"]
-            passes = np.array([3.0 if r.function in ("add", "mul", "div") else 2.0
-                               for r, _ in some])  # fmt: skip
+            passes = np.array([3.0 if r.function in _BINARY else 2.0 for r, _ in some])
             moved = 4.0 * passes * np.array([r.extents[0] * r.extents[1] for r, _ in some])
+            bandwidth = fact_columns(gpus, FACTS)["bandwidth"]
+            forward = partial(streaming_seconds, moved, bandwidth)
             constants = STREAMING
-            forward = lambda k, b=bandwidth, x=moved: (  # noqa: E731
-                k["launch"] + x / (k["bandwidth_share"] * b)
-            )
         out.append(Refit(target, seconds, [d.name for d in gpus], constants, forward))
     return out

@@ -80,7 +80,7 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
 
 def workload(model: str, sequence: int, batch: int) -> Workload:
     """Return a forward pass over a batch of sequences."""
-    structure = family("transformer").structure(**MODELS[model])
+    structure: Any = family("transformer").structure(**MODELS[model])
     tokens = "tokens" if structure.phase == "encode" else "prompt"
     return from_family(model, family("transformer"), structure, {"batch": batch, tokens: sequence})
 
