@@ -14,7 +14,9 @@ from perfmodel.workload.workload import Workload
 
 NAME = "infersim_kernels"
 TITLE = "Dense and grouped products in fp8 on the H20 (InferSim)"
-PLACES = ("measured/infersim_kernels.csv.gz", "measured/infersim_kernels.csv", "infersim_kernels.csv")  # fmt: skip
+PLACES = (
+    "measured/infersim_kernels.csv.gz", "measured/infersim_kernels.csv", "infersim_kernels.csv",
+)  # fmt: skip
 RUNTIME = "deep_gemm"
 
 
