@@ -73,7 +73,7 @@ def test_it_is_the_best_of_a_loop_over_candidates(m: int, n: int, k: int, groups
 
 @given(st.integers(1, 8), st.integers(1, 8))
 def test_whole_waves_of_the_largest_tile_run_at_the_peak(i: int, j: int) -> None:
-    """No flaws, no memory: as many 256 x 192 tiles as units give the peak, to the last operation."""
+    """No flaws, no memory: as many 256 x 192 tiles as units give the peak."""
     machine = Processor(peak=1e14, units=float(i * j), clock=1e9, bandwidth=1e30)
     m, n, k = 256.0 * i, 192.0 * j, 6400.0
     found = times(m, n, k, machine=machine, constants=GemmConstants(pnorm=50.0),

@@ -1,4 +1,4 @@
-"""The kind `tensor_core`: conformance under kernels, as a roofline without them, hooks and terms."""
+"""The kind `tensor_core`: conformance with kernels, a roofline without them, terms of rows."""
 
 from collections.abc import Sequence
 

@@ -47,14 +47,14 @@ CONSTANTS: Final = (
 def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     """Return the cases of the table, one a row."""
     path = folder.need(NAME, *PLACES)
-    cases = [_case(row, devices) for row in kernel_rows(path)]
+    cases = [case(row, devices) for row in kernel_rows(path)]
     notes = ("fp8_block rows are a slow path of the host and are not predicted",)
     return Cases(NAME, cases, notes=(*folder.note(path), *notes))
 
 
-def _case(row: KernelRow, devices: Sequence[str | Path]) -> Case:
-    group = f"{row.dtype} {'M' if row.shape['m'] > 256 else 'm'}"
-    reason = LEFT_OUT.get(row.dtype, "")
+def case(row: KernelRow, devices: Sequence[str | Path]) -> Case:
+    """Return the case of a row: its device by product name, its kernel as a network of one."""
+    reason = LEFT_OUT.get(row.dtype, "") or row.lacks("m", "n", "k")
     if not reason and row.dtype not in FORMATS:
         reason = f"no precision for '{row.dtype}'"
     if reason:
@@ -64,6 +64,7 @@ def _case(row: KernelRow, devices: Sequence[str | Path]) -> Case:
     except InputError as error:
         return Case(row.name, row.hardware, reason=str(error.faults[0]))
     precision, target = FORMATS[row.dtype]
+    group = f"{row.dtype}, M {'above' if row.shape['m'] > 256 else 'up to'} 256"
     shape = {name: row.shape[name] for name in ("m", "n", "k")}
     asked = Question(target, "latency_s", row.seconds, linear().bind(shape))
     return Case(row.name, row.hardware, device, [asked], precision, RUNTIME, group=group)

@@ -50,6 +50,12 @@ def asked_of(row: KernelRow) -> tuple[str, Workload] | None:
 
 
 def _case(row: KernelRow, devices: Sequence[str | Path]) -> Case:
+    words = ("m", "n", "k") if row.operation.startswith("gemm/") else (
+        "num_local_experts", "tokens_per_expert", "hidden_size", "intermediate_size"
+    )  # fmt: skip
+    reason = row.lacks(*words) if "gemm" in row.operation else ""
+    if reason:
+        return Case(row.name, row.hardware, reason=reason)
     asked = asked_of(row)
     if asked is None:
         return Case(row.name, row.hardware, reason=f"no product: {row.operation.partition('/')[0]}")

@@ -64,7 +64,7 @@ FITTED: Final[Mapping[str, tuple[str, tuple[Constant, ...]]]] = {
 def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     """Return the cases of the table, one a row."""
     path = folder.need(NAME, *PLACES)
-    cases = [_case(row, devices) for row in kernel_rows(path)]
+    cases = [case(row, devices) for row in kernel_rows(path)]
     notes = (
         "experts of k=6 of 128 and k=22 of 512 have two matrices, but on the A100",
         "balanced rows touch min(experts, tokens k) experts, others as many as a power law loads",
@@ -72,9 +72,13 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     return Cases(NAME, cases, notes=(*folder.note(path), *notes))
 
 
-def _case(row: KernelRow, devices: Sequence[str | Path]) -> Case:
-    if row.dtype not in FORMATS:
-        return Case(row.name, row.hardware, reason=f"no precision for '{row.dtype}'")
+def case(row: KernelRow, devices: Sequence[str | Path]) -> Case:
+    """Return the case of a row: its device by product name, its kernel as a network of one."""
+    reason = row.lacks("tokens", "topk", "experts", "hidden", "inter")
+    if not reason and row.dtype not in FORMATS:
+        reason = f"no precision for '{row.dtype}'"
+    if reason:
+        return Case(row.name, row.hardware, reason=reason)
     try:
         device = device_of(row.hardware, devices)
     except InputError as error:
