@@ -26,6 +26,7 @@ DATASETS: Final[Mapping[str, str]] = {
     "gpu_gemm": "perfmodel.validate.gpu_kernels.gemm",
     "gpu_moe": "perfmodel.validate.gpu_kernels.moe",
     "vidur_linear": "perfmodel.validate.gpu_kernels.vidur",
+    "gpu_kernel_power": "perfmodel.validate.gpu_kernels.power",
     "infersim_kernels": "perfmodel.validate.gpu_kernels.infersim",
 }
 

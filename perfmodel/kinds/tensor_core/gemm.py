@@ -177,7 +177,8 @@ def gemm_times(
     # What tiles read again is in the cache, but for a share that has left it.
     beyond = moved_bytes + c.reread_share * xp.maximum(reads - moved_bytes, 0.0)
     # A byte passes the memory and then a block that has only so many under way.
-    drawn = xp.minimum(blocks, c.blocks_per_unit * units) * (c.draw_bytes_per_clock * machine.clock)
+    drawing = xp.minimum(xp.maximum(blocks, 1.0), c.blocks_per_unit * units)
+    drawn = drawing * (c.draw_bytes_per_clock * machine.clock)
     dram = beyond / (machine.bandwidth * c.bandwidth_share) + beyond / drawn
     near = machine.l2_bandwidth * c.l2_share
     cached = reads / near
@@ -186,9 +187,11 @@ def gemm_times(
     work = joined + split
     best = xp.argmin(work, axis=0)
 
+    at = (best, *np.ogrid[tuple(slice(n) for n in work.shape[1:])])
+
     def picked(values: Value) -> Value:
-        full = xp.broadcast_to(values, work.shape)
-        return xp.take_along_axis(full, best[None, ...], axis=0)[0]
+        full = values if values.shape == work.shape else xp.broadcast_to(values, work.shape)
+        return full[at]
 
     total = xp.maximum(c.launch + c.per_group * groups + picked(work), c.host_floor)
     return GemmTimes(

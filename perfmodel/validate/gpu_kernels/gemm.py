@@ -32,13 +32,13 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "fp8_block": "block-scaled fp8 waits for the host (60 to 91 us whatever the shape)",
 }
 
-#: What the rows determine; sums of splits and the p-norm are held at what other shapes showed.
+#: What the rows determine. Their shapes are too large for the time of a wave's start and end, and
+#: for sums of splits: those are held at what small and skinny shapes (``gpu_kernel_power``) ask.
 CONSTANTS: Final = (
     Constant("launch", 2e-6, 1e-7, 2e-5),
     Constant("peak_share", 0.85, 0.3, 1.0),
     Constant("bandwidth_share", 0.95, 0.4, 1.1),
     Constant("draw_bytes_per_clock", 60.0, 8.0, 400.0),
-    Constant("tile_fill", 1e-6, 1e-8, 1e-5),
     Constant("wave_quantisation", 0.3, 0.05, 1.0),
     Constant("tile_exponent", 0.5, 0.05, 2.0),
 )
@@ -47,14 +47,14 @@ CONSTANTS: Final = (
 def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     """Return the cases of the table, one a row."""
     path = folder.need(NAME, *PLACES)
-    cases = [_case(row, devices) for row in kernel_rows(path)]
+    cases = [case(row, devices) for row in kernel_rows(path)]
     notes = ("fp8_block rows are a slow path of the host and are not predicted",)
     return Cases(NAME, cases, notes=(*folder.note(path), *notes))
 
 
-def _case(row: KernelRow, devices: Sequence[str | Path]) -> Case:
-    group = f"{row.dtype} {'M' if row.shape['m'] > 256 else 'm'}"
-    reason = LEFT_OUT.get(row.dtype, "")
+def case(row: KernelRow, devices: Sequence[str | Path]) -> Case:
+    """Return the case of a row: its device by product name, its kernel as a network of one."""
+    reason = LEFT_OUT.get(row.dtype, "") or row.lacks("m", "n", "k")
     if not reason and row.dtype not in FORMATS:
         reason = f"no precision for '{row.dtype}'"
     if reason:
@@ -64,6 +64,7 @@ def _case(row: KernelRow, devices: Sequence[str | Path]) -> Case:
     except InputError as error:
         return Case(row.name, row.hardware, reason=str(error.faults[0]))
     precision, target = FORMATS[row.dtype]
+    group = f"{row.dtype}, M {'above' if row.shape['m'] > 256 else 'up to'} 256"
     shape = {name: row.shape[name] for name in ("m", "n", "k")}
     asked = Question(target, "latency_s", row.seconds, linear().bind(shape))
     return Case(row.name, row.hardware, device, [asked], precision, RUNTIME, group=group)

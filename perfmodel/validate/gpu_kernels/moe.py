@@ -64,17 +64,21 @@ FITTED: Final[Mapping[str, tuple[str, tuple[Constant, ...]]]] = {
 def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     """Return the cases of the table, one a row."""
     path = folder.need(NAME, *PLACES)
-    cases = [_case(row, devices) for row in kernel_rows(path)]
+    cases = [case(row, devices) for row in kernel_rows(path)]
     notes = (
         "experts of k=6 of 128 and k=22 of 512 have two matrices, but on the A100",
-        "balanced rows touch min(experts, tokens k) experts, others those with a load in a power law",
+        "balanced rows touch min(experts, tokens k) experts, others as many as a power law loads",
     )
     return Cases(NAME, cases, notes=(*folder.note(path), *notes))
 
 
-def _case(row: KernelRow, devices: Sequence[str | Path]) -> Case:
-    if row.dtype not in FORMATS:
-        return Case(row.name, row.hardware, reason=f"no precision for '{row.dtype}'")
+def case(row: KernelRow, devices: Sequence[str | Path]) -> Case:
+    """Return the case of a row: its device by product name, its kernel as a network of one."""
+    reason = row.lacks("tokens", "topk", "experts", "hidden", "inter")
+    if not reason and row.dtype not in FORMATS:
+        reason = f"no precision for '{row.dtype}'"
+    if reason:
+        return Case(row.name, row.hardware, reason=reason)
     try:
         device = device_of(row.hardware, devices)
     except InputError as error:
@@ -103,9 +107,9 @@ def layer(row: KernelRow) -> Workload:
 def experts_touched(distribution: str, tokens: float, each: float, count: float) -> float:
     """Return how many experts get a token.
 
-    ``balanced`` deals tokens out in turn. ``power_law_A`` draws the load of each expert from a power
-    law of exponent A, bounded at 0.8 of the tokens, scales loads to the sum and rounds them (the
-    collector of aiconfigurator); its quantiles stand here for the draws.
+    ``balanced`` deals tokens out in turn. ``power_law_A`` draws the load of each expert from a
+    power law of exponent A, bounded at 0.8 of the tokens, scales the loads to their sum and rounds
+    them (the collector of aiconfigurator); its quantiles stand here for the draws.
     """
     rows = tokens * each
     if not distribution.startswith("power_law"):
@@ -113,9 +117,10 @@ def experts_touched(distribution: str, tokens: float, each: float, count: float)
     power = 1.0 - float(distribution.rpartition("_")[2])
     low, high = (1.0, 0.8 * tokens) if rows > count else (0.01, 2.0)
     middle = (np.arange(int(count)) + 0.5) / count
-    loads = ((high**power - low**power) * middle + low**power) ** (1.0 / power)
-    touched = float(np.sum(np.round(loads / loads.sum() * rows) > 0))
-    return float(np.clip(touched, min(each, rows), min(count, rows)))
+    loads = np.asarray(((high**power - low**power) * middle + low**power) ** (1.0 / power))
+    shares = np.asarray(loads / np.sum(loads) * rows, dtype=np.float64)
+    touched = float(np.sum(shares >= 0.5))
+    return min(max(touched, min(each, rows)), count, rows)
 
 
 def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Iterator[Refit]:

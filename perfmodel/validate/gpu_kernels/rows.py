@@ -44,6 +44,11 @@ class KernelRow:
     words: Mapping[str, str]
     seconds: float
 
+    def lacks(self, *words: str) -> str:
+        """Return why the row cannot be predicted where its shape lacks words; else nothing."""
+        missing = [word for word in words if word not in self.shape]
+        return f"a shape without {', '.join(missing)}" if missing else ""
+
     @property
     def name(self) -> str:
         """How reports name the row."""

@@ -48,6 +48,9 @@ def extents(row: KernelRow) -> Mapping[str, float] | None:
 
 
 def _case(row: KernelRow, devices: Sequence[str | Path]) -> Case:
+    reason = row.lacks("tokens", "tp", "hidden", "ffn", "heads", "kv")
+    if reason:
+        return Case(row.name, row.hardware, reason=reason)
     shape = extents(row)
     if shape is None:
         return Case(row.name, row.hardware, reason="an elementwise kernel of the layer, no product")
