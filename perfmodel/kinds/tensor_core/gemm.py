@@ -14,8 +14,9 @@ the time is the least over the candidates::
 with ``k`` a split's part of K in whole steps of 64. What the power limit sustains caps the rate of
 the whole product. All arguments broadcast; nothing branches on a value.
 
-Tiles and waves: Osama et al., "Stream-K", PPoPP 2023; Li et al., "A comprehensive performance
-model of GEMM on GPUs" (NeuSight, ASPLOS 2025) has tiles and waves with a learned utilisation.
+Waves of tiles and split sums: Osama et al., "Stream-K", PPoPP 2023. Lee et al., "Forecasting GPU
+performance for deep learning training and inference" (NeuSight), ASPLOS 2025, count tiles and waves
+alike, with a learned utilisation in place of the terms above.
 """
 
 from __future__ import annotations
