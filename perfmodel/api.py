@@ -488,7 +488,7 @@ def reproduce(names: str | Iterable[str] | None = None) -> Any:
 
 
 def collective(
-    name: str, message_bytes: Any, devices: Any, device: DeviceLike, **options: Any
+    name: str, message_bytes: Any, devices: Any, device: str | Device | Machine, **options: Any
 ) -> Collective:
     """Predict a collective between devices of a node; as `perfmodel.collective.collective`.
 
