@@ -257,7 +257,11 @@ def static_for(machine: Machine, model: str | None) -> Static:
 def _choices(engine: Engine, runtime: Runtime) -> Mapping[str, Any]:
     """Return what engine and runtime say beside numbers."""
     found = choices(engine)
-    return found if runtime.accumulator is None else {**found, "accumulator": runtime.accumulator}
+    if runtime.accumulator is not None:
+        found["accumulator"] = runtime.accumulator
+    if runtime.multiplies_in:
+        found["multiplies_in"] = runtime.multiplies_in
+    return found
 
 
 def precision_for(

@@ -29,6 +29,7 @@ OperatorKind: TypeAlias = Literal[
 
 Count: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True)]
 Issue: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=64.0)]
+Factor: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=1e3)]
 Frequency: TypeAlias = Annotated[Quantity, Of("frequency", positive=True)]
 Time: TypeAlias = Annotated[Quantity, Of("time")]
 EnergyPerOp: TypeAlias = Annotated[Quantity, Of("energy_per_op")]
@@ -105,6 +106,8 @@ class Engine(Spec):
     accumulator_speedup: Mapping[str, float] = Field(default_factory=dict)
     """Speed-up of products of half precision that are summed in another format than the peak's,
     such as ``fp16: 2.0`` on GPUs for desktops."""
+    unpack_speedup: Factor | None = None
+    """How many times faster its units unpack weights than those that a runtime's rates hold for."""
     sustained_energy_per_op: Mapping[str, EnergyPerOp] = Field(default_factory=dict)
     """All that the board draws, for each operation of long matrix products, by compute format: with
     `power.busy` it caps the rate that lasts."""

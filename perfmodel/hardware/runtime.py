@@ -114,9 +114,15 @@ class Runtime(Document):
     accumulator: Literal["fp32", "fp16"] | None = None
     """Format that its matrix kernels sum products of half precision in, where it is not that of the
     engine's peak."""
+    multiplies_in: Mapping[str, str] = Field(default_factory=dict)
+    """Compute format that its matrix kernels multiply weights of a format in, activations being
+    brought to it on the way: ``{q8_0: int8}``."""
     instructions_per_mac: Mapping[str, Rate] = Field(default_factory=dict)
     """Vector instructions a multiply-accumulate of the inner loop over weights of a format, in
     shares of the engine's `vector_issue`: they take the place of peak and efficiency."""
+    macs_per_clock_per_unit: Mapping[str, Rate] = Field(default_factory=dict)
+    """Multiply-accumulates by weights of a format that a unit finishes in a clock where unpacking
+    bounds long products, not the peak: they take the place of peak and efficiency."""
     issue_share: Share | None = None
     """Share of the engine's `vector_issue` at which these loops run; 1 where left out."""
     unpack_weights_per_clock_per_unit: Mapping[str, Rate] = Field(default_factory=dict)

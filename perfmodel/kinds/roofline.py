@@ -30,6 +30,7 @@ from perfmodel.kinds.rates import (
 from perfmodel.kinds.unpack import (
     expanded_bytes,
     issue_rate,
+    multiplied_in,
     pipeline_share,
     power_limited,
     summed_in,
@@ -50,7 +51,7 @@ class Roofline:
     equations: Mapping[str, Equation] = {
         "matrix": Equation("2 * macs / (peak * efficiency)", _WILLIAMS),
         "vector": Equation("vector_ops / (vector_peak * efficiency)", _WILLIAMS),
-        "expand": Equation("micro_batches * weights * (packed + 4) / bandwidth", _LLAMA_CPP),
+        "expand": Equation("micro_batches * weights * (packed + 2) / bandwidth", _LLAMA_CPP),
         "memory": Equation("latency + bytes / bandwidth", _ILIC),
         "launch": Equation("kernels * overhead", "runtime or device spec"),
         "layer": Equation(
@@ -161,7 +162,7 @@ def matrix_rates(
     executed: dict[str, str] = {}
     unsupported: list[str] = []
     for (kind, pair), rows in keys.items():
-        wanted = pair_format(setting, pair)
+        wanted = multiplied_in(setting, pair[0]) or pair_format(setting, pair)
         name = executed_format(setting, wanted)
         if not name:
             unsupported.append(wanted)

@@ -12,6 +12,7 @@ __all__ = ["DATASETS", "dataset", "datasets"]
 DATASETS: Final[Mapping[str, str]] = {
     "llamacpp_apple_4167": "perfmodel.validate.llamacpp_apple",
     "llama3_gpu_llamacpp": "perfmodel.validate.llama_cpp.gpus",
+    "llamacpp_gpu_llama2_7b_q4_0": "perfmodel.validate.llama_cpp.llama2_7b",
     "cpu_zen4": "perfmodel.validate.cpu_zen4",
     "genz": "perfmodel.validate.genz",
     "flash_read": "perfmodel.validate.flash_read",

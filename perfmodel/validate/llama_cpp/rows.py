@@ -27,7 +27,9 @@ __all__ = [
 ]  # fmt: skip
 
 #: An Apple chip with its GPU cores: ``M1 Max 32-Core GPU``, ``M1 Ultra (48 GPU Core)``.
-CHIP: Final = re.compile(r"\b(M\d)( Pro| Max| Ultra)?\b(?:[^\d]*(\d+)[ \u2010-\u2015-]+(?:GPU )?[Cc]ore)?")
+CHIP: Final = re.compile(
+    r"\b(M\d)( Pro| Max| Ultra)?\b(?:[^\d]*(\d+)[ \u2010-\u2015-]+(?:GPU )?[Cc]ore)?"
+)
 
 
 def read(folder: DataFolder, name: str, places: Sequence[str], columns: Sequence[str]) -> tuple[
