@@ -116,6 +116,7 @@ class KindConformance:
                 "runtime.per_layer_clocks",
                 *self.delays(),
             )
+            falling = falling or ".sustained_energy_per_op." in path
             if not rising and not falling:
                 continue
             varied = machine.vary({path: _around(machine, path, value * _FACTORS)})
@@ -177,6 +178,7 @@ class KindConformance:
                 path.endswith(
                     (".latency", ".launch_overhead", ".per_run", ".per_operator", ".per_layer")
                 )
+                or ".sustained_energy_per_op." in path
                 or path in self.delays()
             ):
                 changes[path] = value / 10

@@ -75,7 +75,7 @@ class SequenceBuilder(GraphBuilder):
         groups = kv_heads or heads
         v_dim = value_dim or head_dim
         if window is not None and cached:
-            keys = minimum(keys, window if queries == 1 else simplify(window + queries - 1))
+            keys = minimum(keys, window)
         held = keys if stored_keys is None else stored_keys
         held = minimum(held, window) if window is not None else held
         per_token = latent or groups * (head_dim + v_dim)

@@ -101,6 +101,8 @@ CONSTANTS: Final = {
             Constant("runtime.efficiency.bandwidth", 0.78, 0.1, 1.0),
             Constant("runtime.per_layer", 22e-6, 1e-6, 1e-3),
         ),
-        "prefill_latency_s": (Constant("runtime.efficiency.gemm", 0.3, 0.01, 1.2),),
+        "prefill_latency_s": (
+            Constant("runtime.macs_per_clock_per_unit.q4_0", 145.0, 10.0, 4096.0),
+        ),
     },
 }
