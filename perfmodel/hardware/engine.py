@@ -32,6 +32,7 @@ Issue: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=64.0)]
 Factor: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=1e3)]
 Frequency: TypeAlias = Annotated[Quantity, Of("frequency", positive=True)]
 Time: TypeAlias = Annotated[Quantity, Of("time")]
+Watts: TypeAlias = Annotated[Quantity, Of("power", positive=True)]
 EnergyPerOp: TypeAlias = Annotated[Quantity, Of("energy_per_op")]
 
 
@@ -97,6 +98,8 @@ class Engine(Spec):
     """Hardware's own cost of an operator."""
     handover: Time | None = None
     """From another engine's result in their shared memory to the start of this engine's work."""
+    busy_power: Watts | None = None
+    """All that the device draws with this engine alone at work."""
     operators: Annotated[Operators, BeforeValidator(classes_alone)] | None = None
     """Classes of operators that it runs; all where left out."""
     energy_per_op: Mapping[str, EnergyPerOp] = Field(default_factory=dict)

@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 __all__ = ["EFFICIENCY_CLASSES", "Fusion", "Runtime", "Semantics"]
 
 EFFICIENCY_CLASSES: Final = (
-    "bandwidth", "gemm", "gemv", "conv", "grouped", "depthwise", "attention", "recurrent", "scan",
-    "embedding", "vector", "elementwise", "norm", "softmax", "pool", "copy",
+    "bandwidth", "gemm", "gemv", "moe", "conv", "grouped", "depthwise", "attention", "recurrent",
+    "scan", "embedding", "vector", "elementwise", "norm", "softmax", "pool", "copy", "cache",
 )  # fmt: skip
 """Operator classes that an efficiency multiplies the peak of; ``bandwidth`` multiplies the main
-memory's, ``copy`` the bandwidth of every level where a kernel only moves data. ``grouped`` (a
-convolution in groups) falls back to ``conv``; ``elementwise``, ``norm``, ``softmax`` and ``pool``,
-where they are kernels of their own, to ``vector``."""
+memory's, ``copy`` the bandwidth of every level where a kernel only moves data, ``cache`` where it
+attends (beside ``bandwidth``). ``moe`` (experts, also where unpacking bounds them) falls back to
+``gemm``, ``grouped`` (a convolution in groups) to ``conv``; ``elementwise``, ``norm``, ``softmax``
+and ``pool``, where they are kernels of their own, to ``vector``."""
 
 Time: TypeAlias = Annotated[Quantity, Of("time")]
 Clocks: TypeAlias = Annotated[Quantity, Of("clocks")]

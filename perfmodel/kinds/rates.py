@@ -113,11 +113,21 @@ def vector_rates(table: OperatorTable, setting: Setting) -> Value:
 
 
 def copy_shares(table: OperatorTable, setting: Setting) -> Value:
-    """Return the fraction of each level's bandwidth that rows reach: 1 but where they only move."""
-    share = None if setting.bare else setting.facts.get("runtime.efficiency.copy")
-    if share is None:
+    """Return the fraction of each level's bandwidth that rows reach.
+
+    1 but where they only move data, or attend to what a cache holds, and the runtime says so.
+    """
+    copy = None if setting.bare else setting.facts.get("runtime.efficiency.copy")
+    cache = None if setting.bare else setting.facts.get("runtime.efficiency.cache")
+    if copy is None and cache is None:
         return 1.0
-    return _by_row([share if row.kind in MOVES else 1.0 for row in table.rows], table, setting, 1.0)
+    shares: list[Value] = [
+        copy if row.kind in MOVES and copy is not None
+        else cache if row.kind == "attention" and cache is not None
+        else 1.0
+        for row in table.rows
+    ]  # fmt: skip
+    return _by_row(shares, table, setting, 1.0)
 
 
 def alike(left: Value, right: Value) -> bool:

@@ -171,7 +171,7 @@ def matrix_rates(
         rate = setting.facts[f"engines.{setting.engine}.peaks.{name}"]
         counted = None if setting.bare else issue_rate(setting, pair[0])
         if counted is not None:
-            rate = counted
+            rate = counted * (setting.fact("runtime.efficiency.moe", 1.0) if kind == "moe" else 1.0)
         elif not setting.bare:
             rate = rate * summed_in(setting, name) * efficiency(setting, kind, pair)
             rate = power_limited(setting, name, rate)

@@ -74,7 +74,8 @@ def _of_format(setting: Setting, slot: str, path: str, *, inverse: bool = False)
         parts: tuple[tuple[float, str], ...] = ((1.0, setting.precision.format_of(slot).name),)
     else:
         weights = setting.precision.weights
-        own = facts.get(f"{path}.{weights.name}") if weights.overrides else None
+        mixed = weights.overrides and weights.name != weights.block
+        own = facts.get(f"{path}.{weights.name}") if mixed else None
         if own is not None:
             return 1.0 / own if inverse else own
         parts = weights.parts_of(slot.partition(":")[2])
