@@ -18,6 +18,8 @@ DATASETS: Final[Mapping[str, str]] = {
     "llamacpp_rpi5_quant_energy": "perfmodel.validate.llama_cpp.pi5",
     "llamacpp_dgx_spark_batched": "perfmodel.validate.llama_cpp.spark_batched",
     "llamacpp_dgx_spark_depth": "perfmodel.validate.llama_cpp.spark_depth",
+    "geerling_ai_benchmarks": "perfmodel.validate.llama_cpp.geerling",
+    "sbc_reviews": "perfmodel.validate.llama_cpp.boards",
     "cpu_zen4": "perfmodel.validate.cpu_zen4",
     "genz": "perfmodel.validate.genz",
     "flash_read": "perfmodel.validate.flash_read",

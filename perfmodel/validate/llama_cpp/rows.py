@@ -52,7 +52,7 @@ def read(folder: DataFolder, name: str, places: Sequence[str], columns: Sequence
 
 def slug(text: str) -> str:
     """Return a name in snake case: ``RTX 4070 Ti SUPER (Vulkan)`` -> ``rtx_4070_ti_super``."""
-    bare = re.sub(r"\(.*?\)|\b(?:NVIDIA|AMD|Intel|GeForce)\b|\b\d+ ?GB\b", " ", text, flags=re.I)
+    bare = re.sub(r"\(.*?\)|\b(?:NVIDIA|AMD|Intel|GeForce)\b|\b\d+ ?GB\b|\bECO\b", " ", text, flags=re.I)
     return re.sub(r"[^a-z0-9]+", "_", bare.lower()).strip("_")
 
 
@@ -66,7 +66,7 @@ def device_named(text: str, devices: Sequence[str | Path] = ()) -> Device:
     """
     found = slug(text)
     last: InputError | None = None
-    for name in (found, *(f"{head}_{found}" for head in ("rtx", "radeon", "apple", "nvidia"))):
+    for name in (found, *(f"{head}_{found}" for head in ("rtx", "radeon", "radeon_rx", "apple"))):
         try:
             return hardware(name, devices)
         except InputError as error:
