@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from perfmodel.api import (
         allocate,
         assign,
+        collective,
         compare,
         hardware,
         patches,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 _HOME = {
     "allocate": "api",
     "assign": "api",
+    "collective": "api",
     "compare": "api",
     "hardware": "api",
     "patches": "api",
@@ -86,6 +88,7 @@ __all__ = [
     "accuracy",
     "allocate",
     "assign",
+    "collective",
     "compare",
     "hardware",
     "patches",

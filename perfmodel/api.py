@@ -17,6 +17,7 @@ from perfmodel.workload import library as workloads
 from perfmodel.workload.workload import Workload
 
 if TYPE_CHECKING:
+    from perfmodel.collective import Collective
     from perfmodel.compare import Comparison
     from perfmodel.plan import Plan
     from perfmodel.schedule.allocate import Allocation, Lifetime
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "allocate",
     "assign",
+    "collective",
     "compare",
     "hardware",
     "patches",
@@ -450,6 +452,29 @@ def reproduce(names: str | Iterable[str] | None = None) -> Any:
     from importlib import import_module
 
     return import_module("perfmodel.reproduce").reproduce(names)
+
+
+def collective(
+    name: str, message_bytes: Any, devices: Any, device: DeviceLike, **options: Any
+) -> Collective:
+    """Predict a collective between devices of a node; as `perfmodel.collective.collective`.
+
+    Parameters
+    ----------
+    name
+        ``all_reduce``, ``all_gather``, ``reduce_scatter``, ``all_to_all``.
+    message_bytes
+        Bytes of the whole message.
+    devices
+        How many take part.
+    device
+        Device, its name, or a machine with facts varied.
+    options
+        `runtime` (``nccl``, ``vllm_all_reduce`` ...), `link`.
+    """
+    from perfmodel.collective import collective as run
+
+    return run(name, message_bytes, devices, device, **options)
 
 
 def traffic(workload: WorkloadLike, capacity: Any, **options: Any) -> Table:

@@ -32,8 +32,10 @@ BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
         "bit_fusion": "perfmodel.kinds.bit_fusion:KIND",
         "nand": "perfmodel.kinds.nand:KIND",
         "roofline": "perfmodel.kinds.roofline:KIND",
+        "simd": "perfmodel.kinds.simd:KIND",
         "spatial": "perfmodel.kinds.spatial:KIND",
         "systolic": "perfmodel.kinds.systolic:KIND",
+        "tensor_core": "perfmodel.kinds.tensor_core:KIND",
     },
     "perfmodel.memory_kinds": {
         "emmc": "perfmodel.kinds.storage:Storage",

@@ -36,6 +36,8 @@ _FACTS: Final = {
     "per_run": "time",
     "per_operator": "time",
     "per_layer_clocks": "clocks",
+    "per_sequence": "time",
+    "per_layer_parallel": "time",
     "clock": "frequency",
     "units": "count",
     "energy_per_byte": "energy_per_byte",

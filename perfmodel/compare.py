@@ -10,7 +10,6 @@ from typing import Any, cast
 import numpy as np
 
 from perfmodel.arrays import is_array
-from perfmodel.cost.totals import per_run_s
 from perfmodel.differences import fact_differences, role_path
 from perfmodel.errors import Fault, InputError
 from perfmodel.predict import predict
@@ -258,9 +257,9 @@ def _rows(prediction: Prediction) -> dict[str, tuple[float, str]]:
         key = name if name not in found else f"{name} ({phase or 'again'})"
         known = found.get(key, (0.0, bound))
         found[key] = (known[0] + seconds, bound)
-    per_run = per_run_s(prediction.machine.facts)
-    if per_run and not is_array(per_run):
-        found["(once a run)"] = (float(per_run), "runtime")
+    once = prediction.once_a_run_s
+    if not is_array(once) and once:
+        found["(once a run)"] = (float(once), "runtime")
     return found
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.formats import FALLBACKS, Precision, as_precision
@@ -17,6 +18,7 @@ from perfmodel.prediction import Prediction
 from perfmodel.prediction.job import Job, Static
 from perfmodel.prediction.placed import shares_of
 from perfmodel.prediction.planned import crossings
+from perfmodel.workload.executed import Execution, executed
 from perfmodel.workload.families import Semantics
 from perfmodel.workload.fuse import Fusion
 from perfmodel.workload.graph import Graph
@@ -100,6 +102,9 @@ def predict(
     if plan is not None:
         graph = _written_out(graph, workload, plan, chosen, machine)
     bare = model == "roofline"
+    if static.execution is not None and plan is None and not bare:
+        # A plan is of the network itself: what a runtime adds to it is in no plan.
+        graph = executed(graph, static.execution, chosen.activations.compute)
     fusion = static.fusion
     if fuse is not None or flash_attention is not None:
         fusion = Fusion(
@@ -247,11 +252,22 @@ def static_for(machine: Machine, model: str | None) -> Static:
         semantics.causal_skips_masked, (device, runtime),
         {m.name: law for m in device.memories if (law := law_of(m.kind)) is not None},
         _choices(engine, runtime),
+        execution_of(runtime),
     )  # fmt: skip
     if len(_STATIC) >= 1024:
         _STATIC.clear()
     _STATIC[key] = found
     return found
+
+
+def execution_of(runtime: Runtime) -> Execution | None:
+    """Return what a runtime adds to a network; ``None`` where it runs it as it is."""
+    found = Execution(
+        tuple(runtime.layouts.items()),
+        tuple((key, tuple(formats)) for key, formats in runtime.executes.items()),
+        tuple((key, k.algorithms) for key, k in runtime.kernels.items() if k.algorithms),
+    )
+    return found if any(found) else None
 
 
 def _choices(engine: Engine, runtime: Runtime) -> Mapping[str, Any]:

@@ -22,6 +22,7 @@ def validate(
     suffix: str = "",
     devices: Path | None = None,
     left_out: bool = False,
+    trust: Path | None = None,
     json: bool = False,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
 ) -> int:
@@ -42,6 +43,8 @@ def validate(
         Folder of more device specs.
     left_out
         Refit fitted constants with each device left out, and report the errors on it.
+    trust
+        Write a page of all errors (Markdown), with published results beside measured rows.
     json
         Print JSON.
     output
@@ -50,6 +53,8 @@ def validate(
     faults = FaultList()
     if output is not None:
         faults.extend(output_faults(output, (".json",)))
+    if trust is not None:
+        faults.extend(output_faults(trust, (".md",)))
     faults.settle()
     module: Any = import_module("perfmodel.validate")
     results = module.validate(
@@ -58,9 +63,15 @@ def validate(
     found: list[dict[str, Any]] = [result.to_dict() for result in results]
     if output is not None:
         write_text(output, to_json(found))
+    if trust is not None:
+        claims = import_module("perfmodel.reproduce").reproduce()
+        root = module.files.data_folder(data, suffix).root
+        write_text(
+            trust, import_module("perfmodel.validate.trust").trust_page(results, claims, root)
+        )
     if json:
         print_json(found)
-    elif output is None:
+    elif output is None and trust is None:
         for result in results:
             say(*result.lines())
     if not found:

@@ -46,6 +46,10 @@ class Setting:
     stays
         Whether activations take the share of a scratchpad that a spec lets them keep; ``None``: the
         better of both, over the whole network.
+    sequences
+        Sequences (or frames) of the batch.
+    steps
+        Decode steps of a request, beside its prompt; ``None`` where a run is one step.
     """
 
     facts: Mapping[str, Value]
@@ -62,6 +66,8 @@ class Setting:
     read_bandwidths: Mapping[str, ReadBandwidth] = field(default_factory=dict[str, "ReadBandwidth"])
     choices: Mapping[str, Any] = field(default_factory=dict[str, Any])
     stays: bool | None = None
+    sequences: Value = 1.0
+    steps: Value = None
 
     def fact(self, path: str, default: Value = None) -> Value:
         """Return a fact, or `default` where the machine does not state it."""

@@ -60,8 +60,7 @@ def network_totals(
     ``phase NAME``.
     """
     count = table.count
-    per_run = 0.0 if setting.bare else per_run_s(setting.facts)
-    out: dict[str, Value] = {"latency_s": total(count, row_s) + per_run}
+    out: dict[str, Value] = {"latency_s": total(count, row_s) + once_a_run(setting)}
     macs = table.macs
     if setting.causal_skips_masked:
         macs = macs - table.masked_macs
@@ -82,5 +81,23 @@ def network_totals(
         for phase in sorted(phases):
             rows = np.array([i for i, row in enumerate(table.rows) if row.phase == phase])
             part = count[rows] if count.shape[0] == len(table.rows) else count
-            out[f"phase {phase}"] = total(part, row_s[rows])
+            seconds = total(part, row_s[rows])
+            if phase in {"prefill", "decode"}:
+                steps = 1.0 if phase == "prefill" or setting.steps is None else setting.steps
+                seconds = seconds + steps * sequence_s(setting)
+            out[f"phase {phase}"] = seconds
     return out
+
+
+def once_a_run(setting: Setting) -> Value:
+    """Return seconds of a run beside its rows: ``per_run``, and the host's of every sequence."""
+    if setting.bare:
+        return 0.0
+    steps = 1.0 if setting.steps is None else 1.0 + setting.steps
+    return per_run_s(setting.facts) + steps * sequence_s(setting)
+
+
+def sequence_s(setting: Setting) -> Value:
+    """Return seconds that the host takes for the sequences of a step."""
+    each = 0.0 if setting.bare else setting.fact("runtime.per_sequence", 0.0)
+    return each * setting.sequences if is_array(each) or each else 0.0

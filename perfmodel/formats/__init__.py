@@ -8,6 +8,7 @@ from perfmodel.formats.precision import (
     compute_format,
     fixed_format,
     parse_precision,
+    stored_bits,
 )
 from perfmodel.formats.sparsity import Sparsity, parse_sparsity
 
@@ -24,4 +25,5 @@ __all__ = [
     "formats",
     "parse_precision",
     "parse_sparsity",
+    "stored_bits",
 ]

@@ -119,6 +119,12 @@ def fixed_format(text: str) -> tuple[Format, Sparsity | None]:
     return found, sparsity
 
 
+def stored_bits(text: str) -> float:
+    """Return the bits that a value of a fixed format takes in storage, zeros left out."""
+    found, sparsity = fixed_format(text)
+    return float(found.bits if sparsity is None else sparsity.storage_bits(found.bits))
+
+
 def compute_format(left: Format, right: Format) -> str:
     """Return the format in which a pair is multiplied.
 

@@ -293,6 +293,17 @@ class _Builder:
             fraction = self._rate(memory, sustained) / theoretical
             origin = self._origin(f"{at}.sustained_bandwidth", sustained, memory)
         facts.put(f"{at}.sustained_fraction", _SUSTAINED, fraction, origin)
+        alone, path = memory.unit_bandwidth, f"{at}.unit_bandwidth"
+        if alone is not None:
+            origin = self._origin(path, alone, memory)
+            limit = field_limits(Memory)["unit_bandwidth"]
+            facts.put(path, limit, self._rate(memory, alone), origin)
+            if alone.per_clock:
+                clock = clock_engine(self.device, memory)
+                facts.scaled[f"engines.{clock.name}.clock"].append(path)
+        for name in ("way", "ramp_start", "ramp_end"):
+            if getattr(memory, name) is not None:
+                self._fields(f"{at}.", Memory, memory, name)
         self._fields(f"{at}.", Memory, memory, "latency", default=0.0)
         self._fields(f"{at}.", Memory, memory, "energy_per_byte")
         self._own(at, memory, Memory)

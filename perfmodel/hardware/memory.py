@@ -43,6 +43,15 @@ class Memory(Spec):
     """Theoretical bandwidth towards what it feeds; ``"64 B/clock"`` takes that engine's clock."""
     sustained_bandwidth: Bandwidth | None = None
     """Bandwidth that a plain streaming kernel reaches."""
+    unit_bandwidth: Bandwidth | None = None
+    """Bandwidth that one unit of the engine alone can draw; `bandwidth` is that of all together."""
+    way: Capacity | None = None
+    """Bytes of one way of a cache (capacity over associativity): addresses that far apart share a
+    set."""
+    ramp_start: Size | None = None
+    """Working set up to which a cache that is read again and again misses nothing."""
+    ramp_end: Capacity | None = None
+    """Working set from which on it misses always; in proportion between."""
     latency: Time | None = None
     """Time from request to first byte."""
     energy_per_byte: EnergyPerByte | None = None

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, cast
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from perfmodel.errors import nearest
 from perfmodel.hardware.device import Name, Source, title_alone
-from perfmodel.hardware.engine import OperatorKind
+from perfmodel.hardware.engine import COMPUTE_FORMATS, OperatorKind
 from perfmodel.hardware.kernel import KERNEL_CLASSES, Kernel
 from perfmodel.hardware.quantity import Confidence, Document, Of, Quantity, Spec
 from perfmodel.hardware.structure import check_sources, mapped
@@ -18,7 +18,9 @@ from perfmodel.pydantic_faults import Flaw, checked
 if TYPE_CHECKING:
     from perfmodel.hardware.device import Device
 
-__all__ = ["EFFICIENCY_CLASSES", "Fusion", "Runtime", "Semantics"]
+__all__ = [
+    "EFFICIENCY_CLASSES", "EXECUTED_CLASSES", "LAYOUT_CLASSES", "Fusion", "Runtime", "Semantics",
+]  # fmt: skip
 
 EFFICIENCY_CLASSES: Final = (
     "bandwidth", "gemm", "gemv", "moe", "conv", "grouped", "depthwise", "attention", "recurrent",
@@ -30,7 +32,25 @@ attends (beside ``bandwidth``). ``moe`` (experts, also where unpacking bounds th
 ``gemm``, ``grouped`` (a convolution in groups) to ``conv``; ``elementwise``, ``norm``, ``softmax``
 and ``pool``, where they are kernels of their own, to ``vector``."""
 
+LAYOUT_CLASSES: Final = (
+    "network", "gemm", "conv", "grouped", "depthwise", "attention", "moe", "recurrent",
+    "elementwise", "norm", "softmax", "pool", "copy", "gather", "resize", "scan", "view",
+)  # fmt: skip
+"""Operator classes that have a layout of their own; ``network`` stands for what goes in and out."""
+
+EXECUTED_CLASSES: Final = (
+    "gemm", "conv", "grouped", "depthwise", "attention", "moe", "recurrent", "scan", "elementwise",
+    "norm", "softmax", "pool", "resize",
+    "relu", "relu6", "leaky_relu", "prelu", "clip", "abs", "neg", "erf", "add", "sub", "mul", "div",
+    "sqrt", "pow", "exp", "log", "tanh", "sigmoid", "hard_sigmoid", "hard_swish", "silu", "gelu",
+    "gelu_tanh", "elu", "selu", "softplus", "mish", "square", "relu2", "swiglu", "geglu", "compare",
+    "logical", "where", "rope", "batch_norm", "layer_norm", "rms_norm", "group_norm",
+)  # fmt: skip
+"""Operator classes, and functions of elementwise operators and normalisations, that a runtime may
+execute in some formats only. A function goes before its class."""
+
 Time: TypeAlias = Annotated[Quantity, Of("time")]
+Quantities: TypeAlias = Annotated[Quantity, Of("count", ceiling=10_000.0)]
 Clocks: TypeAlias = Annotated[Quantity, Of("clocks")]
 Draw: TypeAlias = Annotated[Quantity, Of("bandwidth_per_clock", positive=True, bare=True)]
 Efficiency: TypeAlias = Annotated[Quantity, Of("fraction", positive=True, ceiling=1.2)]
@@ -102,13 +122,30 @@ class Runtime(Document):
     """Time of a run beside its operators."""
     per_operator: Time = ZERO
     """Time of dispatching one operator."""
+    lines_per_operator: Quantities = ZERO
+    """Cache lines of its own state (code, nodes, tensors' descriptions) that a dispatched operator
+    touches; they are cold where a run of the network evicts them."""
     per_layer: Time = ZERO
     """Time that a repeated block costs beside its operators."""
     per_layer_clocks: Clocks = ZERO
     """Clocks of the engine that a repeated block costs beside its operators."""
+    per_sequence: Time = ZERO
+    """Time that the host takes for a sequence of the batch, once a step (a prompt, a decode step):
+    sampling, its tables, detokenisation."""
+    per_layer_parallel: Time = ZERO
+    """Further time of a repeated block where its weights are split over several devices
+    (`perfmodel.system.serving`), beside the bytes that they exchange."""
     efficiency: Mapping[str, Efficiency] = Field(default_factory=dict)
     """Share of the peak reached by operator class (``gemm``), or by class and weight format
     (``gemm.q4_0``)."""
+    layouts: Mapping[str, str] = Field(default_factory=dict)
+    """Layout that activations have in operators of a class, in a word (``conv: nchw16c``); classes
+    that are not named take what comes. Where an operator reads an activation of another layout, a
+    kernel copies it before. ``network`` is the layout of what goes in and out."""
+    executes: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Compute formats that operators of a class, or of a function, really run in
+    (``softmax: [fp32]``); those not named run in any. An operator whose activations are stored in
+    another one falls back on the first of the list: kernels convert what it reads and writes."""
     kernels: Mapping[str, Kernel] = Field(default_factory=dict)
     """Constants of its kernels by class (``gemm``), or by class and format (``gemm.fp8``), for
     kinds of hardware that model the kernels themselves."""
@@ -172,6 +209,8 @@ def _check(data: Any) -> Iterator[Flaw]:
     for field, classes, noun in (
         ("efficiency", EFFICIENCY_CLASSES, "an operator class"),
         ("kernels", KERNEL_CLASSES, "a class of kernels"),
+        ("layouts", LAYOUT_CLASSES, "a class of operators with a layout"),
+        ("executes", EXECUTED_CLASSES, "a class or function of operators"),
     ):
         for key in mapped(data, field):
             found = key.partition(".")[0]
@@ -180,4 +219,11 @@ def _check(data: Any) -> Iterator[Flaw]:
                 yield Flaw((field, key), f"'{found}' is not {noun}",
                            "" if meant else "one of " + ", ".join(classes), meant,
                            on_key=True)  # fmt: skip
+    for key, formats in mapped(data, "executes").items():
+        for i, name in enumerate(cast("Sequence[Any]", formats)):
+            if isinstance(name, str) and name not in COMPUTE_FORMATS:
+                meant = nearest(name, COMPUTE_FORMATS)
+                expected = "" if meant else "one of " + ", ".join(COMPUTE_FORMATS)
+                at = ("executes", key, i)
+                yield Flaw(at, f"'{name}' is no compute format", expected, meant)
     yield from check_sources(data)

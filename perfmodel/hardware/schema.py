@@ -11,7 +11,12 @@ from perfmodel.catalog import BUILT_IN
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.kernel import KERNEL_CLASSES
 from perfmodel.hardware.memory import MEMORY_KINDS
-from perfmodel.hardware.runtime import EFFICIENCY_CLASSES, Runtime
+from perfmodel.hardware.runtime import (
+    EFFICIENCY_CLASSES,
+    EXECUTED_CLASSES,
+    LAYOUT_CLASSES,
+    Runtime,
+)
 from perfmodel.shipped import data_root
 
 __all__ = ["json_schema", "main", "stale", "write"]
@@ -52,6 +57,8 @@ def json_schema(kind: str) -> dict[str, Any]:
             keys = "|".join(classes)
             entries = schema["properties"][name]
             entries["propertyNames"] = {"pattern": rf"^({keys})(\.[a-z0-9_]+)?$"}
+        for name, classes in (("layouts", LAYOUT_CLASSES), ("executes", EXECUTED_CLASSES)):
+            schema["properties"][name]["propertyNames"] = {"enum": [*classes]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,

@@ -209,7 +209,13 @@ def _order(device: Any) -> Iterator[Flaw]:
     for index, memory in enumerate(listed(device, "memories")):
         at: Path = ("memories", index)
         yield from at_most(memory, "sustained_bandwidth", "bandwidth", "bandwidth", at)
+        yield from at_most(memory, "unit_bandwidth", "bandwidth", "bandwidth", at)
         yield from at_most(memory, "reserved", "capacity", "bytes", at)
+        yield from at_most(memory, "way", "capacity", "bytes", at)
+        yield from at_most(memory, "ramp_start", "ramp_end", "bytes", at)
+        for field, other in (("ramp_start", "ramp_end"), ("ramp_end", "ramp_start")):
+            if get(memory, field) is not None and get(memory, other) is None:
+                yield Flaw((*at, field), f"is given without {other}", "both ends of the ramp")
     power = get(device, "power")
     yield from at_most(power, "idle", "busy", "power", ("power",))
     yield from at_most(power, "ambient", "limit", "temperature", ("power",))
@@ -258,7 +264,7 @@ def _clocks(
         if isinstance(chosen, str) and chosen not in engines:
             yield _unknown((*base, "clocked_by"), "engine", chosen, list(engines))
             continue
-        for field in ("bandwidth", "sustained_bandwidth"):
+        for field in ("bandwidth", "sustained_bandwidth", "unit_bandwidth"):
             if not _per_clock(get(memory, field)):
                 continue
             fed = [chosen] if chosen else sorted(_engines_fed(name, graph, engines))

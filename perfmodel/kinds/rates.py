@@ -135,6 +135,20 @@ def alike(left: Value, right: Value) -> bool:
     return left is right or (not is_array(left) and not is_array(right) and left == right)
 
 
+def executed_macs(table: OperatorTable, setting: Setting) -> Value:
+    """Return the multiply-accumulates of each row that run: masked pairs may be skipped."""
+    macs = table.macs if table.executed_macs is None else table.executed_macs
+    return macs - table.masked_macs if setting.causal_skips_masked else macs
+
+
+def with_latency(seconds: Value, moved: Value, setting: Setting, level: str) -> Value:
+    """Return the time of moving bytes, with the level's latency where any move; bare has none."""
+    latency = 0.0 if setting.bare else setting.fact(f"memories.{level}.latency", 0.0)
+    if is_array(latency) or latency:
+        return seconds + latency * (moved > 0)
+    return seconds
+
+
 def _by_row(shares: list[Value], table: OperatorTable, setting: Setting, scale: Value) -> Value:
     first = shares[0]
     if all(alike(share, first) for share in shares):
@@ -144,6 +158,14 @@ def _by_row(shares: list[Value], table: OperatorTable, setting: Setting, scale: 
         columns = [xp.broadcast_to(xp.asarray(share), (table.points,)) for share in shares]
         return xp.stack(columns) * scale
     return xp.asarray(shares)[:, None] * scale
+
+
+def bandwidth_fact(setting: Setting, level: str) -> Value:
+    """Return the bandwidth that a plain streaming kernel reaches, whatever the runtime."""
+    facts = setting.facts
+    return facts[f"memories.{level}.bandwidth"] * facts.get(
+        f"memories.{level}.sustained_fraction", 1.0
+    )
 
 
 def bandwidth(setting: Setting, level: str) -> Value:

@@ -23,9 +23,11 @@ from perfmodel.kinds.rates import (
     copy_shares,
     efficiency,
     executed_format,
+    executed_macs,
     pair_format,
     sparse_speedup,
     vector_rates,
+    with_latency,
 )
 from perfmodel.kinds.unpack import (
     expanded_bytes,
@@ -56,15 +58,14 @@ class Roofline:
         "launch": Equation("kernels * overhead", "runtime or device spec"),
         "layer": Equation(
             "layers * (per_layer + per_layer_clocks / clock + per_layer_doubling * log2(units))"
-            " * host_slowdown", "runtime spec"
+            " * host_slowdown",
+            "runtime spec",
         ),
     }
 
     def cost(self, table: OperatorTable, setting: Setting) -> Terms:
         """Cost every row of the table; see the class attribute `equations`."""
-        macs = table.macs
-        if setting.causal_skips_masked:
-            macs = macs - table.masked_macs
+        macs = executed_macs(table, setting)
         rates, operations, executed, unsupported = matrix_rates(table, macs, setting)
         vector = table.vector_ops / vector_rates(table, setting)
         compute = {"matrix": (2.0 * macs) / rates, "vector": vector}
@@ -82,10 +83,7 @@ class Roofline:
             seconds = moved / bandwidth(setting, level)
             if copies:
                 seconds = seconds / share
-            latency = 0.0 if setting.bare else setting.fact(f"memories.{level}.latency", 0.0)
-            if is_array(latency) or latency:
-                seconds = seconds + latency * (moved > 0)
-            memory[level] = seconds
+            memory[level] = with_latency(seconds, moved, setting, level)
         unpack = None if setting.bare else unpack_times(table, setting)
         if unpack is not None:
             # The memory that stores the weights waits for the units that unpack them.
@@ -106,6 +104,8 @@ class Roofline:
             cold = None if cold is None else cold * share
         pnorm = None if setting.bare else setting.fact("runtime.overlap_pnorm")
         row_s = compose(compute, memory, overhead, setting.overlap, cold, pnorm)
+        if table.executed_macs is not None:
+            work["matrix"] = 2.0 * macs
         return Terms(
             compute, memory, overhead, traffic, row_s, operations, executed, unsupported, cold, work
         )

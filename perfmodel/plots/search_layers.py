@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from perfmodel.errors import Fault, InputError, nearest
-from perfmodel.formats import as_precision, fixed_format
+from perfmodel.formats import as_precision, fixed_format, stored_bits
 from perfmodel.plots.style import (
     BLUE,
     GREEN,
@@ -140,7 +140,7 @@ class _Strip:
                 out[layer.name] = layer.block, _number(workload.number(layer.macs))
                 continue
             formats = [graph.tensors[w].format for w in layer.weights]
-            bits = max(bits_of(f or self.rest) for f in formats)
+            bits = max(stored_bits(f or self.rest) for f in formats)
             elements = _number(workload.number(layer.weight_elements))
             out[layer.name] = layer.block, elements * bits / 8.0
         return out
@@ -152,7 +152,9 @@ class _Strip:
                     if role == "activations"]  # fmt: skip
         used: dict[tuple[str, bool], int] = {}
         styles: dict[str, tuple[str, str]] = {}
-        for option in sorted(dict.fromkeys(options), key=lambda o: (element_bits(o), bits_of(o))):
+        for option in sorted(
+            dict.fromkeys(options), key=lambda o: (element_bits(o), stored_bits(o))
+        ):
             color = next(c for most, c in _COLORS if element_bits(option) <= most)
             # Sparse ones are hatched.
             sparse = fixed_format(option)[1] is not None
@@ -336,12 +338,6 @@ class _Strip:
         return text + "."
 
 
-def bits_of(option: str) -> float:
-    """Return the stored bits of an element of a format, perhaps a sparse one."""
-    found, sparsity = fixed_format(option)
-    return float(found.bits if sparsity is None else sparsity.storage_bits(found.bits))
-
-
 def element_bits(option: str) -> float:
     """Return the bits of an element of a format by itself, without scales and without zeros."""
     return float(fixed_format(option)[0].element_bits)
@@ -364,7 +360,7 @@ def _largest(options: Sequence[Any]) -> int:
             sizes.append(math.inf)
         else:
             try:
-                sizes.append(bits_of(str(option)))
+                sizes.append(stored_bits(str(option)))
             except InputError:
                 sizes.append(0.0)
     return int(np.argmax(sizes))

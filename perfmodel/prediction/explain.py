@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from perfmodel.arrays import Value, is_array
-from perfmodel.cost.totals import per_run_s
+from perfmodel.cost.totals import once_a_run
 from perfmodel.prediction.rows import row_columns
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def explain(prediction: Prediction, rows: int = 8) -> str:
     total = columns["total_s"]
     order = [int(i) for i in np.argsort(-total, kind="stable")]
     shown = order[:rows]
-    per_run = 0.0 if job.bare else per_run_s(setting.facts)
+    per_run = once_a_run(setting)
     pieces = [f"{columns['count'][i]:.12g}*{columns['row_s'][i]:.12g}" for i in shown]
     rest = float(sum(total[i] for i in order[rows:]))
     if rest:
@@ -54,7 +54,11 @@ def explain(prediction: Prediction, rows: int = 8) -> str:
     used = [n for n in (*terms.compute, "memory", *terms.overhead) if n in equations]
     lines += ["", "terms:"]
     lines += [f"  {n}: {equations[n].text}  [{equations[n].citation}]" for n in used]
-    lines += ["", f"a row: {_rule(setting.overlap, _exponent(setting))}", ""]
+    lines += [
+        "",
+        f"a row: {_rule(setting.overlap, terms.cold is not None, _exponent(setting))}",
+        "",
+    ]
     for i in shown:
         lines += _row(prediction, columns, i)
     lines += ["", "facts used:"]
@@ -75,17 +79,17 @@ def _exponent(setting: Setting) -> float | None:
     return None if found is None or setting.overlap == "none" else float(found)
 
 
-def _rule(overlap: str, pnorm: float | None) -> str:
+def _rule(overlap: str, cold: bool, pnorm: float | None) -> str:
     if pnorm == 1.0:
         return "arithmetic + each memory level + overheads"
     if pnorm is not None:
         return f"(arithmetic**{pnorm:g} + each memory level**{pnorm:g})**{1 / pnorm:g} + overheads"
-    if overlap == "cold_weights_add":
+    if overlap == "cold_weights_add" and cold:
         return (
             "max(arithmetic + cold weights, each nearer level + cold weights, main memory) "
             "+ overheads"
         )
-    if overlap == "full":
+    if overlap != "none":
         return "max(arithmetic, each memory level) + overheads"
     return "arithmetic + each memory level + overheads"
 

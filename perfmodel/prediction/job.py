@@ -20,6 +20,7 @@ from perfmodel.kinds.protocol import Kind, Terms
 from perfmodel.prediction.placed import Shares, placed
 from perfmodel.prediction.planned import Crossings, planned
 from perfmodel.prediction.prediction import Prediction
+from perfmodel.workload.executed import Execution
 from perfmodel.workload.families import Semantics
 from perfmodel.workload.fuse import Fusion
 from perfmodel.workload.lower import Lowered, OperatorTable
@@ -44,6 +45,7 @@ class Static:
     keep: tuple[Device, Runtime]
     read_bandwidths: Mapping[str, ReadBandwidth]
     choices: Mapping[str, Any]
+    execution: Execution | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,7 @@ class Job:
             facts, static.engine, static.levels, static.weights_memory, precision, static.overlap,
             self.bare, static.causal_skips_masked, self.warm, self.relaxed,
             _space(values, facts, precision), static.read_bandwidths, static.choices,
+            sequences=values.get("batch", 1.0), steps=values.get("generate"),
         )  # fmt: skip
 
     def at(self, point: int) -> Job:

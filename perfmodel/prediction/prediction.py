@@ -14,6 +14,7 @@ from perfmodel.cost.energy import Energy, run_energy
 from perfmodel.cost.residency import TRAFFIC_MODEL, WARM
 from perfmodel.cost.setting import Setting
 from perfmodel.cost.thermal import Thermal, thermal_outcome
+from perfmodel.cost.totals import once_a_run
 from perfmodel.kinds.protocol import Terms
 from perfmodel.kinds.rates import MATRIX_KINDS, bandwidth
 from perfmodel.workload.lower import OperatorTable
@@ -146,6 +147,11 @@ class Prediction:
     def latency_s(self) -> Value:
         """Seconds of one run."""
         return self._shaped(self._totals["latency_s"])
+
+    @property
+    def once_a_run_s(self) -> Value:
+        """Seconds of a run beside its rows: the runtime's own, and the host's of each sequence."""
+        return self._shaped(once_a_run(self._setting))
 
     @property
     def _items(self) -> Value:

@@ -185,5 +185,4 @@ def times(workload: Workload, at: Target) -> Times | None:
     rows = zip(idle.kernels, idle.table["row_s"], strict=True)
     seconds = {operators[0]: float(s) for operators, s in rows}
     latency = float(at.machine.facts.get(f"memories.{at.where.outer}.latency", 0.0))
-    per_run = float(at.machine.facts.get("runtime.per_run", 0.0))
-    return Times(seconds, rate, latency, per_run)
+    return Times(seconds, rate, latency, float(idle.once_a_run_s))

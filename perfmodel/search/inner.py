@@ -239,11 +239,10 @@ def _left(deadline: Deadline, share: float) -> float | None:
 
 def _size(option: Any) -> float:
     """Return how large an option is: bits of a format, a width, a number."""
-    from perfmodel.formats import fixed_format
+    from perfmodel.formats import stored_bits
 
     if isinstance(option, int | float):
         return float(option)
     if not option:
         return math.inf
-    found, sparsity = fixed_format(str(option))
-    return float(found.bits if sparsity is None else sparsity.storage_bits(found.bits))
+    return stored_bits(str(option))

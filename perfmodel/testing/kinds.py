@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from perfmodel.cost.totals import per_run_s
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.kinds import kind
@@ -114,6 +113,7 @@ class KindConformance:
                 "runtime.per_operator",
                 "runtime.per_layer",
                 "runtime.per_layer_clocks",
+                "runtime.per_sequence",
                 *self.delays(),
             )
             falling = falling or ".sustained_energy_per_op." in path
@@ -156,9 +156,8 @@ class KindConformance:
             found = self._predict(workload)
             table = found.table
             count = table["count"]
-            per_run = per_run_s(found.machine.facts)
             np.testing.assert_allclose(
-                float(np.sum(table["total_s"])) + per_run, found.latency_s, rtol=1e-9
+                float(np.sum(table["total_s"])) + found.once_a_run_s, found.latency_s, rtol=1e-9
             )
             np.testing.assert_allclose(float(np.sum(count * table["macs"])), found.macs, rtol=1e-9)
             for level, moved in found.traffic_bytes.items():
@@ -176,7 +175,14 @@ class KindConformance:
                 changes[path] = float(_around(machine, path, value * 10))
             elif (
                 path.endswith(
-                    (".latency", ".launch_overhead", ".per_run", ".per_operator", ".per_layer")
+                    (
+                        ".latency",
+                        ".launch_overhead",
+                        ".per_run",
+                        ".per_operator",
+                        ".per_layer",
+                        ".per_sequence",
+                    )
                 )
                 or ".sustained_energy_per_op." in path
                 or path in self.delays()

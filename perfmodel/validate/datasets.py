@@ -25,6 +25,8 @@ DATASETS: Final[Mapping[str, str]] = {
     "flash_read": "perfmodel.validate.flash_read",
     "hwnasbench360": "perfmodel.validate.hwnasbench360",
     "ofa_specialized_nets": "perfmodel.validate.ofa_specialized_nets",
+    "gpu_attention": "perfmodel.validate.gpu_kernels.attention",
+    "gpu_collectives": "perfmodel.validate.gpu_kernels.collectives",
 }
 
 

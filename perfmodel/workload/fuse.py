@@ -98,7 +98,7 @@ def _block_kernels(
         if operator.kind == "view":
             continue
         target = position
-        if fusion.elementwise and operator.kind in RIDERS:
+        if fusion.elementwise and operator.kind in RIDERS and not _alone(operator):
             made = graph.tensors[operator.writes[0]].elements
             # A kernel that makes a few numbers cannot finish the many that they are broadcast to.
             hosts = [
@@ -107,6 +107,7 @@ def _block_kernels(
                 if name in producer
                 and readers.get(name, 0) == 1
                 and graph.tensors[name].elements == made
+                and not _alone(groups[producer[name]][-1])
                 and (not fusion.into or _head(groups[producer[name]]).kind in fusion.into)
             ]
             if hosts:
@@ -117,6 +118,11 @@ def _block_kernels(
             for name in member.writes:
                 producer[alias.get(name, name)] = position
     return [_kernel(graph, block, tuple(groups[at]), alias, readers) for at in sorted(groups)]
+
+
+def _alone(operator: Operator) -> bool:
+    """Tell whether a runtime runs an operator as a kernel of its own, whatever it fuses."""
+    return "alone" in dict(operator.attributes)
 
 
 def _head(operators: Sequence[Operator]) -> Operator:

@@ -12,6 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.arrays import Value
+from perfmodel.workload.algorithms import (
+    column_elements,
+    executed_macs,
+    launches,
+    transform_ops,
+)
+from perfmodel.workload.builder import VECTOR_OPS
 from perfmodel.workload.fuse import Fusion, Kernel, aliases, kernels
 from perfmodel.workload.graph import Graph, Operator, Tensor
 from perfmodel.workload.program import Program
@@ -27,7 +34,10 @@ WEIGHT, KEPT, ALWAYS_MAIN = -1, -2, -3
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What a row of the table is: names and categories; its numbers are in the columns."""
+    """What a row of the table is: names and categories; its numbers are in the columns.
+
+    `algorithm` is a runtime's choice for a convolution, empty for the direct one.
+    """
 
     name: str
     kind: str
@@ -35,6 +45,14 @@ class Row:
     phase: str
     pair: tuple[str, str]
     operators: tuple[str, ...]
+    algorithm: str = ""
+    functions: tuple[str, ...] = ()
+    """Functions of its elementwise operators and normalisations (relu, add, gelu)."""
+
+    @property
+    def function(self) -> str:
+        """What an elementwise row computes first (relu, gelu_tanh, add ...)."""
+        return self.functions[0] if self.functions else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +99,8 @@ class OperatorTable:
     accesses: Accesses | None = None
     #: loop nests, for kinds that map them on an array
     nests: Nests | None = None
+    #: multiply-accumulates that the rows' algorithms execute, where some are not direct
+    executed_macs: Value = None
 
 
 @dataclass(slots=True)
@@ -110,6 +130,20 @@ def _class(head: Operator) -> str:
     return head.kind
 
 
+def _algorithm(head: Operator) -> str:
+    return str(dict(head.attributes).get("algorithm", ""))
+
+
+def _scores_format(operator: Operator) -> str:
+    """Return the format that the softmax of an attention falls back on; empty for none."""
+    return str(dict(operator.attributes).get("scores_format", ""))
+
+
+def _functions(kernel: Kernel) -> tuple[str, ...]:
+    said = (dict(op.attributes).get("function", "") for op in kernel.operators)
+    return tuple(str(function) for function in said if function)
+
+
 class Lowered:
     """A graph compiled for one fusion; `bind` gives its table for a set of parameters."""
 
@@ -121,7 +155,7 @@ class Lowered:
             Row(
                 k.head.name, _class(k.head), k.block.name, k.block.phase,
                 (self._slot_name(k.head.pair[0]), self._slot_name(k.head.pair[1])),
-                tuple(op.name for op in k.operators),
+                tuple(op.name for op in k.operators), _algorithm(k.head), _functions(k),
             )
             for k in self.kernels
         )  # fmt: skip
@@ -198,6 +232,7 @@ class Lowered:
             {n[5:]: v for n, v in c.items() if n.startswith("live ")},
             detail,
             self._nest_keys.bind(c) if nests and self._nest_keys is not None else None,
+            c.get("executed_macs"),
         )  # fmt: skip
 
     def _slot_name(self, slot: str) -> str:
@@ -225,11 +260,16 @@ class Lowered:
             "count": [k.block.count for k in self.kernels],
             "macs": [k.macs for k in self.kernels],
             "masked_macs": [sum((o.masked_macs for o in k.operators), 0) for k in self.kernels],
-            "vector_ops": [k.vector_ops for k in self.kernels],
+            "vector_ops": [k.vector_ops + self._further_ops(k) for k in self.kernels],
             "scores": [sum((o.scores for o in k.operators), 0) for k in self.kernels],
             "kernels": [self._launches(k) for k in self.kernels],
             "layers": self._layers(),
         }
+        if any(row.algorithm for row in self.rows):
+            columns["executed_macs"] = [
+                k.macs - k.head.macs + executed_macs(k.head, row.algorithm)
+                for k, row in zip(self.kernels, self.rows, strict=True)
+            ]
         moved: dict[str, dict[int, Dim]] = {}
         for i, kernel in enumerate(self.kernels):
             for slot, elements in self._traffic(kernel):
@@ -260,8 +300,7 @@ class Lowered:
                 for name in side:
                     place[i, name, mode] = at
                     at += 1
-            if not self._flash:
-                at += sum(operator.scores != 0 for operator in kernel.operators)
+            at += len(self._passing(kernel))
 
         def slot(name: str) -> str:
             found = self.graph.tensors.get(alias.get(name, name))
@@ -274,10 +313,39 @@ class Lowered:
         self._nest_keys, columns = nest_columns(self.kernels, kinds, slot, access)
         return columns
 
-    def _launches(self, kernel: Kernel) -> int:
+    def _launches(self, kernel: Kernel) -> Dim:
         if kernel.head.kind == "attention" and not self._flash:
-            return 3
-        return 1
+            return 3 if not _scores_format(kernel.head) else 5
+        return launches(kernel.head, _algorithm(kernel.head))
+
+    def _further_ops(self, kernel: Kernel) -> Dim:
+        """Return vector operations of the kernel's algorithm and of conversions inside it."""
+        total = transform_ops(kernel.head, _algorithm(kernel.head))
+        for operator in kernel.operators if not self._flash else ():
+            if operator.scores != 0 and _scores_format(operator):
+                each = VECTOR_OPS["dequantise"] + VECTOR_OPS["quantise"]
+                total = total + each * operator.scores
+        return total
+
+    def _passing(self, kernel: Kernel) -> list[tuple[str, Dim]]:
+        """Return slot and elements of what is written and read back inside a kernel.
+
+        Scores of an attention: written, read and written by the softmax, and read again. Where it
+        falls back on a wider format it reads and writes that one, and so do the conversions.
+        Columns of a convolution: written and read.
+        """
+        out: list[tuple[str, Dim]] = []
+        for operator in kernel.operators if not self._flash else ():
+            if operator.scores != 0:
+                out.append((self._scores_slot(operator), 4 * operator.scores))
+                if wide := _scores_format(operator):
+                    out.append((f"={wide}", 4 * operator.scores))
+        columns = column_elements(kernel.head, _algorithm(kernel.head))
+        if columns != 0:
+            source = self.graph.tensors.get(kernel.head.nests[0].operands[0].tensor)
+            slot = "activation" if source is None else self._slot(source)
+            out.append((slot, 2 * columns))
+        return out
 
     def _layers(self) -> list[Dim]:
         """Return each kernel's share of what a layer costs: spread evenly over its kernels."""
@@ -292,10 +360,7 @@ class Lowered:
             for side in (kernel.reads, kernel.writes)
             for name, elements in side.items()
         ]
-        if not self._flash:
-            # Scores are written, read and written by the softmax, and read again.
-            out += [(self._scores_slot(o), 4 * o.scores) for o in kernel.operators if o.scores != 0]
-        return out
+        return out + self._passing(kernel)
 
     def _stored(self) -> dict[str, Dim]:
         stored: dict[str, Dim] = {}
@@ -350,13 +415,11 @@ class Lowered:
                     tensor.append(kept.get(item.role, inner))
                     slots.append(self._slot(item))
                     elements.append(moved)
-            if not self._flash:
-                for operator in kernel.operators:
-                    if operator.scores != 0:
-                        rows.append(i)
-                        tensor.append(ALWAYS_MAIN)
-                        slots.append(self._scores_slot(operator))
-                        elements.append(4 * operator.scores)
+            for slot, moved in self._passing(kernel):
+                rows.append(i)
+                tensor.append(ALWAYS_MAIN)
+                slots.append(slot)
+                elements.append(moved)
         self._access_rows = np.array(rows, dtype=np.intp)
         self._access_tensor = np.array(tensor, dtype=np.intp)
         self._access_slots = tuple(slots)
@@ -408,7 +471,7 @@ def _lifetimes(
 FUSED = Fusion()
 
 
-class _ById:
+class ById:
     """Hash a graph by identity: graphs are cached by structure, so this is a structure key."""
 
     __slots__ = ("graph",)
@@ -420,11 +483,11 @@ class _ById:
         return id(self.graph)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _ById) and other.graph is self.graph
+        return isinstance(other, ById) and other.graph is self.graph
 
 
 @lru_cache(maxsize=512)
-def _lower(key: _ById, fusion: Fusion, tagged: bool) -> Lowered:
+def _lower(key: ById, fusion: Fusion, tagged: bool) -> Lowered:
     return Lowered(key.graph, fusion, tagged=tagged)
 
 
@@ -436,4 +499,4 @@ def lower(graph: Graph, fusion: Fusion = FUSED, *, tagged: bool = False) -> Lowe
     tagged
         Keep the tags of weights apart, for formats that store some tensors wider.
     """
-    return _lower(_ById(graph), fusion, tagged)
+    return _lower(ById(graph), fusion, tagged)

@@ -14,6 +14,9 @@ from perfmodel.workload.importers.operator_graph import load_operator_graph
 #: ran is in ``macs_executed``.
 SHAPES_LOST = {"swin_t"}
 
+#: Its file does not say what channels a slice takes; published (Ma et al., ECCV 2018): 146 M.
+SLICED = {"shufflenet_v2_x1_0": 146e6}
+
 
 @pytest.mark.data
 def test_parameters_and_macs_of_every_measured_network(data: Path) -> None:
@@ -25,10 +28,14 @@ def test_parameters_and_macs_of_every_measured_network(data: Path) -> None:
         workload = load_operator_graph(path)
         row = rows[workload.name]
         macs = float(row["macs_executed" if workload.name in SHAPES_LOST else "macs_graph"])
-        assert workload.macs == pytest.approx(macs, rel=1e-3), workload.name
+        if workload.name in SLICED:
+            assert workload.macs == pytest.approx(SLICED[workload.name], rel=0.01)
+            assert any("slices" in note for note in workload.notes)
+        else:
+            assert workload.macs == pytest.approx(macs, rel=1e-3), workload.name
         assert workload.weights == pytest.approx(float(row["params"]), rel=1e-3), workload.name
         named = {reason.partition(" at ")[0] for reason in workload.graph().not_priced}
-        assert not named or workload.name in {"shufflenet_v2_x1_0", "vit_b_16"}, named
+        assert not named or workload.name == "vit_b_16", named
 
 
 @pytest.mark.data

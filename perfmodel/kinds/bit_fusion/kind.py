@@ -19,7 +19,14 @@ from perfmodel.errors import Fault, InputError
 from perfmodel.kinds.bit_fusion.counts import Layer, TileCounts, lanes_and_steps
 from perfmodel.kinds.bit_fusion.tiles import layer_cycles
 from perfmodel.kinds.protocol import Equation, Terms
-from perfmodel.kinds.rates import bandwidth, executed_format, pair_format, vector_rates
+from perfmodel.kinds.rates import (
+    bandwidth,
+    executed_format,
+    executed_macs,
+    pair_format,
+    vector_rates,
+    with_latency,
+)
 from perfmodel.kinds.roofline import KIND as ROOFLINE
 from perfmodel.kinds.roofline import best_format, launch_times
 from perfmodel.workload.lower import ALWAYS_MAIN, OperatorTable
@@ -84,15 +91,10 @@ class BitFusion:
         }
         work = {"matrix": busy, "ends": ends, "vector": elementwise}
         moved = counts.memory_bits / 8.0 + outside_bytes(table, setting)
-        memory = {main: moved / rate}
-        latency = setting.fact(f"memories.{main}.latency", 0.0)
-        if is_array(latency) or latency:
-            memory[main] = memory[main] + latency * (moved > 0)
+        memory = {main: with_latency(moved / rate, moved, setting, main)}
         overhead = launch_times(table, setting)
         row_s = compose(compute, memory, overhead, setting.overlap)
-        macs = table.macs
-        if setting.causal_skips_masked:
-            macs = macs - table.masked_macs
+        macs = executed_macs(table, setting)
         operations, executed, unsupported = _operations(table, macs, setting)
         energy = _energies(layer, operands, found, times, rows, setting)
         priced = tuple(f"operations {name}" for name in operations) if energy else ()

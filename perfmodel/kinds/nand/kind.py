@@ -19,6 +19,7 @@ from perfmodel.kinds.nand.geometry import Flash, Matrix
 from perfmodel.kinds.nand.spec import flash_from, limit_faults, read_bandwidth
 from perfmodel.kinds.nand.split import Split, split
 from perfmodel.kinds.protocol import Equation, Terms
+from perfmodel.kinds.rates import executed_macs
 from perfmodel.kinds.roofline import KIND as ROOFLINE
 from perfmodel.kinds.roofline import matrix_rates
 from perfmodel.workload.lower import WEIGHT, OperatorTable
@@ -68,7 +69,7 @@ class InFlash:
         by_row = RowSums(shares.row, len(table.rows), setting.xp)
         found, runs = shares.split, shares.runs
         rates, *_ = matrix_rates(table, table.macs, setting)
-        macs = table.macs - (table.masked_macs if setting.causal_skips_masked else 0.0)
+        macs = executed_macs(table, setting)
         done = by_row(shares.macs * (1.0 - found.host_share))
         work = 2.0 * (macs - done) + by_row(found.partial_sums * runs)
         _, operations, *_ = matrix_rates(table, macs - done, setting)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from perfmodel.arrays import Value, is_array
+from perfmodel.arrays import Value
 from perfmodel.cost.compose import compose
 from perfmodel.cost.nests import RowSums, outside_bytes, unmasked
 from perfmodel.cost.residency import slot_bytes
 from perfmodel.cost.setting import Setting
 from perfmodel.errors import Fault, InputError
 from perfmodel.kinds.protocol import Equation, Terms
-from perfmodel.kinds.rates import bandwidth, vector_rates
+from perfmodel.kinds.rates import bandwidth, executed_macs, vector_rates, with_latency
 from perfmodel.kinds.roofline import KIND as ROOFLINE
 from perfmodel.kinds.roofline import launch_times, matrix_rates
 from perfmodel.kinds.spatial.choose import AccessCosts, choose
@@ -84,15 +84,10 @@ class Spatial:
         if setting.choices["feature_maps_wait"]:
             compute["feature_maps"] = maps / rate
             work["feature_maps"] = maps
-        memory = {main: moved / rate}
-        latency = setting.fact(f"memories.{main}.latency", 0.0)
-        if is_array(latency) or latency:
-            memory[main] = memory[main] + latency * (moved > 0)
+        memory = {main: with_latency(moved / rate, moved, setting, main)}
         overhead = launch_times(table, setting)
         row_s = compose(compute, memory, overhead, setting.overlap)
-        macs = table.macs
-        if setting.causal_skips_masked:
-            macs = macs - table.masked_macs
+        macs = executed_macs(table, setting)
         _, operations, executed, unsupported = matrix_rates(table, macs, setting)
         priced = tuple(f"operations {name}" for name in operations)
         operations["vector"] = table.vector_ops

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from perfmodel.arrays import Value, is_array
+from perfmodel.arrays import Value
 from perfmodel.cost.compose import compose
 from perfmodel.cost.nests import RowSums, outside_bytes, unmasked
 from perfmodel.cost.setting import Setting
@@ -17,8 +17,10 @@ from perfmodel.kinds.protocol import Equation, Terms
 from perfmodel.kinds.rates import (
     bandwidth,
     executed_format,
+    executed_macs,
     pair_format,
     vector_rates,
+    with_latency,
 )
 from perfmodel.kinds.roofline import KIND as ROOFLINE
 from perfmodel.kinds.roofline import best_format, launch_times, matrix_rates
@@ -91,17 +93,13 @@ class Systolic:
             work["fold_stall"] = rows(stall)
             beyond = {main: rows(moved) + apart}
         traffic |= beyond
-        memory: dict[str, Value] = {}
-        for level, crossing in traffic.items():
-            latency = setting.fact(f"memories.{level}.latency", 0.0)
-            memory[level] = crossing / bandwidth(setting, level)
-            if is_array(latency) or latency:
-                memory[level] = memory[level] + latency * (crossing > 0)
+        memory = {
+            level: with_latency(crossing / bandwidth(setting, level), crossing, setting, level)
+            for level, crossing in traffic.items()
+        }
         overhead = launch_times(table, setting)
         row_s = compose(compute, memory, overhead, setting.overlap)
-        macs = table.macs
-        if setting.causal_skips_masked:
-            macs = macs - table.masked_macs
+        macs = executed_macs(table, setting)
         _, operations, executed, unsupported = matrix_rates(table, macs, setting)
         operations["vector"] = table.vector_ops
         busy = compute["matrix"] + vector + sum(overhead.values(), 0.0)

@@ -178,7 +178,11 @@ def network(
         shared=shared if channels else None, demand=demand if fits else None,
         limits=limits if fits else (),
     )  # fmt: skip
-    per_run = float(np.asarray(found[0].machine.get("runtime.per_run", 0.0)))
+    per_run, each = (
+        float(np.asarray(found[0].machine.get(f"runtime.{name}", 0.0)))
+        for name in ("per_run", "per_sequence")
+    )
+    per_run += each * float(np.asarray(workload.parameters.get("batch", 1.0)))
     return Network(
         workload, graph, lowered, chosen, measured, flows, joins, problem, per_run
     )  # fmt: skip

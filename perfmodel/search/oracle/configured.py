@@ -9,7 +9,7 @@ import numpy as np
 
 from perfmodel.arrays import Value
 from perfmodel.cost.residency import reduce_rows
-from perfmodel.formats import fixed_format
+from perfmodel.formats import stored_bits
 from perfmodel.search.oracle.chain import Sums
 from perfmodel.search.oracle.kernel_tables import KernelTable, Touching, kernel_table
 from perfmodel.search.oracle.pricing import Pricing
@@ -132,7 +132,7 @@ class ConfigurationCosts:
                 bits.append(np.array([own]))
                 continue
             options = space.decisions[decision].options
-            bits.append(np.array([_bits(str(o)) if o else own for o in options]))
+            bits.append(np.array([stored_bits(str(o)) if o else own for o in options]))
         elements = [times * graph.tensors[name].elements for name, times in copies.items()]
         free = tuple(free_parameters(each) for each in elements)
         return Stored(
@@ -256,11 +256,6 @@ class ConfigurationCosts:
 def numeric_of(stored: Stored, i: int, touching: Touching) -> list[int]:
     """Return the decisions that the number of a tensor's elements depends on, ascending."""
     return sorted({d for name, d in touching.parameter.items() if name in stored.free[i]})
-
-
-def _bits(text: str) -> float:
-    found, sparsity = fixed_format(text)
-    return float(found.bits if sparsity is None else sparsity.storage_bits(found.bits))
 
 
 def _quantities(kernels: Sequence[KernelTable]) -> tuple[str, ...]:

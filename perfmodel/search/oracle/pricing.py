@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from perfmodel.arrays import Value
 from perfmodel.cost.setting import Setting
-from perfmodel.cost.totals import per_run_s
+from perfmodel.cost.totals import once_a_run
 from perfmodel.formats import Precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
@@ -75,6 +74,10 @@ class Pricing:
         job = Job(workload, machine, chosen, static, lowered, bare, False, warm)
         if any(np.ndim(value) for value in machine.facts.values()):
             raise NotTabledError("facts of the device vary")
+        if machine.facts.get("runtime.per_sequence", 0.0) and not bare:
+            raise NotTabledError("the runtime takes time for each sequence")
+        if static.execution is not None and not bare:
+            raise NotTabledError("the runtime adds conversions or algorithms of its own")
         if machine.facts.get("runtime.split", 1.0) != 1.0:
             raise NotTabledError("layers are split over devices")
         if len({row.phase for row in lowered.rows}) > 1:
@@ -84,7 +87,9 @@ class Pricing:
         settings = (setting,)
         if kept_share(setting) and not bare:
             settings = (replace(setting, stays=False), replace(setting, stays=True))
-        footprints = tuple(states.needs.tolist()) if warm and not bare else (0.0,)
+        footprints = (0.0,)
+        if warm and not bare:
+            footprints = _footprints(setting, states)
         return cls(job, states, settings, footprints)
 
     @property
@@ -95,7 +100,12 @@ class Pricing:
     @property
     def per_run_s(self) -> float:
         """Seconds of a run beside its rows."""
-        return 0.0 if self.job.bare else float(per_run_s(self.setting.facts))
+        return float(once_a_run(self.setting))
+
+    @property
+    def ramped(self) -> bool:
+        """Whether some cache misses more and more of a larger network."""
+        return len(self.footprints) > len(self.states.needs)
 
     @property
     def modes(self) -> int:
@@ -125,8 +135,8 @@ class Pricing:
             slot = slot if slot.startswith("=") else slot.partition(":")[0]
         return float(self.job.precision.bits(slot))
 
-    def chosen_mode(self, names: Sequence[str], sums: Floats, footprint: Floats) -> Any:
-        """Return the mode of each network.
+    def chosen(self, names: Sequence[str], sums: Floats, footprint: Floats) -> Floats:
+        """Return the sums of each network, ``(networks, quantities)``, in the mode that it runs in.
 
         Parameters
         ----------
@@ -134,24 +144,36 @@ class Pricing:
         footprint : array of shape ``(networks,)``
             Weights, caches and activations in bytes, for warm runs.
         """
-        n, ways = len(sums), len(self.settings)
-        warm = np.zeros(n, dtype=np.intp)
-        if len(self.footprints) > 1:
-            warm = self.states.of(footprint)
-        if ways == 1:
-            return warm
+        by_way = [self.in_way(way, sums, footprint) for way in range(len(self.settings))]
+        if len(by_way) == 1:
+            return by_way[0]
         levels = {self.setting.levels[-1], self.setting.weights_memory}
         columns = [i for i, name in enumerate(names) if name in {f"traffic {x}" for x in levels}]
-        rows = np.arange(n)
-        moved = [sums[rows, warm * ways + way][:, columns].sum(axis=1) for way in range(ways)]
+        moved = [each[:, columns].sum(axis=1) for each in by_way]
         # Activations stay where that moves less over the whole network.
-        return warm * ways + (moved[1] < moved[0])
+        return np.where((moved[1] < moved[0])[:, None], by_way[1], by_way[0])
 
-    def ways(self, footprint: Floats) -> list[int]:
-        """Return the modes in which a network of a footprint, ``(1,)`` bytes, may run."""
-        n = len(self.settings)
-        warm = int(self.states.of(footprint)[0]) if len(self.footprints) > 1 else 0
-        return [warm * n + way for way in range(n)]
+    def in_way(self, way: int, sums: Floats, footprint: Floats) -> Floats:
+        """Return the sums of each network in one of the ways that it may run in.
+
+        Costs are linear in the footprint between those that are tabled (`_footprints`).
+        """
+        ways = len(self.settings)
+        if len(self.footprints) == 1 or sums.shape[1] == 1:
+            return sums[:, min(way, sums.shape[1] - 1)]
+        rows = np.arange(len(sums))
+        known = np.array(self.footprints)
+        above = np.minimum(np.searchsorted(known, footprint), len(known) - 1)
+        below = np.maximum(above - 1, 0)
+        low, high = known[below], known[above]
+        within = np.isfinite(high) & (high > low)
+        gap = np.where(within, high, low + 1.0) - low
+        share = np.where(within, (footprint - low) / gap, 1.0)
+        # Without a ramp there are only steps.
+        share = np.where((above == below) | (not self.ramped), 1.0, share)[:, None]
+        upper = sums[rows, above * ways + way]
+        return np.where(share == 1.0, upper, sums[rows, below * ways + way] * (1 - share)
+                        + upper * share)  # fmt: skip
 
     def opened(
         self, workload: Workload, totals: dict[str, Value], shape: tuple[int, ...],
@@ -160,3 +182,22 @@ class Pricing:
         """Return a prediction that has these sums over its network."""
         job = replace(self.job, workload=workload)
         return Prediction(job, totals, shape, self.setting, rows)
+
+
+def _footprints(setting: Setting, states: States) -> tuple[float, ...]:
+    """Return the footprints that warm runs are tabled at, ascending.
+
+    Costs step where a cache no longer holds the network and bend at the ends of a ramp
+    (`perfmodel.hardware.memory.Memory.ramp_start`); in between they are linear. So both sides of
+    each step are tabled where there is a ramp, else one side.
+    """
+    ends = {
+        float(setting.facts[path])
+        for level in setting.levels[:-1]
+        for path in (f"memories.{level}.ramp_start", f"memories.{level}.ramp_end")
+        if path in setting.facts
+    }
+    if not ends:
+        return tuple(states.needs.tolist())
+    edges = sorted(ends | {*states.thresholds})
+    return tuple(f for edge in edges for f in (edge, float(np.nextafter(edge, np.inf)))) + (np.inf,)

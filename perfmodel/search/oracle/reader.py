@@ -133,7 +133,7 @@ class Reader:
             sums.values[1 + i, :, i] = _LARGE
         for k, part in enumerate((sums.weight_bytes, sums.kv_bytes, sums.peak_bytes)):
             part[1 + m + k] = _LARGE
-        found = self._read(sums, mode=0)
+        found = self._read(sums, way=0)
         held = self._demands(sums)
         rows = np.stack([*(found[name] for name in self.metrics), *held.values()])
         return rows[:, 0], (rows[:, 1 + at] - rows[:, :1]) / _LARGE
@@ -147,9 +147,8 @@ class Reader:
 
     def least(self, sums: Sums) -> dict[str, float]:
         """Return metrics of one network's least sums: the least of the ways in which it may run."""
-        footprint = sums.weight_bytes + sums.kv_bytes + sums.peak_bytes
-        ways = self.pricing.ways(footprint)
-        found = [self._read(sums, mode=mode) for mode in ways]
+        ways = range(len(self.pricing.settings))
+        found = [self._read(sums, way=way) for way in ways]
         out = {name: min(float(each[name][0]) for each in found) for name in self.metrics}
         held = np.stack(list(self._demands(sums).values()))
         out[FEASIBLE] = float(self._supported and bool((held[:, 0] <= self.bounds).all()))
@@ -167,25 +166,22 @@ class Reader:
         out[FEASIBLE] = float(self._supported and bool((found[n:] <= self.bounds).all()))
         return out
 
-    def totals(self, sums: Sums, mode: int | None = None) -> dict[str, Floats]:
+    def totals(self, sums: Sums, way: int | None = None) -> dict[str, Floats]:
         """Return what predictions are made of, `perfmodel.cost.totals.network_totals`."""
-        n = len(sums.peak_bytes)
-        if mode is None:
-            footprint = sums.weight_bytes + sums.kv_bytes + sums.peak_bytes
-            chosen = sums.values[
-                np.arange(n), self.pricing.chosen_mode(sums.names, sums.values, footprint)
-            ]
+        footprint = sums.weight_bytes + sums.kv_bytes + sums.peak_bytes
+        if way is None:
+            chosen = self.pricing.chosen(sums.names, sums.values, footprint)
         else:
-            chosen = sums.values[:, mode]
+            chosen = self.pricing.in_way(way, sums.values, footprint)
         totals: dict[str, Floats] = {name: chosen[:, i] for i, name in enumerate(sums.names)}
         totals["latency_s"] = totals["latency_s"] + self.pricing.per_run_s
         totals["weight_bytes"], totals["kv_bytes"] = sums.weight_bytes, sums.kv_bytes
         totals["activation_bytes"] = sums.peak_bytes
         return totals
 
-    def _read(self, sums: Sums, mode: int | None = None) -> dict[str, Floats]:
+    def _read(self, sums: Sums, way: int | None = None) -> dict[str, Floats]:
         shape = (len(sums.peak_bytes),)
-        totals = self.totals(sums, mode)
+        totals = self.totals(sums, way)
         prediction = self.pricing.opened(self.workload, totals, shape, self._opened)
         out: dict[str, Floats] = {}
         for name in self.metrics:

@@ -81,7 +81,8 @@ def precision_of(quant: str, workload: Workload) -> Precision:
     lengths = {
         tensor.tag: int(tensor.shape[-1])
         for tensor in workload.graph().tensors.values()
-        if tensor.role == "weight" and tensor.tag not in ("", "vector")
+        if tensor.role == "weight"
+        and tensor.tag not in ("", "vector")
         and isinstance(tensor.shape[-1], int)
     }
     return replace(found, weights=for_rows(found.weights, lengths, tied="head" not in lengths))

@@ -192,6 +192,7 @@ def _faults(entry: GraphEntry, marks: Marks, file: str) -> list[Fault]:
 
 def _graph(entry: GraphEntry, name: str) -> tuple[Graph, tuple[str, ...]]:
     from perfmodel.workload.importers.onnx.pricing import Pricer
+    from perfmodel.workload.importers.operator_shapes import complete
 
     builder = SequenceBuilder(name)
     pricer = Pricer(builder)
@@ -199,7 +200,9 @@ def _graph(entry: GraphEntry, name: str) -> tuple[Graph, tuple[str, ...]]:
     for input_name in entry.inputs:
         builder.inputs.append(pricer.tensor(edges[input_name]).name)
     read_by_someone: set[str] = set()
-    for node in _nodes(entry, edges):
+    nodes = _nodes(entry, edges)
+    sliced = complete(nodes)
+    for node in nodes:
         pricer.price(node)
         read_by_someone.update(e.name for e in node.present)
     outputs = entry.outputs
@@ -211,6 +214,10 @@ def _graph(entry: GraphEntry, name: str) -> tuple[Graph, tuple[str, ...]]:
         if tensor is not None and tensor.name not in builder.outputs:
             builder.outputs.append(tensor.name)
     notes = list(pricer.notes)
+    if sliced:
+        notes.append(
+            f"{len(sliced)} slices take the channels that their readers expect, or what those leave"
+        )
     if builder.not_priced:
         notes.append(f"{len(builder.not_priced)} operators are not priced")
     return builder.build(), tuple(notes)

@@ -13,9 +13,10 @@ from perfmodel.errors import Fault, InputError
 from perfmodel.formats import Precision
 from perfmodel.workload.families import Semantics
 from perfmodel.workload.graph import Graph
+from perfmodel.workload.lower import ById
 from perfmodel.workload.rewrite.channels import width_names, with_channels
 from perfmodel.workload.rewrite.formats import with_formats
-from perfmodel.workload.rewrite.groups import ById, channel_groups
+from perfmodel.workload.rewrite.groups import channel_groups
 from perfmodel.workload.symbols import Dim, symbol
 from perfmodel.workload.workload import Workload, check_extent
 

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from perfmodel.workload.graph import Graph
+from perfmodel.workload.lower import ById
 from perfmodel.workload.rewrite.axes import Key, Segment
 from perfmodel.workload.rewrite.relate import relations
 from perfmodel.workload.rewrite.relations import POSITION, Relations
@@ -68,21 +69,6 @@ def channel_groups(graph: Graph) -> tuple[ChannelGroup, ...]:
     reason: network inputs and outputs, layouts that are not known.
     """
     return analysis(graph).groups
-
-
-class ById:
-    """Hash a graph by identity; it is never changed."""
-
-    __slots__ = ("graph",)
-
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
-
-    def __hash__(self) -> int:
-        return id(self.graph)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, ById) and other.graph is self.graph
 
 
 def analysis(graph: Graph) -> Analysis:

@@ -1,0 +1,9 @@
+"""CPU cores with vector units running a network's kernels.
+
+`spec` is what a spec file says of such cores, `kind` costs an operator table on them.
+"""
+
+from perfmodel.kinds.simd.kind import KIND, SimdCores
+from perfmodel.kinds.simd.spec import Simd
+
+__all__ = ["KIND", "Simd", "SimdCores"]

@@ -1,0 +1,242 @@
+"""Clocks of the kernels that a runtime takes for the loop nests of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from perfmodel.arrays import Value
+from perfmodel.cost.setting import Setting
+from perfmodel.kinds.rates import bandwidth, executed_format, pair_format, sparse_speedup
+from perfmodel.kinds.roofline import best_format
+from perfmodel.kinds.simd.convolution import (
+    Core,
+    Kernels,
+    Layer,
+    depthwise_clocks,
+    direct_clocks,
+    im2col_clocks,
+    pointwise_clocks,
+    scalar_depthwise_clocks,
+)
+from perfmodel.kinds.simd.gemm import conflicts, gemm_clocks
+from perfmodel.kinds.simd.tiles import blocks
+from perfmodel.workload.lower import OperatorTable
+from perfmodel.workload.shapes import COLUMNS, Nests
+
+__all__ = ["KERNEL_OF", "core_of", "kernel_fact", "nest_clocks"]
+
+#: Class of a nest -> the class of kernels that runs it.
+KERNEL_OF: Final[Mapping[str, str]] = {
+    "conv": "conv", "depthwise": "depthwise", "grouped": "grouped", "gemm": "gemm",
+    "attention": "gemm", "moe": "gemm", "recurrent": "gemm",
+}  # fmt: skip
+
+
+def kernel_fact(setting: Setting, kernel: str, field: str, default: Value = None) -> Value:
+    """Return a constant of a runtime's kernels, or `default` where it states none."""
+    return setting.facts.get(f"runtime.kernels.{kernel}.{field}", default)
+
+
+def core_of(setting: Setting) -> Core:
+    """Return one core of the engine as kernels see it, in fp32."""
+    facts, head = setting.facts, f"engines.{setting.engine}."
+    near = setting.levels[0]
+    after = setting.levels[1] if len(setting.levels) > 1 else near
+    # What refills the nearest cache of one core, a clock.
+    fill = bandwidth(setting, after) / (facts[head + "clock"] * facts[head + "units"])
+    return Core(
+        facts[head + "vector"] / 4.0, facts[head + "fma_per_clock"],
+        facts[head + "loads_per_clock"], facts[head + "stores_per_clock"],
+        facts[head + "fma_latency"],
+        facts[f"memories.{near}.capacity"], fill,
+    )  # fmt: skip
+
+
+@dataclass(slots=True)
+class _Some:
+    """Some nests of a table: columns of numbers, each ``(nests, points or 1)``."""
+
+    numbers: dict[str, Value]
+    stride: Value
+    dilation: Value
+    packed: Value
+    """1 where the second factor is a weight, packed once for all runs, else 0; ``(nests, 1)``."""
+
+    def layer(self, images: Value) -> Layer:
+        c = self.numbers
+        return Layer(
+            images, c["out_channels"], c["in_channels"], c["out_rows"], c["out_columns"],
+            c["in_rows"], c["in_columns"], c["kernel_rows"], c["kernel_columns"],
+            self.stride[:, :1], self.stride[:, 1:], self.dilation[:, :1], self.dilation[:, 1:],
+        )  # fmt: skip
+
+
+def nest_clocks(table: OperatorTable, setting: Setting) -> tuple[Value, Value]:
+    """Return clocks of every nest in one execution of its row, and which rows have a kernel.
+
+    Threads share the outermost tiles of a kernel evenly, as far as there are any.
+
+    Returns
+    -------
+    clocks
+        Shape ``(nests, points)``; 0 for nests of classes that the runtime states no kernel for.
+    known
+        Whether each nest has a kernel, ``(nests,)``.
+    """
+    nests = table.nests
+    assert nests is not None
+    core, xp = core_of(setting), setting.xp
+    by_kernel: dict[str, list[int]] = {}
+    for i, kind in enumerate(nests.kind):
+        name = KERNEL_OF[kind]
+        if kernel_fact(setting, name, "tile_rows") is not None:
+            by_kernel.setdefault(name, []).append(i)
+    known = np.zeros(len(nests), dtype=bool)
+    packed = np.array([[1.0 * slot[1].startswith("weight")] for slot in nests.slots])
+    width = max([table.points if _varies(nests) or _facts_vary(setting) else 1])
+    out = xp.zeros((len(nests), width))
+    for name, members in by_kernel.items():
+        at = np.array(members, dtype=np.intp)
+        known[at] = True
+        some = _Some({c: getattr(nests, c)[at] for c in COLUMNS}, nests.stride[at],
+                     nests.dilation[at], packed[at])  # fmt: skip
+        clocks, parts = _CLOCKS[name](some, core, setting)
+        clocks = some.numbers["times"] * clocks * _share(parts, setting)
+        clocks = clocks * _slower(table, nests, at, setting)
+        clocks = xp.broadcast_to(clocks, (len(at), width))
+        if xp is np:
+            out[at] = clocks
+        else:
+            out = out.at[at].set(clocks)
+    return out, known
+
+
+def _varies(nests: Nests) -> bool:
+    return any(getattr(nests, c).shape[1] > 1 for c in COLUMNS)
+
+
+def _facts_vary(setting: Setting) -> bool:
+    watched = (f"engines.{setting.engine}.", "memories.", "runtime.kernels.")
+    return any(
+        np.ndim(value) for path, value in setting.facts.items()
+        if type(value) is not float and path.startswith(watched)
+    )  # fmt: skip
+
+
+def _share(parts: Value, setting: Setting) -> Value:
+    """Return the share of a kernel's clocks that its busiest thread has."""
+    units = setting.facts[f"engines.{setting.engine}.units"]
+    return blocks(parts, units) / parts
+
+
+def _slower(table: OperatorTable, nests: Nests, at: Value, setting: Setting) -> Value:
+    """Return clocks in the format that is executed, over those in fp32."""
+    head = f"engines.{setting.engine}.peaks."
+    base = setting.facts.get(f"{head}fp32")
+    pairs = [table.rows[int(nests.row[i])].pair for i in at]
+    known: dict[tuple[str, str], Value] = {}
+    for pair in dict.fromkeys(pairs):
+        name = executed_format(setting, pair_format(setting, pair)) or best_format(setting)
+        ratio = 1.0 if base is None else base / setting.facts[head + name]
+        known[pair] = ratio / sparse_speedup(setting, pair)
+    if len(known) == 1:
+        return next(iter(known.values()))
+    xp = setting.xp
+    wide = max(int(np.ndim(v)) for v in known.values())
+    if not wide:
+        return xp.asarray([known[pair] for pair in pairs])[:, None]
+    full = {p: xp.broadcast_to(xp.asarray(v), (table.points,)) for p, v in known.items()}
+    return xp.stack([full[pair] for pair in pairs])
+
+
+def _kernels(setting: Setting, name: str) -> Kernels:
+    def fact(field: str, default: float) -> Value:
+        return kernel_fact(setting, name, field, default)
+
+    return Kernels(
+        fact("tile_rows", 1.0), fact("tile_vectors", 1.0), fact("slice", 128.0),
+        fact("tile_clocks", 0.0), fact("call_clocks", 0.0),
+        fact("edge_clocks", setting.facts[f"engines.{setting.engine}.fma_latency"]),
+    )  # fmt: skip
+
+
+def _conv(some: _Some, core: Core, setting: Setting) -> tuple[Value, Value]:
+    c, xp = some.numbers, setting.xp
+    kernels = _kernels(setting, "conv")
+    layer = some.layer(c["batch"] * c["groups"])
+    taps = c["kernel_rows"] * c["kernel_columns"]
+    many = c["in_channels"] >= core.lanes
+    stride = some.stride.max(axis=1)[:, None]
+    direct = direct_clocks(layer, core, kernels)
+    point = pointwise_clocks(layer, core, kernels, 1.0 * (stride == 1))
+    clocks = xp.where(many & (taps == 1), point, direct)
+    multiple = kernel_fact(setting, "conv", "multiple", 1.0)
+    odd = _odd(c["out_channels"], multiple, xp) | (many & _odd(c["in_channels"], multiple, xp))
+    clocks = xp.where(odd, _unfolded(layer, core, setting, "conv"), clocks)
+    sets = blocks(c["out_channels"], core.lanes * kernels.blocks)
+    return clocks, c["batch"] * c["groups"] * sets * c["out_rows"]
+
+
+def _grouped(some: _Some, core: Core, setting: Setting) -> tuple[Value, Value]:
+    c = some.numbers
+    layer = some.layer(c["batch"] * c["groups"])
+    return _unfolded(layer, core, setting, "grouped"), c["batch"] * c["groups"]
+
+
+def _unfolded(layer: Layer, core: Core, setting: Setting, name: str) -> Value:
+    """Return clocks of a convolution as matrix product: filters times unfolded windows."""
+    copy = kernel_fact(setting, name, "copy_clocks", 0.0)
+    kernels = _kernels(setting, "gemm")
+    depth = layer.in_channels * layer.kernel_rows * layer.kernel_columns
+    product = gemm_clocks(layer.out_channels, layer.out_rows * layer.out_columns, depth, core,
+                          kernels)  # fmt: skip
+    return layer.images * product + im2col_clocks(layer, copy)
+
+
+def _depthwise(some: _Some, core: Core, setting: Setting) -> tuple[Value, Value]:
+    c, xp = some.numbers, setting.xp
+    kernels = _kernels(setting, "depthwise")
+    channels = c["groups"] * c["out_channels"]
+    layer = some.layer(c["batch"])
+    layer.out_channels = channels
+    clocks = depthwise_clocks(layer, core, kernels)
+    multiple = kernel_fact(setting, "depthwise", "multiple", 1.0)
+    plain = kernel_fact(setting, "depthwise", "plain_clocks")
+    if plain is not None:
+        slow = scalar_depthwise_clocks(layer, plain)
+        clocks = xp.where(_odd(channels, multiple, xp), slow, clocks)
+    return clocks, c["batch"] * blocks(channels, core.lanes) * c["out_rows"]
+
+
+def _gemm(some: _Some, core: Core, setting: Setting) -> tuple[Value, Value]:
+    c, xp = some.numbers, setting.xp
+    kernels = _kernels(setting, "gemm")
+    rows = c["out_rows"] * c["out_columns"]
+    depth = c["in_channels"] * c["kernel_rows"] * c["kernel_columns"]
+    clocks = gemm_clocks(rows, c["out_channels"], depth, core, kernels)
+    near = setting.levels[0]
+    way = setting.facts.get(f"memories.{near}.way")
+    left = kernel_fact(setting, "gemm", "conflict_share", 1.0)
+    if way is not None:
+        clash = conflicts(rows, depth, 4.0, kernels.rows, core.near, way)
+        clocks = clocks * (1.0 + clash * (1.0 / left - 1.0))
+    copy = kernel_fact(setting, "gemm", "copy_clocks", 0.0)
+    # A single row is multiplied where the matrix lies.
+    clocks = clocks + (1.0 - some.packed) * (rows > 1.0) * depth * c["out_channels"] * copy
+    tiles = blocks(rows, kernels.rows)
+    panels = blocks(c["out_channels"], core.lanes * kernels.blocks)
+    return c["groups"] * c["batch"] * clocks, c["groups"] * c["batch"] * xp.maximum(tiles, panels)
+
+
+def _odd(channels: Value, multiple: Value, xp: Any) -> Value:
+    """Return whether channels, to the nearest whole number, fill no blocks of a layout."""
+    return xp.round(channels) % multiple != 0
+
+
+_CLOCKS: Final[Mapping[str, Callable[[_Some, Core, Setting], tuple[Value, Value]]]] = {
+    "conv": _conv, "grouped": _grouped, "depthwise": _depthwise, "gemm": _gemm,
+}  # fmt: skip

@@ -1,0 +1,207 @@
+"""The kind `simd`: what a table costs on CPU cores with vector units.
+
+Matrix operators take the clocks of their runtime's kernels; everything else, and every class of
+kernels of which the runtime states no constants, goes as on a roofline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+
+import numpy as np
+
+from perfmodel.arrays import Value, is_array
+from perfmodel.cost.compose import compose
+from perfmodel.cost.nests import RowSums, unmasked
+from perfmodel.cost.residency import footprint_bytes
+from perfmodel.cost.setting import Setting
+from perfmodel.errors import Fault, InputError
+from perfmodel.kinds.protocol import Equation, Terms
+from perfmodel.kinds.rates import MATRIX_KINDS, copy_shares, vector_peak, vector_rates
+from perfmodel.kinds.roofline import KIND as ROOFLINE
+from perfmodel.kinds.roofline import launch_times, matrix_rates
+from perfmodel.kinds.simd.kernels import KERNEL_OF, kernel_fact, nest_clocks
+from perfmodel.kinds.simd.streams import Streams, level_bandwidth, missed, streams
+from perfmodel.workload.lower import OperatorTable
+
+__all__ = ["KIND", "SimdCores"]
+
+_GEORGANAS = "Georganas et al., SC 2018; loops of the runtime's kernels, docs/cpu.md"
+
+#: Functions that a kernel applies while it stores its sums.
+_STORED_WITH = frozenset({"relu", "add", "batch_norm", "sub", "mul"})
+
+
+class SimdCores:
+    """Time of a row = the slowest of arithmetic and each memory level, plus what is cold."""
+
+    name = "simd"
+    needs_nests = True
+    network_wide: frozenset[str] = frozenset({"memory", "cold_weights", "launch"})
+    equations: Mapping[str, Equation] = {
+        "matrix": Equation("clocks / (clock * units)", _GEORGANAS),
+        "vector": ROOFLINE.equations["vector"],
+        "memory": ROOFLINE.equations["memory"],
+        "cold_weights": Equation(
+            "missed * max(bytes / rate - matrix, (1 - hidden) * bytes / rate)",
+            "measured: cold weights add to arithmetic, docs/cpu.md",
+        ),
+        "launch": Equation(
+            "kernels * (overhead + lines * latency)", "runtime or device spec; docs/cpu.md"
+        ),
+        "layer": ROOFLINE.equations["layer"],
+    }
+
+    def cost(self, table: OperatorTable, setting: Setting) -> Terms:
+        """Cost every row of the table; see the class attribute `equations`.
+
+        Raises
+        ------
+        InputError
+            The engine is of another kind.
+        """
+        nests = table.nests
+        if setting.bare or table.accesses is None:
+            return ROOFLINE.cost(table, setting)
+        if f"engines.{setting.engine}.fma_per_clock" not in setting.facts:
+            raise InputError(
+                Fault(f"engine '{setting.engine}' has no vector units", path="model",
+                      expected="an engine of kind simd")
+            )  # fmt: skip
+        if not any(kernel_fact(setting, k, "tile_rows") is not None for k in KERNEL_OF.values()):
+            return ROOFLINE.cost(table, setting)
+        facts, xp = setting.facts, setting.xp
+        clock = facts[f"engines.{setting.engine}.clock"]
+        macs = table.macs
+        if setting.causal_skips_masked:
+            macs = macs - table.masked_macs
+        rates, operations, executed, unsupported = matrix_rates(table, macs, setting)
+        operations["vector"] = table.vector_ops
+        n = len(table.rows)
+        matrix: Value = (2.0 * macs) / rates
+        work: dict[str, Value] = {}
+        if nests is not None and len(nests):
+            clocks, known = nest_clocks(table, setting)
+            rows = RowSums(nests.row, n, xp)
+            spent = rows(clocks * unmasked(table, setting))
+            modelled = np.zeros((n, 1), dtype=bool)
+            modelled[nests.row[known]] = True
+            matrix = xp.where(modelled, spent / clock, matrix)
+            work["matrix"] = xp.where(modelled, spent, 2.0 * macs)
+        vector = table.vector_ops / _vector_rates(table, setting)
+        compute = {"matrix": matrix, "vector": vector}
+        found = streams(table, setting)
+        memory = self._memory(table, setting, found, matrix)
+        overhead = _launches(table, setting)
+        cold = _cold(table, setting, found, matrix)
+        overhead = {"cold_weights": cold, **overhead}
+        row_s = compose(compute, memory, overhead, "none" if setting.overlap == "none" else "full")
+        said = {level: _said(found, memory, level) for level in memory}
+        return Terms(
+            compute, memory, overhead, found.traffic, row_s, operations, executed, unsupported,
+            work=work, said=said,
+        )  # fmt: skip
+
+    def _memory(
+        self, table: OperatorTable, setting: Setting, found: Streams, matrix: Value
+    ) -> dict[str, Value]:
+        """Return seconds of each level; the nearest is among what kernels' clocks count."""
+        share = copy_shares(table, setting)
+        xp, nearest = setting.xp, setting.levels[0]
+        memory: dict[str, Value] = {}
+        for level, moved in found.moved.items():
+            seconds = moved / level_bandwidth(setting, level) / share
+            latency = setting.fact(f"memories.{level}.latency", 0.0)
+            if is_array(latency) or latency:
+                seconds = seconds + latency * (moved > 0)
+            if level == nearest and len(found.moved) > 1:
+                seconds = xp.where(matrix > 0, 0.0, seconds)
+            memory[level] = seconds
+        return memory
+
+
+def _vector_rates(table: OperatorTable, setting: Setting) -> Value:
+    """Return elementwise operations a second of each row.
+
+    What a kernel does while it stores its sums goes at the peak; any other function that rides on
+    it is a pass of its own over the output, at the speed of elementwise kernels.
+    """
+    rates = vector_rates(table, setting)
+    shares = _by_kernel(table, setting, "rider_share", 1.0)
+    passes = [
+        row.kind in MATRIX_KINDS and bool(set(row.functions) - _STORED_WITH) for row in table.rows
+    ]
+    if not any(passes):
+        return rates
+    _, peak = vector_peak(setting)
+    return setting.xp.where(np.array(passes)[:, None], peak * shares, rates)
+
+
+def _launches(table: OperatorTable, setting: Setting) -> dict[str, Value]:
+    """Return seconds of dispatch; its own state is cold as the run's other data is."""
+    out = launch_times(table, setting)
+    lines = setting.fact("runtime.lines_per_operator", 0.0)
+    if not is_array(lines) and not lines:
+        return out
+    xp = setting.xp
+    everything = xp.asarray(np.inf)
+    if setting.warm:
+        everything = xp.asarray(footprint_bytes(table, setting), dtype=float).reshape(1, -1)
+    wait: Value = 0.0
+    here: Value = 1.0
+    for inner, level in pairwise(setting.levels):
+        # State outlives a run in the nearest cache that holds all of it, cold weights or not.
+        gone = here * missed(setting, inner, everything)
+        beyond = 0.0 if level == setting.levels[-1] else gone * missed(setting, level, everything)
+        wait = wait + (gone - beyond) * setting.fact(f"memories.{level}.latency", 0.0)
+        here = gone
+    out["launch"] = out.get("launch", 0.0) + table.kernels * lines * wait
+    return out
+
+
+def _cold(table: OperatorTable, setting: Setting, found: Streams, matrix: Value) -> Value:
+    """Return seconds of weights that come from the memory that stores them.
+
+    No arithmetic starts on weights that are not there: they add to it, but for a share that hides,
+    or for all of the arithmetic where there is less of it than that.
+    """
+    xp = setting.xp
+    rate = level_bandwidth(setting, setting.weights_memory)
+    share = _by_kernel(table, setting, "bandwidth_share", 1.0)
+    hidden = _by_kernel(table, setting, "hidden_share", 0.0)
+    seconds = found.weights / (rate * share)
+    if setting.overlap != "cold_weights_add":
+        return found.missed * xp.maximum(seconds - matrix, 0.0)
+    return found.missed * xp.maximum(seconds - matrix, (1.0 - hidden) * seconds)
+
+
+def _by_kernel(table: OperatorTable, setting: Setting, field: str, default: float) -> Value:
+    """Return a constant of the kernel of each row, ``(rows, 1 or points)``."""
+    values = [
+        kernel_fact(setting, KERNEL_OF.get(row.kind, row.kind), field, default)
+        for row in table.rows
+    ]
+    xp = setting.xp
+    if any(is_array(v) and np.ndim(v) for v in values):
+        return xp.stack([xp.broadcast_to(xp.asarray(v), (table.points,)) for v in values])
+    return xp.asarray(values, dtype=float)[:, None]
+
+
+def _said(found: Streams, memory: dict[str, Value], level: str) -> _Said:
+    return _Said(found.moved[level], memory[level])
+
+
+class _Said:
+    """Seconds of a level as plain arithmetic: bytes over the rate that they give."""
+
+    def __init__(self, moved: Value, seconds: Value) -> None:
+        self.moved, self.seconds = moved, seconds
+
+    def __call__(self, row: int) -> str:
+        """Return the text of a row; empty where nothing moves."""
+        moved, seconds = (float(np.asarray(v)[row, 0]) for v in (self.moved, self.seconds))
+        return f"{moved:.12g}/{moved / seconds:.12g}" if seconds else ""
+
+
+KIND = SimdCores()

@@ -1,0 +1,27 @@
+"""GPUs with matrix units: kernels of products and attention, as their libraries tile them.
+
+`gemm` times dense, batched and grouped products; `kind` costs a table with it.
+"""
+
+from perfmodel.kinds.tensor_core.gemm import (
+    SPLITS,
+    TILES,
+    GemmConstants,
+    GemmTimes,
+    Processor,
+    gemm_times,
+)
+from perfmodel.kinds.tensor_core.kind import KIND, TensorCoreKind
+from perfmodel.kinds.tensor_core.spec import TensorCore
+
+__all__ = [
+    "KIND",
+    "SPLITS",
+    "TILES",
+    "GemmConstants",
+    "GemmTimes",
+    "Processor",
+    "TensorCore",
+    "TensorCoreKind",
+    "gemm_times",
+]

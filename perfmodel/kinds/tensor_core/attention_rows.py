@@ -1,0 +1,208 @@
+"""Rows of a table that are attention: one flash kernel, or products and passes over scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from perfmodel.arrays import Value
+from perfmodel.cost.setting import Setting
+from perfmodel.kinds.protocol import Terms
+from perfmodel.kinds.rates import MATRIX_KINDS
+from perfmodel.kinds.tensor_core.attention import (
+    EXPONENTIALS,
+    Chip,
+    DecodeKernel,
+    PrefillKernel,
+    decode_parts,
+    prefill_parts,
+    resident_share,
+)
+from perfmodel.kinds.tensor_core.gemm import GemmConstants, Processor, gemm_times
+from perfmodel.kinds.tensor_core.kernels import KernelRows, constants_of, processor
+from perfmodel.workload.lower import OperatorTable
+
+__all__ = ["attention_rows"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Attention of some rows; every array has shape ``(len(rows), points or 1)``."""
+
+    rows: Any
+    groups: Value  # batch x key and value heads
+    shared: Value  # query heads that share keys
+    queries: Value
+    keys: Value
+    head_dim: Value
+    value_dim: Value
+    kept: Value  # share of query-key pairs that the mask leaves, where blocks do not tell
+
+
+def attention_rows(table: OperatorTable, setting: Setting, base: Terms) -> Iterator[KernelRows]:
+    """Yield the times of attention for which the runtime states constants.
+
+    ``attention_prefill`` and ``attention_decode`` are flash kernels: the first where keys are new,
+    the second where they come from a cache. A runtime that states neither, but ``batched_gemm``,
+    computes scores with one product, passes over them, and multiplies again.
+    """
+    nests = table.nests
+    assert nests is not None
+    kinds = np.array([kind == "attention" for kind in nests.kind])
+    if not kinds.any():
+        return
+    by_kind: dict[tuple[bool, bool, tuple[str, str]], list[int]] = {}
+    for i in np.flatnonzero(kinds).tolist():
+        row = table.rows[int(nests.row[i])]
+        if row.kind not in MATRIX_KINDS or (i and nests.row[i] == nests.row[i - 1]):
+            continue  # the second product of the same row
+        cached = row.pair[0].partition(":")[0] == "kv"
+        by_kind.setdefault((cached, nests.causal[i], row.pair), []).append(i)
+    for (cached, causal, pair), first in by_kind.items():
+        machine, executed = processor(setting, pair)
+        stored = setting.precision.kv.name
+        found = _gathered(table, np.array(first))
+        name = "attention_decode" if cached else "attention_prefill"
+        values = constants_of(setting, name, (stored, executed))
+        if values:
+            kernel = _decode if cached else _prefill
+            yield kernel(table, setting, base, found, _chip(setting, machine), values, causal)
+            continue
+        values = constants_of(setting, "batched_gemm", (executed,))
+        if values:
+            yield _unfused(table, setting, base, found, machine, values)
+
+
+def _gathered(table: OperatorTable, first: Any) -> _Rows:
+    nests = table.nests
+    assert nests is not None
+    rows = nests.row[first]
+    macs = table.macs[rows]
+    masked = table.masked_macs[rows]
+    return _Rows(
+        rows, nests.groups[first], nests.batch[first], nests.out_rows[first],
+        nests.out_channels[first], nests.in_channels[first], nests.out_channels[first + 1],
+        1.0 - masked / macs,
+    )  # fmt: skip
+
+
+def _chip(setting: Setting, machine: Processor) -> Chip:
+    near, main = setting.levels[0], setting.levels[-1]
+    l2 = near != main
+    exponentials = setting.fact(f"engines.{setting.engine}.exponentials_per_clock", EXPONENTIALS)
+    return Chip(
+        machine.peak, machine.units, machine.clock, setting.facts[f"memories.{main}.bandwidth"],
+        setting.facts[f"memories.{near}.capacity"] if l2 else 0.0, machine.l2_bandwidth,
+        exponentials,
+    )  # fmt: skip
+
+
+def _narrow(setting: Setting) -> Value:
+    """Return whether the cache has fewer bits than the activations."""
+    return setting.precision.bits("kv") < setting.precision.bits("activation")
+
+
+def _prefill(
+    table: OperatorTable, setting: Setting, base: Terms, r: _Rows, chip: Chip,
+    values: dict[str, Value], causal: bool,
+) -> KernelRows:  # fmt: skip
+    kernel = PrefillKernel(
+        values["launch"], values.get("peak_share", 1.0), values.get("exp_cost", 1.0),
+        values.get("block_time", 0.0), values.get("bandwidth_share", 1.0),
+        values.get("pnorm", 1.0), values.get("narrow_slowdown", 1.0),
+    )  # fmt: skip
+    moved = base.traffic[setting.levels[-1]][r.rows]
+    found = prefill_parts(
+        1.0, r.queries, r.keys, r.groups * r.shared, (r.head_dim + r.value_dim) / 2.0, chip, kernel,
+        moved_bytes=moved, narrow=_narrow(setting), causal=causal, relaxed=setting.relaxed,
+    )  # fmt: skip
+    # A window is no staircase of blocks: the share of pairs that it leaves.
+    kept = 1.0 if causal else r.kept
+    matrix = found.products * kept + found.blocks
+    return _flash(table, setting, base, r, matrix, found.exponentials * kept, found.memory,
+                  found.total if causal else None, kernel.launch, kernel.pnorm)  # fmt: skip
+
+
+def _decode(
+    table: OperatorTable, setting: Setting, base: Terms, r: _Rows, chip: Chip,
+    values: dict[str, Value], causal: bool,
+) -> KernelRows:  # fmt: skip
+    del causal  # one token sees its whole cache
+    kernel = DecodeKernel(
+        values["launch"], values.get("combine", 0.0), values.get("query_rows", 1.0),
+        values.get("peak_share", 1.0), values.get("exp_cost", 1.0),
+        values.get("bandwidth_share", 1.0), values.get("ramp", 0.0), values.get("pnorm", 4.0),
+        values.get("l2_share", 1.0), values.get("narrow_launch", 0.0),
+    )  # fmt: skip
+    # A cache that stays from the run before crosses the nearest boundary alone.
+    moved = base.traffic[setting.levels[0]][r.rows]
+    resident = resident_share(moved, chip.l2_capacity) if setting.warm else 0.0
+    dims = (r.head_dim + r.value_dim) / 2.0
+    found = decode_parts(
+        1.0, r.queries, r.keys, r.groups * r.shared, r.groups, dims, chip, kernel,
+        moved_bytes=moved, narrow=_narrow(setting), resident=resident, relaxed=setting.relaxed,
+    )  # fmt: skip
+    return _flash(table, setting, base, r, found.products, found.exponentials, found.memory,
+                  found.total, found.launch + found.combine, kernel.pnorm)  # fmt: skip
+
+
+def _flash(
+    table: OperatorTable, setting: Setting, base: Terms, r: _Rows, matrix: Value, vector: Value,
+    memory: Value, total: Value | None, launch: Value, pnorm: Value,
+) -> KernelRows:  # fmt: skip
+    del table
+    xp = setting.xp
+    zero = 0.0 * (matrix + memory)
+    near, main = setting.levels[0], setting.levels[-1]
+    l2 = base.memory[near][r.rows] + zero if near != main else zero
+    whole = total
+    if whole is None:
+        whole = launch + ((matrix + vector) ** pnorm + memory**pnorm) ** (1.0 / pnorm)
+    top = xp.maximum(xp.maximum(matrix + vector, memory), l2)
+    return KernelRows(
+        r.rows, matrix + zero, memory + zero, l2, launch + zero, whole - launch - top,
+        host_floor_s=zero, vector_s=vector + zero,
+    )  # fmt: skip
+
+
+def _unfused(
+    table: OperatorTable, setting: Setting, base: Terms, r: _Rows, machine: Processor,
+    values: dict[str, Value],
+) -> KernelRows:  # fmt: skip
+    """Return the times of two batched products, a softmax, and what else passes over the scores."""
+    xp = setting.xp
+    constants = GemmConstants.of(values)
+    each = setting.precision.bits("activation") / 8.0
+    groups, rows = r.groups * r.shared, r.queries
+    scores = groups * rows * r.keys * each
+    streams = groups * rows * each
+
+    def product(n: Value, k: Value) -> Any:
+        moved = scores + streams * r.head_dim + groups * r.keys * r.head_dim * each
+        return gemm_times(
+            rows, n, k, machine=machine, constants=constants, moved_bytes=moved, left_bytes=each,
+            right_bytes=each, groups=groups, relaxed=setting.relaxed,
+        )  # fmt: skip
+
+    first, second = product(r.keys, r.head_dim), product(r.value_dim, r.keys)
+    bandwidth = setting.facts[f"memories.{setting.levels[-1]}.bandwidth"]
+    soft = constants_of(setting, "softmax", ())
+    plain = constants_of(setting, "elementwise", ())
+    passes = values.get("passes", 0.0)
+    over = 2.0 * scores / (soft.get("bandwidth_share", 1.0) * bandwidth) + passes * 2.0 * scores / (
+        plain.get("bandwidth_share", 1.0) * bandwidth
+    )
+    launch = soft.get("launch", 0.0) + passes * plain.get("launch", 0.0) + 2.0 * constants.launch
+    matrix = first.matrix_s + second.matrix_s
+    dram = first.dram_s + second.dram_s + over
+    l2 = first.l2_s + second.l2_s
+    total = first.total_s + second.total_s - 2.0 * constants.launch + over
+    zero = 0.0 * (matrix + dram)
+    top = xp.maximum(xp.maximum(matrix, dram), l2)
+    return KernelRows(
+        r.rows, matrix, dram + zero, l2, launch + zero, total - top,
+        host_floor_s=constants.host_floor + zero, vector_s=zero,
+    )  # fmt: skip

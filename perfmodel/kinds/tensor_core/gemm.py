@@ -1,0 +1,201 @@
+"""Matrix products on a GPU: tiles in waves over its units, split sums, main memory, L2, power.
+
+One routine for dense, batched and grouped products. A library picks a tile and a split of the sum;
+the time is the least over the candidates::
+
+    blocks = groups * ceil(M / rows) * ceil(N / columns) * splits
+    matrix = waves * (2 rows columns k / (share peak / units * extent^e) + fill)
+    dram   = bytes / (share bandwidth) + bytes / (min(blocks, units) * draw * clock)
+    l2     = blocks * (rows + columns) * k / (share l2_bandwidth)
+    time   = launch + (matrix^p + dram^p + l2^p)^(1/p) + split
+
+with ``k`` a split's part of K in whole steps of 64. What the power limit sustains caps the rate of
+the whole product. All arguments broadcast; nothing branches on a value.
+
+Tiles and waves: Osama et al., "Stream-K", PPoPP 2023; Li et al., "A comprehensive performance
+model of GEMM on GPUs" (NeuSight, ASPLOS 2025) has tiles and waves with a learned utilisation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+import numpy as np
+
+from perfmodel.arrays import Value, namespace
+from perfmodel.kinds.tensor_core.tiles import SPLITS, TILES, Tile, candidates, up, waves
+
+__all__ = ["GemmConstants", "GemmTimes", "Processor", "gemm_times"]
+
+#: Depth of a step of the inner loop, elements.
+_STEP = 64.0
+#: Rows of a tile are loaded in steps of this many.
+_ROWS = 8.0
+#: Exponent that joins the tiles' time and the power limit's: nearly their maximum.
+_POWER_NORM = 8.0
+#: Bytes that a split moves through the L2 for each element of the product: written, then read.
+_PARTIAL = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class Processor:
+    """What a product needs to know of a GPU; numbers, or arrays that broadcast with the shapes.
+
+    Attributes
+    ----------
+    peak
+        Operations a second of the compute format, two a multiply-accumulate.
+    units
+        Processors that thread blocks are spread over.
+    clock
+        Hz.
+    bandwidth
+        Of main memory, bytes a second, as a plain streaming kernel reaches it.
+    l2_bandwidth
+        Bytes a second; infinite where it is not known.
+    sustained
+        Operations a second that the power limit sustains; infinite where it is not known.
+    """
+
+    peak: Value
+    units: Value
+    clock: Value
+    bandwidth: Value
+    l2_bandwidth: Value = float("inf")
+    sustained: Value = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class GemmConstants:
+    """Constants of a library's kernels: `perfmodel.hardware.kernel.Kernel` says what they are.
+
+    Each is a number, or an array that broadcasts with the shapes. The values here are those of a
+    kernel without flaws.
+    """
+
+    launch: Value = 0.0
+    host_floor: Value = 0.0
+    peak_share: Value = 1.0
+    bandwidth_share: Value = 1.0
+    l2_share: Value = 1.0
+    draw_bytes_per_clock: Value = float("inf")
+    tile_fill: Value = 0.0
+    tile_exponent: Value = 0.0
+    wave_quantisation: Value = 1.0
+    split_launch: Value = 0.0
+    per_group: Value = 0.0
+    pnorm: Value = 8.0
+
+    @staticmethod
+    def of(values: Mapping[str, Value]) -> GemmConstants:
+        """Return the constants of a mapping; names that are none of them are passed over."""
+        known = {field.name for field in fields(GemmConstants)}
+        return GemmConstants(**{name: v for name, v in values.items() if name in known})
+
+
+class GemmTimes(NamedTuple):
+    """Seconds of one execution of each product; every array has the broadcast shape.
+
+    Attributes
+    ----------
+    total_s
+        Everything: launch, work, sum of a split; at least the host's floor.
+    matrix_s, dram_s, l2_s
+        Terms of the tile and split that were picked.
+    joined_s
+        Arithmetic and memories, joined by the p-norm.
+    split_s
+        Sum of the parts of a split; 0 where it is not split.
+    l2_bytes
+        Bytes that the tiles draw through the L2.
+    choice
+        Index of tile and split: ``tile * len(splits) + split``.
+    """
+
+    total_s: Value
+    matrix_s: Value
+    dram_s: Value
+    l2_s: Value
+    joined_s: Value
+    split_s: Value
+    l2_bytes: Value
+    choice: Value
+
+
+def gemm_times(
+    m: Value, n: Value, k: Value, *, machine: Processor, constants: GemmConstants,
+    moved_bytes: Value, left_bytes: Value, right_bytes: Value, groups: Value = 1.0,
+    tiles: tuple[Tile, ...] = TILES, splits: tuple[int, ...] = SPLITS, relaxed: bool = False,
+) -> GemmTimes:  # fmt: skip
+    """Return the times of products ``C[M, N] = A[M, K] B[K, N]``, each `groups` times in a kernel.
+
+    Parameters
+    ----------
+    m, n, k
+        Extents of one group; they need not be whole (the mean rows of an expert).
+    moved_bytes
+        Bytes that cross main memory's boundary, of all groups together.
+    left_bytes, right_bytes
+        Bytes of an element of A and of B.
+    groups
+        Products of one kernel: a batch, heads, experts.
+    tiles, splits
+        Candidates.
+    relaxed
+        Continuous forms of ceilings.
+
+    Returns
+    -------
+    GemmTimes
+        Of the inputs' broadcast shape.
+    """
+    xp = namespace(m, n, k, groups, moved_bytes, left_bytes, right_bytes,
+                   machine.peak, machine.units, machine.clock, machine.bandwidth,
+                   machine.l2_bandwidth, machine.sustained, constants.launch)  # fmt: skip
+    shape = np.broadcast_shapes(
+        *(np.shape(v) for v in (m, n, k, groups, moved_bytes, left_bytes, right_bytes,
+                                machine.peak, machine.units, machine.clock, machine.bandwidth))
+    )  # fmt: skip
+    t, c, units = candidates(tiles, splits, len(shape)), constants, machine.units
+    depth = _STEP * up(k / (_STEP * t.splits), xp, relaxed)
+    blocks = groups * up(m / t.rows, xp, relaxed) * up(n / t.columns, xp, relaxed) * t.splits
+    # Each unit runs a block at its share of the peak; what is computed beyond M, N and K counts.
+    rate = c.peak_share * machine.peak / units * t.extent**c.tile_exponent
+    one = 2.0 * t.rows * t.columns * depth / rate + c.tile_fill
+    matrix = waves(blocks, units, c.wave_quantisation, xp, relaxed) * one
+    if not isinstance(machine.sustained, float) or machine.sustained != float("inf"):
+        power = 2.0 * groups * m * n * k / machine.sustained
+        matrix = _join(matrix, power, None, _POWER_NORM, xp)
+    # A byte passes the memory and then a unit that has only so many under way.
+    drawn = xp.minimum(blocks, units) * (c.draw_bytes_per_clock * machine.clock)
+    dram = moved_bytes / (machine.bandwidth * c.bandwidth_share) + moved_bytes / drawn
+    rows = xp.minimum(t.rows, _ROWS * up(m / _ROWS, xp, relaxed))
+    reads = blocks * depth * (rows * left_bytes + t.columns * right_bytes)
+    near = machine.l2_bandwidth * c.l2_share
+    cached = reads / near
+    joined = _join(matrix, dram, cached, c.pnorm, xp)
+    split = t.split * (c.split_launch + _PARTIAL * t.splits * groups * m * n / near)
+    work = joined + split
+    best = xp.argmin(work, axis=0)
+
+    def picked(values: Value) -> Value:
+        full = xp.broadcast_to(values, work.shape)
+        return xp.take_along_axis(full, best[None, ...], axis=0)[0]
+
+    total = xp.maximum(c.launch + c.per_group * groups + picked(work), c.host_floor)
+    return GemmTimes(
+        total, picked(matrix), picked(dram), picked(cached), picked(joined), picked(split),
+        picked(reads), best,
+    )  # fmt: skip
+
+
+def _join(a: Value, b: Value, c: Value, p: Value, xp: object) -> Value:
+    """Return ``(a^p + b^p + c^p)^(1/p)`` without leaving the range of a float; `a` is positive."""
+    space: Value = xp
+    top = space.maximum(a, b)
+    if c is not None:
+        top = space.maximum(top, c)
+        return top * ((a / top) ** p + (b / top) ** p + (c / top) ** p) ** (1.0 / p)
+    return top * ((a / top) ** p + (b / top) ** p) ** (1.0 / p)

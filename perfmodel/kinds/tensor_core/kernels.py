@@ -1,0 +1,115 @@
+"""What a kind's routines read of a runtime's kernels, and what they give back for their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from perfmodel.arrays import Value
+from perfmodel.cost.setting import Setting
+from perfmodel.hardware.kernel import Kernel
+from perfmodel.kinds.rates import bandwidth_fact, executed_format, pair_format, sparse_speedup
+from perfmodel.kinds.roofline import best_format
+from perfmodel.kinds.tensor_core.gemm import Processor
+
+__all__ = ["KernelRows", "constants_of", "has_kernels", "processor"]
+
+#: Constants of a kernel, as facts name them.
+FIELDS: tuple[str, ...] = tuple(name for name in Kernel.model_fields if name != "note")
+
+
+@dataclass(frozen=True, slots=True)
+class KernelRows:
+    """Times of some rows of a table; every array has shape ``(len(rows), points or 1)``.
+
+    A row takes ``launch + max(matrix + vector, dram, l2) + rest``, but at least `host_floor`.
+
+    Attributes
+    ----------
+    rows
+        Rows of the operator table.
+    matrix_s
+        Seconds of arithmetic (products, exponentials), beside the row's elementwise work.
+    dram_s, l2_s
+        Seconds of main memory and of the nearest cache.
+    launch_s
+        Seconds beside the work.
+    rest_s
+        What the work takes beyond the largest of its terms: imperfect overlap, sums of splits.
+    host_floor_s
+        Seconds that the host takes for the kernel.
+    vector_s
+        Seconds of elementwise work; what the roofline counts for the row where left out.
+    detail
+        Further numbers of each row at the first point, columns of `Prediction.table`.
+    """
+
+    rows: npt.NDArray[np.intp]
+    matrix_s: Value
+    dram_s: Value
+    l2_s: Value
+    launch_s: Value
+    rest_s: Value
+    host_floor_s: Value = 0.0
+    detail: dict[str, Value] | None = None
+    vector_s: Value = None
+
+
+def has_kernels(setting: Setting, classes: Iterable[str]) -> bool:
+    """Tell whether the runtime states constants of one of the classes (in any format)."""
+    facts = setting.facts
+    return any(f"runtime.kernels.{name}.launch" in facts for name in classes)
+
+
+def constants_of(setting: Setting, name: str, formats: Sequence[str]) -> dict[str, Value]:
+    """Return the constants of a class of kernels; empty where the runtime states none.
+
+    Parameters
+    ----------
+    name
+        Class, such as ``gemm``.
+    formats
+        Formats to look for first, the most particular first (a weight format, a compute format);
+        one that the runtime states is taken whole.
+    """
+    facts = setting.facts
+    for key in (*(f"{name}.{each}" for each in formats), name):
+        head = f"runtime.kernels.{key}."
+        if f"{head}launch" in facts:
+            return {f: facts[head + f] for f in FIELDS if head + f in facts}
+    return {}
+
+
+def processor(setting: Setting, pair: tuple[str, str]) -> tuple[Processor, str]:
+    """Return the GPU for products of a pair of formats, and the format that it runs them in."""
+    facts, head = setting.facts, f"engines.{setting.engine}."
+    name = executed_format(setting, pair_format(setting, pair)) or best_format(setting)
+    near, main = setting.levels[0], setting.levels[-1]
+    l2 = facts.get(f"memories.{near}.bandwidth") if near != main else None
+    peak = facts[f"{head}peaks.{name}"]
+    found = Processor(
+        peak * sparse_speedup(setting, pair),
+        facts[f"{head}units"],
+        facts[f"{head}clock"],
+        bandwidth_fact(setting, main),
+        float("inf") if l2 is None else l2,
+        _sustained(setting, peak),
+    )
+    return found, name
+
+
+#: How the energy of an operation falls with the peak of its format: fp8 takes 1 / 1.73 of 16 bits.
+_NARROWER = 0.79
+
+
+def _sustained(setting: Setting, peak: Value) -> Value:
+    """Return the operations a second that the power limit sustains in the format of a peak."""
+    facts, head = setting.facts, f"engines.{setting.engine}."
+    energy, power = facts.get(f"{head}sustained_energy"), facts.get("power.busy")
+    wide = facts.get(f"{head}peaks.fp16", facts.get(f"{head}peaks.bf16"))
+    if energy is None or power is None or wide is None:
+        return float("inf")
+    return power / energy * (peak / wide) ** _NARROWER

@@ -1,0 +1,145 @@
+"""The kind `tensor_core`: what a table costs on a GPU.
+
+Products and attention are costed kernel by kernel with the constants that a runtime states for
+them; everything else, and everything under a runtime that states none, as on a roofline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from perfmodel.arrays import Value
+from perfmodel.cost.compose import compose
+from perfmodel.cost.setting import Setting
+from perfmodel.kinds.protocol import Equation, Terms
+from perfmodel.kinds.roofline import KIND as ROOFLINE
+from perfmodel.kinds.tensor_core.attention_rows import attention_rows
+from perfmodel.kinds.tensor_core.kernels import KernelRows
+from perfmodel.kinds.tensor_core.products import product_rows
+from perfmodel.kinds.tensor_core.streams import stream_rows
+from perfmodel.workload.lower import OperatorTable
+
+__all__ = ["KIND", "ROUTINES", "TensorCoreKind"]
+
+#: (table, setting, the table's cost as a roofline) -> times of the rows that a routine knows.
+Routine: TypeAlias = Callable[[OperatorTable, Setting, Terms], Iterable[KernelRows]]
+
+#: Routines, each for its classes of rows.
+ROUTINES: tuple[Routine, ...] = (product_rows, attention_rows, stream_rows)
+
+_DOCS = "docs/gpu.md"
+
+
+class TensorCoreKind:
+    """Time of a kernel = launch + p-norm of tiled arithmetic, main memory and L2, at best tile."""
+
+    name = "tensor_core"
+    needs_nests = True
+    # How far the times of a kernel overlap depends on what it finds in the cache.
+    network_wide: frozenset[str] = frozenset({"memory", "overlap"})
+    equations: Mapping[str, Equation] = {
+        **ROOFLINE.equations,
+        "matrix": Equation("waves * (2 rows columns k / rate + fill)", f"tiles in waves, {_DOCS}"),
+        "kernel": Equation("launch + per_group * groups", f"runtime.kernels, {_DOCS}"),
+        "overlap": Equation(
+            "(matrix^p + dram^p + l2^p)^(1/p) - max(matrix, dram, l2) + split", f"p-norm, {_DOCS}"
+        ),
+        "host": Equation("max(host_floor - device, 0)", f"runtime.kernels, {_DOCS}"),
+    }
+
+    def cost(self, table: OperatorTable, setting: Setting) -> Terms:
+        """Cost every row of the table; see the class attribute `equations`."""
+        base = ROOFLINE.cost(table, setting)
+        if setting.bare or table.nests is None or not len(table.nests):
+            return base
+        parts = [part for routine in ROUTINES for part in routine(table, setting, base)]
+        return _merged(base, parts, table, setting) if parts else base
+
+
+def _merged(
+    base: Terms, parts: Sequence[KernelRows], table: OperatorTable, setting: Setting
+) -> Terms:
+    """Return the roofline's terms with the kernels' times in their rows."""
+    xp, n = setting.xp, len(table.rows)
+    rows = np.concatenate([part.rows for part in parts])
+
+    def column(name: str) -> Value:
+        found = [getattr(part, name) for part in parts]
+        if len(found) == 1:
+            return found[0]
+        width = max(v.shape[1] for v in found)
+        return xp.concatenate([xp.broadcast_to(v, (v.shape[0], width)) for v in found])
+
+    def put(values: Value, new: Value) -> Value:
+        return _put_rows(values, new, rows, n, xp)
+
+    near, main = setting.levels[0], setting.levels[-1]
+    compute = {**base.compute, "matrix": put(base.compute["matrix"], column("matrix_s"))}
+    for part in parts:
+        if part.vector_s is not None:
+            compute["vector"] = _put_rows(compute["vector"], part.vector_s, part.rows, n, xp)
+    memory = dict(base.memory)
+    memory[main] = put(memory[main], column("dram_s"))
+    if near != main and near in memory:
+        memory[near] = put(memory[near], column("l2_s"))
+    overhead = dict(base.overhead)
+    overhead["kernel"] = put(xp.zeros((1, 1)), column("launch_s"))
+    overhead["overlap"] = put(xp.zeros((1, 1)), column("rest_s"))
+    row_s = compose(compute, memory, overhead, setting.overlap, base.cold)
+    floor = column("host_floor_s")
+    if xp is not np or floor.any():
+        host = put(xp.zeros((1, 1)), xp.maximum(floor - row_s[rows], 0.0))
+        overhead["host"] = host
+        row_s = row_s + host
+    said = _said(base, rows, memory, [near, main] if near != main else [main])
+    return replace(
+        base, compute=compute, memory=memory, overhead=overhead, row_s=row_s, said=said,
+        detail=_detail(parts, n) if xp is np else {},
+    )  # fmt: skip
+
+
+def _put_rows(values: Value, new: Value, rows: Any, n: int, xp: Any) -> Value:
+    """Return an array of `n` rows with some of them replaced."""
+    old = xp.asarray(values)
+    width = max(old.shape[-1] if old.ndim else 1, new.shape[1])
+    whole = xp.broadcast_to(old, (n, width))
+    if xp is not np:
+        return whole.at[rows].set(new)
+    whole = whole.copy()
+    whole[rows] = new
+    return whole
+
+
+def _said(
+    base: Terms, rows: Any, memory: Mapping[str, Value], levels: Sequence[str]
+) -> dict[str, Callable[[int], str]]:
+    """Return the seconds of memories as plain arithmetic, for rows of kernels alone."""
+    modelled = set(rows.tolist())
+
+    def text(level: str) -> Callable[[int], str]:
+        def of(i: int) -> str:
+            seconds = float(np.asarray(memory[level])[i, 0])
+            moved = float(np.broadcast_to(base.traffic[level], (len(memory[level]), 1))[i, 0])
+            if i not in modelled or not seconds:
+                return ""
+            return f"{moved:.12g}/{moved / seconds:.12g}" if moved else f"{seconds:.12g}"
+
+        return of
+
+    return {level: text(level) for level in levels if level in memory}
+
+
+def _detail(parts: Sequence[KernelRows], n: int) -> dict[str, Value]:
+    """Return the tile and split of each row at the first point; 0 where there is none."""
+    out: dict[str, Value] = {}
+    for part in parts:
+        for name, values in (part.detail or {}).items():
+            out.setdefault(name, np.zeros((n, 1)))[part.rows] = values
+    return out
+
+
+KIND = TensorCoreKind()

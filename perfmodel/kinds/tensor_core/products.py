@@ -1,0 +1,189 @@
+"""Rows of a table that are matrix products: dense, batched, grouped, convolutions as products."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from perfmodel.arrays import Value, is_array
+from perfmodel.cost.residency import row_bytes, slot_bytes
+from perfmodel.cost.setting import Setting
+from perfmodel.kinds.protocol import Terms
+from perfmodel.kinds.tensor_core.gemm import GemmConstants, GemmTimes, Processor, gemm_times
+from perfmodel.kinds.tensor_core.kernels import KernelRows, constants_of, processor
+from perfmodel.kinds.tensor_core.tiles import GROUPED_TILES, SPLITS, TILES, Tile
+from perfmodel.workload.lower import OperatorTable
+
+__all__ = ["CLASSES", "Products", "candidates_of", "product_rows", "products"]
+
+#: Classes of rows that go through the routine of products.
+CLASSES = ("gemm", "conv", "grouped", "moe")
+
+#: Points from which on equal ones are looked for.
+_FEW = 64
+#: Points computed at once: the candidates of a few rows stay within the caches.
+_PIECE = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Products:
+    """Products of one class and pair of formats; arrays have shape ``(products, points or 1)``.
+
+    Attributes
+    ----------
+    rows
+        Rows of the operator table.
+    kind
+        Class of kernels.
+    formats
+        Names to look for constants by, the most particular first.
+    machine
+        The GPU, in the format that it runs the products in.
+    m, n, k, groups
+        Extents, and how many of them one kernel computes.
+    weight_bytes, other_bytes
+        Bytes that cross main memory's boundary: of weights, and of all else.
+    left_bytes, right_bytes
+        Bytes of an element of the factors.
+    """
+
+    rows: npt.NDArray[np.intp]
+    kind: str
+    formats: tuple[str, ...]
+    machine: Processor
+    m: Value
+    n: Value
+    k: Value
+    groups: Value
+    weight_bytes: Value
+    other_bytes: Value
+    left_bytes: Value
+    right_bytes: Value
+
+
+def candidates_of(kind: str) -> tuple[tuple[Tile, ...], tuple[int, ...]]:
+    """Return the tiles and splits of a class of kernels; grouped ones split no sums."""
+    return (GROUPED_TILES, (1,)) if kind == "moe" else (TILES, SPLITS)
+
+
+def products(table: OperatorTable, setting: Setting, base: Terms) -> Iterator[Products]:
+    """Yield the products of a table, class by class and pair by pair.
+
+    A convolution goes as its implicit product: M positions of all images, N filters of a group, K
+    taps times channels. Experts are groups, as many as the tokens touch, that share the tokens.
+
+    Parameters
+    ----------
+    base
+        The table as a roofline costs it; its traffic says what crosses main memory's boundary.
+    """
+    nests = table.nests
+    assert nests is not None
+    alone = np.bincount(nests.row, minlength=len(table.rows)) == 1
+    chosen: dict[tuple[str, tuple[str, str]], list[int]] = {}
+    for i, (row, kind) in enumerate(zip(nests.row.tolist(), nests.kind, strict=True)):
+        if kind in CLASSES and alone[row]:
+            chosen.setdefault((kind, table.rows[int(row)].pair), []).append(i)
+    moved = base.traffic[setting.levels[-1]]
+    apart = setting.weights_memory != setting.levels[-1]
+    for (kind, pair), places in chosen.items():
+        machine, executed = processor(setting, pair)
+        at = np.array(places)
+        rows = nests.row[at]
+        # Activations may stay in the cache; weights come from main memory, unless they are warm.
+        stored = 0.0 if apart else row_bytes(table, setting, weights=True)[rows]
+        weights = setting.xp.minimum(stored, moved[rows])
+        yield Products(
+            rows, kind, (setting.precision.format_of(pair[0]).name, executed), machine,
+            (nests.batch * nests.out_rows * nests.out_columns)[at],
+            nests.out_channels[at],
+            (nests.in_channels * nests.kernel_rows * nests.kernel_columns)[at],
+            (nests.groups * nests.times)[at],
+            weights, moved[rows] - weights,
+            _bytes([nests.slots[i][0] for i in places], table, setting),
+            _bytes([nests.slots[i][1] for i in places], table, setting),
+        )  # fmt: skip
+
+
+def product_rows(table: OperatorTable, setting: Setting, base: Terms) -> Iterator[KernelRows]:
+    """Yield the times of products for which the runtime states constants."""
+    for found in products(table, setting, base):
+        values = constants_of(setting, found.kind, found.formats)
+        if values:
+            yield _timed(found, values, setting)
+
+
+def _timed(found: Products, values: dict[str, Value], setting: Setting) -> KernelRows:
+    xp = setting.xp
+    constants = GemmConstants.of(values)
+    passes = values.get("activation_passes", 1.0)
+    inputs: dict[str, Value] = {
+        "m": found.m, "n": found.n, "k": found.k, "groups": found.groups,
+        "moved_bytes": found.weight_bytes + passes * found.other_bytes,
+        "left_bytes": found.left_bytes, "right_bytes": found.right_bytes,
+    }  # fmt: skip
+    tiles, splits = candidates_of(found.kind)
+    times = _distinct_times(inputs, found.machine, constants, tiles, splits, setting)
+    zero = 0.0 * times.matrix_s
+    detail: dict[str, Value] = {}
+    if xp is np:
+        choice = times.choice[:, :1]
+        pairs = np.array([(r, c, s) for r, c in tiles for s in splits], dtype=float)
+        for i, name in enumerate(("tile_rows", "tile_columns", "split_sums")):
+            detail[name] = pairs[choice, i]
+    return KernelRows(
+        found.rows, times.matrix_s, times.dram_s, times.l2_s,
+        constants.launch + constants.per_group * found.groups + zero,
+        times.joined_s - xp.maximum(xp.maximum(times.matrix_s, times.dram_s), times.l2_s)
+        + times.split_s,
+        constants.host_floor + zero, detail,
+    )  # fmt: skip
+
+
+def _bytes(slots: Sequence[str], table: OperatorTable, setting: Setting) -> Value:
+    """Return the bytes of an element of each slot, one for all where they are alike."""
+    names = tuple(slots[:1]) if len(set(slots)) == 1 else tuple(slots)
+    return slot_bytes(names, table.points, setting)
+
+
+def _distinct_times(
+    inputs: dict[str, Value], machine: Processor, constants: GemmConstants,
+    tiles: tuple[Tile, ...], splits: tuple[int, ...], setting: Setting,
+) -> GemmTimes:  # fmt: skip
+    """Return the times of products, each distinct point computed once.
+
+    A sweep over batch and context has as many distinct products as batches.
+    """
+    run: dict[str, Any] = {
+        "constants": constants, "tiles": tiles, "splits": splits, "relaxed": setting.relaxed,
+    }  # fmt: skip
+    parts = {f.name: getattr(machine, f.name) for f in fields(Processor)}
+    arrays = [v for v in (*inputs.values(), *parts.values()) if np.ndim(v) and np.shape(v)[-1] > 1]
+    points = max((np.shape(v)[-1] for v in arrays), default=1)
+    varied = any(is_array(getattr(constants, f.name)) for f in fields(GemmConstants))
+    if points < _FEW or setting.xp is not np or varied:
+        return gemm_times(**inputs, machine=machine, **run)
+    stacked = np.concatenate([np.reshape(v, (-1, points)) for v in arrays])
+    # One number a point; that equal numbers are equal points is checked.
+    mix = np.random.default_rng(0).uniform(0.5, 1.5, len(stacked)) / stacked.max(axis=1)
+    _, first, back = np.unique(mix @ stacked, return_index=True, return_inverse=True)
+    if not np.array_equal(stacked[:, first][:, back], stacked):
+        first = back = np.arange(points)
+
+    def cut(value: Value, some: Any) -> Value:
+        return value[..., some] if np.ndim(value) and np.shape(value)[-1] == points else value
+
+    pieces = [
+        gemm_times(
+            **{name: cut(v, some) for name, v in inputs.items()},
+            machine=Processor(**{name: cut(v, some) for name, v in parts.items()}),
+            **run,
+        )
+        for some in np.array_split(first, max(1, len(first) // _PIECE))
+    ]
+    joined = (np.concatenate(part, axis=-1) for part in zip(*pieces, strict=True))
+    return GemmTimes(*(part[..., back] for part in joined))

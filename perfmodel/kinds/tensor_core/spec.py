@@ -1,0 +1,41 @@
+"""What a spec file says of a GPU with matrix units."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+from pydantic import model_validator
+from pydantic_core import PydanticCustomError
+
+from perfmodel.hardware.engine import Engine, register_engine
+from perfmodel.hardware.quantity import Of, Quantity
+
+__all__ = ["TensorCore"]
+
+Count: TypeAlias = Annotated[Quantity, Of("count", positive=True)]
+EnergyPerOp: TypeAlias = Annotated[Quantity, Of("energy_per_op", positive=True)]
+
+
+class TensorCore(Engine):
+    """Streaming multiprocessors (or compute units, Xe cores) with matrix units.
+
+    `units` are the processors that thread blocks are spread over. Under a runtime that states
+    constants of its kernels, products and attention are costed kernel by kernel; under any other,
+    as on a roofline.
+    """
+
+    exponentials_per_clock: Count | None = None
+    """Exponentials that a unit computes a clock (special function units)."""
+    sustained_energy: EnergyPerOp | None = None
+    """Energy of the whole board for one operation of a large 16-bit product: with the device's
+    `power.busy` it caps the rate. Other formats take the ratio of the peaks to the power 0.79."""
+
+    @model_validator(mode="after")
+    def _clocked(self) -> TensorCore:
+        if self.clock is None:
+            message = "a GPU without a clock"
+            raise PydanticCustomError("clock", message, {"expected": 'such as clock: "1.83 GHz"'})
+        return self
+
+
+register_engine("tensor_core", TensorCore)

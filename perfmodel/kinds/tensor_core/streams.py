@@ -1,0 +1,52 @@
+"""Rows of a table that stream: elementwise, normalisation, softmax, pooling, copies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from perfmodel.arrays import Value
+from perfmodel.cost.setting import Setting
+from perfmodel.kinds.protocol import Terms
+from perfmodel.kinds.tensor_core.kernels import KernelRows, constants_of
+from perfmodel.workload.lower import OperatorTable
+
+__all__ = ["CLASSES", "stream_rows"]
+
+#: Classes of rows that are costed here.
+CLASSES = ("elementwise", "norm", "softmax", "pool", "copy", "gather")
+
+
+def stream_rows(table: OperatorTable, setting: Setting, base: Terms) -> Iterator[KernelRows]:
+    """Yield the times of streaming rows for which the runtime states constants.
+
+    ``launch + passes * bytes / (bandwidth_share * bandwidth)``, with the theoretical bandwidth of
+    main memory; a function may have constants of its own (``elementwise.gelu_tanh``).
+    """
+    found: dict[tuple[str, str], list[int]] = {}
+    for i, row in enumerate(table.rows):
+        if row.kind in CLASSES:
+            found.setdefault((row.kind, row.function), []).append(i)
+    main = setting.levels[-1]
+    bandwidth = setting.facts[f"memories.{main}.bandwidth"]
+    for (kind, function), chosen in found.items():
+        values = constants_of(setting, kind, (function,) if function else ())
+        if values:
+            yield _rows(setting, base, np.array(chosen, dtype=np.intp), values, bandwidth)
+
+
+def _rows(
+    setting: Setting, base: Terms, rows: Any, values: dict[str, Value], bandwidth: Value
+) -> KernelRows:
+    near, main = setting.levels[0], setting.levels[-1]
+    moved = base.traffic[main][rows]
+    passes = values.get("passes", 1.0)
+    dram = passes * moved / (values.get("bandwidth_share", 1.0) * bandwidth)
+    zero = 0.0 * dram
+    l2 = base.memory[near][rows] + zero if near != main else zero
+    return KernelRows(
+        rows, zero, dram, l2, values["launch"] + zero, zero,
+        host_floor_s=values.get("host_floor", 0.0) + zero,
+    )  # fmt: skip

@@ -1,0 +1,85 @@
+"""Algorithms of convolutions: which one an operator takes, and what it multiplies and moves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from perfmodel.workload.graph import Operator
+from perfmodel.workload.nest import LoopNest
+from perfmodel.workload.symbols import Dim, ceil_div, constant, product, simplify
+
+__all__ = ["algorithm_of", "column_elements", "executed_macs", "launches", "transform_ops"]
+
+#: Winograd's minimal filtering F(m x m, 3 x 3): m, operations of the transform of an input tile and
+#: of an output tile. Counted from the matrices of Lavin and Gray, "Fast algorithms for
+#: convolutional neural networks", CVPR 2016, a fused multiply-add as one: 4 (12) a line of 4 (6)
+#: inputs, 4 (10) a line of outputs; all lines one way, then the other.
+WINOGRAD: Final = {
+    "winograd_2x2": (2, 4 * (4 + 4), 4 * (4 + 2)),
+    "winograd_4x4": (4, 12 * (6 + 6), 10 * (6 + 4)),
+}
+
+
+def algorithm_of(operator: Operator, listed: Sequence[str]) -> str:
+    """Return the first algorithm of a list that fits a convolution; empty for the direct one."""
+    for name in listed:
+        if name == "direct":
+            return ""
+        if _fits(operator, name):
+            return name
+    return ""
+
+
+def _fits(operator: Operator, name: str) -> bool:
+    said = dict(operator.attributes)
+    kernel, stride = said.get("kernel"), said.get("stride")
+    if operator.kind not in {"conv", "depthwise"} or kernel is None or not operator.nests:
+        return False
+    grouped = constant(said.get("groups", 1)) != 1
+    if name in WINOGRAD:
+        plain = tuple(kernel) == (3, 3) and tuple(stride or ()) == (1, 1)
+        dense = not grouped and not said.get("transposed")
+        return plain and dense and set(said.get("dilation", (1,))) == {1}
+    if name == "im2col":
+        # The columns of a 1 x 1 convolution are its input.
+        return set(kernel) != {1} or set(stride or (1,)) != {1}
+    return grouped
+
+
+def executed_macs(operator: Operator, algorithm: str) -> Dim:
+    """Return the multiply-accumulates that an algorithm executes."""
+    if algorithm in WINOGRAD:
+        nest = operator.nests[0]
+        m = WINOGRAD[algorithm][0]
+        return product(*(nest.size(d) for d in "bnc"), _tiles(nest, m), (m + 2) ** 2)
+    if algorithm == "dense":
+        return product(operator.macs, operator.nests[0].size("g"))
+    return operator.macs
+
+
+def transform_ops(operator: Operator, algorithm: str) -> Dim:
+    """Return vector operations of the transforms of a Winograd convolution; else 0."""
+    if algorithm not in WINOGRAD:
+        return 0
+    m, inputs, outputs = WINOGRAD[algorithm]
+    nest = operator.nests[0]
+    tiles = product(nest.size("b"), _tiles(nest, m))
+    return simplify(tiles * (inputs * nest.size("c") + outputs * nest.size("n")))
+
+
+def column_elements(operator: Operator, algorithm: str) -> Dim:
+    """Return the elements of the column matrix of im2col; else 0."""
+    if algorithm != "im2col":
+        return 0
+    nest = operator.nests[0]
+    return product(*(size for dim, size in nest.dims if dim != "n"))
+
+
+def launches(operator: Operator, algorithm: str) -> Dim:
+    """Return the kernels that an operator is: one a group where each runs by itself."""
+    return operator.nests[0].size("g") if algorithm == "per_group" else 1
+
+
+def _tiles(nest: LoopNest, side: int) -> Dim:
+    return product(*(ceil_div(nest.size(d), side) for d in ("o0", "o1")))

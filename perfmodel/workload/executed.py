@@ -1,0 +1,292 @@
+"""A graph as a runtime executes it: conversions of layouts and formats, algorithms chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from perfmodel.formats import fixed_format
+from perfmodel.workload.algorithms import algorithm_of
+from perfmodel.workload.builder import VECTOR_OPS
+from perfmodel.workload.graph import Access, Block, Graph, Operator, Tensor
+from perfmodel.workload.lower import ById
+from perfmodel.workload.symbols import constant
+
+__all__ = ["Execution", "executed"]
+
+#: Compute formats that are no storage formats -> what stores them.
+_STORED: Mapping[str, str] = {"fp8": "fp8_e4m3", "tf32": "fp32"}
+#: Operators that compute nothing, in any format.
+_MOVES = frozenset({"view", "copy", "gather", "quantise"})
+
+
+class Execution(NamedTuple):
+    """What a runtime says of how operators are run; every part in pairs of a class and words.
+
+    Attributes
+    ----------
+    layouts
+        Class -> layout of its activations.
+    executes
+        Class or function -> compute formats, the fall-back first.
+    algorithms
+        Class of convolution -> algorithms, best first.
+    """
+
+    layouts: tuple[tuple[str, str], ...] = ()
+    executes: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    algorithms: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
+def executed(graph: Graph, execution: Execution, activations: str) -> Graph:
+    """Return the graph with what a runtime adds to it; the same object where it adds nothing.
+
+    Parameters
+    ----------
+    activations
+        Compute format of activations that have no format of their own.
+
+    Returns
+    -------
+    Graph
+        With a ``copy`` before an operator whose class has another layout than what it reads, with
+        ``quantise`` operators around those that fall back on another format (kernels of their own:
+        nothing rides on them), and ``algorithm`` among the attributes of convolutions. Weights are
+        laid out and converted beforehand, at no cost.
+    """
+    return _executed(ById(graph), execution, activations)
+
+
+@lru_cache(maxsize=256)
+def _executed(key: ById, execution: Execution, activations: str) -> Graph:
+    graph = key.graph
+    if execution.algorithms:
+        graph = _with_algorithms(graph, dict(execution.algorithms))
+    if execution.executes:
+        graph = _FallBacks(graph, dict(execution.executes), activations).graph
+    if execution.layouts:
+        graph = _Layouts(graph, dict(execution.layouts)).graph
+    return graph
+
+
+def _class(operator: Operator) -> str:
+    groups = dict(operator.attributes).get("groups", 1)
+    return "grouped" if operator.kind == "conv" and constant(groups) != 1 else operator.kind
+
+
+def _attributes(operator: Operator, **more: Any) -> tuple[tuple[str, Any], ...]:
+    return tuple(sorted((dict(operator.attributes) | more).items()))
+
+
+def _with_algorithms(graph: Graph, listed: Mapping[str, tuple[str, ...]]) -> Graph:
+    def chosen(operator: Operator) -> Operator:
+        name = algorithm_of(operator, listed.get(_class(operator), ()))
+        if not name:
+            return operator
+        return replace(operator, attributes=_attributes(operator, algorithm=name))
+
+    blocks = [replace(b, operators=tuple(map(chosen, b.operators))) for b in graph.blocks]
+    return replace(graph, blocks=tuple(blocks))
+
+
+def _renamed(operator: Operator, names: Mapping[str, str], mode: str) -> Operator:
+    """Return an operator that reads (or writes) tensors by other names, in its nests too."""
+    if not names:
+        return operator
+    accesses = tuple(
+        replace(a, tensor=names.get(a.tensor, a.tensor)) if a.mode == mode else a
+        for a in operator.accesses
+    )
+    nests = tuple(
+        replace(nest, operands=tuple(
+            replace(o, tensor=names.get(o.tensor, o.tensor))
+            if (o.role == "output") == (mode == "write") else o
+            for o in nest.operands
+        ))
+        for nest in operator.nests
+    )  # fmt: skip
+    inplace = names.get(operator.inplace, operator.inplace) if mode == "read" else operator.inplace
+    return replace(operator, accesses=accesses, nests=nests, inplace=inplace)
+
+
+class _FallBacks:
+    """Conversions around operators that run in another format than their activations have."""
+
+    def __init__(
+        self, graph: Graph, executes: Mapping[str, tuple[str, ...]], activations: str
+    ) -> None:
+        self._executes, self._activations = executes, activations
+        self._before = graph
+        self._tensors = dict(graph.tensors)
+        # Readers that take the tensor as it is stored: where there are none it is never stored.
+        self._stored_readers = {
+            name
+            for _, operator in graph.walk()
+            for name in operator.reads
+            if name not in self._converted_reads(operator)
+        } | {*graph.outputs}
+        self._twins: dict[tuple[str, str], str] = {}
+        blocks = [replace(b, operators=tuple(self._block(b))) for b in graph.blocks]
+        self.graph = graph
+        if any(b.operators != c.operators for b, c in zip(blocks, graph.blocks, strict=True)):
+            self.graph = replace(graph, tensors=self._tensors, blocks=tuple(blocks))
+
+    def _block(self, block: Block) -> Iterator[Operator]:
+        # A copy made in an earlier block may be one of an earlier repetition.
+        self._twins = {}
+        for operator in block.operators:
+            yield from self._operator(self._with_scores(operator))
+
+    def _listed(self, operator: Operator) -> tuple[str, ...]:
+        if operator.kind in _MOVES:
+            return ()
+        function = str(dict(operator.attributes).get("function", ""))
+        keys = (function, _class(operator), operator.kind)
+        return next((self._executes[key] for key in keys if key in self._executes), ())
+
+    def _compute(self, name: str) -> str:
+        format = self._before.tensors[name].format
+        return fixed_format(format)[0].compute if format else self._activations
+
+    def _converted_reads(self, operator: Operator) -> dict[str, str]:
+        """Return activation that an operator cannot read as it is -> format it falls back on."""
+        return self._outside(operator, operator.reads)
+
+    def _outside(self, operator: Operator, names: tuple[str, ...]) -> dict[str, str]:
+        listed = self._listed(operator)
+        return {
+            name: listed[0]
+            for name in names
+            if listed
+            and self._before.tensors[name].role == "activation"
+            and self._compute(name) not in listed
+        }
+
+    def _with_scores(self, operator: Operator) -> Operator:
+        """Note the format in which the softmax inside an attention runs, if not its own."""
+        listed = self._executes.get("softmax", ())
+        if operator.kind != "attention" or not listed:
+            return operator
+        scores = operator.scores_tensor
+        stored = self._compute(scores) if scores in self._before.tensors else self._activations
+        if stored in listed:
+            return operator
+        wide = _STORED.get(listed[0], listed[0])
+        return replace(operator, attributes=_attributes(operator, scores_format=wide))
+
+    def _operator(self, operator: Operator) -> Iterator[Operator]:
+        reads = self._converted_reads(operator)
+        writes = self._outside(operator, operator.writes)
+        if not reads and not writes:
+            yield operator
+            return
+        names: dict[str, str] = {}
+        for name, format in reads.items():
+            twin = self._twins.get((name, format))
+            if twin is None:
+                twin = self._twin(name, format)
+                yield self._conversion(f"{operator.name}.from_{name}", name, twin)
+            names[name] = twin
+        slots = {self._tensors[old].slot: self._tensors[new].slot for old, new in names.items()}
+        made = _renamed(operator, names, "read")
+        out = {name: self._twin(name, format) for name, format in writes.items()}
+        left, right = made.pair
+        pair = (slots.get(left, left), slots.get(right, right))
+        yield replace(
+            _renamed(made, out, "write"), pair=pair, inplace="",
+            attributes=_attributes(made, alone=True),
+        )  # fmt: skip
+        for name, twin in out.items():
+            if name in self._stored_readers:
+                yield self._conversion(f"{operator.name}.to_{name}", twin, name)
+
+    def _twin(self, name: str, format: str) -> str:
+        stored = _STORED.get(format, format)
+        twin = f"{name}.{stored}"
+        while twin in self._tensors and self._twins.get((name, format)) != twin:
+            twin += "_"
+        self._tensors[twin] = replace(self._before.tensors[name], name=twin, format=stored)
+        self._twins[name, format] = twin
+        return twin
+
+    def _conversion(self, name: str, source: str, target: str) -> Operator:
+        x, y = self._tensors[source], self._tensors[target]
+        wide = y.format.startswith(("fp", "bf"))
+        function = "dequantise" if wide else "quantise"
+        if wide and (x.format or self._activations).startswith(("fp", "bf")):
+            function = "cast"
+        accesses = (Access(source, "read", x.elements), Access(target, "write", y.elements))
+        return Operator(
+            name, "quantise", accesses, vector_ops=VECTOR_OPS[function] * y.elements,
+            pair=("activation", x.slot), attributes=(("alone", True), ("function", function)),
+        )  # fmt: skip
+
+
+class _Layouts:
+    """Copies where an operator reads an activation in another layout than its class has."""
+
+    def __init__(self, graph: Graph, layouts: Mapping[str, str]) -> None:
+        self._layouts = layouts
+        self._tensors = dict(graph.tensors)
+        self._layout: dict[str, str] = {}
+        border = layouts.get("network")
+        if border is not None:
+            self._layout |= dict.fromkeys(graph.inputs, border)
+        self._copies: dict[tuple[str, str], str] = {}
+        self._added = False
+        blocks = [replace(b, operators=tuple(self._block(b))) for b in graph.blocks]
+        if border is not None and blocks:
+            outputs = [n for n in graph.outputs if self._layout.get(n, border) != border]
+            last = blocks[-1]
+            back = tuple(self._copy(name, border)[1] for name in outputs)
+            if back and constant(last.count) == 1:
+                blocks[-1] = replace(last, operators=(*last.operators, *back))
+            elif back:
+                blocks.append(Block("outputs", 1, back, last.phase))
+        self.graph = graph
+        if self._added:
+            self.graph = replace(graph, tensors=self._tensors, blocks=tuple(blocks))
+
+    def _block(self, block: Block) -> Iterator[Operator]:
+        self._copies = {}
+        for operator in block.operators:
+            yield from self._operator(operator)
+
+    def _operator(self, operator: Operator) -> Iterator[Operator]:
+        reads = [n for n in dict.fromkeys(operator.reads)
+                 if self._tensors[n].role == "activation"]  # fmt: skip
+        wanted = self._layouts.get(_class(operator), self._layouts.get(operator.kind))
+        if wanted is None:
+            # It takes what comes: the layout of its first activation holds for the others.
+            wanted = next((self._layout[n] for n in reads if n in self._layout), None)
+        if wanted is None:
+            yield operator
+            return
+        names: dict[str, str] = {}
+        for name in reads:
+            if self._layout.get(name, wanted) == wanted:
+                continue
+            known = self._copies.get((name, wanted))
+            if known is None:
+                known, copy = self._copy(name, wanted)
+                yield copy
+            names[name] = known
+        yield _renamed(operator, names, "read")
+        for name in operator.writes:
+            if self._tensors[name].role == "activation":
+                self._layout[name] = wanted
+                for key in [k for k in self._copies if k[0] == name]:
+                    del self._copies[key]
+
+    def _copy(self, name: str, layout: str) -> tuple[str, Operator]:
+        tensor: Tensor = self._tensors[name]
+        other = f"{name}.{layout}"
+        self._tensors[other] = replace(tensor, name=other)
+        self._layout[other] = layout
+        self._copies[name, layout] = other
+        self._added = True
+        accesses = (Access(name, "read", tensor.elements), Access(other, "write", tensor.elements))
+        attributes = (("function", "layout"), ("layout", layout))
+        return other, Operator(f"{name}.to_{layout}", "copy", accesses, attributes=attributes)

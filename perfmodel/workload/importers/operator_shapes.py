@@ -1,0 +1,89 @@
+"""Shapes that an operator-graph file leaves out, inferred from what it does say.
+
+An exporter that follows no values does not know how much of a tensor a slice takes where the bounds
+are computed (``channels // 2``). A convolution that reads the slice tells its channels; what
+another slice of the same tensor takes is the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+from perfmodel.workload.importers.onnx.infer import infer
+from perfmodel.workload.importers.onnx.node import Edge, Node, NotPricedError, Shape
+
+__all__ = ["complete"]
+
+
+def complete(nodes: Sequence[Node]) -> list[str]:
+    """Set shapes of outputs that the file does not say, where its other shapes tell them.
+
+    Parameters
+    ----------
+    nodes
+        In order of execution; their edges are shared, and changed.
+
+    Returns
+    -------
+    list of str
+        What was assumed, for a reader of the result.
+    """
+    readers: dict[str, list[Node]] = {}
+    for node in nodes:
+        for edge in node.present:
+            readers.setdefault(edge.name, []).append(node)
+    assumed: list[str] = []
+    for node in nodes:
+        missing = [edge for edge in node.made if edge.shape is None and edge.is_data]
+        if not missing or any(e.is_data and e.shape is None for e in node.present):
+            continue
+        if node.op == "Slice":
+            shape = _sliced(node, readers)
+            if shape is not None:
+                missing[0].shape = shape
+                assumed.append(node.label)
+            continue
+        with suppress(NotPricedError):
+            infer(node, {}, [None] * len(node.outputs), [""] * len(node.outputs))
+        if node.opened or not all(_fixed(edge.shape) for edge in missing):
+            # Such a graph has no free dimensions.
+            node.opened.clear()
+            for edge in missing:
+                edge.shape = None
+    return assumed
+
+
+def _fixed(shape: Shape | None) -> bool:
+    return shape is not None and all(isinstance(extent, int) for extent in shape)
+
+
+def _sliced(node: Node, readers: Mapping[str, Sequence[Node]]) -> Shape | None:
+    """Return what a slice of channels takes, from its reader or from its siblings."""
+    source = node.inputs[0]
+    if source is None or source.shape is None or len(source.shape) < 3:
+        return None
+    own = _channels(node, readers)
+    if own is None:
+        siblings = [s for s in readers[source.name] if s.op == "Slice" and s is not node]
+        taken = [_channels(s, readers) for s in siblings]
+        if not siblings or None in taken:
+            return None
+        own = source.shape[1] - sum(c for c in taken if c is not None)
+    if not isinstance(own, int) or not isinstance(source.shape[1], int):
+        return None
+    if not 0 < own <= source.shape[1]:
+        return None
+    return (source.shape[0], own, *source.shape[2:])
+
+
+def _channels(node: Node, readers: Mapping[str, Sequence[Node]]) -> int | None:
+    """Return the channels that a convolution expects of what a node makes."""
+    for reader in (r for edge in node.made for r in readers.get(edge.name, ())):
+        weight: Edge | None = reader.get(1)
+        if reader.op != "Conv" or weight is None or not weight.shape or weight.is_data:
+            continue
+        each = weight.shape[1]
+        if isinstance(each, int):
+            return each * int(reader.attributes.get("group", 1))
+    return None
