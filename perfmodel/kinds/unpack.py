@@ -16,7 +16,8 @@ from perfmodel.cost.setting import Setting
 from perfmodel.workload.lower import OperatorTable
 
 __all__ = [
-    "expanded_bytes", "issue_rate", "multiplied_in", "pipeline_share", "power_limited", "summed_in", "unpack_times",
+    "expanded_bytes", "issue_rate", "multiplied_in", "pipeline_share", "power_limited",
+    "summed_in", "unpack_times",
 ]  # fmt: skip
 
 
@@ -46,7 +47,7 @@ def unpack_times(table: OperatorTable, setting: Setting) -> Value:
     """Return seconds a unit of the engine takes to unpack the weights of each row.
 
     ``weights / (unpack_weights_per_clock_per_unit * unpack_speedup * units * clock)``, of shape
-    ``(rows, points)``; ``None`` where the runtime states no such rate for the formats of the weights.
+    ``(rows, points)``; ``None`` where the runtime states no such rate for the weights' formats.
     """
     facts = setting.facts
     clock = facts.get(f"engines.{setting.engine}.clock")

@@ -80,7 +80,8 @@ class TransformerStructure(_Frozen):
     ----------
     phase
         ``decode``: one step, each sequence of the batch gets one token; ``prefill``: the prompt;
-        ``extend``: a prompt after ``past`` tokens that are in the cache; ``request``: a prefill and then ``generate`` decode steps, all costed at their mean context
+        ``extend``: a prompt after ``past`` tokens that are in the cache; ``request``: a prefill and
+        then ``generate`` decode steps, all costed at their mean context
         ``prompt + (generate + 1) / 2`` (exact where time is linear in the context, as with a full
         KV cache read; not at the edge of a sliding window); ``encode``: all tokens at once, without
         a cache.
@@ -261,5 +262,5 @@ def _phase(data: Mapping[str, Any]) -> Iterator[Flaw]:
     if causal is False and phase in ("decode", "prefill", "extend", "request"):
         yield Flaw(("phase",), f"an encoder has no phase '{phase}'", "encode", "encode")
     if causal is True and phase == "encode":
-        yield Flaw(("phase",), "a decoder has no phase 'encode'", "decode, prefill, extend or request",
-                   "prefill")  # fmt: skip
+        yield Flaw(("phase",), "a decoder has no phase 'encode'",
+                   "decode, prefill, extend or request", "prefill")  # fmt: skip

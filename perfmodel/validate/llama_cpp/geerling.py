@@ -27,13 +27,14 @@ from perfmodel.validate.llama_cpp.rows import (
     precision_of,
     read,
 )
-from perfmodel.validate.llama_cpp.t_mac import machine_of
 from perfmodel.validate.refit import Refit
 
 __all__ = ["HOSTS", "NAME", "PLACES", "TITLE", "load", "refits"]
 
 NAME: Final = "geerling_ai_benchmarks"
-TITLE: Final = "ollama and llama.cpp on many machines: graphics boards behind all sorts of hosts, CPUs"
+TITLE: Final = (
+    "ollama and llama.cpp on many machines: graphics boards behind all sorts of hosts, CPUs"
+)
 #: Where its file lies.
 PLACES: Final = ("measured/geerling_ai_benchmarks.csv", "geerling_ai_benchmarks.csv")
 MODELS: Final = {
@@ -103,7 +104,9 @@ def _machine(system: str, unit: str, devices: Sequence[str | Path]) -> tuple[Mac
         raise InputError(Fault("what computes is not said, or several do"))
     chip = CHIP.search(system)
     if chip is not None:
-        machine = device_named(f"apple {chip[1]}{chip[2] or ''}", devices).machine("llama_cpp_metal_2025")
+        machine = device_named(f"apple {chip[1]}{chip[2] or ''}", devices).machine(
+            "llama_cpp_metal_2025"
+        )
         cores = re.search(r"(\d+) GPU [Cc]ore", system)
         if cores:
             machine = machine.vary({"engines.main.units": float(cores[1])})

@@ -95,7 +95,7 @@ def machine_of(gpu: str, devices: Sequence[str | Path]) -> tuple[Machine, str]:
     """
     chip = CHIP.search(gpu)
     if chip is None:
-        names = {"a100_sxm": "a100"}
+        names = {"a100_sxm": "a100", "a100_pcie": "a100_pcie_80gb"}
         plain = names.get(gpu.lower().replace(" ", "_"), gpu)
         return device_named(plain, devices).machine(CUDA), CUDA
     machine = device_named(f"apple {chip[1]}{chip[2] or ''}", devices).machine(METAL)

@@ -94,7 +94,9 @@ def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[R
 CONSTANTS: Final = {
     "CUDA": {
         "latency_s": (Constant("runtime.per_layer", 42e-6, 1e-6, 1e-3),),
-        "prefill_latency_s": (Constant("runtime.macs_per_clock_per_unit.q4_0", 240.0, 10.0, 4096.0),),
+        "prefill_latency_s": (
+            Constant("runtime.macs_per_clock_per_unit.q4_0", 240.0, 10.0, 4096.0),
+        ),
     },
     "Vulkan": {
         "latency_s": (

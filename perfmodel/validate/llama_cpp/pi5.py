@@ -66,7 +66,7 @@ def _case(rows: Rows, row: Row, devices: Sequence[str | Path], faults: list[Faul
 
 
 def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[Refit]:
-    """Return how the board's sustained bandwidth and power were fitted, a format left out a time."""
+    """Return how the board's sustained bandwidth and power were fitted, by format left out."""
     cases = load(folder, devices)
     share = Constant("memories.dram.sustained_fraction", 0.6, 0.1, 1.0)
     watts = Constant("engines.cpu.busy_power", 6.0, 1.0, 30.0)

@@ -90,8 +90,12 @@ def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[R
     return [
         refit(cases, target, constants, left_out=label, group=group, name=f"{target}, {label}")
         for target, constants in CONSTANTS.items()
-        for label, group in (("depth", _depth), ("model", lambda case: case.group))
+        for label, group in (("depth", _depth), ("model", _model))
     ]
+
+
+def _model(case: Case) -> str:
+    return case.group
 
 
 def _depth(case: Case) -> str:

@@ -60,9 +60,7 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     return Cases(NAME, cases, notes=folder.note(path))
 
 
-def _cases(
-    rows: Rows, row: Row, devices: Sequence[str | Path], faults: list[Fault]
-) -> list[Case]:
+def _cases(rows: Rows, row: Row, devices: Sequence[str | Path], faults: list[Fault]) -> list[Case]:
     threads = number(rows, row, "threads", faults)
     device, said = row.get("device"), row.get("model")
     out: list[Case] = []
