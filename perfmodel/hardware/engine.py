@@ -111,9 +111,6 @@ class Engine(Spec):
     such as ``fp16: 2.0`` on GPUs for desktops."""
     unpack_speedup: Factor | None = None
     """How many times faster its units unpack weights than those that a runtime's rates hold for."""
-    sustained_energy_per_op: Mapping[str, EnergyPerOp] = Field(default_factory=dict)
-    """All that the board draws, for each operation of long matrix products, by compute format: with
-    `power.busy` it caps the rate that lasts."""
     source: str | None = None
     """Source of every number below that names none."""
     confidence: Confidence | None = None

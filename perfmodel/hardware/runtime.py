@@ -57,6 +57,7 @@ Efficiency: TypeAlias = Annotated[Quantity, Of("fraction", positive=True, ceilin
 Rate: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=1e6)]
 Share: TypeAlias = Annotated[Quantity, Of("fraction", positive=True, ceiling=1.0)]
 Tokens: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True)]
+EnergyPerOp: TypeAlias = Annotated[Quantity, Of("energy_per_op", positive=True)]
 Norm: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=100.0)]
 
 ZERO: Final = Quantity(value=0.0)
@@ -158,6 +159,9 @@ class Runtime(Document):
     instructions_per_mac: Mapping[str, Rate] = Field(default_factory=dict)
     """Vector instructions a multiply-accumulate of the inner loop over weights of a format, in
     shares of the engine's `vector_issue`: they take the place of peak and efficiency."""
+    sustained_energy_per_op: Mapping[str, EnergyPerOp] = Field(default_factory=dict)
+    """All that a board draws, for each operation of long products of this runtime's kernels, by
+    silicon generation (a tag of the device): with `power.busy` it caps the rate that lasts."""
     macs_per_clock_per_unit: Mapping[str, Rate] = Field(default_factory=dict)
     """Multiply-accumulates by weights of a format that a unit finishes in a clock where unpacking
     bounds long products, not the peak: they take the place of peak and efficiency."""

@@ -174,7 +174,7 @@ def matrix_rates(
             rate = counted * (setting.fact("runtime.efficiency.moe", 1.0) if kind == "moe" else 1.0)
         elif not setting.bare:
             rate = rate * summed_in(setting, name) * efficiency(setting, kind, pair)
-            rate = power_limited(setting, name, rate)
+            rate = power_limited(setting, rate)
         rate = rate * sparse_speedup(setting, pair)
         by_value.append((rows, name, rate))
     if not by_value:

@@ -126,13 +126,13 @@ def summed_in(setting: Setting, name: str) -> Value:
     return setting.fact(f"engines.{setting.engine}.accumulator_speedup.{accumulator}", 1.0)
 
 
-def power_limited(setting: Setting, name: str, rate: Value) -> Value:
+def power_limited(setting: Setting, rate: Value) -> Value:
     """Return a rate of long matrix products under the board's power.
 
     ``(rate**-p + (busy / sustained_energy_per_op)**-p)**(-1/p)``: the clock falls until the board
     draws what it may.
     """
-    each = setting.fact(f"engines.{setting.engine}.sustained_energy_per_op.{name}")
+    each = setting.fact("runtime.sustained_energy_per_op")
     busy = setting.fact("power.busy")
     if each is None or busy is None:
         return rate

@@ -116,7 +116,7 @@ class KindConformance:
                 "runtime.per_sequence",
                 *self.delays(),
             )
-            falling = falling or ".sustained_energy_per_op." in path
+            falling = falling or path == "runtime.sustained_energy_per_op"
             if not rising and not falling:
                 continue
             varied = machine.vary({path: _around(machine, path, value * _FACTORS)})
@@ -184,7 +184,7 @@ class KindConformance:
                         ".per_sequence",
                     )
                 )
-                or ".sustained_energy_per_op." in path
+                or path == "runtime.sustained_energy_per_op"
                 or path in self.delays()
             ):
                 changes[path] = value / 10

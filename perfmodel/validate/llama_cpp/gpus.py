@@ -165,7 +165,7 @@ def _prefill_facts(case: Case, constants: Mapping[str, float]) -> Mapping[str, f
     assert isinstance(machine, Machine)
     found = {p: v for p, v in constants.items() if p in machine}
     for generation in ("ampere", "ada"):
-        path = f"engines.{machine.engine}.sustained_energy_per_op.fp16"
-        if generation in machine.device.tags and path in machine:
+        path = "runtime.sustained_energy_per_op"
+        if generation in machine.device.tags:
             found[path] = constants[generation]
     return found

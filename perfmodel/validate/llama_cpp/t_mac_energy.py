@@ -49,7 +49,7 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     if faults:
         raise InputError(faults)
     notes = (
-        "powers of the module's engines are of these very rows: the energies test the times",
+        "the power of the module's CPU cores is of a row of this table; of its GPU, the module's limit",
         *folder.note(path),
     )
     return Cases(NAME, cases, notes=notes)
