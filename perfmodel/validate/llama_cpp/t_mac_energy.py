@@ -49,7 +49,7 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     if faults:
         raise InputError(faults)
     notes = (
-        "the power of the module's CPU cores is of a row of this table; of its GPU, the module's limit",
+        "power of the CPU cores is that of a row of this table, of the GPU the module's limit",
         *folder.note(path),
     )
     return Cases(NAME, cases, notes=notes)
