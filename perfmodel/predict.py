@@ -278,7 +278,11 @@ def execution_of(runtime: Runtime) -> Execution | None:
 def _choices(engine: Engine, runtime: Runtime) -> Mapping[str, Any]:
     """Return what engine and runtime say beside numbers."""
     found = choices(engine)
-    return found if runtime.accumulator is None else {**found, "accumulator": runtime.accumulator}
+    if runtime.accumulator is not None:
+        found["accumulator"] = runtime.accumulator
+    if runtime.multiplies_in:
+        found["multiplies_in"] = runtime.multiplies_in
+    return found
 
 
 def precision_for(

@@ -35,11 +35,12 @@ def run_energy(
 
     Operations x energy each + bytes x energy of each level + idle power x time (Horowitz,
     "Computing's energy problem", ISSCC 2014) where the device states the energy of the executed
-    format and of main memory; else busy power x time. What the kind of hardware prices itself
-    (``energy NAME`` in the totals) comes in place of the operations and bytes that it covers. Where
-    no idle power is stated, the background and refresh power of DRAM stands for it; the energies a
-    byte that the tables fill in leave it out, so that it is not counted twice. Vector work, nearer
-    levels and static power without a figure are left out, and the model's name says so.
+    format and of main memory; else busy power (the engine's, or the device's) x time. What the kind
+    of hardware prices itself (``energy NAME`` in the totals) comes in place of the operations and
+    bytes that it covers. Where no idle power is stated, the background and refresh power of DRAM
+    stands for it; the energies a byte that the tables fill in leave it out, so that it is not
+    counted twice. Vector work, nearer levels and static power without a figure are left out, and
+    the model's name says so.
 
     Parameters
     ----------
@@ -90,7 +91,7 @@ def run_energy(
             model += f"; {', '.join(missing)} not counted"
         parts = own | parts
         return Energy(sum(parts.values(), 0.0), parts, model)
-    busy = facts.get("power.busy")
+    busy = facts.get(f"engines.{setting.engine}.busy_power", facts.get("power.busy"))
     if busy is not None:
         return Energy(busy * time, {"busy": busy * time}, "busy power x time")
     return Energy(None, {}, "unknown: the device states neither energies nor power")

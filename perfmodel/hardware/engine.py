@@ -29,8 +29,10 @@ OperatorKind: TypeAlias = Literal[
 
 Count: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True)]
 Issue: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=64.0)]
+Factor: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=1e3)]
 Frequency: TypeAlias = Annotated[Quantity, Of("frequency", positive=True)]
 Time: TypeAlias = Annotated[Quantity, Of("time")]
+Watts: TypeAlias = Annotated[Quantity, Of("power", positive=True)]
 EnergyPerOp: TypeAlias = Annotated[Quantity, Of("energy_per_op")]
 
 
@@ -96,6 +98,8 @@ class Engine(Spec):
     """Hardware's own cost of an operator."""
     handover: Time | None = None
     """From another engine's result in their shared memory to the start of this engine's work."""
+    busy_power: Watts | None = None
+    """All that the device draws with this engine alone at work."""
     operators: Annotated[Operators, BeforeValidator(classes_alone)] | None = None
     """Classes of operators that it runs; all where left out."""
     energy_per_op: Mapping[str, EnergyPerOp] = Field(default_factory=dict)
@@ -105,9 +109,8 @@ class Engine(Spec):
     accumulator_speedup: Mapping[str, float] = Field(default_factory=dict)
     """Speed-up of products of half precision that are summed in another format than the peak's,
     such as ``fp16: 2.0`` on GPUs for desktops."""
-    sustained_energy_per_op: Mapping[str, EnergyPerOp] = Field(default_factory=dict)
-    """All that the board draws, for each operation of long matrix products, by compute format: with
-    `power.busy` it caps the rate that lasts."""
+    unpack_speedup: Factor | None = None
+    """How many times faster its units unpack weights than those that a runtime's rates hold for."""
     source: str | None = None
     """Source of every number below that names none."""
     confidence: Confidence | None = None

@@ -253,12 +253,9 @@ class _Builder:
         for name in ("sparse_speedup", "accumulator_speedup"):
             for key, speedup in getattr(engine, name).items():
                 facts.put(f"{at}.{name}.{key}", _SPEEDUP, speedup, self._entry(engine))
-        for name in ("boost_clock", "vector_issue"):
+        for name in ("boost_clock", "vector_issue", "unpack_speedup", "busy_power"):
             if getattr(engine, name) is not None:
                 self._fields(f"{at}.", Engine, engine, name)
-        for key, energy in engine.sustained_energy_per_op.items():
-            path = f"{at}.sustained_energy_per_op.{key}"
-            self._number(path, limits["sustained_energy_per_op"], energy, engine)
         self._own(at, engine, Engine)
 
     def _own(self, at: str, entry: Engine | Memory, base: type[Engine] | type[Memory]) -> None:
@@ -322,6 +319,10 @@ class _Builder:
             given: Any = getattr(runtime, name)
             if not isinstance(given, Mapping):
                 numbers.append((name, given))
+            elif name == "sustained_energy_per_op":
+                # Of the generations that a runtime knows, the one that the device is of.
+                entries = cast("Mapping[str, Quantity]", given)
+                numbers += [(name, q) for tag, q in entries.items() if tag in self.device.tags]
             elif name not in ("efficiency", "scale"):
                 entries = cast("Mapping[str, Quantity]", given)
                 numbers += [(f"{name}.{key}", quantity) for key, quantity in entries.items()]

@@ -24,14 +24,16 @@ __all__ = [
 ]  # fmt: skip
 
 EFFICIENCY_CLASSES: Final = (
-    "bandwidth", "gemm", "gemv", "conv", "grouped", "depthwise", "attention", "moe", "recurrent",
+    "bandwidth", "gemm", "gemv", "moe", "conv", "grouped", "depthwise", "attention", "recurrent",
     "scan", "embedding", "vector", "elementwise", "norm", "softmax", "pool", "copy", "reorder",
+    "cache",
 )  # fmt: skip
 """Operator classes that an efficiency multiplies the peak of; ``bandwidth`` multiplies the main
 memory's, ``copy`` the bandwidth of every level where a kernel only moves data, ``reorder`` (falls
-back to ``copy``) where it converts a layout. ``grouped`` (a convolution in groups) falls back to
-``conv``, ``moe`` to ``gemm``; ``elementwise``, ``norm``, ``softmax`` and ``pool``, where they are
-kernels of their own, to ``vector``."""
+back to ``copy``) where it converts a layout, ``cache`` where it attends (beside ``bandwidth``).
+``moe`` (experts, also where unpacking bounds them) falls back to ``gemm``, ``grouped`` (a
+convolution in groups) to ``conv``; ``elementwise``, ``norm``, ``softmax`` and ``pool``, where they
+are kernels of their own, to ``vector``."""
 
 LAYOUT_CLASSES: Final = (
     "network", "gemm", "conv", "grouped", "depthwise", "attention", "moe", "recurrent",
@@ -65,6 +67,7 @@ Efficiency: TypeAlias = Annotated[Quantity, Of("fraction", positive=True, ceilin
 Rate: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=1e6)]
 Share: TypeAlias = Annotated[Quantity, Of("fraction", positive=True, ceiling=1.0)]
 Tokens: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True)]
+EnergyPerOp: TypeAlias = Annotated[Quantity, Of("energy_per_op", positive=True)]
 Norm: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=100.0)]
 Factor: TypeAlias = Annotated[Quantity, Of("count", ceiling=100.0)]
 Multiplier: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=1000.0)]
@@ -199,9 +202,18 @@ class Runtime(Document):
     accumulator: Literal["fp32", "fp16"] | None = None
     """Format that its matrix kernels sum products of half precision in, where it is not that of the
     engine's peak."""
+    multiplies_in: Mapping[str, str] = Field(default_factory=dict)
+    """Compute format that its matrix kernels multiply weights of a format in, activations being
+    brought to it on the way: ``{q8_0: int8}``."""
     instructions_per_mac: Mapping[str, Rate] = Field(default_factory=dict)
     """Vector instructions a multiply-accumulate of the inner loop over weights of a format, in
     shares of the engine's `vector_issue`: they take the place of peak and efficiency."""
+    sustained_energy_per_op: Mapping[str, EnergyPerOp] = Field(default_factory=dict)
+    """All that a board draws, for each operation of long products of this runtime's kernels, by
+    silicon generation (a tag of the device): with `power.busy` it caps the rate that lasts."""
+    macs_per_clock_per_unit: Mapping[str, Rate] = Field(default_factory=dict)
+    """Multiply-accumulates by weights of a format that a unit finishes in a clock where unpacking
+    bounds long products, not the peak: they take the place of peak and efficiency."""
     issue_share: Share | None = None
     """Share of the engine's `vector_issue` at which these loops run; 1 where left out."""
     unpack_weights_per_clock_per_unit: Mapping[str, Rate] = Field(default_factory=dict)

@@ -113,15 +113,21 @@ def vector_rates(table: OperatorTable, setting: Setting) -> Value:
 
 
 def copy_shares(table: OperatorTable, setting: Setting) -> Value:
-    """Return the fraction of each level's bandwidth that rows reach: 1 but where they only move."""
-    share = None if setting.bare else setting.facts.get("runtime.efficiency.copy")
-    if share is None:
+    """Return the fraction of each level's bandwidth that rows reach.
+
+    1 but where they only move data, or attend to what a cache holds, and the runtime says so.
+    """
+    copy = None if setting.bare else setting.facts.get("runtime.efficiency.copy")
+    cache = None if setting.bare else setting.facts.get("runtime.efficiency.cache")
+    if copy is None and cache is None:
         return 1.0
-    reorder = setting.facts.get("runtime.efficiency.reorder", share)
-    shares = [
-        1.0 if row.kind not in MOVES else reorder if row.functions == ("reorder",) else share
-        for row in table.rows
-    ]
+    reorder = setting.facts.get("runtime.efficiency.reorder", copy)
+    shares: list[Value] = []
+    for row in table.rows:
+        share = cache if row.kind == "attention" else None
+        if row.kind in MOVES:
+            share = reorder if row.functions == ("reorder",) else copy
+        shares.append(1.0 if share is None else share)
     return _by_row(shares, table, setting, 1.0)
 
 

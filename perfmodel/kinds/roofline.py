@@ -33,6 +33,7 @@ from perfmodel.kinds.streams import with_streams
 from perfmodel.kinds.unpack import (
     expanded_bytes,
     issue_rate,
+    multiplied_in,
     pipeline_share,
     power_limited,
     summed_in,
@@ -53,7 +54,7 @@ class Roofline:
     equations: Mapping[str, Equation] = {
         "matrix": Equation("2 * macs / (peak * efficiency)", _WILLIAMS),
         "vector": Equation("vector_ops / (vector_peak * efficiency)", _WILLIAMS),
-        "expand": Equation("micro_batches * weights * (packed + 4) / bandwidth", _LLAMA_CPP),
+        "expand": Equation("micro_batches * weights * (packed + 2) / bandwidth", _LLAMA_CPP),
         "memory": Equation("latency + bytes / bandwidth", _ILIC),
         "launch": Equation("kernels * overhead", "runtime or device spec"),
         "layer": Equation(
@@ -163,7 +164,7 @@ def matrix_rates(
     executed: dict[str, str] = {}
     unsupported: list[str] = []
     for (kind, pair), rows in keys.items():
-        wanted = pair_format(setting, pair)
+        wanted = multiplied_in(setting, pair[0]) or pair_format(setting, pair)
         name = executed_format(setting, wanted)
         if not name:
             unsupported.append(wanted)
@@ -172,10 +173,10 @@ def matrix_rates(
         rate = setting.facts[f"engines.{setting.engine}.peaks.{name}"]
         counted = None if setting.bare else issue_rate(setting, pair[0])
         if counted is not None:
-            rate = counted
+            rate = counted * (setting.fact("runtime.efficiency.moe", 1.0) if kind == "moe" else 1.0)
         elif not setting.bare:
             rate = rate * summed_in(setting, name) * efficiency(setting, kind, pair)
-            rate = power_limited(setting, name, rate)
+            rate = power_limited(setting, rate)
         rate = rate * sparse_speedup(setting, pair)
         by_value.append((rows, name, rate))
     if not by_value:

@@ -7,6 +7,8 @@ weights out in half precision first, and run at the clock that the board's power
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from perfmodel.arrays import Value, is_array
@@ -14,39 +16,45 @@ from perfmodel.cost.setting import Setting
 from perfmodel.workload.lower import OperatorTable
 
 __all__ = [
-    "expanded_bytes", "issue_rate", "pipeline_share", "power_limited", "summed_in", "unpack_times",
+    "expanded_bytes", "issue_rate", "multiplied_in", "pipeline_share", "power_limited",
+    "summed_in", "unpack_times",
 ]  # fmt: skip
 
 
 def issue_rate(setting: Setting, slot: str) -> Value:
     """Return operations a second (two a MAC) at which packed weights of a slot are multiplied.
 
-    ``2 * units * clock * vector_issue * issue_share / instructions_per_mac``; ``None`` where the
-    runtime counts no instructions for their format or the engine states no issue width.
+    ``2 * units * clock * macs_per_clock_per_unit``, or on a vector unit ``2 * units * clock *
+    vector_issue * issue_share / instructions_per_mac``; ``None`` where the runtime states neither
+    for their format.
     """
     facts = setting.facts
-    issue = facts.get(f"engines.{setting.engine}.vector_issue")
     clock = facts.get(f"engines.{setting.engine}.clock")
-    if issue is None or clock is None or not slot.startswith("weight"):
-        return None
-    each = _of_format(setting, slot, "runtime.instructions_per_mac")
-    if each is None:
+    if clock is None or not slot.startswith("weight"):
         return None
     units = facts.get(f"engines.{setting.engine}.units", 1.0)
+    each = _of_format(setting, slot, "runtime.macs_per_clock_per_unit", inverse=True)
+    if each is not None:
+        return 2.0 * units * clock / each
+    issue = facts.get(f"engines.{setting.engine}.vector_issue")
+    each = None if issue is None else _of_format(setting, slot, "runtime.instructions_per_mac")
+    if each is None:
+        return None
     return 2.0 * units * clock * issue * facts.get("runtime.issue_share", 1.0) / each
 
 
 def unpack_times(table: OperatorTable, setting: Setting) -> Value:
     """Return seconds a unit of the engine takes to unpack the weights of each row.
 
-    ``weights / (unpack_weights_per_clock_per_unit * units * clock)``, ``(rows, points)``; ``None``
-    where the runtime states no such rate for the formats of the weights.
+    ``weights / (unpack_weights_per_clock_per_unit * unpack_speedup * units * clock)``, of shape
+    ``(rows, points)``; ``None`` where the runtime states no such rate for the weights' formats.
     """
     facts = setting.facts
     clock = facts.get(f"engines.{setting.engine}.clock")
     if clock is None:
         return None
     rate = facts.get(f"engines.{setting.engine}.units", 1.0) * clock
+    rate = rate * facts.get(f"engines.{setting.engine}.unpack_speedup", 1.0)
     total: Value = None
     for slot, (rows, weights) in table.moved.items():
         if not slot.startswith("weight") or slot == "weight:vector":
@@ -67,7 +75,8 @@ def _of_format(setting: Setting, slot: str, path: str, *, inverse: bool = False)
         parts: tuple[tuple[float, str], ...] = ((1.0, setting.precision.format_of(slot).name),)
     else:
         weights = setting.precision.weights
-        own = facts.get(f"{path}.{weights.name}") if weights.overrides else None
+        mixed = weights.overrides and weights.name != weights.block
+        own = facts.get(f"{path}.{weights.name}") if mixed else None
         if own is not None:
             return 1.0 / own if inverse else own
         parts = weights.parts_of(slot.partition(":")[2])
@@ -98,6 +107,17 @@ def _ungrouped(name: str) -> str:
     return base if mark and group.isdigit() else name
 
 
+def multiplied_in(setting: Setting, slot: str) -> str:
+    """Return the compute format that the runtime's kernels bring weights of a slot to, or ``""``.
+
+    As a runtime says by the weights' format; the tensors of a mixture go by the mixture's.
+    """
+    said: Mapping[str, str] = setting.choices.get("multiplies_in", {})
+    if setting.bare or not said or not slot.startswith("weight"):
+        return ""
+    return said.get(setting.precision.format_of(slot).name, "")
+
+
 def summed_in(setting: Setting, name: str) -> Value:
     """Return the factor on the peak of a format by what the runtime's kernels sum products in."""
     accumulator = setting.choices.get("accumulator")
@@ -106,13 +126,13 @@ def summed_in(setting: Setting, name: str) -> Value:
     return setting.fact(f"engines.{setting.engine}.accumulator_speedup.{accumulator}", 1.0)
 
 
-def power_limited(setting: Setting, name: str, rate: Value) -> Value:
+def power_limited(setting: Setting, rate: Value) -> Value:
     """Return a rate of long matrix products under the board's power.
 
     ``(rate**-p + (busy / sustained_energy_per_op)**-p)**(-1/p)``: the clock falls until the board
     draws what it may.
     """
-    each = setting.fact(f"engines.{setting.engine}.sustained_energy_per_op.{name}")
+    each = setting.fact("runtime.sustained_energy_per_op")
     busy = setting.fact("power.busy")
     if each is None or busy is None:
         return rate
@@ -123,7 +143,8 @@ def power_limited(setting: Setting, name: str, rate: Value) -> Value:
 def expanded_bytes(table: OperatorTable, setting: Setting) -> Value:
     """Return bytes that each row moves to write quantised weights out in half precision.
 
-    Read packed, written and read in two bytes each, once a micro-batch; none up to
+    Read packed and written in two bytes each, once a micro-batch (the product reads them in its own
+    time); none up to
     ``runtime.expands_above`` tokens. ``None`` where the runtime does no such thing.
     """
     above = setting.fact("runtime.expands_above")
@@ -138,7 +159,7 @@ def expanded_bytes(table: OperatorTable, setting: Setting) -> Value:
             continue
         tokens = table.macs[rows] / xp.maximum(weights, 1.0)
         passes = xp.where(tokens > above, _passes(setting, tokens), 0.0)
-        moved = passes * weights * (setting.precision.bits(slot) / 8.0 + 4.0)
+        moved = passes * weights * (setting.precision.bits(slot) / 8.0 + 2.0)
         whole = _placed(rows, moved, len(table.rows), setting)
         total = whole if total is None else total + whole
     return total

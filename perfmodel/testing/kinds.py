@@ -116,6 +116,7 @@ class KindConformance:
                 "runtime.per_sequence",
                 *self.delays(),
             )
+            falling = falling or path == "runtime.sustained_energy_per_op"
             if not rising and not falling:
                 continue
             varied = machine.vary({path: _around(machine, path, value * _FACTORS)})
@@ -183,6 +184,7 @@ class KindConformance:
                         ".per_sequence",
                     )
                 )
+                or path == "runtime.sustained_energy_per_op"
                 or path in self.delays()
             ):
                 changes[path] = value / 10

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
+from perfmodel.calibrate import Constant
 from perfmodel.errors import Fault, InputError
 from perfmodel.formats import Precision, as_precision
 from perfmodel.hardware.device import Device
@@ -17,6 +19,8 @@ from perfmodel.hardware.machine import Machine
 from perfmodel.measurements import Row, Rows, read_rows
 from perfmodel.validate.case import Case, Cases, Question
 from perfmodel.validate.files import DataFolder
+from perfmodel.validate.llama_cpp.refit import refit
+from perfmodel.validate.refit import Refit
 from perfmodel.workload.library import find
 from perfmodel.workload.workload import Workload
 
@@ -80,6 +84,30 @@ def _machine(
 
 def _precision(quant: str) -> Precision:
     return as_precision(quant.lower())
+
+
+def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[Refit]:
+    """Return how the constants of the Metal backend were fitted, a chip left out at a time."""
+    cases = load(folder, devices)
+    parts = (("latency_s", DECODE), ("prefill_latency_s", PREFILL))
+    by_chip = [refit(cases, target, found, left_out="chip") for target, found in parts]
+    by_generation = [
+        refit(cases, target, found, left_out="generation", group=lambda case: case.device[:2],
+              name=f"{target}, generations")
+        for target, found in parts
+    ]  # fmt: skip
+    return by_chip + by_generation
+
+
+DECODE: Final = (
+    Constant("runtime.efficiency.bandwidth", 0.95, 0.3, 1.0),
+    Constant("runtime.draw_bytes_per_clock_per_unit", 13.0, 1.0, 100.0),
+    Constant("runtime.per_layer_clocks", 265e3, 1e3, 1e7),
+)
+PREFILL: Final = tuple(
+    Constant(f"runtime.efficiency.gemm.{name}", start, 0.1, 1.2)
+    for name, start in (("fp16", 0.7), ("q8_0", 0.65), ("q4_0", 0.65))
+)
 
 
 def decode_step() -> Workload:

@@ -14,13 +14,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from perfmodel.workload.fuse import aliases
 from perfmodel.workload.graph import Access, Block, Graph, Operator, Tensor
+from perfmodel.workload.lower import ById
 from perfmodel.workload.symbols import constant
 
-__all__ = ["Layout", "with_conversions"]
+__all__ = ["PLAIN", "Layout", "with_conversions"]
 
 
 class Layout(NamedTuple):
@@ -41,6 +42,10 @@ class Layout(NamedTuple):
     stored_with: tuple[str, ...] = ()
 
 
+#: Nothing in blocks.
+PLAIN: Final = Layout()
+
+
 def with_conversions(graph: Graph, layout: Layout) -> Graph:
     """Return the graph with copies where layouts change; the graph itself where none does.
 
@@ -50,26 +55,11 @@ def with_conversions(graph: Graph, layout: Layout) -> Graph:
     a pool reads, lies in blocks already. Images of
     a single pixel are the same in both orders, and what leaves the network is left as it is.
     """
-    return _converted(_ById(graph), layout) if layout.block else graph
-
-
-class _ById:
-    """Hash a graph by identity, as lowering does."""
-
-    __slots__ = ("graph",)
-
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
-
-    def __hash__(self) -> int:
-        return id(self.graph)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _ById) and other.graph is self.graph
+    return _converted(ById(graph), layout) if layout.block else graph
 
 
 @lru_cache(maxsize=256)
-def _converted(key: _ById, layout: Layout) -> Graph:
+def _converted(key: ById, layout: Layout) -> Graph:
     walk = _Walk(key.graph, layout)
     blocks = tuple(walk.block(block) for block in key.graph.blocks)
     if not walk.made:

@@ -18,6 +18,7 @@ __all__ = ["FAMILY_TRANSFORMER", "TransformerStructure"]
 _PARAMETERS: Mapping[str, Mapping[str, float]] = {
     "decode": {"batch": 1, "context": 2048},
     "prefill": {"batch": 1, "prompt": 2048},
+    "extend": {"batch": 1, "prompt": 2048, "past": 2048},
     "request": {"batch": 1, "prompt": 2048, "generate": 256},
     "encode": {"batch": 1, "tokens": 128},
 }
@@ -41,6 +42,10 @@ def build(s: TransformerStructure, semantics: Semantics) -> Graph:
     elif s.phase == "encode":
         tokens = symbol("tokens")
         g.output(forward(g, s, Step(batch, tokens, tokens), every=True))
+    elif s.phase == "extend":
+        prompt = symbol("prompt")
+        step = Step(batch, prompt, simplify(symbol("past") + prompt), cached=True)
+        g.output(forward(g, s, step, every=semantics.head_on_every_token))
     else:
         prompt = symbol("prompt")
         every = semantics.head_on_every_token
@@ -57,10 +62,11 @@ def build(s: TransformerStructure, semantics: Semantics) -> Graph:
                 last = forward(g, s, Step(batch, 1, mean, cached=True, stored=stored), every=True)
             g.output(last)
     graph = g.build(parameters(s))
-    if s.phase not in {"prefill", "decode"}:
+    if s.phase not in {"prefill", "extend", "decode"}:
         return graph
     # A phase by itself says which it is, so that its seconds are a TTFT or a TPOT.
-    return replace(graph, blocks=tuple(replace(b, phase=s.phase) for b in graph.blocks))
+    phase = "decode" if s.phase == "decode" else "prefill"
+    return replace(graph, blocks=tuple(replace(b, phase=phase) for b in graph.blocks))
 
 
 def forward(g: SequenceBuilder, s: TransformerStructure, step: Step, *, every: bool) -> Tensor:
@@ -154,7 +160,10 @@ def items(s: TransformerStructure) -> tuple[str, Dim]:
     batch = symbol("batch")
     if s.phase == "encode":
         return "sequences", batch
-    each: dict[str, Dim] = {"decode": 1, "prefill": symbol("prompt"), "request": symbol("generate")}
+    prompt = symbol("prompt")
+    each: dict[str, Dim] = {
+        "decode": 1, "prefill": prompt, "extend": prompt, "request": symbol("generate")
+    }  # fmt: skip
     return "tokens", product(batch, each[s.phase])
 
 

@@ -10,7 +10,7 @@ from perfmodel.workload.builder import VECTOR_OPS
 from perfmodel.workload.graph import Tensor
 from perfmodel.workload.nest import LoopNest, Operand
 from perfmodel.workload.sequence import SequenceBuilder
-from perfmodel.workload.symbols import Dim, distinct_experts, product, simplify, symbol
+from perfmodel.workload.symbols import Dim, distinct_experts, minimum, product, simplify, symbol
 
 if TYPE_CHECKING:
     from perfmodel.workload.transformer_structure import (
@@ -98,8 +98,13 @@ def self_attention(
     if s.rotary:
         q = g.elementwise("rope", q, name="q_rope")
         k = g.elementwise("rope", k, name="k_rope")
+    keys = step.keys
+    if window and step.cached and step.queries != 1:
+        # The last of several new tokens sees its window, the first one as many tokens earlier.
+        keys = minimum(keys, simplify(step.queries + (window - 1)))
+        window = 0
     y = g.attention(
-        q, batch=step.batch, queries=step.queries, keys=step.keys, heads=s.heads, head_dim=size,
+        q, batch=step.batch, queries=step.queries, keys=keys, heads=s.heads, head_dim=size,
         kv_heads=s.groups, causal=s.causal, window=window or None, cached=step.cached,
         key_value=(k, v), stored_keys=step.stored, write_cache=s.causal,
     )  # fmt: skip

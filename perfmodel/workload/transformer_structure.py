@@ -14,7 +14,7 @@ Count: TypeAlias = Annotated[int, Field(gt=0, le=10**7, strict=True)]
 CountOrNone: TypeAlias = Annotated[int, Field(ge=0, le=10**7, strict=True)]
 """The same, or 0 for none."""
 
-Phase: TypeAlias = Literal["decode", "prefill", "request", "encode"]
+Phase: TypeAlias = Literal["decode", "prefill", "extend", "request", "encode"]
 
 
 class _Frozen(BaseModel):
@@ -80,7 +80,8 @@ class TransformerStructure(_Frozen):
     ----------
     phase
         ``decode``: one step, each sequence of the batch gets one token; ``prefill``: the prompt;
-        ``request``: a prefill and then ``generate`` decode steps, all costed at their mean context
+        ``extend``: a prompt after ``past`` tokens that are in the cache; ``request``: a prefill and
+        then ``generate`` decode steps, all costed at their mean context
         ``prompt + (generate + 1) / 2`` (exact where time is linear in the context, as with a full
         KV cache read; not at the edge of a sliding window); ``encode``: all tokens at once, without
         a cache.
@@ -258,8 +259,8 @@ def _feed_forward(data: Mapping[str, Any]) -> Iterator[Flaw]:
 def _phase(data: Mapping[str, Any]) -> Iterator[Flaw]:
     causal = data.get("causal", True)
     phase = data.get("phase", "decode")
-    if causal is False and phase in ("decode", "prefill", "request"):
+    if causal is False and phase in ("decode", "prefill", "extend", "request"):
         yield Flaw(("phase",), f"an encoder has no phase '{phase}'", "encode", "encode")
     if causal is True and phase == "encode":
-        yield Flaw(("phase",), "a decoder has no phase 'encode'", "decode, prefill or request",
-                   "prefill")  # fmt: skip
+        yield Flaw(("phase",), "a decoder has no phase 'encode'",
+                   "decode, prefill, extend or request", "prefill")  # fmt: skip

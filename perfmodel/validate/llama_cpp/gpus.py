@@ -7,7 +7,7 @@ context on average), ``pp1024`` reads a prompt of 1024. Several GPUs share the l
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -72,11 +72,7 @@ def _case(rows: Rows, row: Row, devices: Sequence[str | Path], faults: list[Faul
     said, mode = row.get("model"), row.get("mode")
     name = f"{row.get('gpu')} {said} {mode.partition('_')[0]}"
     quant = said.rpartition(" ")[2]
-    if mode.startswith("prefill"):
-        gpu_as_device = gpu
-    else:
-        gpu_as_device = gpu
-    device = gpu_as_device if count == 1 else f"{count} x {gpu_as_device}"
+    device = gpu if count == 1 else f"{count} x {gpu}"
     try:
         model = model_named(said, MODELS)
         machine, runtime = machine_of(gpu, devices)
@@ -99,7 +95,7 @@ def machine_of(gpu: str, devices: Sequence[str | Path]) -> tuple[Machine, str]:
     """
     chip = CHIP.search(gpu)
     if chip is None:
-        names = {"a100_sxm": "a100"}
+        names = {"a100_sxm": "a100", "a100_pcie": "a100_pcie_80gb"}
         plain = names.get(gpu.lower().replace(" ", "_"), gpu)
         return device_named(plain, devices).machine(CUDA), CUDA
     machine = device_named(f"apple {chip[1]}{chip[2] or ''}", devices).machine(METAL)
@@ -126,6 +122,10 @@ def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[R
             where=lambda c: _cuda(c) and _single(c) and not _outlier(c), apply=_prefill_facts,
             name="prefill_latency_s, one GPU",
         ),
+        refit(
+            cases, "latency_s", UNPACK, left_out="chip", where=_old_apple, apply=_unpack_facts,
+            name="latency_s, K-quants on M1 chips",
+        ),
     ]  # fmt: skip
 
 
@@ -137,6 +137,16 @@ def _outlier(case: Case) -> bool:
     return (_chip(case), case.group) in OUTLIERS
 
 
+def _old_apple(case: Case) -> bool:
+    return case.runtime == METAL and case.group.endswith("K_M") and case.device.startswith("M1")
+
+
+def _unpack_facts(case: Case, constants: Mapping[str, float]) -> Mapping[str, float]:
+    head = "runtime.unpack_weights_per_clock_per_unit"
+    return {f"{head}.{name}": constants["unpack"] for name in ("q4_k", "q6_k")}
+
+
+UNPACK: Final = (Constant("unpack", 8.5, 1.0, 100.0),)
 DECODE: Final = (
     Constant("runtime.efficiency.bandwidth", 0.94, 0.3, 1.0),
     Constant("runtime.draw_bytes_per_clock_per_unit", 6.95, 1.0, 100.0),
@@ -150,12 +160,12 @@ PREFILL: Final = (
 )
 
 
-def _prefill_facts(case: Case, constants: dict[str, float]) -> dict[str, float]:  # type: ignore
+def _prefill_facts(case: Case, constants: Mapping[str, float]) -> Mapping[str, float]:
     machine = case.machine
     assert isinstance(machine, Machine)
     found = {p: v for p, v in constants.items() if p in machine}
     for generation in ("ampere", "ada"):
-        path = f"engines.{machine.engine}.sustained_energy_per_op.fp16"
-        if generation in machine.device.tags and path in machine:
+        path = "runtime.sustained_energy_per_op"
+        if generation in machine.device.tags:
             found[path] = constants[generation]
     return found

@@ -52,7 +52,9 @@ def read(folder: DataFolder, name: str, places: Sequence[str], columns: Sequence
 
 def slug(text: str) -> str:
     """Return a name in snake case: ``RTX 4070 Ti SUPER (Vulkan)`` -> ``rtx_4070_ti_super``."""
-    bare = re.sub(r"\(.*?\)|\b(?:NVIDIA|AMD|Intel|GeForce)\b|\b\d+ ?GB\b", " ", text, flags=re.I)
+    bare = re.sub(
+        r"\(.*?\)|\b(?:NVIDIA|AMD|Intel|GeForce)\b|\b\d+ ?GB\b|\bECO\b", " ", text, flags=re.I
+    )
     return re.sub(r"[^a-z0-9]+", "_", bare.lower()).strip("_")
 
 
@@ -66,7 +68,7 @@ def device_named(text: str, devices: Sequence[str | Path] = ()) -> Device:
     """
     found = slug(text)
     last: InputError | None = None
-    for name in (found, *(f"{head}_{found}" for head in ("rtx", "radeon", "apple", "nvidia"))):
+    for name in (found, *(f"{head}_{found}" for head in ("rtx", "radeon", "radeon_rx", "apple"))):
         try:
             return hardware(name, devices)
         except InputError as error:
@@ -76,7 +78,7 @@ def device_named(text: str, devices: Sequence[str | Path] = ()) -> Device:
 
 
 def precision_of(quant: str, workload: Workload) -> Precision:
-    """Return the precision of a GGUF file of a model: tensors whose rows no block divides differ."""
+    """Return the precision of a GGUF file of a model, by the lengths of its tensors' rows."""
     found = as_precision(quant.lower())
     lengths = {
         tensor.tag: int(tensor.shape[-1])
