@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from perfmodel.api import (
         allocate,
         assign,
+        calibrate,
         collective,
         compare,
         hardware,
@@ -54,6 +55,7 @@ _HOME = {
     "allocate": "api",
     "assign": "api",
     "collective": "api",
+    "calibrate": "api",
     "compare": "api",
     "hardware": "api",
     "patches": "api",
@@ -90,6 +92,7 @@ __all__ = [
     "accuracy",
     "allocate",
     "assign",
+    "calibrate",
     "collective",
     "compare",
     "hardware",

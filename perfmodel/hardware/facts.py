@@ -15,7 +15,7 @@ from perfmodel.hardware.limits import limits_of_plain
 from perfmodel.hardware.link import Link
 from perfmodel.hardware.memory import Memory
 from perfmodel.hardware.quantity import Of, Quantity, Rate, Spec, limit_of
-from perfmodel.hardware.runtime import EFFICIENCY_CLASSES, Runtime, Serving
+from perfmodel.hardware.runtime import EFFICIENCY_CLASSES, SCALE_CLASSES, Runtime, Serving
 
 __all__ = ["Facts", "Provenance", "facts_of", "field_limits"]
 
@@ -322,12 +322,16 @@ class _Builder:
             given: Any = getattr(runtime, name)
             if not isinstance(given, Mapping):
                 numbers.append((name, given))
-            elif name != "efficiency":
+            elif name not in ("efficiency", "scale"):
                 entries = cast("Mapping[str, Quantity]", given)
                 numbers += [(f"{name}.{key}", quantity) for key, quantity in entries.items()]
         numbers += [
             (f"efficiency.{key}", runtime.efficiency.get(key))
             for key in dict.fromkeys((*EFFICIENCY_CLASSES, *runtime.efficiency))
+        ]
+        numbers += [
+            (f"scale.{key}", runtime.scale.get(key))
+            for key in dict.fromkeys((*SCALE_CLASSES, *runtime.scale))
         ]
         for name, given in numbers:
             origin = _DEFAULT

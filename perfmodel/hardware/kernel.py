@@ -29,6 +29,7 @@ Number: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, c
 Clocks: TypeAlias = Annotated[Quantity, Of("clocks", ceiling=1e6)]
 Norm: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=100.0)]
 Exponent: TypeAlias = Annotated[Quantity, Of("count", ceiling=4.0)]
+Blocks: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=32.0)]
 Passes: TypeAlias = Annotated[Quantity, Of("count", ceiling=100.0)]
 Draw: TypeAlias = Annotated[Quantity, Of("bandwidth_per_clock", positive=True, bare=True)]
 
@@ -64,8 +65,12 @@ class Kernel(Spec):
     """Exponent that joins the times of arithmetic and memories; large is their maximum."""
     l2_share: Share | None = None
     """Share of the L2's bandwidth that the kernel draws."""
+    reread_share: Portion | None = None
+    """Share of what tiles read again that has left the L2 and comes from main memory."""
     draw_bytes_per_clock: Draw | None = None
-    """Bytes of main memory that one unit can draw a clock: few units cannot draw it all."""
+    """Bytes of main memory that one thread block draws a clock: few blocks cannot draw it all."""
+    blocks_per_unit: Blocks | None = None
+    """Thread blocks that draw from memory on one unit at a time; 1 where left out."""
     tile_fill: Time | None = None
     """Time of a wave of tiles beside its arithmetic: first loads and the epilogue."""
     tile_exponent: Exponent | None = None
@@ -148,7 +153,8 @@ class Kernel(Spec):
     """Clocks from one multiply-accumulate to the next of a single pixel, as at a padded edge: work
     on its neighbours hides part of the unit's latency."""
     plain_clocks: Clocks | None = None
-    """Clocks of a multiply-accumulate on the slow path of channels that fill no block."""
+    """Clocks of a multiply-accumulate on the slow path: of channels that fill no block, or of one
+    row times a matrix that is not packed."""
     copy_clocks: Clocks | None = None
     """Clocks of moving a number when an operand is packed or unfolded."""
     conflict_share: Share | None = None
@@ -158,3 +164,6 @@ class Kernel(Spec):
     rider_share: Share | None = None
     """Share of the vector units' peak of a function that rides on the kernel in a pass of its own
     (every one but those that are applied while sums are stored)."""
+    broadcast_clocks: Clocks | None = None
+    """Clocks of an element of a product that broadcasts one activation over another (squeeze and
+    excite), conversions of layout around it among them."""

@@ -19,18 +19,19 @@ if TYPE_CHECKING:
     from perfmodel.hardware.device import Device
 
 __all__ = [
-    "EFFICIENCY_CLASSES", "EXECUTED_CLASSES", "LAYOUT_CLASSES", "Fusion", "Runtime", "Semantics",
-    "Serving",
+    "EFFICIENCY_CLASSES", "EXECUTED_CLASSES", "LAYOUT_CLASSES", "SCALE_CLASSES", "Fusion",
+    "Runtime", "Semantics", "Serving",
 ]  # fmt: skip
 
 EFFICIENCY_CLASSES: Final = (
     "bandwidth", "gemm", "gemv", "conv", "grouped", "depthwise", "attention", "moe", "recurrent",
-    "scan", "embedding", "vector", "elementwise", "norm", "softmax", "pool", "copy",
+    "scan", "embedding", "vector", "elementwise", "norm", "softmax", "pool", "copy", "reorder",
 )  # fmt: skip
 """Operator classes that an efficiency multiplies the peak of; ``bandwidth`` multiplies the main
-memory's, ``copy`` the bandwidth of every level where a kernel only moves data. ``grouped`` (a
-convolution in groups) falls back to ``conv``, ``moe`` to ``gemm``; ``elementwise``, ``norm``,
-``softmax`` and ``pool``, where they are kernels of their own, to ``vector``."""
+memory's, ``copy`` the bandwidth of every level where a kernel only moves data, ``reorder`` (falls
+back to ``copy``) where it converts a layout. ``grouped`` (a convolution in groups) falls back to
+``conv``, ``moe`` to ``gemm``; ``elementwise``, ``norm``, ``softmax`` and ``pool``, where they are
+kernels of their own, to ``vector``."""
 
 LAYOUT_CLASSES: Final = (
     "network", "gemm", "conv", "grouped", "depthwise", "attention", "moe", "recurrent",
@@ -49,6 +50,13 @@ EXECUTED_CLASSES: Final = (
 """Operator classes, and functions of elementwise operators and normalisations, that a runtime may
 execute in some formats only. A function goes before its class."""
 
+SCALE_CLASSES: Final[tuple[str, ...]] = (
+    "launch", "conv", "gemm", "depthwise", "elementwise", "copy", "memory",
+)  # fmt: skip
+"""Classes of seconds that a calibration multiplies. ``conv`` takes convolutions in groups along,
+``gemm`` attention, experts and recurrent cells, ``elementwise`` normalisation, softmax and pooling,
+``copy`` all that only moves data, ``memory`` what main memory moves, cold weights among it."""
+
 Time: TypeAlias = Annotated[Quantity, Of("time")]
 Quantities: TypeAlias = Annotated[Quantity, Of("count", ceiling=10_000.0)]
 Clocks: TypeAlias = Annotated[Quantity, Of("clocks")]
@@ -59,6 +67,7 @@ Share: TypeAlias = Annotated[Quantity, Of("fraction", positive=True, ceiling=1.0
 Tokens: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True)]
 Norm: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=100.0)]
 Factor: TypeAlias = Annotated[Quantity, Of("count", ceiling=100.0)]
+Multiplier: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=1000.0)]
 
 ZERO: Final = Quantity(value=0.0)
 
@@ -72,6 +81,17 @@ class Fusion(Spec):
     """Operator classes whose kernels elementwise operators ride on; all where empty."""
     attention: Literal["flash", "unfused"] = "flash"
     """flash: scores never leave the chip; unfused: they are written and read back."""
+
+
+class Blocks(Spec):
+    """Channels that the runtime keeps in blocks of a vector; conversions are copies."""
+
+    channels: int = Field(default=0, ge=0, le=1024)
+    """Channels in a block; 0 where nothing is blocked."""
+    functions: tuple[str, ...] = ()
+    """Functions of one tensor, or of two alike, that pass blocks on."""
+    stored_with: tuple[str, ...] = ()
+    """Functions that a convolution applies while it stores its sums."""
 
 
 class Semantics(Spec):
@@ -202,12 +222,17 @@ class Runtime(Document):
     """Devices that the layers are split over, one part after the other."""
     per_split: Time = ZERO
     """Time to hand a token from one such device to the next."""
+    scale: Mapping[str, Multiplier] = Field(default_factory=dict)
+    """Multipliers of the seconds of a class (``conv``), from a calibration on a few measured rows;
+    1 where left out."""
     draw_bytes_per_clock_per_unit: Draw | None = None
     """Bandwidth that one unit of the engine can draw, in bytes a clock."""
     pnorm: Norm = Quantity(value=4.0)
     """Exponent that joins the memory's bandwidth and the engine's draw: 4 is a soft minimum."""
     fusion: Fusion = Fusion()
     """What is joined into one pass."""
+    blocks: Blocks = Blocks()
+    """What lies in blocks of channels."""
     semantics: Semantics = Semantics()
     """What is computed beyond or short of the mathematics."""
     serving: Serving | None = None
@@ -234,6 +259,7 @@ def _check(data: Any) -> Iterator[Flaw]:
         ("kernels", KERNEL_CLASSES, "a class of kernels"),
         ("layouts", LAYOUT_CLASSES, "a class of operators with a layout"),
         ("executes", EXECUTED_CLASSES, "a class or function of operators"),
+        ("scale", SCALE_CLASSES, "a class of seconds"),
     ):
         for key in mapped(data, field):
             found = key.partition(".")[0]

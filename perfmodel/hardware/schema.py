@@ -15,6 +15,7 @@ from perfmodel.hardware.runtime import (
     EFFICIENCY_CLASSES,
     EXECUTED_CLASSES,
     LAYOUT_CLASSES,
+    SCALE_CLASSES,
     Runtime,
 )
 from perfmodel.shipped import data_root
@@ -53,7 +54,10 @@ def json_schema(kind: str) -> dict[str, Any]:
         ]
     }
     if kind == "runtime":
-        for name, classes in (("efficiency", EFFICIENCY_CLASSES), ("kernels", KERNEL_CLASSES)):
+        for name, classes in (
+            ("efficiency", EFFICIENCY_CLASSES), ("kernels", KERNEL_CLASSES),
+            ("scale", SCALE_CLASSES),
+        ):  # fmt: skip
             keys = "|".join(classes)
             entries = schema["properties"][name]
             entries["propertyNames"] = {"pattern": rf"^({keys})(\.[a-z0-9_]+)?$"}

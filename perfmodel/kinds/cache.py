@@ -213,7 +213,7 @@ def cycles_per_line(
     >>> import perfmodel as pm
     >>> from perfmodel.kinds.cache import cycles_per_line
     >>> round(float(cycles_per_line("copy", pm.hardware("xeon_gold_6148_core"), 16 * 1024)), 2)
-    2.25
+    1.12
     """
     chosen = kernel_named(kernel)
     made = machine.machine() if isinstance(machine, Device) else machine

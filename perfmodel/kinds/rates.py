@@ -117,7 +117,12 @@ def copy_shares(table: OperatorTable, setting: Setting) -> Value:
     share = None if setting.bare else setting.facts.get("runtime.efficiency.copy")
     if share is None:
         return 1.0
-    return _by_row([share if row.kind in MOVES else 1.0 for row in table.rows], table, setting, 1.0)
+    reorder = setting.facts.get("runtime.efficiency.reorder", share)
+    shares = [
+        1.0 if row.kind not in MOVES else reorder if row.functions == ("reorder",) else share
+        for row in table.rows
+    ]
+    return _by_row(shares, table, setting, 1.0)
 
 
 def alike(left: Value, right: Value) -> bool:

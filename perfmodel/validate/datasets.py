@@ -22,6 +22,16 @@ DATASETS: Final[Mapping[str, str]] = {
     "ofa_specialized_nets": "perfmodel.validate.ofa_specialized_nets",
     "gpu_attention": "perfmodel.validate.gpu_kernels.attention",
     "gpu_collectives": "perfmodel.validate.gpu_kernels.collectives",
+    "neusight_gpu_kernels": "perfmodel.validate.gpu_kernels.neusight",
+    "neusight_e2e": "perfmodel.validate.gpu_kernels.whole_transformers",
+    "deepbench": "perfmodel.validate.gpu_kernels.deepbench",
+    "llmcompass_kernels": "perfmodel.validate.gpu_kernels.llmcompass",
+    "llmservingsim_layers": "perfmodel.validate.gpu_kernels.llm_layers",
+    "gpu_gemm": "perfmodel.validate.gpu_kernels.gemm",
+    "gpu_moe": "perfmodel.validate.gpu_kernels.moe",
+    "vidur_linear": "perfmodel.validate.gpu_kernels.vidur",
+    "gpu_kernel_power": "perfmodel.validate.gpu_kernels.power",
+    "infersim_kernels": "perfmodel.validate.gpu_kernels.infersim",
 }
 
 

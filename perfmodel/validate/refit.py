@@ -38,6 +38,11 @@ class Refit:
         What a group is: ``device``, ``chip``, ``generation``.
     scale
         Relative error from which on a row counts less.
+    weights
+        Of the rows in the fit, shape ``(rows,)``; 0 for one that is predicted and not fitted on.
+    judged
+        Rows whose errors are reported, all where left out: constants of kernels are fitted on
+        kernels, and judged on the networks that they make up.
     """
 
     target: str
@@ -47,6 +52,8 @@ class Refit:
     forward: Forward
     left_out: str = "device"
     scale: float = 0.1
+    weights: npt.NDArray[np.float64] | None = None
+    judged: npt.NDArray[np.bool_] | None = None
 
 
 def trial(refit: Refit) -> dict[str, Any]:
@@ -60,24 +67,27 @@ def trial(refit: Refit) -> dict[str, Any]:
         and ``at_bound`` (constants that some fit left at a bound of theirs).
     """
     found = left_out(
-        refit.forward, refit.measured, refit.constants, refit.groups, scale=refit.scale
-    )
+        refit.forward, refit.measured, refit.constants, refit.groups, scale=refit.scale,
+        weights=refit.weights,
+    )  # fmt: skip
     labels = np.asarray(refit.groups)
+    seen = np.ones(len(labels), dtype=np.bool_) if refit.judged is None else refit.judged
     spread = {
         c.name: [f(fit.constants[c.name] for fit in found.fits.values()) for f in (min, max)]
         for c in refit.constants
     }
     by_group = {
         name: {
-            "rows": int((labels == name).sum()),
-            **errors(found.predicted[labels == name], refit.measured[labels == name]),
+            "rows": int(at.sum()),
+            **errors(found.predicted[at], refit.measured[at]),
         }
         for name in found.fits
+        if (at := (labels == name) & seen).any()
     }
     return {
         "left_out": refit.left_out,
-        "rows": len(labels),
-        **errors(found.predicted, refit.measured),
+        "rows": int(seen.sum()),
+        **errors(found.predicted[seen], refit.measured[seen]),
         "groups": by_group,
         "constants": spread,
         "at_bound": sorted({name for fit in found.fits.values() for name in fit.at_bound}),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -21,6 +21,7 @@ from perfmodel.workload.algorithms import (
 from perfmodel.workload.builder import VECTOR_OPS
 from perfmodel.workload.fuse import Fusion, Kernel, aliases, kernels
 from perfmodel.workload.graph import Graph, Operator, Tensor
+from perfmodel.workload.lifetimes import Lifetimes, held, lifetimes_of
 from perfmodel.workload.program import Program
 from perfmodel.workload.shapes import NestKeys, Nests, nest_columns
 from perfmodel.workload.symbols import Dim, poly
@@ -50,28 +51,13 @@ class Row:
     """Functions of its elementwise operators and normalisations (relu, add, gelu)."""
     #: Which loop of its kind it is (a streaming kernel), or empty.
     loop: str = ""
+    axes: int = 0
+    """Axes of space that a convolution slides along; 0 where there is none."""
 
     @property
     def function(self) -> str:
         """What an elementwise row computes first (relu, gelu_tanh, add ...)."""
         return self.functions[0] if self.functions else ""
-
-
-@dataclass(frozen=True, slots=True)
-class Lifetimes:
-    """Activations of a graph: who is live when, in kernel steps.
-
-    `shorter` lists, for each (tensor, step) pair, the tensors live at that step whose lifetime is
-    no longer than that tensor's; `pairs` where each tensor's pairs start, `sets` where each pair's
-    list starts. From these a residency that is monotone in capacity follows without a search.
-    """
-
-    names: tuple[str, ...]
-    slots: tuple[str, ...]
-    intervals: tuple[tuple[int, int], ...]
-    shorter: Index
-    sets: Index
-    pairs: Index
 
 
 @dataclass(slots=True)
@@ -161,6 +147,7 @@ class Lowered:
                 (self._slot_name(k.head.pair[0]), self._slot_name(k.head.pair[1])),
                 tuple(op.name for op in k.operators), _algorithm(k.head), _functions(k),
                 dict(k.head.attributes).get("kernel", "") if k.head.kind == "stream" else "",
+                0 if k.head.kind == "stream" else len(dict(k.head.attributes).get("kernel", ())),
             )
             for k in self.kernels
         )  # fmt: skip
@@ -289,7 +276,7 @@ class Lowered:
             columns[f"moved {slot}"] = [by_row[int(i)] for i in rows]
         for slot, elements in self._stored().items():
             columns[f"stored {slot}"] = [elements]
-        lives = _lives(self.graph, self.kernels)
+        lives = held(self.graph, self.kernels)
         for slot, steps in self._live_steps(lives, n).items():
             columns[f"live {slot}"] = steps
         if accesses:
@@ -439,49 +426,11 @@ class Lowered:
         self._access_rows = np.array(rows, dtype=np.intp)
         self._access_tensor = np.array(tensor, dtype=np.intp)
         self._access_slots = tuple(slots)
-        self._lifetimes = _lifetimes(
+        self._lifetimes = lifetimes_of(
             names, [self._slot(self.graph.tensors[m]) for m in names], list(lives.values()), n
         )
         sizes = [self.graph.tensors[name].elements for name in names]
         return {"accesses": elements, "sizes": sizes}
-
-
-def _lives(graph: Graph, made: Sequence[Kernel]) -> dict[str, tuple[int, int]]:
-    """Return activation -> (first, last) kernel in which it is held."""
-    first: dict[str, int] = {}
-    last: dict[str, int] = {}
-    end = len(made) - 1
-    for i, kernel in enumerate(made):
-        for name in (*kernel.reads, *kernel.writes):
-            if graph.tensors[name].role == "activation":
-                first.setdefault(name, 0 if name in graph.inputs else i)
-                last[name] = i
-    for name in graph.outputs:
-        if name in last:
-            last[name] = end
-    return {name: (first[name], last[name]) for name in first}
-
-
-def _lifetimes(
-    names: list[str], slots: list[str], intervals: list[tuple[int, int]], n: int
-) -> Lifetimes:
-    length = [b - a for a, b in intervals]
-    at_step: list[list[int]] = [[] for _ in range(n)]
-    for i, (a, b) in enumerate(intervals):
-        for step in at_step[a : b + 1]:
-            step.append(i)
-    shorter: list[int] = []
-    sets: list[int] = []
-    pairs: list[int] = []
-    for i, (a, b) in enumerate(intervals):
-        pairs.append(len(sets))
-        for step in range(a, b + 1):
-            sets.append(len(shorter))
-            shorter += [j for j in at_step[step] if length[j] <= length[i]]
-    return Lifetimes(
-        tuple(names), tuple(slots), tuple(intervals), np.array(shorter, dtype=np.intp),
-        np.array(sets, dtype=np.intp), np.array(pairs, dtype=np.intp),
-    )  # fmt: skip
 
 
 FUSED = Fusion()

@@ -36,6 +36,34 @@ def test_predict_gives_the_clocks_of_the_model(
     assert per_line == pytest.approx(clocks[2])
 
 
+@pytest.mark.parametrize("runtime", ["ideal", "onnxruntime_cpu"])
+def test_kinds_of_engine_and_runtimes_agree_on_the_loop(runtime: str) -> None:
+    """A runtime adds its dispatch, no kind of engine changes the clocks of a line."""
+    spec = pm.hardware("zen4_core")
+    found = pm.predict(pm.workload("ddot", elements=1e6), spec, runtime=runtime)
+    per_line = found.table.to_pandas()["cycles_per_line"].iloc[0]
+    assert per_line == pytest.approx(float(cycles_per_line("ddot", spec, 16e6)), rel=1e-12)
+    loop = per_line * 1e6 / 8.0 / 3.69e9
+    assert loop <= found.latency_s <= loop + 20e-6
+    expression, number = found.explain().split("row_s = ")[1].splitlines()[0].split(" = ")
+    assert eval(expression) == pytest.approx(float(number), rel=1e-8)
+
+
+def test_cores_add_until_the_memory_is_busy() -> None:
+    """``min(n, T / T_mem)``, the scaling law of the model, with a socket's bandwidth."""
+    machine = pm.hardware("xeon_gold_6148_core").machine("ideal")
+    cores = np.array([1.0, 2.0, 4.0, 10.0, 20.0])
+    work = pm.workload("stream_load", elements=4e8)
+    many = machine.vary({"engines.cpu.units": cores, "memories.dram.bandwidth": 110e9})
+    found = pm.predict(work, many).latency_s
+    assert found[0] == pytest.approx(pm.predict(work, machine).latency_s)
+    shared = 4e8 * 8 / 110e9
+    assert found == pytest.approx(np.maximum(found[0] / cores, np.where(cores > 1, shared, 0.0)))
+    assert found[0] / found[-1] == pytest.approx(found[0] / shared)
+    single = machine.vary({"engines.cpu.units": 4.0, "memories.dram.bandwidth": 110e9})
+    assert pm.predict(work, single).latency_s == pytest.approx(found[2])
+
+
 def test_a_stencil_breaks_its_layer_condition() -> None:
     """Eighteen rows that grow: three of them leave the first cache at 1,365 columns."""
     spec = pm.hardware("zen4_core")
@@ -93,3 +121,13 @@ def test_caches_without_ports_are_what_they_were() -> None:
 def test_a_kernel_that_nobody_knows_is_refused_with_the_nearest() -> None:
     with pytest.raises(InputError, match="daxpi"):
         cycles_per_line("daxpi", pm.hardware("zen4_core"), 1e4)
+
+
+@pytest.mark.parametrize("device", CORES)
+@pytest.mark.parametrize("workload", ["schoenauer_triad", "jacobi_2d_5pt", "jacobi_3d_7pt"])
+def test_the_explanation_evaluates_to_the_time(device: str, workload: str) -> None:
+    found = pm.predict(pm.workload(workload), pm.hardware(device), runtime="ideal")
+    (line,) = [text for text in found.explain().splitlines() if "row_s = " in text]
+    _, expression, number = line.split(" = ")
+    assert eval(expression) == pytest.approx(float(number), rel=1e-8)
+    assert float(number) == pytest.approx(found.latency_s, rel=1e-8)

@@ -20,7 +20,7 @@ read (`Edge.allocate`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -28,7 +28,9 @@ from perfmodel.arrays import Value, namespace
 from perfmodel.cost.ecm.layers import miss_share
 from perfmodel.cost.ecm.ports import Work, core_cycles, store_switches
 
-__all__ = ["Core", "Edge", "cycles_at_levels", "cycles_by_size", "transfer_cycles"]
+__all__ = [
+    "Core", "Edge", "cycles_at_levels", "cycles_by_size", "level_parts", "transfer_cycles",
+]  # fmt: skip
 
 
 class Core(NamedTuple):
@@ -106,10 +108,10 @@ def transfer_cycles(work: Work, edge: Edge, pieces: Value, reads: Value = None) 
     return namespace(busy, waits, 0.0).maximum(busy, waits)
 
 
-def cycles_at_levels(
+def level_parts(
     work: Work, core: Core, edges: Sequence[Edge], reads: Sequence[Value] | None = None
 ) -> list[Value]:
-    """Return clocks a line with the data in the first cache, in the second, ..., in main memory.
+    """Return clocks a line of the core, of loads issued again, and of each boundary, by itself.
 
     Parameters
     ----------
@@ -117,23 +119,36 @@ def cycles_at_levels(
         Boundaries from the first cache outwards.
     reads
         Lines of streams that are only read across each boundary; ``work.reads`` where left out.
+    """
+    pieces = core.line / core.vector
+    parts: list[Value] = [
+        core_cycles(work, core), core.replay * (work.reads + work.updates) * pieces
+    ]  # fmt: skip
+    for i, edge in enumerate(edges):
+        lines = None if reads is None else reads[i]
+        # Beyond the first boundary whole lines go out, however stores took turns.
+        parts.append(transfer_cycles(work, edge, pieces if i == 0 else 1.0, lines))
+    return parts
+
+
+def cycles_at_levels(
+    work: Work, core: Core, edges: Sequence[Edge], reads: Sequence[Value] | None = None
+) -> list[Value]:
+    """Return clocks a line with the data in the first cache, in the second, ..., in main memory.
+
+    Parameters
+    ----------
+    edges, reads
+        As `level_parts` takes them.
 
     Returns
     -------
     list
         One more than `edges`; never falling.
     """
-    pieces = core.line / core.vector
-    parts = [core_cycles(work, core)]
-    out: list[Value] = list(parts)
-    for i, edge in enumerate(edges):
-        if i == 0:
-            parts.append(core.replay * (work.reads + work.updates) * pieces)
-        lines = None if reads is None else reads[i]
-        # Beyond the first boundary whole lines go out, however stores took turns.
-        parts.append(transfer_cycles(work, edge, pieces if i == 0 else 1.0, lines))
-        out.append(_joined(parts, core.overlap))
-    return out
+    parts = level_parts(work, core, edges, reads)
+    beyond = [_joined(parts[: i + 3], core.overlap) for i in range(len(edges))]
+    return [parts[0], *beyond]
 
 
 def cycles_by_size(at_levels: Sequence[Value], size: Value, edges: Sequence[Edge]) -> Value:
@@ -144,11 +159,13 @@ def cycles_by_size(at_levels: Sequence[Value], size: Value, edges: Sequence[Edge
     at_levels
         As `cycles_at_levels` returns them.
     size
-        Bytes of the working set.
+        Bytes of the working set; a list where what each cache holds of it differs (cores that
+        share the last cache alone).
     """
+    sizes = cast("list[Value]", size) if isinstance(size, list) else [size] * len(edges)
     total = at_levels[0]
-    for inner, outer, edge in zip(at_levels, at_levels[1:], edges, strict=False):
-        total = total + miss_share(size, edge.centre, edge.sharpness) * (outer - inner)
+    for inner, outer, edge, held in zip(at_levels, at_levels[1:], edges, sizes, strict=False):
+        total = total + miss_share(held, edge.centre, edge.sharpness) * (outer - inner)
     return total
 
 

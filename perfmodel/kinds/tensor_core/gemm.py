@@ -5,15 +5,18 @@ the time is the least over the candidates::
 
     blocks = groups * ceil(M / rows) * ceil(N / columns) * splits
     matrix = waves * (2 rows columns k / (share peak / units * extent^e) + fill)
-    dram   = bytes / (share bandwidth) + bytes / (min(blocks, units) * draw * clock)
-    l2     = blocks * (rows + columns) * k / (share l2_bandwidth)
+    reads  = blocks * (rows + columns) * k
+    bytes  = moved + reread * max(reads - moved, 0)
+    dram   = bytes / (share bandwidth) + bytes / (min(blocks, per_unit * units) * draw * clock)
+    l2     = reads / (share l2_bandwidth)
     time   = launch + (matrix^p + dram^p + l2^p)^(1/p) + split
 
 with ``k`` a split's part of K in whole steps of 64. What the power limit sustains caps the rate of
 the whole product. All arguments broadcast; nothing branches on a value.
 
-Tiles and waves: Osama et al., "Stream-K", PPoPP 2023; Li et al., "A comprehensive performance
-model of GEMM on GPUs" (NeuSight, ASPLOS 2025) has tiles and waves with a learned utilisation.
+Waves of tiles and split sums: Osama et al., "Stream-K", PPoPP 2023. Lee et al., "Forecasting GPU
+performance for deep learning training and inference" (NeuSight), ASPLOS 2025, count tiles and waves
+alike, with a learned utilisation in place of the terms above.
 """
 
 from __future__ import annotations
@@ -80,7 +83,9 @@ class GemmConstants:
     peak_share: Value = 1.0
     bandwidth_share: Value = 1.0
     l2_share: Value = 1.0
+    reread_share: Value = 0.0
     draw_bytes_per_clock: Value = float("inf")
+    blocks_per_unit: Value = 1.0
     tile_fill: Value = 0.0
     tile_exponent: Value = 0.0
     wave_quantisation: Value = 1.0
@@ -168,11 +173,14 @@ def gemm_times(
     if not isinstance(machine.sustained, float) or machine.sustained != float("inf"):
         power = 2.0 * groups * m * n * k / machine.sustained
         matrix = _join(matrix, power, None, _POWER_NORM, xp)
-    # A byte passes the memory and then a unit that has only so many under way.
-    drawn = xp.minimum(blocks, units) * (c.draw_bytes_per_clock * machine.clock)
-    dram = moved_bytes / (machine.bandwidth * c.bandwidth_share) + moved_bytes / drawn
     rows = xp.minimum(t.rows, _ROWS * up(m / _ROWS, xp, relaxed))
     reads = blocks * depth * (rows * left_bytes + t.columns * right_bytes)
+    # What tiles read again is in the cache, but for a share that has left it.
+    beyond = moved_bytes + c.reread_share * xp.maximum(reads - moved_bytes, 0.0)
+    # A byte passes the memory and then a block that has only so many under way.
+    drawing = xp.minimum(xp.maximum(blocks, 1.0), c.blocks_per_unit * units)
+    drawn = drawing * (c.draw_bytes_per_clock * machine.clock)
+    dram = beyond / (machine.bandwidth * c.bandwidth_share) + beyond / drawn
     near = machine.l2_bandwidth * c.l2_share
     cached = reads / near
     joined = _join(matrix, dram, cached, c.pnorm, xp)
@@ -180,9 +188,11 @@ def gemm_times(
     work = joined + split
     best = xp.argmin(work, axis=0)
 
+    at = (best, *np.ogrid[tuple(slice(n) for n in work.shape[1:])])
+
     def picked(values: Value) -> Value:
-        full = xp.broadcast_to(values, work.shape)
-        return xp.take_along_axis(full, best[None, ...], axis=0)[0]
+        full = values if values.shape == work.shape else xp.broadcast_to(values, work.shape)
+        return full[at]
 
     total = xp.maximum(c.launch + c.per_group * groups + picked(work), c.host_floor)
     return GemmTimes(

@@ -96,20 +96,25 @@ def processor(setting: Setting, pair: tuple[str, str]) -> tuple[Processor, str]:
         facts[f"{head}clock"],
         bandwidth_fact(setting, main),
         float("inf") if l2 is None else l2,
-        _sustained(setting, peak),
+        _sustained(setting, peak, name),
     )
     return found, name
 
 
-#: How the energy of an operation falls with the peak of its format: fp8 takes 1 / 1.73 of 16 bits.
-_NARROWER = 0.79
+#: How the rate at a power limit grows with the peak of a format narrower than 16 bits, and how it
+#: falls with that of a wider one (fp32 on the vector units of a T4: 12 pJ).
+_NARROWER, _WIDER = 0.5, 0.79
 
 
-def _sustained(setting: Setting, peak: Value) -> Value:
+def _sustained(setting: Setting, peak: Value, name: str) -> Value:
     """Return the operations a second that the power limit sustains in the format of a peak."""
     facts, head = setting.facts, f"engines.{setting.engine}."
     energy, power = facts.get(f"{head}sustained_energy"), facts.get("power.busy")
+    plain = facts.get(f"{head}vector_sustained_energy")
+    if name == "fp32" and plain is not None and power is not None:
+        return power / plain
     wide = facts.get(f"{head}peaks.fp16", facts.get(f"{head}peaks.bf16"))
     if energy is None or power is None or wide is None:
         return float("inf")
-    return power / energy * (peak / wide) ** _NARROWER
+    xp, ratio = setting.xp, peak / wide
+    return power / energy * xp.maximum(ratio, 1.0) ** _NARROWER * xp.minimum(ratio, 1.0) ** _WIDER

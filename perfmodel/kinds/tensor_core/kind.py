@@ -54,7 +54,7 @@ class TensorCoreKind:
     def cost(self, table: OperatorTable, setting: Setting) -> Terms:
         """Cost every row of the table; see the class attribute `equations`."""
         base = ROOFLINE.cost(table, setting)
-        if setting.bare or table.nests is None or not len(table.nests):
+        if setting.bare or table.nests is None:
             return base
         parts = [part for routine in ROUTINES for part in routine(table, setting, base)]
         return _merged(base, parts, table, setting) if parts else base

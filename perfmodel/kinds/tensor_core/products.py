@@ -15,7 +15,7 @@ from perfmodel.cost.setting import Setting
 from perfmodel.kinds.protocol import Terms
 from perfmodel.kinds.tensor_core.gemm import GemmConstants, GemmTimes, Processor, gemm_times
 from perfmodel.kinds.tensor_core.kernels import KernelRows, constants_of, processor
-from perfmodel.kinds.tensor_core.tiles import GROUPED_TILES, SPLITS, TILES, Tile
+from perfmodel.kinds.tensor_core.tiles import GROUPED_TILES, SPLITS, TILES, Tile, candidates
 from perfmodel.workload.lower import OperatorTable
 
 __all__ = ["CLASSES", "Products", "candidates_of", "product_rows", "products"]
@@ -110,9 +110,16 @@ def products(table: OperatorTable, setting: Setting, base: Terms) -> Iterator[Pr
 
 
 def product_rows(table: OperatorTable, setting: Setting, base: Terms) -> Iterator[KernelRows]:
-    """Yield the times of products for which the runtime states constants."""
+    """Yield the times of products for which the runtime states constants.
+
+    A product of two activations takes those of ``batched_gemm`` where the runtime has them.
+    """
     for found in products(table, setting, base):
-        values = constants_of(setting, found.kind, found.formats)
+        values: dict[str, Value] = {}
+        left = table.rows[int(found.rows[0])].pair[0].partition(":")[0]
+        if found.kind == "gemm" and left == "activation":
+            values = constants_of(setting, "batched_gemm", found.formats)
+        values = values or constants_of(setting, found.kind, found.formats)
         if values:
             yield _timed(found, values, setting)
 
@@ -131,10 +138,13 @@ def _timed(found: Products, values: dict[str, Value], setting: Setting) -> Kerne
     zero = 0.0 * times.matrix_s
     detail: dict[str, Value] = {}
     if xp is np:
+        offered = candidates(tiles, splits, 0)
         choice = times.choice[:, :1]
-        pairs = np.array([(r, c, s) for r, c in tiles for s in splits], dtype=float)
-        for i, name in enumerate(("tile_rows", "tile_columns", "split_sums")):
-            detail[name] = pairs[choice, i]
+        detail = {
+            "tile_rows": offered.rows[choice],
+            "tile_columns": offered.columns[choice],
+            "split_sums": offered.splits[choice],
+        }
     return KernelRows(
         found.rows, times.matrix_s, times.dram_s, times.l2_s,
         constants.launch + constants.per_group * found.groups + zero,

@@ -27,8 +27,12 @@ class TensorCore(Engine):
     exponentials_per_clock: Count | None = None
     """Exponentials that a unit computes a clock (special function units)."""
     sustained_energy: EnergyPerOp | None = None
-    """Energy of the whole board for one operation of a large 16-bit product: with the device's
-    `power.busy` it caps the rate. Other formats take the ratio of the peaks to the power 0.79."""
+    """Energy of the whole board for one operation of a large 16-bit product: with `power.busy` it
+    caps the rate. Narrower formats take the square root of the ratio of the peaks."""
+
+    vector_sustained_energy: EnergyPerOp | None = None
+    """The same of a large fp32 product where no matrix units run it: with the device's `power.busy`
+    it caps that rate, as on boards of 70 W."""
 
     @model_validator(mode="after")
     def _clocked(self) -> TensorCore:

@@ -29,7 +29,7 @@ from perfmodel.validate.run import baselines, error_of, grouped, worst_of
 NAME: Final = "gpu_collectives"
 TITLE: Final = "Collectives on two to eight GPUs: NCCL, vLLM's all-reduce in a graph and eager"
 #: Where its file lies.
-PLACES: Final = ("measured/gpu_collectives.csv.gz", "gpu_collectives.csv.gz")
+PLACES: Final = ("measured/gpu_collectives.csv.gz", "measured/gpu_collectives.csv")
 
 Floats = npt.NDArray[np.float64]
 

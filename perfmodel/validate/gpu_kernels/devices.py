@@ -65,7 +65,7 @@ def device_named(text: str, devices: Sequence[str | Path] = ()) -> Device:
         tries.append(plain)
     tries.append(re.sub(r"_(sxm|sxm5|sxm4|nvl|server|pcie)$", "", plain))
     first: InputError | None = None
-    for name in dict.fromkeys(NAMES.get(each, each) for each in reversed(tries)):
+    for name in dict.fromkeys(NAMES.get(each, each) for each in tries):
         try:
             return hardware(name, devices)
         except InputError as error:

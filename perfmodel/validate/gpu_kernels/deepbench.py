@@ -1,0 +1,172 @@
+"""Baidu's DeepBench: products and convolutions of cuBLAS, cuDNN and MIOpen, 2015 to 2018.
+
+github.com/baidu-research/DeepBench (Apache-2.0). Training "gemm" rows whose transposes are numbers
+are convolution rows with shifted columns: they are left out. Convolutions are predicted as implicit
+products whatever algorithm the library took.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from perfmodel.calibrate import Constant
+from perfmodel.errors import InputError
+from perfmodel.hardware.device import Device
+from perfmodel.kinds.tensor_core.gemm import GemmConstants, gemm_times
+from perfmodel.measurements import Row, Rows, read_rows
+from perfmodel.validate.batched import evaluate_together
+from perfmodel.validate.case import Case, Cases, Question
+from perfmodel.validate.files import DataFolder
+from perfmodel.validate.gpu_kernels.devices import device_named
+from perfmodel.validate.gpu_kernels.neusight import PRODUCTS, processors
+from perfmodel.validate.gpu_kernels.operators import convolution, product
+from perfmodel.validate.refit import Refit
+from perfmodel.validate.result import ValidationResult
+from perfmodel.workload.workload import Workload
+
+NAME: Final = "deepbench"
+TITLE: Final = "DeepBench on GPUs: products and convolutions, fp32, fp16 and int8"
+#: Where its file lies.
+PLACES: Final = ("measured/deepbench.csv.gz", "measured/deepbench.csv", "deepbench.csv.gz")
+RUNTIME: Final = "cudnn_2017"
+
+Floats = npt.NDArray[np.float64]
+
+_CONV: Final = ("W", "H", "C", "Nb", "Kf", "R", "S", "pad_w", "pad_h", "stride_w", "stride_h")
+_NOTE: Final = (
+    "recurrent rows (LSTM, vanilla RNN) and backward passes are not predicted; rows of shifted "
+    "columns are dropped before counting"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A row that could be read."""
+
+    name: str
+    hardware: str
+    operation: str
+    precision: str
+    #: M, N, K of the product, or of the implicit one.
+    product: tuple[float, float, float]
+    #: Elements that cross main memory's boundary.
+    elements: float
+    workload: Workload
+    seconds: float
+
+
+def measured_rows(path: Path) -> tuple[list[Measured], list[tuple[str, str]]]:
+    """Return the rows of products and convolutions, and (name, device) of the others."""
+    rows = read_rows(path)
+    faults = rows.missing(("device", "precision", "op", "M", "N", "K", "tA", "tB", "time_ms"))
+    if faults:
+        raise InputError(faults)
+    out: list[Measured] = []
+    others: list[tuple[str, str]] = []
+    for row in rows:
+        if row["op"] == "gemm" and row["tA"] not in ("N", "T"):
+            continue
+        if row["op"] not in ("gemm", "conv"):
+            others.append((row["op"], row["device"]))
+            continue
+        value = rows.number(row, "time_ms", faults)
+        if value is not None:
+            out.append(_row(rows, row, 1e-3 * value))
+    return out, others
+
+
+def _row(rows: Rows, row: Row, seconds: float) -> Measured:
+    text = row["precision"].lower()
+    precision = "int8" if "int8" in text else "fp16" if "16 bit" in text else "fp32"
+    columns = ("M", "N", "K") if row["op"] == "gemm" else _CONV
+    found = [float(row.get(c) or 0.0) for c in columns]
+    shape = " ".join(f"{c}={v:g}" for c, v in zip(columns, found, strict=True))
+    name = f"{row['op']} {shape} {row['tA']}{row['tB']} {precision}".replace("  ", " ")
+    if row["op"] == "gemm":
+        m, n, k = found
+        # Column-major: C has M rows; the transposes say how A and B lie in memory.
+        return Measured(name, row["device"], "gemm", precision, (m, n, k), m * k + k * n + m * n,
+                        product(m, n, k), seconds)  # fmt: skip
+    w, h, c, b, f, r, s, pw, ph, sw, sh = found
+    rows_out, columns_out = (h + 2 * ph - r) // sh + 1, (w + 2 * pw - s) // sw + 1
+    m, k = b * rows_out * columns_out, c * r * s
+    work = convolution(b, c, h, w, f, (int(r), int(s)), (int(sh), int(sw)), (int(ph), int(pw)))
+    moved = b * c * h * w + k * f + m * f
+    return Measured(name, row["device"], "conv", precision, (m, f, k), moved, work, seconds)
+
+
+def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationResult:
+    """Predict products and convolutions; the group is the operation and its format."""
+    path = folder.need(NAME, *PLACES)
+    found, others = measured_rows(path)
+    known: dict[str, Device | str] = {}
+    cases = [_case(row, devices, known) for row in found]
+    cases += [
+        Case(name, device, reason="a recurrent network of a library's fused kernels")
+        for name, device in others
+    ]
+    return evaluate_together(Cases(NAME, cases, notes=(_NOTE, *folder.note(path))))
+
+
+def _case(row: Measured, devices: Sequence[str | Path], known: dict[str, Device | str]) -> Case:
+    if row.hardware not in known:
+        try:
+            known[row.hardware] = device_named(row.hardware, devices)
+        except InputError as error:
+            known[row.hardware] = str(error.faults[0])
+    device = known[row.hardware]
+    if isinstance(device, str):
+        return Case(row.name, row.hardware, reason=device)
+    questions = [
+        Question("latency_s", "latency_s", row.seconds, row.workload),
+        Question(f"{row.operation}_s", "latency_s", row.seconds, row.workload),
+    ]
+    return Case(row.name, device.name, device, questions, row.precision, RUNTIME,
+                f"{row.operation} {row.precision}")  # fmt: skip
+
+
+_BYTES: Final = {"fp32": 4.0, "fp16": 2.0, "int8": 1.0}
+
+
+def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[Refit]:
+    """Return how the constants were fitted on fp32 rows of NVIDIA GPUs, device left out."""
+    found, _ = measured_rows(folder.need(NAME, *PLACES))
+    known: list[tuple[Measured, Device]] = []
+    for row in found:
+        try:
+            device = device_named(row.hardware, devices)
+        except InputError:
+            continue
+        if row.precision == "fp32" and "nvidia" in device.tags:
+            known.append((row, device))
+    out: list[Refit] = []
+    for operation in ("gemm", "conv"):
+        some = [(r, d) for r, d in known if r.operation == operation]
+        if not some:
+            continue
+        machine = processors([d for _, d in some])
+        m, n, k = np.array([r.product for r, _ in some]).T
+        moved = 4.0 * np.array([r.elements for r, _ in some])
+
+        def forward(
+            constants: Mapping[str, float], shape: Any = (m, n, k), machine: Any = machine,
+            moved: Floats = moved,
+        ) -> Floats:  # fmt: skip
+            return gemm_times(
+                *shape, machine=machine, constants=GemmConstants.of(dict(constants)),
+                moved_bytes=moved, left_bytes=4.0, right_bytes=4.0,
+            ).total_s  # fmt: skip
+
+        constants = [c for c in PRODUCTS if c.name not in ("launch", "peak_share")]
+        constants += [Constant("launch", 1e-5, 1e-6, 6e-5), Constant("peak_share", 0.8, 0.2, 2.0)]
+        out.append(
+            Refit(f"{operation}_s", np.array([r.seconds for r, _ in some]),
+                  [d.name for _, d in some], constants, forward)
+        )  # fmt: skip
+    return out

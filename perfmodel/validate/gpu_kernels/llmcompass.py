@@ -1,0 +1,71 @@
+"""Operators of a large language model in fp16, from LLMCompass's measurements.
+
+Zhang, Ning, Prabhakar and Wentzlaff, "LLMCompass: enabling efficient hardware design for large
+language model inference", ISCA 2024; its artifact (BSD-3-Clause), figure 5. Streaming rows are
+printed as elements a second, without a unit; 1e9 of them are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from perfmodel.errors import Fault, InputError
+from perfmodel.measurements import Row, Rows, read_rows
+from perfmodel.validate.batched import evaluate_together
+from perfmodel.validate.case import Case, Cases, Question
+from perfmodel.validate.files import DataFolder
+from perfmodel.validate.gpu_kernels.devices import device_named
+from perfmodel.validate.gpu_kernels.operators import product, streaming
+from perfmodel.validate.result import ValidationResult
+
+NAME: Final = "llmcompass_kernels"
+TITLE: Final = "Operators of LLMs in fp16 on A100 and MI210 (LLMCompass): products, softmax, norms"
+#: Where its file lies.
+PLACES: Final = ("measured/llmcompass_kernels.csv", "llmcompass_kernels.csv")
+
+_STREAMS: Final = {"softmax": "softmax", "layernorm": "layer_norm", "gelu": "gelu"}
+_NOTES: Final = (
+    "constants of the runtime are fitted on the rows of the A100: of one device, none is left out",
+)
+
+
+def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationResult:
+    """Predict every row; the group is the operator."""
+    path = folder.need(NAME, *PLACES)
+    rows = read_rows(path)
+    faults = rows.missing(("op", "device", "M", "N", "K", "giga_elements_per_s", "time_ms"))
+    if faults:
+        raise InputError(faults)
+    cases = [_case(rows, row, devices, faults) for row in rows]
+    if faults:
+        raise InputError(faults)
+    return evaluate_together(Cases(NAME, cases, notes=(*_NOTES, *folder.note(path))))
+
+
+def _case(rows: Rows, row: Row, devices: Sequence[str | Path], faults: list[Fault]) -> Case:
+    operation = row["op"]
+    m, n = rows.number(row, "M", faults), rows.number(row, "N", faults)
+    # A vector is one row.
+    m, n = (m or 1.0), (n or 1.0)
+    name = f"{operation} M={m:g} N={n:g}"
+    if operation == "matmul":
+        k, milliseconds = rows.number(row, "K", faults), rows.number(row, "time_ms", faults)
+        work = product(m, n, k or 1.0)
+        seconds = 1e-3 * (milliseconds or 0.0)
+        name += f" K={k or 0:g}"
+    elif operation in _STREAMS:
+        rate = rows.number(row, "giga_elements_per_s", faults, scale=1e9)
+        work = streaming(_STREAMS[operation], m, n)
+        seconds = m * n / (rate or 1.0)
+    else:
+        return Case(name, row["device"], reason=f"no operator of the library is '{operation}'")
+    try:
+        device = device_named(row["device"], devices)
+    except InputError as error:
+        return Case(name, row["device"], reason=str(error.faults[0]))
+    return Case(
+        name, device.name, device, [Question("latency_s", "latency_s", seconds, work)], "fp16",
+        "torch_eager_half", operation,
+    )  # fmt: skip
