@@ -123,3 +123,59 @@ def test_constants_of_kernels_are_facts(tmp_path: Path, card: Device) -> None:
     assert machine.facts["runtime.kernels.gemm.fp8.launch"] == pytest.approx(4.6e-6)
     assert "runtime.kernels.gemm.fp8.peak_share" not in machine.facts
     assert machine.provenance["runtime.kernels.gemm.fp8.launch"].source == "manual"
+
+
+WIDER = """\
+schema_version: 1
+name: engine_y
+sources: {fit: "A fit"}
+source: fit
+confidence: fitted
+per_sequence: "20 us"
+per_layer_parallel: "5 us"
+layouts: {network: planar, conv: nchw16c}
+executes: {softmax: [fp32], gelu: [fp16, fp32]}
+kernels:
+  conv: {algorithms: [winograd_4x4, direct]}
+semantics: {active_neurons: 0.4}
+serving: {per_layer_experts: "15 us", prefill_share: 1.2, first_token: "41 ms"}
+"""
+
+
+def test_what_it_executes_and_serves_reads_back_as_written(tmp_path: Path, card: Device) -> None:
+    made = load(tmp_path, WIDER)
+    (tmp_path / "again.yaml").write_text(made.to_yaml())
+    assert runtime(tmp_path / "again.yaml") == made
+    assert made.executes["gelu"] == ("fp16", "fp32")
+    machine = card.machine(made)
+    assert machine["runtime.per_sequence"] == pytest.approx(20e-6)
+    assert machine["runtime.serving.first_token"] == pytest.approx(41e-3)
+    assert machine.provenance["runtime.serving.prefill_share"].source == "fit"
+    assert machine.get("runtime.serving.queued_share") is None
+    assert "runtime.serving.queued_share" in machine.paths, "it may be varied"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("conv: nchw16c", "cnv: nchw16c", ("8:28: layouts.cnv: 'cnv' is not a class of operators "
+         "with a layout; did you mean 'conv'?")),
+        ("softmax: [fp32]", "softmx: [fp32]", ("9:12: executes.softmx: 'softmx' is not a class or "
+         "function of operators; did you mean 'softmax'?")),
+        ("[fp16, fp32]", "[fp16, fp23]", ("9:42: executes.gelu.1: 'fp23' is no compute format; did "
+         "you mean 'fp32'?")),
+        ("winograd_4x4", "winograd_4x5", ("11:23: kernels.conv.algorithms.0: unknown value "
+         "'winograd_4x5'; expected one of direct, im2col, winograd_2x2, winograd_4x4, dense, "
+         "per_group; did you mean 'winograd_4x4'?")),
+        ("active_neurons: 0.4", "active_neurons: 1.4", None),
+        ('"20 us"', "20e-6", None),
+    ],
+)  # fmt: skip
+def test_faults_of_what_it_executes_have_their_place(
+    tmp_path: Path, old: str, new: str, fault: str | None
+) -> None:
+    assert old in WIDER
+    with pytest.raises(InputError) as caught:
+        load(tmp_path, WIDER.replace(old, new, 1))
+    if fault is not None:
+        assert str(caught.value).partition("engine_x.yaml:")[2] == fault
