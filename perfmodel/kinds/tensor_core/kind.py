@@ -43,8 +43,11 @@ class TensorCoreKind:
     network_wide: frozenset[str] = frozenset({"memory", "overlap"})
     equations: Mapping[str, Equation] = {
         **ROOFLINE.equations,
-        "matrix": Equation("waves * (2 rows columns k / rate + fill)", f"tiles in waves, {_DOCS}"),
-        "kernel": Equation("launch + per_group * groups", f"runtime.kernels, {_DOCS}"),
+        "kernel": Equation(
+            "launch + per_group * groups; there matrix is waves * (2 rows columns k / rate + "
+            "fill)",
+            f"runtime.kernels, tiles in waves, {_DOCS}",
+        ),
         "overlap": Equation(
             "(matrix^p + dram^p + l2^p)^(1/p) - max(matrix, dram, l2) + split", f"p-norm, {_DOCS}"
         ),
