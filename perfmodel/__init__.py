@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from perfmodel.api import (
         allocate,
         assign,
+        calibrate,
         collective,
         compare,
         hardware,
@@ -47,12 +48,14 @@ if TYPE_CHECKING:
     from perfmodel.search import accuracy
     from perfmodel.search.face import search, space
     from perfmodel.search.oracle import Oracle
+    from perfmodel.system.serving import serve
 
 # Which module answers for each word of the face.
 _HOME = {
     "allocate": "api",
     "assign": "api",
     "collective": "api",
+    "calibrate": "api",
     "compare": "api",
     "hardware": "api",
     "patches": "api",
@@ -63,6 +66,7 @@ _HOME = {
     "runtime": "api",
     "schedule": "api",
     "search": "search.face",
+    "serve": "system.serving",
     "solve": "api",
     "space": "search.face",
     "stream": "api",
@@ -88,6 +92,7 @@ __all__ = [
     "accuracy",
     "allocate",
     "assign",
+    "calibrate",
     "collective",
     "compare",
     "hardware",
@@ -99,6 +104,7 @@ __all__ = [
     "runtime",
     "schedule",
     "search",
+    "serve",
     "solve",
     "space",
     "stream",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 from perfmodel.formats import Precision, as_precision
 from perfmodel.hardware import library as devices
 from perfmodel.hardware.device import Device
+from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.predict import predict as core_predict
 from perfmodel.prediction import Prediction
@@ -17,6 +18,7 @@ from perfmodel.workload import library as workloads
 from perfmodel.workload.workload import Workload
 
 if TYPE_CHECKING:
+    from perfmodel.calibrate import Calibration
     from perfmodel.collective import Collective
     from perfmodel.compare import Comparison
     from perfmodel.plan import Plan
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "allocate",
     "assign",
+    "calibrate",
     "collective",
     "compare",
     "hardware",
@@ -445,6 +448,36 @@ def validate(names: str | Iterable[str] | None = None, **options: Any) -> Any:
 
     chosen = [names] if isinstance(names, str) else names
     return import_module("perfmodel.validate").validate(chosen, **options)
+
+
+def calibrate(
+    device: DeviceLike | None, runtime: str | Path | Runtime | None, measurements: str | Path
+) -> Calibration:
+    """Fit multipliers of the seconds of each class to a few measured rows of a device.
+
+    Parameters
+    ----------
+    device, runtime
+        That the rows are of; ``None`` for those that they name.
+    measurements
+        A CSV file as `validate` takes it: ``model``, ``device``, ``latency_s`` ...
+
+    Returns
+    -------
+    Calibration
+        Its ``machine()`` is what `predict` takes; ``overlay`` the facts, ``to_yaml()`` a file.
+
+    Raises
+    ------
+    InputError
+        Every fault of the file at once; nothing is fitted then.
+    """
+    from importlib import import_module
+
+    found = hardware(device) if isinstance(device, str | Path) else device
+    spec = found.device if isinstance(found, Machine) else found
+    chosen = devices.runtime(runtime) if isinstance(runtime, str | Path) else runtime
+    return import_module("perfmodel.validate.calibration").calibrate(measurements, spec, chosen)
 
 
 def reproduce(names: str | Iterable[str] | None = None) -> Any:

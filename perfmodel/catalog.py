@@ -38,6 +38,7 @@ BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
         "tensor_core": "perfmodel.kinds.tensor_core:KIND",
     },
     "perfmodel.memory_kinds": {
+        "cache": "perfmodel.kinds.cache:Cache",
         "emmc": "perfmodel.kinds.storage:Storage",
         "nand": "perfmodel.kinds.nand:NandFlash",
         "nvme": "perfmodel.kinds.storage:Storage",

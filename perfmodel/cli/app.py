@@ -30,11 +30,13 @@ COMMANDS = {
     "place": "Place weights and KV cache in the memories of a device.",
     "stream": "Stream weights from an outer memory while a model runs.",
     "assign": "Find the engine of every operator, on one device or over several.",
+    "serve": "Predict what requests see of an LLM server under load.",
     "search": "Find the formats, widths or architecture that are best under limits.",
     "solve": "Find the value of one number at which a condition starts to hold.",
+    "calibrate": "Fit multipliers to a few measured rows of a device.",
     "validate": "Compare predictions with measured rows.",
     "reproduce": "Predict what published systems claim.",
-    "doctor": "Say what is installed and whether it works.",
+    "doctor": "Say what is installed and whether it works; measure this host.",
 }
 GROUPS = {
     "hardware": (

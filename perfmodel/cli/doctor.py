@@ -5,12 +5,17 @@ from __future__ import annotations
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
 
 from perfmodel._version import __version__
 from perfmodel.catalog import EXTRAS, kinds, loaded
 from perfmodel.cli import BAD_INPUT, DONE
-from perfmodel.cli.common import print_json, say
+from perfmodel.cli.common import Count, print_json, say
+from perfmodel.errors import Fault
+from perfmodel.settings import FaultList
 
 __all__ = ["doctor"]
 
@@ -21,14 +26,52 @@ _NEEDED = (
 _DISTRIBUTIONS = {"genz_llm": "genz-llm", "distributed": "distributed"}
 
 
-def doctor(*, json: bool = False) -> int:
-    """Say what is installed and whether it works.
+def doctor(
+    *,
+    probe: bool = False,
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    runtime_output: Path | None = None,
+    force: bool = False,
+    probe_seconds: float | None = None,
+    probe_cores: Count | None = None,
+    json: bool = False,
+) -> int:
+    """Say what is installed and whether it works; with --probe, measure this host.
 
     Parameters
     ----------
+    probe
+        Measure the host: peaks, bandwidths and latencies of its memories, dispatch of an installed
+        onnxruntime; print them beside the nearest device of the library.
+    output
+        With --probe: write the host as a device spec (.yaml) that `predict` takes.
+    runtime_output
+        With --probe: write onnxruntime as it dispatches here as a runtime spec (.yaml).
+    force
+        Replace files that exist.
+    probe_seconds
+        Time to spend, 30 s where left out.
+    probe_cores
+        Cores that the device spec is to describe, 1 where left out.
     json
         Print JSON.
     """
+    if probe:
+        from perfmodel.cli.doctor_probe import probe_host
+
+        return probe_host(
+            output, runtime_output, force=force, json=json,
+            seconds=30.0 if probe_seconds is None else probe_seconds,
+            cores=1 if probe_cores is None else probe_cores,
+        )  # fmt: skip
+    FaultList(
+        Fault("is of a probe", file=option, expected="--probe beside it")
+        for option, given in (
+            ("-o", output), ("--runtime-output", runtime_output), ("--force", force or None),
+            ("--probe-seconds", probe_seconds), ("--probe-cores", probe_cores),
+        )
+        if given is not None
+    ).settle()  # fmt: skip
     found = report()
     if json:
         print_json(found)

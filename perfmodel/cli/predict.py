@@ -8,9 +8,13 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from perfmodel.atomic import output_faults
+from perfmodel.calibrate.overlay import read_overlay
 from perfmodel.cli import DONE, INFEASIBLE
 from perfmodel.cli.common import Count, print_json, say, scalars, write_result
 from perfmodel.errors import Fault, InputError
+from perfmodel.hardware.library import hardware
+from perfmodel.hardware.library import runtime as find_runtime
+from perfmodel.hardware.machine import Machine
 from perfmodel.plan import Plan
 from perfmodel.predict import predict as run
 from perfmodel.prediction import Prediction
@@ -37,6 +41,7 @@ def predict(
     fuse: Annotated[bool | None, Parameter(negative="--no-fuse")] = None,
     flash_attention: Annotated[bool | None, Parameter(negative="--no-flash-attention")] = None,
     plan: Path | None = None,
+    overlay: Path | None = None,
     explain: bool = False,
     rows: Count = 8,
     json: bool = False,
@@ -70,6 +75,8 @@ def predict(
         Attention scores stay on chip; by default as the runtime does.
     plan
         A schedule of this network, as `perfmodel schedule --plan` writes it: activations move so.
+    overlay
+        Facts of a calibration, as `perfmodel calibrate -o` writes them.
     explain
         Show the arithmetic behind the latency, with sources, and the table of kernels.
     rows
@@ -84,8 +91,16 @@ def predict(
     if output is not None:
         faults.extend(output_faults(output, _SUFFIXES))
     scheduled = None if plan is None else faults.trying(_plan, plan)
+    machine = device if overlay is None else faults.trying(_calibrated, device, runtime, overlay)
     subject = resolve(
-        workload, device, precision, runtime, settings, engine=engine, model=model, faults=faults
+        workload,
+        machine or device,
+        precision,
+        runtime,
+        settings,
+        engine=engine,
+        model=model,
+        faults=faults,
     )
     found = run(
         subject.workload, subject.device, precision=subject.precision, runtime=subject.runtime,
@@ -104,6 +119,21 @@ def predict(
     elif output is None:
         say(text)
     return DONE if found.feasible else INFEASIBLE
+
+
+def _calibrated(device: str, runtime: str | None, path: Path) -> Machine:
+    """Return the device with the facts of an overlay, which must be of it and of the runtime."""
+    found, spec = read_overlay(path), hardware(device)
+    faults: list[Fault] = []
+    chosen = find_runtime(found.runtime if runtime is None else runtime)
+    for what, mine, its in (("device", spec.name, found.device),
+                            ("runtime", chosen.name, found.runtime)):  # fmt: skip
+        if mine != its:
+            faults.append(Fault(f"is a calibration of {its}", path=what, file=str(path),
+                                expected=mine))  # fmt: skip
+    if faults:
+        raise InputError(faults)
+    return Machine(spec, chosen, found.values())
 
 
 def _plan(path: Path) -> Plan:

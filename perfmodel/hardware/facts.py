@@ -15,7 +15,7 @@ from perfmodel.hardware.limits import limits_of_plain
 from perfmodel.hardware.link import Link
 from perfmodel.hardware.memory import Memory
 from perfmodel.hardware.quantity import Of, Quantity, Rate, Spec, limit_of
-from perfmodel.hardware.runtime import EFFICIENCY_CLASSES, Runtime
+from perfmodel.hardware.runtime import EFFICIENCY_CLASSES, SCALE_CLASSES, Runtime, Serving
 
 __all__ = ["Facts", "Provenance", "facts_of", "field_limits"]
 
@@ -323,12 +323,16 @@ class _Builder:
                 # Of the generations that a runtime knows, the one that the device is of.
                 entries = cast("Mapping[str, Quantity]", given)
                 numbers += [(name, q) for tag, q in entries.items() if tag in self.device.tags]
-            elif name != "efficiency":
+            elif name not in ("efficiency", "scale"):
                 entries = cast("Mapping[str, Quantity]", given)
                 numbers += [(f"{name}.{key}", quantity) for key, quantity in entries.items()]
         numbers += [
             (f"efficiency.{key}", runtime.efficiency.get(key))
             for key in dict.fromkeys((*EFFICIENCY_CLASSES, *runtime.efficiency))
+        ]
+        numbers += [
+            (f"scale.{key}", runtime.scale.get(key))
+            for key in dict.fromkeys((*SCALE_CLASSES, *runtime.scale))
         ]
         for name, given in numbers:
             origin = _DEFAULT
@@ -342,6 +346,14 @@ class _Builder:
                 if given is not None:
                     path = f"runtime.kernels.{key}.{name}"
                     facts.put(path, limit, given.value, self._runtime_origin(given))
+
+        for name, limit in field_limits(Serving).items():
+            given = None if runtime.serving is None else getattr(runtime.serving, name)
+            path = f"runtime.serving.{name}"
+            if given is None:
+                facts.put(path, limit, None, _DEFAULT)
+            else:
+                facts.put(path, limit, given.value, self._runtime_origin(given))
 
     def _runtime_origin(self, given: Quantity) -> Provenance:
         return Provenance(

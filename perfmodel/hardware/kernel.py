@@ -148,7 +148,8 @@ class Kernel(Spec):
     """Clocks from one multiply-accumulate to the next of a single pixel, as at a padded edge: work
     on its neighbours hides part of the unit's latency."""
     plain_clocks: Clocks | None = None
-    """Clocks of a multiply-accumulate on the slow path of channels that fill no block."""
+    """Clocks of a multiply-accumulate on the slow path: of channels that fill no block, or of one
+    row times a matrix that is not packed."""
     copy_clocks: Clocks | None = None
     """Clocks of moving a number when an operand is packed or unfolded."""
     conflict_share: Share | None = None
@@ -158,3 +159,6 @@ class Kernel(Spec):
     rider_share: Share | None = None
     """Share of the vector units' peak of a function that rides on the kernel in a pass of its own
     (every one but those that are applied while sums are stored)."""
+    broadcast_clocks: Clocks | None = None
+    """Clocks of an element of a product that broadcasts one activation over another (squeeze and
+    excite), conversions of layout around it among them."""

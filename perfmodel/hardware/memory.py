@@ -13,7 +13,7 @@ from perfmodel.hardware.quantity import Confidence, Of, Quantity, Rate, Spec
 __all__ = ["MEMORY_KINDS", "Memory", "law_of", "memory_class", "memory_kinds", "register_memory"]
 
 MEMORY_KINDS: Final = (
-    "register_file", "scratchpad", "cache", "dram", "flash", "storage", "disk",
+    "register_file", "scratchpad", "dram", "flash", "storage", "disk",
 )  # fmt: skip
 """Kinds of memory that the base class describes; others have a class of their own."""
 

@@ -19,18 +19,21 @@ if TYPE_CHECKING:
     from perfmodel.hardware.device import Device
 
 __all__ = [
-    "EFFICIENCY_CLASSES", "EXECUTED_CLASSES", "LAYOUT_CLASSES", "Fusion", "Runtime", "Semantics",
+    "EFFICIENCY_CLASSES", "EXECUTED_CLASSES", "LAYOUT_CLASSES", "SCALE_CLASSES", "Fusion",
+    "Runtime", "Semantics", "Serving",
 ]  # fmt: skip
 
 EFFICIENCY_CLASSES: Final = (
-    "bandwidth", "gemm", "gemv", "moe", "conv", "grouped", "depthwise", "attention", "recurrent",
-    "scan", "embedding", "vector", "elementwise", "norm", "softmax", "pool", "copy", "cache",
+    "bandwidth", "gemm", "gemv", "conv", "grouped", "depthwise", "attention", "moe", "recurrent",
+    "scan", "embedding", "vector", "elementwise", "norm", "softmax", "pool", "copy", "reorder",
+    "cache",
 )  # fmt: skip
 """Operator classes that an efficiency multiplies the peak of; ``bandwidth`` multiplies the main
-memory's, ``copy`` the bandwidth of every level where a kernel only moves data, ``cache`` where it
-attends (beside ``bandwidth``). ``moe`` (experts, also where unpacking bounds them) falls back to
-``gemm``, ``grouped`` (a convolution in groups) to ``conv``; ``elementwise``, ``norm``, ``softmax``
-and ``pool``, where they are kernels of their own, to ``vector``."""
+memory's, ``copy`` the bandwidth of every level where a kernel only moves data, ``reorder`` (falls
+back to ``copy``) where it converts a layout, ``cache`` where it attends (beside ``bandwidth``).
+``grouped`` (a convolution in groups) falls back to ``conv``, ``moe`` (also where unpacking bounds
+experts) to ``gemm``; ``elementwise``, ``norm``, ``softmax`` and ``pool``, where they are kernels of
+their own, to ``vector``."""
 
 LAYOUT_CLASSES: Final = (
     "network", "gemm", "conv", "grouped", "depthwise", "attention", "moe", "recurrent",
@@ -49,6 +52,13 @@ EXECUTED_CLASSES: Final = (
 """Operator classes, and functions of elementwise operators and normalisations, that a runtime may
 execute in some formats only. A function goes before its class."""
 
+SCALE_CLASSES: Final[tuple[str, ...]] = (
+    "launch", "conv", "gemm", "depthwise", "elementwise", "copy", "memory",
+)  # fmt: skip
+"""Classes of seconds that a calibration multiplies. ``conv`` takes convolutions in groups along,
+``gemm`` attention, experts and recurrent cells, ``elementwise`` normalisation, softmax and pooling,
+``copy`` all that only moves data, ``memory`` what main memory moves, cold weights among it."""
+
 Time: TypeAlias = Annotated[Quantity, Of("time")]
 Quantities: TypeAlias = Annotated[Quantity, Of("count", ceiling=10_000.0)]
 Clocks: TypeAlias = Annotated[Quantity, Of("clocks")]
@@ -59,6 +69,8 @@ Share: TypeAlias = Annotated[Quantity, Of("fraction", positive=True, ceiling=1.0
 Tokens: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True)]
 EnergyPerOp: TypeAlias = Annotated[Quantity, Of("energy_per_op", positive=True)]
 Norm: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=100.0)]
+Factor: TypeAlias = Annotated[Quantity, Of("count", ceiling=100.0)]
+Multiplier: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=1000.0)]
 
 ZERO: Final = Quantity(value=0.0)
 
@@ -74,6 +86,17 @@ class Fusion(Spec):
     """flash: scores never leave the chip; unfused: they are written and read back."""
 
 
+class Blocks(Spec):
+    """Channels that the runtime keeps in blocks of a vector; conversions are copies."""
+
+    channels: int = Field(default=0, ge=0, le=1024)
+    """Channels in a block; 0 where nothing is blocked."""
+    functions: tuple[str, ...] = ()
+    """Functions of one tensor, or of two alike, that pass blocks on."""
+    stored_with: tuple[str, ...] = ()
+    """Functions that a convolution applies while it stores its sums."""
+
+
 class Semantics(Spec):
     """What the runtime computes beyond, or short of, what the network's mathematics needs."""
 
@@ -83,6 +106,32 @@ class Semantics(Spec):
     """The classifier runs on every token of a prompt, not on the last alone."""
     runs_dead_branches: bool = False
     """Operators whose results nobody reads are run all the same."""
+    active_neurons: float = Field(default=1.0, gt=0.0, le=1.0)
+    """Share of the neurons of feed-forward layers that a token reads and computes (activation
+    sparsity, of ReLU networks with a predictor); all are stored."""
+
+
+class Serving(Spec):
+    """What an engine that serves many requests costs beside its steps; `perfmodel.system.serving`.
+
+    Constants that are not stated cost nothing, or count once.
+    """
+
+    per_layer_experts: Time | None = None
+    """Further time of a layer with a mixture of experts: routing, permuting, combining."""
+    per_layer_latent: Time | None = None
+    """Further time of a layer with latent attention: its projections into the latent space."""
+    per_layer_groups: Time | None = None
+    """Further time of a layer where groups of devices have sequences of their own."""
+    prefill_share: Factor | None = None
+    """Times that a decode step waits for the prompts which arrive while it runs: 1 where each of
+    them holds up all others for as long as its prefill takes."""
+    first_token: Time | None = None
+    """Time of a request before its prompt is read: the server, tokenisation, the scheduler."""
+    prompt_share: Factor | None = None
+    """Prefills that a first token takes where no other request is there."""
+    queued_share: Factor | None = None
+    """Prefills of others that a first token waits for, for each sequence of the batch."""
 
 
 class Runtime(Document):
@@ -185,14 +234,21 @@ class Runtime(Document):
     """Devices that the layers are split over, one part after the other."""
     per_split: Time = ZERO
     """Time to hand a token from one such device to the next."""
+    scale: Mapping[str, Multiplier] = Field(default_factory=dict)
+    """Multipliers of the seconds of a class (``conv``), from a calibration on a few measured rows;
+    1 where left out."""
     draw_bytes_per_clock_per_unit: Draw | None = None
     """Bandwidth that one unit of the engine can draw, in bytes a clock."""
     pnorm: Norm = Quantity(value=4.0)
     """Exponent that joins the memory's bandwidth and the engine's draw: 4 is a soft minimum."""
     fusion: Fusion = Fusion()
     """What is joined into one pass."""
+    blocks: Blocks = Blocks()
+    """What lies in blocks of channels."""
     semantics: Semantics = Semantics()
     """What is computed beyond or short of the mathematics."""
+    serving: Serving | None = None
+    """What serving many requests at a time costs."""
 
     @staticmethod
     def structure_faults(data: Any) -> Iterable[Flaw]:
@@ -215,6 +271,7 @@ def _check(data: Any) -> Iterator[Flaw]:
         ("kernels", KERNEL_CLASSES, "a class of kernels"),
         ("layouts", LAYOUT_CLASSES, "a class of operators with a layout"),
         ("executes", EXECUTED_CLASSES, "a class or function of operators"),
+        ("scale", SCALE_CLASSES, "a class of seconds"),
     ):
         for key in mapped(data, field):
             found = key.partition(".")[0]

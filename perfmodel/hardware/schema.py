@@ -10,11 +10,12 @@ from typing import Any, Final, cast
 from perfmodel.catalog import BUILT_IN
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.kernel import KERNEL_CLASSES
-from perfmodel.hardware.memory import MEMORY_KINDS
+from perfmodel.hardware.memory import MEMORY_KINDS, memory_class
 from perfmodel.hardware.runtime import (
     EFFICIENCY_CLASSES,
     EXECUTED_CLASSES,
     LAYOUT_CLASSES,
+    SCALE_CLASSES,
     Runtime,
 )
 from perfmodel.shipped import data_root
@@ -53,7 +54,10 @@ def json_schema(kind: str) -> dict[str, Any]:
         ]
     }
     if kind == "runtime":
-        for name, classes in (("efficiency", EFFICIENCY_CLASSES), ("kernels", KERNEL_CLASSES)):
+        for name, classes in (
+            ("efficiency", EFFICIENCY_CLASSES), ("kernels", KERNEL_CLASSES),
+            ("scale", SCALE_CLASSES),
+        ):  # fmt: skip
             keys = "|".join(classes)
             entries = schema["properties"][name]
             entries["propertyNames"] = {"pattern": rf"^({keys})(\.[a-z0-9_]+)?$"}
@@ -80,7 +84,18 @@ def _loosen(schema: dict[str, Any]) -> None:
             if name == "Memory":
                 own = BUILT_IN["perfmodel.memory_kinds"]
                 definition["properties"]["kind"]["enum"] = [*MEMORY_KINDS, *own]
+                definition["allOf"] = [_own_keys(kind) for kind in own]
             definition["required"] = ["name"]
+
+
+def _own_keys(kind: str) -> dict[str, Any]:
+    """Keys that a kind of memory takes."""
+    found = memory_class(kind)
+    keys = [*found.model_fields] if found else []
+    return {
+        "if": {"properties": {"kind": {"const": kind}}, "required": ["kind"]},
+        "then": {"propertyNames": {"enum": keys}},
+    }
 
 
 def _tidied(node: Any) -> Any:

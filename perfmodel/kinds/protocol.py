@@ -56,6 +56,9 @@ class Terms:
         Level of `memory` -> (position of a row -> its seconds at the first point, as plain
         arithmetic) for the explanation, where they are not ``bytes / bandwidth``; empty where a row
         has no arithmetic of its own.
+    joined
+        Position of a row -> its seconds without overheads at the first point, as plain arithmetic,
+        where other than the overlap rule joins its terms.
     detail
         Further numbers of each row, columns of `Prediction.table`: SRAM reads, folds, utilisation.
     traffic_model
@@ -76,6 +79,7 @@ class Terms:
     priced: tuple[str, ...] = ()
     said: dict[str, Callable[[int], str]] = field(default_factory=dict[str, Callable[[int], str]])
     detail: dict[str, Value] = field(default_factory=dict[str, Value])
+    joined: dict[int, Callable[[], str]] = field(default_factory=dict[int, Callable[[], str]])
     traffic_model: str = ""
 
 

@@ -121,12 +121,15 @@ def copy_shares(table: OperatorTable, setting: Setting) -> Value:
     cache = None if setting.bare else setting.facts.get("runtime.efficiency.cache")
     if copy is None and cache is None:
         return 1.0
-    shares: list[Value] = [
-        copy if row.kind in MOVES and copy is not None
-        else cache if row.kind == "attention" and cache is not None
-        else 1.0
-        for row in table.rows
-    ]  # fmt: skip
+    reorder = setting.facts.get("runtime.efficiency.reorder", copy)
+    shares: list[Value] = []
+    for row in table.rows:
+        share = None
+        if row.kind in MOVES:
+            share = reorder if row.functions == ("reorder",) and copy is not None else copy
+        elif row.kind == "attention":
+            share = cache
+        shares.append(1.0 if share is None else share)
     return _by_row(shares, table, setting, 1.0)
 
 

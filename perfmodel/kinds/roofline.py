@@ -29,6 +29,7 @@ from perfmodel.kinds.rates import (
     vector_rates,
     with_latency,
 )
+from perfmodel.kinds.streams import with_streams
 from perfmodel.kinds.unpack import (
     expanded_bytes,
     issue_rate,
@@ -106,9 +107,10 @@ class Roofline:
         row_s = compose(compute, memory, overhead, setting.overlap, cold, pnorm)
         if table.executed_macs is not None:
             work["matrix"] = 2.0 * macs
-        return Terms(
+        terms = Terms(
             compute, memory, overhead, traffic, row_s, operations, executed, unsupported, cold, work
         )
+        return with_streams(table, setting, terms)
 
 
 def launch_times(table: OperatorTable, setting: Setting) -> dict[str, Value]:

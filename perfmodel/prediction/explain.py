@@ -123,7 +123,7 @@ def _row(prediction: Prediction, columns: dict[str, np.ndarray], i: int) -> list
         own = terms.said[level](i) if level in terms.said else ""
         if own:
             parts.append(own if level == last else own + cold)
-        elif moved:
+        elif moved and columns[f"{level}_s"][i]:
             latency = 0.0 if setting.bare else float(
                 setting.fact(f"memories.{level}.latency", 0.0)
             )  # fmt: skip
@@ -140,6 +140,8 @@ def _row(prediction: Prediction, columns: dict[str, np.ndarray], i: int) -> list
         body = f"max({', '.join(parts)})" if len(parts) > 1 else parts[0]
     else:
         body = " + ".join(parts)
+    if i in terms.joined:
+        body = terms.joined[i]()
     body = " + ".join([body, *extra])
     lines.append(
         f"{name} (x{columns['count'][i]:g}, bound by {columns['bound_by'][i]}): "

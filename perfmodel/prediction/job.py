@@ -17,12 +17,14 @@ from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.kinds.protocol import Kind, Terms
+from perfmodel.kinds.scaled import cost
 from perfmodel.prediction.placed import Shares, placed
 from perfmodel.prediction.planned import Crossings, planned
 from perfmodel.prediction.prediction import Prediction
 from perfmodel.workload.executed import Execution
 from perfmodel.workload.families import Semantics
 from perfmodel.workload.fuse import Fusion
+from perfmodel.workload.layouts import Layout
 from perfmodel.workload.lower import Lowered, OperatorTable
 from perfmodel.workload.workload import Workload
 
@@ -46,6 +48,7 @@ class Static:
     read_bandwidths: Mapping[str, ReadBandwidth]
     choices: Mapping[str, Any]
     execution: Execution | None = None
+    layout: Layout = Layout()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,7 @@ class Job:
             values, points, accesses=not self.bare or self.crossings is not None,
             relaxed=self.relaxed, nests=getattr(static.kind, "needs_nests", False),
         )  # fmt: skip
-        terms = static.kind.cost(table, setting)
+        terms = cost(static.kind, table, setting)
         if self.crossings is not None:
             terms = planned(table, terms, setting, self.crossings)
         if self.shares is not None:

@@ -10,11 +10,15 @@ from perfmodel.validate.metrics import Errors
 
 __all__ = ["BASELINES", "ValidationResult"]
 
+#: Rows of a group from which on their order says something.
+_RANKED: Final = 5
+
 #: Baseline -> what it is.
 BASELINES: Final[Mapping[str, str]] = {
     "roofline": "bare roofline: theoretical compute peak and main memory bandwidth, nothing else",
     "roofline_scaled": "bare roofline times one factor for all rows, fitted on these very rows",
     "compute": "operations over peak",
+    "kerncraft_ecm": "kerncraft's Execution-Cache-Memory model, on the rows that it has",
 }
 
 
@@ -31,11 +35,11 @@ class ValidationResult:
     coverage : float
         Share of rows that were predicted.
     targets : dict
-        Target -> mape, median_ape, bias, within_10, spearman.
+        Target -> mape, median_ape, bias, within_10, spearman, kendall.
     primary : str
         Target that `mape` and `by_device` are of.
     by_device, by_group : dict
-        Name -> rows, mape, bias of the primary target.
+        Name -> rows, mape, bias, kendall of the primary target.
     baselines : dict
         Baseline (see `BASELINES`) -> errors on the primary target's rows.
     unpredicted : list
@@ -122,7 +126,7 @@ class ValidationResult:
                 out.append(f"  by {title}:")
                 out += [
                     f"    {name:<24} {g['rows']:>4} rows  mape {percent(g['mape'])}  "
-                    f"bias {percent(g['bias'], sign=True)}"
+                    f"bias {percent(g['bias'], sign=True)}" + _tau(g)
                     for name, g in groups.items()
                 ]
         if self.worst:
@@ -151,3 +155,8 @@ def _errors(found: Mapping[str, Any]) -> str:
         f"bias {percent(found['bias'], sign=True)}  within 10 %: {percent(found['within_10'])}  "
         f"spearman {'-' if rank is None else f'{rank:.3f}'}"
     )
+
+
+def _tau(found: Mapping[str, Any]) -> str:
+    tau = found.get("kendall")
+    return "" if tau is None or found["rows"] < _RANKED else f"  kendall {tau:.3f}"

@@ -128,14 +128,14 @@ def error_of(rows: Sequence[dict[str, Any]], key: str = "predicted") -> Errors:
 def grouped(
     rows: Sequence[dict[str, Any]], key: Callable[[dict[str, Any]], str]
 ) -> dict[str, dict[str, Any]]:
-    """Return group -> rows, mape and bias."""
+    """Return group -> rows, mape, bias and kendall."""
     out: dict[str, dict[str, Any]] = {}
     for name in dict.fromkeys(key(r) for r in rows):
         if not name:
             continue
         found = error_of([r for r in rows if key(r) == name])
         count = sum(1 for r in rows if key(r) == name)
-        out[name] = {"rows": count, "mape": found["mape"], "bias": found["bias"]}
+        out[name] = {"rows": count, **{k: found[k] for k in ("mape", "bias", "kendall")}}
     return out
 
 

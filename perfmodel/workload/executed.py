@@ -12,7 +12,7 @@ from perfmodel.workload.algorithms import algorithm_of
 from perfmodel.workload.builder import VECTOR_OPS
 from perfmodel.workload.graph import Access, Block, Graph, Operator, Tensor
 from perfmodel.workload.lower import ById
-from perfmodel.workload.symbols import constant
+from perfmodel.workload.symbols import constant, simplify
 
 __all__ = ["Execution", "executed"]
 
@@ -33,11 +33,14 @@ class Execution(NamedTuple):
         Class or function -> compute formats, the fall-back first.
     algorithms
         Class of convolution -> algorithms, best first.
+    active_neurons
+        Share of feed-forward neurons that are read and computed; 0 for all.
     """
 
     layouts: tuple[tuple[str, str], ...] = ()
     executes: tuple[tuple[str, tuple[str, ...]], ...] = ()
     algorithms: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    active_neurons: float = 0.0
 
 
 def executed(graph: Graph, execution: Execution, activations: str) -> Graph:
@@ -64,6 +67,8 @@ def _executed(key: ById, execution: Execution, activations: str) -> Graph:
     graph = key.graph
     if execution.algorithms:
         graph = _with_algorithms(graph, dict(execution.algorithms))
+    if execution.active_neurons:
+        graph = _with_neurons(graph, execution.active_neurons)
     if execution.executes:
         graph = _FallBacks(graph, dict(execution.executes), activations).graph
     if execution.layouts:
@@ -88,6 +93,37 @@ def _with_algorithms(graph: Graph, listed: Mapping[str, tuple[str, ...]]) -> Gra
         return replace(operator, attributes=_attributes(operator, algorithm=name))
 
     blocks = [replace(b, operators=tuple(map(chosen, b.operators))) for b in graph.blocks]
+    return replace(graph, blocks=tuple(blocks))
+
+
+#: Tag of a feed-forward weight -> the dimension of its product that counts neurons.
+_NEURONS: Mapping[str, str] = {"ffn_up": "n", "ffn_gate": "n", "ffn_down": "k"}
+
+
+def _with_neurons(graph: Graph, share: float) -> Graph:
+    """Return the graph with a share of the neurons of its feed-forward layers at work."""
+
+    def thinned(operator: Operator) -> Operator:
+        tags = {graph.tensors[name].tag for name in operator.reads}
+        found = tags & set(_NEURONS)
+        if operator.kind != "gemm" or len(found) != 1:
+            return operator
+        dim = _NEURONS[found.pop()]
+        nests = tuple(
+            replace(nest, dims=tuple((n, share * s if n == dim else s) for n, s in nest.dims))
+            for nest in operator.nests
+        )
+        moved = "write" if dim == "n" else "read"
+        accesses = tuple(
+            replace(a, elements=simplify(share * a.elements))
+            if a.mode == moved or graph.tensors[a.tensor].role == "weight"
+            else a
+            for a in operator.accesses
+        )
+        ops = share * operator.vector_ops if dim == "n" else operator.vector_ops
+        return replace(operator, nests=nests, accesses=accesses, vector_ops=simplify(ops))
+
+    blocks = [replace(b, operators=tuple(map(thinned, b.operators))) for b in graph.blocks]
     return replace(graph, blocks=tuple(blocks))
 
 

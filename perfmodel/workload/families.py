@@ -75,6 +75,7 @@ BUILT_IN: Mapping[str, str] = {
     "mobile_r2l": "perfmodel.workload.mobile_r2l",
     "embbert": "perfmodel.workload.embbert",
     "tiny": "perfmodel.workload.tiny",
+    "streaming": "perfmodel.workload.streaming",
     "layers": "perfmodel.workload.layers",
 }
 

@@ -72,7 +72,7 @@ class Operator:
     kind
         Class of operator: ``gemm``, ``conv``, ``depthwise``, ``attention``, ``moe``, ``norm``,
         ``softmax``, ``elementwise``, ``pool``, ``copy``, ``gather``, ``recurrent``, ``scan``,
-        ``resize``, ``quantise``, ``view`` (free).
+        ``resize``, ``quantise``, ``stream`` (a loop over arrays), ``view`` (free).
     nests
         Its loop nests; empty where it multiplies nothing.
     vector_ops

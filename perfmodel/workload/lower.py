@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -21,6 +21,7 @@ from perfmodel.workload.algorithms import (
 from perfmodel.workload.builder import VECTOR_OPS
 from perfmodel.workload.fuse import Fusion, Kernel, aliases, kernels
 from perfmodel.workload.graph import Graph, Operator, Tensor
+from perfmodel.workload.lifetimes import Lifetimes, held, lifetimes_of
 from perfmodel.workload.program import Program
 from perfmodel.workload.shapes import NestKeys, Nests, nest_columns
 from perfmodel.workload.symbols import Dim, poly
@@ -48,28 +49,15 @@ class Row:
     algorithm: str = ""
     functions: tuple[str, ...] = ()
     """Functions of its elementwise operators and normalisations (relu, add, gelu)."""
+    #: Which loop of its kind it is (a streaming kernel), or empty.
+    loop: str = ""
+    axes: int = 0
+    """Axes of space that a convolution slides along; 0 where there is none."""
 
     @property
     def function(self) -> str:
         """What an elementwise row computes first (relu, gelu_tanh, add ...)."""
         return self.functions[0] if self.functions else ""
-
-
-@dataclass(frozen=True, slots=True)
-class Lifetimes:
-    """Activations of a graph: who is live when, in kernel steps.
-
-    `shorter` lists, for each (tensor, step) pair, the tensors live at that step whose lifetime is
-    no longer than that tensor's; `pairs` where each tensor's pairs start, `sets` where each pair's
-    list starts. From these a residency that is monotone in capacity follows without a search.
-    """
-
-    names: tuple[str, ...]
-    slots: tuple[str, ...]
-    intervals: tuple[tuple[int, int], ...]
-    shorter: Index
-    sets: Index
-    pairs: Index
 
 
 @dataclass(slots=True)
@@ -101,6 +89,8 @@ class OperatorTable:
     nests: Nests | None = None
     #: multiply-accumulates that the rows' algorithms execute, where some are not direct
     executed_macs: Value = None
+    #: name -> extents that loops of class ``stream`` state, 0 for other rows; ``(rows, points)``
+    extents: dict[str, Value] = field(default_factory=dict[str, "Value"])
 
 
 @dataclass(slots=True)
@@ -156,6 +146,8 @@ class Lowered:
                 k.head.name, _class(k.head), k.block.name, k.block.phase,
                 (self._slot_name(k.head.pair[0]), self._slot_name(k.head.pair[1])),
                 tuple(op.name for op in k.operators), _algorithm(k.head), _functions(k),
+                dict(k.head.attributes).get("kernel", "") if k.head.kind == "stream" else "",
+                0 if k.head.kind == "stream" else len(dict(k.head.attributes).get("kernel", ())),
             )
             for k in self.kernels
         )  # fmt: skip
@@ -233,6 +225,7 @@ class Lowered:
             detail,
             self._nest_keys.bind(c) if nests and self._nest_keys is not None else None,
             c.get("executed_macs"),
+            {n[7:]: v for n, v in c.items() if n.startswith("extent ")},
         )  # fmt: skip
 
     def _slot_name(self, slot: str) -> str:
@@ -270,6 +263,7 @@ class Lowered:
                 k.macs - k.head.macs + executed_macs(k.head, row.algorithm)
                 for k, row in zip(self.kernels, self.rows, strict=True)
             ]
+        columns |= self._extents()
         moved: dict[str, dict[int, Dim]] = {}
         for i, kernel in enumerate(self.kernels):
             for slot, elements in self._traffic(kernel):
@@ -282,7 +276,7 @@ class Lowered:
             columns[f"moved {slot}"] = [by_row[int(i)] for i in rows]
         for slot, elements in self._stored().items():
             columns[f"stored {slot}"] = [elements]
-        lives = _lives(self.graph, self.kernels)
+        lives = held(self.graph, self.kernels)
         for slot, steps in self._live_steps(lives, n).items():
             columns[f"live {slot}"] = steps
         if accesses:
@@ -312,6 +306,15 @@ class Lowered:
         kinds = [row.kind for row in self.rows]
         self._nest_keys, columns = nest_columns(self.kernels, kinds, slot, access)
         return columns
+
+    def _extents(self) -> dict[str, list[Dim]]:
+        """Return what loops of class ``stream`` say of their extents."""
+        said: list[dict[str, Dim]] = [
+            dict(dict(k.head.attributes)["extents"]) if k.head.kind == "stream" else {}
+            for k in self.kernels
+        ]
+        names = sorted({name for each in said for name in each})
+        return {f"extent {name}": [each.get(name, 0) for each in said] for name in names}
 
     def _launches(self, kernel: Kernel) -> Dim:
         if kernel.head.kind == "attention" and not self._flash:
@@ -423,49 +426,11 @@ class Lowered:
         self._access_rows = np.array(rows, dtype=np.intp)
         self._access_tensor = np.array(tensor, dtype=np.intp)
         self._access_slots = tuple(slots)
-        self._lifetimes = _lifetimes(
+        self._lifetimes = lifetimes_of(
             names, [self._slot(self.graph.tensors[m]) for m in names], list(lives.values()), n
         )
         sizes = [self.graph.tensors[name].elements for name in names]
         return {"accesses": elements, "sizes": sizes}
-
-
-def _lives(graph: Graph, made: Sequence[Kernel]) -> dict[str, tuple[int, int]]:
-    """Return activation -> (first, last) kernel in which it is held."""
-    first: dict[str, int] = {}
-    last: dict[str, int] = {}
-    end = len(made) - 1
-    for i, kernel in enumerate(made):
-        for name in (*kernel.reads, *kernel.writes):
-            if graph.tensors[name].role == "activation":
-                first.setdefault(name, 0 if name in graph.inputs else i)
-                last[name] = i
-    for name in graph.outputs:
-        if name in last:
-            last[name] = end
-    return {name: (first[name], last[name]) for name in first}
-
-
-def _lifetimes(
-    names: list[str], slots: list[str], intervals: list[tuple[int, int]], n: int
-) -> Lifetimes:
-    length = [b - a for a, b in intervals]
-    at_step: list[list[int]] = [[] for _ in range(n)]
-    for i, (a, b) in enumerate(intervals):
-        for step in at_step[a : b + 1]:
-            step.append(i)
-    shorter: list[int] = []
-    sets: list[int] = []
-    pairs: list[int] = []
-    for i, (a, b) in enumerate(intervals):
-        pairs.append(len(sets))
-        for step in range(a, b + 1):
-            sets.append(len(shorter))
-            shorter += [j for j in at_step[step] if length[j] <= length[i]]
-    return Lifetimes(
-        tuple(names), tuple(slots), tuple(intervals), np.array(shorter, dtype=np.intp),
-        np.array(sets, dtype=np.intp), np.array(pairs, dtype=np.intp),
-    )  # fmt: skip
 
 
 FUSED = Fusion()

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import rankdata, spearmanr
+from scipy.stats import kendalltau, rankdata, spearmanr
 
-from perfmodel.validate.metrics import errors, ranks, spearman
+from perfmodel.validate.metrics import errors, kendall, ranks, spearman
 
 numbers = st.floats(1e-6, 1e6)
 pairs = st.lists(st.tuples(numbers, numbers), min_size=1, max_size=40)
@@ -34,6 +34,16 @@ def test_rank_correlation_with_ties_is_scipys(rows: list[tuple[int, int]]) -> No
         assert found is None
     else:
         assert found == pytest.approx(spearmanr(a, b).statistic, abs=1e-12)
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), min_size=2, max_size=300))
+def test_kendall_with_ties_is_scipys(rows: list[tuple[int, int]]) -> None:
+    a, b = ([float(v) for v in column] for column in zip(*rows, strict=True))
+    found = kendall(a, b)
+    if len(set(a)) == 1 or len(set(b)) == 1:
+        assert found is None
+    else:
+        assert found == pytest.approx(kendalltau(a, b).statistic, abs=1e-12)
 
 
 def test_signs_and_few_rows() -> None:

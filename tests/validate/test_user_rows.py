@@ -153,7 +153,7 @@ def test_specs_of_the_users_own(tmp_path: Path) -> None:
 def test_json_has_the_agreed_keys(checkout: Path) -> None:
     (found,) = run_validate([checkout / "examples" / "measurements.csv"])
     assert {"name", "rows", "coverage", "targets", "mape", "by_device"} <= set(found)
-    keys = {"mape", "median_ape", "bias", "within_10", "spearman"}
+    keys = {"mape", "median_ape", "bias", "within_10", "spearman", "kendall"}
     assert set(found["targets"]["tokens_per_s"]) == keys
     assert found["mape"] == found["targets"][found["primary"]]["mape"]
     assert json.loads(json.dumps(found, allow_nan=False)) == found

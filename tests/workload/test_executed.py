@@ -248,3 +248,15 @@ def test_functions_are_those_of_the_builder() -> None:
     assert set(VECTOR_OPS) - {"softmax", "quantise", "dequantise", "cast", "shift"} <= set(
         EXECUTED_CLASSES
     )
+
+
+def test_a_share_of_the_neurons_reads_a_share_of_their_weights(core: Device) -> None:
+    step = pm.workload("opt_6_7b", phase="decode", batch=1, context=64)
+    plain = ask(step, core, "fp32")
+    found = ask(step, core, "fp32", semantics={"active_neurons": 0.4})
+    weights = 32 * 2 * 4096 * 16384
+    less = plain.traffic_bytes["dram"] - found.traffic_bytes["dram"]
+    assert less == pytest.approx(0.6 * 4 * weights, rel=1e-3)
+    assert plain.macs - found.macs == pytest.approx(0.6 * weights, rel=1e-12)
+    assert found.weight_bytes == plain.weight_bytes, "all are stored"
+    assert ask(step, core, "fp32", semantics={"active_neurons": 1.0}).latency_s == plain.latency_s

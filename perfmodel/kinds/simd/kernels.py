@@ -10,7 +10,7 @@ import numpy as np
 
 from perfmodel.arrays import Value
 from perfmodel.cost.setting import Setting
-from perfmodel.kinds.rates import bandwidth, executed_format, pair_format, sparse_speedup
+from perfmodel.kinds.rates import executed_format, pair_format, sparse_speedup
 from perfmodel.kinds.roofline import best_format
 from perfmodel.kinds.simd.convolution import (
     Core,
@@ -23,6 +23,7 @@ from perfmodel.kinds.simd.convolution import (
     scalar_depthwise_clocks,
 )
 from perfmodel.kinds.simd.gemm import conflicts, gemm_clocks
+from perfmodel.kinds.simd.streams import level_bandwidth
 from perfmodel.kinds.simd.tiles import blocks
 from perfmodel.workload.lower import OperatorTable
 from perfmodel.workload.shapes import COLUMNS, Nests
@@ -47,7 +48,7 @@ def core_of(setting: Setting) -> Core:
     near = setting.levels[0]
     after = setting.levels[1] if len(setting.levels) > 1 else near
     # What refills the nearest cache of one core, a clock.
-    fill = bandwidth(setting, after) / (facts[head + "clock"] * facts[head + "units"])
+    fill = level_bandwidth(setting, after) / (facts[head + "clock"] * facts[head + "units"])
     return Core(
         facts[head + "vector"] / 4.0, facts[head + "fma_per_clock"],
         facts[head + "loads_per_clock"], facts[head + "stores_per_clock"],
@@ -92,7 +93,9 @@ def nest_clocks(table: OperatorTable, setting: Setting) -> tuple[Value, Value]:
     core, xp = core_of(setting), setting.xp
     by_kernel: dict[str, list[int]] = {}
     for i, kind in enumerate(nests.kind):
-        name = KERNEL_OF[kind]
+        # Blocks are of images: along one axis alone windows are unfolded as in groups.
+        line = kind == "conv" and table.rows[int(nests.row[i])].axes == 1
+        name = "grouped" if line else KERNEL_OF[kind]
         if kernel_fact(setting, name, "tile_rows") is not None:
             by_kernel.setdefault(name, []).append(i)
     known = np.zeros(len(nests), dtype=bool)
@@ -227,6 +230,9 @@ def _gemm(some: _Some, core: Core, setting: Setting) -> tuple[Value, Value]:
     copy = kernel_fact(setting, "gemm", "copy_clocks", 0.0)
     # A single row is multiplied where the matrix lies.
     clocks = clocks + (1.0 - some.packed) * (rows > 1.0) * depth * c["out_channels"] * copy
+    plain = kernel_fact(setting, "gemm", "plain_clocks", 0.0)
+    alone = (1.0 - some.packed) * (rows <= 1.0) * plain * depth * c["out_channels"]
+    clocks = xp.maximum(clocks, alone)
     tiles = blocks(rows, kernels.rows)
     panels = blocks(c["out_channels"], core.lanes * kernels.blocks)
     return c["groups"] * c["batch"] * clocks, c["groups"] * c["batch"] * xp.maximum(tiles, panels)

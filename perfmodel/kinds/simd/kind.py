@@ -18,19 +18,18 @@ from perfmodel.cost.residency import footprint_bytes
 from perfmodel.cost.setting import Setting
 from perfmodel.errors import Fault, InputError
 from perfmodel.kinds.protocol import Equation, Terms
-from perfmodel.kinds.rates import MATRIX_KINDS, copy_shares, vector_peak, vector_rates
+from perfmodel.kinds.rates import copy_shares
 from perfmodel.kinds.roofline import KIND as ROOFLINE
 from perfmodel.kinds.roofline import launch_times, matrix_rates
 from perfmodel.kinds.simd.kernels import KERNEL_OF, kernel_fact, nest_clocks
 from perfmodel.kinds.simd.streams import Streams, level_bandwidth, missed, streams
+from perfmodel.kinds.simd.vector import by_kernel, vector_seconds
+from perfmodel.kinds.streams import with_streams
 from perfmodel.workload.lower import OperatorTable
 
 __all__ = ["KIND", "SimdCores"]
 
 _GEORGANAS = "Georganas et al., SC 2018; loops of the runtime's kernels, docs/cpu.md"
-
-#: Functions that a kernel applies while it stores its sums.
-_STORED_WITH = frozenset({"relu", "add", "batch_norm", "sub", "mul"})
 
 
 class SimdCores:
@@ -89,7 +88,7 @@ class SimdCores:
             modelled[nests.row[known]] = True
             matrix = xp.where(modelled, spent / clock, matrix)
             work["matrix"] = xp.where(modelled, spent, 2.0 * macs)
-        vector = table.vector_ops / _vector_rates(table, setting)
+        vector = vector_seconds(table, setting)
         compute = {"matrix": matrix, "vector": vector}
         found = streams(table, setting)
         memory = self._memory(table, setting, found, matrix)
@@ -98,10 +97,11 @@ class SimdCores:
         overhead = {"cold_weights": cold, **overhead}
         row_s = compose(compute, memory, overhead, "none" if setting.overlap == "none" else "full")
         said = {level: _said(found, memory, level) for level in memory}
-        return Terms(
+        terms = Terms(
             compute, memory, overhead, found.traffic, row_s, operations, executed, unsupported,
             work=work, said=said,
         )  # fmt: skip
+        return with_streams(table, setting, terms)
 
     def _memory(
         self, table: OperatorTable, setting: Setting, found: Streams, matrix: Value
@@ -119,23 +119,6 @@ class SimdCores:
                 seconds = xp.where(matrix > 0, 0.0, seconds)
             memory[level] = seconds
         return memory
-
-
-def _vector_rates(table: OperatorTable, setting: Setting) -> Value:
-    """Return elementwise operations a second of each row.
-
-    What a kernel does while it stores its sums goes at the peak; any other function that rides on
-    it is a pass of its own over the output, at the speed of elementwise kernels.
-    """
-    rates = vector_rates(table, setting)
-    shares = _by_kernel(table, setting, "rider_share", 1.0)
-    passes = [
-        row.kind in MATRIX_KINDS and bool(set(row.functions) - _STORED_WITH) for row in table.rows
-    ]
-    if not any(passes):
-        return rates
-    _, peak = vector_peak(setting)
-    return setting.xp.where(np.array(passes)[:, None], peak * shares, rates)
 
 
 def _launches(table: OperatorTable, setting: Setting) -> dict[str, Value]:
@@ -168,24 +151,12 @@ def _cold(table: OperatorTable, setting: Setting, found: Streams, matrix: Value)
     """
     xp = setting.xp
     rate = level_bandwidth(setting, setting.weights_memory)
-    share = _by_kernel(table, setting, "bandwidth_share", 1.0)
-    hidden = _by_kernel(table, setting, "hidden_share", 0.0)
+    share = by_kernel(table, setting, "bandwidth_share", 1.0)
+    hidden = by_kernel(table, setting, "hidden_share", 0.0)
     seconds = found.weights / (rate * share)
     if setting.overlap != "cold_weights_add":
         return found.missed * xp.maximum(seconds - matrix, 0.0)
     return found.missed * xp.maximum(seconds - matrix, (1.0 - hidden) * seconds)
-
-
-def _by_kernel(table: OperatorTable, setting: Setting, field: str, default: float) -> Value:
-    """Return a constant of the kernel of each row, ``(rows, 1 or points)``."""
-    values = [
-        kernel_fact(setting, KERNEL_OF.get(row.kind, row.kind), field, default)
-        for row in table.rows
-    ]
-    xp = setting.xp
-    if any(is_array(v) and np.ndim(v) for v in values):
-        return xp.stack([xp.broadcast_to(xp.asarray(v), (table.points,)) for v in values])
-    return xp.asarray(values, dtype=float)[:, None]
 
 
 def _said(found: Streams, memory: dict[str, Value], level: str) -> _Said:

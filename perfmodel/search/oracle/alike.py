@@ -97,6 +97,7 @@ def shape_of(graph: Graph, pricing: Pricing, labelled: frozenset[str]) -> Shape 
     (x,), (y,) = graph.inputs, graph.outputs
     if x == y:
         return None
+    pricing.refuse_conversions(graph)
     size = graph.tensors[x].shape
     made = kernels(graph, pricing.job.static.fusion)
     place: dict[str, int] = {x: 0, y: 1}

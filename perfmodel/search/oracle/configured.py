@@ -16,7 +16,7 @@ from perfmodel.search.oracle.pricing import Pricing
 from perfmodel.search.oracle.rows import Floats, Index, NotTabledError
 from perfmodel.search.space.configurations import ConfigurationSpace
 from perfmodel.workload.fuse import aliases
-from perfmodel.workload.lower import Lifetimes
+from perfmodel.workload.lifetimes import Lifetimes
 from perfmodel.workload.program import Program
 from perfmodel.workload.symbols import Dim, free_parameters
 
@@ -90,6 +90,7 @@ class ConfigurationCosts:
             kinds = {"gemm", "conv", "depthwise", "attention", "moe", "recurrent"}
             if not fusion.elementwise or (fusion.into and not kinds <= set(fusion.into)):
                 raise NotTabledError("conversions are kernels of their own under this runtime")
+        pricing.refuse_conversions(graph)
         lowered = pricing.lowered(graph)
         self.defaults: dict[str, float] = {
             **{n: float(v) for n, v in graph.defaults.items()},

@@ -119,6 +119,7 @@ def compiled(
     (x,), (y,) = graph.inputs, graph.outputs
     if x == y:
         return EMPTY
+    pricing.refuse_conversions(graph)
     whole, start = surrounded(graph, first=first, last=last)
     table = pricing.bound(whole, values, points)
     rows = range(start, len(table.rows) - (0 if last else 1))

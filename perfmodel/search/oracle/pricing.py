@@ -28,6 +28,7 @@ from perfmodel.search.oracle.rows import (
     states_of,
 )
 from perfmodel.workload.graph import Graph, Tensor
+from perfmodel.workload.layouts import with_conversions
 from perfmodel.workload.lower import Lowered, OperatorTable, lower
 from perfmodel.workload.workload import Workload
 
@@ -111,6 +112,19 @@ class Pricing:
     def modes(self) -> int:
         """Number of ways in which the whole network may run."""
         return len(self.settings) * len(self.footprints)
+
+    def refuse_conversions(self, graph: Graph) -> None:
+        """Refuse a graph, or a piece of one, in which layouts are converted.
+
+        Whether a tensor is converted depends on all that read it, which tables of pieces and
+        kernels do not see.
+
+        Raises
+        ------
+        NotTabledError
+        """
+        if not self.job.bare and with_conversions(graph, self.job.static.layout) is not graph:
+            raise NotTabledError("conversions of layouts are kernels of their own here")
 
     def lowered(self, graph: Graph) -> Lowered:
         """Compile a graph as the runtime fuses it."""

@@ -20,7 +20,9 @@ from perfmodel.arrays import Value
 from perfmodel.cost.setting import Setting
 from perfmodel.cost.totals import pair_bits
 from perfmodel.kinds.protocol import Kind, Terms
-from perfmodel.workload.lower import Accesses, Lifetimes, OperatorTable
+from perfmodel.kinds.scaled import cost
+from perfmodel.workload.lifetimes import Lifetimes
+from perfmodel.workload.lower import Accesses, OperatorTable
 from perfmodel.workload.shapes import COLUMNS, Nests
 
 __all__ = ["NotTabledError", "Priced", "States", "price", "states_of"]
@@ -173,7 +175,7 @@ def _price(
     for footprint in footprints:
         sub = _expanded(table, rows, digits, states, combos, footprint)
         for setting in settings:
-            terms = kind.cost(sub, setting)
+            terms = cost(kind, sub, setting)
             names, values = _quantities(sub, terms, setting)
             found.append(values.reshape(len(rows), combos, table.points, len(names)))
     assert terms is not None
@@ -185,7 +187,7 @@ def _stateless(
 ) -> Priced:
     sub = _rows_of(table, rows, 1)
     setting = settings[0]
-    terms = kind.cost(sub, setting)
+    terms = cost(kind, sub, setting)
     names, values = _quantities(sub, terms, setting)
     shaped = values.reshape(1, len(rows), 1, table.points, len(names))
     return Priced(names, shaped, ((),) * len(rows), terms)
@@ -225,6 +227,7 @@ def _rows_of(table: OperatorTable, rows: Sequence[int], times: int) -> OperatorT
         tuple(table.rows[i] for i in rows), table.points * times, column(table.count),
         column(table.macs), column(table.masked_macs), column(table.vector_ops),
         column(table.scores), column(table.kernels), column(table.layers), moved, {}, {},
+        extents={name: column(values) for name, values in table.extents.items()},
     )  # fmt: skip
 
 

@@ -1,0 +1,105 @@
+"""Measure the host: what it computes and moves, as a device spec.
+
+Nothing here runs by itself: a spec is read without running code, probing is asked for.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import Any
+
+from perfmodel.calibrate.probe.compiled import compiled, compiler
+from perfmodel.calibrate.probe.dispatch import Dispatch, measure_dispatch
+from perfmodel.calibrate.probe.facts import HostFacts, LevelFacts, facts_of_host
+from perfmodel.calibrate.probe.identity import Cache, Identity, identify
+from perfmodel.calibrate.probe.measure import Figure, Measure, Meter, MeterError
+from perfmodel.calibrate.probe.nearest import differences, nearest_device
+from perfmodel.calibrate.probe.plan import Plan, plan_of
+from perfmodel.calibrate.probe.rounds import measure_all
+from perfmodel.calibrate.probe.spec import device_of, runtime_of
+from perfmodel.calibrate.probe.with_numpy import WithNumpy
+
+__all__ = [
+    "Cache", "Dispatch", "Figure", "HostFacts", "Identity", "LevelFacts", "Measure", "Meter",
+    "MeterError", "Plan", "device_of", "differences", "host_meter", "identify", "measure_dispatch",
+    "nearest_device", "plan_of", "probe", "runtime_of",
+]  # fmt: skip
+
+#: Part of the budget that the dispatch of onnxruntime takes.
+_DISPATCH = 0.1
+_LOST = "numpy measured, without clock, latencies, widths and the nearest cache"
+
+
+@contextmanager
+def host_meter() -> Generator[tuple[Meter, tuple[str, ...]]]:
+    """The best meter that the host allows, and what is lost where it is numpy's."""
+    command = compiler()
+    with ExitStack() as stack:
+        try:
+            if command is None:
+                raise MeterError("no C compiler was found")
+            found: Meter = stack.enter_context(compiled(command))
+            lost: tuple[str, ...] = ()
+        except MeterError as error:
+            found, lost = WithNumpy(), (f"{error}: {_LOST}",)
+        yield found, lost
+
+
+def probe(
+    seconds: float = 30.0,
+    cores: int = 1,
+    *,
+    meter: Meter | None = None,
+    identity: Identity | None = None,
+    onnxruntime: Any = None,
+    clock: Callable[[], float] = time.monotonic,
+    progress: Callable[[str], None] = lambda text: None,
+) -> HostFacts:
+    """Measure the host.
+
+    Parameters
+    ----------
+    seconds : float
+        Budget of time; one round of measurements is carried out in any case.
+    cores : int
+        Cores that the facts are to describe.
+    meter, identity : optional
+        Instead of the host's.
+    onnxruntime : module, optional
+        Whose dispatch is measured.
+    clock : callable
+        Seconds, rising.
+    progress : callable
+        Told what is going on.
+
+    Raises
+    ------
+    InputError
+        Where not even a peak and a bandwidth can be measured.
+    """
+    who = identify() if identity is None else identity
+    if meter is not None:
+        return _probe(seconds, cores, meter, (), who, onnxruntime, clock, progress)
+    progress("compiling the kernels")
+    with host_meter() as (found, notes):
+        return _probe(seconds, cores, found, notes, who, onnxruntime, clock, progress)
+
+
+def _probe(
+    seconds: float, cores: int, meter: Meter, notes: tuple[str, ...], identity: Identity,
+    onnxruntime: Any, clock: Callable[[], float], progress: Callable[[str], None],
+) -> HostFacts:  # fmt: skip
+    dispatch: Dispatch | None = None
+    if onnxruntime is not None:
+        progress("dispatch of onnxruntime")
+        try:
+            dispatch = measure_dispatch(_DISPATCH * seconds, onnxruntime, clock)
+        except Exception as error:  # whatever an outside library raises: the rest is still worth it
+            notes = (*notes, f"the dispatch of onnxruntime was not measured: {error}")
+        seconds *= 1.0 - _DISPATCH
+    plan = plan_of(identity, meter.kernels, cores)
+    outcome = measure_all(plan.measures(), meter, seconds, clock, progress)
+    return replace(facts_of_host(identity, plan, outcome, meter.how, notes), dispatch=dispatch)

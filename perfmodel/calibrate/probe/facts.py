@@ -1,0 +1,198 @@
+"""What measurements say of a host: rates, latencies, widths; with how far they scatter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from perfmodel.calibrate.probe.dispatch import Dispatch
+from perfmodel.calibrate.probe.identity import Cache, Identity
+from perfmodel.calibrate.probe.levels import ramp
+from perfmodel.calibrate.probe.measure import Figure, Measure
+from perfmodel.calibrate.probe.plan import DOTS, WALKERS, WIDTHS, Plan
+from perfmodel.calibrate.probe.rounds import Outcome
+
+__all__ = ["HostFacts", "LevelFacts", "facts_of_host"]
+
+
+@dataclass(frozen=True, slots=True)
+class LevelFacts:
+    """A memory level.
+
+    Attributes
+    ----------
+    name : str
+        l1, l2, l3, dram.
+    cache : Cache or None
+        None for main memory.
+    size_bytes : int
+        Working set of a thread that the figures are of.
+    bandwidths : Mapping of str to Figure
+        read, write, copy, triad: bytes a second, of all threads together.
+    latency_s : float or None
+        Of one link that waits for the one before.
+    misses_in_flight : float or None
+        Links followed at once by twelve walkers, in units of one walker's rate.
+    """
+
+    name: str
+    cache: Cache | None
+    size_bytes: int
+    bandwidths: Mapping[str, Figure]
+    latency_s: float | None = None
+    misses_in_flight: float | None = None
+
+    @property
+    def bandwidth(self) -> Figure | None:
+        """What a spec states: reads, else what numpy's copies reach."""
+        return self.bandwidths.get("read") or self.bandwidths.get("copy")
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """Everything that was measured, in SI units.
+
+    Attributes
+    ----------
+    cores : int
+        Cores that the rates are of.
+    width : int
+        Bits of the widest vectors, 0 where unknown.
+    clock : Figure or None
+        Hz.
+    peaks : Mapping of str to Figure
+        Kernel -> operations a second.
+    fma_latency_clocks : float or None
+    one_core, every_core : Figure or None
+        Bytes a second that one core, and all of the host, read from main memory.
+    edge : tuple of (int, float)
+        Working set of all threads -> bytes a second, about the last cache.
+    ramp : (int, int) or None
+    dispatch : Dispatch or None
+    """
+
+    identity: Identity
+    how: str
+    cores: int
+    width: int
+    clock: Figure | None
+    peaks: Mapping[str, Figure]
+    fma_latency_clocks: float | None
+    levels: tuple[LevelFacts, ...]
+    one_core: Figure | None
+    every_core: Figure | None
+    edge: tuple[tuple[int, float], ...]
+    ramp: tuple[int, int] | None
+    rounds: int
+    trial_s: float
+    dispatch: Dispatch | None = None
+    notes: tuple[str, ...] = field(default=())
+
+    def level(self, name: str) -> LevelFacts | None:
+        """A level by name."""
+        return next((level for level in self.levels if level.name == name), None)
+
+    def per_clock(self, rate: float) -> float:
+        """Work a clock and core; the clock must be known."""
+        assert self.clock is not None
+        return rate / self.clock.best / self.cores
+
+    @property
+    def best_width(self) -> int:
+        """Bits of the vectors that multiply fastest; the wider of two that are alike."""
+        rates = {width: self.at_width(width) for width in WIDTHS}
+        known = {width: figure.best for width, figure in rates.items() if figure is not None}
+        top = max(known.values(), default=0.0)
+        return next((width for width, rate in known.items() if rate >= 0.97 * top), 0)
+
+    def at_width(self, width: int) -> Figure | None:
+        """Operations a second in vectors of a width."""
+        names = (f"fma_{width}", f"fused_{width}")
+        found = [self.peaks[name] for name in names if name in self.peaks]
+        return max(found, key=lambda figure: figure.best, default=None)
+
+    @property
+    def int8(self) -> tuple[str, Figure] | None:
+        """Fastest products of bytes, with the kernel that makes them."""
+        found = [(name, self.peaks[name]) for name in (*DOTS, "widen_256") if name in self.peaks]
+        return max(found, key=lambda pair: pair[1].best, default=None)
+
+
+def facts_of_host(
+    identity: Identity, plan: Plan, outcome: Outcome, how: str, notes: tuple[str, ...] = ()
+) -> HostFacts:
+    """Read the facts off the figures of a plan."""
+    figures = outcome.figures
+
+    def found(kernel: str, size: int = 4096, threads: int = plan.cores) -> Figure | None:
+        return figures.get(Measure(kernel, size, threads))
+
+    clock = found("clock_64")
+    wait = found(f"wait_{plan.width}")
+    names = [f"fma_{w}" for w in WIDTHS] + [f"add_{plan.width}", "fused_128", "widen_256",
+                                            "product", *DOTS]  # fmt: skip
+    peaks = {name: figure for name in names if (figure := found(name)) is not None}
+    levels: list[LevelFacts] = []
+    for name, cache, size in plan.levels:
+        bandwidths = {
+            operation: figure
+            for operation in ("read", "write", "copy", "triad")
+            if (figure := found(plan.stream(operation), size)) is not None
+        }
+        if not bandwidths:
+            continue
+        alone, many = found("chase_1", size, 1), found(f"chase_{WALKERS}", size, 1)
+        levels.append(LevelFacts(
+            name, cache, size, bandwidths,
+            1.0 / alone.best if alone else None,
+            many.best / alone.best if alone and many else None,
+        ))  # fmt: skip
+    edge = tuple(
+        (size, figure.best)
+        for size in plan.edge
+        if (figure := found(plan.reading, max(4096, size // plan.cores))) is not None
+    )
+    return HostFacts(
+        identity, how, plan.cores, plan.width,
+        None if clock is None else _each(clock, plan.cores),
+        peaks,
+        clock.best / wait.best if clock and wait else None,
+        tuple(levels),
+        found(plan.reading, plan.beyond, 1),
+        found(plan.reading, plan.beyond, plan.all_cores),
+        edge,
+        _ramp(levels, edge),
+        outcome.rounds, outcome.trial_s, None,
+        (*notes, *(f"{m} was not measured: {why}" for m, why in outcome.failed.items()),
+         *_busy(outcome)),
+    )  # fmt: skip
+
+
+#: A machine of its own repeats itself to a few parts in a hundred.
+_BUSY = 0.15
+
+
+def _busy(outcome: Outcome) -> list[str]:
+    """A remark where the machine was busy with something else."""
+    spreads = {str(measure): figure.spread for measure, figure in outcome.figures.items()}
+    busy = [name for name, spread in spreads.items() if spread > _BUSY]
+    if not busy:
+        return []
+    worst = max(busy, key=lambda name: spreads[name])
+    seen = f"in {len(busy)} of {len(spreads)} measurements the median trial is"
+    most = f"most in {worst} ({spreads[worst]:.0%})"
+    return [f"the machine was busy: {seen} more than {_BUSY:.0%} below the best, {most}"]
+
+
+def _each(figure: Figure, threads: int) -> Figure:
+    return Figure(figure.best / threads, figure.median / threads, figure.trials)
+
+
+def _ramp(levels: list[LevelFacts], edge: tuple[tuple[int, float], ...]) -> tuple[int, int] | None:
+    if len(levels) < 2 or levels[-1].cache is not None or not edge:
+        return None
+    inside, beyond = levels[-2].bandwidth, levels[-1].bandwidth
+    if inside is None or beyond is None:
+        return None
+    sizes, rates = zip(*edge, strict=True)
+    return ramp(sizes, rates, inside.best, beyond.best)

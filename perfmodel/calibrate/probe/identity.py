@@ -1,0 +1,260 @@
+"""What the operating system says of its processor: model, caches, memory.
+
+Linux is read through ``/proc`` and ``/sys``, macOS through ``sysctl``. What cannot be known stays
+unsaid; a note says so. Nothing here fails.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+__all__ = ["Cache", "Identity", "identify"]
+
+#: Vector and matrix instructions worth naming, of all that a processor lists.
+_TELLING = (
+    "sse2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512vl", "avx512_vnni",
+    "avx512_bf16", "avx512_fp16", "avx_vnni", "amx_tile", "amx_int8", "amx_bf16",
+    "asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve", "sve2", "sme",
+)  # fmt: skip
+_ARM_IMPLEMENTERS = {"0x41": "Arm", "0x51": "Qualcomm", "0x61": "Apple", "0xc0": "Ampere"}
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """A level of data or unified cache.
+
+    Attributes
+    ----------
+    level : int
+    size_bytes : int
+        Of one such cache.
+    ways, line_bytes, shared_by : int or None
+        Associativity, bytes of a line, hardware threads that share one.
+    """
+
+    level: int
+    size_bytes: int
+    ways: int | None = None
+    line_bytes: int | None = None
+    shared_by: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What is known of the host without measuring.
+
+    Attributes
+    ----------
+    system, machine : str
+        As Python's `platform` names them: Linux, x86_64.
+    vendor, model : str or None
+    family : int or None
+        Family of an x86 processor.
+    cores, threads : int or None
+        Physical cores; hardware threads that this process may use.
+    flags : tuple of str
+        Vector and matrix extensions.
+    caches : tuple of Cache
+        Nearest first.
+    memory_bytes : int or None
+    notes : tuple of str
+        What could not be found.
+    """
+
+    system: str
+    machine: str
+    vendor: str | None = None
+    model: str | None = None
+    family: int | None = None
+    cores: int | None = None
+    threads: int | None = None
+    flags: tuple[str, ...] = ()
+    caches: tuple[Cache, ...] = ()
+    memory_bytes: int | None = None
+    notes: tuple[str, ...] = ()
+
+    def cache(self, level: int) -> Cache | None:
+        """The cache of a level, where there is one."""
+        return next((c for c in self.caches if c.level == level), None)
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain values, for JSON."""
+        found: dict[str, object] = {
+            name: getattr(self, name)
+            for name in ("system", "machine", "vendor", "model", "family", "cores", "threads",
+                         "flags", "memory_bytes", "notes")
+        }  # fmt: skip
+        found["caches"] = [
+            {"level": c.level, "size_bytes": c.size_bytes, "ways": c.ways,
+             "line_bytes": c.line_bytes, "shared_by": c.shared_by}
+            for c in self.caches
+        ]  # fmt: skip
+        return found
+
+
+def _sysctl(name: str) -> str | None:
+    """Value of a `sysctl` name, or None."""
+    try:
+        found = subprocess.run(
+            ["sysctl", "-n", name], capture_output=True, text=True, timeout=5, check=False
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip() or None if found.returncode == 0 else None
+
+
+def identify(
+    root: Path = Path("/"),
+    system: str | None = None,
+    machine: str | None = None,
+    sysctl: Callable[[str], str | None] = _sysctl,
+) -> Identity:
+    """Identify the host.
+
+    Parameters
+    ----------
+    root : Path
+        Folder in which ``proc`` and ``sys`` lie.
+    system, machine : str, optional
+        Instead of what `platform` says.
+    sysctl : callable
+        Name -> value on macOS.
+    """
+    found = Identity(system or platform.system(), machine or platform.machine())
+    if found.system == "Linux":
+        found = _linux(found, root)
+    elif found.system == "Darwin":
+        found = _darwin(found, sysctl)
+    if found.threads is None:
+        found = replace(found, threads=os.cpu_count())
+    missing = {
+        "the model of the processor": found.model,
+        "the number of cores": found.cores,
+        "the caches": found.caches,
+        "the size of memory": found.memory_bytes,
+    }
+    notes = tuple(f"{what} could not be found" for what, value in missing.items() if not value)
+    return replace(found, notes=notes)
+
+
+def _linux(found: Identity, root: Path) -> Identity:
+    entries = _cpuinfo(_text(root / "proc/cpuinfo"))
+    first = entries[0] if entries else {}
+    flags = set((first.get("flags") or first.get("Features") or "").split())
+    implementer = first.get("CPU implementer")
+    vendor = first.get("vendor_id") or _ARM_IMPLEMENTERS.get(implementer or "")
+    model = first.get("model name") or _text(root / "proc/device-tree/model").rstrip("\0\n")
+    memory = re.search(r"^MemTotal:\s+(\d+) kB", _text(root / "proc/meminfo"), re.MULTILINE)
+    cpus = root / "sys/devices/system/cpu"
+    return replace(
+        found,
+        vendor=vendor or None,
+        model=model or None,
+        family=int(first["cpu family"]) if first.get("cpu family", "").isdigit() else None,
+        cores=_linux_cores(cpus),
+        threads=len(entries) or None,
+        flags=tuple(flag for flag in _TELLING if flag in flags),
+        caches=_linux_caches(cpus / "cpu0/cache"),
+        memory_bytes=int(memory[1]) * 1024 if memory else None,
+    )
+
+
+def _cpuinfo(text: str) -> list[dict[str, str]]:
+    """Entries of ``/proc/cpuinfo`` that are processors."""
+    entries: list[dict[str, str]] = []
+    for block in text.split("\n\n"):
+        pairs = (line.partition(":") for line in block.splitlines() if ":" in line)
+        entry = {key.strip(): value.strip() for key, _, value in pairs}
+        if "processor" in entry:
+            entries.append(entry)
+    return entries
+
+
+def _linux_cores(cpus: Path) -> int | None:
+    """Physical cores: distinct sets of sibling threads."""
+    groups = {
+        _text(path)
+        for path in cpus.glob("cpu[0-9]*/topology/thread_siblings_list")
+    }  # fmt: skip
+    groups.discard("")
+    return len(groups) or None
+
+
+def _linux_caches(folder: Path) -> tuple[Cache, ...]:
+    found: list[Cache] = []
+    for index in sorted(folder.glob("index[0-9]*")):
+        level, size = _whole(_text(index / "level")), _size(_text(index / "size"))
+        if level is None or size is None or _text(index / "type").strip() == "Instruction":
+            continue
+        shared = _text(index / "shared_cpu_list").strip()
+        found.append(Cache(
+            level, size, _whole(_text(index / "ways_of_associativity")),
+            _whole(_text(index / "coherency_line_size")), _listed(shared),
+        ))  # fmt: skip
+    return tuple(sorted(found, key=lambda cache: cache.level))
+
+
+def _darwin(found: Identity, sysctl: Callable[[str], str | None]) -> Identity:
+    line = _whole(sysctl("hw.cachelinesize") or "")
+    caches: list[Cache] = []
+    for level, names in enumerate(
+        (("hw.perflevel0.l1dcachesize", "hw.l1dcachesize"),
+         ("hw.perflevel0.l2cachesize", "hw.l2cachesize"), ("hw.l3cachesize",)), 1
+    ):  # fmt: skip
+        size = next((n for name in names if (n := _whole(sysctl(name) or ""))), None)
+        if size:
+            shared = _whole(sysctl("hw.perflevel0.cpusperl2") or "") if level == 2 else None
+            caches.append(Cache(level, size, None, line, shared))
+    model = sysctl("machdep.cpu.brand_string")
+    vendor = sysctl("machdep.cpu.vendor") or ("Apple" if "Apple" in (model or "") else None)
+    features = (sysctl("machdep.cpu.features") or "").lower().split()
+    features += (sysctl("machdep.cpu.leaf7_features") or "").lower().split()
+    if found.machine == "arm64":
+        features += ["asimd"] + (["asimddp"] if sysctl("hw.optional.arm.FEAT_DotProd") else [])
+    return replace(
+        found,
+        vendor=vendor,
+        model=model,
+        cores=_whole(sysctl("hw.physicalcpu") or ""),
+        threads=_whole(sysctl("hw.logicalcpu") or ""),
+        flags=tuple(flag for flag in _TELLING if flag in features),
+        caches=tuple(caches),
+        memory_bytes=_whole(sysctl("hw.memsize") or ""),
+    )
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _whole(text: str) -> int | None:
+    text = text.strip()
+    return int(text) if text.isdigit() and int(text) > 0 else None
+
+
+def _size(text: str) -> int | None:
+    """Bytes of ``32K`` or ``8M``."""
+    found = re.fullmatch(r"(\d+)([KMG]?)", text.strip())
+    if found is None:
+        return None
+    return int(found[1]) * {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}[found[2]] or None
+
+
+def _listed(text: str) -> int | None:
+    """Members of a list such as ``0-3,8-11``."""
+    count = 0
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        if not first.isdigit() or (dash and not last.isdigit()):
+            return None
+        count += int(last) - int(first) + 1 if dash else 1
+    return count

@@ -1,0 +1,90 @@
+"""The device of the library that is most like a probed one, and where the two differ."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from perfmodel.differences import fact_differences, role_path
+from perfmodel.hardware.device import Device
+from perfmodel.hardware.library import device_names, hardware
+from perfmodel.hardware.machine import Machine
+from perfmodel.table import Table
+
+__all__ = ["TELLING", "differences", "nearest_device"]
+
+TELLING = 0.10
+"""A fact that differs by more than this is named."""
+#: What two processors are compared by.
+_COMPARED = (
+    "engines.main.clock", "engines.main.peaks.fp32", "engines.main.peaks.int8",
+    "memories.l1.bandwidth", "memories.l2.bandwidth", "memories.l3.bandwidth",
+    "memories.main.bandwidth", "memories.l1.capacity", "memories.l2.capacity",
+    "memories.l3.capacity", "memories.l1.latency", "memories.l3.latency",
+)  # fmt: skip
+_FEWEST = 3
+
+
+def nearest_device(probed: Device) -> Device | None:
+    """The processor of the library whose facts are nearest.
+
+    The mean of the absolute logarithms of the ratios of what both state; None where no processor
+    states three of them.
+    """
+    ours = _by_role(probed)
+    best: tuple[float, int, Device] | None = None
+    for name in device_names("cpu"):
+        other = hardware(name)
+        theirs = _by_role(other)
+        shared = [
+            abs(math.log(theirs[path] / ours[path]))
+            for path in _COMPARED
+            if ours.get(path, 0.0) > 0.0 and theirs.get(path, 0.0) > 0.0
+        ]
+        if len(shared) < _FEWEST:
+            continue
+        # A fact that only one of the two states tells them apart as a factor of two does.
+        missing = sum((path in ours) != (path in theirs) for path in _COMPARED)
+        apart = (sum(shared) + missing * math.log(2.0)) / (len(shared) + missing)
+        # Of devices that are alike in this the plainest: without a drive, say.
+        rank = round(apart, 6), len(other.memories) + len(other.engines)
+        if best is None or rank < best[:2]:
+            best = *rank, other
+    return None if best is None else best[2]
+
+
+def _by_role(device: Device) -> dict[str, float]:
+    machine = Machine(device, "ideal")
+    return {
+        role_path(machine, path): float(value)
+        for path, value in machine.facts.items()
+        if machine.provenance[path].writer != "default"
+    }
+
+
+def differences(known: Device, probed: Device) -> Table:
+    """Fact by fact, a device of the library beside the probed one.
+
+    Returns
+    -------
+    Table
+        ``fact``, ``library``, ``measured`` (texts, empty where one does not say), ``ratio``
+        (measured over library), ``differs`` (by more than `TELLING`).
+    """
+    machine = Machine(probed, "ideal")
+    table = fact_differences(Machine(known, "ideal"), machine)
+    unsaid = {
+        role_path(machine, path)
+        for path, origin in machine.provenance.items()
+        if origin.writer == "default"
+    }
+    table = table[np.array([fact not in unsaid for fact in table["fact"]], bool)]
+    ratio = np.asarray(table["ratio"], float)
+    return Table({
+        "fact": table["fact"],
+        "library": table["a"],
+        "measured": table["b"],
+        "ratio": ratio,
+        "differs": np.abs(np.where(np.isnan(ratio), 1.0, ratio) - 1.0) > TELLING,
+    })  # fmt: skip

@@ -1,0 +1,197 @@
+"""``perfmodel doctor --probe``: measures the host and writes a device spec."""
+
+from __future__ import annotations
+
+import re
+import sys
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from perfmodel.atomic import output_faults, write_text
+from perfmodel.cli import DONE
+from perfmodel.cli.common import note, print_json, say
+from perfmodel.cli.format import repr_all
+from perfmodel.errors import Fault
+from perfmodel.settings import FaultList
+
+__all__ = ["probe_host"]
+
+#: Longer budgets measure nothing more.
+_LONGEST_S = 3600.0
+_SUFFIXES = (".yaml", ".yml")
+
+
+def probe_host(
+    output: Path | None,
+    runtime_output: Path | None,
+    *,
+    force: bool,
+    seconds: float,
+    cores: int,
+    json: bool,
+) -> int:
+    """Measure the host, compare it with the library, write its specs.
+
+    Parameters
+    ----------
+    output, runtime_output
+        Files of the device and of onnxruntime as it dispatches here; none where left out.
+    force
+        Replace files that exist.
+    seconds
+        Budget.
+    cores
+        Cores that the device is to have.
+    json
+        Print JSON.
+    """
+    from perfmodel.calibrate.probe import identify, probe
+    from perfmodel.calibrate.probe.nearest import differences, nearest_device
+    from perfmodel.calibrate.probe.spec import device_of, runtime_of
+    from perfmodel.hardware.library import runtime
+
+    who = identify()
+    onnxruntime = _onnxruntime()
+    faults = FaultList()
+    for option, path in (("-o", output), ("--runtime-output", runtime_output)):
+        faults.extend(_file_faults(path, option, force))
+    if output is not None and runtime_output is not None and output == runtime_output:
+        faults.append(Fault("is the device's file too", file="--runtime-output",
+                            expected="a file of its own"))  # fmt: skip
+    if runtime_output is not None and onnxruntime is None:
+        faults.append(Fault("onnxruntime is not installed", file="--runtime-output",
+                            expected="pip install onnxruntime, or no such file"))  # fmt: skip
+    if not 0.0 < seconds <= _LONGEST_S:
+        faults.append(Fault(f"{seconds:g} is no budget", file="--probe-seconds",
+                            expected=f"seconds above zero, at most {_LONGEST_S:g}"))  # fmt: skip
+    most = who.threads or 1024
+    if not 0 < cores <= most:
+        faults.append(Fault(f"{cores} cores are not here", file="--probe-cores",
+                            expected=f"1 to {most}"))  # fmt: skip
+    faults.settle()
+    if onnxruntime is None:
+        note("onnxruntime is not installed: its dispatch is not measured")
+    with _Progress() as progress:
+        facts = probe(
+            seconds, cores, identity=who, onnxruntime=onnxruntime, progress=progress.say
+        )  # fmt: skip
+    year = date.today().year
+    device = device_of(facts, _name(output, "host"), year)
+    software = None
+    if facts.dispatch is not None:
+        base = runtime(device.default_runtime)
+        software = runtime_of(facts, _name(runtime_output, "host_onnxruntime"), base, year)
+    elif runtime_output is not None:
+        faults.append(Fault("the dispatch of onnxruntime was not measured", file="--runtime-output",
+                            expected="an onnxruntime that runs"))  # fmt: skip
+        note(*facts.notes)
+        faults.settle()
+    known = nearest_device(device)
+    table = None if known is None else differences(known, device)
+    if output is not None:
+        write_text(output, device.to_yaml())
+    if runtime_output is not None and software is not None:
+        write_text(runtime_output, software.to_yaml())
+    if json:
+        print_json({
+            "host": who.to_dict(),
+            "how": facts.how,
+            "rounds": facts.rounds,
+            "notes": [*who.notes, *facts.notes],
+            "device": device.model_dump(mode="json", exclude_defaults=True),
+            "runtime": software and software.model_dump(mode="json", exclude_defaults=True),
+            "nearest": known and known.name,
+            "differences": [] if table is None else [_plain(r) for r in table.to_records()],
+        })  # fmt: skip
+        return DONE
+    say(f"{device.title}", device.note or "", "")
+    if known is None or table is None:
+        say("the library has no processor to compare with")
+    else:
+        telling = np.asarray(table["differs"], bool)
+        say(f"beside {known.name}, the nearest device of the library:", repr_all(_shown(table)))
+        names = ", ".join(str(fact) for fact in np.asarray(table["fact"])[telling])
+        say(f"more than 10 % apart: {names}" if names else "nothing is more than 10 % apart")
+    if output is not None:
+        note(f"written: {output}; perfmodel predict WORKLOAD {output}")
+    else:
+        note("nothing is written; -o FILE.yaml keeps the device")
+    return DONE
+
+
+def _onnxruntime() -> Any:
+    """The installed onnxruntime, or None where there is none that can be imported."""
+    from perfmodel.catalog import need
+    from perfmodel.errors import InputError
+
+    try:
+        return need("onnxruntime")
+    except InputError:
+        return None
+
+
+def _file_faults(path: Path | None, option: str, force: bool) -> list[Fault]:
+    if path is None:
+        return []
+    faults = output_faults(path, _SUFFIXES, option)
+    if not faults and path.exists() and not force:
+        faults.append(Fault(f"'{path}' exists", file=option,
+                            expected="another file, or --force to replace it"))  # fmt: skip
+    return faults
+
+
+def _name(path: Path | None, otherwise: str) -> str:
+    """A file's stem as a name of the library: snake case that begins with a letter."""
+    if path is None:
+        return otherwise
+    plain = re.sub(r"[^a-z0-9]+", "_", path.stem.lower()).strip("_")
+    if not plain:
+        return otherwise
+    return plain if plain[0].isalpha() else f"{otherwise}_{plain}"
+
+
+def _shown(table: Any) -> Any:
+    from perfmodel.table import Table
+
+    ratio = np.asarray(table["ratio"], float)
+    return Table({
+        "fact": table["fact"],
+        "library": table["library"],
+        "measured": table["measured"],
+        "ratio": ["" if np.isnan(r) else f"{r:.3f}" for r in ratio],
+        "differs": ["*" if d else "" for d in np.asarray(table["differs"], bool)],
+    })  # fmt: skip
+
+
+def _plain(record: dict[str, Any]) -> dict[str, Any]:
+    """A record with a plain truth value."""
+    return record | {"differs": bool(record["differs"])}
+
+
+class _Progress:
+    """Says on stderr what is going on: one line that rewrites itself on a terminal."""
+
+    def __init__(self) -> None:
+        self._live = sys.stderr.isatty()
+        self._round = ""
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            sys.stderr.write("\r\x1b[K")
+
+    def say(self, text: str) -> None:
+        if self._live:
+            sys.stderr.write(f"\r\x1b[K{text}")
+            sys.stderr.flush()
+            return
+        # Elsewhere a line a round is enough.
+        head = text.partition(",")[0]
+        if head != self._round:
+            self._round = head
+            note(f"probe: {head}")

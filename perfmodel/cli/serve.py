@@ -1,0 +1,78 @@
+"""``perfmodel serve``."""
+
+from __future__ import annotations
+
+from perfmodel.cli import DONE
+from perfmodel.cli.common import print_json, say
+from perfmodel.system.serving import Served
+from perfmodel.system.serving import serve as run
+from perfmodel.units import show
+
+__all__ = ["serve"]
+
+
+def serve(
+    model: str,
+    device: str,
+    /,
+    *,
+    runtime: str | None = None,
+    precision: str | None = None,
+    prompt: int = 1024,
+    generate: int = 1024,
+    concurrency: int = 1,
+    tensor: int = 1,
+    data: int = 1,
+    expert: int = 1,
+    wide: bool = False,
+    json: bool = False,
+) -> int:
+    """Predict time to first token and time per output token of a server under a closed load.
+
+    Parameters
+    ----------
+    model
+        A transformer of the library.
+    device
+        One device of the server.
+    runtime
+        Engine, such as vllm, tensorrt_llm or sglang; the device's where left out.
+    precision
+        Formats of weights, activations and KV cache.
+    prompt
+        Tokens in.
+    generate
+        Tokens out.
+    concurrency
+        Requests at a time.
+    tensor
+        Devices over which heads, hidden features and the vocabulary are split.
+    data
+        Groups of such devices, each with requests of its own.
+    expert
+        Devices over which experts are dealt out.
+    wide
+        Attention, embedding and classifier stay in bf16.
+    json
+        Print JSON.
+    """
+    found = run(
+        model, device, runtime=runtime, precision=precision, prompt=prompt, generate=generate,
+        concurrency=concurrency, tensor=tensor, data=data, expert=expert, wide=wide,
+    )  # fmt: skip
+    if json:
+        print_json(found.to_dict())
+    else:
+        for line in _lines(found):
+            say(line)
+    return DONE
+
+
+def _lines(found: Served) -> list[str]:
+    rows = {
+        "TTFT": show(found.ttft_s, "time"), "TPOT": show(found.tpot_s, "time"),
+        "tokens/s": f"{found.tokens_per_s:.4g}", "running": f"{found.running:.4g}",
+        **{f"  {name}": show(seconds, "time") for name, seconds in found.parts.items()},
+    }  # fmt: skip
+    head = f"{found.decode.workload.name} on {found.decode.device}, {found.decode.precision}, "
+    return [head + f"runtime {found.decode.runtime}", *(f"  {n:<13} {v}" for n, v in rows.items())]

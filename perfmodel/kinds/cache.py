@@ -1,0 +1,231 @@
+"""Caches, with what the Execution-Cache-Memory model needs to know of them.
+
+Equations, sources and errors: `perfmodel.cost.ecm` and ``docs/caches.md``. A cache that states
+none of the fields below is the plain memory that it was before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+
+from perfmodel.arrays import Value
+from perfmodel.cost.ecm import Core, Edge, Work, cycles_at_levels, cycles_by_size, layer_lines
+from perfmodel.errors import Fault, InputError
+from perfmodel.hardware.device import Device
+from perfmodel.hardware.machine import Machine
+from perfmodel.hardware.memory import Memory, register_memory
+from perfmodel.hardware.quantity import Of, Quantity
+from perfmodel.workload.streaming import Kernel, kernel_named
+
+__all__ = ["Cache", "Hierarchy", "cycles_per_line", "grid_reads", "hierarchy", "work_of"]
+
+Size: TypeAlias = Annotated[Quantity, Of("bytes", positive=True)]
+Count: TypeAlias = Annotated[Quantity, Of("count", positive=True)]
+Clocks: TypeAlias = Annotated[Quantity, Of("clocks")]
+Time: TypeAlias = Annotated[Quantity, Of("time")]
+PerClock: TypeAlias = Annotated[Quantity, Of("bandwidth_per_clock", positive=True)]
+Share: TypeAlias = Annotated[Quantity, Of("fraction", ceiling=1.0)]
+Norm: TypeAlias = Annotated[Quantity, Of("count", floor=1.0, ceiling=100.0)]
+
+
+class Cache(Memory):
+    """A cache; the first one also says what a core's load and store ports do.
+
+    Fields of transfers (`line_in` ... `edge_sharpness`) are about the boundary between this cache
+    and the memory beyond it.
+    """
+
+    holds: Literal["inclusive", "non_inclusive", "exclusive", "victim"] | None = None
+    """What it holds beside the caches nearer to the core: a ``victim`` cache takes lines that those
+    put out. Words for a reader: what it costs is in the transfers."""
+    line: Size | None = None
+    """Bytes of a line."""
+    vector: Size | None = None
+    """Bytes of a load or store instruction of streaming loops."""
+    loads_per_clock: Count | None = None
+    """Load instructions a clock."""
+    stores_per_clock: Count | None = None
+    """Store instructions a clock, to one line."""
+    accesses_per_clock: Count | None = None
+    """Loads and stores a clock together; no limit where left out."""
+    store_lines_per_clock: Count | None = None
+    """Stores a clock that go to another line than the one before; no limit where left out."""
+    load_bandwidth: PerClock | None = None
+    """Bytes that all loads fetch a clock; no limit where left out."""
+    access_bandwidth: PerClock | None = None
+    """Bytes of loads and stores a clock together; no limit where left out."""
+    startup: Share | None = None
+    """Share of its time that a loop over data in the first cache adds at its start and end."""
+    row_start: Clocks | None = None
+    """Clocks of a nested loop for each row: start, remainder, end."""
+    replay: Clocks | None = None
+    """Clocks of a load instruction whose line is not in the first cache, beside the transfer."""
+    overlap_exponent: Norm | None = None
+    """Joins the times of core and levels by a p-norm: 1 adds them, a large one takes the largest.
+    A fact of the core, stated with its first cache."""
+    line_in: Clocks | None = None
+    """Clocks of a line that comes in from beyond."""
+    line_out: Clocks | None = None
+    """Clocks of a line that is written back."""
+    store_line: Clocks | None = None
+    """Clocks from one store that changes the line to the next, where lines come from beyond."""
+    line_in_time: Time | None = None
+    """As `line_in`, where what lies beyond does not follow the core's clock (main memory)."""
+    line_out_time: Time | None = None
+    """As `line_out`, likewise."""
+    store_line_time: Time | None = None
+    """As `store_line`, likewise."""
+    whole_line_allocate: Share | None = None
+    """Share of the lines written whole by aligned vectors that are read before; 1 if left out."""
+    edge_centre: Size | None = None
+    """Working set of which half the lines miss; the capacity where left out."""
+    edge_sharpness: Count | None = None
+    """How steep the edge is; a steep 12 where left out."""
+
+
+register_memory("cache", Cache)
+
+
+class Hierarchy(NamedTuple):
+    """A core with its caches, read off the facts of a machine.
+
+    Attributes
+    ----------
+    core, edges
+        As `perfmodel.cost.ecm.cycles_at_levels` takes them; edges from the first cache outwards.
+    levels
+        Names of the memories, nearest first, main memory last: one more than edges.
+    clock
+        Hertz.
+    row_start
+        Clocks of a nested loop for each row.
+    capacities
+        Bytes of each cache.
+    """
+
+    core: Core
+    edges: tuple[Edge, ...]
+    levels: tuple[str, ...]
+    clock: Value
+    row_start: Value
+    capacities: tuple[Value, ...]
+
+
+def hierarchy(facts: Mapping[str, Value], engine: str, levels: Sequence[str]) -> Hierarchy | None:
+    """Return the hierarchy of an engine, or None where its first cache states no ports.
+
+    Parameters
+    ----------
+    levels
+        Memories that feed the engine, nearest first, main memory last.
+    """
+    clock = facts.get(f"engines.{engine}.clock")
+    if clock is None or len(levels) < 2 or f"memories.{levels[0]}.loads_per_clock" not in facts:
+        return None
+
+    def fact(level: str, name: str, default: Value) -> Value:
+        found = facts.get(f"memories.{level}.{name}")
+        return default if found is None else found
+
+    def clocks(level: str, name: str) -> Value:
+        timed = facts.get(f"memories.{level}.{name}_time")
+        return fact(level, name, 0.0) if timed is None else timed * clock
+
+    first = levels[0]
+    line = fact(first, "line", 64.0)
+    core = Core(
+        line, fact(first, "vector", line), fact(first, "loads_per_clock", 1.0),
+        fact(first, "stores_per_clock", 1.0), fact(first, "accesses_per_clock", np.inf),
+        fact(first, "store_lines_per_clock", np.inf), fact(first, "load_bandwidth", np.inf),
+        fact(first, "access_bandwidth", np.inf), fact(first, "startup", 0.0),
+        fact(first, "replay", 0.0), fact(first, "overlap_exponent", 1.0),
+    )  # fmt: skip
+    edges = tuple(
+        Edge(
+            clocks(level, "line_in"), clocks(level, "line_out"), clocks(level, "store_line"),
+            fact(level, "whole_line_allocate", 1.0),
+            fact(level, "edge_centre", facts[f"memories.{level}.capacity"]),
+            fact(level, "edge_sharpness", 12.0),
+        )
+        for level in levels[:-1]
+    )  # fmt: skip
+    capacities = tuple(facts[f"memories.{level}.capacity"] for level in levels[:-1])
+    return Hierarchy(
+        core, edges, tuple(levels), clock, fact(first, "row_start", 0.0), capacities
+    )  # fmt: skip
+
+
+def work_of(kernel: Kernel) -> Work:
+    """Return what a kernel does for a line of results, layer conditions met."""
+    return Work(
+        float(kernel.loads), float(kernel.split), float(kernel.reads), float(kernel.writes),
+        float(kernel.updates), 0.0 if kernel.radius else 1.0,
+    )  # fmt: skip
+
+
+def grid_reads(kernel: Kernel, found: Hierarchy, row: Value, plane: Value) -> list[Value]:
+    """Return lines of streams that are only read across each edge, by layer conditions.
+
+    Parameters
+    ----------
+    row, plane
+        Bytes of a row and a plane of a stencil's grid; of no meaning for other kernels.
+    """
+    if not kernel.radius:
+        return [float(kernel.reads)] * len(found.edges)
+    return [
+        layer_lines(kernel.radius, row, plane, edge.centre, edge.sharpness,
+                    dimensions=kernel.dimensions)
+        for edge in found.edges
+    ]  # fmt: skip
+
+
+def cycles_per_line(
+    kernel: str, machine: Machine | Device, size: Value, *, row: Value = 0.0, plane: Value = 0.0,
+) -> Value:  # fmt: skip
+    """Return clocks of a streaming kernel for one line of results.
+
+    Parameters
+    ----------
+    kernel
+        Name, see `perfmodel.workload.streaming.KERNELS`.
+    machine
+        With caches that state their ports and transfers.
+    size
+        Bytes of all arrays together; a number or an array.
+    row, plane
+        Bytes of a row and of a plane, for stencils.
+
+    Returns
+    -------
+    clocks, of the inputs' broadcast shape
+
+    Raises
+    ------
+    InputError
+        No such kernel, or a machine whose first cache states no ports.
+
+    Examples
+    --------
+    >>> import perfmodel as pm
+    >>> from perfmodel.kinds.cache import cycles_per_line
+    >>> round(float(cycles_per_line("copy", pm.hardware("xeon_gold_6148_core"), 16 * 1024)), 2)
+    1.12
+    """
+    chosen = kernel_named(kernel)
+    made = machine.machine() if isinstance(machine, Device) else machine
+    engine = made.engine
+    levels = tuple(m.name for m in made.device.hierarchy(engine))
+    found = hierarchy(made.facts, engine, levels)
+    if found is None:
+        raise InputError(Fault(f"the first cache of {made.device.name} states no load ports",
+                               path=f"memories.{levels[0]}.loads_per_clock"))  # fmt: skip
+    reads = grid_reads(chosen, found, row, plane) if chosen.radius else None
+    at = cycles_at_levels(work_of(chosen), found.core, found.edges, reads)
+    clocks = cycles_by_size(at, size, found.edges)
+    if chosen.radius:
+        clocks = clocks + found.row_start * found.core.line / row
+    return clocks

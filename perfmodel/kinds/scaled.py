@@ -1,0 +1,90 @@
+"""Terms of any kind of hardware, multiplied by class as a calibration says.
+
+A few measured rows of a device tell by how much its convolutions, its launches or its main memory
+are slower than the model has them (`perfmodel.calibrate.few_shot`); the multipliers are facts
+``runtime.scale.CLASS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from perfmodel.arrays import Value, is_array
+from perfmodel.cost.compose import compose
+from perfmodel.cost.setting import Setting
+from perfmodel.hardware.runtime import SCALE_CLASSES
+from perfmodel.kinds.protocol import Kind, Terms
+from perfmodel.kinds.rates import MOVES
+from perfmodel.workload.lower import OperatorTable
+
+__all__ = ["CLASS_OF", "class_of", "cost"]
+
+#: Class of a row -> class of seconds.
+CLASS_OF: Final[Mapping[str, str]] = {
+    "conv": "conv", "grouped": "conv", "depthwise": "depthwise", "gemm": "gemm",
+    "attention": "gemm", "moe": "gemm", "recurrent": "gemm", **dict.fromkeys(MOVES, "copy"),
+}  # fmt: skip
+
+#: Overheads of a kind that are main memory's.
+_FROM_MEMORY: Final = frozenset({"cold_weights"})
+
+
+def class_of(kind: str) -> str:
+    """Return the class of seconds of a row by its kind."""
+    return CLASS_OF.get(kind, "elementwise")
+
+
+def cost(kind: Kind, table: OperatorTable, setting: Setting) -> Terms:
+    """Return what a kind costs a table, its terms multiplied where the runtime's facts say so."""
+    terms = kind.cost(table, setting)
+    scale = {
+        name: value for name in SCALE_CLASSES
+        if (value := setting.facts.get(f"runtime.scale.{name}")) is not None
+    }  # fmt: skip
+    if not scale or setting.bare:
+        return terms
+    return scaled(table, terms, setting, scale)
+
+
+def scaled(
+    table: OperatorTable, terms: Terms, setting: Setting, scale: Mapping[str, Value]
+) -> Terms:
+    """Return terms with the seconds of each class multiplied, rows composed again.
+
+    Parameters
+    ----------
+    scale
+        Class of seconds -> multiplier; 1 for those that are left out.
+    """
+    rows = _by_row(table, scale, setting)
+    memory_scale, launch_scale = scale.get("memory", 1.0), scale.get("launch", 1.0)
+    main = {setting.levels[-1], setting.weights_memory}
+    compute = {name: seconds * rows for name, seconds in terms.compute.items()}
+    memory = {
+        level: seconds * (memory_scale if level in main else rows)
+        for level, seconds in terms.memory.items()
+    }
+    overhead = {
+        name: seconds * (memory_scale if name in _FROM_MEMORY else launch_scale)
+        for name, seconds in terms.overhead.items()
+    }
+    cold = None if terms.cold is None else terms.cold * memory_scale
+    was = compose(terms.compute, terms.memory, terms.overhead, setting.overlap, terms.cold)
+    now = compose(compute, memory, overhead, setting.overlap, cold)
+    # What a kind adds to its rows beside the composition stays.
+    return replace(
+        terms, compute=compute, memory=memory, overhead=overhead, cold=cold,
+        row_s=terms.row_s + (now - was), said={},
+    )  # fmt: skip
+
+
+def _by_row(table: OperatorTable, scale: Mapping[str, Value], setting: Setting) -> Value:
+    values = [scale.get(class_of(row.kind), 1.0) for row in table.rows]
+    xp = setting.xp
+    if any(is_array(v) and np.ndim(v) for v in values):
+        return xp.stack([xp.broadcast_to(xp.asarray(v), (table.points,)) for v in values])
+    return xp.asarray(values, dtype=float)[:, None]

@@ -1,0 +1,73 @@
+"""Seconds of what runs on the vector units beside the kernels of `perfmodel.kinds.simd.kernels`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from perfmodel.arrays import Value, is_array
+from perfmodel.cost.residency import reduce_rows
+from perfmodel.cost.setting import Setting
+from perfmodel.kinds.rates import MATRIX_KINDS, vector_peak, vector_rates
+from perfmodel.kinds.simd.kernels import KERNEL_OF, kernel_fact
+from perfmodel.workload.lower import KEPT, WEIGHT, OperatorTable
+
+__all__ = ["by_kernel", "vector_seconds"]
+
+#: Functions that a kernel applies while it stores its sums.
+_STORED_WITH = frozenset({"relu", "add", "batch_norm", "sub", "mul"})
+
+
+def vector_seconds(table: OperatorTable, setting: Setting) -> Value:
+    """Return seconds of elementwise work of each row, ``(rows, points)``.
+
+    What a kernel does while it stores its sums goes at the peak; any other function that rides on
+    it is a pass of its own over the output. A product that broadcasts one activation over another
+    (the scale of squeeze and excite) runs on the plain layout, between two conversions.
+    """
+    rates = vector_rates(table, setting)
+    passes = [
+        row.kind in MATRIX_KINDS and bool(set(row.functions) - _STORED_WITH) for row in table.rows
+    ]
+    xp = setting.xp
+    if any(passes):
+        shares = by_kernel(table, setting, "rider_share", 1.0)
+        _, peak = vector_peak(setting)
+        rates = xp.where(np.array(passes)[:, None], peak * shares, rates)
+    seconds = table.vector_ops / rates
+    each = kernel_fact(setting, "elementwise", "broadcast_clocks")
+    products = [row.kind == "elementwise" and "mul" in row.functions for row in table.rows]
+    if each is None or not any(products):
+        return seconds
+    least, most = _extremes(table, setting)
+    clock = setting.facts[f"engines.{setting.engine}.clock"]
+    units = setting.facts[f"engines.{setting.engine}.units"]
+    apart = np.array(products)[:, None] & (least < most)
+    return xp.where(apart, xp.maximum(seconds, each * most / (clock * units)), seconds)
+
+
+def _extremes(table: OperatorTable, setting: Setting) -> tuple[Value, Value]:
+    """Return the elements of the smallest and the largest activation of each row."""
+    access = table.accesses
+    assert access is not None
+    other = np.isin(access.tensor, (WEIGHT, KEPT))[:, None]
+    xp = setting.xp
+    small = xp.where(other, np.inf, access.elements)
+    large = xp.where(other, 0.0, access.elements)
+    if xp is np:
+        return (reduce_rows(np.minimum, small, access.starts),
+                reduce_rows(np.maximum, large, access.starts))  # fmt: skip
+    shape = (len(table.rows), small.shape[1])
+    return (xp.full(shape, np.inf).at[access.row].min(small),
+            xp.zeros(shape).at[access.row].max(large))  # fmt: skip
+
+
+def by_kernel(table: OperatorTable, setting: Setting, field: str, default: float) -> Value:
+    """Return a constant of the kernel of each row, ``(rows, 1 or points)``."""
+    values = [
+        kernel_fact(setting, KERNEL_OF.get(row.kind, row.kind), field, default)
+        for row in table.rows
+    ]
+    xp = setting.xp
+    if any(is_array(v) and np.ndim(v) for v in values):
+        return xp.stack([xp.broadcast_to(xp.asarray(v), (table.points,)) for v in values])
+    return xp.asarray(values, dtype=float)[:, None]

@@ -1,0 +1,228 @@
+"""What requests see of a server: time to first token, time per output token, and their parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from perfmodel.arrays import Value
+from perfmodel.errors import Fault, InputError
+from perfmodel.formats import Precision
+from perfmodel.hardware.device import Device
+from perfmodel.hardware.library import hardware
+from perfmodel.hardware.machine import Machine
+from perfmodel.hardware.runtime import Runtime
+from perfmodel.predict import predict
+from perfmodel.prediction import Prediction
+from perfmodel.system.serving.shard import Parallel, shard
+from perfmodel.workload.library import describe
+from perfmodel.workload.transformer_structure import TransformerStructure
+
+__all__ = ["Served", "exchange_s", "exchanged_bytes", "overheads", "room", "serve"]
+
+#: Share of a device's memory that engines let weights and caches have.
+MEMORY_SHARE = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A server under a closed load: each of `concurrency` clients sends its next request at once.
+
+    Every number is a float, or an array of the inputs' broadcast shape.
+
+    Attributes
+    ----------
+    ttft_s, tpot_s
+        Time to first token and time per further output token, as a request sees them.
+    tokens_per_s
+        Output tokens a second of the whole group of devices.
+    step_s, prefill_s
+        A decode step of the running batch, and one prompt alone.
+    running
+        Sequences that run at a time in a group; less than asked for where the memory holds no more.
+    parts
+        Of `tpot_s`: ``kernels``, ``layers``, ``sequences``, ``exchange``, ``prefills``.
+    decode, prefill
+        The predictions of one device that the times are made of.
+    """
+
+    ttft_s: Value
+    tpot_s: Value
+    tokens_per_s: Value
+    step_s: Value
+    prefill_s: Value
+    running: Value
+    parts: Mapping[str, Value] = field(repr=False)
+    decode: Prediction = field(repr=False)
+    prefill: Prediction = field(repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the numbers, ready for JSON."""
+        out = {name: getattr(self, name) for name in (
+            "ttft_s", "tpot_s", "tokens_per_s", "step_s", "prefill_s", "running")}  # fmt: skip
+        out["parts"] = dict(self.parts)
+        return out
+
+
+def serve(
+    model: str,
+    device: str | Device | Machine,
+    *,
+    runtime: str | Runtime | None = None,
+    precision: str | Precision | None = None,
+    prompt: Value = 1024,
+    generate: Value = 1024,
+    concurrency: Value = 1,
+    tensor: int = 1,
+    data: int = 1,
+    expert: int = 1,
+    wide: bool = False,
+) -> Served:
+    """Predict what requests see of an LLM server under a closed load.
+
+    ``TPOT = step + prefill_share * (B - 1) / generate * prefill``: while a sequence decodes, each
+    of the others sends a prompt every `generate` steps, and all wait for it.
+    ``TTFT = first_token + prefill * (prompt_share + queued_share * B) + TPOT``.
+
+    Parameters
+    ----------
+    model
+        A transformer of the library.
+    device
+        One device of the group.
+    runtime
+        Engine, such as ``vllm``; by default the device's.
+    prompt, generate
+        Tokens in and out of a request.
+    concurrency
+        Requests at a time of the whole server.
+    tensor, data, expert
+        How the model is split: see `Parallel`. Decode steps are costed at the mean context.
+    wide
+        Attention, embedding and classifier stay in bf16 (checkpoints in four bits).
+
+    Returns
+    -------
+    Served
+
+    Raises
+    ------
+    InputError
+        Unknown names, a model that is no transformer, a split that does not divide.
+    """
+    structure = describe(model).structure
+    if not isinstance(structure, TransformerStructure):
+        raise InputError(Fault(f"'{model}' is no transformer", path="model"))
+    split = Parallel(tensor, data, expert)
+    found = device if isinstance(device, Machine) else (
+        hardware(device) if isinstance(device, str) else device).machine(runtime)  # fmt: skip
+    options: dict[str, Any] = {"precision": precision}
+    asked = np.asarray(concurrency, dtype=float) / data
+    context = np.asarray(prompt, dtype=float) + np.asarray(generate, dtype=float) / 2
+    wanted = {"phase": "decode", "context": _plain(context)}
+    one = predict(shard(model, split, {**wanted, "batch": 1}, wide=wide), found, **options)
+    held = room(one.weight_bytes, one.kv_bytes, found)
+    running = np.minimum(np.maximum(asked, 1.0), held)
+    batch = _plain(running)
+    decode = predict(shard(model, split, {**wanted, "batch": batch}, wide=wide), found, **options)
+    prefill = predict(
+        shard(model, split, {"phase": "prefill", "batch": 1, "prompt": prompt}, wide=wide), found,
+        **options,
+    )  # fmt: skip
+    layers = overheads(found, structure, split)
+    moved = exchange_s(found, exchanged_bytes(structure, split, running * data), split)
+    step = decode.latency_s + layers + moved
+    read = exchange_s(found, exchanged_bytes(structure, split, prompt), split)
+    # Prompts are read in pieces that fill a step, so that its fixed costs are paid by the decoding.
+    prompt_s = _arithmetic(prefill) + read
+    others = _fact(found, "prefill_share", 1.0) * (running - 1.0) / generate * prompt_s
+    tpot = step + others
+    queued = _fact(found, "prompt_share", 1.0) + _fact(found, "queued_share", 0.0) * running
+    ttft = _fact(found, "first_token", 0.0) + prompt_s * queued + tpot
+    rate = running * data * np.asarray(generate) / (ttft + (np.asarray(generate) - 1.0) * tpot)
+    parts = {
+        "kernels": _arithmetic(decode), "layers": layers + _layers(decode),
+        "sequences": decode.once_a_run_s, "exchange": moved, "prefills": others,
+    }  # fmt: skip
+    plain = {name: _plain(value) for name, value in parts.items()}
+    return Served(
+        _plain(ttft), _plain(tpot), _plain(rate), _plain(step), _plain(prompt_s), batch, plain,
+        decode, prefill,
+    )  # fmt: skip
+
+
+def overheads(machine: Machine, structure: TransformerStructure, split: Parallel) -> Value:
+    """Return seconds of a step's layers beside what `predict` counts.
+
+    Layers with experts, with latent attention, split over devices or groups of them cost more
+    kernels and more waiting than a plain one.
+    """
+    count = structure.layers
+    dense = structure.experts.dense_layers if structure.experts is not None else count
+    seconds = (count - dense) * _fact(machine, "per_layer_experts", 0.0)
+    if structure.latent is not None:
+        seconds = seconds + count * _fact(machine, "per_layer_latent", 0.0)
+    if split.tensor > 1:
+        seconds = seconds + count * machine["runtime.per_layer_parallel"]
+    if split.data > 1:
+        seconds = seconds + count * _fact(machine, "per_layer_groups", 0.0)
+    return seconds
+
+
+def exchanged_bytes(structure: TransformerStructure, split: Parallel, tokens: Value) -> Value:
+    """Return bytes that a device sends for a pass of some tokens: two all-reduces a layer.
+
+    A ring sends ``2 (G - 1) / G`` of the message (Thakur et al. 2005, IJHPCA 19(1)); dealing tokens
+    out to experts and back moves as much. Activations have two bytes.
+    """
+    group = split.devices
+    if group == 1:
+        return 0.0
+    message = np.asarray(tokens, dtype=float) * structure.width * 2.0
+    return 2.0 * structure.layers * message * 2.0 * (group - 1) / group
+
+
+def exchange_s(machine: Machine, moved: Value, split: Parallel) -> Value:
+    """Return seconds of an exchange over the fastest link of a device."""
+    if split.devices == 1:
+        return 0.0
+    rates = [machine[f"links.{link.name}.bandwidth"] for link in machine.device.links]
+    if not rates:
+        message = f"{machine.device.name} states no link between devices"
+        raise InputError(Fault(message, path="links", expected="a link with a bandwidth"))
+    share = machine.get("runtime.kernels.all_reduce.bandwidth_share") or 1.0
+    return moved / (max(rates) * share)
+
+
+def room(weights: Value, caches: Value, machine: Machine) -> Value:
+    """Return the sequences of a group whose caches fit beside the weights (bytes); at least 1."""
+    capacity = machine[f"memories.{machine.main_memory}.capacity"] * MEMORY_SHARE
+    return np.maximum(np.floor((capacity - weights) / caches), 1.0)
+
+
+def _arithmetic(found: Prediction) -> Value:
+    """Return seconds of a pass without its layers' and its host's fixed costs."""
+    return found.latency_s - _layers(found) - found.once_a_run_s
+
+
+def _layers(found: Prediction) -> Value:
+    """Return seconds that repeated layers cost beside their kernels, as the kinds count them."""
+    machine, workload = found.machine, found.workload
+    blocks = [block for block in workload.graph().blocks if block.layer]
+    count = sum((workload.number(block.count) for block in blocks), 0.0)
+    clocks, clock = machine["runtime.per_layer_clocks"], machine.get("engines.main.clock")
+    return count * (machine["runtime.per_layer"] + (0.0 if clock is None else clocks / clock))
+
+
+def _fact(machine: Machine, name: str, default: float) -> Value:
+    found = machine.get(f"runtime.serving.{name}")
+    return default if found is None else found
+
+
+def _plain(value: Value) -> Value:
+    """Return a float for an array of no dimension."""
+    array = np.asarray(value, dtype=float)
+    return array if array.ndim else float(array)

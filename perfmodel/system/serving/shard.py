@@ -1,0 +1,164 @@
+"""What one device of a group holds and computes of a transformer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from perfmodel.arrays import Value
+from perfmodel.errors import Fault, InputError
+from perfmodel.workload.families import Semantics, family
+from perfmodel.workload.graph import Graph
+from perfmodel.workload.library import describe
+from perfmodel.workload.rewrite import with_formats
+from perfmodel.workload.transformer_structure import TransformerStructure
+from perfmodel.workload.workload import Workload, from_family
+
+__all__ = ["Parallel", "shard"]
+
+#: Tags of weights that checkpoints in four bits leave in sixteen: all but the feed-forward part.
+_WIDE = ("attn", "head", "embedding")
+
+
+@dataclass(frozen=True, slots=True)
+class Parallel:
+    """How a model is split over devices.
+
+    Attributes
+    ----------
+    tensor
+        Devices over which heads, hidden features and the vocabulary are split.
+    data
+        Groups of `tensor` devices with their own sequences (attention data parallel where experts
+        are split over all of them).
+    expert
+        Devices over which the experts of a layer are dealt out, of the ``tensor * data``; the
+        features of each expert are split over the rest.
+    """
+
+    tensor: int = 1
+    data: int = 1
+    expert: int = 1
+
+    @property
+    def devices(self) -> int:
+        """Devices that share the experts: the whole group."""
+        return self.tensor * self.data
+
+    @property
+    def expert_tensor(self) -> int:
+        """Devices over which the features of one expert are split."""
+        return max(self.devices // self.expert, 1)
+
+
+def shard(
+    model: str, parallel: Parallel, settings: Mapping[str, Value], *, wide: bool = False
+) -> Workload:
+    """Return what one device computes, as a workload.
+
+    Parameters
+    ----------
+    model
+        A transformer of the library.
+    settings
+        Phase and free dimensions; ``batch`` counts the sequences of the device's own group.
+    wide
+        Weights of attention, embedding and classifier are stored in bf16 whatever the precision.
+
+    Returns
+    -------
+    Workload
+        Heads, hidden features and vocabulary divided by `tensor`; keys and values of a head are
+        kept whole, so that more devices than heads repeat them, and a latent cache is repeated on
+        all (Shoeybi et al. 2019, arXiv 1909.08053; DeepSeek-V2, arXiv 2405.04434). Experts are
+        dealt out evenly. A device sees ``batch`` tokens times the groups for its share of the
+        experts: as many as its own batch for all of its tokens' experts.
+
+    Raises
+    ------
+    InputError
+        No transformer, or heads that do not divide.
+    """
+    structure = describe(model).structure
+    if not isinstance(structure, TransformerStructure):
+        raise InputError(Fault(f"'{model}' is no transformer", path="model"))
+    phase = str(settings.get("phase", "decode"))
+    one: Any = structure.model_copy(update={"phase": phase})
+    made = _sharded(one, parallel)
+    numbers = {name: value for name, value in settings.items() if name != "phase"}
+    found = from_family(model, family("transformer"), made, numbers)
+    if not wide:
+        return found
+    return Workload(
+        found.name, _Wide(found), found.parameters, (found.unit, _tokens(found)),
+        origin=found.origin, notes=found.notes,
+    )  # fmt: skip
+
+
+def _tokens(workload: Workload) -> Any:
+    return workload._items  # pyright: ignore[reportPrivateUsage]
+
+
+class _Wide:
+    """Builds a graph with some weights in bf16."""
+
+    __slots__ = ("workload",)
+
+    def __init__(self, workload: Workload) -> None:
+        self.workload = workload
+
+    def __call__(self, semantics: Semantics) -> Graph:
+        return _widened(_Key(self.workload.graph(semantics)))
+
+
+class _Key:
+    __slots__ = ("graph",)
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+
+    def __hash__(self) -> int:
+        return id(self.graph)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Key) and other.graph is self.graph
+
+
+@lru_cache(maxsize=256)
+def _widened(key: _Key) -> Graph:
+    names = {
+        name: "bf16"
+        for name, tensor in key.graph.tensors.items()
+        if tensor.role == "weight" and tensor.tag.startswith(_WIDE)
+    }
+    return with_formats(key.graph, weights=names, conversion=False)
+
+
+@lru_cache(maxsize=512)
+def _sharded(s: TransformerStructure, parallel: Parallel) -> TransformerStructure:
+    tensor = parallel.tensor
+    if s.heads % tensor:
+        message = f"{s.heads} heads do not divide over {tensor} devices"
+        raise InputError(Fault(message, path="tensor", expected=f"a divisor of {s.heads}"))
+    change: dict[str, Any] = {
+        "heads": s.heads // tensor, "head_dim": s.head_size if s.latent is None else s.head_dim,
+        "vocabulary": -(-s.vocabulary // tensor),
+    }  # fmt: skip
+    if s.kv_heads:
+        change["kv_heads"] = max(s.kv_heads // tensor, 1)
+    if s.ffn_width:
+        change["ffn_width"] = max(s.ffn_width // tensor, 1)
+    if s.experts is not None:
+        # With data parallel groups a device's own tokens stand for those that come to it.
+        visited = max(s.experts.per_token * parallel.data // parallel.expert, 1)
+        count = max(s.experts.count // parallel.expert, 1)
+        change["experts"] = s.experts.model_copy(
+            update={
+                "count": count, "per_token": min(visited, count),
+                "ffn_width": max(s.experts.ffn_width // parallel.expert_tensor, 1),
+                "shared_width": -(-s.experts.shared_width // tensor),
+            }
+        )  # fmt: skip
+    return s.model_copy(update=change)

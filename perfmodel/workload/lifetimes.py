@@ -1,0 +1,70 @@
+"""Which activation of a lowered graph is held from which kernel to which."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from perfmodel.workload.fuse import Kernel
+from perfmodel.workload.graph import Graph
+
+Index = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetimes:
+    """Activations of a graph: who is live when, in kernel steps.
+
+    `shorter` lists, for each (tensor, step) pair, the tensors live at that step whose lifetime is
+    no longer than that tensor's; `pairs` where each tensor's pairs start, `sets` where each pair's
+    list starts. From these a residency that is monotone in capacity follows without a search.
+    """
+
+    names: tuple[str, ...]
+    slots: tuple[str, ...]
+    intervals: tuple[tuple[int, int], ...]
+    shorter: Index
+    sets: Index
+    pairs: Index
+
+
+def held(graph: Graph, made: Sequence[Kernel]) -> dict[str, tuple[int, int]]:
+    """Return activation -> (first, last) kernel in which it is held."""
+    first: dict[str, int] = {}
+    last: dict[str, int] = {}
+    end = len(made) - 1
+    for i, kernel in enumerate(made):
+        for name in (*kernel.reads, *kernel.writes):
+            if graph.tensors[name].role == "activation":
+                first.setdefault(name, 0 if name in graph.inputs else i)
+                last[name] = i
+    for name in graph.outputs:
+        if name in last:
+            last[name] = end
+    return {name: (first[name], last[name]) for name in first}
+
+
+def lifetimes_of(
+    names: list[str], slots: list[str], intervals: list[tuple[int, int]], n: int
+) -> Lifetimes:
+    """Return the lifetimes of activations that are held over intervals of `n` kernels."""
+    length = [b - a for a, b in intervals]
+    at_step: list[list[int]] = [[] for _ in range(n)]
+    for i, (a, b) in enumerate(intervals):
+        for step in at_step[a : b + 1]:
+            step.append(i)
+    shorter: list[int] = []
+    sets: list[int] = []
+    pairs: list[int] = []
+    for i, (a, b) in enumerate(intervals):
+        pairs.append(len(sets))
+        for step in range(a, b + 1):
+            sets.append(len(shorter))
+            shorter += [j for j in at_step[step] if length[j] <= length[i]]
+    return Lifetimes(
+        tuple(names), tuple(slots), tuple(intervals), np.array(shorter, dtype=np.intp),
+        np.array(sets, dtype=np.intp), np.array(pairs, dtype=np.intp),
+    )  # fmt: skip

@@ -1,0 +1,162 @@
+"""Family ``streaming``: loops that sweep arrays of doubles, and stencils.
+
+Kernels as likwid-bench and the literature of the Execution-Cache-Memory model name them (Treibig
+and Hager 2009; McCalpin's STREAM; Schoenauer's vector triad ``a = b + c * d``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+
+from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.workload.builder import GraphBuilder
+from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.graph import Graph, Tensor
+from perfmodel.workload.symbols import Dim, product, symbol
+
+__all__ = ["FAMILY_STREAMING", "KERNELS", "Kernel", "StreamingStructure", "kernel_named"]
+
+#: Doubles are what the kernels sweep.
+FORMAT: Final = "fp64"
+BYTES: Final = 8
+
+
+class Kernel(NamedTuple):
+    """A streaming loop.
+
+    Attributes
+    ----------
+    reads, writes, updates
+        Arrays that are only read, only written, and updated in place.
+    flops
+        Floating-point operations an element.
+    neighbours
+        Elements of the grid that a stencil loads for one result; 0 for a plain stream.
+    split
+        Those of them that a vector does not load from an aligned address, where the results of a
+        row start at its second element: all but the neighbour to the left.
+    radius, dimensions
+        Of a stencil.
+    """
+
+    reads: int
+    writes: int = 0
+    updates: int = 0
+    flops: int = 0
+    neighbours: int = 0
+    split: int = 0
+    radius: int = 0
+    dimensions: int = 1
+
+    @property
+    def loads(self) -> int:
+        """Elements that are loaded for one result."""
+        return self.neighbours or self.reads + self.updates
+
+    @property
+    def arrays(self) -> int:
+        """Arrays in all."""
+        return self.reads + self.writes + self.updates
+
+
+KERNELS: Final[Mapping[str, Kernel]] = {
+    "load": Kernel(1),
+    "load2": Kernel(2),
+    "load4": Kernel(4),
+    "sum": Kernel(1, flops=1),
+    "ddot": Kernel(2, flops=2),
+    "store": Kernel(0, 1),
+    "store2": Kernel(0, 2),
+    "store4": Kernel(0, 4),
+    "update": Kernel(0, 0, 1, flops=1),
+    "copy": Kernel(1, 1),
+    "stream": Kernel(2, 1, flops=2),
+    "triad": Kernel(3, 1, flops=2),
+    "daxpy": Kernel(1, 0, 1, flops=2),
+    "jacobi_2d_5pt": Kernel(1, 1, flops=4, neighbours=4, split=3, radius=1, dimensions=2),
+    "jacobi_3d_7pt": Kernel(1, 1, flops=8, neighbours=7, split=6, radius=1, dimensions=3),
+}
+"""``stream`` is the triad of STREAM (two loads, a store), ``triad`` Schoenauer's (three loads)."""
+
+
+def kernel_named(name: str) -> Kernel:
+    """Return a kernel.
+
+    Raises
+    ------
+    InputError
+        No such kernel, with the nearest.
+    """
+    found = KERNELS.get(name)
+    if found is None:
+        raise InputError(
+            Fault(f"no streaming kernel is named '{name}'", suggestion=nearest(name, KERNELS),
+                  expected="one of " + ", ".join(KERNELS))
+        )  # fmt: skip
+    return found
+
+
+class StreamingStructure(BaseModel):
+    """Which kernel, see `KERNELS`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    kernel: str
+    """Name of the kernel."""
+
+
+#: Defaults: 128 KiB an array, and grids of a million points.
+_EXTENTS: Final[Mapping[int, Mapping[str, float]]] = {
+    1: {"elements": 16384},
+    2: {"rows": 1000, "columns": 1000},
+    3: {"planes": 100, "rows": 100, "columns": 100},
+}
+
+
+def parameters(structure: StreamingStructure) -> Mapping[str, float]:
+    """Return the extents of an array of the kernel."""
+    return dict(_EXTENTS[kernel_named(structure.kernel).dimensions])
+
+
+def build(structure: StreamingStructure, semantics: Semantics) -> Graph:
+    """Build the graph of one sweep: one operator, of class ``stream``."""
+    del semantics
+    kernel = kernel_named(structure.kernel)
+    g = GraphBuilder(structure.kernel)
+    shape: list[Dim] = [symbol(name) for name in _EXTENTS[kernel.dimensions]]
+    # A stencil leaves the rim of the grid alone.
+    rim = 2 * kernel.radius
+    results = product(*(extent - rim for extent in shape)) if rim else product(*shape)
+    reads: list[Tensor | tuple[Tensor, Dim]] = [
+        g.input(f"x{i}", shape, format=FORMAT) for i in range(kernel.reads + kernel.updates)
+    ]
+    writes: list[Tensor | tuple[Tensor, Dim]] = [
+        (g.tensor(f"y{i}", shape, format=FORMAT), results)
+        for i in range(kernel.writes + kernel.updates)
+    ]
+    row = shape[-1] if kernel.radius else 0
+    extents: dict[str, Dim] = {
+        "results": results,
+        "size": BYTES * kernel.arrays * product(*shape),
+        "row": BYTES * row,
+        "plane": BYTES * product(*shape[-2:]) if kernel.dimensions == 3 else 0,
+    }
+    g.operator(
+        structure.kernel, "stream", reads, writes, vector_ops=kernel.flops * results,
+        attributes={"kernel": structure.kernel, "extents": tuple(sorted(extents.items()))},
+    )  # fmt: skip
+    for moved in writes:
+        g.output(moved[0] if isinstance(moved, tuple) else moved)
+    return g.build(parameters(structure))
+
+
+def items(structure: StreamingStructure) -> tuple[str, Dim]:
+    """Return what a run is: one sweep."""
+    del structure
+    return "runs", 1
+
+
+FAMILY_STREAMING: Final = Family("streaming", StreamingStructure, parameters, build, items)
