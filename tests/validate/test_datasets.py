@@ -199,8 +199,8 @@ def test_zen4_within_four_per_cent_and_in_order(data: Path) -> None:
     assert (found.rows, found.coverage) == (81, 1.0)
     assert found.mape is not None
     assert found.mape <= 0.035
-    for family in ("nas_bench_201", "once_for_all"):
-        assert found.by_group[family]["kendall"] >= 0.95
+    assert found.by_group["nas_bench_201"]["kendall"] >= 0.98
+    assert found.by_group["once_for_all"]["kendall"] >= 0.94
     bare, compute = (found.baselines[name]["mape"] for name in ("roofline", "compute"))
     assert bare is not None
     assert compute is not None
