@@ -42,7 +42,7 @@ class SimdCores:
         "vector": ROOFLINE.equations["vector"],
         "memory": ROOFLINE.equations["memory"],
         "cold_weights": Equation(
-            "missed * max(bytes / rate - matrix, (1 - hidden) * bytes / rate)",
+            "missed * max(bytes / rate - rest, (1 - hidden) * bytes / rate)",
             "measured: cold weights add to arithmetic, docs/cpu.md",
         ),
         "launch": Equation(
@@ -92,9 +92,10 @@ class SimdCores:
         found = streams(table, setting)
         memory = self._memory(table, setting, found, matrix)
         overhead = _launches(table, setting)
-        cold = _cold(table, setting, found, matrix)
+        rule = "none" if setting.overlap == "none" else "full"
+        cold = _cold(table, setting, found, compose(compute, memory, {}, rule))
         overhead = {"cold_weights": cold, **overhead}
-        row_s = compose(compute, memory, overhead, "none" if setting.overlap == "none" else "full")
+        row_s = compose(compute, memory, overhead, rule)
         said = {level: _said(found, memory, level) for level in memory}
         return Terms(
             compute, memory, overhead, found.traffic, row_s, operations, executed, unsupported,
@@ -141,11 +142,11 @@ def _launches(table: OperatorTable, setting: Setting) -> dict[str, Value]:
     return out
 
 
-def _cold(table: OperatorTable, setting: Setting, found: Streams, matrix: Value) -> Value:
+def _cold(table: OperatorTable, setting: Setting, found: Streams, body: Value) -> Value:
     """Return seconds of weights that come from the memory that stores them.
 
     No arithmetic starts on weights that are not there: they add to it, but for a share that hides,
-    or for all of the arithmetic where there is less of it than that.
+    or for all of the rest of the row where there is less of it than that.
     """
     xp = setting.xp
     rate = level_bandwidth(setting, setting.weights_memory)
@@ -153,8 +154,8 @@ def _cold(table: OperatorTable, setting: Setting, found: Streams, matrix: Value)
     hidden = by_kernel(table, setting, "hidden_share", 0.0)
     seconds = found.weights / (rate * share)
     if setting.overlap != "cold_weights_add":
-        return found.missed * xp.maximum(seconds - matrix, 0.0)
-    return found.missed * xp.maximum(seconds - matrix, (1.0 - hidden) * seconds)
+        return found.missed * xp.maximum(seconds - body, 0.0)
+    return found.missed * xp.maximum(seconds - body, (1.0 - hidden) * seconds)
 
 
 def _said(found: Streams, memory: dict[str, Value], level: str) -> _Said:
