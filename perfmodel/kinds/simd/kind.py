@@ -43,7 +43,7 @@ class SimdCores:
         "vector": ROOFLINE.equations["vector"],
         "memory": ROOFLINE.equations["memory"],
         "cold_weights": Equation(
-            "missed * max(bytes / rate - matrix, (1 - hidden) * bytes / rate)",
+            "missed * max(bytes / rate - rest, (1 - hidden) * bytes / rate)",
             "measured: cold weights add to arithmetic, docs/cpu.md",
         ),
         "launch": Equation(
@@ -93,9 +93,10 @@ class SimdCores:
         found = streams(table, setting)
         memory = self._memory(table, setting, found, matrix)
         overhead = _launches(table, setting)
-        cold = _cold(table, setting, found, matrix)
+        rule = "none" if setting.overlap == "none" else "full"
+        cold = _cold(table, setting, found, compose(compute, memory, {}, rule))
         overhead = {"cold_weights": cold, **overhead}
-        row_s = compose(compute, memory, overhead, "none" if setting.overlap == "none" else "full")
+        row_s = compose(compute, memory, overhead, rule)
         said = {level: _said(found, memory, level) for level in memory}
         terms = Terms(
             compute, memory, overhead, found.traffic, row_s, operations, executed, unsupported,
@@ -127,27 +128,27 @@ def _launches(table: OperatorTable, setting: Setting) -> dict[str, Value]:
     lines = setting.fact("runtime.lines_per_operator", 0.0)
     if not is_array(lines) and not lines:
         return out
-    xp = setting.xp
-    everything = xp.asarray(np.inf)
-    if setting.warm:
-        everything = xp.asarray(footprint_bytes(table, setting), dtype=float).reshape(1, -1)
-    wait: Value = 0.0
-    here: Value = 1.0
-    for inner, level in pairwise(setting.levels):
-        # State outlives a run in the nearest cache that holds all of it, cold weights or not.
-        gone = here * missed(setting, inner, everything)
-        beyond = 0.0 if level == setting.levels[-1] else gone * missed(setting, level, everything)
-        wait = wait + (gone - beyond) * setting.fact(f"memories.{level}.latency", 0.0)
-        here = gone
+    caches = setting.levels[:-1]
+    wait: Value = setting.fact(f"memories.{caches[-1]}.latency", 0.0) if caches else 0.0
+    if setting.warm and len(caches) > 1:
+        everything = setting.xp.asarray(footprint_bytes(table, setting), dtype=float)
+        everything = everything.reshape(1, -1)
+        wait, here = 0.0, 1.0
+        for inner, level in pairwise(caches):
+            # State outlives a run in the nearest cache that holds all of it.
+            gone = here * missed(setting, inner, everything)
+            beyond = 0.0 if level == caches[-1] else gone * missed(setting, level, everything)
+            wait = wait + (gone - beyond) * setting.fact(f"memories.{level}.latency", 0.0)
+            here = gone
     out["launch"] = out.get("launch", 0.0) + table.kernels * lines * wait
     return out
 
 
-def _cold(table: OperatorTable, setting: Setting, found: Streams, matrix: Value) -> Value:
+def _cold(table: OperatorTable, setting: Setting, found: Streams, body: Value) -> Value:
     """Return seconds of weights that come from the memory that stores them.
 
     No arithmetic starts on weights that are not there: they add to it, but for a share that hides,
-    or for all of the arithmetic where there is less of it than that.
+    or for all of the rest of the row where there is less of it than that.
     """
     xp = setting.xp
     rate = level_bandwidth(setting, setting.weights_memory)
@@ -155,8 +156,8 @@ def _cold(table: OperatorTable, setting: Setting, found: Streams, matrix: Value)
     hidden = by_kernel(table, setting, "hidden_share", 0.0)
     seconds = found.weights / (rate * share)
     if setting.overlap != "cold_weights_add":
-        return found.missed * xp.maximum(seconds - matrix, 0.0)
-    return found.missed * xp.maximum(seconds - matrix, (1.0 - hidden) * seconds)
+        return found.missed * xp.maximum(seconds - body, 0.0)
+    return found.missed * xp.maximum(seconds - body, (1.0 - hidden) * seconds)
 
 
 def _said(found: Streams, memory: dict[str, Value], level: str) -> _Said:
