@@ -182,7 +182,8 @@ def main() -> None:
         least = min(cpu)
         rows.append({
             "network": network.name, "runs": len(cpu), "least_s": least,
-            "least_wall_s": min(wall), "median_wall_s": statistics.median(wall), "predicted_s": float(p.latency_s),
+            "least_wall_s": min(wall), "median_wall_s": statistics.median(wall),
+            "predicted_s": float(p.latency_s),
             "error": float(p.latency_s) / least - 1.0,
             "roofline_error": float(bare.latency_s) / least - 1.0,
         })  # fmt: skip
