@@ -463,12 +463,7 @@ def calibrate(
     Returns
     -------
     Calibration
-        Its ``machine()`` is what `predict` takes; ``overlay`` the facts, ``to_yaml()`` a file.
-
-    Raises
-    ------
-    InputError
-        Every fault of the file at once; nothing is fitted then.
+        Its ``machine()`` is what `predict` takes; ``to_yaml()`` the text of a file.
     """
     from importlib import import_module
 

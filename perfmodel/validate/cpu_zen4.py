@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from perfmodel.calibrate.few_shot import class_seconds, trial
 from perfmodel.errors import Fault, InputError
 from perfmodel.hardware.library import hardware
+from perfmodel.hardware.runtime import SCALE_CLASSES
 from perfmodel.measurements import Row, Rows, read_rows
+from perfmodel.predict import predict
 from perfmodel.validate.case import Case, Cases, Question
 from perfmodel.validate.files import DataFolder
 from perfmodel.workload.importers.operator_graph import load_operator_graph
@@ -18,6 +25,9 @@ TITLE = "networks on one core of a Zen 4 server, ONNX Runtime, fp32, batch 1"
 PLACES = ("cpu_zen4/models.csv", "models.csv")
 DEVICE = "zen4_core"
 RUNTIME = "onnxruntime_cpu"
+
+#: Networks that a calibration on few is made with.
+TEN = 10
 
 #: Minimum of quiet sessions where there is one: other sessions ran beside busy neighbours.
 _MEASURED = ("quiet_ms_min", "latency_ms_min")
@@ -48,6 +58,34 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     if faults:
         raise InputError(faults)
     return Cases(NAME, cases, notes=notes)
+
+
+def details(cases: Cases) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return errors of calibrations on few of the networks, judged on the others, and a note.
+
+    `ten_samples`: `perfmodel.calibrate.few_shot.Trial` of ten networks over a hundred draws.
+    """
+    parts: list[list[float]] = []
+    measured: list[float] = []
+    for case in cases.cases:
+        if case.machine is None:
+            continue
+        (question,) = case.questions
+        try:
+            found = predict(question.workload, case.machine, runtime=case.runtime, warm=True)
+        except InputError:
+            continue
+        seconds = class_seconds(found)
+        parts.append([*(seconds[name] for name in SCALE_CLASSES), seconds["fixed"]])
+        measured.append(question.measured)
+    if len(measured) <= TEN:
+        return {}, ()
+    result = trial(parts, np.array(measured), TEN, draws=100)
+    note = (
+        f"multipliers by class fitted on {TEN} of the networks leave {100 * result.mape:.1f} % on "
+        f"the others ({100 * result.low:.1f} to {100 * result.high:.1f} in 90 of 100 draws)"
+    )
+    return {"ten_samples": asdict(result)}, (note,)
 
 
 def _case(

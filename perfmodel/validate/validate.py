@@ -69,11 +69,23 @@ def validate(
             faults += error.faults
     if faults:
         raise InputError(list(dict.fromkeys(faults)))
-    found = [item if isinstance(item, ValidationResult) else evaluate(item) for item in loaded]
+    found = [
+        item if isinstance(item, ValidationResult) else _detailed(evaluate(item), item)
+        for item in loaded
+    ]
     if not left_out:
         return found
     folder = data_folder(data, suffix)
     return [_tried(item, folder, folders) for item in found]
+
+
+def _detailed(result: ValidationResult, cases: Cases) -> ValidationResult:
+    """Return a result with what its data set tells beside the errors (``details(cases)``)."""
+    told = getattr(dataset(cases.name), "details", None) if cases.name in DATASETS else None
+    if told is None:
+        return result
+    details, notes = told(cases)
+    return replace(result, details=details, notes=(*result.notes, *notes))
 
 
 def _tried(

@@ -125,18 +125,21 @@ def _launches(table: OperatorTable, setting: Setting) -> dict[str, Value]:
     lines = setting.fact("runtime.lines_per_operator", 0.0)
     if not is_array(lines) and not lines:
         return out
-    xp = setting.xp
-    everything = xp.asarray(np.inf)
-    if setting.warm:
-        everything = xp.asarray(footprint_bytes(table, setting), dtype=float).reshape(1, -1)
     wait: Value = 0.0
-    here: Value = 1.0
-    for inner, level in pairwise(setting.levels):
-        # State outlives a run in the nearest cache that holds all of it, cold weights or not.
-        gone = here * missed(setting, inner, everything)
-        beyond = 0.0 if level == setting.levels[-1] else gone * missed(setting, level, everything)
-        wait = wait + (gone - beyond) * setting.fact(f"memories.{level}.latency", 0.0)
-        here = gone
+    if setting.warm:
+        everything = setting.xp.asarray(footprint_bytes(table, setting), dtype=float)
+        everything = everything.reshape(1, -1)
+        here: Value = 1.0
+        for inner, level in pairwise(setting.levels):
+            # State outlives a run in the nearest cache that holds all of it.
+            gone = here * missed(setting, inner, everything)
+            last = level == setting.levels[-1]
+            beyond = 0.0 if last else gone * missed(setting, level, everything)
+            wait = wait + (gone - beyond) * setting.fact(f"memories.{level}.latency", 0.0)
+            here = gone
+    elif len(setting.levels) > 1:
+        # Weights are cold by assumption; the state of a dispatcher that runs lies in some cache.
+        wait = setting.fact(f"memories.{setting.levels[-2]}.latency", 0.0)
     out["launch"] = out.get("launch", 0.0) + table.kernels * lines * wait
     return out
 

@@ -17,8 +17,8 @@ ARCHITECTURES: list[tuple[str, str, dict[str, Any]]] = [
     ("nas_bench_201", "zen4_core", {"warm": True}),
     ("nas_bench_201", "tpu_v1", {"settings": {"batch": 3}}),
     ("nas_bench_201", "a100", {"model": "roofline"}),
-    # Its groups and shuffles stand outside the blocks of onnxruntime's convolutions.
-    ("fbnet", "zen4_core", {"runtime": "generic"}),
+    ("fbnet", "zen4_core", {}),
+    ("ofa_mobilenet_v3", "zen4_core", {"warm": True}),
     ("fbnet", "raspberry_pi_5", {"warm": True, "settings": {"batch": 2}}),
     ("fbnet", "rtx_4090", {"runtime": "ideal"}),
     ("fbnet", "eyeriss", {}),
@@ -97,6 +97,22 @@ def test_configurations_cost_what_they_are_predicted_to(
     assert found[0] < BOUND, found
 
 
+@pytest.mark.parametrize("ends", [(0.0, 1e9), (1e6, 2e7), (2e7, 2.5e7), (1e9, 2e9)])
+def test_warm_costs_along_a_ramp_are_those_predicted(ends: tuple[float, float]) -> None:
+    start, end = ends
+    machine = pm.hardware("zen4_core").vary(
+        {"memories.l3.ramp_start": start, "memories.l3.ramp_end": end}
+    )
+    space = pm.space("fbnet")
+    oracle = pm.Oracle(machine, space, ["latency_s", "traffic_bytes.dram"], warm=True)
+    assert oracle.method == "tabled"
+    for choice in space.sample(4, seed=2).tolist():
+        found = pm.predict(space.workload(choice), machine, warm=True)
+        assert oracle(choice)["latency_s"] == pytest.approx(found.latency_s, rel=BOUND)
+        moved = found.traffic_bytes["dram"]
+        assert oracle(choice)["traffic_bytes.dram"] == pytest.approx(moved, rel=BOUND)
+
+
 def test_a_varied_machine_costs_as_predicted() -> None:
     machine = pm.hardware("zen4_core").vary({"memories.dram.bandwidth": 1e10})
     space = pm.space("fbnet")
@@ -108,10 +124,12 @@ def test_a_varied_machine_costs_as_predicted() -> None:
 
 def test_a_space_with_conversions_of_layouts_is_predicted_and_says_why() -> None:
     machine, members = pm.hardware("zen4_core"), pm.space("fbnet")
-    oracle = with_traffic(machine, members)
+    options = {"runtime": "onnxruntime_cpu_blocks"}
+    oracle = with_traffic(machine, members, **options)
     assert oracle.method == "predicted"
     assert "conversions of layouts" in oracle.reason
-    assert largest(oracle, machine, members.sample(1, seed=3).tolist())[0] == 0.0
+    found = largest(oracle, machine, members.sample(1, seed=3).tolist(), **options)
+    assert found[0] == 0.0
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,50 @@
+"""`perfmodel calibrate`, and predictions with what it wrote."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.cli.conftest import Ran
+
+LINES = """\
+model,device,runtime,precision,latency_s
+resnet18,zen4_core,onnxruntime_cpu,fp32,0.05
+mobilenet_v2,zen4_core,onnxruntime_cpu,fp32,0.012
+vgg16,zen4_core,onnxruntime_cpu,fp32,0.4
+"""
+
+
+def test_calibrate_writes_what_predict_reads(tmp_path: Path, run: Callable[..., Ran]) -> None:
+    rows, overlay = tmp_path / "mine.csv", tmp_path / "overlay.yaml"
+    rows.write_text(LINES)
+    told = run("calibrate", str(rows), "--json")
+    assert told.code == 0
+    found = json.loads(told.out)
+    assert found["rows"] == 3
+    assert found["mape_after"] < found["mape_before"]
+    assert run("calibrate", str(rows), "-o", str(overlay)).code == 0
+    plain, scaled = (
+        json.loads(run("predict", "resnet50", "zen4_core", "--precision", "fp32", "--json",
+                       *more).out)["latency_s"]
+        for more in ((), ("--overlay", str(overlay)))
+    )  # fmt: skip
+    assert scaled > 1.2 * plain
+    wrong = run("predict", "resnet50", "a100", "--overlay", str(overlay))
+    assert wrong.code == 2
+    assert "is a calibration of zen4_core" in wrong.err
+    fixed = run("predict", "resnet50", "zen4_core", "--overlay", str(overlay), "--set",
+                "memories.dram.bandwidth=64 GB/s", "--precision", "fp32", "--json")  # fmt: skip
+    assert json.loads(fixed.out)["latency_s"] < scaled
+
+
+def test_bad_rows_and_outputs_are_refused_before_anything_is_written(
+    tmp_path: Path, run: Callable[..., Ran]
+) -> None:
+    rows, output = tmp_path / "mine.csv", tmp_path / "overlay.yaml"
+    rows.write_text("model,device,latency_s\nresnet18,zen4_core,-1\n")
+    done = run("calibrate", str(rows), "-o", str(output))
+    assert done.code == 2
+    assert not output.exists()
+    assert run("calibrate", str(rows), "-o", str(tmp_path / "x.csv")).code == 2
