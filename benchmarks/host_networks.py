@@ -31,7 +31,7 @@ import perfmodel as pm
 from perfmodel.calibrate.probe import device_of, probe, runtime_of
 from perfmodel.hardware.library import hardware, runtime
 
-RUNTIME = "onnxruntime_cpu"
+RUNTIME = "onnxruntime_cpu_blocks"
 TARGET = 0.15
 
 
@@ -153,7 +153,7 @@ def main() -> None:
     parser.add_argument("--probe-seconds", type=float, default=30.0)
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--device", help="a spec instead of a probe")
-    parser.add_argument("--runtime", help="a runtime instead of onnxruntime_cpu, dispatch probed")
+    parser.add_argument("--runtime", help="instead of onnxruntime_cpu_blocks, its dispatch probed")
     parser.add_argument("--keep", type=Path, help="folder for the specs that were written")
     parser.add_argument("--nodes", action="store_true", help="seconds by operator, both ways")
     parser.add_argument("--json", action="store_true")

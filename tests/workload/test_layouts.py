@@ -105,7 +105,7 @@ def test_without_blocks_nothing_changes_and_with_them_nothing_gets_faster() -> N
     graph = workload.graph()
     assert with_conversions(graph, Layout()) is graph
     device = pm.hardware("zen4_core")
-    runtime = device.machine().runtime
+    runtime = device.machine("onnxruntime_cpu_blocks").runtime
     assert runtime.blocks.channels
     plain = runtime.model_copy(update={"blocks": type(runtime.blocks)()})
     with_blocks, without = (pm.predict(workload, device, runtime=used) for used in (runtime, plain))
@@ -119,7 +119,7 @@ def test_onnxruntime_converted_as_often(data: Path) -> None:
 
     Those of a single pixel, and the one of what leaves a network, are not counted.
     """
-    static = static_for(pm.hardware("zen4_core").machine("onnxruntime_cpu"), None)
+    static = static_for(pm.hardware("zen4_core").machine("onnxruntime_cpu_blocks"), None)
     counted: dict[str, Counter[str]] = defaultdict(Counter)
     with gzip.open(data / "cpu_zen4" / "nodes.csv.gz", "rt") as file:
         for row in csv.DictReader(file):

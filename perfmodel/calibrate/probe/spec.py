@@ -54,7 +54,7 @@ def device_of(facts: HostFacts, name: str = NAME, year: int | None = None) -> De
         "title": f"{title}, {cores}, probed",
         "tags": ["cpu", "host", *(["arm"] if arm else [])],
         "note": " ".join(_notes(facts)),
-        "default_runtime": "onnxruntime_arm" if arm else "onnxruntime_cpu",
+        "default_runtime": "onnxruntime_arm" if arm else "onnxruntime_cpu_blocks",
         "default_engine": "cpu",
         "overlap": _overlap(facts),
         "sources": {_SOURCE: {"title": f"This host, measured by perfmodel doctor --probe: {title}",
