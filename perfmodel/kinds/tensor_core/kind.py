@@ -44,8 +44,7 @@ class TensorCoreKind:
     equations: Mapping[str, Equation] = {
         **ROOFLINE.equations,
         "kernel": Equation(
-            "launch + per_group * groups; there matrix is waves * (2 rows columns k / rate + "
-            "fill)",
+            "launch + per_group * groups; there matrix is waves * (2 rows columns k / rate + fill)",
             f"runtime.kernels, tiles in waves, {_DOCS}",
         ),
         "overlap": Equation(
