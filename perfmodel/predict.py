@@ -22,7 +22,7 @@ from perfmodel.workload.executed import Execution, executed
 from perfmodel.workload.families import Semantics
 from perfmodel.workload.fuse import Fusion
 from perfmodel.workload.graph import Graph
-from perfmodel.workload.layouts import Layout, with_conversions
+from perfmodel.workload.layouts import PLAIN, Layout
 from perfmodel.workload.lower import lower
 from perfmodel.workload.workload import Workload
 
@@ -106,8 +106,6 @@ def predict(
     if static.execution is not None and plan is None and not bare:
         # A plan is of the network itself: what a runtime adds to it is in no plan.
         graph = executed(graph, static.execution, chosen.activations.compute)
-    if plan is None and not bare:
-        graph = with_conversions(graph, static.layout)
     fusion = static.fusion
     if fuse is not None or flash_attention is not None:
         fusion = Fusion(
@@ -247,7 +245,7 @@ def static_for(machine: Machine, model: str | None) -> Static:
             )
         ) from None  # fmt: skip
     fusion = runtime.fusion
-    semantics, blocks = runtime.semantics, runtime.blocks
+    semantics = runtime.semantics
     found = Static(
         name, chosen, tuple(levels), stores[0] if stores else main, device.overlap,
         Fusion(fusion.elementwise, fusion.attention == "flash", fusion.elementwise_into),
@@ -256,7 +254,6 @@ def static_for(machine: Machine, model: str | None) -> Static:
         {m.name: law for m in device.memories if (law := law_of(m.kind)) is not None},
         _choices(engine, runtime),
         execution_of(runtime),
-        Layout(blocks.channels, blocks.functions, blocks.stored_with),
     )  # fmt: skip
     if len(_STATIC) >= 1024:
         _STATIC.clear()
@@ -266,13 +263,16 @@ def static_for(machine: Machine, model: str | None) -> Static:
 
 def execution_of(runtime: Runtime) -> Execution | None:
     """Return what a runtime adds to a network; ``None`` where it runs it as it is."""
+    b = runtime.blocks
     found = Execution(
-        tuple(runtime.layouts.items()),
         tuple((key, tuple(formats)) for key, formats in runtime.executes.items()),
         tuple((key, k.algorithms) for key, k in runtime.kernels.items() if k.algorithms),
         runtime.semantics.active_neurons if runtime.semantics.active_neurons < 1.0 else 0.0,
+        Layout(b.channels, b.functions, b.stored_with, b.grouped, b.broadcasts, b.joins)
+        if b.channels
+        else PLAIN,
     )
-    return found if any(found) else None
+    return None if found == Execution() else found
 
 
 def _choices(engine: Engine, runtime: Runtime) -> Mapping[str, Any]:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from perfmodel.hardware.device import Device
 
 __all__ = [
-    "EFFICIENCY_CLASSES", "EXECUTED_CLASSES", "LAYOUT_CLASSES", "SCALE_CLASSES", "Fusion",
-    "Runtime", "Semantics", "Serving",
+    "EFFICIENCY_CLASSES", "EXECUTED_CLASSES", "SCALE_CLASSES", "Fusion", "Runtime", "Semantics",
+    "Serving",
 ]  # fmt: skip
 
 EFFICIENCY_CLASSES: Final = (
@@ -34,12 +34,6 @@ back to ``copy``) where it converts a layout, ``cache`` where it attends (beside
 ``moe`` (experts, also where unpacking bounds them) falls back to ``gemm``, ``grouped`` (a
 convolution in groups) to ``conv``; ``elementwise``, ``norm``, ``softmax`` and ``pool``, where they
 are kernels of their own, to ``vector``."""
-
-LAYOUT_CLASSES: Final = (
-    "network", "gemm", "conv", "grouped", "depthwise", "attention", "moe", "recurrent",
-    "elementwise", "norm", "softmax", "pool", "copy", "gather", "resize", "scan", "view",
-)  # fmt: skip
-"""Operator classes that have a layout of their own; ``network`` stands for what goes in and out."""
 
 EXECUTED_CLASSES: Final = (
     "gemm", "conv", "grouped", "depthwise", "attention", "moe", "recurrent", "scan", "elementwise",
@@ -95,6 +89,14 @@ class Blocks(Spec):
     """Functions of one tensor, or of two alike, that pass blocks on."""
     stored_with: tuple[str, ...] = ()
     """Functions that a convolution applies while it stores its sums."""
+    grouped: bool = False
+    """Convolutions in groups take and give blocks where the channels of a group fill them."""
+    broadcasts: bool = False
+    """Functions of two also pass blocks on where one tensor is a single pixel of as many channels
+    (squeeze and excite)."""
+    joins: bool = False
+    """Joins along channels pass blocks on where what they make fills whole ones; where left out,
+    each part must."""
 
 
 class Semantics(Spec):
@@ -188,10 +190,6 @@ class Runtime(Document):
     efficiency: Mapping[str, Efficiency] = Field(default_factory=dict)
     """Share of the peak reached by operator class (``gemm``), or by class and weight format
     (``gemm.q4_0``)."""
-    layouts: Mapping[str, str] = Field(default_factory=dict)
-    """Layout that activations have in operators of a class, in a word (``conv: nchw16c``); classes
-    that are not named take what comes. Where an operator reads an activation of another layout, a
-    kernel copies it before. ``network`` is the layout of what goes in and out."""
     executes: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
     """Compute formats that operators of a class, or of a function, really run in
     (``softmax: [fp32]``); those not named run in any. An operator whose activations are stored in
@@ -269,7 +267,6 @@ def _check(data: Any) -> Iterator[Flaw]:
     for field, classes, noun in (
         ("efficiency", EFFICIENCY_CLASSES, "an operator class"),
         ("kernels", KERNEL_CLASSES, "a class of kernels"),
-        ("layouts", LAYOUT_CLASSES, "a class of operators with a layout"),
         ("executes", EXECUTED_CLASSES, "a class or function of operators"),
         ("scale", SCALE_CLASSES, "a class of seconds"),
     ):

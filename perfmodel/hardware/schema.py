@@ -14,7 +14,6 @@ from perfmodel.hardware.memory import MEMORY_KINDS, memory_class
 from perfmodel.hardware.runtime import (
     EFFICIENCY_CLASSES,
     EXECUTED_CLASSES,
-    LAYOUT_CLASSES,
     SCALE_CLASSES,
     Runtime,
 )
@@ -61,8 +60,7 @@ def json_schema(kind: str) -> dict[str, Any]:
             keys = "|".join(classes)
             entries = schema["properties"][name]
             entries["propertyNames"] = {"pattern": rf"^({keys})(\.[a-z0-9_]+)?$"}
-        for name, classes in (("layouts", LAYOUT_CLASSES), ("executes", EXECUTED_CLASSES)):
-            schema["properties"][name]["propertyNames"] = {"enum": [*classes]}
+        schema["properties"]["executes"]["propertyNames"] = {"enum": [*EXECUTED_CLASSES]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,

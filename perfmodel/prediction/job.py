@@ -24,7 +24,6 @@ from perfmodel.prediction.prediction import Prediction
 from perfmodel.workload.executed import Execution
 from perfmodel.workload.families import Semantics
 from perfmodel.workload.fuse import Fusion
-from perfmodel.workload.layouts import PLAIN, Layout
 from perfmodel.workload.lower import Lowered, OperatorTable
 from perfmodel.workload.workload import Workload
 
@@ -48,7 +47,6 @@ class Static:
     read_bandwidths: Mapping[str, ReadBandwidth]
     choices: Mapping[str, Any]
     execution: Execution | None = None
-    layout: Layout = PLAIN
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from perfmodel.formats import fixed_format
 from perfmodel.workload.algorithms import algorithm_of
 from perfmodel.workload.builder import VECTOR_OPS
-from perfmodel.workload.graph import Access, Block, Graph, Operator, Tensor
+from perfmodel.workload.graph import Access, Block, Graph, Operator
+from perfmodel.workload.layouts import PLAIN, Layout, with_conversions
 from perfmodel.workload.lower import ById
 from perfmodel.workload.symbols import constant, simplify
 
@@ -23,24 +24,29 @@ _MOVES = frozenset({"view", "copy", "gather", "quantise"})
 
 
 class Execution(NamedTuple):
-    """What a runtime says of how operators are run; every part in pairs of a class and words.
+    """What a runtime adds to a network; mappings are pairs of a key and words.
 
     Attributes
     ----------
-    layouts
-        Class -> layout of its activations.
     executes
         Class or function -> compute formats, the fall-back first.
     algorithms
         Class of convolution -> algorithms, best first.
     active_neurons
         Share of feed-forward neurons that are read and computed; 0 for all.
+    layout
+        What lies in blocks of channels, with conversions around it.
     """
 
-    layouts: tuple[tuple[str, str], ...] = ()
     executes: tuple[tuple[str, tuple[str, ...]], ...] = ()
     algorithms: tuple[tuple[str, tuple[str, ...]], ...] = ()
     active_neurons: float = 0.0
+    layout: Layout = PLAIN
+
+    @property
+    def rewrites(self) -> bool:
+        """Whether operators change, beyond conversions of layout around them."""
+        return bool(self.executes or self.algorithms or self.active_neurons)
 
 
 def executed(graph: Graph, execution: Execution, activations: str) -> Graph:
@@ -54,12 +60,14 @@ def executed(graph: Graph, execution: Execution, activations: str) -> Graph:
     Returns
     -------
     Graph
-        With a ``copy`` before an operator whose class has another layout than what it reads, with
-        ``quantise`` operators around those that fall back on another format (kernels of their own:
-        nothing rides on them), and ``algorithm`` among the attributes of convolutions. Weights are
-        laid out and converted beforehand, at no cost.
+        With ``quantise`` operators around those that fall back on another format (kernels of their
+        own: nothing rides on them), ``algorithm`` among the attributes of convolutions, and last a
+        ``copy`` wherever a layout changes (`perfmodel.workload.layouts`). Weights are laid out and
+        converted beforehand, at no cost.
     """
-    return _executed(ById(graph), execution, activations)
+    if execution.rewrites:
+        graph = _executed(ById(graph), execution._replace(layout=PLAIN), activations)
+    return with_conversions(graph, execution.layout)
 
 
 @lru_cache(maxsize=256)
@@ -71,8 +79,6 @@ def _executed(key: ById, execution: Execution, activations: str) -> Graph:
         graph = _with_neurons(graph, execution.active_neurons)
     if execution.executes:
         graph = _FallBacks(graph, dict(execution.executes), activations).graph
-    if execution.layouts:
-        graph = _Layouts(graph, dict(execution.layouts)).graph
     return graph
 
 
@@ -258,71 +264,3 @@ class _FallBacks:
             name, "quantise", accesses, vector_ops=VECTOR_OPS[function] * y.elements,
             pair=("activation", x.slot), attributes=(("alone", True), ("function", function)),
         )  # fmt: skip
-
-
-class _Layouts:
-    """Copies where an operator reads an activation in another layout than its class has."""
-
-    def __init__(self, graph: Graph, layouts: Mapping[str, str]) -> None:
-        self._layouts = layouts
-        self._tensors = dict(graph.tensors)
-        self._layout: dict[str, str] = {}
-        border = layouts.get("network")
-        if border is not None:
-            self._layout |= dict.fromkeys(graph.inputs, border)
-        self._copies: dict[tuple[str, str], str] = {}
-        self._added = False
-        blocks = [replace(b, operators=tuple(self._block(b))) for b in graph.blocks]
-        if border is not None and blocks:
-            outputs = [n for n in graph.outputs if self._layout.get(n, border) != border]
-            last = blocks[-1]
-            back = tuple(self._copy(name, border)[1] for name in outputs)
-            if back and constant(last.count) == 1:
-                blocks[-1] = replace(last, operators=(*last.operators, *back))
-            elif back:
-                blocks.append(Block("outputs", 1, back, last.phase))
-        self.graph = graph
-        if self._added:
-            self.graph = replace(graph, tensors=self._tensors, blocks=tuple(blocks))
-
-    def _block(self, block: Block) -> Iterator[Operator]:
-        self._copies = {}
-        for operator in block.operators:
-            yield from self._operator(operator)
-
-    def _operator(self, operator: Operator) -> Iterator[Operator]:
-        reads = [n for n in dict.fromkeys(operator.reads)
-                 if self._tensors[n].role == "activation"]  # fmt: skip
-        wanted = self._layouts.get(_class(operator), self._layouts.get(operator.kind))
-        if wanted is None:
-            # It takes what comes: the layout of its first activation holds for the others.
-            wanted = next((self._layout[n] for n in reads if n in self._layout), None)
-        if wanted is None:
-            yield operator
-            return
-        names: dict[str, str] = {}
-        for name in reads:
-            if self._layout.get(name, wanted) == wanted:
-                continue
-            known = self._copies.get((name, wanted))
-            if known is None:
-                known, copy = self._copy(name, wanted)
-                yield copy
-            names[name] = known
-        yield _renamed(operator, names, "read")
-        for name in operator.writes:
-            if self._tensors[name].role == "activation":
-                self._layout[name] = wanted
-                for key in [k for k in self._copies if k[0] == name]:
-                    del self._copies[key]
-
-    def _copy(self, name: str, layout: str) -> tuple[str, Operator]:
-        tensor: Tensor = self._tensors[name]
-        other = f"{name}.{layout}"
-        self._tensors[other] = replace(tensor, name=other)
-        self._layout[other] = layout
-        self._copies[name, layout] = other
-        self._added = True
-        accesses = (Access(name, "read", tensor.elements), Access(other, "write", tensor.elements))
-        attributes = (("function", "layout"), ("layout", layout))
-        return other, Operator(f"{name}.to_{layout}", "copy", accesses, attributes=attributes)

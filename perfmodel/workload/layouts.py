@@ -6,7 +6,7 @@ plain order first, once, and a plain tensor that a convolution reads is put into
 is a copy, and a kernel that wrote it keeps nothing inside for its riders.
 
 The rules are those of ONNX Runtime's `NchwcTransformer` (onnxruntime/core/optimizer/
-nchwc_transformer.cc).
+nchwc_transformer.cc); what other runtimes do beyond them is a field of `Layout`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 from perfmodel.workload.fuse import aliases
 from perfmodel.workload.graph import Access, Block, Graph, Operator, Tensor
 from perfmodel.workload.lower import ById
-from perfmodel.workload.symbols import constant
+from perfmodel.workload.symbols import Dim, constant, simplify
 
 __all__ = ["PLAIN", "Layout", "with_conversions"]
 
@@ -35,11 +35,20 @@ class Layout(NamedTuple):
         Functions of one tensor that pass blocks on, or of two alike.
     stored_with
         Functions that a convolution applies while it stores, where it is their only writer.
+    grouped
+        Convolutions in groups whose channels fill whole blocks take and give blocks too.
+    broadcasts
+        A function of two also passes blocks on where one is a single pixel of as many channels.
+    joins
+        A join along channels passes blocks on where its result fills whole ones, its parts or not.
     """
 
     block: int = 0
     functions: tuple[str, ...] = ()
     stored_with: tuple[str, ...] = ()
+    grouped: bool = False
+    broadcasts: bool = False
+    joins: bool = False
 
 
 #: Nothing in blocks.
@@ -107,7 +116,7 @@ class _Walk:
             for name in dict.fromkeys(self.alias.get(n, n) for n in operator.reads)
             if name in graph.tensors and graph.tensors[name].role == "activation"
         ]
-        if _convolves(operator):
+        if self._convolves(operator):
             self.blocked.update(operator.writes)
             self.fresh.update(operator.writes)
             return [self._copy(n, "blocked") for n in inputs if n not in self.blocked | self.both
@@ -156,6 +165,46 @@ class _Walk:
         channels = constant(shape[1]) if len(shape) == 4 else None
         return len(shape) == 4 and (channels is None or channels % self.layout.block == 0)
 
+    def _convolves(self, operator: Operator) -> bool:
+        """Whether an operator is a convolution of images that takes and gives blocks."""
+        said = dict(operator.attributes)
+        if operator.kind not in ("conv", "depthwise") or said.get("transposed"):
+            return False
+        kernel: Sequence[int] = said.get("kernel", ())
+        groups = constant(said.get("groups", 1))
+        if len(kernel) != 2 or operator.kind == "depthwise" or groups == 1:
+            return len(kernel) == 2
+        if not self.layout.grouped or groups is None:
+            return False
+        shapes = [
+            self.graph.tensors[n].shape
+            for n in (*operator.reads, *operator.writes)
+            if self.graph.tensors[n].role == "activation"
+        ]
+        channels = [constant(shape[1]) for shape in shapes]
+        return all(c is None or c % (groups * self.layout.block) == 0 for c in channels)
+
+    def _alike(self, inputs: Sequence[str]) -> bool:
+        """Whether images are of one shape, or one is a pixel that is broadcast over the other."""
+        shapes = {self.graph.tensors[name].shape for name in inputs}
+        if len(shapes) == 1 or not self.layout.broadcasts:
+            return len(shapes) == 1
+        flat = all(len(shape) == 4 for shape in shapes)
+        return flat and len({shape[:2] for shape in shapes}) == 1 and any(map(self._pixel, inputs))
+
+    def _joins(self, operator: Operator) -> bool:
+        """Whether an operator puts images behind each other along channels, to whole blocks."""
+        parts = [self.graph.tensors[name].shape for name in operator.reads]
+        made = [self.graph.tensors[name].shape for name in operator.writes]
+        if len(parts) < 2 or len(made) != 1 or any(len(shape) != 4 for shape in (*parts, *made)):
+            return False
+        total: Dim = 0
+        for shape in parts:
+            total = total + shape[1]
+        (whole,) = made
+        alike = all((s[0], *s[2:]) == (whole[0], *whole[2:]) for s in parts)
+        return alike and simplify(total) == whole[1] and self._whole(operator.writes[0])
+
     def _passes(self, operator: Operator, inputs: Sequence[str]) -> bool:
         """Whether an operator of blocked tensors gives blocked ones."""
         if not inputs or not all(name in self.blocked for name in inputs):
@@ -164,6 +213,8 @@ class _Walk:
         match operator.kind:
             case "pool" | "resize":
                 return all(len(shape) == 4 for shape in shapes)
+            case "copy" if self.layout.joins:
+                return self._joins(operator)
             case "copy":  # joined along channels: whole blocks
                 joined = dict(operator.attributes).get("op") == "Concat"
                 return joined and all(self._whole(name) for name in inputs)
@@ -171,7 +222,7 @@ class _Walk:
                 function = _function(operator)
                 if function in _OF_TWO:
                     # A tensor may be added to itself; a constant stands among no reads.
-                    alike = len(operator.reads) == 2 and len(shapes) == 1
+                    alike = len(operator.reads) == 2 and self._alike(inputs)
                     return alike and function in self.layout.functions
                 if function in self.layout.functions:
                     return len(inputs) == 1
@@ -180,15 +231,6 @@ class _Walk:
                 return stored and function in self.layout.stored_with
             case _:
                 return False
-
-
-def _convolves(operator: Operator) -> bool:
-    """Whether an operator is a convolution of images, of all channels or of each by itself."""
-    said = dict(operator.attributes)
-    if operator.kind not in ("conv", "depthwise") or said.get("transposed"):
-        return False
-    kernel: Sequence[int] = said.get("kernel", ())
-    return len(kernel) == 2 and (operator.kind == "depthwise" or said.get("groups", 1) == 1)
 
 
 def _function(operator: Operator) -> str:

@@ -133,7 +133,7 @@ source: fit
 confidence: fitted
 per_sequence: "20 us"
 per_layer_parallel: "5 us"
-layouts: {network: planar, conv: nchw16c}
+blocks: {channels: 16, functions: [add], broadcasts: true}
 executes: {softmax: [fp32], gelu: [fp16, fp32]}
 kernels:
   conv: {algorithms: [winograd_4x4, direct]}
@@ -158,8 +158,7 @@ def test_what_it_executes_and_serves_reads_back_as_written(tmp_path: Path, card:
 @pytest.mark.parametrize(
     ("old", "new", "fault"),
     [
-        ("conv: nchw16c", "cnv: nchw16c", ("8:28: layouts.cnv: 'cnv' is not a class of operators "
-         "with a layout; did you mean 'conv'?")),
+        ("channels: 16", "channels: -16", None),
         ("softmax: [fp32]", "softmx: [fp32]", ("9:12: executes.softmx: 'softmx' is not a class or "
          "function of operators; did you mean 'softmax'?")),
         ("[fp16, fp32]", "[fp16, fp23]", ("9:42: executes.gelu.1: 'fp23' is no compute format; did "

@@ -9,11 +9,13 @@ import perfmodel as pm
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import hardware
 from perfmodel.hardware.runtime import EXECUTED_CLASSES, Runtime
+from perfmodel.predict import execution_of
 from perfmodel.prediction import Prediction
 from perfmodel.workload.algorithms import WINOGRAD, executed_macs, transform_ops
 from perfmodel.workload.builder import VECTOR_OPS, GraphBuilder
 from perfmodel.workload.executed import Execution, executed
 from perfmodel.workload.graph import Graph
+from perfmodel.workload.layouts import Layout, with_conversions
 from perfmodel.workload.lower import lower
 from perfmodel.workload.workload import Workload
 
@@ -116,30 +118,27 @@ def test_the_softmax_of_an_unfused_attention_falls_back(core: Device) -> None:
     assert ops[wide] - ops[plain] == 12 * scores * each
 
 
-def test_a_change_of_layout_is_a_copy(core: Device) -> None:
-    made = GraphBuilder("mixed")
-    x = made.input("x", (1, 32, 8, 8))
-    y = made.elementwise("relu", made.conv(x, 32, 3, padding=1, bias=False))
-    made.output(made.conv(y, 32, 3, padding=1, groups=32, bias=False))
-    work = workload(made.build())
-    plain = ask(work, core, "fp32")
-    alike = ask(work, core, "fp32", layouts={"conv": "blocked", "depthwise": "blocked"})
-    assert alike.latency_s == plain.latency_s
-    turned = ask(work, core, "fp32", layouts={"conv": "blocked", "depthwise": "plain"})
-    assert turned.traffic_bytes["l1"] - plain.traffic_bytes["l1"] == 2 * 4 * 32 * 8 * 8
-    assert len(turned.kernels) == len(plain.kernels) + 1
-    borders = ask(work, core, "fp32", layouts={"network": "plain", "conv": "b", "depthwise": "b"})
-    assert len(borders.kernels) == len(plain.kernels) + 2, "in and out"
+def test_conversions_of_layout_come_last_in_what_is_added() -> None:
+    made = GraphBuilder("net")
+    x = made.conv(made.input("x", (1, 3, 8, 8)), 32, 3, bias=False)
+    made.output(made.conv(made.elementwise("gelu", x), 32, 1, bias=False))
+    graph, layout = made.build(), Layout(16)
+    rules = (("gelu", ("fp32",)),)
+    found = executed(graph, Execution(executes=rules, layout=layout), "int8")
+    assert found is with_conversions(executed(graph, Execution(executes=rules), "int8"), layout)
+    assert [op.kind for _, op in found.walk()] == [
+        "conv", "copy", "quantise", "elementwise", "quantise", "copy", "conv"
+    ]  # fmt: skip
+    alone = Execution(layout=layout)
+    assert not alone.rewrites
+    assert executed(graph, alone, "int8") is executed(graph, alone, "fp32"), "of any format"
 
 
-def test_a_copy_serves_every_reader() -> None:
-    made = GraphBuilder("fork")
-    x = made.input("x", (1, 8, 4, 4))
-    y = made.pool(x, 2)
-    a, b = (made.conv(y, 8, 1, bias=False, name=n) for n in "ab")
-    made.output(made.elementwise("add", a, b))
-    found = executed(made.build(), Execution(layouts=(("pool", "p"), ("conv", "c"))), "fp32")
-    assert [op.kind for _, op in found.walk()] == ["pool", "copy", "conv", "conv", "elementwise"]
+def test_what_a_runtime_adds_is_one_object() -> None:
+    assert execution_of(runtime()) is None
+    assert execution_of(runtime(blocks={"functions": ("add",)})) is None, "nothing in blocks"
+    found = execution_of(runtime(blocks={"channels": 8, "joins": True}))
+    assert found == Execution(layout=Layout(8, joins=True))
 
 
 @pytest.mark.parametrize(("name", "share"), [("winograd_2x2", 4 / 9), ("winograd_4x4", 1 / 4)])
@@ -215,11 +214,15 @@ def test_every_sequence_takes_the_host_time(core: Device) -> None:
 def test_points_equal_single_predictions(core: Device) -> None:
     said: dict[str, Any] = {
         "executes": {"softmax": ("fp32",), "gelu": ("fp32",)}, "per_sequence": 1e-4,
-        "layouts": {"gemm": "rows", "attention": "heads"},
     }  # fmt: skip
     tokens = np.array([8.0, 64.0, 300.0])
     many = ask(pm.workload("bert_base", tokens=tokens), core, **said).latency_s
     ones = [ask(pm.workload("bert_base", tokens=t), core, **said).latency_s for t in tokens]
+    np.testing.assert_allclose(many, ones, rtol=1e-12)
+    sides, net = np.array([96.0, 224.0]), "mobilenet_v3_small"
+    said = {"blocks": {"channels": 4, "functions": ("add", "batch_norm")}}
+    many = ask(pm.workload(net, height=sides, width=sides), core, **said).latency_s
+    ones = [ask(pm.workload(net, height=s, width=s), core, **said).latency_s for s in sides]
     np.testing.assert_allclose(many, ones, rtol=1e-12)
 
 
@@ -238,9 +241,8 @@ def test_an_oracle_predicts_what_it_cannot_table(core: Device) -> None:
 
 def test_the_plain_graph_is_left_alone() -> None:
     graph = pm.workload("resnet18").graph()
-    assert executed(
-        graph, Execution(layouts=(("gemm", "a"), ("conv", "a"), ("pool", "a"))), ""
-    ) is (graph)
+    layout = Layout(4, ("add", "relu", "batch_norm"))
+    assert executed(graph, Execution(layout=layout), "") is graph
     assert lower(graph).rows[0].algorithm == ""
 
 

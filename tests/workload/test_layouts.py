@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 import perfmodel as pm
-from perfmodel.predict import static_for
+from perfmodel.hardware.runtime import Runtime
+from perfmodel.predict import execution_of
 from perfmodel.workload.builder import GraphBuilder
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.importers.operator_graph import load_operator_graph
 from perfmodel.workload.layouts import Layout, with_conversions
+from perfmodel.workload.workload import Workload
 
 LAYOUT = Layout(16, ("add", "mul", "relu"), ("clip",))
 
@@ -113,13 +115,73 @@ def test_without_blocks_nothing_changes_and_with_them_nothing_gets_faster() -> N
     assert len(with_blocks.table["name"]) > len(without.table["name"])
 
 
+def test_a_conversion_is_a_kernel_that_reads_and_writes_once() -> None:
+    b = _builder()
+    x = b.conv(b.input("x", (1, 4, 8, 8)), 32, 3, padding=1, bias=False)
+    b.output(b.linear(b.view(x, (1, 2048)), 10, bias=False))
+    workload = Workload("net", lambda semantics: b.build(), {})
+    core = pm.hardware("zen4_core")
+    found, plain = (
+        pm.predict(workload, core, precision="fp32", runtime=Runtime(name="r", **said))  # pyright: ignore[reportArgumentType]
+        for said in ({"blocks": {"channels": 4}}, {})
+    )
+    assert len(found.kernels) == len(plain.kernels) + 2, "in and out of blocks"
+    more = found.traffic_bytes["l1"] - plain.traffic_bytes["l1"]
+    assert more == 2 * 4 * (4 * 8 * 8 + 32 * 8 * 8)
+
+
+@pytest.mark.parametrize(("groups", "copies"), [(2, 0), (4, 2)])
+def test_groups_of_whole_blocks_stay_in_blocks(groups: int, copies: int) -> None:
+    b = _builder()
+    x = b.conv(b.input("x", (1, 3, 8, 8)), 32, 3)
+    b.conv(b.conv(x, 32, 3, groups=groups), 32, 1)
+    assert _converted(b.build()).count("conv") == 3
+    assert len(_converted(b.build(), Layout(16, grouped=True))) == 3 + copies
+    assert len(_converted(b.build(), Layout(16))) == 5
+
+
+def test_a_pixel_is_broadcast_over_blocks_where_the_runtime_can() -> None:
+    b = _builder()
+    x = b.conv(b.input("x", (1, 3, 8, 8)), 32, 3)
+    gate = b.conv(b.global_pool(x, keep=True), 32, 1)
+    b.conv(b.elementwise("mul", x, gate), 32, 1)
+    graph = b.build()
+    assert _converted(graph).count("-> plain") == _converted(graph).count("-> blocked") == 1
+    broadcasts = LAYOUT._replace(broadcasts=True)
+    assert with_conversions(graph, broadcasts) is graph
+
+
+@pytest.mark.parametrize(("channels", "copies"), [((6, 10), 0), ((6, 8), 2), ((16, 16), 0)])
+def test_joins_pass_blocks_on_where_they_fill_them(channels: tuple[int, int], copies: int) -> None:
+    b = _builder()
+    x = b.conv(b.input("x", (1, 3, 8, 8)), 32, 3)
+    parts = [b.conv(x, c, 1, name=f"part{c}") for c in channels]
+    joined = b.copy(parts, (1, sum(channels), 6, 6))
+    b.conv(joined, 32, 1)
+    found = _converted(b.build(), Layout(16, joins=True))
+    assert found.count("-> plain") == copies
+
+
+@pytest.mark.parametrize(
+    "name", ["mobilenet_v3_large", "resnet50", "resnext50_32x4d", "densenet121", "inception_v3"]
+)
+def test_ncnn_keeps_whole_networks_in_fours(name: str) -> None:
+    """Every layer of these networks between convolutions sets `support_packing` in its source."""
+    execution = execution_of(pm.hardware("zen4_core").machine("ncnn").runtime)
+    assert execution is not None
+    assert execution.layout.block == 4
+    graph = pm.workload(name).graph()
+    assert with_conversions(graph, execution.layout) is graph
+
+
 @pytest.mark.data
 def test_onnxruntime_converted_as_often(data: Path) -> None:
     """81 networks on a Zen 4 core: ReorderInput and ReorderOutput of their profiles.
 
     Those of a single pixel, and the one of what leaves a network, are not counted.
     """
-    static = static_for(pm.hardware("zen4_core").machine("onnxruntime_cpu_blocks"), None)
+    execution = execution_of(pm.hardware("zen4_core").machine("onnxruntime_cpu_blocks").runtime)
+    assert execution is not None
     counted: dict[str, Counter[str]] = defaultdict(Counter)
     with gzip.open(data / "cpu_zen4" / "nodes.csv.gz", "rt") as file:
         for row in csv.DictReader(file):
@@ -129,7 +191,7 @@ def test_onnxruntime_converted_as_often(data: Path) -> None:
     off: list[int] = []
     for model, measured in counted.items():
         graph = load_operator_graph(data / "cpu_zen4" / "graphs" / f"{model}.json").graph()
-        found = Counter(_converted(graph, static.layout))
+        found = Counter(_converted(graph, execution.layout))
         into = found["-> blocked"] - measured["ReorderInput"]
         out = found["-> plain"] - measured["ReorderOutput"]
         assert -3 <= into <= 0, model

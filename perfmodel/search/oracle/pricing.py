@@ -77,7 +77,7 @@ class Pricing:
             raise NotTabledError("facts of the device vary")
         if machine.facts.get("runtime.per_sequence", 0.0) and not bare:
             raise NotTabledError("the runtime takes time for each sequence")
-        if static.execution is not None and not bare:
+        if static.execution is not None and static.execution.rewrites and not bare:
             raise NotTabledError("the runtime adds conversions or algorithms of its own")
         if machine.facts.get("runtime.split", 1.0) != 1.0:
             raise NotTabledError("layers are split over devices")
@@ -123,7 +123,10 @@ class Pricing:
         ------
         NotTabledError
         """
-        if not self.job.bare and with_conversions(graph, self.job.static.layout) is not graph:
+        execution = self.job.static.execution
+        if self.job.bare or execution is None:
+            return
+        if with_conversions(graph, execution.layout) is not graph:
             raise NotTabledError("conversions of layouts are kernels of their own here")
 
     def lowered(self, graph: Graph) -> Lowered:

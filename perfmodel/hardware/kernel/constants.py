@@ -1,0 +1,35 @@
+"""What a backend's kernels of one class reach and cost, and the classes."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from perfmodel.hardware.kernel.algorithms import Algorithms
+from perfmodel.hardware.kernel.attention import AttentionConstants
+from perfmodel.hardware.kernel.collectives import CollectiveConstants
+from perfmodel.hardware.kernel.common import CommonConstants
+from perfmodel.hardware.kernel.cores import CoreConstants
+from perfmodel.hardware.kernel.products import ProductConstants
+
+__all__ = ["KERNEL_CLASSES", "Kernel"]
+
+KERNEL_CLASSES: Final = (
+    "gemm", "gemv", "conv", "grouped", "depthwise", "attention_prefill", "attention_decode", "moe",
+    "batched_gemm", "recurrent", "elementwise", "norm", "softmax", "pool", "copy", "gather",
+    "all_reduce", "all_gather", "reduce_scatter", "all_to_all",
+)  # fmt: skip
+"""Classes of kernels; ``gemm.fp8`` are the constants of one compute or weight format,
+``elementwise.gelu_tanh`` those of one function, ``all_reduce.custom`` those of one library beside
+another. ``batched_gemm`` are the products of attention whose scores are written to memory."""
+
+
+# Spec files and schemas list fields from the last of these on.
+class Kernel(
+    CoreConstants, CollectiveConstants, AttentionConstants, ProductConstants, Algorithms,
+    CommonConstants,
+):  # fmt: skip
+    """What a backend's kernels of one class reach and cost.
+
+    A kind that models an effect reads its constants here and takes no efficiency for it; which
+    constants a kind reads, and their equations, is in its documentation.
+    """

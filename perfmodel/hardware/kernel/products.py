@@ -1,0 +1,33 @@
+"""Constants of matrix products on many units: tiles, waves, split sums, experts."""
+
+from __future__ import annotations
+
+from perfmodel.hardware.kernel.ranges import Blocks, Draw, Exponent, Passes, Portion, Share, Time
+from perfmodel.hardware.quantity import Spec
+
+__all__ = ["ProductConstants"]
+
+
+class ProductConstants(Spec):
+    """What the kernels of a product reach and cost; `perfmodel.kinds.tensor_core.gemm`."""
+
+    l2_share: Share | None = None
+    """Share of the L2's bandwidth that the kernel draws."""
+    reread_share: Portion | None = None
+    """Share of what tiles read again that has left the L2 and comes from main memory."""
+    draw_bytes_per_clock: Draw | None = None
+    """Bytes of main memory that one thread block draws a clock: few blocks cannot draw it all."""
+    blocks_per_unit: Blocks | None = None
+    """Thread blocks that draw from memory on one unit at a time; 1 where left out."""
+    tile_fill: Time | None = None
+    """Time of a wave of tiles beside its arithmetic: first loads and the epilogue."""
+    tile_exponent: Exponent | None = None
+    """How the rate of a tile smaller than 128 x 256 falls with its harmonic extent."""
+    wave_quantisation: Portion | None = None
+    """How far a last, partly filled wave costs a whole one: 0 not at all, 1 wholly."""
+    split_launch: Time | None = None
+    """Time of summing the parts of a split sum, beside their traffic."""
+    per_group: Time | None = None
+    """Time that each group (expert) costs beside its work."""
+    activation_passes: Passes | None = None
+    """How often the activations of a fused mixture of experts cross main memory's boundary."""
