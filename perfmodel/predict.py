@@ -22,6 +22,7 @@ from perfmodel.workload.executed import Execution, executed
 from perfmodel.workload.families import Semantics
 from perfmodel.workload.fuse import Fusion
 from perfmodel.workload.graph import Graph
+from perfmodel.workload.dispatches import with_views
 from perfmodel.workload.layouts import Layout, with_conversions
 from perfmodel.workload.lower import lower
 from perfmodel.workload.workload import Workload
@@ -108,6 +109,8 @@ def predict(
         graph = executed(graph, static.execution, chosen.activations.compute)
     if plan is None and not bare:
         graph = with_conversions(graph, static.layout)
+        if static.views:
+            graph = with_views(graph)
     fusion = static.fusion
     if fuse is not None or flash_attention is not None:
         fusion = Fusion(
@@ -257,6 +260,7 @@ def static_for(machine: Machine, model: str | None) -> Static:
         _choices(engine, runtime),
         execution_of(runtime),
         Layout(blocks.channels, blocks.functions, blocks.stored_with),
+        semantics.dispatches_views,
     )  # fmt: skip
     if len(_STATIC) >= 1024:
         _STATIC.clear()

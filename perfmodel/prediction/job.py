@@ -26,6 +26,7 @@ from perfmodel.workload.families import Semantics
 from perfmodel.workload.fuse import Fusion
 from perfmodel.workload.layouts import PLAIN, Layout
 from perfmodel.workload.lower import Lowered, OperatorTable
+from perfmodel.workload.symbols import evaluate
 from perfmodel.workload.workload import Workload
 
 #: Points evaluated at once: small enough for the nearest caches (12 rows x 16,384 x 8 B).
@@ -49,6 +50,8 @@ class Static:
     choices: Mapping[str, Any]
     execution: Execution | None = None
     layout: Layout = PLAIN
+    views: bool = False
+    """Whether the runtime dispatches views."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +102,7 @@ class Job:
                 whole[start:stop] = part
         assert setting is not None
         # Flat, as the totals are: a fact may vary along some axes only.
-        _, facts, precision = inputs.chunk(0, count)
-        whole_setting = replace(setting, facts=facts, precision=precision)
+        whole_setting = self.setting(*inputs.chunk(0, count))
         return Prediction(self, out, inputs.shape, whole_setting, None)
 
     def rows(
@@ -125,12 +127,13 @@ class Job:
         self, values: Mapping[str, Value], facts: Mapping[str, Value], precision: Precision
     ) -> Setting:
         """Return what cost functions read beside the table, for some numbers."""
-        static = self.static
+        static, calls = self.static, self.lowered.graph.calls
         return Setting(
             facts, static.engine, static.levels, static.weights_memory, precision, static.overlap,
             self.bare, static.causal_skips_masked, self.warm, self.relaxed,
             _space(values, facts, precision), static.read_bandwidths, static.choices,
             sequences=values.get("batch", 1.0), steps=values.get("generate"),
+            calls=evaluate(calls, values) if calls != 0 else 0.0,
         )  # fmt: skip
 
     def at(self, point: int) -> Job:

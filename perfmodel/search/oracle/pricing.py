@@ -77,6 +77,8 @@ class Pricing:
             raise NotTabledError("facts of the device vary")
         if machine.facts.get("runtime.per_sequence", 0.0) and not bare:
             raise NotTabledError("the runtime takes time for each sequence")
+        if static.views and lowered.graph.views != 0 and not bare:
+            raise NotTabledError("the runtime dispatches views")
         if static.execution is not None and not bare:
             raise NotTabledError("the runtime adds conversions or algorithms of its own")
         if machine.facts.get("runtime.split", 1.0) != 1.0:

@@ -16,6 +16,9 @@ from perfmodel.workload.importers.onnx.pricing import MALFORMED, RANDOM, STANDAR
 from perfmodel.workload.importers.onnx.read import RawGraph, RawModel, RawNode, RawTensor
 from perfmodel.workload.symbols import Dim, Poly, constant, symbol
 
+#: Operator of the node that stands for entering a body of control flow.
+CALL = "(call)"
+
 #: A trip count that stands for "until the condition fails".
 _ENDLESS = 2**31 - 1
 
@@ -43,6 +46,9 @@ class Choice:
 #: Operators with windows, which need an input of some size.
 _WINDOWED = frozenset({"Conv", "ConvInteger", "QLinearConv", "MaxPool", "AveragePool", "LpPool"})
 
+#: Operators whose last input is the shape of what they make.
+_SHAPED = frozenset({"Reshape", "ConstantOfShape"})
+
 _BRANCHES = {"then_branch", "else_branch"}
 
 Step: TypeAlias = Node | Repeat | Choice
@@ -69,14 +75,17 @@ class Walked:
     defaults: dict[str, float]
     notes: list[str]
     extents: dict[Dim, str] = field(default_factory=dict[Dim, str])
+    dispatched: frozenset[int] = frozenset()
+    """Identities of the file's nodes that a runtime dispatches."""
 
 
 class Walker:
     """Walks a model with some free dimensions bound to numbers for good."""
 
     def __init__(
-        self, model: RawModel, dimensions: Dimensions, scalars: Mapping[str, float]
-    ) -> None:
+        self, model: RawModel, dimensions: Dimensions, scalars: Mapping[str, float],
+        dispatched: frozenset[int] | None = None,
+    ) -> None:  # fmt: skip
         self.model = model
         self.dimensions = dimensions
         self.scalars = scalars
@@ -89,6 +98,9 @@ class Walker:
         #: Whether fixed numbers are the file's own, and every node walked is sure to run: with
         #: numbers bound to free dimensions, a default may be what does not fit.
         self.strict = not dimensions.bound and not scalars
+        #: What is dispatched, as a walk of the file alone found it; ``None`` where this is one.
+        self.dispatched = dispatched
+        self._running: set[int] = set()
 
     def walk(self) -> Walked:
         """Return the steps of the whole graph, with the inputs and outputs of the network.
@@ -109,7 +121,7 @@ class Walker:
             )
         for value in graph.inputs:
             shape = self.dimensions.shape(value)
-            edge = Edge(value.name, shape, format=self.format(value.format))
+            edge = Edge(value.name, shape, format=self.format(value.format), live=True)
             if value.name in weights:
                 edge.kind = "weight"
             elif value.name in self.scalars and shape == ():
@@ -123,7 +135,8 @@ class Walker:
         outputs = [scope[name] for name in graph.outputs if name in scope]
         defaults = {**self.dimensions.defaults, **self.defaults}
         return Walked(
-            steps, inputs, outputs, self.blockers, defaults, self.notes, self.extents
+            steps, inputs, outputs, self.blockers, defaults, self.notes, self.extents,
+            frozenset(self._running),
         )  # fmt: skip
 
     def format(self, format: str) -> str:
@@ -149,6 +162,7 @@ class Walker:
         """Walk the nodes of a graph whose inputs are in the scope."""
         for name, tensor in raw.stored.items():
             scope[name] = self.stored(name, tensor)
+            scope[name].live = name in raw.replaceable
         steps: list[Step] = []
         for node in raw.nodes:
             inputs = tuple(scope.get(name) if name else None for name in node.inputs)
@@ -196,6 +210,7 @@ class Walker:
         )
         present = node.present
         lost = frozenset[str]().union(*(e.depends for e in present))
+        node.runs = self.runs(raw, node, graph)
         if raw.op not in RANDOM and not any(e.is_data for e in present):
             kind = "weight" if any(e.kind == "weight" for e in present) else "constant"
             for edge in node.made:
@@ -231,6 +246,44 @@ class Walker:
         self.defaults.update(node.opened)
         self.watch(node)
         return node
+
+    def runs(self, raw: RawNode, node: Node, graph: RawGraph) -> bool:
+        """Tell whether a runtime dispatches a node, and mark what it makes.
+
+        Runtimes fold on loading what depends on stored numbers and fixed shapes only, and hand on
+        what an ``Identity`` reads, but from outside of a body as its result.
+        """
+        if self.dispatched is not None:
+            return id(raw) in self.dispatched
+        if raw.op in {"Shape", "Size"}:
+            shape = node.inputs[0].shape if node.inputs and node.inputs[0] is not None else None
+            live = shape is None or any(isinstance(d, Poly) for d in shape) or node.present[0].vague
+        else:
+            live = raw.op in RANDOM or any(e.live for e in node.present)
+        shaped = raw.op in _SHAPED and node.present and not node.present[-1].live
+        vague = any(e.vague for e in node.present) and not shaped
+        for edge in node.made:
+            edge.live, edge.vague = live, vague
+        if raw.op in {"Identity", "Dropout"} and not (
+            raw.outputs[0] in graph.outputs
+            and not any(raw.inputs[0] in other.outputs for other in graph.nodes)
+        ):
+            return False
+        if live:
+            self._running.add(id(raw))
+        return live
+
+    def enters(self, raw: RawNode, inputs: tuple[Edge | None, ...]) -> list[Step]:
+        """Return the step that stands for entering the body of control flow, where it runs.
+
+        An ``If`` whose condition is known on loading is written out.
+        """
+        first = inputs[0] if inputs else None
+        live = raw.op != "If" or first is None or first.live
+        if self.dispatched is None and live:
+            self._running.add(id(raw))
+        runs = live if self.dispatched is None else id(raw) in self.dispatched
+        return [Node(CALL, raw.name, (), (), runs=True)] if runs else []
 
     def numbers(self, node: Node, lost: frozenset[str]) -> None:
         """Work out constants; what is lost to a free dimension is remembered."""
@@ -272,22 +325,27 @@ class Walker:
             steps, outputs = self.branch(body, scope)
             for name, edge in zip(raw.outputs, outputs, strict=False):
                 scope[name] = edge
-            return steps
+            entered = self.enters(raw, inputs)
+            for edge in outputs if entered else ():
+                edge.live = edge.vague = True
+            return [*entered, *steps]
         if condition is not None and condition.depends:
             self.blockers.append(
                 Blocker(f"If at {raw.name}", "its condition compares extents", condition.depends)
             )
         then_steps, then_outputs = self.branch(raw.graphs["then_branch"], scope)
         else_steps, else_outputs = self.branch(raw.graphs["else_branch"], scope)
-        outer = tuple(Edge(name) for name in raw.outputs)
+        outer = tuple(Edge(name, live=True) for name in raw.outputs)
         for i, edge in enumerate(outer):
             scope[edge.name] = edge
             sides = [o[i] for o in (then_outputs, else_outputs) if i < len(o)]
             if sides:
                 picked = next((s for s in sides if s.shape is not None), sides[0])
                 edge.shape, edge.format = picked.shape, picked.format
+                edge.vague = any(s.vague or s.shape != sides[0].shape for s in sides)
         node = Node("If", raw.name, inputs, outer)
-        return [Choice(node, then_steps, else_steps, then_outputs, else_outputs)]
+        choice = Choice(node, then_steps, else_steps, then_outputs, else_outputs)
+        return [*self.enters(raw, inputs), choice]
 
     def branch(self, body: RawGraph, scope: Scope) -> tuple[list[Step], tuple[Edge, ...]]:
         """Walk a branch in a scope of its own."""
@@ -319,18 +377,19 @@ class Walker:
                 at = axis % len(source.shape)
                 count = source.shape[at]
                 piece = Edge(f"{source.name}.slice", source.shape[:at] + source.shape[at + 1 :],
-                             source.kind, source.format)  # fmt: skip
+                             source.kind, source.format, live=True)  # fmt: skip
                 before.append(Node("ScanInput", f"{raw.name}.slice", (source,), (piece,)))
                 given.append(piece)
         else:
             states = max(len(inputs) - 2, 0)
             count = self.trips(raw, inputs, body)
-            counter = Edge(f"{raw.name}.iteration", (), format="int64")
-            given = [counter, Edge(f"{raw.name}.condition", (), format="bool"), *inputs[2:]]
+            counter = Edge(f"{raw.name}.iteration", (), format="int64", live=True)
+            condition = Edge(f"{raw.name}.condition", (), format="bool", live=True)
+            given = [counter, condition, *inputs[2:]]
         for value, source in zip(body.inputs, given, strict=False):
             inner[value.name] = self.carried(value.name, source)
         for value in body.inputs[len(given) :]:
-            inner[value.name] = Edge(value.name)
+            inner[value.name] = Edge(value.name, live=True)
         strict, self.strict = self.strict, False
         steps = self.graph(body, inner)
         self.strict = strict
@@ -346,17 +405,18 @@ class Walker:
                 scope[name] = result
                 continue
             shape = None if result.shape is None else (count, *result.shape)
-            scope[name] = Edge(name, shape, format=result.format)
+            scope[name] = Edge(name, shape, format=result.format, live=True)
             after.append(Node("ScanOutput", f"{raw.name}.{name}", (result,), (scope[name],)))
+        steps = [*self.enters(raw, inputs), *steps]
         return [*before, Repeat(raw.name, count, steps), *after]
 
     def carried(self, name: str, source: Edge | None) -> Edge:
         """Return what the body sees of an outer value that changes from run to run."""
         if source is None:
-            return Edge(name)
+            return Edge(name, live=True)
         if source.is_data:
             return source
-        return Edge(name, source.shape, "data", source.format)
+        return Edge(name, source.shape, "data", source.format, live=True)
 
     def trips(self, raw: RawNode, inputs: tuple[Edge | None, ...], body: RawGraph) -> Dim:
         """Return how often a ``Loop`` runs; a free dimension where only the data tell."""
