@@ -18,11 +18,11 @@ from perfmodel.prediction import Prediction
 from perfmodel.prediction.job import Job, Static
 from perfmodel.prediction.placed import shares_of
 from perfmodel.prediction.planned import crossings
+from perfmodel.workload.dispatches import with_views
 from perfmodel.workload.executed import Execution, executed
 from perfmodel.workload.families import Semantics
 from perfmodel.workload.fuse import Fusion
 from perfmodel.workload.graph import Graph
-from perfmodel.workload.dispatches import with_views
 from perfmodel.workload.layouts import Layout, with_conversions
 from perfmodel.workload.lower import lower
 from perfmodel.workload.workload import Workload

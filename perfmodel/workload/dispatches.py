@@ -27,10 +27,10 @@ def with_views(graph: Graph) -> Graph:
 def _with_views(key: ById) -> Graph:
     graph = key.graph
     # A row touches something: what leaves the network is there to the end anyway.
-    last = next((o for b in reversed(graph.blocks) for o in reversed(b.operators) if o.writes), None)
-    if last is None:
+    writers = [operator for _, operator in graph.walk() if operator.writes]
+    if not writers:
         return graph
-    access = Access(last.writes[0], "read", 0)
+    access = Access(writers[-1].writes[0], "read", 0)
     taken = {operator.name for _, operator in graph.walk()}
     name = VIEWS
     while name in taken:

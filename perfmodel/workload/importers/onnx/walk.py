@@ -13,7 +13,7 @@ from perfmodel.workload.importers.onnx.infer import infer
 from perfmodel.workload.importers.onnx.node import Edge, Node, NotPricedError
 from perfmodel.workload.importers.onnx.numbers import work_out
 from perfmodel.workload.importers.onnx.pricing import MALFORMED, RANDOM, STANDARD
-from perfmodel.workload.importers.onnx.read import RawGraph, RawModel, RawNode, RawTensor
+from perfmodel.workload.importers.onnx.read import FORMATS, RawGraph, RawModel, RawNode, RawTensor
 from perfmodel.workload.symbols import Dim, Poly, constant, symbol
 
 #: Operator of the node that stands for entering a body of control flow.
@@ -251,7 +251,8 @@ class Walker:
         """Tell whether a runtime dispatches a node, and mark what it makes.
 
         Runtimes fold on loading what depends on stored numbers and fixed shapes only, and hand on
-        what an ``Identity`` reads, but from outside of a body as its result.
+        what an ``Identity`` reads, but from outside of a body as its result, and what a ``Cast``
+        reads in the format that it casts to.
         """
         if self.dispatched is not None:
             return id(raw) in self.dispatched
@@ -269,6 +270,9 @@ class Walker:
             and not any(raw.inputs[0] in other.outputs for other in graph.nodes)
         ):
             return False
+        if raw.op == "Cast" and node.present:
+            to = self.format(FORMATS.get(raw.attributes.get("to", 0), "?"))
+            live = live and to != node.present[0].format
         if live:
             self._running.add(id(raw))
         return live
