@@ -154,7 +154,7 @@ def test_each_costs_its_dispatch_and_nothing_else(onnx_file: Callable[..., Path]
     assert found.once_a_run_s == pytest.approx(5.6e-6)
     total = float(np.sum(found.table["total_s"])) + found.once_a_run_s
     assert total == pytest.approx(found.latency_s, rel=1e-12)
-    assert found.dram_bytes == less.dram_bytes
+    assert found.traffic_bytes == less.traffic_bytes
     assert found.peak_memory_bytes == less.peak_memory_bytes
     assert with_views(graph) is not graph
     bare = pm.predict(work, device, runtime=COSTS, model="roofline")

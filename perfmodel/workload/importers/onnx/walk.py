@@ -8,12 +8,14 @@ from typing import Any, TypeAlias, cast
 
 from perfmodel.errors import Fault, InputError
 from perfmodel.workload.importers.onnx.dimensions import Dimensions
+from perfmodel.workload.importers.onnx.dispatched import is_dispatched
 from perfmodel.workload.importers.onnx.extents import symbols_of
 from perfmodel.workload.importers.onnx.infer import infer
+from perfmodel.workload.importers.onnx.loops import runs_through, scan_axes
 from perfmodel.workload.importers.onnx.node import Edge, Node, NotPricedError
 from perfmodel.workload.importers.onnx.numbers import work_out
 from perfmodel.workload.importers.onnx.pricing import MALFORMED, RANDOM, STANDARD
-from perfmodel.workload.importers.onnx.read import FORMATS, RawGraph, RawModel, RawNode, RawTensor
+from perfmodel.workload.importers.onnx.read import RawGraph, RawModel, RawNode, RawTensor
 from perfmodel.workload.symbols import Dim, Poly, constant, symbol
 
 #: Operator of the node that stands for entering a body of control flow.
@@ -45,9 +47,6 @@ class Choice:
 
 #: Operators with windows, which need an input of some size.
 _WINDOWED = frozenset({"Conv", "ConvInteger", "QLinearConv", "MaxPool", "AveragePool", "LpPool"})
-
-#: Operators whose last input is the shape of what they make.
-_SHAPED = frozenset({"Reshape", "ConstantOfShape"})
 
 _BRANCHES = {"then_branch", "else_branch"}
 
@@ -174,7 +173,7 @@ class Walker:
             elif (
                 standard
                 and "body" in node.graphs
-                and (node.op == "Loop" or (node.op == "Scan" and _scan_axes(node) is not None))
+                and (node.op == "Loop" or (node.op == "Scan" and scan_axes(node) is not None))
             ):
                 steps += self.loop(node, inputs, scope)
             else:
@@ -248,34 +247,13 @@ class Walker:
         return node
 
     def runs(self, raw: RawNode, node: Node, graph: RawGraph) -> bool:
-        """Tell whether a runtime dispatches a node, and mark what it makes.
-
-        Runtimes fold on loading what depends on stored numbers and fixed shapes only, and hand on
-        what an ``Identity`` reads, but from outside of a body as its result, and what a ``Cast``
-        reads in the format that it casts to.
-        """
+        """Tell whether a runtime dispatches a node."""
         if self.dispatched is not None:
             return id(raw) in self.dispatched
-        if raw.op in {"Shape", "Size"}:
-            shape = node.inputs[0].shape if node.inputs and node.inputs[0] is not None else None
-            live = shape is None or any(isinstance(d, Poly) for d in shape) or node.present[0].vague
-        else:
-            live = raw.op in RANDOM or any(e.live for e in node.present)
-        shaped = raw.op in _SHAPED and node.present and not node.present[-1].live
-        vague = any(e.vague for e in node.present) and not shaped
-        for edge in node.made:
-            edge.live, edge.vague = live, vague
-        if raw.op in {"Identity", "Dropout"} and not (
-            raw.outputs[0] in graph.outputs
-            and not any(raw.inputs[0] in other.outputs for other in graph.nodes)
-        ):
-            return False
-        if raw.op == "Cast" and node.present:
-            to = self.format(FORMATS.get(raw.attributes.get("to", 0), "?"))
-            live = live and to != node.present[0].format
-        if live:
+        runs = is_dispatched(raw, node, graph, self.format)
+        if runs:
             self._running.add(id(raw))
-        return live
+        return runs
 
     def enters(self, raw: RawNode, inputs: tuple[Edge | None, ...]) -> list[Step]:
         """Return the step that stands for entering the body of control flow, where it runs.
@@ -366,7 +344,7 @@ class Walker:
         scan = raw.op == "Scan"
         before: list[Step] = []
         if scan:
-            axes = _scan_axes(raw) or ()
+            axes = scan_axes(raw) or ()
             states = len(inputs) - len(axes)
             count: Dim = 1
             given = list(inputs[:states])
@@ -427,7 +405,7 @@ class Walker:
         limit = inputs[0] if inputs else None
         number = limit.number() if limit is not None else None
         endless = number is None or ((constant(number) or 0) >= _ENDLESS)
-        if number is not None and not endless and _runs_through(raw, inputs, body):
+        if number is not None and not endless and runs_through(raw, inputs, body):
             return number
         name = f"trips_{raw.name}"
         if name in self.dimensions.bound:
@@ -438,36 +416,6 @@ class Walker:
             f"the data decide how often Loop at {raw.name} runs: '{name}' is {most or 1:g}"
         )
         return symbol(name)
-
-
-def _scan_axes(raw: RawNode) -> tuple[int, ...] | None:
-    """Return the axis that a ``Scan`` cuts each scanned input along, ``None`` if malformed."""
-    count = raw.attributes.get("num_scan_inputs")
-    if not isinstance(count, int) or not 0 < count <= len(raw.inputs):
-        return None
-    listed = cast("object", raw.attributes.get("scan_input_axes", (0,) * count))
-    if not isinstance(listed, tuple):
-        return None
-    axes = tuple(a for a in cast("tuple[object, ...]", listed) if isinstance(a, int))
-    return axes if len(axes) == count else None
-
-
-def _runs_through(raw: RawNode, inputs: tuple[Edge | None, ...], body: RawGraph) -> bool:
-    """Whether a loop's condition is handed through, or constantly true."""
-    first = inputs[1] if len(inputs) > 1 else None
-    if first is not None and not first.number():
-        return False
-    last = body.outputs[0] if body.outputs else ""
-    if len(body.inputs) > 1 and last == body.inputs[1].name:
-        return True
-    if last in body.stored:
-        return True
-    makers = {o: n for n in body.nodes for o in n.outputs}
-    while last in makers and makers[last].op in {"Identity", "Cast"}:
-        last = makers[last].inputs[0]
-        if len(body.inputs) > 1 and last == body.inputs[1].name:
-            return True
-    return last in body.stored or (last in makers and makers[last].op == "Constant")
 
 
 def free_in(node: Node) -> frozenset[str]:
