@@ -108,7 +108,7 @@ def step_clocks(
     wait
         Clocks until a sum may be added to again.
     """
-    xp = namespace(tile_rows, tile_blocks, streamed, core.fma)
+    xp = namespace(tile_rows, tile_blocks, streamed, wait, core.fma, core.loads, core.fill)
     issue = tile_rows * tile_blocks / core.fma
     # A number that is broadcast takes half a vector's load slot.
     load = (tile_blocks + 0.5 * tile_rows) / core.loads
@@ -130,7 +130,9 @@ def direct_clocks(layer: Layer, core: Core, kernels: Kernels) -> Value:
     row are stored once for every block of input channels. Fewer channels than a block (the first
     layer) are taken one by one from an unblocked image.
     """
-    xp = namespace(layer.out_channels, layer.out_columns, core.lanes)
+    xp = namespace(
+        layer.out_channels, layer.out_columns, core.lanes, core.loads, core.fma, kernels.edge
+    )
     down, across = layer.down(), layer.across()
     few = layer.in_channels < core.lanes
     passes = xp.where(few, layer.in_channels, blocks(layer.in_channels, core.lanes))  # fmt: skip
@@ -158,7 +160,9 @@ def _tile(
     tile: Tile, width: Value, steps: Value, core: Core, kernels: Kernels, streamed: Value
 ) -> Value:
     """Return clocks of all tiles of one size: their steps, and storing their sums."""
-    wait = namespace(tile.rows, core.latency).where(tile.rows > 1.0, core.latency, kernels.edge)
+    wait = namespace(tile.rows, core.latency, kernels.edge).where(
+        tile.rows > 1.0, core.latency, kernels.edge
+    )
     inner = steps * step_clocks(tile.rows, width, core, streamed, wait)
     return tile.count * (inner + store_clocks(tile.rows, width, core) + kernels.tile)
 
@@ -169,7 +173,9 @@ def pointwise_clocks(layer: Layer, core: Core, kernels: Kernels, dense: Value) -
     The kernel takes `kernels.channels` input channels at once, and the pixels of the whole image as
     one row where they lie without a gap (`dense`, 1 or 0).
     """
-    xp = namespace(layer.out_channels, layer.out_columns, core.lanes)
+    xp = namespace(
+        layer.out_channels, layer.out_columns, core.lanes, core.loads, core.fma, kernels.edge
+    )
     inner = blocks(layer.in_channels, core.lanes) * core.lanes
     filters = blocks(layer.out_channels, core.lanes)
     run = xp.where(dense > 0, layer.out_rows * layer.out_columns, layer.out_columns)
@@ -193,7 +199,9 @@ def depthwise_clocks(layer: Layer, core: Core, kernels: Kernels) -> Value:
     loads a tap. A tap of a pixel at a padded edge takes `kernels.edge` clocks.
     """
     down, across = layer.down(), layer.across()
-    xp = namespace(layer.out_channels, layer.out_columns, core.lanes)
+    xp = namespace(
+        layer.out_channels, layer.out_columns, core.lanes, core.loads, core.fma, kernels.edge
+    )
     row_taps = down.taps / layer.out_rows
     edge_taps = xp.maximum(across.taps - across.inside * layer.kernel_columns, 0.0)
     clocks: Value = kernels.call

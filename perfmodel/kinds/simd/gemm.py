@@ -26,7 +26,7 @@ def gemm_clocks(
     kernels
         `rows` by `blocks` vectors a tile, `channels` of the depth a slice.
     """
-    xp = namespace(rows, columns, depth, core.lanes)
+    xp = namespace(rows, columns, depth, core.lanes, kernels.channels)
     vectors = blocks(columns, core.lanes)
     slices = blocks(depth, kernels.channels)
     # Every tile of rows goes over the whole slice of B again.
@@ -52,6 +52,6 @@ def conflicts(
     line of each row of the tile falls on the same set, and a cache of `near` bytes keeps no more
     than ``near / way`` of them.
     """
-    xp = namespace(rows, depth, width, near)
+    xp = namespace(rows, depth, width, tile, near)
     same = (depth * width) % way == 0
     return 1.0 * (same & (xp.minimum(rows, tile) > near / way))

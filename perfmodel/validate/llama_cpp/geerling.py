@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +26,7 @@ from perfmodel.validate.llama_cpp.rows import (
     model_named,
     number,
     precision_of,
-    read,
+    read_cases,
 )
 from perfmodel.validate.refit import Refit
 
@@ -67,15 +68,10 @@ _STRIX = re.compile(r"Framework (?:Desktop )?Mainboard \((?:128GB|395\+)\)|Ryzen
 
 def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     """Return the cases of the table; groups are vendors of what computes."""
-    path, rows = read(folder, NAME, PLACES, _COLUMNS)
-    faults: list[Fault] = []
-    cases = [_case(rows, row, devices, faults) for row in rows]
-    if faults:
-        raise InputError(faults)
-    return Cases(NAME, cases, notes=folder.note(path))
+    return read_cases(folder, NAME, PLACES, _COLUMNS, partial(_case, devices))
 
 
-def _case(rows: Rows, row: Row, devices: Sequence[str | Path], faults: list[Fault]) -> Case:
+def _case(devices: Sequence[str | Path], rows: Rows, row: Row, faults: list[Fault]) -> Case:
     system, said = row.get("system"), row.get("model")
     speed = number(rows, row, "eval_tok_s", faults)
     name = f"{said} {system}"

@@ -7,6 +7,7 @@ from row to row.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +23,7 @@ from perfmodel.validate.llama_cpp.rows import (
     model_named,
     precision_of,
     prefill,
-    read,
+    read_cases,
     token,
 )
 from perfmodel.validate.refit import Refit
@@ -46,15 +47,10 @@ _COLUMNS = ("gpu", "backend", "model", "quant", "pp512_tok_s", "tg128_tok_s")
 
 def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     """Return the cases of the table; groups are backends."""
-    path, rows = read(folder, NAME, PLACES, _COLUMNS)
-    faults: list[Fault] = []
-    cases = [_case(rows, row, devices, faults) for row in rows]
-    if faults:
-        raise InputError(faults)
-    return Cases(NAME, cases, notes=folder.note(path))
+    return read_cases(folder, NAME, PLACES, _COLUMNS, partial(_case, devices))
 
 
-def _case(rows: Rows, row: Row, devices: Sequence[str | Path], faults: list[Fault]) -> Case:
+def _case(devices: Sequence[str | Path], rows: Rows, row: Row, faults: list[Fault]) -> Case:
     gpu, backend = row.get("gpu"), row.get("backend")
     speeds = [rows.number(row, column, faults) for column in ("tg128_tok_s", "pp512_tok_s")]
     group = backend.partition("+")[0]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +22,7 @@ from perfmodel.validate.llama_cpp.rows import (
     device_named,
     number,
     precision_of,
-    read,
+    read_cases,
     token,
 )
 from perfmodel.validate.refit import Refit
@@ -45,15 +46,10 @@ _COLUMNS = ("quant", "tok_s", "j_per_token")
 
 def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     """Return the cases of the table; groups are weight formats."""
-    path, rows = read(folder, NAME, PLACES, _COLUMNS)
-    faults: list[Fault] = []
-    cases = [_case(rows, row, devices, faults) for row in rows]
-    if faults:
-        raise InputError(faults)
-    return Cases(NAME, cases, notes=folder.note(path))
+    return read_cases(folder, NAME, PLACES, _COLUMNS, partial(_case, devices))
 
 
-def _case(rows: Rows, row: Row, devices: Sequence[str | Path], faults: list[Fault]) -> Case:
+def _case(devices: Sequence[str | Path], rows: Rows, row: Row, faults: list[Fault]) -> Case:
     quant, device = row.get("quant"), "Raspberry Pi 5"
     speed = number(rows, row, "tok_s", faults)
     joule = number(rows, row, "j_per_token", faults)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -16,14 +16,14 @@ from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import hardware
 from perfmodel.hardware.machine import Machine
 from perfmodel.measurements import Row, Rows, read_rows
-from perfmodel.validate.case import Question
+from perfmodel.validate.case import Case, Cases, Question
 from perfmodel.validate.files import DataFolder
 from perfmodel.workload.library import find
 from perfmodel.workload.workload import Workload
 
 __all__ = [
-    "CHIP", "decode", "device_named", "precision_of", "prefill", "read", "slug", "token",
-    "whole_prompt",
+    "CHIP", "decode", "device_named", "precision_of", "prefill", "read", "read_cases", "slug",
+    "token", "whole_prompt",
 ]  # fmt: skip
 
 #: An Apple chip with its GPU cores: ``M1 Max 32-Core GPU``, ``M1 Ultra (48 GPU Core)``.
@@ -48,6 +48,25 @@ def read(folder: DataFolder, name: str, places: Sequence[str], columns: Sequence
     if faults:
         raise InputError(faults)
     return path, rows
+
+
+def read_cases(
+    folder: DataFolder, name: str, places: Sequence[str], columns: Sequence[str],
+    case: Callable[[Rows, Row, list[Fault]], Case],
+) -> Cases:  # fmt: skip
+    """Return the cases of a data set, one a row of its file.
+
+    Raises
+    ------
+    InputError
+        Every fault of every row at once.
+    """
+    path, rows = read(folder, name, places, columns)
+    faults: list[Fault] = []
+    cases = [case(rows, row, faults) for row in rows]
+    if faults:
+        raise InputError(faults)
+    return Cases(name, cases, notes=folder.note(path))
 
 
 def slug(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +20,7 @@ from perfmodel.validate.llama_cpp.rows import (
     number,
     precision_of,
     prefill,
-    read,
+    read_cases,
 )
 from perfmodel.validate.refit import Refit
 
@@ -40,15 +41,10 @@ _COLUMNS = ("batch", "prompt_len", "tg_tok_s_total", "pp_tok_s", "model")
 
 def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     """Return the cases of the table; groups are lengths of prompts."""
-    path, rows = read(folder, NAME, PLACES, _COLUMNS)
-    faults: list[Fault] = []
-    cases = [_case(rows, row, devices, faults) for row in rows]
-    if faults:
-        raise InputError(faults)
-    return Cases(NAME, cases, notes=folder.note(path))
+    return read_cases(folder, NAME, PLACES, _COLUMNS, partial(_case, devices))
 
 
-def _case(rows: Rows, row: Row, devices: Sequence[str | Path], faults: list[Fault]) -> Case:
+def _case(devices: Sequence[str | Path], rows: Rows, row: Row, faults: list[Fault]) -> Case:
     batch = number(rows, row, "batch", faults)
     prompt = number(rows, row, "prompt_len", faults)
     total = number(rows, row, "tg_tok_s_total", faults)

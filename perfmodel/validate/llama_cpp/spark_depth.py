@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -24,7 +25,7 @@ from perfmodel.validate.llama_cpp.rows import (
     number,
     precision_of,
     prefill,
-    read,
+    read_cases,
 )
 from perfmodel.validate.llama_cpp.spark_batched import DEVICE, RUNTIME
 from perfmodel.validate.refit import Refit
@@ -47,15 +48,10 @@ _TEST = re.compile(r"(pp|tg)(\d+)")
 
 def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     """Return the cases of the table; groups are models."""
-    path, rows = read(folder, NAME, PLACES, _COLUMNS)
-    faults: list[Fault] = []
-    cases = [_case(rows, row, devices, faults) for row in rows]
-    if faults:
-        raise InputError(faults)
-    return Cases(NAME, cases, notes=folder.note(path))
+    return read_cases(folder, NAME, PLACES, _COLUMNS, partial(_case, devices))
 
 
-def _case(rows: Rows, row: Row, devices: Sequence[str | Path], faults: list[Fault]) -> Case:
+def _case(devices: Sequence[str | Path], rows: Rows, row: Row, faults: list[Fault]) -> Case:
     said, test = row.get("model"), row.get("test")
     depth = rows.number(row, "kv_depth", faults, above_zero=False) or 0.0
     speed = number(rows, row, "tok_s", faults)

@@ -82,7 +82,6 @@ def _mape(found: Mapping[str, Any] | None) -> str:
 def _overview(results: Sequence[ValidationResult], others: Sequence[Peer]) -> str:
     rows: list[list[str]] = []
     for result in results:
-        told = result.left_out.get(result.primary)
         primary = result.targets.get(result.primary)
         beside = [o for o in others if o.data == result.name]
         rows.append([
@@ -92,13 +91,22 @@ def _overview(results: Sequence[ValidationResult], others: Sequence[Peer]) -> st
             _mape(primary),
             "" if primary is None else _short(primary["median_ape"]),
             "" if primary is None else _short(primary["bias"], sign=True),
-            "" if told is None else f"{_mape(told)} ({told['left_out']})",
+            _left_out(result),
             *(_mape(result.baselines.get(n)) for n in ("roofline", "roofline_scaled", "compute")),
             ", ".join(f"{'=' if o.same_rows else '~'} {_short(o.error)} {o.peer}" for o in beside),
         ])  # fmt: skip
     head = ("data set", "rows", "predicted %", "error %", "median %", "bias %", "left out %",
             "roofline %", "scaled %", "operations %", "other tool %")  # fmt: skip
     return "## At a glance\n\n" + _table(head, rows)
+
+
+def _left_out(result: ValidationResult) -> str:
+    """Return the errors of every refitted target, named where it is not the primary one."""
+    parts: list[str] = []
+    for target, told in result.left_out.items():
+        name = "" if target == result.primary else f" {target.removesuffix('_latency_s')},"
+        parts.append(f"{_mape(told)}{name} ({told['left_out']})")
+    return "; ".join(parts)
 
 
 def _section(result: ValidationResult, beside: Sequence[Peer]) -> str:

@@ -1,0 +1,58 @@
+"""What was measured or published, beside what is predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from perfmodel.api.things import hardware
+from perfmodel.hardware import library as devices
+from perfmodel.hardware.machine import Machine
+from perfmodel.hardware.runtime import Runtime
+from perfmodel.resolve import DeviceLike
+
+if TYPE_CHECKING:
+    from perfmodel.calibrate import Calibration
+
+__all__ = ["calibrate", "reproduce", "validate"]
+
+
+def validate(names: str | Iterable[str] | None = None, **options: Any) -> Any:
+    """Compare predictions with measured rows; as `perfmodel.validate.validate`."""
+    from importlib import import_module
+
+    chosen = [names] if isinstance(names, str) else names
+    return import_module("perfmodel.validate").validate(chosen, **options)
+
+
+def calibrate(
+    device: DeviceLike | None, runtime: str | Path | Runtime | None, measurements: str | Path
+) -> Calibration:
+    """Fit multipliers of the seconds of each class to a few measured rows of a device.
+
+    Parameters
+    ----------
+    device, runtime
+        That the rows are of; ``None`` for those that they name.
+    measurements
+        A CSV file as `validate` takes it: ``model``, ``device``, ``latency_s`` ...
+
+    Returns
+    -------
+    Calibration
+        Its ``machine()`` is what `predict` takes; ``to_yaml()`` the text of a file.
+    """
+    from importlib import import_module
+
+    found = hardware(device) if isinstance(device, str | Path) else device
+    spec = found.device if isinstance(found, Machine) else found
+    chosen = devices.runtime(runtime) if isinstance(runtime, str | Path) else runtime
+    return import_module("perfmodel.validate.calibration").calibrate(measurements, spec, chosen)
+
+
+def reproduce(names: str | Iterable[str] | None = None) -> Any:
+    """Predict what published systems claim; as `perfmodel.reproduce.reproduce`."""
+    from importlib import import_module
+
+    return import_module("perfmodel.reproduce").reproduce(names)

@@ -1,0 +1,78 @@
+"""What predictions are of: devices, runtimes, precisions, workloads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from perfmodel.formats import Precision, as_precision
+from perfmodel.hardware import library as devices
+from perfmodel.hardware.device import Device
+from perfmodel.hardware.runtime import Runtime
+from perfmodel.resolve import WorkloadLike
+from perfmodel.workload import library as workloads
+from perfmodel.workload.workload import Workload
+
+__all__ = ["hardware", "precision", "runtime", "workload"]
+
+
+def hardware(name: str | Path | Device, directories: Iterable[str | Path] = ()) -> Device:
+    """Return a device.
+
+    Parameters
+    ----------
+    name
+        A name or alias of the library (``hardware.list()``), or a path to a spec file.
+    directories
+        More folders of spec files; theirs win over the library's.
+
+    Raises
+    ------
+    InputError
+        An unknown name, or every fault of the file.
+    """
+    return devices.hardware(name, directories)
+
+
+def runtime(name: str | Path | Runtime, directories: Iterable[str | Path] = ()) -> Runtime:
+    """Return a runtime by name or path; as `hardware`."""
+    return devices.runtime(name, directories)
+
+
+def precision(text: str | Precision) -> Precision:
+    """Return the formats of weights, activations and KV cache that a text stands for.
+
+    Parameters
+    ----------
+    text
+        ``fp16``, ``q4_k_m``, ``w4a16kv8``, ``w=q4_0,a=fp16,kv=q8_0``.
+
+    Raises
+    ------
+    InputError
+        The text is none of these.
+    """
+    return as_precision(text)
+
+
+def workload(name: WorkloadLike, **settings: Any) -> Workload:
+    """Return a workload.
+
+    Parameters
+    ----------
+    name
+        A name of the library (``workload.list()``), or a path: ``.yaml``, ``.onnx``, a
+        Hugging Face ``config.json``, or an operator graph ``.json``.
+    **settings
+        Free dimensions (``batch=8``, numbers or arrays) and fields of the structure
+        (``phase="decode"``).
+
+    Raises
+    ------
+    InputError
+        An unknown name, faults of the file, or settings that it does not have.
+    """
+    if isinstance(name, Workload):
+        return name.bind(settings) if settings else name
+    return workloads.find(name, settings)
