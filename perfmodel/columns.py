@@ -35,6 +35,7 @@ _FACTS: Final = {
     "handover": "time",
     "per_run": "time",
     "per_operator": "time",
+    "per_subgraph": "time",
     "per_layer_clocks": "clocks",
     "per_sequence": "time",
     "per_layer_parallel": "time",

@@ -271,6 +271,7 @@ def execution_of(runtime: Runtime) -> Execution | None:
         Layout(b.channels, b.functions, b.stored_with, b.grouped, b.broadcasts, b.joins)
         if b.channels
         else PLAIN,
+        runtime.semantics.dispatches_views,
     )
     return None if found == Execution() else found
 

@@ -50,6 +50,8 @@ class Setting:
         Sequences (or frames) of the batch.
     steps
         Decode steps of a request, beside its prompt; ``None`` where a run is one step.
+    calls
+        Bodies of control flow that a run enters.
     """
 
     facts: Mapping[str, Value]
@@ -68,6 +70,7 @@ class Setting:
     stays: bool | None = None
     sequences: Value = 1.0
     steps: Value = None
+    calls: Value = 0.0
 
     def fact(self, path: str, default: Value = None) -> Value:
         """Return a fact, or `default` where the machine does not state it."""

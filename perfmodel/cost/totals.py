@@ -90,11 +90,20 @@ def network_totals(
 
 
 def once_a_run(setting: Setting) -> Value:
-    """Return seconds of a run beside its rows: ``per_run``, and the host's of every sequence."""
+    """Return seconds of a run beside its rows.
+
+    ``per_run``, the host's of every sequence, and those of entering bodies of control flow.
+    """
     if setting.bare:
         return 0.0
     steps = 1.0 if setting.steps is None else 1.0 + setting.steps
-    return per_run_s(setting.facts) + steps * sequence_s(setting)
+    return per_run_s(setting.facts) + steps * sequence_s(setting) + calls_s(setting)
+
+
+def calls_s(setting: Setting) -> Value:
+    """Return seconds of entering the bodies of control flow that a run passes through."""
+    each = 0.0 if setting.bare else setting.fact("runtime.per_subgraph", 0.0)
+    return each * setting.calls if is_array(each) or each else 0.0
 
 
 def sequence_s(setting: Setting) -> Value:

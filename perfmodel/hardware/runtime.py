@@ -108,6 +108,9 @@ class Semantics(Spec):
     """The classifier runs on every token of a prompt, not on the last alone."""
     runs_dead_branches: bool = False
     """Operators whose results nobody reads are run all the same."""
+    dispatches_views: bool = False
+    """Views, and arithmetic on shapes that only running the network tells, are dispatched as
+    operators are; known of networks read from a file. They cost nothing where this is not said."""
     active_neurons: float = Field(default=1.0, gt=0.0, le=1.0)
     """Share of the neurons of feed-forward layers that a token reads and computes (activation
     sparsity, of ReLU networks with a predictor); all are stored."""
@@ -174,6 +177,9 @@ class Runtime(Document):
     """Time of a run beside its operators."""
     per_operator: Time = ZERO
     """Time of dispatching one operator."""
+    per_subgraph: Time = ZERO
+    """Time of entering a body of control flow (``If``, ``Loop``, ``Scan``) once, the dispatch of
+    its node included."""
     lines_per_operator: Quantities = ZERO
     """Cache lines of its own state (code, nodes, tensors' descriptions) that a dispatched operator
     touches; they are cold where a run of the network evicts them."""

@@ -25,6 +25,7 @@ from perfmodel.workload.executed import Execution
 from perfmodel.workload.families import Semantics
 from perfmodel.workload.fuse import Fusion
 from perfmodel.workload.lower import Lowered, OperatorTable
+from perfmodel.workload.symbols import evaluate
 from perfmodel.workload.workload import Workload
 
 #: Points evaluated at once: small enough for the nearest caches (12 rows x 16,384 x 8 B).
@@ -97,8 +98,7 @@ class Job:
                 whole[start:stop] = part
         assert setting is not None
         # Flat, as the totals are: a fact may vary along some axes only.
-        _, facts, precision = inputs.chunk(0, count)
-        whole_setting = replace(setting, facts=facts, precision=precision)
+        whole_setting = self.setting(*inputs.chunk(0, count))
         return Prediction(self, out, inputs.shape, whole_setting, None)
 
     def rows(
@@ -123,12 +123,13 @@ class Job:
         self, values: Mapping[str, Value], facts: Mapping[str, Value], precision: Precision
     ) -> Setting:
         """Return what cost functions read beside the table, for some numbers."""
-        static = self.static
+        static, calls = self.static, self.lowered.graph.calls
         return Setting(
             facts, static.engine, static.levels, static.weights_memory, precision, static.overlap,
             self.bare, static.causal_skips_masked, self.warm, self.relaxed,
             _space(values, facts, precision), static.read_bandwidths, static.choices,
             sequences=values.get("batch", 1.0), steps=values.get("generate"),
+            calls=evaluate(calls, values) if calls != 0 else 0.0,
         )  # fmt: skip
 
     def at(self, point: int) -> Job:

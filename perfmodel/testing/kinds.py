@@ -111,6 +111,7 @@ class KindConformance:
             falling = path.endswith((".latency", ".launch_overhead")) or path in (
                 "runtime.per_run",
                 "runtime.per_operator",
+                "runtime.per_subgraph",
                 "runtime.per_layer",
                 "runtime.per_layer_clocks",
                 "runtime.per_sequence",
@@ -180,6 +181,7 @@ class KindConformance:
                         ".launch_overhead",
                         ".per_run",
                         ".per_operator",
+                        ".per_subgraph",
                         ".per_layer",
                         ".per_sequence",
                     )

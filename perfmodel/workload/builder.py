@@ -48,6 +48,9 @@ class GraphBuilder:
         self.inputs: list[str] = []
         self.outputs: list[str] = []
         self.not_priced: list[str] = []
+        self.views: Dim = 0
+        self.calls: Dim = 0
+        self.kernels = 0
         self._blocks: list[Block] = []
         self._open: list[Operator] = []
         self._scope = ""
@@ -144,7 +147,8 @@ class GraphBuilder:
         outputs = self.outputs or list(last[-1:])
         return Graph(
             self.name, dict(self.tensors), tuple(self._blocks), tuple(self.inputs), tuple(outputs),
-            tuple(self.not_priced), defaults=dict(defaults or {}),
+            tuple(self.not_priced), defaults=dict(defaults or {}), views=simplify(self.views),
+            calls=simplify(self.calls),
         )  # fmt: skip
 
     # operators
@@ -186,6 +190,7 @@ class GraphBuilder:
             tuple(sorted((attributes or {}).items())),
         )  # fmt: skip
         self._open.append(made)
+        self.kernels += kind != "view"
         return made
 
     def linear(

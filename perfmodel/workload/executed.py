@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from perfmodel.formats import fixed_format
 from perfmodel.workload.algorithms import algorithm_of
 from perfmodel.workload.builder import VECTOR_OPS
+from perfmodel.workload.dispatches import with_views
 from perfmodel.workload.graph import Access, Block, Graph, Operator
 from perfmodel.workload.layouts import PLAIN, Layout, with_conversions
 from perfmodel.workload.lower import ById
@@ -36,12 +37,15 @@ class Execution(NamedTuple):
         Share of feed-forward neurons that are read and computed; 0 for all.
     layout
         What lies in blocks of channels, with conversions around it.
+    views
+        Whether views are dispatched like any operator.
     """
 
     executes: tuple[tuple[str, tuple[str, ...]], ...] = ()
     algorithms: tuple[tuple[str, tuple[str, ...]], ...] = ()
     active_neurons: float = 0.0
     layout: Layout = PLAIN
+    views: bool = False
 
     @property
     def rewrites(self) -> bool:
@@ -61,13 +65,15 @@ def executed(graph: Graph, execution: Execution, activations: str) -> Graph:
     -------
     Graph
         With ``quantise`` operators around those that fall back on another format (kernels of their
-        own: nothing rides on them), ``algorithm`` among the attributes of convolutions, and last a
-        ``copy`` wherever a layout changes (`perfmodel.workload.layouts`). Weights are laid out and
-        converted beforehand, at no cost.
+        own: nothing rides on them), ``algorithm`` among the attributes of convolutions, a ``copy``
+        wherever a layout changes (`perfmodel.workload.layouts`), and last a row for the views
+        (`perfmodel.workload.dispatches`). Weights are laid out and converted beforehand, at no
+        cost.
     """
     if execution.rewrites:
-        graph = _executed(ById(graph), execution._replace(layout=PLAIN), activations)
-    return with_conversions(graph, execution.layout)
+        graph = _executed(ById(graph), execution._replace(layout=PLAIN, views=False), activations)
+    graph = with_conversions(graph, execution.layout)
+    return with_views(graph) if execution.views else graph
 
 
 @lru_cache(maxsize=256)

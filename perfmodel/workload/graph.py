@@ -72,7 +72,8 @@ class Operator:
     kind
         Class of operator: ``gemm``, ``conv``, ``depthwise``, ``attention``, ``moe``, ``norm``,
         ``softmax``, ``elementwise``, ``pool``, ``copy``, ``gather``, ``recurrent``, ``scan``,
-        ``resize``, ``quantise``, ``stream`` (a loop over arrays), ``view`` (free).
+        ``resize``, ``quantise``, ``stream`` (a loop over arrays), ``view`` (free), ``dispatch``
+        (a launch that computes and moves nothing; `perfmodel.workload.dispatches`).
     nests
         Its loop nests; empty where it multiplies nothing.
     vector_ops
@@ -157,6 +158,11 @@ class Graph:
     not_priced: tuple[str, ...] = ()
     schedulable_only: bool = False
     defaults: Mapping[str, float] = field(default_factory=dict[str, float])
+    views: Dim = 0
+    """Nodes of the network's file that are no kernels and that a runtime may dispatch all the same:
+    views, and arithmetic on shapes that only running the network tells."""
+    calls: Dim = 0
+    """Bodies of control flow (``If``, ``Loop``, ``Scan``) that a run enters."""
 
     def walk(self) -> Iterator[tuple[Block, Operator]]:
         """Iterate over every operator with its block, in execution order."""

@@ -241,6 +241,8 @@ static double clock_64(char *memory, size_t bytes, long turns) {
 
 /* -- latency: links in a random circle over all lines; N walkers at once ------------------------ */
 #define LINE 64
+#define PIECES 8
+#define REFILLED ((size_t)64 << 20)
 #define CHASE(N, WALKERS)                                                                          \
   static double chase_##N(char *memory, size_t bytes, long turns) {                                \
     const size_t lines = bytes / LINE;                                                             \
@@ -441,9 +443,26 @@ int main(int count, char **given) {
   turns = (long)((double)turns * seconds / took);
   if (turns < 1) turns = 1;
   for (int i = 0; i < threads; i++) jobs[i].turns = turns;
+  /* A neighbour throws the circle out of a cache within a slice, and links that miss take longer
+     than the slice to bring it back. So it is read in order first, walked until nearer caches hold
+     what a walk leaves in them, and timed in pieces, of which the best counts. */
+  const int chases = !strncmp(e->name, "chase", 5) && threads == 1;
+  const int pieces = chases ? PIECES : 1;
+  if (chases && turns > PIECES) jobs[0].turns = turns /= PIECES;
   for (int t = 0; t < trials; t++) {
-    took = together(jobs, threads);
-    printf("%.6g\n", jobs[0].work * (double)turns * threads / took);
+    double best = 0;
+    for (int p = 0; p < pieces; p++) {
+      if (chases && bytes <= REFILLED) {
+        char s = 0;
+        for (size_t k = 0; k < bytes; k += LINE) s += *(volatile char *)(jobs[0].memory + k);
+        sink = s;
+        jobs[0].run(jobs[0].memory, bytes, turns * 2);
+      }
+      took = together(jobs, threads);
+      const double rate = jobs[0].work * (double)turns * threads / took;
+      if (rate > best) best = rate;
+    }
+    printf("%.6g\n", best);
     fflush(stdout);
   }
   return 0;

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-__all__ = ["chain"]
+__all__ = ["chain", "choices", "views"]
 
-_FLOAT = 1
+_FLOAT, _INT64, _BOOL = 1, 7, 9
+_GRAPH = 5
 _IR_VERSION = 8
 _OPERATORS = 13
 
@@ -34,11 +35,27 @@ def _part(field: int, value: bytes | str) -> bytes:
     return _whole(field << 3 | 2) + _whole(len(data)) + data
 
 
-def _one_float(name: str) -> bytes:
-    """ValueInfoProto of a tensor of one float."""
-    shape = _part(1, _number(1, 1))
-    tensor = _number(1, _FLOAT) + _part(2, shape)
+def _one(name: str, kind: int = _FLOAT, *, scalar: bool = False) -> bytes:
+    """ValueInfoProto of a tensor of one number."""
+    shape = b"" if scalar else _part(1, _number(1, 1))
+    tensor = _number(1, kind) + _part(2, shape)
     return _part(1, name) + _part(2, _part(1, tensor))
+
+
+def _node(operator: str, reads: tuple[str, ...], write: str, *attributes: bytes) -> bytes:
+    inputs = b"".join(_part(1, name) for name in reads)
+    return inputs + _part(2, write) + _part(4, operator) + b"".join(_part(5, a) for a in attributes)
+
+
+def _model(nodes: list[bytes], stored: bytes = b"", further: bytes = b"") -> bytes:
+    """ModelProto of a graph from ``x`` to ``y``, both one float."""
+    graph = b"".join(_part(1, node) for node in nodes) + _part(2, "chain")
+    graph += stored + _part(11, _one("x")) + further + _part(12, _one("y"))
+    return _number(1, _IR_VERSION) + _part(7, graph) + _part(8, _number(2, _OPERATORS))
+
+
+def _names(nodes: int) -> list[str]:
+    return ["x", *(f"t{i}" for i in range(1, nodes)), "y"]
 
 
 def chain(nodes: int) -> bytes:
@@ -49,10 +66,41 @@ def chain(nodes: int) -> bytes:
     nodes : int
         At least 1. Input ``x``, output ``y``.
     """
-    names = ["x", *(f"t{i}" for i in range(1, nodes)), "y"]
-    body = b"".join(
-        _part(1, _part(1, before) + _part(1, "x") + _part(2, after) + _part(4, "Add"))
-        for before, after in pairwise(names)
-    )
-    graph = body + _part(2, "chain") + _part(11, _one_float("x")) + _part(12, _one_float("y"))
-    return _number(1, _IR_VERSION) + _part(7, graph) + _part(8, _number(2, _OPERATORS))
+    return _model([_node("Add", (a, "x"), b) for a, b in pairwise(_names(nodes))])
+
+
+def views(nodes: int) -> bytes:
+    """A model of views in a row, an axis added and taken away in turn.
+
+    Parameters
+    ----------
+    nodes : int
+        Even, at least 2. Input ``x``, output ``y``.
+    """
+    made = [
+        _node("Squeeze" if i % 2 else "Unsqueeze", (a, "axis"), b)
+        for i, (a, b) in enumerate(pairwise(_names(nodes)))
+    ]
+    axis = _number(1, 1) + _number(2, _INT64) + _number(7, 0) + _part(8, "axis")
+    return _model(made, _part(5, axis))
+
+
+def choices(nodes: int) -> bytes:
+    """A model of ``If`` nodes in a row, each body a single ``Identity``.
+
+    Parameters
+    ----------
+    nodes : int
+        At least 1. Inputs ``x`` and ``c``, a condition that every node reads; output ``y``.
+    """
+
+    def body(place: str, source: str, result: str) -> bytes:
+        graph = _part(1, _node("Identity", (source,), result)) + _part(2, result)
+        graph += _part(12, _one(result))
+        return _part(1, place) + _part(6, graph) + _number(20, _GRAPH)
+
+    made = [
+        _node("If", ("c",), b, body("then_branch", a, f"p{i}"), body("else_branch", a, f"q{i}"))
+        for i, (a, b) in enumerate(pairwise(_names(nodes)))
+    ]
+    return _model(made, further=_part(11, _one("c", _BOOL, scalar=True)))

@@ -93,6 +93,10 @@ def runtime_of(facts: HostFacts, name: str, base: Runtime, year: int | None = No
         "per_run": {"value": dispatch.per_run_s, **given},
         "per_operator": {"value": dispatch.per_node_s, **given},
     }
+    if dispatch.per_view_s is not None:
+        plain["per_operator"]["note"] = f"a view takes {show(dispatch.per_view_s, 'time')}"
+    if dispatch.per_subgraph_s is not None:
+        plain["per_subgraph"] = {"value": dispatch.per_subgraph_s, **given}
     return Runtime.model_validate(plain)
 
 

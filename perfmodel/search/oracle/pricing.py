@@ -77,7 +77,10 @@ class Pricing:
             raise NotTabledError("facts of the device vary")
         if machine.facts.get("runtime.per_sequence", 0.0) and not bare:
             raise NotTabledError("the runtime takes time for each sequence")
-        if static.execution is not None and static.execution.rewrites and not bare:
+        added = None if bare else static.execution
+        if added is not None and added.views and lowered.graph.views != 0:
+            raise NotTabledError("the runtime dispatches views")
+        if added is not None and added.rewrites:
             raise NotTabledError("the runtime adds conversions or algorithms of its own")
         if machine.facts.get("runtime.split", 1.0) != 1.0:
             raise NotTabledError("layers are split over devices")

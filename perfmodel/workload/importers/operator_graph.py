@@ -203,7 +203,10 @@ def _graph(entry: GraphEntry, name: str) -> tuple[Graph, tuple[str, ...]]:
     nodes = _nodes(entry, edges)
     sliced = complete(nodes)
     for node in nodes:
-        pricer.price(node)
+        # Shapes are fixed here: what depends on no data is folded, and an Identity is no node.
+        data = any(e.is_data for e in node.present)
+        node.runs = data and node.op not in {"Identity", "Dropout"}
+        pricer.dispatch(node)
         read_by_someone.update(e.name for e in node.present)
     outputs = entry.outputs
     if outputs is None:

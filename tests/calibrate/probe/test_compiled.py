@@ -95,7 +95,7 @@ def test_numpy_instead_of_a_compiler() -> None:
 
 
 class _Sessions:
-    """An onnxruntime whose runs take ten ticks and two more a node."""
+    """An onnxruntime whose runs take ten ticks and so many more a node of each kind."""
 
     __version__ = "9.9"
 
@@ -106,18 +106,22 @@ class _Sessions:
         self.clock = clock
 
     def InferenceSession(self, model: bytes, options: object, providers: list[str]) -> object:
-        nodes, clock = model.count(b"Add"), self.clock
+        each = {b"Add": 2.0, b"queeze": 1.5, b"then_branch": 5.0}
+        ticks, clock = sum(n * model.count(op) for op, n in each.items()), self.clock
 
         class Session:
             def run(self, names: None, feeds: object) -> None:
-                clock.now += 10.0 + 2.0 * nodes
+                clock.now += 10.0 + ticks
 
         return Session()
 
 
 def test_dispatch_is_slope_and_intercept() -> None:
     clock = Ticks(0.0)
-    found = measure_dispatch(1.0, _Sessions(clock), clock)
+    found = measure_dispatch(1.0, _Sessions(clock), clock, clock)
     assert found.version == "9.9"
     assert found.per_node_s == pytest.approx(2.0)
     assert found.per_run_s == pytest.approx(10.0)
+    assert found.per_view_s == pytest.approx(1.5)
+    # A body holds a node, which takes as long as a view.
+    assert found.per_subgraph_s == pytest.approx(3.5)

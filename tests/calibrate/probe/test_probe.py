@@ -210,10 +210,11 @@ def test_the_nearest_device_and_what_differs() -> None:
 
 
 def test_the_runtime_takes_the_dispatch_of_the_host(meter: FakeMeter, tmp_path: Path) -> None:
-    facts = replace(probed(meter), dispatch=Dispatch("1.99", 3e-7, 6e-6))
+    facts = replace(probed(meter), dispatch=Dispatch("1.99", 3e-7, 6e-6, 2e-7, 7e-7))
     base = runtime("onnxruntime_cpu")
     found = runtime_of(facts, "here", base)
     assert (found.per_operator.value, found.per_run.value) == (3e-7, 6e-6)
+    assert found.per_subgraph.value == 7e-7
     assert found.efficiency == base.efficiency
     path = tmp_path / "here.yaml"
     path.write_text(found.to_yaml())

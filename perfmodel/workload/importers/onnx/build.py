@@ -12,7 +12,7 @@ from perfmodel.workload.importers.onnx.node import Edge, Node
 from perfmodel.workload.importers.onnx.pricing import Pricer
 from perfmodel.workload.importers.onnx.quantised import fold_quantisation
 from perfmodel.workload.importers.onnx.read import RawModel
-from perfmodel.workload.importers.onnx.walk import Choice, Repeat, Step, Walked, Walker
+from perfmodel.workload.importers.onnx.walk import CALL, Choice, Repeat, Step, Walked, Walker
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import Dim, evaluate, product
 
@@ -46,8 +46,14 @@ class OnnxBuild:
 
     def walk(self, length: int = LENGTH_DEFAULT) -> Walked:
         """Return shapes and constants of every value; `length` is the default of a length."""
+        dispatched = None
+        if self.bound or self.scalars:
+            # A runtime folds by what the file says alone, not by numbers given here.
+            alone = Walker(self.model, Dimensions({}, length=length), {})
+            alone.strict = False
+            dispatched = alone.walk().dispatched
         dimensions = Dimensions(dict(self.bound), length=length)
-        return Walker(self.model, dimensions, self.scalars).walk()
+        return Walker(self.model, dimensions, self.scalars, dispatched).walk()
 
     def __call__(self, semantics: Semantics) -> Graph:
         """Return the graph under these semantics."""
@@ -146,7 +152,10 @@ def _touched(step: Step) -> list[Edge]:
 def _price(pricer: Pricer, steps: list[Step], times: Dim) -> None:
     for step in steps:
         if isinstance(step, Node):
-            pricer.price(step)
+            if step.op == CALL:
+                pricer.builder.calls += times
+            else:
+                pricer.dispatch(step, times)
         elif isinstance(step, Repeat):
             total = product(times, step.count)
             with pricer.builder.phase(step.name, total):

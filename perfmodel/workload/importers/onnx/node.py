@@ -30,6 +30,11 @@ class Edge:
         Free dimensions that its numbers, or its shape, were lost to.
     tensor
         Its tensor in the graph, once an operator touched it.
+    live
+        Whether a runtime that knows the file alone, free dimensions free, learns its content only
+        when the network runs.
+    vague
+        Whether such a runtime does not know its shape either: bodies of an ``If`` make another one.
     """
 
     name: str
@@ -40,6 +45,8 @@ class Edge:
     depends: frozenset[str] = frozenset()
     tensor: Tensor | None = None
     tag: str = ""
+    live: bool = False
+    vague: bool = False
 
     @property
     def known(self) -> Shape:
@@ -85,6 +92,8 @@ class Node:
         Why its outputs have no shape, where they have none.
     contradiction
         What the file says of it that cannot be: no runtime would run it.
+    runs
+        Whether a runtime dispatches it: neither folded nor left out when the file is loaded.
     """
 
     op: str
@@ -97,6 +106,7 @@ class Node:
     opened: dict[str, float] = field(default_factory=dict[str, float])
     failure: str = ""
     contradiction: str = ""
+    runs: bool = False
 
     @property
     def label(self) -> str:

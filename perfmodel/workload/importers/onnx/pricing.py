@@ -60,6 +60,14 @@ class Pricer:
         except MALFORMED as error:
             self._keep(node, f"it is malformed: {error}")
 
+    def dispatch(self, node: Node, times: Dim = 1) -> None:
+        """Add the operators of one node; count it where it runs and is no kernel."""
+        kernels, unknown = self.builder.kernels, len(self.builder.not_priced)
+        self.price(node)
+        none = kernels == self.builder.kernels and unknown == len(self.builder.not_priced)
+        if node.runs and none:
+            self.builder.views += times
+
     def _keep(self, node: Node, reason: str) -> None:
         """Name an operator without a price; what it stores still counts as stored."""
         self.builder.not_priced.append(f"{node.label}: {reason}")

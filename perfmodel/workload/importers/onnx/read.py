@@ -67,6 +67,8 @@ class RawGraph:
     inputs: list[RawValue]
     outputs: list[str]
     declared: dict[str, RawValue]
+    replaceable: frozenset[str] = frozenset()
+    """Stored tensors that are inputs as well: what runs may be given others, so none is folded."""
 
 
 @dataclass(slots=True)
@@ -195,7 +197,10 @@ class _Reader:
                            "an output of a node", nearest(name, made))  # fmt: skip
         if not outputs:
             self.fault(f"{path}.output", "the graph has no output", "a value that a node makes")
-        return RawGraph(str(proto.name), nodes, stored, inputs, outputs, declared)
+        replaceable = frozenset(str(v.name) for v in proto.input).intersection(stored)
+        return RawGraph(
+            str(proto.name), nodes, stored, inputs, outputs, declared, replaceable
+        )  # fmt: skip
 
     def nodes(
         self, protos: Iterable[Any], path: str, known: frozenset[str], depth: int

@@ -8,13 +8,18 @@ from typing import Any, TypeAlias, cast
 
 from perfmodel.errors import Fault, InputError
 from perfmodel.workload.importers.onnx.dimensions import Dimensions
+from perfmodel.workload.importers.onnx.dispatched import is_dispatched
 from perfmodel.workload.importers.onnx.extents import symbols_of
 from perfmodel.workload.importers.onnx.infer import infer
+from perfmodel.workload.importers.onnx.loops import runs_through, scan_axes
 from perfmodel.workload.importers.onnx.node import Edge, Node, NotPricedError
 from perfmodel.workload.importers.onnx.numbers import work_out
 from perfmodel.workload.importers.onnx.pricing import MALFORMED, RANDOM, STANDARD
 from perfmodel.workload.importers.onnx.read import RawGraph, RawModel, RawNode, RawTensor
 from perfmodel.workload.symbols import Dim, Poly, constant, symbol
+
+#: Operator of the node that stands for entering a body of control flow.
+CALL = "(call)"
 
 #: A trip count that stands for "until the condition fails".
 _ENDLESS = 2**31 - 1
@@ -69,14 +74,17 @@ class Walked:
     defaults: dict[str, float]
     notes: list[str]
     extents: dict[Dim, str] = field(default_factory=dict[Dim, str])
+    dispatched: frozenset[int] = frozenset()
+    """Identities of the file's nodes that a runtime dispatches."""
 
 
 class Walker:
     """Walks a model with some free dimensions bound to numbers for good."""
 
     def __init__(
-        self, model: RawModel, dimensions: Dimensions, scalars: Mapping[str, float]
-    ) -> None:
+        self, model: RawModel, dimensions: Dimensions, scalars: Mapping[str, float],
+        dispatched: frozenset[int] | None = None,
+    ) -> None:  # fmt: skip
         self.model = model
         self.dimensions = dimensions
         self.scalars = scalars
@@ -89,6 +97,9 @@ class Walker:
         #: Whether fixed numbers are the file's own, and every node walked is sure to run: with
         #: numbers bound to free dimensions, a default may be what does not fit.
         self.strict = not dimensions.bound and not scalars
+        #: What is dispatched, as a walk of the file alone found it; ``None`` where this is one.
+        self.dispatched = dispatched
+        self._running: set[int] = set()
 
     def walk(self) -> Walked:
         """Return the steps of the whole graph, with the inputs and outputs of the network.
@@ -109,7 +120,7 @@ class Walker:
             )
         for value in graph.inputs:
             shape = self.dimensions.shape(value)
-            edge = Edge(value.name, shape, format=self.format(value.format))
+            edge = Edge(value.name, shape, format=self.format(value.format), live=True)
             if value.name in weights:
                 edge.kind = "weight"
             elif value.name in self.scalars and shape == ():
@@ -123,7 +134,8 @@ class Walker:
         outputs = [scope[name] for name in graph.outputs if name in scope]
         defaults = {**self.dimensions.defaults, **self.defaults}
         return Walked(
-            steps, inputs, outputs, self.blockers, defaults, self.notes, self.extents
+            steps, inputs, outputs, self.blockers, defaults, self.notes, self.extents,
+            frozenset(self._running),
         )  # fmt: skip
 
     def format(self, format: str) -> str:
@@ -149,6 +161,7 @@ class Walker:
         """Walk the nodes of a graph whose inputs are in the scope."""
         for name, tensor in raw.stored.items():
             scope[name] = self.stored(name, tensor)
+            scope[name].live = name in raw.replaceable
         steps: list[Step] = []
         for node in raw.nodes:
             inputs = tuple(scope.get(name) if name else None for name in node.inputs)
@@ -160,7 +173,7 @@ class Walker:
             elif (
                 standard
                 and "body" in node.graphs
-                and (node.op == "Loop" or (node.op == "Scan" and _scan_axes(node) is not None))
+                and (node.op == "Loop" or (node.op == "Scan" and scan_axes(node) is not None))
             ):
                 steps += self.loop(node, inputs, scope)
             else:
@@ -196,6 +209,7 @@ class Walker:
         )
         present = node.present
         lost = frozenset[str]().union(*(e.depends for e in present))
+        node.runs = self.runs(raw, node, graph)
         if raw.op not in RANDOM and not any(e.is_data for e in present):
             kind = "weight" if any(e.kind == "weight" for e in present) else "constant"
             for edge in node.made:
@@ -231,6 +245,27 @@ class Walker:
         self.defaults.update(node.opened)
         self.watch(node)
         return node
+
+    def runs(self, raw: RawNode, node: Node, graph: RawGraph) -> bool:
+        """Tell whether a runtime dispatches a node."""
+        if self.dispatched is not None:
+            return id(raw) in self.dispatched
+        runs = is_dispatched(raw, node, graph, self.format)
+        if runs:
+            self._running.add(id(raw))
+        return runs
+
+    def enters(self, raw: RawNode, inputs: tuple[Edge | None, ...]) -> list[Step]:
+        """Return the step that stands for entering the body of control flow, where it runs.
+
+        An ``If`` whose condition is known on loading is written out.
+        """
+        first = inputs[0] if inputs else None
+        live = raw.op != "If" or first is None or first.live
+        if self.dispatched is None and live:
+            self._running.add(id(raw))
+        runs = live if self.dispatched is None else id(raw) in self.dispatched
+        return [Node(CALL, raw.name, (), (), runs=True)] if runs else []
 
     def numbers(self, node: Node, lost: frozenset[str]) -> None:
         """Work out constants; what is lost to a free dimension is remembered."""
@@ -272,22 +307,27 @@ class Walker:
             steps, outputs = self.branch(body, scope)
             for name, edge in zip(raw.outputs, outputs, strict=False):
                 scope[name] = edge
-            return steps
+            entered = self.enters(raw, inputs)
+            for edge in outputs if entered else ():
+                edge.live = edge.vague = True
+            return [*entered, *steps]
         if condition is not None and condition.depends:
             self.blockers.append(
                 Blocker(f"If at {raw.name}", "its condition compares extents", condition.depends)
             )
         then_steps, then_outputs = self.branch(raw.graphs["then_branch"], scope)
         else_steps, else_outputs = self.branch(raw.graphs["else_branch"], scope)
-        outer = tuple(Edge(name) for name in raw.outputs)
+        outer = tuple(Edge(name, live=True) for name in raw.outputs)
         for i, edge in enumerate(outer):
             scope[edge.name] = edge
             sides = [o[i] for o in (then_outputs, else_outputs) if i < len(o)]
             if sides:
                 picked = next((s for s in sides if s.shape is not None), sides[0])
                 edge.shape, edge.format = picked.shape, picked.format
+                edge.vague = any(s.vague or s.shape != sides[0].shape for s in sides)
         node = Node("If", raw.name, inputs, outer)
-        return [Choice(node, then_steps, else_steps, then_outputs, else_outputs)]
+        choice = Choice(node, then_steps, else_steps, then_outputs, else_outputs)
+        return [*self.enters(raw, inputs), choice]
 
     def branch(self, body: RawGraph, scope: Scope) -> tuple[list[Step], tuple[Edge, ...]]:
         """Walk a branch in a scope of its own."""
@@ -304,7 +344,7 @@ class Walker:
         scan = raw.op == "Scan"
         before: list[Step] = []
         if scan:
-            axes = _scan_axes(raw) or ()
+            axes = scan_axes(raw) or ()
             states = len(inputs) - len(axes)
             count: Dim = 1
             given = list(inputs[:states])
@@ -319,18 +359,19 @@ class Walker:
                 at = axis % len(source.shape)
                 count = source.shape[at]
                 piece = Edge(f"{source.name}.slice", source.shape[:at] + source.shape[at + 1 :],
-                             source.kind, source.format)  # fmt: skip
+                             source.kind, source.format, live=True)  # fmt: skip
                 before.append(Node("ScanInput", f"{raw.name}.slice", (source,), (piece,)))
                 given.append(piece)
         else:
             states = max(len(inputs) - 2, 0)
             count = self.trips(raw, inputs, body)
-            counter = Edge(f"{raw.name}.iteration", (), format="int64")
-            given = [counter, Edge(f"{raw.name}.condition", (), format="bool"), *inputs[2:]]
+            counter = Edge(f"{raw.name}.iteration", (), format="int64", live=True)
+            condition = Edge(f"{raw.name}.condition", (), format="bool", live=True)
+            given = [counter, condition, *inputs[2:]]
         for value, source in zip(body.inputs, given, strict=False):
             inner[value.name] = self.carried(value.name, source)
         for value in body.inputs[len(given) :]:
-            inner[value.name] = Edge(value.name)
+            inner[value.name] = Edge(value.name, live=True)
         strict, self.strict = self.strict, False
         steps = self.graph(body, inner)
         self.strict = strict
@@ -346,24 +387,25 @@ class Walker:
                 scope[name] = result
                 continue
             shape = None if result.shape is None else (count, *result.shape)
-            scope[name] = Edge(name, shape, format=result.format)
+            scope[name] = Edge(name, shape, format=result.format, live=True)
             after.append(Node("ScanOutput", f"{raw.name}.{name}", (result,), (scope[name],)))
+        steps = [*self.enters(raw, inputs), *steps]
         return [*before, Repeat(raw.name, count, steps), *after]
 
     def carried(self, name: str, source: Edge | None) -> Edge:
         """Return what the body sees of an outer value that changes from run to run."""
         if source is None:
-            return Edge(name)
+            return Edge(name, live=True)
         if source.is_data:
             return source
-        return Edge(name, source.shape, "data", source.format)
+        return Edge(name, source.shape, "data", source.format, live=True)
 
     def trips(self, raw: RawNode, inputs: tuple[Edge | None, ...], body: RawGraph) -> Dim:
         """Return how often a ``Loop`` runs; a free dimension where only the data tell."""
         limit = inputs[0] if inputs else None
         number = limit.number() if limit is not None else None
         endless = number is None or ((constant(number) or 0) >= _ENDLESS)
-        if number is not None and not endless and _runs_through(raw, inputs, body):
+        if number is not None and not endless and runs_through(raw, inputs, body):
             return number
         name = f"trips_{raw.name}"
         if name in self.dimensions.bound:
@@ -374,36 +416,6 @@ class Walker:
             f"the data decide how often Loop at {raw.name} runs: '{name}' is {most or 1:g}"
         )
         return symbol(name)
-
-
-def _scan_axes(raw: RawNode) -> tuple[int, ...] | None:
-    """Return the axis that a ``Scan`` cuts each scanned input along, ``None`` if malformed."""
-    count = raw.attributes.get("num_scan_inputs")
-    if not isinstance(count, int) or not 0 < count <= len(raw.inputs):
-        return None
-    listed = cast("object", raw.attributes.get("scan_input_axes", (0,) * count))
-    if not isinstance(listed, tuple):
-        return None
-    axes = tuple(a for a in cast("tuple[object, ...]", listed) if isinstance(a, int))
-    return axes if len(axes) == count else None
-
-
-def _runs_through(raw: RawNode, inputs: tuple[Edge | None, ...], body: RawGraph) -> bool:
-    """Whether a loop's condition is handed through, or constantly true."""
-    first = inputs[1] if len(inputs) > 1 else None
-    if first is not None and not first.number():
-        return False
-    last = body.outputs[0] if body.outputs else ""
-    if len(body.inputs) > 1 and last == body.inputs[1].name:
-        return True
-    if last in body.stored:
-        return True
-    makers = {o: n for n in body.nodes for o in n.outputs}
-    while last in makers and makers[last].op in {"Identity", "Cast"}:
-        last = makers[last].inputs[0]
-        if len(body.inputs) > 1 and last == body.inputs[1].name:
-            return True
-    return last in body.stored or (last in makers and makers[last].op == "Constant")
 
 
 def free_in(node: Node) -> frozenset[str]:
