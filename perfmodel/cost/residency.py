@@ -66,7 +66,7 @@ def level_traffic(table: OperatorTable, setting: Setting) -> dict[str, Value]:
     apart = setting.weights_memory != main
     kept_apart = access.tensor == WEIGHT
     passed: Value = None
-    everything = footprint_bytes(table, setting)
+    everything = footprint_bytes(table, setting) if setting.warm else 0.0
     for i, level in enumerate(setting.levels):
         if level == main and apart:
             stay = moved * np.where(kept_apart, 0.0, 1.0)[:, None]
@@ -208,13 +208,8 @@ def _away(
             xp.ones((1, width)),
         ]
     )
-    return table[np.array([_table_row(int(i), n) for i in access.tensor])]
-
-
-def _table_row(tensor: int, n: int) -> int:
-    if tensor >= 0:
-        return tensor
-    return n + 1 if tensor == ALWAYS_MAIN else n
+    tensor = access.tensor
+    return table[np.where(tensor >= 0, tensor, np.where(tensor == ALWAYS_MAIN, n + 1, n))]
 
 
 def _foreign_need(held: Value, access: Accesses, setting: Setting) -> Value:
