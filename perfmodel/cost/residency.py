@@ -199,7 +199,7 @@ def _away(
     else:
         away = xp.zeros((0, 1))
     kept = xp.asarray(kept, dtype=float).reshape(1, -1)
-    n, width = away.shape[0], max(away.shape[1], kept.shape[1])
+    n, width = int(away.shape[0]), max(away.shape[1], kept.shape[1])
     # After the tensors: one row for weights and KV cache, one for what never stays.
     table = xp.concatenate(
         [
@@ -209,7 +209,8 @@ def _away(
         ]
     )
     tensor = access.tensor
-    return table[np.where(tensor >= 0, tensor, np.where(tensor == ALWAYS_MAIN, n + 1, n))]
+    place = np.where(tensor == ALWAYS_MAIN, n + 1, n)
+    return table[np.where(tensor >= 0, tensor, place)]
 
 
 def _foreign_need(held: Value, access: Accesses, setting: Setting) -> Value:

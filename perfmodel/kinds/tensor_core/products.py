@@ -93,7 +93,7 @@ def products(
     assert nests is not None
     moved = base.traffic[setting.levels[-1]]
     apart = setting.weights_memory != setting.levels[-1]
-    held: Value = None
+    held: Value = 0.0 if apart else None
     for group in table.once("products", lambda: _groups(table.rows, nests)):
         executed = executed_in(setting, group.pair)
         formats = (setting.precision.format_of(group.pair[0]).name, executed)
@@ -101,11 +101,11 @@ def products(
         if stated and not constants:
             continue
         at, rows = group.nests, group.rows
-        if held is None and not apart:
+        if held is None:
             held = row_bytes(table, setting, weights=True)
         # Activations may stay in the cache; weights come from main memory, unless they are warm.
         crossing = moved[rows]
-        weights = setting.xp.minimum(0.0 if apart else held[rows], crossing)
+        weights = setting.xp.minimum(held if apart else held[rows], crossing)
         yield Products(
             rows, group.kind, formats, processor(setting, group.pair, executed),
             nests.batch[at] * nests.out_rows[at] * nests.out_columns[at],
