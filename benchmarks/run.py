@@ -14,12 +14,15 @@ from measure import one_core
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("case", nargs="*", help="decode, million, warm, start, sweep; default all")
+    parser.add_argument("case", nargs="*", help="decode, million, warm, kernels, ...; default all")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     where = one_core()
-    from cases import CASES
+    from cases import CASES as FIRST
+    from kinds_cases import CASES as KINDS
+
+    CASES = {**FIRST, **KINDS}
 
     unknown = sorted({*asked.case} - {*CASES})
     if unknown:

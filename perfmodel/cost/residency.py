@@ -11,7 +11,10 @@ bounds the sum) and more capacity never evicts.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
+import numpy.typing as npt
 
 from perfmodel.arrays import Value, is_array
 from perfmodel.cost.setting import Setting
@@ -66,7 +69,7 @@ def level_traffic(table: OperatorTable, setting: Setting) -> dict[str, Value]:
     apart = setting.weights_memory != main
     kept_apart = access.tensor == WEIGHT
     passed: Value = None
-    everything = footprint_bytes(table, setting)
+    everything = footprint_bytes(table, setting) if setting.warm else 0.0
     for i, level in enumerate(setting.levels):
         if level == main and apart:
             stay = moved * np.where(kept_apart, 0.0, 1.0)[:, None]
@@ -149,13 +152,24 @@ def _access_bytes(access: Accesses, points: int, setting: Setting) -> Value:
 
 def _slot_bits(slots: tuple[str, ...], points: int, setting: Setting) -> Value:
     xp = setting.xp
-    distinct = {slot: setting.precision.bits(slot) for slot in dict.fromkeys(slots)}
+    names, place = _distinct(slots)
+    bits = [setting.precision.bits(slot) for slot in names]
+    if not any(map(is_array, bits)):
+        return np.array(bits, dtype=float)[place]
+    distinct = dict(zip(names, bits, strict=True))
     if any(is_array(b) and np.ndim(b) for b in distinct.values()):
         full = {s: xp.broadcast_to(xp.asarray(b), (points,)) for s, b in distinct.items()}
         return xp.stack([full[slot] for slot in slots])
     if any(is_array(b) and not isinstance(b, np.ndarray | np.generic) for b in distinct.values()):
         return xp.stack([xp.asarray(distinct[slot], dtype=float) for slot in slots])[:, None]
     return np.array([float(distinct[slot]) for slot in slots])[:, None]
+
+
+@lru_cache(maxsize=1024)
+def _distinct(slots: tuple[str, ...]) -> tuple[tuple[str, ...], npt.NDArray[np.intp]]:
+    """Return the slots without repetition, and where each stands among them, as a column."""
+    names = tuple(dict.fromkeys(slots))
+    return names, np.array([[names.index(slot)] for slot in slots], dtype=np.intp).reshape(-1, 1)
 
 
 def _by_row(values: Value, access: Accesses, setting: Setting) -> Value:
@@ -199,22 +213,22 @@ def _away(
     else:
         away = xp.zeros((0, 1))
     kept = xp.asarray(kept, dtype=float).reshape(1, -1)
-    n, width = away.shape[0], max(away.shape[1], kept.shape[1])
+    n, width = int(away.shape[0]), max(away.shape[1], kept.shape[1])
     # After the tensors: one row for weights and KV cache, one for what never stays.
-    table = xp.concatenate(
-        [
-            xp.broadcast_to(away, (n, width)),
-            xp.broadcast_to(kept, (1, width)),
-            xp.ones((1, width)),
-        ]
-    )
-    return table[np.array([_table_row(int(i), n) for i in access.tensor])]
-
-
-def _table_row(tensor: int, n: int) -> int:
-    if tensor >= 0:
-        return tensor
-    return n + 1 if tensor == ALWAYS_MAIN else n
+    if xp is np:
+        table = np.ones((n + 2, width))
+        table[:n], table[n] = away, kept
+    else:
+        table = xp.concatenate(
+            [
+                xp.broadcast_to(away, (n, width)),
+                xp.broadcast_to(kept, (1, width)),
+                xp.ones((1, width)),
+            ]
+        )
+    tensor = access.tensor
+    place = np.where(tensor == ALWAYS_MAIN, n + 1, n)
+    return table[np.where(tensor >= 0, tensor, place)]
 
 
 def _foreign_need(held: Value, access: Accesses, setting: Setting) -> Value:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from perfmodel.arrays import Value, is_array
 from perfmodel.cost.residency import activation_bytes, stored_bytes
 from perfmodel.cost.setting import Setting
-from perfmodel.workload.lower import OperatorTable
+from perfmodel.workload.lower import OperatorTable, Row
 
 
 def total(count: Value, values: Value) -> Value:
@@ -35,10 +36,9 @@ def pair_bits(table: OperatorTable, setting: Setting) -> Value:
     """
     chosen = setting.precision
     known: dict[tuple[str, str], Value] = {}
-    for row in table.rows:
-        if row.pair not in known:
-            left, right = (chosen.format_of(slot).element_bits for slot in row.pair)
-            known[row.pair] = left * right
+    for pair in table.once("pairs", lambda: tuple(dict.fromkeys(row.pair for row in table.rows))):
+        left, right = (chosen.format_of(slot).element_bits for slot in pair)
+        known[pair] = left * right
     values = list(known.values()) or [1.0]
     if len(values) == 1 or (not any(map(is_array, values)) and len(set(values)) == 1):
         return values[0]
@@ -76,10 +76,9 @@ def network_totals(
         out[f"operations {name}"] = total(count, done)
     for name, joule in (energy or {}).items():
         out[f"energy {name}"] = total(count, joule)
-    phases = {row.phase for row in table.rows}
+    phases = table.once("phases", lambda: _phases(table.rows))
     if len(phases) > 1:
-        for phase in sorted(phases):
-            rows = np.array([i for i, row in enumerate(table.rows) if row.phase == phase])
+        for phase, rows in phases.items():
             part = count[rows] if count.shape[0] == len(table.rows) else count
             seconds = total(part, row_s[rows])
             if phase in {"prefill", "decode"}:
@@ -87,6 +86,15 @@ def network_totals(
                 seconds = seconds + steps * sequence_s(setting)
             out[f"phase {phase}"] = seconds
     return out
+
+
+def _phases(rows: Sequence[Row]) -> dict[str, npt.NDArray[np.intp]]:
+    """Return phase -> its rows."""
+    phases = [row.phase for row in rows]
+    return {
+        phase: np.array([i for i, each in enumerate(phases) if each == phase], dtype=np.intp)
+        for phase in sorted(set(phases))
+    }
 
 
 def once_a_run(setting: Setting) -> Value:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from perfmodel.arrays import Value
@@ -30,6 +30,13 @@ class Precision:
     kv: Format
     text: str = ""
     sparsity: Sparsity | None = None
+    # What slots were asked for: the same few of every network, again and again.
+    _bits: dict[str, Value] = field(
+        default_factory=dict[str, Value], init=False, repr=False, compare=False
+    )
+    _formats: dict[str, Format] = field(
+        default_factory=dict[str, Format], init=False, repr=False, compare=False
+    )
 
     def bits(self, slot: str) -> Value:
         """Return the stored bits an element of a slot.
@@ -39,6 +46,11 @@ class Precision:
         slot
             ``role``, ``role:tag``, or a fixed format: ``=int8``, ``weight=int8+2:4`` (sparse).
         """
+        if slot not in self._bits:
+            self._bits[slot] = self._bits_of(slot)
+        return self._bits[slot]
+
+    def _bits_of(self, slot: str) -> Value:
         if "=" in slot:
             fixed, sparsity = fixed_format(slot.partition("=")[2])
             return fixed.bits if sparsity is None else sparsity.storage_bits(fixed.bits)
@@ -59,6 +71,11 @@ class Precision:
 
     def format_of(self, slot: str) -> Format:
         """Return the format of a slot (mixtures: the base format; sparse: that of what is kept)."""
+        if slot not in self._formats:
+            self._formats[slot] = self._format_of(slot)
+        return self._formats[slot]
+
+    def _format_of(self, slot: str) -> Format:
         if "=" in slot:
             return fixed_format(slot.partition("=")[2])[0]
         role = slot.partition(":")[0]

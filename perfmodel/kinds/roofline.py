@@ -7,7 +7,7 @@ model", IEEE CAL 13(1), 2014.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -39,7 +39,7 @@ from perfmodel.kinds.unpack import (
     summed_in,
     unpack_times,
 )
-from perfmodel.workload.lower import OperatorTable
+from perfmodel.workload.lower import OperatorTable, Row
 
 _WILLIAMS = "Williams et al., CACM 52(4), 2009"
 _LLAMA_CPP = "ggml-org/llama.cpp, ggml_cuda_op_mul_mat_cublas"
@@ -156,10 +156,9 @@ def matrix_rates(
     unsupported
         Wanted formats that it has in no form; such rows take the engine's best rate.
     """
-    keys: dict[tuple[str, tuple[str, str]], list[int]] = {}
-    for i, row in enumerate(table.rows):
-        if row.kind in MATRIX_KINDS:
-            keys.setdefault((row.kind, row.pair), []).append(i)
+    # Tensors that a mixture stores like all others need no rate of their own.
+    apart = tuple(tag for tag, _ in setting.precision.weights.overrides)
+    keys = table.once(("matrix_rates", apart), lambda: _matrix_rows(table.rows, apart))
     by_value: list[tuple[list[int], str, Value]] = []
     executed: dict[str, str] = {}
     unsupported: list[str] = []
@@ -206,6 +205,22 @@ def matrix_rates(
     else:
         stacked = xp.asarray(per_row)[:, None]
     return stacked, operations, executed, tuple(dict.fromkeys(unsupported))
+
+
+def _matrix_rows(
+    rows: Sequence[Row], apart: Sequence[str]
+) -> dict[tuple[str, tuple[str, str]], list[int]]:
+    """Return kind and pair -> rows; tags of weights that are not to be kept apart are dropped."""
+
+    def slot(name: str) -> str:
+        role, _, tag = name.partition(":")
+        return name if "=" in name or tag in apart else role
+
+    keys: dict[tuple[str, tuple[str, str]], list[int]] = {}
+    for i, row in enumerate(rows):
+        if row.kind in MATRIX_KINDS:
+            keys.setdefault((row.kind, (slot(row.pair[0]), slot(row.pair[1]))), []).append(i)
+    return keys
 
 
 def best_format(setting: Setting) -> str:

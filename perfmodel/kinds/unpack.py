@@ -56,9 +56,10 @@ def unpack_times(table: OperatorTable, setting: Setting) -> Value:
     rate = facts.get(f"engines.{setting.engine}.units", 1.0) * clock
     rate = rate * facts.get(f"engines.{setting.engine}.unpack_speedup", 1.0)
     total: Value = None
-    for slot, (rows, weights) in table.moved.items():
-        if not slot.startswith("weight") or slot == "weight:vector":
-            continue
+    if not any(map(_unpacks, facts)):
+        return None
+    for slot in _weights(table):
+        rows, weights = table.moved[slot]
         each = _of_format(setting, slot, "runtime.unpack_weights_per_clock_per_unit", inverse=True)
         if each is None:
             continue
@@ -66,6 +67,18 @@ def unpack_times(table: OperatorTable, setting: Setting) -> Value:
         whole = _placed(rows, seconds, len(table.rows), setting)
         total = whole if total is None else total + whole
     return total
+
+
+def _weights(table: OperatorTable) -> tuple[str, ...]:
+    """Return the slots of weights that products read."""
+    return table.once(
+        "weights",
+        lambda: tuple(s for s in table.moved if s.startswith("weight") and s != "weight:vector"),
+    )
+
+
+def _unpacks(path: str) -> bool:
+    return path.startswith("runtime.unpack_weights_per_clock_per_unit.")
 
 
 def _of_format(setting: Setting, slot: str, path: str, *, inverse: bool = False) -> Value:
@@ -151,17 +164,32 @@ def expanded_bytes(table: OperatorTable, setting: Setting) -> Value:
     if above is None:
         return None
     xp = setting.xp
+    packed = [s for s in _weights(table) if setting.precision.format_of(s).family != "float"]
+    if not packed:
+        return None
+    # All slots at once: their arrays are small, and a call for each of them takes longer.
+    slots = tuple(packed)
+    places = table.once(
+        ("packed", slots), lambda: np.concatenate([table.moved[s][0] for s in slots])
+    )
+    width = max(table.moved[slot][1].shape[1] for slot in slots)
+    weights = xp.concatenate(
+        [xp.broadcast_to(w, (len(rows), width)) if w.shape[1] != width else w
+         for rows, w in (table.moved[slot] for slot in slots)]
+    )  # fmt: skip
+    tokens = table.macs[places] / xp.maximum(weights, 1.0)
+    moved = xp.where(tokens > above, _passes(setting, tokens), 0.0) * weights
     total: Value = None
-    for slot, (rows, weights) in table.moved.items():
-        if not slot.startswith("weight") or slot == "weight:vector":
-            continue
-        if setting.precision.format_of(slot).family == "float":
-            continue
-        tokens = table.macs[rows] / xp.maximum(weights, 1.0)
-        passes = xp.where(tokens > above, _passes(setting, tokens), 0.0)
-        moved = passes * weights * (setting.precision.bits(slot) / 8.0 + 2.0)
-        whole = _placed(rows, moved, len(table.rows), setting)
-        total = whole if total is None else total + whole
+    at = 0
+    for slot in slots:
+        rows = table.moved[slot][0]
+        here = moved[at : at + len(rows)] * (setting.precision.bits(slot) / 8.0 + 2.0)
+        at += len(rows)
+        if xp is not np or total is None or here.shape[1] != total.shape[1]:
+            whole = _placed(rows, here, len(table.rows), setting)
+            total = whole if total is None else total + whole
+        else:
+            total[rows] += here
     return total
 
 
@@ -187,9 +215,8 @@ def pipeline_share(table: OperatorTable, setting: Setting) -> Value:
         return None
     xp = setting.xp
     weights: Value = None
-    for slot, (rows, moved) in table.moved.items():
-        if not slot.startswith("weight") or slot == "weight:vector":
-            continue
+    for slot in _weights(table):
+        rows, moved = table.moved[slot]
         tokens = xp.max(table.macs[rows] / xp.maximum(moved, 1.0), axis=0)
         weights = tokens if weights is None else xp.maximum(weights, tokens)
     if weights is None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,8 @@ from perfmodel.workload.shapes import NestKeys, Nests, nest_columns
 from perfmodel.workload.symbols import Dim, poly
 
 Index = npt.NDArray[np.intp]
+
+T = TypeVar("T")
 
 #: What an access touches when it is no activation with a lifetime: weights; KV cache and recurrent
 #: state; tensors that always come from or go to main memory.
@@ -91,6 +93,17 @@ class OperatorTable:
     executed_macs: Value = None
     #: name -> extents that loops of class ``stream`` state, 0 for other rows; ``(rows, points)``
     extents: dict[str, Value] = field(default_factory=dict[str, "Value"])
+    #: what was worked out from rows, accesses and nests alone; tables of one structure share it
+    structure: dict[Hashable, Any] = field(default_factory=dict[Hashable, Any], repr=False)
+
+    def once(self, name: Hashable, make: Callable[[], T]) -> T:
+        """Return what `make` gives, called once for all tables of the structure.
+
+        It must depend on names and categories alone, on no number, and is not to be changed.
+        """
+        if name not in self.structure:
+            self.structure[name] = make()
+        return self.structure[name]
 
 
 @dataclass(slots=True)
@@ -160,8 +173,10 @@ class Lowered:
         self._bound: dict[tuple[Any, ...], OperatorTable] = {}
         self._lifetimes: Lifetimes | None = None
         self._access_rows: Index = np.zeros(0, dtype=np.intp)
+        self._access_starts: Index = np.zeros(0, dtype=np.intp)
         self._access_tensor: Index = np.zeros(0, dtype=np.intp)
         self._access_slots: tuple[str, ...] = ()
+        self._structure: dict[Hashable, Any] = {}
 
     def bind(
         self, values: Mapping[str, Value], points: int = 1, *, accesses: bool = False,
@@ -210,11 +225,9 @@ class Lowered:
         detail = None
         if accesses:
             assert self._lifetimes is not None
-            row = self._access_rows
-            starts = np.flatnonzero(np.r_[True, row[1:] != row[:-1]])
             detail = Accesses(
-                row, starts, self._access_slots, self._access_tensor, c["accesses"], c["sizes"],
-                self._lifetimes,
+                self._access_rows, self._access_starts, self._access_slots, self._access_tensor,
+                c["accesses"], c["sizes"], self._lifetimes,
             )  # fmt: skip
         return OperatorTable(
             self.rows, points, c["count"], c["macs"], c["masked_macs"], c["vector_ops"],
@@ -225,7 +238,7 @@ class Lowered:
             detail,
             self._nest_keys.bind(c) if nests and self._nest_keys is not None else None,
             c.get("executed_macs"),
-            {n[7:]: v for n, v in c.items() if n.startswith("extent ")},
+            {n[7:]: v for n, v in c.items() if n.startswith("extent ")}, self._structure,
         )  # fmt: skip
 
     def _slot_name(self, slot: str) -> str:
@@ -423,7 +436,8 @@ class Lowered:
                 tensor.append(ALWAYS_MAIN)
                 slots.append(slot)
                 elements.append(moved)
-        self._access_rows = np.array(rows, dtype=np.intp)
+        self._access_rows = row = np.array(rows, dtype=np.intp)
+        self._access_starts = np.flatnonzero(np.r_[True, row[1:] != row[:-1]])
         self._access_tensor = np.array(tensor, dtype=np.intp)
         self._access_slots = tuple(slots)
         self._lifetimes = lifetimes_of(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,8 +22,9 @@ from perfmodel.kinds.tensor_core.attention import (
     resident_share,
 )
 from perfmodel.kinds.tensor_core.gemm import GemmConstants, Processor, gemm_times
-from perfmodel.kinds.tensor_core.kernels import KernelRows, constants_of, processor
-from perfmodel.workload.lower import OperatorTable
+from perfmodel.kinds.tensor_core.kernels import KernelRows, constants_of, executed_in, processor
+from perfmodel.workload.lower import OperatorTable, Row
+from perfmodel.workload.shapes import Nests
 
 __all__ = ["attention_rows"]
 
@@ -51,29 +52,34 @@ def attention_rows(table: OperatorTable, setting: Setting, base: Terms) -> Itera
     """
     nests = table.nests
     assert nests is not None
-    kinds = np.array([kind == "attention" for kind in nests.kind])
-    if not kinds.any():
-        return
-    by_kind: dict[tuple[bool, bool, tuple[str, str]], list[int]] = {}
-    for i in np.flatnonzero(kinds).tolist():
-        row = table.rows[int(nests.row[i])]
-        if row.kind not in MATRIX_KINDS or (i and nests.row[i] == nests.row[i - 1]):
-            continue  # the second product of the same row
-        cached = row.pair[0].partition(":")[0] == "kv"
-        by_kind.setdefault((cached, nests.causal[i], row.pair), []).append(i)
+    by_kind = table.once("attention", lambda: _groups(table.rows, nests))
     for (cached, causal, pair), first in by_kind.items():
-        machine, executed = processor(setting, pair)
+        executed = executed_in(setting, pair)
         stored = setting.precision.kv.name
-        found = _gathered(table, np.array(first))
         name = "attention_decode" if cached else "attention_prefill"
-        values = constants_of(setting, name, (stored, executed))
-        if values:
+        flash = constants_of(setting, name, (stored, executed))
+        values = flash or constants_of(setting, "batched_gemm", (executed,))
+        if not values:
+            continue
+        machine = processor(setting, pair, executed)
+        found = _gathered(table, first)
+        if flash:
             kernel = _decode if cached else _prefill
             yield kernel(table, setting, base, found, _chip(setting, machine), values, causal)
-            continue
-        values = constants_of(setting, "batched_gemm", (executed,))
-        if values:
+        else:
             yield _unfused(table, setting, base, found, machine, values)
+
+
+def _groups(rows: Sequence[Row], nests: Nests) -> dict[tuple[bool, bool, tuple[str, str]], Any]:
+    """Return (from a cache, causal, pair of slots) -> the first products of such attention."""
+    out: dict[tuple[bool, bool, tuple[str, str]], list[int]] = {}
+    for i, kind in enumerate(nests.kind):
+        row = rows[int(nests.row[i])]
+        second = i and nests.row[i] == nests.row[i - 1]
+        if kind == "attention" and row.kind in MATRIX_KINDS and not second:
+            cached = row.pair[0].partition(":")[0] == "kv"
+            out.setdefault((cached, nests.causal[i], row.pair), []).append(i)
+    return {key: np.array(first) for key, first in out.items()}
 
 
 def _gathered(table: OperatorTable, first: Any) -> _Rows:

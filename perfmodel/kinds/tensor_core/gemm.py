@@ -23,9 +23,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from perfmodel.arrays import Value, namespace
 from perfmodel.kinds.tensor_core.tiles import SPLITS, TILES, Tile, candidates, up, waves
@@ -188,7 +190,7 @@ def gemm_times(
     work = joined + split
     best = xp.argmin(work, axis=0)
 
-    at = (best, *np.ogrid[tuple(slice(n) for n in work.shape[1:])])
+    at = (best, *_grid(work.shape[1:]))
 
     def picked(values: Value) -> Value:
         full = values if values.shape == work.shape else xp.broadcast_to(values, work.shape)
@@ -199,6 +201,12 @@ def gemm_times(
         total, picked(matrix), picked(dram), picked(cached), picked(joined), picked(split),
         picked(reads), best,
     )  # fmt: skip
+
+
+@lru_cache(maxsize=256)
+def _grid(shape: tuple[int, ...]) -> tuple[npt.NDArray[np.intp], ...]:
+    """Return an open grid of indices, to be read only."""
+    return tuple(np.ogrid[tuple(slice(n) for n in shape)])
 
 
 def _join(a: Value, b: Value, c: Value, p: Value, xp: object) -> Value:

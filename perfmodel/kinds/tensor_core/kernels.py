@@ -15,7 +15,7 @@ from perfmodel.kinds.rates import bandwidth_fact, executed_format, pair_format, 
 from perfmodel.kinds.roofline import best_format
 from perfmodel.kinds.tensor_core.gemm import Processor
 
-__all__ = ["KernelRows", "constants_of", "has_kernels", "processor"]
+__all__ = ["KernelRows", "constants_of", "executed_in", "has_kernels", "processor"]
 
 #: Constants of a kernel, as facts name them.
 FIELDS: tuple[str, ...] = tuple(name for name in Kernel.model_fields if name != "note")
@@ -83,14 +83,18 @@ def constants_of(setting: Setting, name: str, formats: Sequence[str]) -> dict[st
     return {}
 
 
-def processor(setting: Setting, pair: tuple[str, str]) -> tuple[Processor, str]:
-    """Return the GPU for products of a pair of formats, and the format that it runs them in."""
+def executed_in(setting: Setting, pair: tuple[str, str]) -> str:
+    """Return the format that products of a pair of formats run in."""
+    return executed_format(setting, pair_format(setting, pair)) or best_format(setting)
+
+
+def processor(setting: Setting, pair: tuple[str, str], name: str) -> Processor:
+    """Return the GPU for products of a pair of formats that run in the format `name`."""
     facts, head = setting.facts, f"engines.{setting.engine}."
-    name = executed_format(setting, pair_format(setting, pair)) or best_format(setting)
     near, main = setting.levels[0], setting.levels[-1]
     l2 = facts.get(f"memories.{near}.bandwidth") if near != main else None
     peak = facts[f"{head}peaks.{name}"]
-    found = Processor(
+    return Processor(
         peak * sparse_speedup(setting, pair),
         facts[f"{head}units"],
         facts[f"{head}clock"],
@@ -98,7 +102,6 @@ def processor(setting: Setting, pair: tuple[str, str]) -> tuple[Processor, str]:
         float("inf") if l2 is None else l2,
         _sustained(setting, peak, name),
     )
-    return found, name
 
 
 #: How the rate at a power limit grows with the peak of a format narrower than 16 bits, and how it

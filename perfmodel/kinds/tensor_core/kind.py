@@ -56,7 +56,7 @@ class TensorCoreKind:
     def cost(self, table: OperatorTable, setting: Setting) -> Terms:
         """Cost every row of the table; see the class attribute `equations`."""
         base = ROOFLINE.cost(table, setting)
-        if setting.bare or table.nests is None:
+        if setting.bare or table.nests is None or not any(map(_states, setting.facts)):
             return base
         parts = [part for routine in ROUTINES for part in routine(table, setting, base)]
         return _merged(base, parts, table, setting) if parts else base
@@ -74,7 +74,10 @@ def _merged(
         if len(found) == 1:
             return found[0]
         width = max(v.shape[1] for v in found)
-        return xp.concatenate([xp.broadcast_to(v, (v.shape[0], width)) for v in found])
+        same = all(v.shape[1] == width for v in found)
+        return xp.concatenate(
+            found if same else [xp.broadcast_to(v, (v.shape[0], width)) for v in found]
+        )
 
     def put(values: Value, new: Value) -> Value:
         return _put_rows(values, new, rows, n, xp)
@@ -104,14 +107,20 @@ def _merged(
     )  # fmt: skip
 
 
+def _states(path: str) -> bool:
+    """Tell whether a fact is of a runtime's kernels."""
+    return path.startswith("runtime.kernels.")
+
+
 def _put_rows(values: Value, new: Value, rows: Any, n: int, xp: Any) -> Value:
     """Return an array of `n` rows with some of them replaced."""
     old = xp.asarray(values)
     width = max(old.shape[-1] if old.ndim else 1, new.shape[1])
-    whole = xp.broadcast_to(old, (n, width))
     if xp is not np:
-        return whole.at[rows].set(new)
-    whole = whole.copy()
+        return xp.broadcast_to(old, (n, width)).at[rows].set(new)
+    whole = np.empty((n, width))
+    if len(rows) < n:
+        whole[:] = old
     whole[rows] = new
     return whole
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +14,10 @@ from perfmodel.cost.residency import row_bytes, slot_bytes
 from perfmodel.cost.setting import Setting
 from perfmodel.kinds.protocol import Terms
 from perfmodel.kinds.tensor_core.gemm import GemmConstants, GemmTimes, Processor, gemm_times
-from perfmodel.kinds.tensor_core.kernels import KernelRows, constants_of, processor
+from perfmodel.kinds.tensor_core.kernels import KernelRows, constants_of, executed_in, processor
 from perfmodel.kinds.tensor_core.tiles import GROUPED_TILES, SPLITS, TILES, Tile, candidates
-from perfmodel.workload.lower import OperatorTable
+from perfmodel.workload.lower import OperatorTable, Row
+from perfmodel.workload.shapes import Nests
 
 __all__ = ["CLASSES", "Products", "candidates_of", "product_rows", "products"]
 
@@ -49,6 +50,8 @@ class Products:
         Bytes that cross main memory's boundary: of weights, and of all else.
     left_bytes, right_bytes
         Bytes of an element of the factors.
+    constants
+        What the runtime states for their kernels; empty where nothing.
     """
 
     rows: npt.NDArray[np.intp]
@@ -63,6 +66,7 @@ class Products:
     other_bytes: Value
     left_bytes: Value
     right_bytes: Value
+    constants: dict[str, Value]
 
 
 def candidates_of(kind: str) -> tuple[tuple[Tile, ...], tuple[int, ...]]:
@@ -70,7 +74,9 @@ def candidates_of(kind: str) -> tuple[tuple[Tile, ...], tuple[int, ...]]:
     return (GROUPED_TILES, (1,)) if kind == "moe" else (TILES, SPLITS)
 
 
-def products(table: OperatorTable, setting: Setting, base: Terms) -> Iterator[Products]:
+def products(
+    table: OperatorTable, setting: Setting, base: Terms, *, stated: bool = False
+) -> Iterator[Products]:
     """Yield the products of a table, class by class and pair by pair.
 
     A convolution goes as its implicit product: M positions of all images, N filters of a group, K
@@ -80,33 +86,62 @@ def products(table: OperatorTable, setting: Setting, base: Terms) -> Iterator[Pr
     ----------
     base
         The table as a roofline costs it; its traffic says what crosses main memory's boundary.
+    stated
+        Only those for which the runtime states constants.
     """
     nests = table.nests
     assert nests is not None
-    alone = np.bincount(nests.row, minlength=len(table.rows)) == 1
+    moved = base.traffic[setting.levels[-1]]
+    apart = setting.weights_memory != setting.levels[-1]
+    held: Value = 0.0 if apart else None
+    for group in table.once("products", lambda: _groups(table.rows, nests)):
+        executed = executed_in(setting, group.pair)
+        formats = (setting.precision.format_of(group.pair[0]).name, executed)
+        constants = _constants(setting, group.kind, formats, group.pair[0])
+        if stated and not constants:
+            continue
+        at, rows = group.nests, group.rows
+        if held is None:
+            held = row_bytes(table, setting, weights=True)
+        # Activations may stay in the cache; weights come from main memory, unless they are warm.
+        crossing = moved[rows]
+        weights = setting.xp.minimum(held if apart else held[rows], crossing)
+        yield Products(
+            rows, group.kind, formats, processor(setting, group.pair, executed),
+            nests.batch[at] * nests.out_rows[at] * nests.out_columns[at],
+            nests.out_channels[at],
+            nests.in_channels[at] * nests.kernel_rows[at] * nests.kernel_columns[at],
+            nests.groups[at] * nests.times[at],
+            weights, crossing - weights,
+            slot_bytes(group.left, table.points, setting),
+            slot_bytes(group.right, table.points, setting), constants,
+        )  # fmt: skip
+
+
+class _Group(NamedTuple):
+    """Nests of one class and pair of slots, and the slots of their factors."""
+
+    kind: str
+    pair: tuple[str, str]
+    nests: npt.NDArray[np.intp]
+    rows: npt.NDArray[np.intp]
+    left: tuple[str, ...]
+    right: tuple[str, ...]
+
+
+def _groups(rows: Sequence[Row], nests: Nests) -> tuple[_Group, ...]:
+    alone = np.bincount(nests.row, minlength=len(rows)) == 1
     chosen: dict[tuple[str, tuple[str, str]], list[int]] = {}
     for i, (row, kind) in enumerate(zip(nests.row.tolist(), nests.kind, strict=True)):
         if kind in CLASSES and alone[row]:
-            chosen.setdefault((kind, table.rows[int(row)].pair), []).append(i)
-    moved = base.traffic[setting.levels[-1]]
-    apart = setting.weights_memory != setting.levels[-1]
-    for (kind, pair), places in chosen.items():
-        machine, executed = processor(setting, pair)
-        at = np.array(places)
-        rows = nests.row[at]
-        # Activations may stay in the cache; weights come from main memory, unless they are warm.
-        stored = 0.0 if apart else row_bytes(table, setting, weights=True)[rows]
-        weights = setting.xp.minimum(stored, moved[rows])
-        yield Products(
-            rows, kind, (setting.precision.format_of(pair[0]).name, executed), machine,
-            (nests.batch * nests.out_rows * nests.out_columns)[at],
-            nests.out_channels[at],
-            (nests.in_channels * nests.kernel_rows * nests.kernel_columns)[at],
-            (nests.groups * nests.times)[at],
-            weights, moved[rows] - weights,
-            _bytes([nests.slots[i][0] for i in places], table, setting),
-            _bytes([nests.slots[i][1] for i in places], table, setting),
-        )  # fmt: skip
+            chosen.setdefault((kind, rows[int(row)].pair), []).append(i)
+    return tuple(
+        _Group(
+            kind, pair, np.array(places), nests.row[places],
+            _alike(nests.slots[i][0] for i in places), _alike(nests.slots[i][1] for i in places),
+        )
+        for (kind, pair), places in chosen.items()
+    )  # fmt: skip
 
 
 def product_rows(table: OperatorTable, setting: Setting, base: Terms) -> Iterator[KernelRows]:
@@ -114,18 +149,19 @@ def product_rows(table: OperatorTable, setting: Setting, base: Terms) -> Iterato
 
     A product of two activations takes those of ``batched_gemm`` where the runtime has them.
     """
-    for found in products(table, setting, base):
-        values: dict[str, Value] = {}
-        left = table.rows[int(found.rows[0])].pair[0].partition(":")[0]
-        if found.kind == "gemm" and left == "activation":
-            values = constants_of(setting, "batched_gemm", found.formats)
-        values = values or constants_of(setting, found.kind, found.formats)
-        if values:
-            yield _timed(found, values, setting)
+    for found in products(table, setting, base, stated=True):
+        yield _timed(found, setting)
 
 
-def _timed(found: Products, values: dict[str, Value], setting: Setting) -> KernelRows:
-    xp = setting.xp
+def _constants(setting: Setting, kind: str, formats: Sequence[str], left: str) -> dict[str, Value]:
+    values: dict[str, Value] = {}
+    if kind == "gemm" and left.partition(":")[0] == "activation":
+        values = constants_of(setting, "batched_gemm", formats)
+    return values or constants_of(setting, kind, formats)
+
+
+def _timed(found: Products, setting: Setting) -> KernelRows:
+    xp, values = setting.xp, found.constants
     constants = GemmConstants.of(values)
     passes = values.get("activation_passes", 1.0)
     inputs: dict[str, Value] = {
@@ -154,10 +190,10 @@ def _timed(found: Products, values: dict[str, Value], setting: Setting) -> Kerne
     )  # fmt: skip
 
 
-def _bytes(slots: Sequence[str], table: OperatorTable, setting: Setting) -> Value:
-    """Return the bytes of an element of each slot, one for all where they are alike."""
-    names = tuple(slots[:1]) if len(set(slots)) == 1 else tuple(slots)
-    return slot_bytes(names, table.points, setting)
+def _alike(slots: Iterable[str]) -> tuple[str, ...]:
+    """Return the slots, or one for all where they are alike."""
+    names = tuple(slots)
+    return names[:1] if len(set(names)) == 1 else names
 
 
 def _distinct_times(

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from perfmodel.arrays import Value
 from perfmodel.cost.setting import Setting
 from perfmodel.kinds.protocol import Terms
 from perfmodel.kinds.tensor_core.kernels import KernelRows, constants_of
-from perfmodel.workload.lower import OperatorTable
+from perfmodel.workload.lower import OperatorTable, Row
 
 __all__ = ["CLASSES", "stream_rows"]
 
@@ -25,16 +26,21 @@ def stream_rows(table: OperatorTable, setting: Setting, base: Terms) -> Iterator
     ``launch + passes * bytes / (bandwidth_share * bandwidth)``, with the theoretical bandwidth of
     main memory; a function may have constants of its own (``elementwise.gelu_tanh``).
     """
-    found: dict[tuple[str, str], list[int]] = {}
-    for i, row in enumerate(table.rows):
-        if row.kind in CLASSES:
-            found.setdefault((row.kind, row.function), []).append(i)
     main = setting.levels[-1]
     bandwidth = setting.facts[f"memories.{main}.bandwidth"]
-    for (kind, function), chosen in found.items():
+    for (kind, function), rows in table.once("streams", lambda: _groups(table.rows)).items():
         values = constants_of(setting, kind, (function,) if function else ())
         if values:
-            yield _rows(setting, base, np.array(chosen, dtype=np.intp), values, bandwidth)
+            yield _rows(setting, base, rows, values, bandwidth)
+
+
+def _groups(rows: Sequence[Row]) -> dict[tuple[str, str], npt.NDArray[np.intp]]:
+    """Return class and function -> rows."""
+    found: dict[tuple[str, str], list[int]] = {}
+    for i, row in enumerate(rows):
+        if row.kind in CLASSES:
+            found.setdefault((row.kind, row.function), []).append(i)
+    return {key: np.array(chosen, dtype=np.intp) for key, chosen in found.items()}
 
 
 def _rows(
