@@ -40,6 +40,10 @@ MODELS: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
     "mobilenet": ("mobilenet_v1", {}),
     "mobilenet_v2": ("mobilenet_v2", {}),
     "mobilenet_v3": ("mobilenet_v3_large", {}),
+    "googlenet": ("googlenet", {}),
+    "squeezenet": ("squeezenet_1_1", {}),
+    "mnasnet": ("mnasnet_b1", {}),
+    "proxylessnasnet": ("proxylessnas_mobile", {}),
     "efficientnet_b0": ("efficientnet_b0", {}),
     "vision_transformer": ("vit_b_16", {"height": 384, "width": 384}),
 }
@@ -93,7 +97,7 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
 
 
 def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[Refit]:
-    """Return how the constants of ncnn's three runtimes were fitted, a device left out at a time."""
+    """Return how the constants of ncnn's runtimes were fitted, a device left out at a time."""
     return refits_of(load(folder, devices))
 
 

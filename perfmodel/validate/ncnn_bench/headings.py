@@ -120,7 +120,8 @@ def clusters(heading: str) -> tuple[Cluster, ...]:
     for part in text.split("+"):
         clocks = [float(n) * (1e9 if unit in "Gg" else 1e6) for n, unit in _CLOCK.findall(part)]
         core = kryo[-1] if kryo else _core(part)
-        if not core or (not clocks and not found) or re.search(r"Adreno|GPU|Mali", part) and kryo:
+        graphics = kryo and re.search(r"Adreno|GPU|Mali", part)
+        if not core or graphics or not (clocks or found):
             continue
         if not clocks:
             clocks = [found[-1].clock_hz]

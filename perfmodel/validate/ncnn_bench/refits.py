@@ -126,7 +126,8 @@ class _Columns:
         dram = self._seconds["dram"] * (self._bandwidth / rate)[self._row]
         launch = self._seconds["launch"] * values["runtime.per_operator"]
         total = matrix + vector + dram + self._seconds["cache"] + launch
-        return np.bincount(self._row, total * self._count, minlength=len(self.older))
+        found = np.bincount(self._row, weights=total * self._count, minlength=len(self.older))
+        return found.astype(np.float64)
 
 
 def _machine(case: Case) -> Machine:
