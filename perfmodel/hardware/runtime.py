@@ -60,6 +60,7 @@ Draw: TypeAlias = Annotated[Quantity, Of("bandwidth_per_clock", positive=True, b
 Efficiency: TypeAlias = Annotated[Quantity, Of("fraction", positive=True, ceiling=1.2)]
 Rate: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=1e6)]
 Share: TypeAlias = Annotated[Quantity, Of("fraction", positive=True, ceiling=1.0)]
+Portion: TypeAlias = Annotated[Quantity, Of("fraction", ceiling=1.0)]
 Tokens: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True)]
 EnergyPerOp: TypeAlias = Annotated[Quantity, Of("energy_per_op", positive=True)]
 Norm: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=100.0)]
@@ -225,6 +226,9 @@ class Runtime(Document):
     overlap_pnorm: Norm | None = None
     """Exponent that joins arithmetic and memory of a kernel: 1 adds them; the slower of both where
     left out."""
+    serial_share: Portion | None = None
+    """Share of a matrix operator's arithmetic that one unit does while the others wait for it
+    (Amdahl's law): packing, what is left of an uneven split."""
     micro_batch: Tokens | None = None
     """Tokens of a prompt that pass through all layers at once."""
     expands_above: Tokens | None = None

@@ -67,6 +67,18 @@ def efficiency(setting: Setting, kind: str, pair: tuple[str, str]) -> Value:
     return 1.0
 
 
+def units_in_step(setting: Setting) -> Value:
+    """Return the share of its peak that an engine of several units reaches by Amdahl's law.
+
+    ``1 / (1 + serial_share * (units - 1))``; 1 where the runtime states no serial share.
+    Amdahl, "Validity of the single processor approach ...", AFIPS 1967.
+    """
+    serial = setting.facts.get("runtime.serial_share")
+    if serial is None:
+        return 1.0
+    return 1.0 / (1.0 + serial * (setting.fact(f"engines.{setting.engine}.units", 1.0) - 1.0))
+
+
 def sparse_speedup(setting: Setting, pair: tuple[str, str]) -> Value:
     """Return what the engine gains from the weights' sparsity: a fact of its own, 1 if not stated.
 

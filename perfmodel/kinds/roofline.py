@@ -26,6 +26,7 @@ from perfmodel.kinds.rates import (
     executed_macs,
     pair_format,
     sparse_speedup,
+    units_in_step,
     vector_rates,
     with_latency,
 )
@@ -175,7 +176,7 @@ def matrix_rates(
             rate = counted * (setting.fact("runtime.efficiency.moe", 1.0) if kind == "moe" else 1.0)
         elif not setting.bare:
             rate = rate * summed_in(setting, name) * efficiency(setting, kind, pair)
-            rate = power_limited(setting, rate)
+            rate = power_limited(setting, rate) * units_in_step(setting)
         rate = rate * sparse_speedup(setting, pair)
         by_value.append((rows, name, rate))
     if not by_value:

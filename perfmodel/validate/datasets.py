@@ -20,6 +20,7 @@ DATASETS: Final[Mapping[str, str]] = {
     "llamacpp_dgx_spark_depth": "perfmodel.validate.llama_cpp.spark_depth",
     "geerling_ai_benchmarks": "perfmodel.validate.llama_cpp.geerling",
     "sbc_reviews": "perfmodel.validate.llama_cpp.boards",
+    "ncnn_bench": "perfmodel.validate.ncnn_bench",
     "cpu_zen4": "perfmodel.validate.cpu_zen4",
     "ecm_streaming": "perfmodel.validate.ecm.streams",
     "stencil_zen4": "perfmodel.validate.ecm.stencils",

@@ -9,7 +9,10 @@ from perfmodel.workload.graph import Operator
 from perfmodel.workload.nest import LoopNest
 from perfmodel.workload.symbols import Dim, ceil_div, constant, product, simplify
 
-__all__ = ["algorithm_of", "column_elements", "executed_macs", "launches", "transform_ops"]
+__all__ = [
+    "algorithm_of", "column_elements", "executed_macs", "launches", "transform_ops",
+    "weight_growth",
+]  # fmt: skip
 
 #: Winograd's minimal filtering F(m x m, 3 x 3): m, operations of the transform of an input tile and
 #: of an output tile. Counted from the matrices of Lavin and Gray, "Fast algorithms for
@@ -66,6 +69,14 @@ def transform_ops(operator: Operator, algorithm: str) -> Dim:
     nest = operator.nests[0]
     tiles = product(nest.size("b"), _tiles(nest, m))
     return simplify(tiles * (inputs * nest.size("c") + outputs * nest.size("n")))
+
+
+def weight_growth(algorithm: str) -> float:
+    """Return the elements of a filter as an algorithm reads it, by those of the plain filter.
+
+    A Winograd filter of 3 x 3 is kept transformed, ``(m + 2)**2`` numbers.
+    """
+    return (WINOGRAD[algorithm][0] + 2) ** 2 / 9.0 if algorithm in WINOGRAD else 1.0
 
 
 def column_elements(operator: Operator, algorithm: str) -> Dim:

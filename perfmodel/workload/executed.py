@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from perfmodel.formats import fixed_format
-from perfmodel.workload.algorithms import algorithm_of
+from perfmodel.workload.algorithms import algorithm_of, weight_growth
 from perfmodel.workload.builder import VECTOR_OPS
 from perfmodel.workload.dispatches import with_views
 from perfmodel.workload.graph import Access, Block, Graph, Operator
@@ -102,7 +102,18 @@ def _with_algorithms(graph: Graph, listed: Mapping[str, tuple[str, ...]]) -> Gra
         name = algorithm_of(operator, listed.get(_class(operator), ()))
         if not name:
             return operator
-        return replace(operator, attributes=_attributes(operator, algorithm=name))
+        said = _attributes(operator, algorithm=name)
+        grown = weight_growth(name)
+        if grown == 1.0:
+            return replace(operator, attributes=said)
+        # Filters are transformed when the network is loaded: they lie, and are read, in that form.
+        accesses = tuple(
+            replace(a, elements=simplify(grown * a.elements))
+            if graph.tensors[a.tensor].role == "weight" and len(graph.tensors[a.tensor].shape) > 1
+            else a
+            for a in operator.accesses
+        )
+        return replace(operator, attributes=said, accesses=accesses)
 
     blocks = [replace(b, operators=tuple(map(chosen, b.operators))) for b in graph.blocks]
     return replace(graph, blocks=tuple(blocks))

@@ -153,6 +153,10 @@ def test_winograd_multiplies_less(core: Device, name: str, share: float) -> None
     operator = work.graph().blocks[0].operators[0]
     assert executed_macs(operator, name) == share * 16 * 16 * 9 * 32 * 64
     m, inputs, outputs = WINOGRAD[name]
+    # A filter of 3 x 3 lies in memory, and is read, transformed: (m + 2)^2 numbers.
+    grown = ((m + 2) ** 2 - 9) * 32 * 64 * 4
+    moved = [float(p.traffic_bytes["dram"]) for p in (found, plain)]
+    assert moved[0] == pytest.approx(moved[1] + grown)
     assert transform_ops(operator, name) == (16 / m) ** 2 * (32 * inputs + 64 * outputs)
     for other in (convolution(stride=2), convolution(kernel=1), convolution(groups=2)):
         direct = ask(other, core, "fp32")
