@@ -13,6 +13,7 @@ from onnx import TensorProto, helper
 import perfmodel as pm
 from perfmodel.hardware.library import hardware
 from perfmodel.hardware.runtime import Runtime
+from perfmodel.search.oracle.pricing import NotTabledError, Pricing
 from perfmodel.workload.dispatches import with_views
 from perfmodel.workload.families import Semantics
 from perfmodel.workload.importers.onnx import load_onnx
@@ -191,3 +192,12 @@ def test_a_runtime_that_says_nothing_sees_no_views(onnx_file: Callable[..., Path
     found = pm.predict(work, hardware("zen4_core"), runtime=Runtime(name="r", per_operator=3e-7))
     assert "dispatch" not in set(found.table["kind"])
     assert float(np.sum(found.table["total_s"])) == pytest.approx(found.latency_s, rel=1e-12)
+
+
+def test_tables_of_kernels_refuse_what_dispatches_views(onnx_file: Callable[..., Path]) -> None:
+    shape, nodes = SMALL["shapes that are free are worked out"]
+    work = load_onnx(onnx_file(nodes, {"x": shape}, ["y"], INTEGERS, opset=13), {"n": 6})
+    device = hardware("zen4_core")
+    with pytest.raises(NotTabledError, match="views"):
+        Pricing.of(work, device, runtime=COSTS)
+    assert Pricing.of(work, device, runtime=FREE).per_run_s == 0.0

@@ -90,13 +90,13 @@ def runtime_of(facts: HostFacts, name: str, base: Runtime, year: int | None = No
         "name": name,
         "title": f"{base.title or base.name}; dispatch measured on this host",
         "sources": sources,
-        "per_run": {"value": dispatch.per_run_s, **given},
-        "per_operator": {"value": dispatch.per_node_s, **given},
+        "per_run": {"value": _short(dispatch.per_run_s), **given},
+        "per_operator": {"value": _short(dispatch.per_node_s), **given},
     }
     if dispatch.per_view_s is not None:
         plain["per_operator"]["note"] = f"a view takes {show(dispatch.per_view_s, 'time')}"
     if dispatch.per_subgraph_s is not None:
-        plain["per_subgraph"] = {"value": dispatch.per_subgraph_s, **given}
+        plain["per_subgraph"] = {"value": _short(dispatch.per_subgraph_s), **given}
     return Runtime.model_validate(plain)
 
 
