@@ -35,7 +35,7 @@ _OF_THE_ENGINE: Mapping[str, Any] = {
     name: Runtime.model_fields[name].get_default(call_default_factory=True)
     for name in (
         "per_run", "per_operator", "per_subgraph", "per_layer", "per_layer_clocks", "per_sequence",
-        "per_layer_parallel", "efficiency", "layouts", "executes", "kernels",
+        "per_layer_parallel", "efficiency", "blocks", "executes", "kernels",
         "draw_bytes_per_clock_per_unit", "pnorm",
     )
 }  # fmt: skip
