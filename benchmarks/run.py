@@ -14,7 +14,7 @@ from measure import one_core
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("case", nargs="*", help="decode, million, warm, kernels, ...; default all")
+    parser.add_argument("case", nargs="*", help="decode, million, kernels, cores, ...; default all")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
