@@ -148,11 +148,13 @@ def _cold(table: OperatorTable, setting: Setting, found: Streams, body: Value) -
     """Return seconds of weights that come from the memory that stores them.
 
     No arithmetic starts on weights that are not there: they add to it, but for a share that hides,
-    or for all of the rest of the row where there is less of it than that.
+    or for all of the rest of the row where there is less of it than that. The kernels' share is of
+    what a core loads from main memory; a drive writes into memory by itself.
     """
     xp = setting.xp
     rate = level_bandwidth(setting, setting.weights_memory)
-    share = by_kernel(table, setting, "bandwidth_share", 1.0)
+    loaded = setting.weights_memory == setting.levels[-1]
+    share = by_kernel(table, setting, "bandwidth_share", 1.0) if loaded else 1.0
     hidden = by_kernel(table, setting, "hidden_share", 0.0)
     seconds = found.weights / (rate * share)
     if setting.overlap != "cold_weights_add":
