@@ -25,7 +25,7 @@ from perfmodel.kinds.simd.convolution import (
 from perfmodel.kinds.simd.gemm import conflicts, gemm_clocks
 from perfmodel.kinds.simd.streams import level_bandwidth
 from perfmodel.kinds.simd.tiles import blocks
-from perfmodel.workload.lower import OperatorTable
+from perfmodel.workload.lower import WEIGHT, OperatorTable
 from perfmodel.workload.shapes import COLUMNS, Nests
 
 __all__ = ["KERNEL_OF", "core_of", "kernel_fact", "nest_clocks"]
@@ -99,7 +99,7 @@ def nest_clocks(table: OperatorTable, setting: Setting) -> tuple[Value, Value]:
         if kernel_fact(setting, name, "tile_rows") is not None:
             by_kernel.setdefault(name, []).append(i)
     known = np.zeros(len(nests), dtype=bool)
-    packed = np.array([[1.0 * slot[1].startswith("weight")] for slot in nests.slots])
+    packed = _packed(table, nests)
     width = max([table.points if _varies(nests) or _facts_vary(setting) else 1])
     out = xp.zeros((len(nests), width))
     for name, members in by_kernel.items():
@@ -116,6 +116,14 @@ def nest_clocks(table: OperatorTable, setting: Setting) -> tuple[Value, Value]:
         else:
             out = out.at[at].set(clocks)
     return out, known
+
+
+def _packed(table: OperatorTable, nests: Nests) -> Value:
+    """Return 1 where the second factor is a weight, fixed in a format or not; ``(nests, 1)``."""
+    accesses = table.accesses
+    assert accesses is not None
+    place = nests.access[:, 1]
+    return 1.0 * ((place >= 0) & (accesses.tensor[place] == WEIGHT))[:, None]
 
 
 def _varies(nests: Nests) -> bool:
