@@ -104,7 +104,7 @@ def _left_out(result: ValidationResult) -> str:
     """Return the errors of every refitted target, named where it is not the primary one."""
     parts: list[str] = []
     for target, told in result.left_out.items():
-        name = "" if target == result.primary else f" {target.removesuffix('_latency_s')},"
+        name = "" if target == result.primary else f" {target.removesuffix('_latency_s')}"
         parts.append(f"{_mape(told)}{name} ({told['left_out']})")
     return "; ".join(parts)
 
