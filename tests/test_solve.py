@@ -134,5 +134,5 @@ def test_faults(variable: str, until: str, message: str) -> None:
 
 def test_faults_at_once() -> None:
     with pytest.raises(InputError) as caught:
-        pm.solve("resnet1", "a10", "batch", "latncy < 1 XB", precision="w4")
+        pm.solve("resnet1", "a1000", "batch", "latncy < 1 XB", precision="w4")
     assert len(caught.value.faults) == 4

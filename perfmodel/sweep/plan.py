@@ -17,6 +17,7 @@ from perfmodel.columns import RATE, TEXT, TRUTH, dimension_of
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
+from perfmodel.prediction.job import CHUNK
 from perfmodel.resolve import DeviceLike, WorkloadLike
 from perfmodel.settings import BITS, RESERVED, FaultList, is_fact, text_list
 from perfmodel.sweep.cases import Case
@@ -24,8 +25,6 @@ from perfmodel.workload.workload import Workload
 
 __all__ = ["CHUNK", "METRICS", "MOST_POINTS", "Options", "Plan", "make_plan", "provisional_columns"]
 
-#: Points of a chunk: what `predict` takes at once, and what is stored at once.
-CHUNK: Final = 16_384
 #: A larger grid is a slip: a core would take hours for it, and a disk would not hold it.
 MOST_POINTS: Final = 10**10
 
@@ -104,7 +103,7 @@ class Plan:
 
     @cached_property
     def chunks(self) -> tuple[tuple[Piece, ...], ...]:
-        """Points in bundles of at most `CHUNK`, in order."""
+        """Points in bundles of at most `CHUNK` (what `predict` takes at once), in order."""
         made: list[tuple[Piece, ...]] = []
         current: list[Piece] = []
         room = CHUNK

@@ -160,7 +160,7 @@ COMMANDS = [
         ("sweep", "resnet18", "-d", "tag:fone"),
         "no device has the tag 'fone'; did you mean 'tag:phone'?",
     ),
-    (("sweep", "resnet18", "-d", "a101,h100"), "no device is named 'a101'; did you mean 'a100'?"),
+    (("sweep", "resnet18", "-d", "a1000,h100"), "no device is named 'a1000'; did you mean 'a100'?"),
     (
         ("sweep", "resnet18", "-d", "a100", "--where", ""),
         "--where: an empty condition; expected such as latency_s <= 5 ms",
@@ -265,7 +265,7 @@ COMMANDS = [
     ),
     (
         ("validate", "cpu_zen5"),
-        "no data set is named 'cpu_zen5'; expected a path to a .csv file, or one of llamacpp_apple_4167, cpu_zen4, genz, flash_read, hwnasbench360, ofa_specialized_nets; did you mean 'cpu_zen4'?",
+        "no data set is named 'cpu_zen5'; expected a path to a .csv file, or one of llamacpp_apple_4167, llama3_gpu_llamacpp, llamacpp_gpu_llama2_7b_q4_0, tmac_llm_decode, tmac_orin_energy, llamacpp_rpi5_quant_energy, llamacpp_dgx_spark_batched, llamacpp_dgx_spark_depth, geerling_ai_benchmarks, sbc_reviews, ncnn_bench, cpu_zen4, ecm_streaming, stencil_zen4, genz, flash_read, hwnasbench360, llm_serving_e2e, ofa_specialized_nets, gpu_attention, gpu_collectives, neusight_gpu_kernels, neusight_e2e, deepbench, llmcompass_kernels, llmservingsim_layers, gpu_gemm, gpu_moe, vidur_linear, gpu_kernel_power, infersim_kernels; did you mean 'cpu_zen4'?",
     ),
     (("validate", "nosuch.csv"), "nosuch.csv: no such file; expected a readable file"),
     (
@@ -278,12 +278,12 @@ COMMANDS = [
     ),
     (
         ("hardware", "list", "--runtimes", "--tag", "fone"),
-        "--tag: no runtime has the tag 'fone'; expected one of any, bound, llm, serving",
+        "--tag: no runtime has the tag 'fone'; did you mean 'phone'?",
     ),
     (
-        ("hardware", "show", "a101", "--runtime", "ideel"),
+        ("hardware", "show", "a1000", "--runtime", "ideel"),
         (
-            "no device is named 'a101'; did you mean 'a100'?\n"
+            "no device is named 'a1000'; did you mean 'a100'?\n"
             "no runtime is named 'ideel'; did you mean 'ideal'?"
         ),
     ),
@@ -292,7 +292,7 @@ COMMANDS = [
         "--yaml and --json exclude each other; expected one of them",
     ),
     (("hardware", "diff", "a100", "h101"), "no device is named 'h101'; did you mean 'h100'?"),
-    (("hardware", "check", "a101"), "no device is named 'a101'; did you mean 'a100'?"),
+    (("hardware", "check", "a1000"), "no device is named 'a1000'; did you mean 'a100'?"),
     (
         ("hardware", "check", "nosuch.yaml"),
         "nosuch.yaml: no such file or directory; expected a readable file",
@@ -334,7 +334,7 @@ SEVERAL = [
         (
             "predict",
             "resnet81",
-            "a101",
+            "a1000",
             "--set",
             "batch",
             "--set",
@@ -352,7 +352,7 @@ SEVERAL = [
             "-o: there is no folder 'nowhere'; expected an existing folder\n"
             "no workload is named 'resnet81'; did you mean 'resnet18'?\n"
             "no runtime is named 'ideel'; did you mean 'ideal'?\n"
-            "no device is named 'a101'; did you mean 'a100'?\n"
+            "no device is named 'a1000'; did you mean 'a100'?\n"
             "precision: 'fp61' is not a precision; expected one format (fp16, q4_0), widths (w4a16, w4g128a16kv8) or w=int4,a=fp16,kv=fp8; did you mean 'fp16'?"
         ),
     ),
@@ -409,7 +409,7 @@ SEVERAL = [
             "sweep",
             "resnet81",
             "-d",
-            "a101,tag:fone",
+            "a1000,tag:fone",
             "--set",
             "batch=8..1",
             "--set",
@@ -435,7 +435,7 @@ SEVERAL = [
             "--executor: there is no executor 'proces:2'; expected serial, or process:N with N from 1 to 256; did you mean 'process:2'?\n"
             "-o: 'x.txt' does not say its format; expected a name that ends in .csv or .parquet\n"
             "-o: there is no folder 'nowhere'; expected an existing folder\n"
-            "no device is named 'a101'; did you mean 'a100'?\n"
+            "no device is named 'a1000'; did you mean 'a100'?\n"
             "no device has the tag 'fone'; did you mean 'tag:phone'?\n"
             "no workload is named 'resnet81'; did you mean 'resnet18'?\n"
             "there is no metric 'energy'; did you mean 'energy_j'?\n"
@@ -449,7 +449,7 @@ SEVERAL = [
         (
             "solve",
             "resnet81",
-            "a101",
+            "a1000",
             "--for",
             "x",
             "--until",
@@ -464,15 +464,15 @@ SEVERAL = [
             "-o: there is no folder 'nowhere'; expected an existing folder\n"
             "--until:1:4: '>' is misplaced; expected a column, a number such as 5 ms, or a parenthesis\n"
             "no workload is named 'resnet81'; did you mean 'resnet18'?\n"
-            "no device is named 'a101'; did you mean 'a100'?\n"
+            "no device is named 'a1000'; did you mean 'a100'?\n"
             "precision: 'fp61' is not a precision; expected one format (fp16, q4_0), widths (w4a16, w4g128a16kv8) or w=int4,a=fp16,kv=fp8; did you mean 'fp16'?"
         ),
     ),
     (
-        ("hardware", "check", "nosuch.yaml", "a101", "h101"),
+        ("hardware", "check", "nosuch.yaml", "a1000", "h101"),
         (
             "nosuch.yaml: no such file or directory; expected a readable file\n"
-            "no device is named 'a101'; did you mean 'a100'?\n"
+            "no device is named 'a1000'; did you mean 'a100'?\n"
             "no device is named 'h101'; did you mean 'h100'?"
         ),
     ),

@@ -284,7 +284,7 @@ MUTATIONS = [
         "llm.yaml",
         "batch: 1",
         "bacth: 1",
-        "llm.yaml:11:14: parameters.bacth: no free dimension 'bacth'; expected one of batch, context, prompt, generate, tokens; did you mean 'batch'?",
+        "llm.yaml:11:14: parameters.bacth: no free dimension 'bacth'; expected one of batch, context, prompt, past, generate, tokens; did you mean 'batch'?",
     ),
     (
         "llm.yaml",

@@ -163,13 +163,13 @@ def test_every_fault_of_a_file_at_once(
     model.graph.output[0].name = "z"
     model.opset_import[0].version = 0
     (folder / "net.onnx").write_bytes(model.SerializeToString())
-    found = refused("predict", "net.onnx", "a101", "--precision", "fp61")
+    found = refused("predict", "net.onnx", "a1000", "--precision", "fp61")
     assert [line.partition(": ")[0] for line in found] == [
         "net.onnx",
         "net.onnx",
         "net.onnx",
         "net.onnx",
-        "no device is named 'a101'; did you mean 'a100'?",
+        "no device is named 'a1000'; did you mean 'a100'?",
         "precision",
     ]
 

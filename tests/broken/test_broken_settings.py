@@ -57,7 +57,7 @@ COMMANDS = [
         "perfmodel hardware schema: 'devise' does not fit KIND; expected one of device, runtime; did you mean 'device'?",
     ),
     (("predict", "resnet81", "a100"), "no workload is named 'resnet81'; did you mean 'resnet18'?"),
-    (("predict", "resnet18", "a101"), "no device is named 'a101'; did you mean 'a100'?"),
+    (("predict", "resnet18", "a1000"), "no device is named 'a1000'; did you mean 'a100'?"),
     (("predict", "llama_3", "orin"), "no workload is named 'llama_3'; did you mean 'llama_3_8b'?"),
     (
         ("predict", "", ""),
@@ -214,7 +214,7 @@ COMMANDS = [
     ),
     (
         ("predict", "llama_3_8b", "a100", "--set", "phase=prefil"),
-        "phase: unknown value 'prefil'; expected one of decode, prefill, request, encode; did you mean 'prefill'?",
+        "phase: unknown value 'prefil'; expected one of decode, prefill, extend, request, encode; did you mean 'prefill'?",
     ),
     (
         ("predict", "llama_3_8b", "a100", "--set", "layers=0"),
@@ -229,7 +229,7 @@ COMMANDS = [
     ),
     (
         ("predict", "llama_3_8b", "a100", "--set", "prompt=100"),
-        "prompt: 'prompt' is free in another phase; expected phase prefill or request; did you mean 'phase=prefill'?",
+        "prompt: 'prompt' is free in another phase; expected phase prefill or extend or request; did you mean 'phase=prefill'?",
     ),
     (
         ("predict", "llama_3_8b", "a100", "--set", "experts.per_token=3"),

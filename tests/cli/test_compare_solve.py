@@ -30,7 +30,7 @@ def test_compare_precisions_of_one_device(run: Run, tmp_path: Path) -> None:
 
 
 def test_compare_faults(run: Run) -> None:
-    done = run("compare", "resnet", "a10", "h10", "--precision", "a:b:c", "--set", "x")
+    done = run("compare", "resnet", "a1000", "h10", "--precision", "a:b:c", "--set", "x")
     assert done.code == 2
     assert len(done.faults) == 5
 

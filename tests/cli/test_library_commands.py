@@ -40,7 +40,7 @@ def test_hardware_show(run: Run) -> None:
     assert fact["unit"] == "B/s"
     assert "memories.hbm.bandwidth" in run("hardware", "show", "a100").out
     assert "llama.cpp" in run("hardware", "show", "llama_cpp").out
-    done = run("hardware", "show", "a10", "--runtime", "vlm")
+    done = run("hardware", "show", "a1000", "--runtime", "vlm")
     assert (done.code, len(done.faults)) == (2, 2)
 
 

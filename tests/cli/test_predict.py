@@ -61,14 +61,14 @@ def test_what_does_not_fit_exits_1_and_says_why(run: Run) -> None:
 
 def test_all_faults_of_one_line_at_once(run: Run, tmp_path: Path) -> None:
     done = run(
-        "predict", "lama_3_8b", "a10", "--set", "batch", "--set", "context=1,2", "--set", "x=1",
+        "predict", "lama_3_8b", "a1000", "--set", "batch", "--set", "context=1,2", "--set", "x=1",
         "--set", "x=2", "--precision", "w9", "--runtime", "vlm", "-o", str(tmp_path / "a.xls"),
     )  # fmt: skip
     assert done.code == 2
     assert done.out == ""
     text = done.err
-    for part in ("'batch' sets nothing", "'1,2' is a list", "'x' is set twice", "lama_3_8b", "a10",
-                 "'w9'", "did you mean 'vllm'", "a.xls"):  # fmt: skip
+    for part in ("'batch' sets nothing", "'1,2' is a list", "'x' is set twice", "lama_3_8b",
+                 "a1000", "'w9'", "did you mean 'vllm'", "a.xls"):  # fmt: skip
         assert part in text, part
     assert len(done.faults) == len(done.err.splitlines()) == 8
     assert list(tmp_path.iterdir()) == []

@@ -22,7 +22,7 @@ COMMAND = [sys.executable, "-m", "perfmodel"]
     ("arguments", "message"),
     [
         (["predic", "x"], "did you mean 'predict'"),
-        (["nothing"], "expected one of allocate, assign, compare"),
+        (["nothing"], "expected one of allocate, assign, calibrate"),
         (["hardware", "shw"], "did you mean 'show'"),
         (["predict", "resnet18"], "DEVICE is missing"),
         (["predict", "resnet18", "a100", "--precison", "fp16"], "did you mean '--precision'?"),

@@ -95,7 +95,7 @@ def test_zip_and_sample(run: Run) -> None:
 
 def test_all_faults_of_one_line_at_once(run: Run, tmp_path: Path) -> None:
     done = run(
-        "sweep", "llama_3_8b", "lama", "--device", "a10,tag:fone", "--device", "a100", "--set",
+        "sweep", "llama_3_8b", "lama", "--device", "a1000,tag:fone", "--device", "a100", "--set",
         "memories.main.bandwidth=25 GB", "--set", "bacth=1", "--set", "context=9..1", "--where",
         "tpt_s < 1", "--best", "enrgy_j", "--pareto", "latency_s,device", "--zip", "batch,y",
         "--executor", "proces:2", "--metrics", "latency", "-o", str(tmp_path / "no" / "x.txt"),
@@ -103,7 +103,7 @@ def test_all_faults_of_one_line_at_once(run: Run, tmp_path: Path) -> None:
     assert done.code == 2
     assert done.out == ""
     for part in (
-        "no workload is named 'lama'", "no device is named 'a10'", "tag:phone",
+        "no workload is named 'lama'", "no device is named 'a1000'", "tag:phone",
         "did you mean '25 GB/s'", "did you mean 'batch'", "runs backwards", "no column 'tpt_s'",
         "no column 'enrgy_j'", "--pareto", "no axis 'y'", "did you mean 'process:2'",
         "did you mean 'latency_s'", "x.txt", "there is no folder",

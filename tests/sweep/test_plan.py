@@ -101,7 +101,7 @@ def test_all_faults_at_once() -> None:
     faults = FaultList()
     with pytest.raises(InputError) as caught:
         make_plan(
-            "llama_3_8b,lama", "a100,a10,tag:fone",
+            "llama_3_8b,lama", "a100,a1000,tag:fone",
             {"bacth": [1], "memories.main.bandwith": [1e9], "memories.main.capacity": "5 GB/s",
              "batch": "0,1", "precision": "w4a,fp16", "runtime": "vlm", "weight_bits": [0],
              "context": "1..x"},
@@ -109,7 +109,7 @@ def test_all_faults_at_once() -> None:
         )  # fmt: skip
     text = str(caught.value)
     for part in (
-        "no workload is named 'lama'", "no device is named 'a10'", "did you mean 'tag:phone'",
+        "no workload is named 'lama'", "no device is named 'a1000'", "did you mean 'tag:phone'",
         "did you mean 'batch'", "did you mean 'memories.main.bandwidth'", "5 GB/s' is a bandwidth",
         "is not an extent", "'w4a' is not a precision", "no runtime is named 'vlm'",
         "weight_bits: holds what is no number of bits", "'x' is not a number", "no axis 'y'",

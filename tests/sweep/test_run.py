@@ -110,10 +110,10 @@ def test_where_keeps_what_the_table_would() -> None:
 
 def test_bad_questions_are_faults_beside_bad_axes(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
-        pm.sweep("llama_3_8b", "a101", {"batch": "x..y"}, where="tpt < 1", executor="threads",
+        pm.sweep("llama_3_8b", "a1000", {"batch": "x..y"}, where="tpt < 1", executor="threads",
                  output=tmp_path / "a.txt")  # fmt: skip
     text = str(caught.value)
-    for part in ("tpt", "a101", "batch", "a.txt", "threads"):
+    for part in ("tpt", "a1000", "batch", "a.txt", "threads"):
         assert part in text
     assert list(tmp_path.iterdir()) == []
 
