@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from perfmodel.cli import DONE
+from perfmodel.cli import DONE, INFEASIBLE
 from perfmodel.cli.common import print_json, say
 from perfmodel.system.serving import Served
 from perfmodel.system.serving import serve as run
@@ -65,7 +65,7 @@ def serve(
     else:
         for line in _lines(found):
             say(line)
-    return DONE
+    return DONE if found.feasible else INFEASIBLE
 
 
 def _lines(found: Served) -> list[str]:
@@ -75,4 +75,9 @@ def _lines(found: Served) -> list[str]:
         **{f"  {name}": show(seconds, "time") for name, seconds in found.parts.items()},
     }  # fmt: skip
     head = f"{found.decode.workload.name} on {found.decode.device}, {found.decode.precision}, "
-    return [head + f"runtime {found.decode.runtime}", *(f"  {n:<13} {v}" for n, v in rows.items())]
+    told = found.decode if not found.decode.feasible else found.prefill
+    return [
+        head + f"runtime {found.decode.runtime}",
+        *(f"  {name:<13} {value}" for name, value in rows.items()),
+        *(f"  does not fit: {violation}" for violation in told.violations),
+    ]

@@ -192,3 +192,21 @@ def test_models_and_systems_left_out(data: Path) -> None:
     assert mean < 0.12
     for name, (low, high) in models["constants"].items():
         assert high < 3 * low, name
+
+
+def test_every_fault_of_a_load_at_once() -> None:
+    with pytest.raises(InputError) as caught:
+        serve("lama", "h10", runtime="vlm", generate=0, tensor=0, concurrency=-1.0)
+    text = str(caught.value)
+    for part in ("generate: 0", "concurrency: -1", "tensor: 0", "'lama'", "'h10'", "'vlm'"):
+        assert part in text, part
+    for split in ({"expert": 5}, {"tensor": 4, "expert": 2}):
+        with pytest.raises(InputError, match="expert"):
+            serve("llama_3_8b", "h100", **split)
+
+
+def test_a_model_that_no_device_holds_is_infeasible() -> None:
+    assert not serve("llama_3_70b", "h100", precision="bf16").feasible
+    assert serve("llama_3_70b", "h100", precision="bf16", tensor=4).feasible
+    load = np.array([1.0, 8.0])
+    assert serve("llama_3_8b", "h100", concurrency=load).feasible.tolist() == [True, True]

@@ -12,12 +12,13 @@ from perfmodel.arrays import Value
 from perfmodel.errors import Fault, InputError
 from perfmodel.formats import Precision
 from perfmodel.hardware.device import Device
-from perfmodel.hardware.library import hardware
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
-from perfmodel.system.serving.shard import Parallel, shard
+from perfmodel.resolve import resolve
+from perfmodel.settings import FaultList
+from perfmodel.system.serving.shard import Parallel, shard, split_faults
 from perfmodel.workload.library import describe
 from perfmodel.workload.transformer_structure import TransformerStructure
 
@@ -59,10 +60,17 @@ class Served:
     decode: Prediction = field(repr=False)
     prefill: Prediction = field(repr=False)
 
+    @property
+    def feasible(self) -> Any:
+        """Whether a device holds its part of the weights, one sequence's cache and a prompt."""
+        found = np.logical_and(self.decode.feasible, self.prefill.feasible)
+        return bool(found) if np.ndim(found) == 0 else found
+
     def to_dict(self) -> dict[str, Any]:
         """Return the numbers, ready for JSON."""
         out = {name: getattr(self, name) for name in (
-            "ttft_s", "tpot_s", "tokens_per_s", "step_s", "prefill_s", "running")}  # fmt: skip
+            "ttft_s", "tpot_s", "tokens_per_s", "step_s", "prefill_s", "running",
+            "feasible")}  # fmt: skip
         out["parts"] = dict(self.parts)
         return out
 
@@ -113,12 +121,20 @@ def serve(
     InputError
         Unknown names, a model that is no transformer, a split that does not divide.
     """
+    split = Parallel(tensor, data, expert)
+    faults = FaultList()
+    faults.extend(_load_faults(prompt, generate, concurrency))
+    faults.extend(split_faults(split))
+    subject = resolve(model, device, precision, runtime, faults=faults)
     structure = describe(model).structure
     if not isinstance(structure, TransformerStructure):
         raise InputError(Fault(f"'{model}' is no transformer", path="model"))
-    split = Parallel(tensor, data, expert)
-    found = device if isinstance(device, Machine) else (
-        hardware(device) if isinstance(device, str) else device).machine(runtime)  # fmt: skip
+    if expert > 1 and structure.experts is None:
+        raise InputError(Fault(f"'{model}' has no experts to deal out", path="expert",
+                               expected="1"))  # fmt: skip
+    found = subject.device if isinstance(subject.device, Machine) else subject.device.machine(
+        subject.runtime
+    )  # fmt: skip
     options: dict[str, Any] = {"precision": precision}
     asked = np.asarray(concurrency, dtype=float) / data
     context = np.asarray(prompt, dtype=float) + np.asarray(generate, dtype=float) / 2
@@ -152,6 +168,15 @@ def serve(
         _plain(ttft), _plain(tpot), _plain(rate), _plain(step), _plain(prompt_s), batch, plain,
         decode, prefill,
     )  # fmt: skip
+
+
+def _load_faults(prompt: Value, generate: Value, concurrency: Value) -> list[Fault]:
+    named = {"prompt": prompt, "generate": generate, "concurrency": concurrency}
+    return [
+        Fault(f"{float(np.min(value)):g} is too small", path=name, expected="1 or more")
+        for name, value in named.items()
+        if not float(np.min(value)) >= 1.0
+    ]
 
 
 def overheads(machine: Machine, structure: TransformerStructure, split: Parallel) -> Value:

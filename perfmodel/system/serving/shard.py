@@ -16,7 +16,7 @@ from perfmodel.workload.rewrite import with_formats
 from perfmodel.workload.transformer_structure import TransformerStructure
 from perfmodel.workload.workload import Workload, from_family
 
-__all__ = ["Parallel", "shard"]
+__all__ = ["Parallel", "shard", "split_faults"]
 
 #: Tags of weights that checkpoints in four bits leave in sixteen: all but the feed-forward part.
 _WIDE = ("attn", "head", "embedding")
@@ -51,6 +51,21 @@ class Parallel:
     def expert_tensor(self) -> int:
         """Devices over which the features of one expert are split."""
         return max(self.devices // self.expert, 1)
+
+
+def split_faults(split: Parallel) -> list[Fault]:
+    """Return what is wrong with a split, whatever the model."""
+    named = {"tensor": split.tensor, "data": split.data, "expert": split.expert}
+    faults = [
+        Fault(f"{count} is no number of devices", path=name, expected="a whole number above zero")
+        for name, count in named.items()
+        if count != int(count) or count < 1
+    ]
+    if not faults and split.devices % split.expert:
+        message = f"experts cannot be dealt out over {split.expert} devices"
+        expected = f"a divisor of tensor * data, {split.devices}"
+        faults.append(Fault(message, path="expert", expected=expected))
+    return faults
 
 
 def shard(
