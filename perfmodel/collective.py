@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from perfmodel import units
 from perfmodel.arrays import Value, namespace
 from perfmodel.cost.collectives import (
     COLLECTIVES,
@@ -70,7 +71,7 @@ class Collective:
 
 
 def collective(
-    name: str, message_bytes: Value, devices: Value, device: str | Device | Machine, *,
+    name: str, message_bytes: Value | str, devices: Value, device: str | Device | Machine, *,
     runtime: str | Runtime = "nccl", link: str | None = None,
 ) -> Collective:  # fmt: skip
     """Predict a collective between equal devices of one node.
@@ -80,8 +81,9 @@ def collective(
     name
         ``all_reduce``, ``all_gather``, ``reduce_scatter``, ``all_to_all``.
     message_bytes
-        Bytes of the whole message: what an all-reduce sums on each device, what each device has
-        after an all-gather, what each has before a reduce-scatter or an all-to-all.
+        Bytes (or a text with its unit) of the whole message: what an all-reduce sums on each
+        device, what each device has after an all-gather, what each has before a reduce-scatter or
+        an all-to-all.
     devices
         How many take part, two or more; numbers or arrays that broadcast.
     device
@@ -98,18 +100,27 @@ def collective(
     Raises
     ------
     InputError
-        Unknown names, a device without links, fewer than two devices.
+        Unknown names, a device without links, a message or a number of devices that is none.
     """
+    faults: list[Fault] = []
     if name not in COLLECTIVES:
-        raise InputError(
+        faults.append(
             Fault(f"unknown collective '{name}'", path="name",
                   expected="one of " + ", ".join(COLLECTIVES),
                   suggestion=nearest(name, COLLECTIVES))
         )  # fmt: skip
-    machine = _machine(device, runtime)
-    if namespace(message_bytes, devices) is np and not np.all(np.asarray(devices) >= 2):
-        raise InputError(Fault("a collective needs devices to talk to", path="devices",
-                               expected="at least 2"))  # fmt: skip
+    message, faults = _bytes(message_bytes, faults)
+    if namespace(message, devices) is np:
+        count = np.asarray(devices, dtype=float)
+        if not np.all((count >= 2) & (count == np.floor(count))):
+            faults.append(Fault("a collective needs devices to talk to", path="devices",
+                                expected="whole numbers, at least 2"))  # fmt: skip
+    try:
+        machine = _machine(device, runtime)
+    except InputError as error:
+        raise InputError([*faults, *error.faults]) from None
+    if faults:
+        raise InputError(faults)
     chosen = _link(machine, link)
     constants = constants_of(machine, name)
     facts = machine.facts
@@ -117,11 +128,32 @@ def collective(
     kinds = {each.name: each.kind for each in machine.device.links}
     pcie = kinds[chosen] == "pcie"
     main = facts[f"memories.{machine.main_memory}.bandwidth"]
-    args = (name, message_bytes * 1.0, devices * 1.0, bandwidth, constants)
+    args = (name, message * 1.0, devices * 1.0, bandwidth, constants)
+    found = candidates(*args, pcie=pcie)
     return Collective(
-        name, collective_seconds(*args, pcie=pcie, memory_bandwidth=main),
-        candidates(*args, pcie=pcie), wire_bytes(name, message_bytes * 1.0, devices * 1.0), chosen,
+        name, _plain(collective_seconds(*args, pcie=pcie, memory_bandwidth=main)),
+        {each: _plain(seconds) for each, seconds in found.items()},
+        _plain(wire_bytes(name, message * 1.0, devices * 1.0)), chosen,
     )  # fmt: skip
+
+
+def _bytes(given: Value | str, faults: list[Fault]) -> tuple[Value, list[Fault]]:
+    """Return a message in bytes, and the faults with its own."""
+    try:
+        value = units.parse(given, "bytes") if isinstance(given, str) else given
+    except units.UnitError as error:
+        said = Fault(error.message, "message_bytes", expected=error.expected,
+                     suggestion=error.suggestion)  # fmt: skip
+        return 1.0, [*faults, said]
+    if namespace(value) is np and not np.all(np.asarray(value) > 0):
+        said = Fault("a message has bytes", path="message_bytes", expected="a number above zero")
+        return 1.0, [*faults, said]
+    return value, faults
+
+
+def _plain(value: Value) -> Value:
+    """Return a number where there is but one, as a float."""
+    return float(value) if namespace(value) is np and np.ndim(value) == 0 else value
 
 
 def _machine(device: str | Device | Machine, runtime: str | Runtime) -> Machine:

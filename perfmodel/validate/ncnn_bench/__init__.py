@@ -41,7 +41,7 @@ MODELS: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
     "mobilenet_v2": ("mobilenet_v2", {}),
     "mobilenet_v3": ("mobilenet_v3_large", {}),
     "googlenet": ("googlenet", {}),
-    "squeezenet": ("squeezenet_1_1", {}),
+    "squeezenet": ("squeezenet1_1", {}),
     "mnasnet": ("mnasnet_b1", {}),
     "proxylessnasnet": ("proxylessnas_mobile", {}),
     "efficientnet_b0": ("efficientnet_b0", {}),
