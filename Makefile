@@ -7,6 +7,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 
 PY := $(VENV)/bin/python
 PYTEST_ARGS ?=
+# Processes that share the tests; JOBS=0 runs them in one.
+JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 
 # One thread a process: the suite counts work, and two cores are shared by more than one library.
 export OMP_NUM_THREADS := 1
@@ -42,7 +44,7 @@ format: $(VENV)/.dev
 	$(PY) -m ruff format .
 
 pytest: $(VENV)/.dev
-	$(PY) -m pytest $(PYTEST_ARGS)
+	$(PY) -m pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 
 bench: $(VENV)/.peers
 	@$(PY) benchmarks/run.py
