@@ -33,7 +33,10 @@ class Constant:
     low, high
         Bounds, SI; physics sets them (a share of a peak is at most 1).
     prior
-        Weight of a pull towards `start` (a residual of ``prior * log(value / start)``); 0 for none.
+        Weight of a pull towards `towards` (a residual of ``prior * log(value / towards)``); 0 for
+        none.
+    towards
+        Where a prior pulls, SI; `start` where left out.
     """
 
     name: str
@@ -41,6 +44,7 @@ class Constant:
     low: float
     high: float
     prior: float = 0.0
+    towards: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +131,7 @@ def fit(
     low, high = (np.log([getattr(c, side) for c in constants]) for side in ("low", "high"))
     start = np.clip(np.log([c.start for c in constants]), low + 1e-9, high - 1e-9)
     prior = np.array([c.prior for c in constants])
+    centre = np.log([c.start if c.towards is None else c.towards for c in constants])
     pulled = np.flatnonzero(prior)
 
     def named(x: Vector) -> dict[str, float]:
@@ -134,7 +139,7 @@ def fit(
 
     def residuals(x: Vector) -> Vector:
         off = (np.log(forward(named(x))[kept]) - logs) * share[kept]
-        return np.concatenate([off, prior[pulled] * (x - start)[pulled]]) if pulled.size else off
+        return np.concatenate([off, prior[pulled] * (x - centre)[pulled]]) if pulled.size else off
 
     found = solver(
         residuals, start, bounds=(low, high), loss="soft_l1", f_scale=scale, xtol=1e-7, ftol=1e-9
