@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 from perfmodel.arrays import Value
 from perfmodel.cost.setting import Setting
+from perfmodel.errors import Fault, InputError
 from perfmodel.workload.lower import OperatorTable
 
 
@@ -81,6 +82,18 @@ class Terms:
     detail: dict[str, Value] = field(default_factory=dict[str, Value])
     joined: dict[int, Callable[[], str]] = field(default_factory=dict[int, Callable[[], str]])
     traffic_model: str = ""
+
+
+def need_engine(setting: Setting, field: str, kind: str, noun: str) -> None:
+    """Refuse an engine of another kind: one whose spec lacks a field that the kind adds.
+
+    Raises
+    ------
+    InputError
+    """
+    if field not in setting.choices and f"engines.{setting.engine}.{field}" not in setting.facts:
+        raise InputError(Fault(f"engine '{setting.engine}' {noun}", path="model",
+                               expected=f"an engine of kind {kind}"))  # fmt: skip
 
 
 class Kind(Protocol):

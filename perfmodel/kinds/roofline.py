@@ -114,6 +114,12 @@ class Roofline:
         return with_streams(table, setting, terms)
 
 
+#: Terms that arrays of units leave to the roofline: what is not a product, and what is beside it.
+BESIDE_PRODUCTS: Mapping[str, Equation] = {
+    name: Roofline.equations[name] for name in ("vector", "memory", "launch", "layer")
+}
+
+
 def launch_times(table: OperatorTable, setting: Setting) -> dict[str, Value]:
     """Return seconds of launches and of layers; empty where the machine states neither."""
     if setting.bare:

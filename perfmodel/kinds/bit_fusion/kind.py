@@ -15,10 +15,9 @@ from perfmodel.cost.compose import compose
 from perfmodel.cost.nests import RowSums, outside_bytes, unmasked
 from perfmodel.cost.residency import slot_bytes
 from perfmodel.cost.setting import Setting
-from perfmodel.errors import Fault, InputError
 from perfmodel.kinds.bit_fusion.counts import Layer, TileCounts, lanes_and_steps
 from perfmodel.kinds.bit_fusion.tiles import layer_cycles
-from perfmodel.kinds.protocol import Equation, Terms
+from perfmodel.kinds.protocol import Equation, Terms, need_engine
 from perfmodel.kinds.rates import (
     bandwidth,
     executed_format,
@@ -27,8 +26,8 @@ from perfmodel.kinds.rates import (
     vector_rates,
     with_latency,
 )
+from perfmodel.kinds.roofline import BESIDE_PRODUCTS, best_format, launch_times
 from perfmodel.kinds.roofline import KIND as ROOFLINE
-from perfmodel.kinds.roofline import best_format, launch_times
 from perfmodel.workload.lower import ALWAYS_MAIN, OperatorTable
 from perfmodel.workload.shapes import Nests
 
@@ -48,10 +47,7 @@ class BitFusion:
         "ends": Equation(
             "(first tiles + last tile) / bandwidth", f"{_SHARMA}, simulator; docs/bit_fusion.md"
         ),
-        "vector": ROOFLINE.equations["vector"],
-        "memory": ROOFLINE.equations["memory"],
-        "launch": ROOFLINE.equations["launch"],
-        "layer": ROOFLINE.equations["layer"],
+        **BESIDE_PRODUCTS,
     }
 
     def cost(self, table: OperatorTable, setting: Setting) -> Terms:
@@ -65,11 +61,7 @@ class BitFusion:
         nests = table.nests
         if nests is None or not len(nests):
             return ROOFLINE.cost(table, setting)
-        if "first_layer_unrolled" not in setting.choices:
-            raise InputError(
-                Fault(f"engine '{setting.engine}' is no bit-composable array", path="model",
-                      expected="an engine of kind bit_fusion")
-            )  # fmt: skip
+        need_engine(setting, "first_layer_unrolled", self.name, "is no bit-composable array")
         facts, head, xp = setting.facts, f"engines.{setting.engine}.", setting.xp
         main, clock = setting.levels[-1], facts[f"engines.{setting.engine}.clock"]
         rate = bandwidth(setting, main)

@@ -16,8 +16,7 @@ from perfmodel.cost.compose import compose
 from perfmodel.cost.nests import RowSums, unmasked
 from perfmodel.cost.residency import footprint_bytes
 from perfmodel.cost.setting import Setting
-from perfmodel.errors import Fault, InputError
-from perfmodel.kinds.protocol import Equation, Terms
+from perfmodel.kinds.protocol import Equation, Terms, need_engine
 from perfmodel.kinds.rates import copy_shares
 from perfmodel.kinds.roofline import KIND as ROOFLINE
 from perfmodel.kinds.roofline import launch_times, matrix_rates
@@ -63,11 +62,7 @@ class SimdCores:
         nests = table.nests
         if setting.bare or table.accesses is None:
             return ROOFLINE.cost(table, setting)
-        if f"engines.{setting.engine}.fma_per_clock" not in setting.facts:
-            raise InputError(
-                Fault(f"engine '{setting.engine}' has no vector units", path="model",
-                      expected="an engine of kind simd")
-            )  # fmt: skip
+        need_engine(setting, "fma_per_clock", self.name, "has no vector units")
         if not any(kernel_fact(setting, k, "tile_rows") is not None for k in KERNEL_OF.values()):
             return ROOFLINE.cost(table, setting)
         facts, xp = setting.facts, setting.xp

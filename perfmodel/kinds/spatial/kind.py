@@ -9,11 +9,10 @@ from perfmodel.cost.compose import compose
 from perfmodel.cost.nests import RowSums, outside_bytes, unmasked
 from perfmodel.cost.residency import slot_bytes
 from perfmodel.cost.setting import Setting
-from perfmodel.errors import Fault, InputError
-from perfmodel.kinds.protocol import Equation, Terms
+from perfmodel.kinds.protocol import Equation, Terms, need_engine
 from perfmodel.kinds.rates import bandwidth, executed_macs, vector_rates, with_latency
+from perfmodel.kinds.roofline import BESIDE_PRODUCTS, launch_times, matrix_rates
 from perfmodel.kinds.roofline import KIND as ROOFLINE
-from perfmodel.kinds.roofline import launch_times, matrix_rates
 from perfmodel.kinds.spatial.choose import AccessCosts, choose
 from perfmodel.kinds.spatial.counts import RowCounts
 from perfmodel.kinds.spatial.energy import AccessEnergy, energy_parts, scratchpad_words
@@ -36,10 +35,7 @@ class Spatial:
     equations: Mapping[str, Equation] = {
         "matrix": Equation("cycles / clock", _CHEN),
         "feature_maps": Equation("feature_map_bytes / bandwidth", _CHEN),
-        "vector": ROOFLINE.equations["vector"],
-        "memory": ROOFLINE.equations["memory"],
-        "launch": ROOFLINE.equations["launch"],
-        "layer": ROOFLINE.equations["layer"],
+        **BESIDE_PRODUCTS,
     }
 
     def cost(self, table: OperatorTable, setting: Setting) -> Terms:
@@ -53,11 +49,7 @@ class Spatial:
         nests = table.nests
         if nests is None or not len(nests):
             return ROOFLINE.cost(table, setting)
-        if "feature_maps_wait" not in setting.choices:
-            raise InputError(
-                Fault(f"engine '{setting.engine}' is no row-stationary array", path="model",
-                      expected="an engine of kind spatial")
-            )  # fmt: skip
+        need_engine(setting, "feature_maps_wait", self.name, "is no row-stationary array")
         facts, head, xp = setting.facts, f"engines.{setting.engine}.", setting.xp
         main = setting.levels[-1]
         word, clock = facts[head + "word"], facts[head + "clock"]

@@ -12,8 +12,7 @@ from perfmodel.arrays import Value
 from perfmodel.cost.compose import compose
 from perfmodel.cost.nests import RowSums, outside_bytes, unmasked
 from perfmodel.cost.setting import Setting
-from perfmodel.errors import Fault, InputError
-from perfmodel.kinds.protocol import Equation, Terms
+from perfmodel.kinds.protocol import Equation, Terms, need_engine
 from perfmodel.kinds.rates import (
     bandwidth,
     executed_format,
@@ -22,8 +21,8 @@ from perfmodel.kinds.rates import (
     vector_rates,
     with_latency,
 )
+from perfmodel.kinds.roofline import BESIDE_PRODUCTS, best_format, launch_times, matrix_rates
 from perfmodel.kinds.roofline import KIND as ROOFLINE
-from perfmodel.kinds.roofline import best_format, launch_times, matrix_rates
 from perfmodel.kinds.systolic.far import tiled_bytes, window_bytes
 from perfmodel.kinds.systolic.folds import ArrayRun
 from perfmodel.kinds.systolic.nests import element_bytes, full, nest_runs
@@ -44,10 +43,7 @@ class Systolic:
     equations: Mapping[str, Equation] = {
         "matrix": Equation("cycles / clock", _SAMAJDAR),
         "fold_stall": Equation("stall_cycles / clock", "double-buffered windows, docs/systolic.md"),
-        "vector": ROOFLINE.equations["vector"],
-        "memory": ROOFLINE.equations["memory"],
-        "launch": ROOFLINE.equations["launch"],
-        "layer": ROOFLINE.equations["layer"],
+        **BESIDE_PRODUCTS,
     }
 
     def cost(self, table: OperatorTable, setting: Setting) -> Terms:
@@ -61,11 +57,7 @@ class Systolic:
         nests = table.nests
         if nests is None or not len(nests):
             return ROOFLINE.cost(table, setting)
-        if "dataflow" not in setting.choices:
-            raise InputError(
-                Fault(f"engine '{setting.engine}' is no systolic array", path="model",
-                      expected="an engine of kind systolic")
-            )  # fmt: skip
+        need_engine(setting, "dataflow", self.name, "is no systolic array")
         facts, head = setting.facts, f"engines.{setting.engine}."
         clock = facts[head + "clock"]
         rows = RowSums(nests.row, len(table.rows), setting.xp)
