@@ -127,13 +127,17 @@ def vector_rates(table: OperatorTable, setting: Setting) -> Value:
 def copy_shares(table: OperatorTable, setting: Setting) -> Value:
     """Return the fraction of each level's bandwidth that rows reach.
 
-    1 but where they only move data, or attend to what a cache holds, and the runtime says so.
+    1 but where they only move data, convert a layout, or attend to what a cache holds, and the
+    runtime says so.
     """
-    copy = None if setting.bare else setting.facts.get("runtime.efficiency.copy")
-    cache = None if setting.bare else setting.facts.get("runtime.efficiency.cache")
-    if copy is None and cache is None:
+    if setting.bare:
         return 1.0
-    reorder = setting.facts.get("runtime.efficiency.reorder", copy)
+    copy, cache, reorder = (
+        setting.facts.get(f"runtime.efficiency.{name}") for name in ("copy", "cache", "reorder")
+    )
+    if copy is None and cache is None and reorder is None:
+        return 1.0
+    reorder = copy if reorder is None else reorder
     shares: list[Value] = []
     for row in table.rows:
         share = cache if row.kind == "attention" else None
