@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from perfmodel.calibrate import fit
+from perfmodel.hardware.library import hardware
 from perfmodel.validate import validate
 from perfmodel.validate.datasets import dataset
 from perfmodel.validate.files import data_folder
@@ -152,3 +154,12 @@ def test_errors_on_measured_rows(name: str, data: Path) -> None:
 def test_a_device_left_out(name: str, target: str, bar: float, data: Path) -> None:
     (refit,) = (r for r in dataset(name).refits(data_folder(data)) if r.target == target)
     assert trial(refit)["mape"] <= bar
+
+
+@pytest.mark.data
+def test_the_power_of_the_pi_is_what_the_rows_give(data: Path) -> None:
+    name = "llamacpp_rpi5_quant_energy"
+    (refit,) = (r for r in dataset(name).refits(data_folder(data)) if r.target == "energy_j")
+    found = fit(refit.forward, refit.measured, refit.constants, scale=refit.scale)
+    stated = hardware("raspberry_pi_5_board").machine("llama_cpp_cpu_neon")["power.busy"]
+    assert stated == pytest.approx(found.constants["power.busy"], rel=0.01)
