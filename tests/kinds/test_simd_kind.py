@@ -44,7 +44,6 @@ engines:
     units: {units}
     clock: "3 GHz"
     vector: "32 B"
-    vector_registers: 16
     fma_per_clock: 2
     fma_latency: "4 clocks"
     loads_per_clock: 2
