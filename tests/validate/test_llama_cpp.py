@@ -11,7 +11,7 @@ from perfmodel.hardware.library import hardware
 from perfmodel.validate import validate
 from perfmodel.validate.datasets import dataset
 from perfmodel.validate.files import data_folder
-from perfmodel.validate.llama_cpp.geerling import host_of
+from perfmodel.validate.llama_cpp.hosts import host_of, hosts
 from perfmodel.validate.llama_cpp.rows import device_named, slug
 from perfmodel.validate.refit import trial
 
@@ -163,3 +163,12 @@ def test_the_power_of_the_pi_is_what_the_rows_give(data: Path) -> None:
     found = fit(refit.forward, refit.measured, refit.constants, scale=refit.scale)
     stated = hardware("raspberry_pi_5_board").machine("llama_cpp_cpu_neon")["power.busy"]
     assert stated == pytest.approx(found.constants["power.busy"], rel=0.01)
+
+
+@pytest.mark.data
+def test_hosts_are_as_slow_as_the_rows_say(data: Path) -> None:
+    refits = dataset("geerling_ai_benchmarks").refits(data_folder(data))
+    (refit,) = (r for r in refits if r.target.endswith("NVIDIA"))
+    found = fit(refit.forward, refit.measured, refit.constants, scale=refit.scale)
+    stated = {name: host.slowdown.value for name, host in hosts().items()}
+    assert stated == pytest.approx(dict(found.constants), rel=0.02)
