@@ -1,4 +1,4 @@
-"""Classes of hosts that graphics boards sit behind, and by how much each is slower than a desktop."""
+"""Hosts that graphics boards sit behind, by class, and how much slower than a desktop each is."""
 
 from __future__ import annotations
 
