@@ -104,7 +104,7 @@ def fitted(core: str, *, caches: bool) -> tuple[list[Constant], Forward]:
 def speedup(core: str, found: Vector) -> dict[str, float]:
     """Return workload -> speed-up over 4 GHz, and their geometric mean."""
     values: Vector = counts(core).seconds / found
-    out = dict(zip(WORKLOADS, (float(v) for v in values), strict=True))
+    out: dict[str, float] = dict(zip(WORKLOADS, (float(v) for v in values), strict=True))
     out["geomean"] = float(np.exp(np.mean(np.log(values))))
     return out
 
