@@ -7,7 +7,7 @@ none of the fields below is the plain memory that it was before.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal, NamedTuple, TypeAlias
+from typing import Annotated, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -38,9 +38,6 @@ class Cache(Memory):
     and the memory beyond it.
     """
 
-    holds: Literal["inclusive", "non_inclusive", "exclusive", "victim"] | None = None
-    """What it holds beside the caches nearer to the core: a ``victim`` cache takes lines that those
-    put out. Words for a reader: what it costs is in the transfers."""
     line: Size | None = None
     """Bytes of a line."""
     vector: Size | None = None
@@ -102,8 +99,6 @@ class Hierarchy(NamedTuple):
         Hertz.
     row_start
         Clocks of a nested loop for each row.
-    capacities
-        Bytes of each cache.
     """
 
     core: Core
@@ -111,7 +106,6 @@ class Hierarchy(NamedTuple):
     levels: tuple[str, ...]
     clock: Value
     row_start: Value
-    capacities: tuple[Value, ...]
 
 
 def hierarchy(facts: Mapping[str, Value], engine: str, levels: Sequence[str]) -> Hierarchy | None:
@@ -152,10 +146,7 @@ def hierarchy(facts: Mapping[str, Value], engine: str, levels: Sequence[str]) ->
         )
         for level in levels[:-1]
     )  # fmt: skip
-    capacities = tuple(facts[f"memories.{level}.capacity"] for level in levels[:-1])
-    return Hierarchy(
-        core, edges, tuple(levels), clock, fact(first, "row_start", 0.0), capacities
-    )  # fmt: skip
+    return Hierarchy(core, edges, tuple(levels), clock, fact(first, "row_start", 0.0))
 
 
 def work_of(kernel: Kernel) -> Work:

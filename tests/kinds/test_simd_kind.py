@@ -44,7 +44,6 @@ engines:
     units: {units}
     clock: "3 GHz"
     vector: "32 B"
-    vector_registers: 16
     fma_per_clock: 2
     fma_latency: "4 clocks"
     loads_per_clock: 2
@@ -194,8 +193,17 @@ def test_channels_that_fill_no_block_take_the_slow_path() -> None:
 @pytest.mark.data
 def test_products_take_what_was_measured(data: Path) -> None:
     """Single GEMMs with weights that stay in a cache, 12 rows and more; 6 us are dispatch."""
-    core = Core(16.0, 1.0, 1.0, 0.5, 4.0, 32768.0, 32.0)
-    kernels = Kernels(12.0, 2.0, 256.0, 10.0, 100.0)
+    facts = hardware("zen4_core").machine("onnxruntime_cpu").facts
+    near, clock = facts["memories.l1.capacity"], facts[ENGINE + "clock"]
+    core = Core(
+        facts[ENGINE + "vector"] / 4, facts[ENGINE + "fma_per_clock"],
+        facts[ENGINE + "loads_per_clock"], facts[ENGINE + "stores_per_clock"],
+        facts[ENGINE + "fma_latency"], near, facts["memories.l2.bandwidth"] / clock,
+    )  # fmt: skip
+    stated = [facts[f"runtime.kernels.gemm.{name}"] for name in (
+        "tile_rows", "tile_vectors", "slice", "tile_clocks", "call_clocks")]  # fmt: skip
+    kernels = Kernels(*stated)
+    left, way = facts["runtime.kernels.gemm.conflict_share"], facts["memories.l1.way"]
     ratios = []
     for row in json.loads((data / "cpu_zen4/gemm_peak.json").read_text()):
         if row["name"] not in ("ort_gemm", "ort_matmul_constB"):
@@ -204,8 +212,9 @@ def test_products_take_what_was_measured(data: Path) -> None:
         if m < 12 or m * n * k < 1e6:
             continue
         clocks = float(gemm_clocks(m, n, k, core, kernels))
-        clocks /= 1.0 - 0.1 * float(conflicts(m, k, 4.0, 12.0, 32768.0, 4096.0))
-        ratios.append(clocks / 3.69e3 / (row["us_cpu_min"] - 5.7))
+        clash = float(conflicts(m, k, 4.0, kernels.rows, near, way))
+        clocks *= 1.0 + clash * (1.0 / left - 1.0)
+        ratios.append(clocks / clock * 1e6 / (row["us_cpu_min"] - 5.7))
     assert len(ratios) >= 14
     assert np.abs(np.array(ratios) - 1).mean() < 0.03
     assert np.abs(np.array(ratios) - 1).max() < 0.08

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from perfmodel.calibrate import fit
+from perfmodel.hardware.library import hardware
 from perfmodel.validate import validate
 from perfmodel.validate.datasets import dataset
 from perfmodel.validate.files import data_folder
-from perfmodel.validate.llama_cpp.geerling import host_of
+from perfmodel.validate.llama_cpp.hosts import host_of, hosts
 from perfmodel.validate.llama_cpp.rows import device_named, slug
 from perfmodel.validate.refit import trial
 
@@ -152,3 +154,21 @@ def test_errors_on_measured_rows(name: str, data: Path) -> None:
 def test_a_device_left_out(name: str, target: str, bar: float, data: Path) -> None:
     (refit,) = (r for r in dataset(name).refits(data_folder(data)) if r.target == target)
     assert trial(refit)["mape"] <= bar
+
+
+@pytest.mark.data
+def test_the_power_of_the_pi_is_what_the_rows_give(data: Path) -> None:
+    name = "llamacpp_rpi5_quant_energy"
+    (refit,) = (r for r in dataset(name).refits(data_folder(data)) if r.target == "energy_j")
+    found = fit(refit.forward, refit.measured, refit.constants, scale=refit.scale)
+    stated = hardware("raspberry_pi_5_board").machine("llama_cpp_cpu_neon")["power.busy"]
+    assert stated == pytest.approx(found.constants["power.busy"], rel=0.01)
+
+
+@pytest.mark.data
+def test_hosts_are_as_slow_as_the_rows_say(data: Path) -> None:
+    refits = dataset("geerling_ai_benchmarks").refits(data_folder(data))
+    (refit,) = (r for r in refits if r.target.endswith("NVIDIA"))
+    found = fit(refit.forward, refit.measured, refit.constants, scale=refit.scale)
+    stated = {name: host.slowdown.value for name, host in hosts().items()}
+    assert stated == pytest.approx(dict(found.constants), rel=0.02)

@@ -16,6 +16,7 @@ from perfmodel.predict import predict
 from perfmodel.validate import validate
 from perfmodel.validate.files import DataFolder, data_folder
 from perfmodel.validate.ncnn_bench import load, refits
+from perfmodel.validate.ncnn_bench.chips import chips
 from perfmodel.validate.ncnn_bench.headings import Cores, clusters, cores_at_work
 from perfmodel.workload.library import find
 
@@ -62,6 +63,17 @@ def test_cores_of_a_heading(heading: str, expected: list[tuple[str, int, float]]
     assert found == [(core, count, pytest.approx(clock)) for core, count, clock in expected]
     for core, _, _ in expected:
         assert hardware(core).name == core
+
+
+def test_every_core_of_the_file_is_one_of_the_library() -> None:
+    known = chips()
+    named = {core for chip in known.snapdragons.values() for core in chip.cores}
+    named |= {product.core for product in known.products}
+    for core in named:
+        assert core in {hardware(core).name, *hardware(core).aliases}
+    # What no document says is marked.
+    entries = (*known.snapdragons.values(), *known.products)
+    assert all((entry.confidence == "estimated") != bool(entry.source) for entry in entries)
 
 
 def test_which_cores_work() -> None:

@@ -147,10 +147,6 @@ def _engine(facts: HostFacts) -> dict[str, Any]:
         "units": facts.cores,
         "clock": _of(clock.best, clock, "chain of dependent additions"),
         "vector": {"value": size, "note": "widest registers that multiply at the full rate"},
-        "vector_registers": {
-            "value": 32 if bits == 512 or facts.identity.machine in ("aarch64", "arm64") else 16,
-            "confidence": "datasheet", "note": "of the instruction set",
-        },
         "fma_per_clock": _per_clock(facts, peak.best / (2.0 * lanes)),
         "fma_latency": {"value": round(facts.fma_latency_clocks, 2),
                         "note": "chain of dependent multiply-accumulates"},

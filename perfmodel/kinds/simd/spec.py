@@ -15,7 +15,6 @@ from perfmodel.units import show
 
 __all__ = ["Simd"]
 
-Count: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True)]
 Rate: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=16.0)]
 Clocks: TypeAlias = Annotated[Quantity, Of("clocks", positive=True, ceiling=100.0)]
 Size: TypeAlias = Annotated[Quantity, Of("bytes", positive=True)]
@@ -32,8 +31,6 @@ class Simd(Engine):
 
     vector: Size
     """Bytes of the registers that kernels compute in: "64 B" for AVX-512, "32 B" for AVX2."""
-    vector_registers: Count
-    """Architectural vector registers: they bound the tile of sums that a kernel holds."""
     fma_per_clock: Rate
     """Vector multiply-accumulates a clock."""
     fma_latency: Clocks

@@ -13,7 +13,9 @@ from perfmodel.workload.lower import KEPT, WEIGHT, OperatorTable
 
 __all__ = ["by_kernel", "vector_seconds"]
 
-#: Functions that a kernel applies while it stores its sums.
+#: Functions that a kernel applies while it stores its sums: onnxruntime's, the one runtime whose
+#: kernels state constants here (Conv Add and Conv Activation fusion, folded normalisation). Other
+#: activations that it fuses are passes of their own in time, as its node times show.
 _STORED_WITH = frozenset({"relu", "add", "batch_norm", "sub", "mul"})
 
 

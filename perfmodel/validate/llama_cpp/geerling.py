@@ -18,6 +18,7 @@ from perfmodel.hardware.machine import Machine
 from perfmodel.measurements import Row, Rows
 from perfmodel.validate.case import Case, Cases
 from perfmodel.validate.files import DataFolder
+from perfmodel.validate.llama_cpp.hosts import host_of, hosts
 from perfmodel.validate.llama_cpp.refit import refit
 from perfmodel.validate.llama_cpp.rows import (
     CHIP,
@@ -30,7 +31,7 @@ from perfmodel.validate.llama_cpp.rows import (
 )
 from perfmodel.validate.refit import Refit
 
-__all__ = ["HOSTS", "NAME", "PLACES", "TITLE", "load", "refits"]
+__all__ = ["NAME", "PLACES", "TITLE", "load", "refits"]
 
 NAME: Final = "geerling_ai_benchmarks"
 TITLE: Final = (
@@ -43,11 +44,6 @@ MODELS: Final = {
     "Llama 3.2:3b": "llama_3_2_3b", "Llama 3.2:1b": "llama_3_2_1b", "Llama 3.1:70b": "llama_3_70b",
     "Llama 3.1:405b": "llama_3_1_405b", "Llama 3.1:8b": "llama_3_8b",
 }  # fmt: skip
-#: Class of a host -> what its rows say, and the factor on the times of launches.
-HOSTS: Final[Mapping[str, tuple[re.Pattern[str], float]]] = {
-    "pi": (re.compile(r"^Pi\b|Raspberry Pi"), 2.1),
-    "arm": (re.compile(r"Thelio Astra|MS-R1|HiFive|Ampere|Altra|DC-ROMA"), 4.2),
-}
 #: CPUs of systems that are in the library.
 CPUS: Final = {
     "Pi 500": "raspberry_pi_5", "Pi 5": "raspberry_pi_5", "Pi CM5": "raspberry_pi_5",
@@ -117,15 +113,10 @@ def _machine(system: str, unit: str, devices: Sequence[str | Path]) -> tuple[Mac
     vendor = next((v for v in ("nvidia", "amd", "intel") if v in spec.tags), "")
     runtime = BACKENDS[vendor, "soc" in spec.tags]
     machine = spec.machine(runtime)
-    slow = HOSTS.get(host_of(system))
+    slow = hosts().get(host_of(system))
     if slow is not None:
-        machine = machine.vary({"runtime.host_slowdown": slow[1]})
+        machine = machine.vary({"runtime.host_slowdown": slow.slowdown.value})
     return machine, {"nvidia": "NVIDIA", "amd": "AMD", "intel": "Intel"}.get(vendor, vendor)
-
-
-def host_of(system: str) -> str:
-    """Return the class of a system's host: ``pi``, ``arm``, or ``desktop``."""
-    return next((name for name, (said, _) in HOSTS.items() if said.search(system)), "desktop")
 
 
 def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[Refit]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -26,7 +27,7 @@ from perfmodel.validate.llama_cpp.rows import (
     number,
     precision_of,
     prefill,
-    read,
+    read_cases,
     split_over,
 )
 from perfmodel.validate.refit import Refit
@@ -51,20 +52,14 @@ _COLUMNS = ("gpu", "n_gpu", "model", "mode", "tok_s")
 
 def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     """Return the cases of the table: decode is its primary target."""
-    path, rows = read(folder, NAME, PLACES, _COLUMNS)
-    faults: list[Fault] = []
-    cases = [_case(rows, row, devices, faults) for row in rows]
-    if faults:
-        raise InputError(faults)
     notes = (
         "prompts in F16 on the A100 SXM and the L40S run six times below their kind: the source",
         "layers split over GPUs: several GPUs of one kind are a device of their own",
-        *folder.note(path),
     )
-    return Cases(NAME, cases, notes=notes)
+    return read_cases(folder, NAME, PLACES, _COLUMNS, partial(_case, devices), notes)
 
 
-def _case(rows: Rows, row: Row, devices: Sequence[str | Path], faults: list[Fault]) -> Case:
+def _case(devices: Sequence[str | Path], rows: Rows, row: Row, faults: list[Fault]) -> Case:
     count = int(number(rows, row, "n_gpu", faults))
     speed = number(rows, row, "tok_s", faults)
     gpu = re.sub(r"\s*\*\s*\d+$", "", row.get("gpu"))

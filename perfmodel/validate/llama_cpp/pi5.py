@@ -13,13 +13,13 @@ from typing import Final
 
 from perfmodel.calibrate import Constant
 from perfmodel.errors import Fault, InputError
+from perfmodel.hardware.library import hardware
 from perfmodel.measurements import Row, Rows
 from perfmodel.validate.case import Case, Cases, Question
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.llama_cpp.refit import refit
 from perfmodel.validate.llama_cpp.rows import (
     decode,
-    device_named,
     number,
     precision_of,
     read_cases,
@@ -37,9 +37,8 @@ RUNTIME = "llama_cpp_cpu_neon"
 #: The files' sizes are those of this model, to the 6 MB of its vocabulary.
 MODEL = "qwen_2_5_0_5b"
 MEAN_CONTEXT = 128
-#: What the board's controller sees while it decodes, fitted on the three open rows; the device's
-#: power is at the wall.
-BOARD_W = 6.24
+#: Power of the table is at the board's own controller.
+DEVICE = "raspberry_pi_5_board"
 
 _COLUMNS = ("quant", "tok_s", "j_per_token")
 
@@ -56,7 +55,7 @@ def _case(devices: Sequence[str | Path], rows: Rows, row: Row, faults: list[Faul
     try:
         ask = decode(MODEL, MEAN_CONTEXT, speed)
         energy = replace(ask, target="energy_j", metric="energy_j", measured=joule)
-        machine = device_named(device, devices).machine(RUNTIME).vary({"power.busy": BOARD_W})
+        machine = hardware(DEVICE, devices).machine(RUNTIME)
         precision = precision_of(quant, token(MODEL, MEAN_CONTEXT))
     except InputError as error:
         return Case(quant, device, reason=str(error.faults[0]))

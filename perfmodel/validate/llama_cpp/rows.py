@@ -52,9 +52,9 @@ def read(folder: DataFolder, name: str, places: Sequence[str], columns: Sequence
 
 def read_cases(
     folder: DataFolder, name: str, places: Sequence[str], columns: Sequence[str],
-    case: Callable[[Rows, Row, list[Fault]], Case],
+    case: Callable[[Rows, Row, list[Fault]], Case], notes: Sequence[str] = (),
 ) -> Cases:  # fmt: skip
-    """Return the cases of a data set, one a row of its file.
+    """Return the cases of a data set, one a row of its file, with notes of its own.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def read_cases(
     cases = [case(rows, row, faults) for row in rows]
     if faults:
         raise InputError(faults)
-    return Cases(name, cases, notes=folder.note(path))
+    return Cases(name, cases, notes=(*notes, *folder.note(path)))
 
 
 def slug(text: str) -> str:

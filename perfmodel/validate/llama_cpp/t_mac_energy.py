@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +20,7 @@ from perfmodel.validate.llama_cpp.rows import (
     device_named,
     model_named,
     number,
-    read,
+    read_cases,
 )
 from perfmodel.validate.llama_cpp.t_mac import (
     DEVICES,
@@ -43,19 +44,13 @@ _CORES = 12.0
 
 def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     """Return the cases of the table; groups are frameworks."""
-    path, rows = read(folder, NAME, PLACES, _COLUMNS)
-    faults: list[Fault] = []
-    cases = [_case(rows, row, devices, faults) for row in rows]
-    if faults:
-        raise InputError(faults)
     notes = (
         "power of the CPU cores is that of a row of this table, of the GPU the module's limit",
-        *folder.note(path),
     )
-    return Cases(NAME, cases, notes=notes)
+    return read_cases(folder, NAME, PLACES, _COLUMNS, partial(_case, devices), notes)
 
 
-def _case(rows: Rows, row: Row, devices: Sequence[str | Path], faults: list[Fault]) -> Case:
+def _case(devices: Sequence[str | Path], rows: Rows, row: Row, faults: list[Fault]) -> Case:
     framework, device = row.get("framework"), row.get("device").partition(" (")[0]
     speed = number(rows, row, "tok_s", faults)
     joule = number(rows, row, "energy_j_per_token", faults)

@@ -6,6 +6,9 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final
 
+from perfmodel.hardware.library import hardware
+from perfmodel.validate.ncnn_bench.chips import chips
+
 __all__ = ["Cluster", "Cores", "clusters", "cores_at_work"]
 
 
@@ -53,53 +56,6 @@ _CORES: Final = tuple(
         (r"Zen ?3|Ryzen \d 5\d{3}|5700g", "zen3_avx2"),
     )
 )
-_SAME: Final = {
-    "cortex_a715": "cortex_a710", "cortex_x2": "cortex_x3", "cortex_x4": "cortex_x3",
-}  # fmt: skip
-
-#: Qualcomm's own names do not say which core it is; its chips do. Clusters, the fastest first.
-_KRYO: Final = {
-    "820": ("kryo_2016", "kryo_2016"),
-    "821": ("kryo_2016", "kryo_2016"),
-    "636": ("cortex_a73", "cortex_a53"),
-    "660": ("cortex_a73", "cortex_a53"),
-    "835": ("cortex_a73", "cortex_a53"),
-    "670": ("cortex_a75", "cortex_a55"),
-    "710": ("cortex_a75", "cortex_a55"),
-    "845": ("cortex_a75", "cortex_a55"),
-    "675": ("cortex_a76", "cortex_a55"),
-    "730": ("cortex_a76", "cortex_a55"),
-    "765": ("cortex_a76", "cortex_a55"),
-    "855": ("cortex_a76", "cortex_a76", "cortex_a55"),
-    "865": ("cortex_a77", "cortex_a77", "cortex_a55"),
-    "870": ("cortex_a77", "cortex_a77", "cortex_a55"),
-    "778": ("cortex_a78", "cortex_a78", "cortex_a55"),
-    "888": ("cortex_x1", "cortex_a78", "cortex_a55"),
-    "8 Gen 1": ("cortex_x3", "cortex_a710", "cortex_a510"),
-    "8 Gen 2": ("cortex_x3", "cortex_a710", "cortex_a710", "cortex_a510"),
-}
-
-#: Headings that name a product alone: (pattern, core, cores, clock, boost), clocks in GHz.
-_PRODUCTS: Final = (
-    (r"MacBook.*\bM1\b", "apple_firestorm", 4, 3.2, 3.2),
-    (r"MacBook.*\bM3\b", "apple_firestorm", 4, 4.05, 4.05),
-    (r"MacBook Pro \(15-inch, 2019\)", "skylake_avx2", 6, 2.6, 4.5),
-    (r"Jetson Orin Nano|Orin Nano", "cortex_a78", 6, 1.5, 1.5),
-    (r"Jetson Nano", "cortex_a57", 4, 1.43, 1.43),
-    (r"Raspberry Pi Zero 2", "cortex_a53", 4, 1.0, 1.0),
-    (r"Raspberry Pi 5", "cortex_a76", 4, 2.4, 2.4),
-    (r"RK3588", "cortex_a76", 4, 2.4, 2.4),
-    (r"KunPeng 920 3211K", "taishan_v110", 24, 2.6, 2.6),
-    (r"KunPeng 920 7260", "taishan_v110", 64, 2.6, 2.6),
-    (r"D\d+ps", "neoverse_n1", 64, 3.0, 3.0),
-    (r"c5\.4xlarge", "cascade_lake_avx512", 8, 3.4, 3.6),
-    (r"Celeron N5105", "tremont", 4, 2.8, 2.9),
-    (r"Atom x5-Z8350", "silvermont", 4, 1.68, 1.92),
-    (r"Ryzen 9 5950X", "zen3_avx2", 16, 3.8, 4.9),
-    (r"i7-13700K", "raptor_cove", 8, 5.1, 5.4),
-    (r"i7-11800H", "tiger_lake_avx512", 8, 3.8, 4.6),
-    (r"i7-7700K", "skylake_avx2", 4, 4.4, 4.5),
-)
 
 _CLOCK: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([GM])Hz", re.IGNORECASE)
 _COUNT: Final = (
@@ -112,9 +68,8 @@ _COUNT: Final = (
 def clusters(heading: str) -> tuple[Cluster, ...]:
     """Return the clusters of a device, the fastest first; none where no core is known."""
     text = heading.replace("\u2011", "-")
-    for pattern, core, count, clock, boost in _PRODUCTS:
-        if re.search(pattern, text, re.IGNORECASE) and not _CLOCK.search(text):
-            return (Cluster(core, count, clock * 1e9, boost * 1e9),)
+    if not _CLOCK.search(text):
+        return _product(text)
     found: list[Cluster] = []
     kryo = _kryo(text)
     for part in text.split("+"):
@@ -129,20 +84,29 @@ def clusters(heading: str) -> tuple[Cluster, ...]:
     if kryo:  # which of a chip's cores they are, follows from their clocks
         found.sort(key=lambda cluster: cluster.boost_hz, reverse=True)
         found = [replace(c, core=kryo[min(i, len(kryo) - 1)]) for i, c in enumerate(found)]
-    if found:
-        return tuple(found)
-    for pattern, core, count, clock, boost in _PRODUCTS:
-        if re.search(pattern, text, re.IGNORECASE):
-            return (Cluster(core, count, clock * 1e9, boost * 1e9),)
+    return tuple(found) or _product(text)
+
+
+def _product(text: str) -> tuple[Cluster, ...]:
+    for product in chips().products:
+        if re.search(product.heading, text, re.IGNORECASE):
+            boost = product.boost or product.clock
+            core = _known(product.core)
+            return (Cluster(core, product.count, product.clock.value, boost.value),)
     return ()
+
+
+def _known(core: str) -> str:
+    """Return the library's name of a core: one device may stand for several."""
+    return hardware(core).name
 
 
 def _kryo(text: str) -> tuple[str, ...]:
     if not re.search(r"Kr?yr?o", text):
         return ()
-    for chip, cores in _KRYO.items():
-        if re.search(rf"Snapdragon {chip}(?:\D|$)", text):
-            return cores
+    for name, chip in chips().snapdragons.items():
+        if re.search(rf"Snapdragon {name}(?:\D|$)", text):
+            return tuple(map(_known, chip.cores))
     return ()
 
 
@@ -153,7 +117,7 @@ def _core(part: str) -> str:
             if device.startswith("cortex_"):
                 digits = re.sub(r"\D", "", match.group())
                 device += digits
-            return _SAME.get(device, device)
+            return _known(device)
     return ""
 
 

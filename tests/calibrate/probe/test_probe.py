@@ -45,7 +45,6 @@ def test_the_spec_has_the_facts_of_the_machine(meter: FakeMeter, machine: Machin
              if isinstance(entry, dict) and "value" in entry}  # fmt: skip
     assert value["clock"] == machine.clock_hz
     assert value["vector"] == 32
-    assert value["vector_registers"] == 16
     assert value["fma_per_clock"] == machine.fma_per_clock
     assert value["fma_latency"] == machine.fma_latency
     assert (value["loads_per_clock"], value["stores_per_clock"]) == (2, 1)
