@@ -161,8 +161,9 @@ def calibrated(path: str | Path, device: Device, runtime: Runtime | None) -> Mac
     made = None if runtime is None else faults.trying(Machine, device, runtime, found.values())
     if made is not None and not faults:
         return made
-    placed = (_placed(fault, marks, str(file)) for fault in faults)
-    raise InputError(sorted(placed, key=lambda fault: (fault.line, fault.column)))
+    placed = [_placed(fault, marks, str(file)) for fault in faults]
+    placed.sort(key=lambda fault: (fault.line, fault.column))
+    raise InputError(placed)
 
 
 def _placed(fault: Fault, marks: Marks, file: str) -> Fault:
