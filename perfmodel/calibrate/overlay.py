@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from perfmodel.errors import Fault, InputError
 from perfmodel.hardware.device import Device
+from perfmodel.hardware.library import runtime as find_runtime
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.quantity import Quantity
 from perfmodel.hardware.runtime import Runtime
+from perfmodel.marks import Marks
+from perfmodel.settings import FaultList
 from perfmodel.specfile import read, validate
 
-__all__ = ["Calibration", "Overlay", "read_overlay"]
+__all__ = ["Calibration", "Overlay", "calibrated", "read_overlay"]
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -124,3 +128,46 @@ def read_overlay(path: str | Path) -> Overlay:
     file = Path(path)
     data, marks = read(file)
     return validate(Overlay, data, marks, str(file))
+
+
+def calibrated(path: str | Path, device: Device, runtime: Runtime | None) -> Machine:
+    """Return a device with the facts of an overlay file.
+
+    Parameters
+    ----------
+    path
+        An overlay file.
+    device, runtime
+        What it must be a calibration of; its own runtime where that is left out.
+
+    Raises
+    ------
+    InputError
+        Every fault of the file, with its place: another device or runtime, no such fact, a value
+        out of its range.
+    """
+    file = Path(path)
+    data, marks = read(file)
+    found = validate(Overlay, data, marks, str(file))
+    faults = FaultList()
+    given = {"device": (device.name, found.device)}
+    if runtime is None:
+        runtime = faults.trying(find_runtime, found.runtime)
+    else:
+        given["runtime"] = (runtime.name, found.runtime)
+    for key, (mine, its) in given.items():
+        if mine != its:
+            faults.append(Fault(f"is a calibration of {its}", path=key, expected=mine))
+    made = None if runtime is None else faults.trying(Machine, device, runtime, found.values())
+    if made is not None and not faults:
+        return made
+    placed = [_placed(fault, marks, str(file)) for fault in faults]
+    placed.sort(key=lambda fault: (fault.line, fault.column))
+    raise InputError(placed)
+
+
+def _placed(fault: Fault, marks: Marks, file: str) -> Fault:
+    """Return a fault with the place of its key: of a fact, whose path is one key of ``facts``."""
+    at = ("facts", fault.path) if marks.has(("facts", fault.path)) else (fault.path or "runtime",)
+    line, column = marks.at(at, key=at[0] == "facts")
+    return replace(fault, file=file, line=line, column=column)

@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from perfmodel.atomic import output_faults
-from perfmodel.calibrate.overlay import read_overlay
+from perfmodel.calibrate.overlay import calibrated, read_overlay
 from perfmodel.cli import DONE, INFEASIBLE
 from perfmodel.cli.common import Count, print_json, say, scalars, write_result
 from perfmodel.errors import Fault, InputError
@@ -123,17 +123,13 @@ def predict(
 
 def _calibrated(device: str, runtime: str | None, path: Path) -> Machine:
     """Return the device with the facts of an overlay, which must be of it and of the runtime."""
-    found, spec = read_overlay(path), hardware(device)
-    faults: list[Fault] = []
-    chosen = find_runtime(found.runtime if runtime is None else runtime)
-    for what, mine, its in (("device", spec.name, found.device),
-                            ("runtime", chosen.name, found.runtime)):  # fmt: skip
-        if mine != its:
-            faults.append(Fault(f"is a calibration of {its}", path=what, file=str(path),
-                                expected=mine))  # fmt: skip
-    if faults:
-        raise InputError(faults)
-    return Machine(spec, chosen, found.values())
+    faults = FaultList()
+    spec = faults.trying(hardware, device)
+    chosen = None if runtime is None else faults.trying(find_runtime, runtime)
+    if spec is not None and not faults:
+        return calibrated(path, spec, chosen)
+    faults.trying(read_overlay, path)
+    raise InputError(faults)
 
 
 def _plan(path: Path) -> Plan:

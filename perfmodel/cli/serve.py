@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from perfmodel.cli import DONE, INFEASIBLE
-from perfmodel.cli.common import print_json, say
+from perfmodel.cli.common import Whole, print_json, say
 from perfmodel.system.serving import Served
 from perfmodel.system.serving import serve as run
 from perfmodel.units import show
@@ -18,12 +18,12 @@ def serve(
     *,
     runtime: str | None = None,
     precision: str | None = None,
-    prompt: int = 1024,
-    generate: int = 1024,
-    concurrency: int = 1,
-    tensor: int = 1,
-    data: int = 1,
-    expert: int = 1,
+    prompt: Whole = 1024,
+    generate: Whole = 1024,
+    concurrency: Whole = 1,
+    tensor: Whole = 1,
+    data: Whole = 1,
+    expert: Whole = 1,
     wide: bool = False,
     json: bool = False,
 ) -> int:

@@ -54,7 +54,7 @@ def validate(
     if output is not None:
         faults.extend(output_faults(output, (".json",)))
     if trust is not None:
-        faults.extend(output_faults(trust, (".md",)))
+        faults.extend(output_faults(trust, (".md",), "--trust"))
     faults.settle()
     module: Any = import_module("perfmodel.validate")
     results = module.validate(

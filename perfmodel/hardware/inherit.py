@@ -11,9 +11,11 @@ from perfmodel import units
 from perfmodel.errors import Fault, InputError
 from perfmodel.hardware.device import Device, EnergyModel, Power
 from perfmodel.hardware.engine import Engine, engine_class
+from perfmodel.hardware.kernel import Kernel
 from perfmodel.hardware.link import Link
 from perfmodel.hardware.memory import Memory, memory_class
 from perfmodel.hardware.quantity import Spec
+from perfmodel.hardware.runtime import Runtime, Serving
 from perfmodel.hardware.structure import get, hierarchy, listed
 from perfmodel.hardware.write import dimension_of
 from perfmodel.marks import Marks, Node, merge
@@ -170,7 +172,7 @@ def settled(root: Node, model: type[Spec], keep: bool = False) -> Node:
     """
     top = _defaults(root)
     content = {k: v for k, v in root.children.items() if keep or k not in ("source", "confidence")}
-    sections: dict[str, type[Spec]] = {}
+    sections: dict[str, type[Spec]] = {"serving": Serving} if model is Runtime else {}
     if model is Device:
         sections = {"engines": Engine, "memories": Memory, "links": Link, "power": Power,
                     "energy": EnergyModel}  # fmt: skip
@@ -183,6 +185,9 @@ def settled(root: Node, model: type[Spec], keep: bool = False) -> Node:
             )
         elif key in sections:
             content[key] = _entry(node, sections[key], top)
+        elif key == "kernels" and model is Runtime:
+            kernels = {name: _entry(kernel, Kernel, top) for name, kernel in node.children.items()}
+            content[key] = replace(node, value=kernels)
     return replace(root, value=_numbers(content, model, top))
 
 

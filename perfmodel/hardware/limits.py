@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple, cast
 
 import numpy as np
@@ -13,7 +13,7 @@ from perfmodel.arrays import Array
 from perfmodel.errors import Fault
 from perfmodel.hardware.quantity import Of
 
-__all__ = ["PAIRS", "Span", "limits_of_plain", "pair_faults", "range_flaw"]
+__all__ = ["PAIRS", "Span", "limits_of_plain", "pair_faults", "pairs_of", "range_flaw"]
 
 #: Pairs of facts of which the first is at most the second, as `structure` has it of spec files.
 #: (Memory that is reserved beyond the capacity, or idle power beyond the sustained one, is an
@@ -84,6 +84,12 @@ def _extremes(array: Array, whole: bool) -> Iterator[float]:
         yield from array[array != np.floor(array)].reshape(-1)[:1].tolist()
 
 
+def pairs_of(paths: Iterable[str]) -> list[tuple[str, str]]:
+    """Return pairs of facts of which the first is at most the second: `PAIRS`, ramps of `paths`."""
+    stems = [p.rpartition("_")[0] for p in paths if p.endswith((".ramp_start", ".ramp_end"))]
+    return [*PAIRS, *((f"{stem}_start", f"{stem}_end") for stem in dict.fromkeys(stems))]
+
+
 def pair_faults(values: Mapping[str, Any], changes: Mapping[str, Any], limits: Mapping[str, Of]
                 ) -> Iterator[Fault]:  # fmt: skip
     """Yield the faults of varied facts that others bound.
@@ -97,7 +103,7 @@ def pair_faults(values: Mapping[str, Any], changes: Mapping[str, Any], limits: M
     limits
         Of the facts, by path.
     """
-    for low, high in PAIRS:
+    for low, high in pairs_of(changes):
         least, most = values.get(low), values.get(high)
         if not (low in changes or high in changes) or least is None or most is None:
             continue

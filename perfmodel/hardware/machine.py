@@ -11,7 +11,7 @@ from perfmodel import units
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.facts import Facts, Provenance, facts_of
-from perfmodel.hardware.limits import PAIRS, Span, pair_faults, range_flaw
+from perfmodel.hardware.limits import Span, pair_faults, pairs_of, range_flaw
 from perfmodel.hardware.memory import Memory
 from perfmodel.hardware.quantity import Quantity
 from perfmodel.hardware.runtime import Runtime
@@ -146,7 +146,7 @@ class Machine:
         if limits is None:
             raise InputError(_unknown(self._base, path))
         low, high = limits.least, limits.most
-        for below, above in PAIRS:
+        for below, above in pairs_of([resolved]):
             other = self.facts.get({below: above, above: below}.get(resolved, ""))
             if other is not None and resolved == below:
                 high = min(high, float(np.min(other)))

@@ -76,11 +76,22 @@ def row_points(subject: Subject, level: str | None = None) -> Points:
 def memory_roofs(subject: Subject) -> list[Roof]:
     """Return a roof for each memory that carries traffic, nearest the engine first."""
     out: list[Roof] = []
+    facts = subject.setting.facts
     for level in subject.levels:
         moved, seconds = subject.columns[f"{level}_bytes"], subject.columns[f"{level}_s"]
-        busy = moved > 0
-        rate = float(np.max(moved[busy] / (seconds[busy] - subject.latency(level))))
-        out.append(Roof(level, rate, float(subject.setting.facts[f"memories.{level}.bandwidth"])))
+        rest: Column = seconds - subject.latency(level)
+        # Loops over arrays have their lines prefetched: no latency is in their seconds.
+        loops = np.asarray(subject.columns["kind"] == "stream", dtype=bool)
+        rest[loops] = seconds[loops]
+        busy = (moved > 0) & (rest > 0)
+        if level == subject.levels[-1] and "cold_weights_s" in subject.columns:
+            busy &= subject.columns["cold_weights_s"] == 0  # a part of the bytes waits there
+        peak = float(facts[f"memories.{level}.bandwidth"])
+        if busy.any():
+            rate = float(np.max(moved[busy] / rest[busy]))
+        else:
+            rate = peak * float(facts.get(f"memories.{level}.sustained_fraction", 1.0))
+        out.append(Roof(level, rate, peak))
     return out
 
 

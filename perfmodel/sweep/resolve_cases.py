@@ -18,7 +18,7 @@ from perfmodel.formats import Precision, as_precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import hardware, select
 from perfmodel.hardware.library import runtime as find_runtime
-from perfmodel.hardware.limits import PAIRS
+from perfmodel.hardware.limits import pairs_of
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.resolve import DeviceLike, WorkloadLike, check_choices, machine_of, with_bits
@@ -296,7 +296,7 @@ def _with_partner(machine: Machine, axis: Axis, groups: list[list[Axis]]) -> dic
     """Values of a fact, and of the fact that bounds it where that varies too."""
     path = machine.resolve(axis.name)
     values = np.array(axis.values, dtype=float)
-    bound = {one: other for pair in PAIRS for one, other in (pair, pair[::-1])}.get(path)
+    bound = {one: other for pair in pairs_of([path]) for one, other in (pair, pair[::-1])}.get(path)
     for group in groups if bound is not None else ():
         for other in group:
             if machine.resolve(other.name) == bound and other.is_number:

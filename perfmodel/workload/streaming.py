@@ -15,7 +15,7 @@ from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.workload.builder import GraphBuilder
 from perfmodel.workload.families import Family, Semantics
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.symbols import Dim, product, symbol
+from perfmodel.workload.symbols import Dim, maximum, product, symbol
 
 __all__ = ["FAMILY_STREAMING", "KERNELS", "Kernel", "StreamingStructure", "kernel_named"]
 
@@ -127,9 +127,10 @@ def build(structure: StreamingStructure, semantics: Semantics) -> Graph:
     kernel = kernel_named(structure.kernel)
     g = GraphBuilder(structure.kernel)
     shape: list[Dim] = [symbol(name) for name in _EXTENTS[kernel.dimensions]]
-    # A stencil leaves the rim of the grid alone.
+    # A stencil leaves the rim of the grid alone, which may be all of it.
     rim = 2 * kernel.radius
-    results = product(*(extent - rim for extent in shape)) if rim else product(*shape)
+    inner = [maximum(extent - rim, 0) for extent in shape] if rim else shape
+    results = product(*inner)
     reads: list[Tensor | tuple[Tensor, Dim]] = [
         g.input(f"x{i}", shape, format=FORMAT) for i in range(kernel.reads + kernel.updates)
     ]

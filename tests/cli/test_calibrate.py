@@ -48,3 +48,35 @@ def test_bad_rows_and_outputs_are_refused_before_anything_is_written(
     assert done.code == 2
     assert not output.exists()
     assert run("calibrate", str(rows), "-o", str(tmp_path / "x.csv")).code == 2
+
+
+def test_faults_of_an_overlay_come_at_once_with_their_lines(
+    tmp_path: Path, run: Callable[..., Ran]
+) -> None:
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text(
+        "overlay_version: 1\ndevice: a100\nruntime: onnxruntime_cp\n"
+        "facts:\n  runtime.scale.conv: 1\n"
+    )
+    told = run("predict", "resnet50", "zen4_core", "--overlay", str(overlay))
+    assert told.code == 2
+    at, meant = f"error: {overlay}:", "did you mean"
+    assert told.faults == [
+        f"{at}2:9: device: is a calibration of a100; expected zen4_core",
+        f"{at}3:10: no runtime is named 'onnxruntime_cp'; {meant} 'onnxruntime_cpu'?",
+    ]
+    overlay.write_text(
+        "overlay_version: 1\ndevice: zen4_core\nruntime: onnxruntime_cpu\nfacts:\n"
+        "  runtime.scale.con: 1.4\n  runtime.scale.gemm: -1\n  engines.cpu.clok: 1\n"
+    )
+    told = run("predict", "resnet50", "zen4_core", "--overlay", str(overlay))
+    assert told.code == 2
+    assert told.faults == [
+        f"{at}5:3: runtime.scale.con: no such fact; {meant} 'runtime.scale.conv'?",
+        f"{at}6:3: runtime.scale.gemm: -1 is negative; expected a count above zero",
+        f"{at}7:3: engines.cpu.clok: no such fact; {meant} 'engines.cpu.clock'?",
+    ]
+    overlay.write_text("overlay_version: 1\nfacts: {}\n")
+    told = run("predict", "resnet50", "zen4_cor", "--runtime", "onnx", "--overlay", str(overlay))
+    for fault in ("zen4_core", "onnxruntime", "missing key 'runtime'", "missing key 'device'"):
+        assert fault in told.err

@@ -38,6 +38,7 @@ COMMAND = [sys.executable, "-m", "perfmodel"]
         (["validate", "genz", "--model=x"], "there is no option --model; expected"),
         (["validate", "--sufix", "_x"], "no option --sufix; did you mean '--suffix'?"),
         (["sweep", "resnet18", "--devise", "a100"], "did you mean '--device'?"),
+        (["validate", "genz", "--trust", "none/x.md"], "--trust: there is no folder 'none'"),
         (["predict", "", ""], "no workload is named ''"),
         (["predict", "a" * 5000, "a100"], "no workload is named"),
         (["predict", "resnet18", "a100\udcff"], "no device is named"),

@@ -103,6 +103,24 @@ def test_pairs_are_compared_where_they_meet() -> None:
     ]
 
 
+def test_a_ramp_starts_before_it_ends() -> None:
+    machine = hardware("zen4_core").machine()
+    start, end = "memories.l3.ramp_start", "memories.l3.ramp_end"
+    assert machine.span(start).high == machine[end] == 30 * 2**20
+    assert told(machine, {start: "40 MiB"}) == [
+        f"{start}: 40 MiB is above {end}; expected at most 30 MiB"
+    ]
+    assert told(machine, {end: "4 MiB"}) == [
+        f"{end}: 4 MiB is below {start}; expected at least 6 MiB"
+    ]
+    assert machine.vary({start: "40 MiB", end: "50 MiB"})[start] == 40 * 2**20
+    ramps = {start: ["8 MiB", "40 MiB"], end: ["20 MiB", "50 MiB"]}
+    found = pm.sweep("resnet18", "zen4_core", ramps, zip=[f"{start},{end}"])
+    assert len(found) == 2
+    with pytest.raises(InputError, match="40 MiB is above"):
+        pm.sweep("resnet18", "zen4_core", ramps)
+
+
 def test_tracers_have_no_numbers_to_look_at() -> None:
     jax = pytest.importorskip("jax")
     machine = hardware("cambricon_llm_s").machine()

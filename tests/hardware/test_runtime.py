@@ -178,3 +178,21 @@ def test_faults_of_what_it_executes_have_their_place(
         load(tmp_path, WIDER.replace(old, new, 1))
     if fault is not None:
         assert str(caught.value).partition("engine_x.yaml:")[2] == fault
+
+
+def test_constants_of_a_base_keep_their_source_and_confidence(tmp_path: Path, card: Device) -> None:
+    load(tmp_path, SPEC + "serving: {first_token: 41 ms}\n")
+    path = tmp_path / "engine_y.yaml"
+    path.write_text(
+        "schema_version: 1\nname: engine_y\nbase: engine_x\nsource: other\nconfidence: estimated\n"
+        "sources: {other: Another}\nper_run: 1 us\nkernels: {gemv: {launch: 2 us}}\n"
+    )
+    told = card.machine(runtime(path)).provenance
+    for fact, said in (
+        ("runtime.kernels.gemm.launch", ("fit", "fitted")),
+        ("runtime.serving.first_token", ("fit", "fitted")),
+        ("runtime.efficiency.bandwidth", ("fit", "fitted")),
+        ("runtime.kernels.gemv.launch", ("other", "estimated")),
+        ("runtime.per_run", ("other", "estimated")),
+    ):
+        assert (told[fact].source, told[fact].confidence) == said

@@ -131,3 +131,14 @@ def test_the_explanation_evaluates_to_the_time(device: str, workload: str) -> No
     _, expression, number = line.split(" = ")
     assert eval(expression) == pytest.approx(float(number), rel=1e-8)
     assert float(number) == pytest.approx(found.latency_s, rel=1e-8)
+
+
+@pytest.mark.parametrize("device", ["zen4_core", "h100"])
+@pytest.mark.parametrize(("planes", "rows"), [(1.0, 100.0), (2.0, 100.0), (1.0, 1.0)])
+def test_a_grid_that_is_all_rim_moves_nothing(device: str, planes: float, rows: float) -> None:
+    work = pm.workload("jacobi_3d_7pt", planes=planes, rows=rows, columns=100000)
+    table = pm.predict(work, device).table.to_pandas()
+    for column in table.columns:
+        if column.endswith(("_bytes", "_s")) or column == "vector_ops":
+            assert np.all(table[column] >= 0.0), column
+    assert table["vector_ops"].iloc[0] == 0.0

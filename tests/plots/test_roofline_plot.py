@@ -147,3 +147,19 @@ def test_integers_are_operations_not_flop() -> None:
     figure = p.plot.roofline()
     assert "(OP/s)" in figure.layout.yaxis.title.text
     assert "FLOP" not in figure.layout.xaxis.title.text
+
+
+def test_loops_over_arrays_have_roofs() -> None:
+    """Their seconds of a memory hold no latency, which may be more than all of them."""
+    figure = predict(find("schoenauer_triad"), hardware("zen4_core")).plot.roofline()
+    drawn = {t.name: t.y[0] / t.x[0] for t in traces(figure, "roof")}
+    for level, stated in (("l2", 118e9), ("l3", 99.63e9), ("dram", 32e9)):
+        assert 0.9 * stated < drawn[level] < 1.3 * stated
+
+
+def test_cold_weights_raise_no_roof() -> None:
+    """What they wait for is no time of the memory, though their bytes are counted there."""
+    net = predict(find("mobilenet_v2"), hardware("zen4_core"), precision="fp32", warm=True)
+    figure = net.plot.roofline()
+    (roof,) = (t for t in traces(figure, "roof") if t.name == "dram")
+    assert roof.y[0] / roof.x[0] == pytest.approx(32e9, rel=1e-6)
