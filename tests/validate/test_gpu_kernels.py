@@ -13,9 +13,9 @@ from perfmodel.predict import predict
 from perfmodel.validate import validate
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.gpu_kernels import gemm, moe, vidur
+from perfmodel.validate.gpu_kernels.devices import device_named
 from perfmodel.validate.gpu_kernels.moe import experts_touched
 from perfmodel.validate.gpu_kernels.products import ProductRows
-from perfmodel.validate.gpu_kernels.rows import device_of
 
 HEADER = "hardware,model_or_op,shape,dtype,value,unit,source\n"
 H100 = "NVIDIA H100 80GB HBM3"
@@ -100,7 +100,7 @@ def test_block_scaled_products_wait_for_the_host_or_for_their_activations(
     ],
 )
 def test_product_names_are_aliases(name: str, device: str) -> None:
-    assert device_of(name, ()).name == device
+    assert device_named(name).name == device
 
 
 def test_all_rows_at_once_equal_their_predictions(tmp_path: Path) -> None:

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.calibrate import Constant
-from perfmodel.errors import InputError
 from perfmodel.validate.case import Case, Cases, Question
 from perfmodel.validate.files import DataFolder
+from perfmodel.validate.gpu_kernels.devices import Finder
 from perfmodel.validate.gpu_kernels.products import ProductRows, named, product_refit
-from perfmodel.validate.gpu_kernels.rows import KernelRow, device_of, kernel_rows
+from perfmodel.validate.gpu_kernels.rows import KernelRow, kernel_rows
 from perfmodel.validate.gpu_kernels.workloads import linear
 from perfmodel.validate.refit import Refit
 
@@ -56,7 +56,8 @@ CONSTANTS: Final = (
 def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     """Return the cases of the table, one a row."""
     path = folder.need(NAME, *PLACES)
-    cases = [case(row, devices) for row in kernel_rows(path)]
+    find = Finder(devices)
+    cases = [case(row, find) for row in kernel_rows(path)]
     notes = ("fp8_block rows are launched by the host: what bounds most of them is its time",)
     return Cases(NAME, cases, notes=(*folder.note(path), *notes))
 
@@ -72,7 +73,7 @@ def runtime_of(row: KernelRow) -> str:
     return BLOCK_SCALED.get(kernel, "")
 
 
-def case(row: KernelRow, devices: Sequence[str | Path]) -> Case:
+def case(row: KernelRow, find: Finder) -> Case:
     """Return the case of a row: its device by product name, its kernel as a network of one."""
     reason = row.lacks("m", "n", "k")
     if not reason and row.dtype not in FORMATS:
@@ -82,10 +83,9 @@ def case(row: KernelRow, devices: Sequence[str | Path]) -> Case:
         reason = f"no runtime states the {row.dtype} kernel of '{row.operation}'"
     if reason:
         return Case(row.name, row.hardware, reason=reason)
-    try:
-        device = device_of(row.hardware, devices)
-    except InputError as error:
-        return Case(row.name, row.hardware, reason=str(error.faults[0]))
+    device = find(row.hardware)
+    if isinstance(device, str):
+        return Case(row.name, row.hardware, reason=device)
     precision, target = FORMATS[row.dtype]
     group = f"{row.dtype}, M {'above' if row.shape['m'] > 256 else 'up to'} 256"
     shape = {name: row.shape[name] for name in ("m", "n", "k")}
