@@ -1,6 +1,7 @@
 """Products in tiles and waves: closed forms, a plain loop over the candidates, physics."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -57,13 +58,15 @@ def slow(m, n, k, groups=1.0):
                 extra = c.split_launch + 8 * split * groups * m * n / (0.7 * p.l2_bandwidth)
             found.append(joined + extra)
     best = int(np.argmin(found))
-    return c.launch + c.per_group * groups + found[best], best
+    quantise = 5.0 * groups * m * k / p.bandwidth
+    return c.launch + c.per_group * groups + found[best] + quantise, best
 
 
 @settings(max_examples=60, deadline=None)
 @given(extents, extents, extents, st.integers(1, 64))
 def test_it_is_the_best_of_a_loop_over_candidates(m: int, n: int, k: int, groups: int) -> None:
-    found = times(float(m), float(n), float(k), groups=float(groups))
+    constants = replace(CONSTANTS, quantise_bytes=5.0)
+    found = times(float(m), float(n), float(k), constants=constants, groups=float(groups))
     wanted, choice = slow(m, n, k, groups)
     assert float(found.total_s) == pytest.approx(wanted, rel=1e-9)
     assert slow(m, n, k, groups)[0] == pytest.approx(wanted)

@@ -13,9 +13,9 @@ from perfmodel.predict import predict
 from perfmodel.validate import validate
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.gpu_kernels import gemm, moe, vidur
+from perfmodel.validate.gpu_kernels.devices import device_named
 from perfmodel.validate.gpu_kernels.moe import experts_touched
 from perfmodel.validate.gpu_kernels.products import ProductRows
-from perfmodel.validate.gpu_kernels.rows import device_of
 
 HEADER = "hardware,model_or_op,shape,dtype,value,unit,source\n"
 H100 = "NVIDIA H100 80GB HBM3"
@@ -38,7 +38,7 @@ def test_a_row_is_the_routine_at_its_shape(tmp_path: Path) -> None:
     (found,) = validate("gpu_gemm", data=folder)
     assert (found.rows, found.coverage) == (4, 0.25)
     reasons = [r["reason"] for r in found.unpredicted]
-    assert any("host" in r for r in reasons)
+    assert any("no runtime states the fp8_block kernel of 'gemm any'" in r for r in reasons)
     assert any("without k" in r for r in reasons)
     assert any("NVIDIA Z9" in r for r in reasons)
     facts = hardware("h100").machine("torch_cuda").facts
@@ -54,6 +54,32 @@ def test_a_row_is_the_routine_at_its_shape(tmp_path: Path) -> None:
         moved_bytes=2.0 * (64 * 8192 + 8192 * 4096 + 64 * 4096), left_bytes=2.0, right_bytes=2.0,
     )  # fmt: skip
     assert found.predictions[0]["predicted"] == pytest.approx(float(wanted.total_s), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("m", "operation", "runtime"),
+    [
+        (8, "FlashInferFp8BlockScaledMMKernel", "vllm_flashinfer_gemm_eager"),
+        (64, "DeepGemmFp8BlockScaledMMKernel", "vllm_deep_gemm_eager"),
+        (31, "vllm_default", "vllm_flashinfer_gemm_eager"),
+        (32, "vllm_default", "vllm_deep_gemm_eager"),
+        (8192, "deepgemm", "vllm_deep_gemm"),
+    ],
+)
+def test_block_scaled_products_wait_for_the_host_or_for_their_activations(
+    tmp_path: Path, m: int, operation: str, runtime: str
+) -> None:
+    """They take the host's time, or the plain product and a pass over the activations."""
+    row = f"{H100},gemm {operation},m={m} n=4096 k=8192,fp8_block,0.09,ms"
+    (case,) = gemm.load(DataFolder(table(tmp_path, "gpu_gemm", row))).cases
+    assert case.runtime == runtime
+    asked = case.questions[0].workload
+    found = predict(asked, case.machine, precision="fp8", runtime=runtime).latency_s
+    plain = predict(asked, case.machine, precision="fp8", runtime="torch_cuda").latency_s
+    facts = hardware("h100").machine(runtime).facts
+    head = "runtime.kernels.gemm.fp8."
+    device = plain + facts[f"{head}quantise_bytes"] * m * 8192 / 3.08e12
+    assert found == pytest.approx(max(device, facts.get(f"{head}host_floor", 0.0)), rel=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +100,7 @@ def test_a_row_is_the_routine_at_its_shape(tmp_path: Path) -> None:
     ],
 )
 def test_product_names_are_aliases(name: str, device: str) -> None:
-    assert device_of(name, ()).name == device
+    assert device_named(name).name == device
 
 
 def test_all_rows_at_once_equal_their_predictions(tmp_path: Path) -> None:
@@ -101,6 +127,37 @@ def test_all_rows_at_once_equal_their_predictions(tmp_path: Path) -> None:
             for c in cases
         ]  # fmt: skip
         np.testing.assert_allclose(together, alone, rtol=1e-9)
+
+
+def test_the_fit_of_block_scaled_products_at_the_stated_constants_is_their_prediction(
+    tmp_path: Path,
+) -> None:
+    rows = [
+        f"{gpu},gemm {kernel},m={m} n=4096 k=4096,{dtype},1,ms"
+        for gpu in (H100, "NVIDIA H200")
+        for kernel, m, dtype in (
+            ("any", 64, "fp8"),
+            ("FlashInferFp8BlockScaledMMKernel", 8, "fp8_block"),
+            ("DeepGemmFp8BlockScaledMMKernel", 8192, "fp8_block"),
+        )
+    ]
+    folder = DataFolder(table(tmp_path, "gpu_gemm", *rows))
+    (block,) = (r for r in gemm.refits(folder) if r.target == "fp8_block_latency_s")
+    stated: dict[str, float] = {}
+    for constant in block.constants:
+        runtime, _, field = constant.name.rpartition(" ")
+        facts = hardware("h100").machine(runtime or "vllm_deep_gemm").facts
+        stated[constant.name] = facts[f"runtime.kernels.gemm.fp8.{field.rpartition('.')[2]}"]
+    cases = gemm.load(folder).cases
+    alone = [
+        predict(
+            c.questions[0].workload, c.machine, precision=c.precision, runtime=c.runtime
+        ).latency_s
+        for c in cases
+    ]  # fmt: skip
+    np.testing.assert_allclose(sorted(block.forward(stated)), sorted(alone), rtol=1e-9)
+    assert block.judged is not None
+    assert block.judged.tolist() == [False] * 2 + [True] * 4
 
 
 def test_experts_touched_are_bounded_by_tokens_and_experts() -> None:
@@ -147,6 +204,7 @@ def _rows(shape: str, operation: str = "moe any"):
     [
         ("gpu_gemm", "latency_s", 0.075),
         ("gpu_gemm", "fp8_latency_s", 0.115),
+        ("gpu_gemm", "fp8_block_latency_s", 0.065),
         ("gpu_moe", "latency_s", 0.105),
         ("gpu_moe", "fp8_block_latency_s", 0.09),
         ("gpu_kernel_power", "latency_s", 0.145),
@@ -166,6 +224,7 @@ def test_errors_on_measured_kernels(data: Path, name: str, target: str, mape: fl
     ("name", "target", "mape"),
     [
         ("gpu_gemm", "latency_s", 0.09),
+        ("gpu_gemm", "fp8_block_latency_s", 0.07),
         ("gpu_moe", "latency_s", 0.12),
         ("vidur_linear", "latency_s", 0.09),
     ],

@@ -31,7 +31,7 @@ def test_devices_are_found_by_what_drivers_print(printed: str, name: str) -> Non
 
 
 def test_an_unknown_device_is_named_in_the_fault() -> None:
-    with pytest.raises(InputError, match="voodoo"):
+    with pytest.raises(InputError, match="'3dfx Voodoo 5'"):
         device_named("3dfx Voodoo 5")
 
 
@@ -86,6 +86,18 @@ def test_shifted_rows_of_deepbench_are_dropped(tmp_path: Path) -> None:
     conv = next(r for r in rows if r.operation == "conv")
     assert conv.product == (8 * 56 * 56, 64.0, 64 * 9)
     assert float(conv.workload.macs) == np.prod(conv.product)
+
+
+def test_faulty_cells_of_deepbench_are_named_all_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "deepbench.csv"
+    file.write_text(
+        "device,precision,op,M,N,K,tA,tB,time_ms\n"
+        "Titan X,fp32,gemm,wide,16,16,N,N,0.1\n"
+        "Titan X,fp32,gemm,16,16,16,N,N,fast\n"
+    )
+    with pytest.raises(InputError) as caught:
+        deepbench.measured_rows(file)
+    assert [(f.path, f.line) for f in caught.value.faults] == [("M", 2), ("time_ms", 3)]
 
 
 @pytest.mark.data

@@ -27,6 +27,9 @@ class ProductConstants(Spec):
     """How far a last, partly filled wave costs a whole one: 0 not at all, 1 wholly."""
     split_launch: Time | None = None
     """Time of summing the parts of a split sum, beside their traffic."""
+    quantise_bytes: Passes | None = None
+    """Bytes that a kernel before the product streams for each number of its left factor, which it
+    quantises to the product's format; 3 and a scale where it reads 16 bits and writes 8."""
     per_group: Time | None = None
     """Time that each group (expert) costs beside its work."""
     activation_passes: Passes | None = None

@@ -9,10 +9,11 @@ the time is the least over the candidates::
     bytes  = moved + reread * max(reads - moved, 0)
     dram   = bytes / (share bandwidth) + bytes / (min(blocks, per_unit * units) * draw * clock)
     l2     = reads / (share l2_bandwidth)
-    time   = launch + (matrix^p + dram^p + l2^p)^(1/p) + split
+    time   = max(host, launch + (matrix^p + dram^p + l2^p)^(1/p) + split + quantise M K / bandwidth)
 
-with ``k`` a split's part of K in whole steps of 64. What the power limit sustains caps the rate of
-the whole product. All arguments broadcast; nothing branches on a value.
+with ``k`` a split's part of K in whole steps of 64. Where a kernel of its own quantises the
+activations first, it streams `quantise` bytes for each of their numbers. What the power limit
+sustains caps the rate of the whole product. All arguments broadcast; nothing branches on a value.
 
 Waves of tiles and split sums: Osama et al., "Stream-K", PPoPP 2023. Lee et al., "Forecasting GPU
 performance for deep learning training and inference" (NeuSight), ASPLOS 2025, count tiles and waves
@@ -92,6 +93,7 @@ class GemmConstants:
     tile_exponent: Value = 0.0
     wave_quantisation: Value = 1.0
     split_launch: Value = 0.0
+    quantise_bytes: Value = 0.0
     per_group: Value = 0.0
     pnorm: Value = 8.0
 
@@ -115,6 +117,8 @@ class GemmTimes(NamedTuple):
         Arithmetic and memories, joined by the p-norm.
     split_s
         Sum of the parts of a split; 0 where it is not split.
+    quantise_s
+        Kernel before the product that quantises its left factor.
     l2_bytes
         Bytes that the tiles draw through the L2.
     choice
@@ -127,6 +131,7 @@ class GemmTimes(NamedTuple):
     l2_s: Value
     joined_s: Value
     split_s: Value
+    quantise_s: Value
     l2_bytes: Value
     choice: Value
 
@@ -196,10 +201,11 @@ def gemm_times(
         full = values if values.shape == work.shape else xp.broadcast_to(values, work.shape)
         return full[at]
 
-    total = xp.maximum(c.launch + c.per_group * groups + picked(work), c.host_floor)
+    quantise = c.quantise_bytes * groups * m * k / machine.bandwidth
+    total = c.launch + c.per_group * groups + picked(work) + quantise
     return GemmTimes(
-        total, picked(matrix), picked(dram), picked(cached), picked(joined), picked(split),
-        picked(reads), best,
+        xp.maximum(total, c.host_floor), picked(matrix), picked(dram), picked(cached),
+        picked(joined), picked(split), quantise + 0.0 * total, picked(reads), best,
     )  # fmt: skip
 
 

@@ -48,7 +48,8 @@ class TensorCoreKind:
             f"runtime.kernels, tiles in waves, {_DOCS}",
         ),
         "overlap": Equation(
-            "(matrix^p + dram^p + l2^p)^(1/p) - max(matrix, dram, l2) + split", f"p-norm, {_DOCS}"
+            "(matrix^p + dram^p + l2^p)^(1/p) - max(matrix, dram, l2) + split + quantise",
+            f"p-norm, {_DOCS}",
         ),
         "host": Equation("max(host_floor - device, 0)", f"runtime.kernels, {_DOCS}"),
     }

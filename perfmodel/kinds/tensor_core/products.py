@@ -185,7 +185,7 @@ def _timed(found: Products, setting: Setting) -> KernelRows:
         found.rows, times.matrix_s, times.dram_s, times.l2_s,
         constants.launch + constants.per_group * found.groups + zero,
         times.joined_s - xp.maximum(xp.maximum(times.matrix_s, times.dram_s), times.l2_s)
-        + times.split_s,
+        + times.split_s + times.quantise_s,
         constants.host_floor + zero, detail,
     )  # fmt: skip
 

@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.calibrate import Constant
-from perfmodel.errors import InputError
 from perfmodel.hardware.device import Device
 from perfmodel.kinds.tensor_core.attention import (
     Chip,
@@ -27,12 +26,12 @@ from perfmodel.kinds.tensor_core.attention import (
     prefill_parts,
     resident_share,
 )
-from perfmodel.measurements import read_rows
 from perfmodel.validate.batched import evaluate_together
 from perfmodel.validate.case import Case, Cases, Question
 from perfmodel.validate.files import DataFolder
-from perfmodel.validate.gpu_kernels.devices import device_named, fact_columns
+from perfmodel.validate.gpu_kernels.devices import Finder, fact_columns, with_devices
 from perfmodel.validate.gpu_kernels.operators import attention
+from perfmodel.validate.gpu_kernels.rows import table
 from perfmodel.validate.refit import Refit
 from perfmodel.validate.result import ValidationResult
 
@@ -96,44 +95,40 @@ def measured_rows(path: Path) -> list[Measured]:
     InputError
         Columns are missing, or a shape is of another form.
     """
-    rows = read_rows(path)
-    faults = rows.missing(("hardware", "model_or_op", "shape", "dtype", "value"))
-    if faults:
-        raise InputError(faults)
     out: list[Measured] = []
-    for row in rows:
-        found = _SHAPE.search(row["shape"])
-        value = rows.number(row, "value", faults)
-        if found is None:
-            faults.append(rows.fault(row, "shape", f"'{row['shape']}' is no shape of attention",
-                                     "b=1 isl=128 step=0 h=32 kv=8 d=128"))  # fmt: skip
-        if found is None or value is None:
-            continue
-        b, new, before, h, kv, d = map(int, found.groups())
-        bits = 8 if row["dtype"].endswith(("fp8", "int8", "fp8_e4m3")) else 16
-        backend = backend_of(row["model_or_op"])
-        name = f"{row['model_or_op']} {row['shape']} kv{bits}"
-        out.append(
-            Measured(name, row["hardware"], backend, b, new, new + before, h, kv, d, bits,
-                     1e-3 * value)
-        )  # fmt: skip
-    if faults:
-        raise InputError(faults)
+    columns = ("hardware", "model_or_op", "shape", "dtype", "value")
+    with table(path, columns) as (rows, faults):
+        for row in rows:
+            found = _SHAPE.search(row["shape"])
+            value = rows.number(row, "value", faults)
+            if found is None:
+                faults.append(rows.fault(row, "shape", f"'{row['shape']}' is no shape of attention",
+                                         "b=1 isl=128 step=0 h=32 kv=8 d=128"))  # fmt: skip
+            if found is None or value is None:
+                continue
+            b, new, before, h, kv, d = map(int, found.groups())
+            bits = 8 if row["dtype"].endswith(("fp8", "int8", "fp8_e4m3")) else 16
+            backend = backend_of(row["model_or_op"])
+            name = f"{row['model_or_op']} {row['shape']} kv{bits}"
+            out.append(
+                Measured(name, row["hardware"], backend, b, new, new + before, h, kv, d, bits,
+                         1e-3 * value)
+            )  # fmt: skip
     return out
 
 
 def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationResult:
     """Predict every row; the group is the backend."""
     path = folder.need(NAME, *PLACES)
-    cases = [_case(row, devices) for row in measured_rows(path)]
+    find = Finder(devices)
+    cases = [_case(row, find) for row in measured_rows(path)]
     return evaluate_together(Cases(NAME, cases, notes=(_NOTE, *folder.note(path))))
 
 
-def _case(row: Measured, devices: Sequence[str | Path]) -> Case:
-    try:
-        device = device_named(row.hardware, devices)
-    except InputError as error:
-        return Case(row.name, row.hardware, reason=str(error.faults[0]))
+def _case(row: Measured, find: Finder) -> Case:
+    device = find(row.hardware)
+    if isinstance(device, str):
+        return Case(row.name, row.hardware, reason=device)
     work = attention(row.batch, row.queries, row.keys, row.heads, row.kv_heads, row.head_dim)
     questions = [
         Question("latency_s", "latency_s", row.seconds, work),
@@ -196,12 +191,7 @@ class _Columns:
 
 def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[Refit]:
     """Return how the constants of both kernels were fitted, device left out."""
-    known: list[tuple[Measured, Device]] = []
-    for row in measured_rows(folder.need(NAME, *PLACES)):
-        try:
-            known.append((row, device_named(row.hardware, devices)))
-        except InputError:
-            continue
+    known = with_devices(measured_rows(folder.need(NAME, *PLACES)), devices)
     out: list[Refit] = []
     for target, forward, constants in (
         ("prefill_s", prefill_forward, PREFILL),

@@ -19,9 +19,9 @@ from perfmodel.collective import collective
 from perfmodel.cost.collectives import COLLECTIVES, CollectiveConstants, collective_seconds
 from perfmodel.errors import InputError
 from perfmodel.hardware.device import Device
-from perfmodel.measurements import read_rows
 from perfmodel.validate.files import DataFolder
-from perfmodel.validate.gpu_kernels.devices import device_named
+from perfmodel.validate.gpu_kernels.devices import device_named, with_devices
+from perfmodel.validate.gpu_kernels.rows import table
 from perfmodel.validate.refit import Refit
 from perfmodel.validate.result import ValidationResult
 from perfmodel.validate.run import baselines, error_of, grouped, worst_of
@@ -72,29 +72,26 @@ def measured_rows(path: Path) -> list[Measured]:
     InputError
         Columns are missing, or a cell is of another form.
     """
-    rows = read_rows(path)
-    faults = rows.missing(("hardware", "model_or_op", "shape", "dtype", "value", "source"))
-    if faults:
-        raise InputError(faults)
     out: list[Measured] = []
-    for row in rows:
-        found, value = _SHAPE.search(row["shape"]), rows.number(row, "value", faults)
-        each, which = _BYTES.get(row["dtype"]), _NAMES.get(row["model_or_op"].split()[0])
-        if found is None or each is None or which is None:
-            faults.append(rows.fault(row, "shape", "is no collective that is known",
-                                     "all_reduce, message_size=1024 n=2, half"))  # fmt: skip
-        if found is None or each is None or which is None or value is None:
-            continue
-        told = _RELEASE.search(row["source"])
-        release = tuple(int(p) for p in told.group(1).split(".")) if told else (99,)
-        elements, n = map(float, found.groups())
-        runtime = runtime_of(row["model_or_op"], release)
-        out.append(
-            Measured(f"{row['model_or_op']} {row['shape']} {row['dtype']}", row["hardware"], which,
-                     runtime, elements * each, n, 1e-3 * value)
-        )  # fmt: skip
-    if faults:
-        raise InputError(faults)
+    columns = ("hardware", "model_or_op", "shape", "dtype", "value", "source")
+    with table(path, columns) as (rows, faults):
+        for row in rows:
+            found, value = _SHAPE.search(row["shape"]), rows.number(row, "value", faults)
+            each = _BYTES.get(row["dtype"])
+            which = _NAMES.get(row["model_or_op"].partition(" ")[0])
+            if found is None or each is None or which is None:
+                faults.append(rows.fault(row, "shape", "is no collective that is known",
+                                         "all_reduce, message_size=1024 n=2, half"))  # fmt: skip
+            if found is None or each is None or which is None or value is None:
+                continue
+            told = _RELEASE.search(row["source"])
+            release = tuple(int(p) for p in told.group(1).split(".")) if told else (99,)
+            elements, n = map(float, found.groups())
+            runtime = runtime_of(row["model_or_op"], release)
+            name = f"{row['model_or_op']} {row['shape']} {row['dtype']}"
+            out.append(
+                Measured(name, row["hardware"], which, runtime, elements * each, n, 1e-3 * value)
+            )
     return out
 
 
@@ -221,12 +218,7 @@ def forward(parts: Sequence[_Columns], k: Mapping[str, float], rows: int) -> Flo
 
 def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[Refit]:
     """Return how all constants were fitted together, device left out."""
-    known: list[tuple[Measured, Device]] = []
-    for row in measured_rows(folder.need(NAME, *PLACES)):
-        try:
-            known.append((row, device_named(row.hardware, devices)))
-        except InputError:
-            continue
+    known = with_devices(measured_rows(folder.need(NAME, *PLACES)), devices)
     parts = [_columns(name, known) for name in COLLECTIVES]
     parts = [part for part in parts if part.at.size]
     return [

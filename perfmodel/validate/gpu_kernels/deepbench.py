@@ -16,16 +16,15 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.calibrate import Constant
-from perfmodel.errors import InputError
-from perfmodel.hardware.device import Device
 from perfmodel.kinds.tensor_core.gemm import GemmConstants, gemm_times
-from perfmodel.measurements import Row, Rows, read_rows
+from perfmodel.measurements import Row
 from perfmodel.validate.batched import evaluate_together
 from perfmodel.validate.case import Case, Cases, Question
 from perfmodel.validate.files import DataFolder
-from perfmodel.validate.gpu_kernels.devices import device_named
+from perfmodel.validate.gpu_kernels.devices import Finder, with_devices
 from perfmodel.validate.gpu_kernels.neusight import PRODUCTS, processors
 from perfmodel.validate.gpu_kernels.operators import convolution, product
+from perfmodel.validate.gpu_kernels.rows import table
 from perfmodel.validate.refit import Refit
 from perfmodel.validate.result import ValidationResult
 from perfmodel.workload.workload import Workload
@@ -62,38 +61,42 @@ class Measured:
 
 
 def measured_rows(path: Path) -> tuple[list[Measured], list[tuple[str, str]]]:
-    """Return the rows of products and convolutions, and (name, device) of the others."""
-    rows = read_rows(path)
-    faults = rows.missing(("device", "precision", "op", "M", "N", "K", "tA", "tB", "time_ms"))
-    if faults:
-        raise InputError(faults)
+    """Return the rows of products and convolutions, and (name, device) of the others.
+
+    Raises
+    ------
+    InputError
+        Columns are missing, or cells are no numbers.
+    """
     out: list[Measured] = []
     others: list[tuple[str, str]] = []
-    for row in rows:
-        if row["op"] == "gemm" and row["tA"] not in ("N", "T"):
-            continue
-        if row["op"] not in ("gemm", "conv"):
-            others.append((row["op"], row["device"]))
-            continue
-        value = rows.number(row, "time_ms", faults)
-        if value is not None:
-            out.append(_row(rows, row, 1e-3 * value))
+    needed = ("device", "precision", "op", "M", "N", "K", "tA", "tB", "time_ms")
+    with table(path, needed) as (rows, faults):
+        for row in rows:
+            if row["op"] == "gemm" and row["tA"] not in ("N", "T"):
+                continue
+            if row["op"] not in ("gemm", "conv"):
+                others.append((row["op"], row["device"]))
+                continue
+            value = rows.number(row, "time_ms", faults)
+            columns = ("M", "N", "K") if row["op"] == "gemm" else _CONV
+            extents = [rows.number(row, c, faults, above_zero=False) or 0.0 for c in columns]
+            if value is not None:
+                out.append(_row(row, dict(zip(columns, extents, strict=True)), 1e-3 * value))
     return out, others
 
 
-def _row(rows: Rows, row: Row, seconds: float) -> Measured:
+def _row(row: Row, extents: Mapping[str, float], seconds: float) -> Measured:
     text = row["precision"].lower()
     precision = "int8" if "int8" in text else "fp16" if "16 bit" in text else "fp32"
-    columns = ("M", "N", "K") if row["op"] == "gemm" else _CONV
-    found = [float(row.get(c) or 0.0) for c in columns]
-    shape = " ".join(f"{c}={v:g}" for c, v in zip(columns, found, strict=True))
+    shape = " ".join(f"{c}={v:g}" for c, v in extents.items())
     name = f"{row['op']} {shape} {row['tA']}{row['tB']} {precision}".replace("  ", " ")
     if row["op"] == "gemm":
-        m, n, k = found
+        m, n, k = extents.values()
         # Column-major: C has M rows; the transposes say how A and B lie in memory.
         return Measured(name, row["device"], "gemm", precision, (m, n, k), m * k + k * n + m * n,
                         product(m, n, k), seconds)  # fmt: skip
-    w, h, c, b, f, r, s, pw, ph, sw, sh = found
+    w, h, c, b, f, r, s, pw, ph, sw, sh = extents.values()
     rows_out, columns_out = (h + 2 * ph - r) // sh + 1, (w + 2 * pw - s) // sw + 1
     m, k = b * rows_out * columns_out, c * r * s
     work = convolution(b, c, h, w, f, (int(r), int(s)), (int(sh), int(sw)), (int(ph), int(pw)))
@@ -105,8 +108,8 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationRe
     """Predict products and convolutions; the group is the operation and its format."""
     path = folder.need(NAME, *PLACES)
     found, others = measured_rows(path)
-    known: dict[str, Device | str] = {}
-    cases = [_case(row, devices, known) for row in found]
+    find = Finder(devices)
+    cases = [_case(row, find) for row in found]
     cases += [
         Case(name, device, reason="a recurrent network of a library's fused kernels")
         for name, device in others
@@ -114,13 +117,8 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationRe
     return evaluate_together(Cases(NAME, cases, notes=(_NOTE, *folder.note(path))))
 
 
-def _case(row: Measured, devices: Sequence[str | Path], known: dict[str, Device | str]) -> Case:
-    if row.hardware not in known:
-        try:
-            known[row.hardware] = device_named(row.hardware, devices)
-        except InputError as error:
-            known[row.hardware] = str(error.faults[0])
-    device = known[row.hardware]
+def _case(row: Measured, find: Finder) -> Case:
+    device = find(row.hardware)
     if isinstance(device, str):
         return Case(row.name, row.hardware, reason=device)
     questions = [
@@ -137,14 +135,8 @@ _BYTES: Final = {"fp32": 4.0, "fp16": 2.0, "int8": 1.0}
 def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[Refit]:
     """Return how the constants were fitted on fp32 rows of NVIDIA GPUs, device left out."""
     found, _ = measured_rows(folder.need(NAME, *PLACES))
-    known: list[tuple[Measured, Device]] = []
-    for row in found:
-        try:
-            device = device_named(row.hardware, devices)
-        except InputError:
-            continue
-        if row.precision == "fp32" and "nvidia" in device.tags:
-            known.append((row, device))
+    single = [row for row in found if row.precision == "fp32"]
+    known = [(r, d) for r, d in with_devices(single, devices) if "nvidia" in d.tags]
     out: list[Refit] = []
     for operation in ("gemm", "conv"):
         some = [(r, d) for r, d in known if r.operation == operation]

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.errors import InputError
+from perfmodel.errors import Fault, InputError
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import hardware
 
-__all__ = ["device_named", "fact_columns"]
+__all__ = ["Finder", "device_named", "fact_columns", "with_devices"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -70,8 +70,48 @@ def device_named(text: str, devices: Sequence[str | Path] = ()) -> Device:
             return hardware(name, devices)
         except InputError as error:
             first = first or error
-    assert first is not None
-    raise first
+    close = first.faults[0].suggestion if first else ""
+    raise InputError(Fault(f"no device is named '{text}'", suggestion=close))
+
+
+class Finder:
+    """The devices that rows name, each looked for once.
+
+    Parameters
+    ----------
+    devices
+        Folders with more specs.
+    """
+
+    def __init__(self, devices: Sequence[str | Path] = ()) -> None:
+        self._devices = devices
+        self._found: dict[str, Device | str] = {}
+
+    def __call__(self, text: str) -> Device | str:
+        """Return the device that a measurement names, or why there is none."""
+        if text not in self._found:
+            try:
+                self._found[text] = device_named(text, self._devices)
+            except InputError as error:
+                self._found[text] = str(error.faults[0])
+        return self._found[text]
+
+
+class _OfHardware(Protocol):
+    @property
+    def hardware(self) -> str: ...
+
+
+_Row = TypeVar("_Row", bound=_OfHardware)
+
+
+def with_devices(
+    rows: Iterable[_Row], devices: Sequence[str | Path] = ()
+) -> list[tuple[_Row, Device]]:
+    """Return the rows of devices that are known, each with its device."""
+    find = Finder(devices)
+    found = [(row, find(row.hardware)) for row in rows]
+    return [(row, device) for row, device in found if isinstance(device, Device)]
 
 
 def fact_columns(

@@ -6,12 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
+
 from perfmodel.calibrate import Constant
-from perfmodel.errors import InputError
 from perfmodel.validate.case import Case, Cases, Question
 from perfmodel.validate.files import DataFolder
-from perfmodel.validate.gpu_kernels.products import named, product_refit
-from perfmodel.validate.gpu_kernels.rows import KernelRow, device_of, kernel_rows
+from perfmodel.validate.gpu_kernels.devices import Finder
+from perfmodel.validate.gpu_kernels.products import ProductRows, named, product_refit
+from perfmodel.validate.gpu_kernels.rows import KernelRow, kernel_rows
 from perfmodel.validate.gpu_kernels.workloads import linear
 from perfmodel.validate.refit import Refit
 
@@ -25,12 +28,18 @@ FORMATS: Final[Mapping[str, tuple[str, str]]] = {
     "bfloat16": ("bf16", "latency_s"),
     "fp16": ("fp16", "latency_s"),
     "fp8": ("fp8", "fp8_latency_s"),
+    "fp8_block": ("fp8", "fp8_block_latency_s"),
     "nvfp4": ("nvfp4", "nvfp4_latency_s"),
 }
-#: Formats that no constants hold for, with why.
-LEFT_OUT: Final[Mapping[str, str]] = {
-    "fp8_block": "block-scaled fp8 waits for the host (60 to 91 us whatever the shape)",
+#: Block-scaled fp8: what a row says it ran -> runtime. vLLM launches both from the host ...
+BLOCK_SCALED: Final[Mapping[str, str]] = {
+    "FlashInferFp8BlockScaledMMKernel": "vllm_flashinfer_gemm_eager",
+    "DeepGemmFp8BlockScaledMMKernel": "vllm_deep_gemm_eager",
+    "deepgemm": "vllm_deep_gemm",
 }
+#: ... and takes FlashInfer's for fewer rows than this on Hopper, where a row does not say which
+#: (aiconfigurator's collector of vLLM's products: "FlashInfer for m < 32, DeepGEMM above").
+FEW_ROWS: Final = 32.0
 
 #: What the rows determine. Their shapes are too large for the time of a wave's start and end, and
 #: for sums of splits: those are held at what small and skinny shapes (``gpu_kernel_power``) ask.
@@ -47,33 +56,88 @@ CONSTANTS: Final = (
 def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     """Return the cases of the table, one a row."""
     path = folder.need(NAME, *PLACES)
-    cases = [case(row, devices) for row in kernel_rows(path)]
-    notes = ("fp8_block rows are a slow path of the host and are not predicted",)
+    find = Finder(devices)
+    cases = [case(row, find) for row in kernel_rows(path)]
+    notes = ("fp8_block rows are launched by the host: what bounds most of them is its time",)
     return Cases(NAME, cases, notes=(*folder.note(path), *notes))
 
 
-def case(row: KernelRow, devices: Sequence[str | Path]) -> Case:
+def runtime_of(row: KernelRow) -> str:
+    """Return the runtime that states the kernel of a row; nothing where none does."""
+    if row.dtype != "fp8_block":
+        return RUNTIME
+    kernel = row.operation.removeprefix("gemm ")
+    if kernel == "vllm_default":
+        few = row.shape["m"] < FEW_ROWS
+        kernel = f"{'FlashInfer' if few else 'DeepGemm'}Fp8BlockScaledMMKernel"
+    return BLOCK_SCALED.get(kernel, "")
+
+
+def case(row: KernelRow, find: Finder) -> Case:
     """Return the case of a row: its device by product name, its kernel as a network of one."""
-    reason = LEFT_OUT.get(row.dtype, "") or row.lacks("m", "n", "k")
+    reason = row.lacks("m", "n", "k")
     if not reason and row.dtype not in FORMATS:
         reason = f"no precision for '{row.dtype}'"
+    runtime = "" if reason else runtime_of(row)
+    if not reason and not runtime:
+        reason = f"no runtime states the {row.dtype} kernel of '{row.operation}'"
     if reason:
         return Case(row.name, row.hardware, reason=reason)
-    try:
-        device = device_of(row.hardware, devices)
-    except InputError as error:
-        return Case(row.name, row.hardware, reason=str(error.faults[0]))
+    device = find(row.hardware)
+    if isinstance(device, str):
+        return Case(row.name, row.hardware, reason=device)
     precision, target = FORMATS[row.dtype]
     group = f"{row.dtype}, M {'above' if row.shape['m'] > 256 else 'up to'} 256"
     shape = {name: row.shape[name] for name in ("m", "n", "k")}
     asked = Question(target, "latency_s", row.seconds, linear().bind(shape))
-    return Case(row.name, row.hardware, device, [asked], precision, RUNTIME, group=group)
+    return Case(row.name, row.hardware, device, [asked], precision, runtime, group=group)
 
 
 def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Iterator[Refit]:
     """Yield how the constants were fitted, of each format that several devices have."""
     cases = load(folder, devices)
     for target, key in (("latency_s", "gemm"), ("fp8_latency_s", "gemm.fp8")):
-        own = {c.device for c in cases.cases if c.questions and c.questions[0].target == target}
-        if len(own) > 1:
+        if len({c.device for c in _of(cases, target)}) > 1:
             yield product_refit(cases, target, named(key, CONSTANTS))
+    if len({c.device for c in _of(cases, "fp8_block_latency_s")}) > 1:
+        yield _block_scaled(cases)
+
+
+def _of(cases: Cases, target: str) -> list[Case]:
+    return [c for c in cases.cases if c.questions and c.questions[0].target == target]
+
+
+#: Of the block-scaled kernels, beside the constants of the plain fp8 product.
+_QUANTISE: Final = Constant("quantise_bytes", 5.0, 1.0, 40.0)
+_FLOOR: Final = Constant("host_floor", 7e-5, 1e-5, 3e-4)
+
+
+def _block_scaled(cases: Cases) -> Refit:
+    """Return how block-scaled kernels were fitted: a device goes with its plain products too.
+
+    The plain fp8 rows determine the product, these the wait for the host and the quantisation.
+    """
+    plain, scaled = _of(cases, "fp8_latency_s"), _of(cases, "fp8_block_latency_s")
+    runtimes = sorted({str(c.runtime) for c in scaled})
+    of_runtime = {r: [c for c in scaled if c.runtime == r] for r in runtimes}
+    floors = {r: f"{r} {_FLOOR.name}" for r in runtimes}
+    parts = {r: ProductRows(some) for r, some in of_runtime.items()}
+    products = ProductRows(plain) if plain else None
+    ordered = [*plain, *(c for some in of_runtime.values() for c in some)]
+
+    def forward(k: Mapping[str, float]) -> npt.NDArray[np.float64]:
+        shared = {n: v for n, v in k.items() if n not in floors.values()}
+        only = {n: v for n, v in shared.items() if not n.endswith(_QUANTISE.name)}
+        found = [part({**shared, _FLOOR.name: k[floors[r]]}) for r, part in parts.items()]
+        if products is not None:
+            found.insert(0, products(only))
+        return np.concatenate(found)
+
+    constants = [
+        *named("gemm.fp8", (*CONSTANTS, _QUANTISE)),
+        *(Constant(name, _FLOOR.start, _FLOOR.low, _FLOOR.high) for name in floors.values()),
+    ]
+    measured = np.array([c.questions[0].measured for c in ordered])
+    judged = np.arange(len(ordered)) >= len(plain)
+    return Refit("fp8_block_latency_s", measured, [c.device for c in ordered], constants, forward,
+                 judged=judged)  # fmt: skip

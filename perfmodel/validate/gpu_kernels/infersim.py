@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from perfmodel.errors import InputError
 from perfmodel.validate.case import Case, Cases, Question
 from perfmodel.validate.files import DataFolder
-from perfmodel.validate.gpu_kernels.rows import KernelRow, device_of, kernel_rows
+from perfmodel.validate.gpu_kernels.devices import Finder
+from perfmodel.validate.gpu_kernels.rows import KernelRow, kernel_rows
 from perfmodel.validate.gpu_kernels.workloads import grouped, linear
 from perfmodel.workload.workload import Workload
 
@@ -23,7 +23,8 @@ RUNTIME = "deep_gemm"
 def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     """Return the cases of the table: its products; attention and recurrent kernels are not here."""
     path = folder.need(NAME, *PLACES)
-    cases = [_case(row, devices) for row in kernel_rows(path)]
+    find = Finder(devices)
+    cases = [_case(row, find) for row in kernel_rows(path)]
     notes = ("constants of deep_gemm are fitted on these rows of one device: nothing is left out",)
     return Cases(NAME, cases, notes=(*folder.note(path), *notes))
 
@@ -49,7 +50,7 @@ def asked_of(row: KernelRow) -> tuple[str, Workload] | None:
     return "grouped_latency_s", grouped().bind(numbers)
 
 
-def _case(row: KernelRow, devices: Sequence[str | Path]) -> Case:
+def _case(row: KernelRow, find: Finder) -> Case:
     words = ("m", "n", "k") if row.operation.startswith("gemm/") else (
         "num_local_experts", "tokens_per_expert", "hidden_size", "intermediate_size"
     )  # fmt: skip
@@ -59,10 +60,9 @@ def _case(row: KernelRow, devices: Sequence[str | Path]) -> Case:
     asked = asked_of(row)
     if asked is None:
         return Case(row.name, row.hardware, reason=f"no product: {row.operation.partition('/')[0]}")
-    try:
-        device = device_of(row.hardware, devices)
-    except InputError as error:
-        return Case(row.name, row.hardware, reason=str(error.faults[0]))
+    device = find(row.hardware)
+    if isinstance(device, str):
+        return Case(row.name, row.hardware, reason=device)
     target, workload = asked
     question = Question(target, "latency_s", row.seconds, workload)
     group = row.operation.partition(":")[0]

@@ -12,13 +12,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from perfmodel.errors import InputError
-from perfmodel.measurements import Row, read_rows
+from perfmodel.measurements import Row
 from perfmodel.validate.batched import evaluate_together
 from perfmodel.validate.case import Case, Cases, Question
 from perfmodel.validate.files import DataFolder
-from perfmodel.validate.gpu_kernels.devices import device_named
+from perfmodel.validate.gpu_kernels.devices import Finder
 from perfmodel.validate.gpu_kernels.operators import attention, product
+from perfmodel.validate.gpu_kernels.rows import table
 from perfmodel.validate.result import ValidationResult
 from perfmodel.workload.workload import Workload
 
@@ -52,17 +52,13 @@ _PARALLEL: Final = re.compile(r"tp(\d+)")
 def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationResult:
     """Predict products and attention; the group is the layer."""
     path = folder.need(NAME, *PLACES)
-    rows = read_rows(path)
-    faults = rows.missing(("hardware", "model_or_op", "shape", "value"))
-    if faults:
-        raise InputError(faults)
-    cases = [_case(row, rows.number(row, "value", faults), devices) for row in rows]
-    if faults:
-        raise InputError(faults)
+    find = Finder(devices)
+    with table(path, ("hardware", "model_or_op", "shape", "value")) as (rows, faults):
+        cases = [_case(row, rows.number(row, "value", faults), find) for row in rows]
     return evaluate_together(Cases(NAME, cases, notes=folder.note(path)))
 
 
-def _case(row: Row, value: float | None, devices: Sequence[str | Path]) -> Case:
+def _case(row: Row, value: float | None, find: Finder) -> Case:
     model, _, layer = row["model_or_op"].partition(":")
     kind = layer.rpartition(":")[2] or layer.partition(":")[0]
     name = f"{model.rpartition('/')[2]} {kind} {row['shape']}"
@@ -73,10 +69,9 @@ def _case(row: Row, value: float | None, devices: Sequence[str | Path]) -> Case:
         work = f"no shape of '{model}' is known"
     else:
         work = _work(MODELS[model], kind, numbers, int(told.group(1)) if told else 1)
-    try:
-        device = device_named(row["hardware"], devices)
-    except InputError as error:
-        return Case(name, row["hardware"], reason=str(error.faults[0]))
+    device = find(row["hardware"])
+    if isinstance(device, str):
+        return Case(name, row["hardware"], reason=device)
     if isinstance(work, str) or value is None:
         return Case(name, device.name, reason=work if isinstance(work, str) else "no time")
     question = Question("latency_s", "latency_s", 1e-6 * value, work[0])

@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from perfmodel.errors import Fault, InputError
-from perfmodel.measurements import Row, Rows, read_rows
+from perfmodel.errors import Fault
+from perfmodel.measurements import Row, Rows
 from perfmodel.validate.batched import evaluate_together
 from perfmodel.validate.case import Case, Cases, Question
 from perfmodel.validate.files import DataFolder
-from perfmodel.validate.gpu_kernels.devices import device_named
+from perfmodel.validate.gpu_kernels.devices import Finder
 from perfmodel.validate.gpu_kernels.operators import product, streaming
+from perfmodel.validate.gpu_kernels.rows import table
 from perfmodel.validate.result import ValidationResult
 
 NAME: Final = "llmcompass_kernels"
@@ -34,17 +35,14 @@ _NOTES: Final = (
 def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationResult:
     """Predict every row; the group is the operator."""
     path = folder.need(NAME, *PLACES)
-    rows = read_rows(path)
-    faults = rows.missing(("op", "device", "M", "N", "K", "giga_elements_per_s", "time_ms"))
-    if faults:
-        raise InputError(faults)
-    cases = [_case(rows, row, devices, faults) for row in rows]
-    if faults:
-        raise InputError(faults)
+    find = Finder(devices)
+    columns = ("op", "device", "M", "N", "K", "giga_elements_per_s", "time_ms")
+    with table(path, columns) as (rows, faults):
+        cases = [_case(rows, row, find, faults) for row in rows]
     return evaluate_together(Cases(NAME, cases, notes=(*_NOTES, *folder.note(path))))
 
 
-def _case(rows: Rows, row: Row, devices: Sequence[str | Path], faults: list[Fault]) -> Case:
+def _case(rows: Rows, row: Row, find: Finder, faults: list[Fault]) -> Case:
     operation = row["op"]
     m, n = rows.number(row, "M", faults), rows.number(row, "N", faults)
     # A vector is one row.
@@ -61,10 +59,9 @@ def _case(rows: Rows, row: Row, devices: Sequence[str | Path], faults: list[Faul
         seconds = m * n / (rate or 1.0)
     else:
         return Case(name, row["device"], reason=f"no operator of the library is '{operation}'")
-    try:
-        device = device_named(row["device"], devices)
-    except InputError as error:
-        return Case(name, row["device"], reason=str(error.faults[0]))
+    device = find(row["device"])
+    if isinstance(device, str):
+        return Case(name, row["device"], reason=device)
     return Case(
         name, device.name, device, [Question("latency_s", "latency_s", seconds, work)], "fp16",
         "torch_eager_half", operation,

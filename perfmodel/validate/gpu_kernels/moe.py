@@ -9,11 +9,11 @@ from typing import Final
 import numpy as np
 
 from perfmodel.calibrate import Constant
-from perfmodel.errors import InputError
 from perfmodel.validate.case import Case, Cases, Question
 from perfmodel.validate.files import DataFolder
+from perfmodel.validate.gpu_kernels.devices import Finder
 from perfmodel.validate.gpu_kernels.products import named, product_refit
-from perfmodel.validate.gpu_kernels.rows import KernelRow, device_of, kernel_rows
+from perfmodel.validate.gpu_kernels.rows import KernelRow, kernel_rows
 from perfmodel.validate.gpu_kernels.workloads import experts
 from perfmodel.validate.refit import Refit
 from perfmodel.workload.workload import Workload
@@ -64,7 +64,8 @@ FITTED: Final[Mapping[str, tuple[str, tuple[Constant, ...]]]] = {
 def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     """Return the cases of the table, one a row."""
     path = folder.need(NAME, *PLACES)
-    cases = [case(row, devices) for row in kernel_rows(path)]
+    find = Finder(devices)
+    cases = [case(row, find) for row in kernel_rows(path)]
     notes = (
         "experts of k=6 of 128 and k=22 of 512 have two matrices, but on the A100",
         "balanced rows touch min(experts, tokens k) experts, others as many as a power law loads",
@@ -72,17 +73,16 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     return Cases(NAME, cases, notes=(*folder.note(path), *notes))
 
 
-def case(row: KernelRow, devices: Sequence[str | Path]) -> Case:
+def case(row: KernelRow, find: Finder) -> Case:
     """Return the case of a row: its device by product name, its kernel as a network of one."""
     reason = row.lacks("tokens", "topk", "experts", "hidden", "inter")
     if not reason and row.dtype not in FORMATS:
         reason = f"no precision for '{row.dtype}'"
     if reason:
         return Case(row.name, row.hardware, reason=reason)
-    try:
-        device = device_of(row.hardware, devices)
-    except InputError as error:
-        return Case(row.name, row.hardware, reason=str(error.faults[0]))
+    device = find(row.hardware)
+    if isinstance(device, str):
+        return Case(row.name, row.hardware, reason=device)
     precision, target = FORMATS[row.dtype]
     asked = Question(target, "latency_s", row.seconds, layer(row))
     backend = row.operation.partition("_")[2]

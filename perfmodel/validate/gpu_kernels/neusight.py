@@ -18,15 +18,14 @@ import numpy.typing as npt
 
 from perfmodel.calibrate import Constant
 from perfmodel.calibrate.fit import Forward
-from perfmodel.errors import InputError
 from perfmodel.hardware.device import Device
 from perfmodel.kinds.tensor_core.gemm import GemmConstants, Processor, gemm_times
-from perfmodel.measurements import read_rows
 from perfmodel.validate.batched import evaluate_together
 from perfmodel.validate.case import Case, Cases, Question
 from perfmodel.validate.files import DataFolder
-from perfmodel.validate.gpu_kernels.devices import device_named, fact_columns
+from perfmodel.validate.gpu_kernels.devices import Finder, fact_columns, with_devices
 from perfmodel.validate.gpu_kernels.operators import batched_product, product, streaming
+from perfmodel.validate.gpu_kernels.rows import table
 from perfmodel.validate.refit import Refit
 from perfmodel.validate.result import ValidationResult
 from perfmodel.workload.workload import Workload
@@ -91,48 +90,39 @@ def measured_rows(path: Path, *, every: Mapping[str, int] = STRIDES) -> list[Mea
     InputError
         Columns are missing, or cells are no numbers.
     """
-    rows = read_rows(path)
-    faults = rows.missing(("device", "table", "op", "B", "M", "N", "K", "H", "latency_ms"))
-    if faults:
-        raise InputError(faults)
     seen: dict[tuple[str, str], int] = {}
     out: list[Measured] = []
-    for row in rows:
-        table = row["table"]
-        key = (row["device"], table)
-        at = seen[key] = seen.get(key, -1) + 1
-        if at % every.get(table, 1):
-            continue
-        wanted = ("B", "M", "N", "K") if table in ("linear", "bmm") else ("B", "H")
-        found = [rows.number(row, column, faults) for column in (*wanted, "latency_ms")]
-        if any(v is None for v in found):
-            continue
-        numbers = [float(v or 0.0) for v in found]
-        b, m, n, k, *_ = (*numbers[:-1], 1.0, 1.0)
-        shape = " ".join(f"{c}={v:g}" for c, v in zip(wanted, numbers, strict=False))
-        function = _STREAMS.get(row["op"], row["op"])
-        out.append(Measured(f"{row['op']} {shape}", row["device"], table, function, (b, m, n, k),
-                            1e-3 * numbers[-1]))  # fmt: skip
-    if faults:
-        raise InputError(faults)
+    columns = ("device", "table", "op", "B", "M", "N", "K", "H", "latency_ms")
+    with table(path, columns) as (rows, faults):
+        for row in rows:
+            kind = row["table"]
+            key = (row["device"], kind)
+            at = seen[key] = seen.get(key, -1) + 1
+            if at % every.get(kind, 1):
+                continue
+            wanted = ("B", "M", "N", "K") if kind in ("linear", "bmm") else ("B", "H")
+            found = [rows.number(row, column, faults) for column in (*wanted, "latency_ms")]
+            if any(v is None for v in found):
+                continue
+            numbers = [float(v or 0.0) for v in found]
+            b, m, n, k, *_ = (*numbers[:-1], 1.0, 1.0)
+            shape = " ".join(f"{c}={v:g}" for c, v in zip(wanted, numbers, strict=False))
+            function = _STREAMS.get(row["op"], row["op"])
+            out.append(Measured(f"{row['op']} {shape}", row["device"], kind, function, (b, m, n, k),
+                                1e-3 * numbers[-1]))  # fmt: skip
     return out
 
 
 def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationResult:
     """Predict the sample; the group is the table."""
     path = folder.need(NAME, *PLACES)
-    found: dict[str, Device | str] = {}
-    cases = [_case(row, devices, found) for row in measured_rows(path)]
+    find = Finder(devices)
+    cases = [_case(row, find) for row in measured_rows(path)]
     return evaluate_together(Cases(NAME, cases, notes=(_NOTE, *folder.note(path))))
 
 
-def _case(row: Measured, devices: Sequence[str | Path], found: dict[str, Device | str]) -> Case:
-    if row.hardware not in found:
-        try:
-            found[row.hardware] = device_named(row.hardware, devices)
-        except InputError as error:
-            found[row.hardware] = str(error.faults[0])
-    device = found[row.hardware]
+def _case(row: Measured, find: Finder) -> Case:
+    device = find(row.hardware)
     if isinstance(device, str):
         return Case(row.name, row.hardware, reason=device)
     work = row.workload
@@ -199,12 +189,8 @@ def refits(
     folder: DataFolder, devices: Sequence[str | Path] = (), every: Mapping[str, int] = FITTED
 ) -> Sequence[Refit]:
     """Return how the constants of each class were fitted, on a sparser sample, device left out."""
-    known: list[tuple[Measured, Device]] = []
-    for row in measured_rows(folder.need(NAME, *PLACES), every=every):
-        try:
-            known.append((row, device_named(row.hardware, devices)))
-        except InputError:
-            continue
+    found = measured_rows(folder.need(NAME, *PLACES), every=every)
+    known = with_devices(found, devices)
     out: list[Refit] = []
     for target in dict.fromkeys(r.target for r, _ in known):
         some = [(r, d) for r, d in known if r.target == target]

@@ -14,6 +14,7 @@ from typing import Final
 from perfmodel.validate.case import Case, Cases
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.gpu_kernels import gemm, moe
+from perfmodel.validate.gpu_kernels.devices import Finder
 from perfmodel.validate.gpu_kernels.rows import KernelRow, kernel_rows
 
 NAME = "gpu_kernel_power"
@@ -24,19 +25,20 @@ PLACES = ("measured/gpu_kernel_power.csv.gz", "measured/gpu_kernel_power.csv")
 def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     """Return the cases of the table: its products and mixtures of experts, none of them fitted."""
     path = folder.need(NAME, *PLACES)
-    cases = [_case(row, devices) for row in kernel_rows(path, value="latency_ms", unit="ms")]
+    find = Finder(devices)
+    cases = [_case(row, find) for row in kernel_rows(path, value="latency_ms", unit="ms")]
     notes = ("other stacks and shapes than those that the constants were fitted on; long runs",)
     return Cases(NAME, cases, notes=(*folder.note(path), *notes))
 
 
-def _case(row: KernelRow, devices: Sequence[str | Path]) -> Case:
+def _case(row: KernelRow, find: Finder) -> Case:
     operation = row.operation.partition(" ")[0]
     if operation == "gemm":
-        return gemm.case(row, devices)
+        return gemm.case(row, find)
     if operation == "moe":
         if row.shape.get("moe_ep_size", 1.0) > 1.0:
             return Case(row.name, row.hardware, reason="experts spread over devices")
-        found = moe.case(_renamed(row), devices)
+        found = moe.case(_renamed(row), find)
         renamed = [replace(q, target=f"moe_{q.target}") for q in found.questions]
         return replace(found, questions=renamed)
     return Case(row.name, row.hardware, reason=f"no product: {operation}")

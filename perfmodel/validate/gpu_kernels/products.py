@@ -89,7 +89,8 @@ class ProductRows:
         )  # fmt: skip
         top = np.maximum(np.maximum(found.matrix_s, found.dram_s), found.l2_s)
         bound = np.maximum(found.matrix_s + x["vector_s"], np.maximum(found.dram_s, found.l2_s))
-        each = c.launch + c.per_group * x["groups"] + bound + (found.joined_s - top) + found.split_s
+        each = c.launch + c.per_group * x["groups"] + bound + (found.joined_s - top)
+        each = each + found.split_s + found.quantise_s
         total = self.rest.copy()
         np.add.at(total, self.place, np.maximum(each, c.host_floor) * x["count"])
         return total

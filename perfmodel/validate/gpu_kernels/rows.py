@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from perfmodel.errors import Fault, InputError
-from perfmodel.hardware.device import Device
-from perfmodel.hardware.library import hardware
-from perfmodel.measurements import read_rows
+from perfmodel.measurements import Rows, read_rows
 
-__all__ = ["KernelRow", "device_of", "kernel_rows"]
+__all__ = ["KernelRow", "kernel_rows", "table"]
 
 COLUMNS: Final = ("hardware", "model_or_op", "shape", "dtype")
 
@@ -56,6 +55,24 @@ class KernelRow:
         return f"{self.hardware} {self.operation} {self.dtype} {shape}".replace("  ", " ")
 
 
+@contextmanager
+def table(path: Path, columns: Sequence[str]) -> Generator[tuple[Rows, list[Fault]]]:
+    """Open a table of measurements, and a list for the faults of its cells.
+
+    Raises
+    ------
+    InputError
+        Columns that are missing, at once; what the list has got, when all rows are read.
+    """
+    rows = read_rows(path)
+    faults = rows.missing(columns)
+    if faults:
+        raise InputError(faults)
+    yield rows, faults
+    if faults:
+        raise InputError(faults)
+
+
 def kernel_rows(path: Path, *, value: str = "value", unit: str = "") -> Iterator[KernelRow]:
     """Yield the rows of a file whose value is a time.
 
@@ -73,45 +90,21 @@ def kernel_rows(path: Path, *, value: str = "value", unit: str = "") -> Iterator
     InputError
         Columns that are missing, values that are no numbers: all at once.
     """
-    rows = read_rows(path)
-    faults = rows.missing((*COLUMNS, value, *(() if unit else ("unit",))))
-    if faults:
-        raise InputError(faults)
-    for row in rows:
-        scale = _SECONDS.get(unit or row.get("unit"))
-        if scale is None:  # tokens a second of whole models
-            continue
-        seconds = rows.number(row, value, faults, scale=scale)
-        if seconds is None:
-            continue
-        shape: dict[str, float] = {}
-        words: dict[str, str] = {}
-        for name, text in _WORD.findall(row.get("shape")):
-            try:
-                shape[name] = float(text)
-            except ValueError:
-                words[name] = text
-        yield KernelRow(
-            row.get("hardware"), row.get("model_or_op"), row.get("dtype"), shape, words, seconds
-        )
-    if faults:
-        raise InputError(faults)
-
-
-def device_of(name: str, devices: Sequence[str | Path]) -> Device:
-    """Return the device that a file calls by its product name (``NVIDIA H100 80GB HBM3``).
-
-    Devices have such names, in snake case, among their aliases.
-
-    Raises
-    ------
-    InputError
-        There is no such device.
-    """
-    plain = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
-    for tried in (plain, plain.removeprefix("nvidia_")):
-        try:
-            return hardware(tried, devices)
-        except InputError:
-            continue
-    raise InputError(Fault(f"no device of the library is '{name}'", path="hardware"))
+    with table(path, (*COLUMNS, value, *(() if unit else ("unit",)))) as (rows, faults):
+        for row in rows:
+            scale = _SECONDS.get(unit or row.get("unit"))
+            if scale is None:  # tokens a second of whole models
+                continue
+            seconds = rows.number(row, value, faults, scale=scale)
+            if seconds is None:
+                continue
+            shape: dict[str, float] = {}
+            words: dict[str, str] = {}
+            for name, text in _WORD.findall(row.get("shape")):
+                try:
+                    shape[name] = float(text)
+                except ValueError:
+                    words[name] = text
+            yield KernelRow(
+                row.get("hardware"), row.get("model_or_op"), row.get("dtype"), shape, words, seconds
+            )

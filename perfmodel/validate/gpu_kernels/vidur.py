@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from perfmodel.errors import InputError
 from perfmodel.validate.case import Case, Cases, Question
 from perfmodel.validate.files import DataFolder
+from perfmodel.validate.gpu_kernels.devices import Finder
 from perfmodel.validate.gpu_kernels.gemm import CONSTANTS
 from perfmodel.validate.gpu_kernels.products import named, product_refit
-from perfmodel.validate.gpu_kernels.rows import KernelRow, device_of, kernel_rows
+from perfmodel.validate.gpu_kernels.rows import KernelRow, kernel_rows
 from perfmodel.validate.gpu_kernels.workloads import linear
 from perfmodel.validate.refit import Refit
 
@@ -27,7 +27,8 @@ UNGATED: Final = ("phi-2", "falcon", "opt", "gpt")
 def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     """Return the cases of the table: its projections; the other kernels are no products."""
     path = folder.need(NAME, *PLACES)
-    cases = [_case(row, devices) for row in kernel_rows(path)]
+    find = Finder(devices)
+    cases = [_case(row, find) for row in kernel_rows(path)]
     notes = ("times are whole microseconds",)
     return Cases(NAME, cases, notes=(*folder.note(path), *notes))
 
@@ -47,17 +48,16 @@ def extents(row: KernelRow) -> Mapping[str, float] | None:
     return None if sides is None else {"m": s["tokens"], "n": sides[0], "k": sides[1]}
 
 
-def _case(row: KernelRow, devices: Sequence[str | Path]) -> Case:
+def _case(row: KernelRow, find: Finder) -> Case:
     reason = row.lacks("tokens", "tp", "hidden", "ffn", "heads", "kv")
     if reason:
         return Case(row.name, row.hardware, reason=reason)
     shape = extents(row)
     if shape is None:
         return Case(row.name, row.hardware, reason="an elementwise kernel of the layer, no product")
-    try:
-        device = device_of(row.hardware, devices)
-    except InputError as error:
-        return Case(row.name, row.hardware, reason=str(error.faults[0]))
+    device = find(row.hardware)
+    if isinstance(device, str):
+        return Case(row.name, row.hardware, reason=device)
     asked = Question("latency_s", "latency_s", row.seconds, linear("fp16").bind(shape))
     group = row.operation.rpartition(":")[2]
     return Case(row.name, row.hardware, device, [asked], "fp16", RUNTIME, group=group)

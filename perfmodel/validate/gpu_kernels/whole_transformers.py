@@ -16,14 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.calibrate import Constant
-from perfmodel.errors import InputError
 from perfmodel.hardware.device import Device
 from perfmodel.kinds.tensor_core.gemm import Processor
-from perfmodel.measurements import Row, read_rows
+from perfmodel.measurements import Row
 from perfmodel.validate.case import Case, Cases, Question
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.gpu_kernels import neusight
-from perfmodel.validate.gpu_kernels.devices import device_named, fact_columns
+from perfmodel.validate.gpu_kernels.devices import Finder, fact_columns
+from perfmodel.validate.gpu_kernels.rows import table
 from perfmodel.validate.refit import Refit
 from perfmodel.workload.families import family
 from perfmodel.workload.workload import Workload, from_family
@@ -68,13 +68,9 @@ _SHAPE: Final = re.compile(r"seq=(\d+) batch=(\d+)")
 def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     """Return the inference rows as cases; the group is the model."""
     path = folder.need(NAME, *PLACES)
-    rows = read_rows(path)
-    faults = rows.missing(("hardware", "model_or_op", "shape", "value"))
-    if faults:
-        raise InputError(faults)
-    cases = [_case(row, rows.number(row, "value", faults), devices) for row in rows]
-    if faults:
-        raise InputError(faults)
+    find = Finder(devices)
+    with table(path, ("hardware", "model_or_op", "shape", "value")) as (rows, faults):
+        cases = [_case(row, rows.number(row, "value", faults), find) for row in rows]
     return Cases(NAME, cases, notes=folder.note(path))
 
 
@@ -90,7 +86,7 @@ def runtime_of(tags: Sequence[str]) -> str:
     return "torch_eager_rocm" if "amd" in tags else "torch_eager"
 
 
-def _case(row: Row, value: float | None, devices: Sequence[str | Path]) -> Case:
+def _case(row: Row, value: float | None, find: Finder) -> Case:
     model, *how = row["model_or_op"].split()
     name = f"{row['model_or_op']} {row['shape']}"
     found = _SHAPE.search(row["shape"])
@@ -101,10 +97,9 @@ def _case(row: Row, value: float | None, devices: Sequence[str | Path]) -> Case:
         reason = f"no network of the library is '{model}'"
     elif found is None or value is None:
         reason = "no shape or no time"
-    try:
-        device = device_named(row["hardware"], devices)
-    except InputError as error:
-        return Case(name, row["hardware"], reason=str(error.faults[0]))
+    device = find(row["hardware"])
+    if isinstance(device, str):
+        return Case(name, row["hardware"], reason=device)
     if reason or found is None or value is None:
         return Case(name, device.name, reason=reason)
     run = workload(model, int(found.group(1)), int(found.group(2)))
