@@ -12,7 +12,7 @@ from perfmodel.calibrate import Constant
 from perfmodel.validate.case import Case, Cases, Question
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.gpu_kernels.devices import Finder
-from perfmodel.validate.gpu_kernels.products import named, product_refit
+from perfmodel.validate.gpu_kernels.products import product_refits
 from perfmodel.validate.gpu_kernels.rows import KernelRow, kernel_rows
 from perfmodel.validate.gpu_kernels.workloads import experts
 from perfmodel.validate.refit import Refit
@@ -125,8 +125,4 @@ def experts_touched(distribution: str, tokens: float, each: float, count: float)
 
 def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Iterator[Refit]:
     """Yield how the constants were fitted, of each format that several devices have."""
-    cases = load(folder, devices)
-    for target, (key, constants) in FITTED.items():
-        own = {c.device for c in cases.cases if c.questions and c.questions[0].target == target}
-        if len(own) > 1:
-            yield product_refit(cases, target, named(key, constants))
+    yield from product_refits(load(folder, devices), FITTED)
