@@ -14,7 +14,7 @@ from perfmodel.validate.case import Case, Cases, Question
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.gpu_kernels.devices import Finder
 from perfmodel.validate.gpu_kernels.products import ProductRows, asking, named, product_refits
-from perfmodel.validate.gpu_kernels.rows import KernelRow, kernel_rows
+from perfmodel.validate.gpu_kernels.rows import KernelRow, kernel_cases
 from perfmodel.validate.gpu_kernels.workloads import linear
 from perfmodel.validate.refit import Refit
 
@@ -57,11 +57,8 @@ FITTED: Final = {"latency_s": ("gemm", CONSTANTS), "fp8_latency_s": ("gemm.fp8",
 
 def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     """Return the cases of the table, one a row."""
-    path = folder.need(NAME, *PLACES)
-    find = Finder(devices)
-    cases = [case(row, find) for row in kernel_rows(path)]
     notes = ("fp8_block rows are launched by the host: what bounds most of them is its time",)
-    return Cases(NAME, cases, notes=(*folder.note(path), *notes))
+    return kernel_cases(folder, NAME, PLACES, case, devices, notes=notes)
 
 
 def runtime_of(row: KernelRow) -> str:

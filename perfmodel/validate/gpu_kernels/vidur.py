@@ -11,7 +11,7 @@ from perfmodel.validate.files import DataFolder
 from perfmodel.validate.gpu_kernels.devices import Finder
 from perfmodel.validate.gpu_kernels.gemm import CONSTANTS
 from perfmodel.validate.gpu_kernels.products import product_refits
-from perfmodel.validate.gpu_kernels.rows import KernelRow, kernel_rows
+from perfmodel.validate.gpu_kernels.rows import KernelRow, kernel_cases
 from perfmodel.validate.gpu_kernels.workloads import linear
 from perfmodel.validate.refit import Refit
 
@@ -26,11 +26,8 @@ UNGATED: Final = ("phi-2", "falcon", "opt", "gpt")
 
 def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     """Return the cases of the table: its projections; the other kernels are no products."""
-    path = folder.need(NAME, *PLACES)
-    find = Finder(devices)
-    cases = [_case(row, find) for row in kernel_rows(path)]
     notes = ("times are whole microseconds",)
-    return Cases(NAME, cases, notes=(*folder.note(path), *notes))
+    return kernel_cases(folder, NAME, PLACES, _case, devices, notes=notes)
 
 
 def extents(row: KernelRow) -> Mapping[str, float] | None:
