@@ -18,7 +18,7 @@ from perfmodel.cost.collectives import (
 )
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.hardware.device import Device
-from perfmodel.hardware.kernel import Kernel
+from perfmodel.hardware.kernel.stated import stated_constants
 from perfmodel.hardware.library import hardware
 from perfmodel.hardware.library import runtime as find_runtime
 from perfmodel.hardware.machine import Machine
@@ -28,7 +28,6 @@ __all__ = ["Collective", "collective"]
 
 #: Links between devices of a node, the fastest first.
 _LINKS: Final = ("nvlink", "infinity_fabric", "xgmi", "pcie")
-_FIELDS: Final = tuple(name for name in Kernel.model_fields if name != "note")
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +170,8 @@ def constants_of(machine: Machine, name: str) -> CollectiveConstants:
     InputError
         It states none.
     """
-    head = f"runtime.kernels.{name}."
-    values = {f: machine.facts[head + f] for f in _FIELDS if head + f in machine.facts}
-    if "launch" not in values:
+    values = stated_constants(machine.facts, name)
+    if not values:
         raise InputError(
             Fault(f"{machine.runtime.name} states no constants of {name}", path="runtime",
                   expected="such as nccl")
