@@ -48,15 +48,13 @@ def calibrate(
     from importlib import import_module
 
     faults = FaultList()
-    if not isinstance(measurements, str | Path):
+    if not isinstance(measurements, str | Path):  # pyright: ignore[reportUnnecessaryIsInstance]
         faults.append(Fault(f"a {type(measurements).__name__} is no file", path="measurements",
                             expected="a path to a .csv file"))  # fmt: skip
     found = faults.trying(hardware, device) if isinstance(device, str | Path) else device
     spec = found.device if isinstance(found, Machine) else found
-    if isinstance(runtime, str | Path):
-        chosen = faults.trying(devices.runtime, runtime)
-    else:
-        chosen = runtime
+    named = isinstance(runtime, str | Path)
+    chosen = faults.trying(devices.runtime, runtime) if named else runtime
     faults.settle()
     return import_module("perfmodel.validate.calibration").calibrate(measurements, spec, chosen)
 

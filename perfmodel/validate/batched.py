@@ -64,7 +64,8 @@ def evaluate_together(cases: Cases) -> ValidationResult:
         cases.name, total, (total - missed) / total if total else 0.0, targets, cases.primary,
         grouped(primary, lambda r: r["device"]), grouped(primary, lambda r: r["group"]),
         baselines(primary),
-        tuple({"reason": k, "rows": len(v), "first": next(iter(v.values()))} for k, v in failed.items()),
+        tuple({"reason": reason, "rows": len(names), "first": next(iter(names.values()))}
+              for reason, names in failed.items()),
         worst_of(primary), tuple(rows), cases.notes,
     )  # fmt: skip
 
