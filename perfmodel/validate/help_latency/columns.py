@@ -9,8 +9,8 @@ from typing import Final, Literal, NamedTuple
 
 from pydantic import Field
 
-from perfmodel.hardware.quantity import Spec
 from perfmodel.hardware.device import Source
+from perfmodel.hardware.quantity import Spec
 from perfmodel.specfile import read, validate
 
 __all__ = ["Column", "Skipped", "columns_of"]

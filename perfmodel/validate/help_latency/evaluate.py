@@ -1,4 +1,4 @@
-"""Costs of whole spaces beside a file's columns: errors zero-shot, after one and after ten samples."""
+"""Costs of whole spaces beside a file's columns: zero-shot, after one sample and after ten."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from perfmodel.measurements import Rows, read_rows
 from perfmodel.predict import predict
 from perfmodel.search.oracle import Oracle
 from perfmodel.validate.files import DataFolder
-from perfmodel.validate.help_latency.columns import Column, Measured, Skipped, columns_of
+from perfmodel.validate.help_latency.columns import Column, Skipped, columns_of
 from perfmodel.validate.help_latency.spaces import Space, choices_of, connected
 from perfmodel.validate.metrics import errors
 from perfmodel.validate.result import ValidationResult
@@ -219,8 +219,3 @@ def _by_group(
         at = np.concatenate([predicted[item.column.name] for item in some])
         told = errors(at, np.concatenate([item.seconds for item in some]))
         yield group, {"rows": len(at), "mape": told["mape"], "bias": told["bias"], "kendall": None}
-
-
-def place_of(item: Latencies) -> Measured:
-    """Return where a column was measured."""
-    return item.column.place

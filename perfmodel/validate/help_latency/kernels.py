@@ -7,7 +7,6 @@ takes the time of each kernel once, not of each network.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from typing import Any, Final
 
 import numpy as np
@@ -93,8 +92,11 @@ class KernelCounts:
             own = {n.removeprefix(head): v for n, v in values.items() if n.startswith(head)}
             own = {n: v for n, v in own.items() if "." not in n}
             numbers = np.array([self.kernels[i][1:] for i in at]).T
-            seconds[at] = self._products(kind, numbers, own) if kind in ("conv", "grouped", "gemm") \
+            seconds[at] = (
+                self._products(kind, numbers, own)
+                if kind in ("conv", "grouped", "gemm")
                 else self._streams(numbers, own)
+            )
         return self.counts @ seconds
 
     def _products(self, kind: str, numbers: Vector, own: Mapping[str, float]) -> Vector:

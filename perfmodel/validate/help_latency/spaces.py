@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from perfmodel.errors import InputError
 from perfmodel.measurements import Rows
@@ -15,7 +16,7 @@ from perfmodel.workload.nas_spaces import space
 from perfmodel.workload.nas_spaces.base import ArchitectureSpace, Choices
 from perfmodel.workload.nas_spaces.nas_bench_201 import NasBench201
 
-__all__ = ["SPACES", "Space", "choices_of"]
+__all__ = ["SPACES", "Space", "choices_of", "connected"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +87,8 @@ def choices_of(rows: Rows, kind: Space) -> Choices:
     return np.array(found, dtype=np.int64)
 
 
-def connected(there: ArchitectureSpace, choices: Choices) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Return which networks read their input: all, but for cells of NAS-Bench-201 without a path."""
+def connected(there: ArchitectureSpace, choices: Choices) -> npt.NDArray[np.bool_]:
+    """Return which networks read their input: all, but cells of NAS-Bench-201 without a path."""
     if not isinstance(there, NasBench201):
         return np.ones(len(choices), dtype=np.bool_)
-    return np.array([cast("NasBench201", there).connected(row) for row in choices.tolist()])
+    return np.array([there.connected(row) for row in choices.tolist()])

@@ -54,8 +54,9 @@ def resolve(choice: Sequence[int], zeros: Zeros = "removed") -> Cell:
     choice
         Operations on the edges 0-1, 0-2, 1-2, 0-3, 1-3, 2-3.
     zeros
-        What becomes of edges without operation (under ``eager`` nothing is merged). A constant zero that operations read (``folded``)
-        stands as the cell's input, which has its size; a product with zero is a term ``NONE``.
+        What becomes of edges without operation (under ``eager`` nothing is merged). A constant zero
+        that operations read (``folded``) stands as the cell's input, which has its size; a product
+        with zero is a term ``NONE``.
     """
     e01, e02, e12, e03, e13, e23 = choice
     if zeros == "eager":
