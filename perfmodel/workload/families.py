@@ -77,6 +77,12 @@ BUILT_IN: Mapping[str, str] = {
     "tiny": "perfmodel.workload.tiny",
     "streaming": "perfmodel.workload.streaming",
     "layers": "perfmodel.workload.layers",
+    "svm": "perfmodel.workload.classic.svm",
+    "logistic_regression": "perfmodel.workload.classic.linear",
+    "naive_bayes": "perfmodel.workload.classic.bayes",
+    "knn": "perfmodel.workload.classic.neighbours",
+    "k_means": "perfmodel.workload.classic.k_means",
+    "random_forest": "perfmodel.workload.classic.forest",
 }
 
 
