@@ -77,6 +77,8 @@ BUILT_IN: Mapping[str, str] = {
     "tiny": "perfmodel.workload.tiny",
     "streaming": "perfmodel.workload.streaming",
     "layers": "perfmodel.workload.layers",
+    "spiking": "perfmodel.workload.spiking.network",
+    "lmu": "perfmodel.workload.spiking.lmu",
     "svm": "perfmodel.workload.classic.svm",
     "logistic_regression": "perfmodel.workload.classic.linear",
     "naive_bayes": "perfmodel.workload.classic.bayes",
