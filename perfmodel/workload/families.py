@@ -74,6 +74,7 @@ BUILT_IN: Mapping[str, str] = {
     "mobileone": "perfmodel.workload.mobileone",
     "mobile_r2l": "perfmodel.workload.mobile_r2l",
     "embbert": "perfmodel.workload.embbert",
+    "cura": "perfmodel.workload.cura",
     "tiny": "perfmodel.workload.tiny",
     "streaming": "perfmodel.workload.streaming",
     "layers": "perfmodel.workload.layers",
