@@ -10,7 +10,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from perfmodel.workload.classic.builder import ClassicBuilder, ClassicStructure, samples
+from perfmodel.workload.builder import GraphBuilder
+from perfmodel.workload.classic.builder import (
+    ClassicStructure,
+    best,
+    each_sample,
+    samples,
+)
 from perfmodel.workload.families import Family, Semantics
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.nest import gemm_nest
@@ -43,17 +49,17 @@ def build(structure: NaiveBayesStructure, semantics: Semantics) -> Graph:
     """Build the graph."""
     del semantics
     s = structure
-    g = ClassicBuilder("naive_bayes")
-    x = g.samples(scaled=s.scaled)
+    g = GraphBuilder("naive_bayes")
+    x = samples(g, scaled=s.scaled)
     if s.likelihood == "multinomial":
         y = g.linear(x, s.classes, name="log_likelihood")
     else:
         y = _gaussian(g, x, s)
-    g.output(g.softmax(y) if s.output == "probability" else g.best(y))
+    g.output(g.softmax(y) if s.output == "probability" else best(g, y))
     return g.build(parameters(s))
 
 
-def _gaussian(g: ClassicBuilder, x: Tensor, s: NaiveBayesStructure) -> Tensor:
+def _gaussian(g: GraphBuilder, x: Tensor, s: NaiveBayesStructure) -> Tensor:
     batch, features = symbol("batch"), symbol("features")
     means = g.weight("means", (s.classes, features))
     spread = g.weight("variances", (s.classes, features))
@@ -82,4 +88,4 @@ def parameters(structure: NaiveBayesStructure) -> dict[str, float]:
     return {"batch": 1, "features": structure.features}
 
 
-FAMILY_NAIVE_BAYES = Family("naive_bayes", NaiveBayesStructure, parameters, build, samples)
+FAMILY_NAIVE_BAYES = Family("naive_bayes", NaiveBayesStructure, parameters, build, each_sample)

@@ -14,8 +14,14 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from perfmodel.pydantic_faults import Flaw
-from perfmodel.workload.builder import VECTOR_OPS
-from perfmodel.workload.classic.builder import ClassicBuilder, ClassicStructure, Extent, samples
+from perfmodel.workload.builder import VECTOR_OPS, GraphBuilder
+from perfmodel.workload.classic.builder import (
+    ClassicStructure,
+    Extent,
+    best,
+    each_sample,
+    samples,
+)
 from perfmodel.workload.families import Family, Semantics
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.symbols import Dim, minimum, power_of_two, product, simplify, symbol
@@ -70,17 +76,26 @@ def build(structure: ForestStructure, semantics: Semantics) -> Graph:
     """Build the graph: walks down all trees, the sum of their leaves, the largest class."""
     del semantics
     s = structure
-    g = ClassicBuilder("random_forest")
-    batch, trees, depth = symbol("batch"), symbol("trees"), symbol("depth")
-    x = g.samples(scaled=s.scaled)
-    found = _walk(g, x, s)
+    g = GraphBuilder("random_forest")
+    x = samples(g, scaled=s.scaled)
+    inner = simplify(power_of_two(symbol("depth")) - 1) if s.nodes is None else symbol("nodes")
+    y = walk(g, x, s, trees=symbol("trees"), depth=symbol("depth"), inner=inner)
+    g.output(y if s.leaves == "value" else best(g, y))
+    return g.build(parameters(s))
+
+
+def walk(
+    g: GraphBuilder, x: Tensor, s: ForestStructure, *, trees: Dim, depth: Dim, inner: Dim
+) -> Tensor:
+    """Add the walks and the sum of the leaves: a number a sample, or one a class."""
+    batch = x.shape[0]
+    found = _walks(g, x, s, trees, depth, inner)
     each = s.classes if s.leaves == "distribution" else 1
     leaves = g.weight(
-        "leaves", (trees, _inner(s) + 1, each), format="int16" if s.leaves == "label" else ""
+        "leaves", (trees, inner + 1, each), format="int16" if s.leaves == "label" else ""
     )
     drawn = product(batch, trees, each)
     read = minimum(drawn, leaves.elements)
-    del depth
     if s.leaves == "value":
         y = g.tensor("sum.out", (batch,))
     else:
@@ -89,19 +104,15 @@ def build(structure: ForestStructure, semantics: Semantics) -> Graph:
         "sum", "pool", [found, (leaves, read)], [y], vector_ops=drawn,
         attributes={"function": "vote" if s.leaves == "label" else "sum"},
     )  # fmt: skip
-    g.output(y if s.leaves == "value" else g.best(y))
-    return g.build(parameters(s))
+    return y
 
 
-def _inner(s: ForestStructure) -> Dim:
-    """Return the nodes of a tree that compare."""
-    return simplify(power_of_two(symbol("depth")) - 1) if s.nodes is None else symbol("nodes")
-
-
-def _walk(g: ClassicBuilder, x: Tensor, s: ForestStructure) -> Tensor:
+def _walks(
+    g: GraphBuilder, x: Tensor, s: ForestStructure, trees: Dim, depth: Dim, inner: Dim
+) -> Tensor:
     """Add the walks: of each tree, at most the nodes on a path for each sample."""
-    batch, trees, depth = symbol("batch"), symbol("trees"), symbol("depth")
-    inner, walks = _inner(s), product(batch, trees)
+    batch = x.shape[0]
+    walks = product(batch, trees)
     steps = product(walks, depth)
     visited = trees * minimum(batch * depth, inner)
     thresholds = g.weight("thresholds", (trees, inner))
@@ -133,4 +144,4 @@ def parameters(structure: ForestStructure) -> dict[str, float]:
     return free
 
 
-FAMILY_RANDOM_FOREST = Family("random_forest", ForestStructure, parameters, build, samples)
+FAMILY_RANDOM_FOREST = Family("random_forest", ForestStructure, parameters, build, each_sample)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from perfmodel.workload.builder import VECTOR_OPS
+from perfmodel.workload.builder import VECTOR_OPS, GraphBuilder
 from perfmodel.workload.classic.builder import (
-    ClassicBuilder,
     ClassicStructure,
     Distance,
     Extent,
+    best,
+    distances,
+    each_sample,
     samples,
 )
 from perfmodel.workload.families import Family, Semantics
@@ -43,16 +45,16 @@ def build(structure: KMeansStructure, semantics: Semantics) -> Graph:
     """Build the graph."""
     del semantics
     s = structure
-    g = ClassicBuilder("k_means")
+    g = GraphBuilder("k_means")
     batch, clusters, features = symbol("batch"), symbol("clusters"), symbol("features")
-    x = g.samples(scaled=s.scaled)
+    x = samples(g, scaled=s.scaled)
     if s.task == "assign":
         centres = g.weight("centres", (clusters, features))
-        g.output(g.best(g.distances(x, centres, s.distance), function="argmin"))
+        g.output(best(g, distances(g, x, centres, s.distance), function="argmin"))
         return g.build(parameters(s))
     with g.phase("train", symbol("iterations")):
         centres = g.weight("centres", (clusters, features))
-        nearest = g.best(g.distances(x, centres, s.distance), function="argmin")
+        nearest = best(g, distances(g, x, centres, s.distance), function="argmin")
         sums = g.tensor("sum.out", (clusters, features))
         counts = g.tensor("sum.counts", (clusters,), format="int32")
         # A sample is added to its centre's sum, and counted.
@@ -79,4 +81,4 @@ def parameters(structure: KMeansStructure) -> dict[str, float]:
     return free
 
 
-FAMILY_K_MEANS = Family("k_means", KMeansStructure, parameters, build, samples)
+FAMILY_K_MEANS = Family("k_means", KMeansStructure, parameters, build, each_sample)

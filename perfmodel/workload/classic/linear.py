@@ -9,7 +9,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from perfmodel.workload.classic.builder import ClassicBuilder, ClassicStructure, samples
+from perfmodel.workload.builder import GraphBuilder
+from perfmodel.workload.classic.builder import (
+    ClassicStructure,
+    best,
+    each_sample,
+    samples,
+)
 from perfmodel.workload.families import Family, Semantics
 from perfmodel.workload.graph import Graph
 
@@ -34,14 +40,14 @@ def build(structure: LinearStructure, semantics: Semantics) -> Graph:
     """Build the graph."""
     del semantics
     s = structure
-    g = ClassicBuilder("logistic_regression")
-    x = g.samples(scaled=s.scaled)
+    g = GraphBuilder("logistic_regression")
+    x = samples(g, scaled=s.scaled)
     one = s.output != "value" and s.classes <= 2
     y = g.linear(x, 1 if one else s.classes, name="scores")
     if s.output == "probability":
         y = g.elementwise("sigmoid", y) if one else g.softmax(y)
     elif s.output == "label":
-        y = g.elementwise("compare", y, name="sign") if one else g.best(y)
+        y = g.elementwise("compare", y, name="sign") if one else best(g, y)
     g.output(y)
     return g.build(parameters(s))
 
@@ -52,5 +58,5 @@ def parameters(structure: LinearStructure) -> dict[str, float]:
 
 
 FAMILY_LOGISTIC_REGRESSION = Family(
-    "logistic_regression", LinearStructure, parameters, build, samples
+    "logistic_regression", LinearStructure, parameters, build, each_sample
 )

@@ -6,11 +6,15 @@ from typing import Annotated
 
 from pydantic import Field
 
+from perfmodel.workload.builder import GraphBuilder
 from perfmodel.workload.classic.builder import (
-    ClassicBuilder,
     ClassicStructure,
     Distance,
     Extent,
+    best,
+    distances,
+    each_sample,
+    nearest,
     samples,
 )
 from perfmodel.workload.families import Family, Semantics
@@ -43,11 +47,11 @@ def build(structure: KnnStructure, semantics: Semantics) -> Graph:
     """Build the graph: distances, selection by passes, a vote."""
     del semantics
     s = structure
-    g = ClassicBuilder("knn")
+    g = GraphBuilder("knn")
     batch, count, points = symbol("batch"), symbol("neighbours"), symbol("references")
-    x = g.samples(scaled=s.scaled)
+    x = samples(g, scaled=s.scaled)
     stored = g.weight("references", (points, symbol("features")))
-    chosen = g.nearest(g.distances(x, stored, s.distance), count)
+    chosen = nearest(g, distances(g, x, stored, s.distance), count)
     labels = g.weight("labels", (points,), format="" if s.classes == 1 else "int16")
     drawn = batch * count
     if s.classes == 1:
@@ -62,7 +66,7 @@ def build(structure: KnnStructure, semantics: Semantics) -> Graph:
             "vote", "pool", [chosen, (labels, drawn)], [votes], vector_ops=drawn,
             attributes={"function": "vote"},
         )  # fmt: skip
-        y = g.best(votes)
+        y = best(g, votes)
     g.output(y)
     return g.build(parameters(s))
 
@@ -75,4 +79,4 @@ def parameters(structure: KnnStructure) -> dict[str, float]:
     }  # fmt: skip
 
 
-FAMILY_KNN = Family("knn", KnnStructure, parameters, build, samples)
+FAMILY_KNN = Family("knn", KnnStructure, parameters, build, each_sample)

@@ -14,18 +14,21 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from perfmodel.pydantic_faults import Flaw
+from perfmodel.workload.builder import GraphBuilder
 from perfmodel.workload.classic.builder import (
-    ClassicBuilder,
     ClassicStructure,
     Distance,
     Extent,
+    best,
+    distances,
+    each_sample,
     multiplications,
     samples,
 )
 from perfmodel.workload.families import Family, Semantics
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.nest import gemm_nest
-from perfmodel.workload.symbols import product, symbol
+from perfmodel.workload.symbols import Dim, product, symbol
 
 _ELEMENTWISE = {"rbf": "exp", "sigmoid": "tanh"}
 
@@ -97,21 +100,21 @@ def build(structure: SvmStructure, semantics: Semantics) -> Graph:
     """Build the graph."""
     del semantics
     s = structure
-    g = ClassicBuilder("svm")
-    x = g.samples(scaled=s.scaled)
-    scores = g.linear(x, s.decisions, name="decision") if s.one_product else _kernel(g, x, s)
-    if s.classes > 1:
-        scores = _vote(g, scores, s)
-    g.output(scores)
+    g = GraphBuilder("svm")
+    x = samples(g, scaled=s.scaled)
+    scores = decide(g, x, s, symbol("support_vectors"))
+    g.output(vote(g, scores, s) if s.classes > 1 else scores)
     return g.build(parameters(s))
 
 
-def _kernel(g: ClassicBuilder, x: Tensor, s: SvmStructure) -> Tensor:
-    """Add the kernel at every support vector, and the machines' sums of it."""
-    batch, vectors = symbol("batch"), symbol("support_vectors")
-    points = g.weight("support_vectors", (vectors, symbol("features")))
+def decide(g: GraphBuilder, x: Tensor, s: SvmStructure, vectors: Dim) -> Tensor:
+    """Add the kernel at every support vector and the sums of the machines, ``(batch, machines)``."""
+    if s.one_product:
+        return g.linear(x, s.decisions, name="decision")
+    batch, features = x.shape
+    points = g.weight("support_vectors", (vectors, features))
     if s.kernel == "rbf":
-        k = g.distances(x, points, s.distance, name="kernel", ranks=False)
+        k = distances(g, x, points, s.distance, name="kernel", ranks=False)
         k = g.elementwise("exp", k, name="kernel.exp", ops=1 + 4)  # times -gamma, exp
     else:
         k = g.linear(x, vectors, name="kernel", bias=False, weight=points)
@@ -133,9 +136,9 @@ def _kernel(g: ClassicBuilder, x: Tensor, s: SvmStructure) -> Tensor:
     return y
 
 
-def _vote(g: ClassicBuilder, scores: Tensor, s: SvmStructure) -> Tensor:
+def vote(g: GraphBuilder, scores: Tensor, s: SvmStructure) -> Tensor:
     """Add the sign of one machine, the vote of pairs, or the class of the largest score."""
-    batch = symbol("batch")
+    batch = scores.shape[0]
     if s.classes == 2:
         return g.elementwise("compare", scores, name="sign")
     if s.machines == "one_vs_one":
@@ -146,7 +149,7 @@ def _vote(g: ClassicBuilder, scores: Tensor, s: SvmStructure) -> Tensor:
             attributes={"function": "vote"},
         )  # fmt: skip
         scores = votes
-    return g.best(scores)
+    return best(g, scores)
 
 
 def parameters(structure: SvmStructure) -> dict[str, float]:
@@ -157,4 +160,4 @@ def parameters(structure: SvmStructure) -> dict[str, float]:
     return free
 
 
-FAMILY_SVM = Family("svm", SvmStructure, parameters, build, samples)
+FAMILY_SVM = Family("svm", SvmStructure, parameters, build, each_sample)
