@@ -108,7 +108,7 @@ def build(structure: SvmStructure, semantics: Semantics) -> Graph:
 
 
 def decide(g: GraphBuilder, x: Tensor, s: SvmStructure, vectors: Dim) -> Tensor:
-    """Add the kernel at every support vector and the sums of the machines, ``(batch, machines)``."""
+    """Add the kernel at every support vector and the machines' sums, ``(batch, machines)``."""
     if s.one_product:
         return g.linear(x, s.decisions, name="decision")
     batch, features = x.shape
