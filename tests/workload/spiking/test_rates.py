@@ -190,3 +190,29 @@ def test_spiking_memory_at_full_rate_is_the_real_one(
     assert spiking.macs == real.macs
     assert spiking.weights == real.weights
     assert model("lmu", **shape, neuron="lif", execution="clocked").macs == real.macs
+
+
+# questions about a rate
+
+
+@pytest.mark.parametrize("start", [0.1, 1.0, 0.0])
+def test_the_rate_that_a_board_keeps_up_with(start: float) -> None:
+    lsm = pm.workload("lsm_n_mnist", spike_rate=start)
+    limit = "latency_s <= 10 ms"
+    found = pm.solve(lsm, "stm32h743", "spike_rate", limit, precision="w8a8")
+    assert found.value is not None
+    assert 0 < found.value <= 1
+    at = pm.predict(lsm.bind({"spike_rate": found.value}), "stm32h743", precision="w8a8")
+    assert at.latency_s == pytest.approx(10e-3, rel=1e-3)
+
+
+def test_a_rate_differentiates() -> None:
+    jax = pytest.importorskip("jax")
+
+    def latency(rate: Any) -> Any:
+        network = pm.workload("lsm_n_mnist", spike_rate=rate)
+        return pm.predict(network, "raspberry_pi_4", precision="w8a8").latency_s
+
+    with jax.enable_x64(True):
+        slope = float(jax.grad(latency)(0.1))
+    assert slope == pytest.approx((latency(0.101) - latency(0.099)) / 0.002, rel=1e-6)
