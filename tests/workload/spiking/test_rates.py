@@ -139,14 +139,16 @@ def test_sparse_connections_store_where_they_lead() -> None:
 
 
 def test_rows_of_an_array_are_said() -> None:
-    """A memory array holds all rows of weights and drives those that fire."""
+    """A memory array holds all rows of weights and draws current in those that fire."""
     from perfmodel.workload.lower import lower
 
-    lsm = pm.workload("lsm_n_mnist", input_rate=0.25, spike_rate=0.5)
-    table = lower(lsm.graph()).bind(lsm.parameters)
-    assert table.rows[0].functions == ("lif_event",)
-    assert float(table.extents["inputs"][0, 0]) == 256 + 200
-    assert float(table.extents["active"][0, 0]) == 0.25 * 256 + 0.5 * 200
+    for execution, read in (("event", 0.25 * 256 + 0.5 * 200), ("clocked", 456)):
+        lsm = pm.workload("lsm_n_mnist", input_rate=0.25, spike_rate=0.5, execution=execution)
+        table = lower(lsm.graph()).bind(lsm.parameters)
+        assert table.rows[0].functions == (f"lif_{execution}",)
+        assert float(table.extents["inputs"][0, 0]) == 256 + 200
+        assert float(table.extents["active"][0, 0]) == 0.25 * 256 + 0.5 * 200
+        assert float(table.macs[0, 0]) == 50 * read * 200
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.5, float("nan"), "often"])
