@@ -31,7 +31,7 @@ DISPATCH = "runtime.per_operator"
 #: Framework -> constants that its rows determine, and where the fit starts.
 CONSTANTS = {
     "litert": {f"{EACH}conv": 0.8, f"{EACH}pool": 0.3, DISPATCH: 3e-6},
-    "onnx": {f"{EACH}conv": 0.6, f"{EACH}pool": 0.3, f"{EACH}elementwise": 0.3},
+    "onnx": {f"{EACH}conv": 0.7, f"{EACH}pool": 0.3, f"{EACH}elementwise": 0.3},
     "torchmobile": {f"{EACH}conv": 0.8, f"{EACH}pool": 0.05, DISPATCH: 1e-5},
 }
 

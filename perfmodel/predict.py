@@ -24,6 +24,7 @@ from perfmodel.workload.fuse import Fusion
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.layouts import PLAIN, Layout
 from perfmodel.workload.lower import lower
+from perfmodel.workload.panels import Panels
 from perfmodel.workload.workload import Workload
 
 if TYPE_CHECKING:
@@ -108,10 +109,9 @@ def predict(
         graph = executed(graph, static.execution, chosen.activations.compute)
     fusion = static.fusion
     if fuse is not None or flash_attention is not None:
-        fusion = Fusion(
-            fusion.elementwise if fuse is None else fuse,
-            fusion.flash_attention if flash_attention is None else flash_attention,
-            fusion.into,
+        fusion = fusion._replace(
+            elementwise=fusion.elementwise if fuse is None else fuse,
+            flash_attention=fusion.flash_attention if flash_attention is None else flash_attention,
         )
     lowered = lower(graph, fusion, tagged=bool(chosen.weights.overrides))
     if not lowered.rows:
@@ -248,7 +248,10 @@ def static_for(machine: Machine, model: str | None) -> Static:
     semantics = runtime.semantics
     found = Static(
         name, chosen, tuple(levels), stores[0] if stores else main, device.overlap,
-        Fusion(fusion.elementwise, fusion.attention == "flash", fusion.elementwise_into),
+        Fusion(
+            fusion.elementwise, fusion.attention == "flash", fusion.elementwise_into,
+            _panels(runtime) if model is None and getattr(chosen, "takes_panels", False) else Panels(),
+        ),
         Semantics(semantics.head_on_every_token, semantics.runs_dead_branches),
         semantics.causal_skips_masked, (device, runtime),
         {m.name: law for m in device.memories if (law := law_of(m.kind)) is not None},
@@ -259,6 +262,15 @@ def static_for(machine: Machine, model: str | None) -> Static:
         _STATIC.clear()
     _STATIC[key] = found
     return found
+
+
+def _panels(runtime: Runtime) -> Panels:
+    """Return how a runtime cuts the products of convolutions."""
+    kernel = runtime.kernels.get("conv")
+    if kernel is None or kernel.panel is None:
+        return Panels()
+    depth = 0 if kernel.panel_depth is None else int(kernel.panel_depth.value)
+    return Panels(int(kernel.panel.value), depth)
 
 
 def execution_of(runtime: Runtime) -> Execution | None:

@@ -1,4 +1,6 @@
-"""The kind `roofline` as specs name it: a roofline whose runtime may state launches by class.
+"""The kind `roofline` as specs name it: a roofline whose runtime may state what kernels cost.
+
+That is launches by class, and what convolutions move around products in panels.
 
 Other kinds take the plain roofline for the rows that they do not model, and count launches of
 their own.
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -21,11 +24,24 @@ from perfmodel.workload.lower import OperatorTable, Row
 __all__ = ["KIND", "DispatchedRoofline"]
 
 
-class DispatchedRoofline(Roofline):
-    """A roofline, and a time of each kernel by its class."""
+#: What is moved around a product (`perfmodel.workload.panels`) -> clocks of each.
+_MOVED: Final[Mapping[str, str]] = {
+    "packed": "pack_clocks", "unfolded": "copy_clocks", "strided": "strided_clocks",
+    "unfolded_rows": "row_clocks", "stored": "store_clocks",
+}  # fmt: skip
 
+
+class DispatchedRoofline(Roofline):
+    """A roofline, a time of each kernel by its class, and clocks around products in panels."""
+
+    takes_panels = True
     equations: Mapping[str, Equation] = {
         **Roofline.equations,
+        "panels": Equation(
+            "(packed * pack_clocks + unfolded * copy_clocks + strided * strided_clocks"
+            " + unfolded_rows * row_clocks + stored * store_clocks) / (clock * units)",
+            "loops of the runtime's convolutions; runtime.kernels",
+        ),
         "kernel": Equation("kernels * launch, of the row's class", "runtime.kernels"),
     }
 
@@ -39,6 +55,22 @@ class DispatchedRoofline(Roofline):
         return replace(
             terms, overhead={**terms.overhead, "kernel": extra}, row_s=terms.row_s + extra
         )
+
+    def further(
+        self, table: OperatorTable, setting: Setting, compute: dict[str, Value],
+        work: dict[str, Value],
+    ) -> None:  # fmt: skip
+        """Add the time of what convolutions move around their products."""
+        clock = setting.fact(f"engines.{setting.engine}.clock")
+        if setting.bare or clock is None or "packed" not in table.extents:
+            return
+        clocks: Value = 0.0
+        for name, field in _MOVED.items():
+            each = setting.fact(f"runtime.kernels.conv.{field}", 0.0)
+            if name in table.extents:
+                clocks = clocks + table.extents[name] * each
+        units = setting.fact(f"engines.{setting.engine}.units", 1.0)
+        compute["panels"], work["panels"] = clocks / (clock * units), clocks
 
 
 def _launches(table: OperatorTable, setting: Setting) -> Value:
