@@ -48,6 +48,9 @@ class DispatchedRoofline(Roofline):
     def cost(self, table: OperatorTable, setting: Setting) -> Terms:
         """Cost every row of the table; see the class attribute `equations`."""
         terms = super().cost(table, setting)
+        each = setting.fact(f"engines.{setting.engine}.move_energy")
+        if each is not None and "panels" in terms.work:
+            terms = replace(terms, energy={**terms.energy, "panels": terms.work["panels"] * each})
         launches = None if setting.bare else _launches(table, setting)
         if launches is None:
             return terms
