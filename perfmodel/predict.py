@@ -14,6 +14,7 @@ from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.memory import law_of
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.kinds import kind
+from perfmodel.kinds.protocol import Kind
 from perfmodel.prediction import Prediction
 from perfmodel.prediction.job import Job, Static
 from perfmodel.prediction.placed import shares_of
@@ -250,7 +251,7 @@ def static_for(machine: Machine, model: str | None) -> Static:
         name, chosen, tuple(levels), stores[0] if stores else main, device.overlap,
         Fusion(
             fusion.elementwise, fusion.attention == "flash", fusion.elementwise_into,
-            _panels(runtime) if model is None and getattr(chosen, "takes_panels", False) else Panels(),
+            Panels() if model == "roofline" else _panels(runtime, chosen),
         ),
         Semantics(semantics.head_on_every_token, semantics.runs_dead_branches),
         semantics.causal_skips_masked, (device, runtime),
@@ -264,10 +265,10 @@ def static_for(machine: Machine, model: str | None) -> Static:
     return found
 
 
-def _panels(runtime: Runtime) -> Panels:
-    """Return how a runtime cuts the products of convolutions."""
+def _panels(runtime: Runtime, kind: Kind) -> Panels:
+    """Return how a runtime cuts the products of convolutions, for kinds that take it in."""
     kernel = runtime.kernels.get("conv")
-    if kernel is None or kernel.panel is None:
+    if kernel is None or kernel.panel is None or not getattr(kind, "takes_panels", False):
         return Panels()
     depth = 0 if kernel.panel_depth is None else int(kernel.panel_depth.value)
     return Panels(int(kernel.panel.value), depth)

@@ -16,7 +16,7 @@ from perfmodel.workload.symbols import Dim, ceil_div, constant, product, simplif
 __all__ = ["EXTENTS", "PLAIN", "Panels", "extents_of", "in_panels", "padded_macs"]
 
 #: Columns of `perfmodel.workload.lower.OperatorTable.extents` that are counted here.
-EXTENTS: Final = ("packed", "unfolded", "strided", "unfolded_rows", "stored")
+EXTENTS: Final[tuple[str, ...]] = ("packed", "unfolded", "strided", "unfolded_rows", "stored")
 
 
 class Panels(NamedTuple):

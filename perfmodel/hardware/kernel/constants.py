@@ -27,8 +27,8 @@ another. ``batched_gemm`` are the products of attention whose scores are written
 
 # Spec files and schemas list fields from the last of these on.
 class Kernel(
-    PanelConstants, CoreConstants, CollectiveConstants, AttentionConstants, ProductConstants, Algorithms,
-    CommonConstants,
+    PanelConstants, CoreConstants, CollectiveConstants, AttentionConstants, ProductConstants,
+    Algorithms, CommonConstants,
 ):  # fmt: skip
     """What a backend's kernels of one class reach and cost.
 
