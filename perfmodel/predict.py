@@ -252,6 +252,7 @@ def static_for(machine: Machine, model: str | None) -> Static:
         Fusion(
             fusion.elementwise, fusion.attention == "flash", fusion.elementwise_into,
             Panels() if model == "roofline" else _panels(runtime, chosen),
+            0 if model == "roofline" else _narrow(runtime, chosen),
         ),
         Semantics(semantics.head_on_every_token, semantics.runs_dead_branches),
         semantics.causal_skips_masked, (device, runtime),
@@ -272,6 +273,14 @@ def _panels(runtime: Runtime, kind: Kind) -> Panels:
         return Panels()
     depth = 0 if kernel.panel_depth is None else int(kernel.panel_depth.value)
     return Panels(int(kernel.panel.value), depth)
+
+
+def _narrow(runtime: Runtime, kind: Kind) -> int:
+    """Return the channels of a vector of depthwise kernels, where a runtime tells few of them."""
+    kernel = runtime.kernels.get("depthwise")
+    if kernel is None or kernel.narrow_launch is None or kernel.multiple is None:
+        return 0
+    return int(kernel.multiple.value) if getattr(kind, "takes_panels", False) else 0
 
 
 def execution_of(runtime: Runtime) -> Execution | None:

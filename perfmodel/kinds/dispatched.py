@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.arrays import Value, by_row
+from perfmodel.cost.residency import weight_bytes
 from perfmodel.cost.setting import Setting
 from perfmodel.kinds.protocol import Equation, Terms
 from perfmodel.kinds.roofline import Roofline
@@ -42,7 +43,11 @@ class DispatchedRoofline(Roofline):
             " + unfolded_rows * row_clocks + stored * store_clocks) / (clock * units)",
             "loops of the runtime's convolutions; runtime.kernels",
         ),
-        "kernel": Equation("kernels * launch, of the row's class", "runtime.kernels"),
+        "kernel": Equation(
+            "kernels * (launch + narrow_launch) + weight_bytes / layout_bandwidth, of the row's"
+            " class",
+            "runtime.kernels",
+        ),
     }
 
     def cost(self, table: OperatorTable, setting: Setting) -> Terms:
@@ -51,10 +56,19 @@ class DispatchedRoofline(Roofline):
         each = setting.fact(f"engines.{setting.engine}.move_energy")
         if each is not None and "panels" in terms.work:
             terms = replace(terms, energy={**terms.energy, "panels": terms.work["panels"] * each})
-        launches = None if setting.bare else _launches(table, setting)
+        if setting.bare:
+            return terms
+        launches = _stated(table, setting, "launch", 0.0)
+        narrow = setting.fact("runtime.kernels.depthwise.narrow_launch")
+        if launches is not None and narrow is not None and "narrow" in table.extents:
+            launches = launches + table.extents["narrow"] * narrow
         if launches is None:
             return terms
         extra = table.kernels * launches * setting.fact("runtime.host_slowdown", 1.0)
+        layout = _stated(table, setting, "layout_bandwidth", float("inf"))
+        moved = None if layout is None else weight_bytes(table, setting)
+        if moved is not None:
+            extra = extra + moved / layout
         return replace(
             terms, overhead={**terms.overhead, "kernel": extra}, row_s=terms.row_s + extra
         )
@@ -76,20 +90,21 @@ class DispatchedRoofline(Roofline):
         compute["panels"], work["panels"] = clocks / (clock * units), clocks
 
 
-def _launches(table: OperatorTable, setting: Setting) -> Value:
-    """Return the launch of each row's class, ``(rows, points or 1)``; None where none is stated."""
-    keys = table.once("launches", lambda: _keys(table.rows))
+def _stated(table: OperatorTable, setting: Setting, field: str, other: float) -> Value:
+    """Return a constant of each row's class, ``(rows, points or 1)``; None where none is stated."""
+    keys = table.once("kernels", lambda: _keys(table.rows))
     stated = [
-        next((setting.facts[k] for k in pair if k in setting.facts), None) for pair in keys.names
+        next((setting.facts[f"{k}.{field}"] for k in pair if f"{k}.{field}" in setting.facts), None)
+        for pair in keys.names
     ]
     if all(value is None for value in stated):
         return None
-    values = [0.0 if value is None else value for value in stated]
+    values = [other if value is None else value for value in stated]
     return by_row(values, table.points, setting.xp)[keys.of]
 
 
 class _Keys:
-    """Facts of launches, and which of them each row reads."""
+    """Classes of kernels, and which of them each row reads."""
 
     def __init__(self, names: Sequence[tuple[str, ...]], of: npt.NDArray[np.intp]) -> None:
         self.names = names
@@ -101,7 +116,7 @@ def _keys(rows: Sequence[Row]) -> _Keys:
     of: list[int] = []
     for row in rows:
         names = [row.kind, *([f"{row.kind}.{row.function}"] if row.function else [])]
-        key = tuple(f"runtime.kernels.{name}.launch" for name in reversed(names))
+        key = tuple(f"runtime.kernels.{name}" for name in reversed(names))
         of.append(places.setdefault(key, len(places)))
     return _Keys(tuple(places), np.array(of, dtype=np.intp))
 

@@ -26,12 +26,15 @@ class Fusion(NamedTuple):
         Classes of operator that elementwise ones join; all where empty.
     panels
         How products of convolutions are cut.
+    narrow
+        Channels in a vector of depthwise kernels, where few that do not fill it are told apart.
     """
 
     elementwise: bool = True
     flash_attention: bool = True
     into: tuple[str, ...] = ()
     panels: Panels = PLAIN
+    narrow: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from perfmodel.workload.builder import VECTOR_OPS
 from perfmodel.workload.fuse import Fusion, Kernel, aliases, kernels
 from perfmodel.workload.graph import Graph, Operator, Tensor
 from perfmodel.workload.lifetimes import Lifetimes, held, lifetimes_of
-from perfmodel.workload.panels import extents_of, in_panels, padded_macs
+from perfmodel.workload.panels import extents_of, in_panels, is_narrow, padded_macs
 from perfmodel.workload.program import Program
 from perfmodel.workload.shapes import NestKeys, Nests, nest_columns
 from perfmodel.workload.symbols import Dim, poly
@@ -94,7 +94,8 @@ class OperatorTable:
     executed_macs: Value = None
     #: name -> extents that loops of class ``stream`` state, walks of class ``tree`` (``walks`` that
     #: may run side by side, of ``steps`` in a chain), and what is moved around products in panels
-    #: (`perfmodel.workload.panels.EXTENTS`); 0 for other rows; ``(rows, points)``
+    #: (`perfmodel.workload.panels.EXTENTS`), and 1 for ``narrow`` depthwise kernels; 0 for other
+    #: rows; ``(rows, points)``
     extents: dict[str, Value] = field(default_factory=dict[str, "Value"])
     #: what was worked out from rows, accesses and nests alone; tables of one structure share it
     structure: dict[Hashable, Any] = field(default_factory=dict[Hashable, Any], repr=False)
@@ -168,7 +169,7 @@ class Lowered:
             for k in self.kernels
         )  # fmt: skip
         self._flash = fusion.flash_attention
-        self._panels = fusion.panels
+        self._panels, self._narrow = fusion.panels, fusion.narrow
         self._moved_rows: dict[str, Index] = {}
         self._bare: Program | None = None
         self._full: Program | None = None
@@ -337,6 +338,9 @@ class Lowered:
             else dict(dict(k.head.attributes).get("extents", ()))
             for k in self.kernels
         ]
+        for each, kernel in zip(said, self.kernels, strict=True):
+            if is_narrow(kernel.head, self._narrow):
+                each["narrow"] = 1
         names = sorted({name for each in said for name in each})
         return {f"extent {name}": [each.get(name, 0) for each in said] for name in names}
 

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from perfmodel.workload.graph import Operator
 from perfmodel.workload.symbols import Dim, ceil_div, constant, product, simplify
 
-__all__ = ["EXTENTS", "PLAIN", "Panels", "extents_of", "in_panels", "padded_macs"]
+__all__ = ["EXTENTS", "PLAIN", "Panels", "extents_of", "in_panels", "is_narrow", "padded_macs"]
 
 #: Columns of `perfmodel.workload.lower.OperatorTable.extents` that are counted here.
 EXTENTS: Final[tuple[str, ...]] = ("packed", "unfolded", "strided", "unfolded_rows", "stored")
@@ -76,6 +76,17 @@ def extents_of(operator: Operator, panels: Panels) -> dict[str, Dim]:
         out["unfolded" if strides[-1] == 1 else "strided"] = product(batch, depth, pixels)
         out["unfolded_rows"] = product(batch, depth, rows)
     return out
+
+
+def is_narrow(operator: Operator, channels: int) -> bool:
+    """Return whether a depthwise convolution has fewer than two vectors of channels, one unfilled.
+
+    One whose channels are free is not taken for narrow.
+    """
+    if not channels or operator.kind != "depthwise" or not operator.nests:
+        return False
+    found = constant(product(*(operator.nests[0].size(d) for d in "gn")))
+    return found is not None and found < 2 * channels and found % channels != 0
 
 
 def _passes(depth: Dim, panels: Panels) -> Dim:

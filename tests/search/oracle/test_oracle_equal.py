@@ -26,6 +26,7 @@ ARCHITECTURES: list[tuple[str, str, dict[str, Any]]] = [
         "raspberry_pi_5_core",
         {"runtime": "onnxruntime_arm", "precision": "fp32", "warm": True, "settings": {"batch": 3}},
     ),
+    ("fbnet", "xeon_silver_4114_core", {"runtime": "torch_1_eager_cpu", "precision": "fp32"}),
     ("fbnet", "rtx_4090", {"runtime": "ideal"}),
     ("fbnet", "eyeriss", {}),
     ("fbnet", "gemmini_16x16", {"settings": {"batch": 4}}),
