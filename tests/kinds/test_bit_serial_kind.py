@@ -58,7 +58,7 @@ def test_a_product_by_hand(outer: int, inner: int, tokens: int, bits: int) -> No
 
 
 def test_more_bits_never_take_less_time() -> None:
-    """An array of bits in one call: a prompt, which the array binds, and a token, which DRAM does."""
+    """An array of bits in one call, of a prompt (bound by the array) and a token (by DRAM)."""
     bits = np.arange(1.0, 17.0)
     precision = as_precision("w=int8,a=fp16").with_bits(weights=bits)
     for phase, size in (("prefill", {"prompt": 512}), ("decode", {"context": 512})):
