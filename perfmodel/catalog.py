@@ -31,6 +31,7 @@ BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
     "perfmodel.kinds": {
         "bit_fusion": "perfmodel.kinds.bit_fusion:KIND",
         "bit_serial": "perfmodel.kinds.bit_serial:KIND",
+        "fpga": "perfmodel.kinds.fpga:KIND",
         "nand": "perfmodel.kinds.nand:KIND",
         "roofline": "perfmodel.kinds.roofline:KIND",
         "simd": "perfmodel.kinds.simd:KIND",
