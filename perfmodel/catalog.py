@@ -32,6 +32,7 @@ BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
         "bit_fusion": "perfmodel.kinds.bit_fusion:KIND",
         "bit_serial": "perfmodel.kinds.bit_serial:KIND",
         "fpga": "perfmodel.kinds.fpga:KIND",
+        "lookup_table": "perfmodel.kinds.lookup_table.kind:KIND",
         "nand": "perfmodel.kinds.nand:KIND",
         "roofline": "perfmodel.kinds.roofline:KIND",
         "simd": "perfmodel.kinds.simd:KIND",

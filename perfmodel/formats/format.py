@@ -119,6 +119,17 @@ _PLAIN: tuple[Format, ...] = (
     Format(
         "ternary_packed", 1.6, "ternary", "int8", note="five ternary weights a byte (3**5 < 2**8)"
     ),
+    Format(
+        "ternary_head_int8",
+        2,
+        "ternary",
+        "int8",
+        block="ternary",
+        overrides=tuple(
+            (tag, ((1.0, Format("int8", 8, "int", "int8")),)) for tag in ("head", "embedding")
+        ),
+        note="a ternary model whose head and embeddings stay in 8 bits",
+    ),
     *(
         Format(f"bitmod{bits}", bits, "codebook", "int8", 128, 8.0, source=_BITMOD)
         for bits in (3, 4, 6)

@@ -8,6 +8,7 @@ from perfmodel.arrays import Value, is_array
 from perfmodel.cost.setting import Setting
 from perfmodel.kinds.rates import executed_format, pair_format
 from perfmodel.kinds.roofline import best_format
+from perfmodel.kinds.slots import bits_of
 from perfmodel.workload.lower import OperatorTable
 from perfmodel.workload.shapes import Nests
 
@@ -17,7 +18,7 @@ __all__ = ["element_bits", "operations_by_format", "without_nests"]
 def element_bits(slots: tuple[str, ...], points: int, setting: Setting) -> Value:
     """Return bits that a multiplier takes of each slot, scales not counted; ``(nests, points)``."""
     xp = setting.xp
-    each = [setting.precision.format_of(slot).element_bits for slot in slots]
+    each = [bits_of(setting, slot) for slot in slots]
     if any(is_array(bits) and np.ndim(bits) for bits in each):
         return xp.stack([xp.broadcast_to(xp.asarray(bits), (points,)) for bits in each])
     return xp.asarray(each, dtype=float)[:, None]
