@@ -14,6 +14,7 @@ from perfmodel.kinds.lookup_table.counts import (
     passes,
     table_entries,
     uram_blocks,
+    uram_columns,
 )
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "passes",
     "table_entries",
     "uram_blocks",
+    "uram_columns",
 ]

@@ -13,7 +13,7 @@ from perfmodel.arrays import Value, namespace
 
 __all__ = [
     "blocks", "engine_clocks", "index_bits", "instructions_per_mac", "look_ups", "packed_bytes",
-    "passes", "table_entries", "uram_blocks",
+    "passes", "table_entries", "uram_blocks", "uram_columns",
 ]  # fmt: skip
 
 
@@ -130,6 +130,15 @@ def instructions_per_mac(bits: Value, group: Value, outputs: Value, instructions
     return bits * instructions / (group * outputs)
 
 
+def uram_columns(tables: Value, index: Value) -> Value:
+    """Return UltraRAM blocks side by side for one vector of indices: ``ceil(tables index / 72)``.
+
+    TeLLMe v2 has ``tables = floor(72 columns / index)`` the other way round.
+    """
+    xp = namespace(tables, index)
+    return xp.ceil(tables * index / 72.0 - 1e-9)
+
+
 def uram_blocks(
     x: Value, y: Value, *, group: Value, tables: Value, reads: Value, columns: Value,
     copies: Value = 1.0,
@@ -144,7 +153,7 @@ def uram_blocks(
     x, y
         Larger and smaller extent of the matrix, padded to multiples of ``group * tables``.
     columns
-        Blocks side by side for one vector of indices: ``floor(72 * columns / index) = tables``.
+        Blocks side by side for one vector of indices, of `uram_columns`.
     copies
         2 where one buffer fills while the other is read.
     """

@@ -23,6 +23,7 @@ from perfmodel.kinds.lookup_table.counts import (
     packed_bytes,
     passes,
     uram_blocks,
+    uram_columns,
 )
 from perfmodel.kinds.lookup_table.spec import LookupTableEngine
 from perfmodel.kinds.operand_bits import element_bits, without_nests
@@ -182,10 +183,11 @@ def _resources(
     if head + "uram" in facts and looked.any():
         k = nests.in_channels * nests.kernel_rows * nests.kernel_columns
         n, wide = nests.out_channels + 0.0 * k, group * tables
+        index = index_bits(group, ternary=setting.choices["takes"] == "ternary")
         x, y = (blocks(side, wide) * wide for side in (xp.maximum(k, n), xp.minimum(k, n)))
         each = uram_blocks(
-            x, y, group=group, tables=tables, reads=reads, columns=facts[head + "uram_columns"],
-            copies=facts[head + "uram_copies"],
+            x, y, group=group, tables=tables, reads=reads,
+            columns=uram_columns(tables, index), copies=facts[head + "uram_copies"],
         )  # fmt: skip
         out["uram"] = xp.max(xp.where(looked, each, 0.0), axis=0)
     return out

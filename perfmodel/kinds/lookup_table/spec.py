@@ -62,8 +62,6 @@ class LookupTableEngine(Engine):
     """Look-up tables that all else takes."""
     dsp_used: Perhaps = Quantity(value=0.0)
     """DSP slices that the design takes."""
-    uram_columns: Perhaps = Quantity(value=0.0)
-    """UltraRAM blocks side by side for one vector of indices; 0 where weights lie elsewhere."""
     uram_copies: Count = Quantity(value=1.0)
     """Buffers of weights: 2 where one fills while the other is read."""
 
