@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from perfmodel.arrays import Value, is_array
+from perfmodel.arrays import Value, by_row, is_array
 from perfmodel.cost.setting import Setting
 from perfmodel.kinds.rates import executed_format, pair_format
 from perfmodel.kinds.roofline import best_format
@@ -17,11 +17,7 @@ __all__ = ["element_bits", "operations_by_format", "without_nests"]
 
 def element_bits(slots: tuple[str, ...], points: int, setting: Setting) -> Value:
     """Return bits that a multiplier takes of each slot, scales not counted; ``(nests, points)``."""
-    xp = setting.xp
-    each = [bits_of(setting, slot) for slot in slots]
-    if any(is_array(bits) and np.ndim(bits) for bits in each):
-        return xp.stack([xp.broadcast_to(xp.asarray(bits), (points,)) for bits in each])
-    return xp.asarray(each, dtype=float)[:, None]
+    return by_row([bits_of(setting, slot) for slot in slots], points, setting.xp)
 
 
 def without_nests(table: OperatorTable, nests: Nests) -> Value:
