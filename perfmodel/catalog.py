@@ -30,6 +30,9 @@ __all__ = [
 BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
     "perfmodel.kinds": {
         "bit_fusion": "perfmodel.kinds.bit_fusion:KIND",
+        "bit_serial": "perfmodel.kinds.bit_serial:KIND",
+        "fpga": "perfmodel.kinds.fpga:KIND",
+        "lookup_table": "perfmodel.kinds.lookup_table.kind:KIND",
         "nand": "perfmodel.kinds.nand:KIND",
         "roofline": "perfmodel.kinds.dispatched:KIND",
         "simd": "perfmodel.kinds.simd:KIND",

@@ -184,7 +184,8 @@ def bandwidth(setting: Setting, level: str) -> Value:
 
     Bare: the theoretical figure. Otherwise the runtime's efficiency where it states one, for main
     memory and the memory that stores the weights (a fitted constant replaces the measured fraction,
-    the two are never multiplied), else the device's sustained fraction. A runtime may also state
+    the two are never multiplied), else the device's sustained fraction; an engine that cannot draw
+    as much as its memory gives says how much. A runtime may also state
     how many bytes a clock each unit can have under way; the ceiling joins by a p-norm (a soft
     minimum). A kind of memory with a law of its own (flash, storage) is asked instead.
     """
@@ -200,6 +201,9 @@ def bandwidth(setting: Setting, level: str) -> Value:
     if share is None:
         share = facts.get(f"memories.{level}.sustained_fraction", 1.0)
     rate = raw * share
+    most = facts.get(f"engines.{setting.engine}.memory_draw") if main else None
+    if most is not None:
+        rate = setting.xp.minimum(rate, most)
     draw = facts.get("runtime.draw_bytes_per_clock_per_unit") if main else None
     clock = facts.get(f"engines.{setting.engine}.clock")
     if draw is None or clock is None or (isinstance(draw, float) and draw == 0.0):
