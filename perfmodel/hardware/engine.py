@@ -32,7 +32,6 @@ Issue: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=64.0)]
 Factor: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=1e3)]
 Frequency: TypeAlias = Annotated[Quantity, Of("frequency", positive=True)]
 Time: TypeAlias = Annotated[Quantity, Of("time")]
-Draw: TypeAlias = Annotated[Quantity, Of("bandwidth", positive=True)]
 Watts: TypeAlias = Annotated[Quantity, Of("power", positive=True)]
 EnergyPerOp: TypeAlias = Annotated[Quantity, Of("energy_per_op")]
 
@@ -99,9 +98,6 @@ class Engine(Spec):
     """Hardware's own cost of an operator."""
     handover: Time | None = None
     """From another engine's result in their shared memory to the start of this engine's work."""
-    memory_draw: Draw | None = None
-    """Most that all its units together can draw from main memory, where that is less than the
-    memory's bandwidth: a CPU beside a GPU that share a wide one."""
     busy_power: Watts | None = None
     """All that the device draws with this engine alone at work."""
     operators: Annotated[Operators, BeforeValidator(classes_alone)] | None = None

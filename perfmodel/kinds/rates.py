@@ -201,9 +201,6 @@ def bandwidth(setting: Setting, level: str) -> Value:
     if share is None:
         share = facts.get(f"memories.{level}.sustained_fraction", 1.0)
     rate = raw * share
-    most = facts.get(f"engines.{setting.engine}.memory_draw") if main else None
-    if most is not None:
-        rate = setting.xp.minimum(rate, most)
     draw = facts.get("runtime.draw_bytes_per_clock_per_unit") if main else None
     clock = facts.get(f"engines.{setting.engine}.clock")
     if draw is None or clock is None or (isinstance(draw, float) and draw == 0.0):

@@ -205,27 +205,6 @@ def test_rows_that_no_block_divides_are_stored_wider() -> None:
     assert for_rows(format_named("fp16"), {"attn_q": 896}).bits == 16
 
 
-def test_an_engine_draws_no_more_than_it_can() -> None:
-    """Seconds of the stream are bytes over the smaller of both; a GPU beside it is not bound."""
-    machine = hardware("jetson_agx_orin").machine("t_mac_neon")
-    assert machine["engines.cpu.memory_draw"] == pytest.approx(41e9)
-    work = find("llama_2_7b", {"phase": "decode", "batch": 1, "context": 1})
-    draws = np.array([10e9, 20e9, 41e9, 204.8e9, 400e9])
-    found = predict(
-        work, machine.vary({"engines.cpu.memory_draw": draws}), precision="w=int2,a=fp16"
-    )
-    memory = np.asarray(found.table["dram_s"], dtype=float)
-    row = list(found.table["name"]).index("layer.ffn_up")
-    moved = float(np.asarray(found.table["dram_bytes"], dtype=float)[row].reshape(-1)[0])
-    assert memory[row].reshape(-1)[0] == pytest.approx(moved / 10e9, rel=1e-9)
-    assert np.all(np.diff(found.latency_s[:4]) < 0)
-    assert found.latency_s[3] == found.latency_s[4]
-    gpu = predict(work, hardware("jetson_agx_orin").machine("llama_cpp_cuda"), precision="q4_0")
-    more = hardware("jetson_agx_orin").machine("llama_cpp_cuda")
-    more = more.vary({"engines.cpu.memory_draw": 1e9})
-    assert gpu.latency_s == predict(work, more, precision="q4_0").latency_s
-
-
 def test_look_ups_take_bits_as_an_array() -> None:
     """The law holds for any bits; whole ones are those of the formats."""
     machine = hardware("raspberry_pi_5").machine("t_mac_neon").vary(
