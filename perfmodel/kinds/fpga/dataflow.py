@@ -22,7 +22,7 @@ from perfmodel.kinds.fpga.circuits import (
     resource_strategy,
 )
 from perfmodel.kinds.fpga.layers import Layers, layers_of
-from perfmodel.kinds.fpga.pipeline import DUARTE, io_traffic, peak_operations, waited
+from perfmodel.kinds.fpga.pipeline import DUARTE, finished, io_traffic, peak_operations, waited
 from perfmodel.kinds.fpga.resources import of_rows
 from perfmodel.kinds.fpga.styles import Design
 from perfmodel.kinds.protocol import Equation, Terms
@@ -90,7 +90,9 @@ class Dataflow(Design):
 DESIGN = Dataflow
 EQUATIONS: Final[Mapping[str, Equation]] = {
     "depth": Equation("clocks / clock", f"{DUARTE}; docs/fpga.md"),
-    "wait": Equation("(frames * interval of the slowest layer) / clock", f"{DUARTE}; docs/fpga.md"),
+    "wait": Equation(
+        "(frames - 1) * interval of the slowest layer / clock", f"{DUARTE}; docs/fpga.md"
+    ),
 }
 
 
@@ -125,7 +127,10 @@ def cost(table: OperatorTable, setting: Setting) -> Terms:
     }
     clocks = layers.rows(deep + early) + other.clocks
     held_rows = layers.rows(held) + (other.interval if stream else 0.0 * other.interval)
-    slowest, wait = waited(held_rows, frames if stream else frames - 1.0, xp)
+    slowest, wait = waited(held_rows, frames - 1.0, xp)
+    if stream:
+        lag = layers.rows(made.clocks + layers.window * made.interval) + other.clocks
+        clocks = finished(held_rows + clocks, clocks, lag, xp)
     clock = setting.facts[head + "clock"]
     compute = {"depth": clocks / clock, "wait": wait / clock}
     main = setting.levels[-1]

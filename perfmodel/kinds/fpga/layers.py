@@ -16,7 +16,9 @@ from perfmodel.kinds.fpga.reuse import closest, is_valid, snapped
 from perfmodel.workload.lower import ALWAYS_MAIN, WEIGHT, OperatorTable
 from perfmodel.workload.shapes import Nests
 
-__all__ = ["SUPPORTED", "Layers", "constants_of", "element_bits", "layers_of"]
+__all__ = [
+    "SUPPORTED", "Layers", "check_kinds", "constants_of", "element_bits", "given_or", "layers_of",
+]  # fmt: skip
 
 #: Classes of operators that there are circuits for.
 SUPPORTED = frozenset({
@@ -50,6 +52,8 @@ class Layers:
         Input pixels of a frame.
     parallel
         Pixels side by side.
+    window
+        Pixels that a convolution reads before its first output.
     line_luts
         Look-up tables that hold the rows of a convolution's window, as shift registers.
     entering_bits
@@ -64,6 +68,7 @@ class Layers:
     positions: Value
     pixels: Value
     parallel: Value
+    window: Value
     line_luts: Value
     entering_bits: Value
 
@@ -78,7 +83,7 @@ def layers_of(table: OperatorTable, setting: Setting) -> Layers:
     """
     nests, xp = table.nests, setting.xp
     assert nests is not None
-    _check_kinds(table, nests)
+    check_kinds(table, nests)
     frames = setting.sequences
     inputs = nests.in_channels * nests.kernel_rows * nests.kernel_columns
     outputs = nests.out_channels * nests.groups
@@ -90,10 +95,10 @@ def layers_of(table: OperatorTable, setting: Setting) -> Layers:
     constants = constants_of("gemm", setting)
     products = inputs * outputs
     nonzeros = xp.minimum(
-        _given("nonzeros", nests, setting, setting.facts[design + "density"] * products), products
+        given_or("nonzeros", nests, setting, setting.facts[design + "density"] * products), products
     )
     share = xp.where(inputs <= _NARROW, constants.narrow_share, constants.wide_share)
-    multipliers = xp.minimum(_given("multipliers", nests, setting, share * nonzeros), nonzeros)
+    multipliers = xp.minimum(given_or("multipliers", nests, setting, share * nonzeros), nonzeros)
     strategies = tuple(
         setting.choices.get(f"design.layers.{i + 1}.strategy", setting.choices["design.strategy"])
         for i in range(len(nests))
@@ -105,13 +110,15 @@ def layers_of(table: OperatorTable, setting: Setting) -> Layers:
         inputs, outputs, nonzeros, multipliers, factor, bits[0], bits[1], in_dsp,
         _slices(bits[0], bits[1], setting), period,
     )  # fmt: skip
-    parallel = xp.minimum(_given("parallel", nests, setting, setting.facts[design + "parallel"]),
+    parallel = xp.minimum(given_or("parallel", nests, setting, setting.facts[design + "parallel"]),
                           positions)  # fmt: skip
     lines = (nests.kernel_rows - 1.0) * nests.in_channels * nests.groups * bits[0]
     line_luts = lines * xp.ceil(nests.in_columns / 32.0)
     return Layers(
         RowSums(nests.row, len(table.rows), xp), circuit, constants, strategies, frames, positions,
-        pixels, parallel, line_luts, _entering(table, setting),
+        pixels, parallel,
+        (nests.kernel_rows - 1.0) * nests.in_columns + nests.kernel_columns - 1.0, line_luts,
+        _entering(table, setting),
     )  # fmt: skip
 
 
@@ -131,7 +138,7 @@ def element_bits(slots: list[str], points: int, setting: Setting) -> Value:
     return xp.asarray(each, dtype=float)[:, None]
 
 
-def _given(name: str, nests: Nests, setting: Setting, default: Value) -> Value:
+def given_or(name: str, nests: Nests, setting: Setting, default: Value) -> Value:
     """Return a number of each layer: what the design says of it, else the default."""
     xp = setting.xp
     head = f"engines.{setting.engine}.design.layers."
@@ -156,7 +163,7 @@ def _factors(
     """
     xp, head = setting.xp, f"engines.{setting.engine}.design."
     factor = xp.minimum(
-        _given("reuse_factor", nests, setting, setting.facts[head + "reuse_factor"]),
+        given_or("reuse_factor", nests, setting, setting.facts[head + "reuse_factor"]),
         inputs * outputs,
     )
     places = [i for i, strategy in enumerate(strategies) if strategy == "resource"]
@@ -212,7 +219,7 @@ def _entering(table: OperatorTable, setting: Setting) -> Value:
     return (first * access.elements[at] * bits).sum(axis=0) / setting.sequences
 
 
-def _check_kinds(table: OperatorTable, nests: Nests) -> None:
+def check_kinds(table: OperatorTable, nests: Nests) -> None:
     """Refuse layers that there is no circuit for."""
     faults = [
         Fault(f"no circuit for the {row.kind} '{row.name}'", path="model",

@@ -13,7 +13,7 @@ from perfmodel.kinds.rates import executed_macs
 from perfmodel.kinds.roofline import best_format
 from perfmodel.workload.lower import ALWAYS_MAIN, OperatorTable
 
-__all__ = ["DUARTE", "io_traffic", "peak_operations", "waited"]
+__all__ = ["DUARTE", "finished", "io_traffic", "peak_operations", "waited"]
 
 DUARTE: Final = "Duarte et al., JINST 13 P07027, 2018"
 
@@ -37,6 +37,33 @@ def waited(held: Value, frames: Value, xp: Any) -> tuple[Value, Value]:
     among = (held >= slowest * (1.0 - 1e-12)) & (held > 0)
     share = among / xp.maximum(xp.sum(among, axis=0), 1.0)
     return slowest, share * slowest * frames
+
+
+def finished(held: Value, tail: Value, fill: Value, xp: Any) -> Value:
+    """Return the clocks that each row adds until its last output, for one frame in a stream.
+
+    A row ends when the one before has ended and its own tail is through, or when it has worked off
+    the frame itself since its first input came; rows are taken one behind the other.
+
+    Parameters
+    ----------
+    held
+        Clocks that a frame holds each row, ``(rows, points)``.
+    tail
+        Clocks from a row's last input to its last output.
+    fill
+        Clocks from a row's first input to its first output.
+    xp
+        Array namespace.
+    """
+    start: Value = 0.0
+    end: Value = 0.0
+    out: list[Value] = []
+    for i in range(held.shape[0]):
+        now = xp.maximum(end + tail[i], start + held[i])
+        out.append(now - end)
+        start, end = start + fill[i], now
+    return xp.stack(xp.broadcast_arrays(*out))
 
 
 def io_traffic(table: OperatorTable, setting: Setting) -> Value:
