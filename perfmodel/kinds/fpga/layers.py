@@ -97,8 +97,9 @@ def layers_of(table: OperatorTable, setting: Setting) -> Layers:
     nonzeros = xp.minimum(
         given_or("nonzeros", nests, setting, setting.facts[design + "density"] * products), products
     )
-    share = xp.where(inputs <= _NARROW, constants.narrow_share, constants.wide_share)
-    multipliers = xp.minimum(given_or("multipliers", nests, setting, share * nonzeros), nonzeros)
+    share = xp.where(inputs <= _NARROW, constants.narrow_share, constants.wide_share) * nonzeros
+    share = share if setting.relaxed else xp.ceil(share - 1e-9)
+    multipliers = xp.minimum(given_or("multipliers", nests, setting, share), nonzeros)
     strategies = tuple(
         setting.choices.get(f"design.layers.{i + 1}.strategy", setting.choices["design.strategy"])
         for i in range(len(nests))
