@@ -66,7 +66,7 @@ def resources(prediction: Prediction) -> Figure:
     notes = [
         {
             "x": 100.0 * float(taken[n]["share"]), "y": label, "xanchor": "left", "xshift": 6,
-            "showarrow": False, "font": {"size": 12},
+            "showarrow": False, "font": {"size": 12}, "bgcolor": "rgba(255,255,255,0.85)",
             "text": f"{float(taken[n]['used']):.0f} of {float(taken[n]['available']):.0f}, "
             f"{100.0 * float(taken[n]['share']):.3g} %",
         }

@@ -1,7 +1,7 @@
 """The style `finn`: FINN's own network, its foldings, and what two boards measured of it.
 
 Latencies: MLPerf Tiny v0.7, open division, hls4ml-finn: CNV-W1A1 on a Pynq-Z2 and an Arty A7-100T,
-both at 100 MHz. Foldings: finn-examples, build/bnn-pynq/folding_config/cnv-w1a1_folding_config.json.
+both at 100 MHz. Foldings: finn-examples, folding_config/cnv-w1a1_folding_config.json.
 """
 
 from __future__ import annotations
