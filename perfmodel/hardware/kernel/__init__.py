@@ -2,7 +2,7 @@
 
 A file for what the constants are of: `common` (any kernel), `products`, `attention`, `collectives`,
 `cores` (a core with vectors), `fabric` (circuits in an FPGA), and `algorithms` of convolutions;
-`constants` has them all in one.
+`constants` has them all in one, `stated` reads what a machine's runtime states.
 """
 
 from perfmodel.hardware.kernel.constants import KERNEL_CLASSES, Kernel
