@@ -95,3 +95,13 @@ def test_reports_of_other_networks(tmp_path: Path, layers: bool) -> None:
         # min(200, ceil(384 / 4) - floor(84 / 4)) and min(60, 24 - 1), and six of the softmax.
         assert row["predicted"] == 75 + 23 + 6
     assert np.isfinite(row["predicted"])
+
+
+def test_a_report_with_slices_is_of_a_design_with_slices(tmp_path: Path) -> None:
+    """One report of the source lies under the wrong name: what it reports decides."""
+    where = folder(tmp_path, layers=True)
+    path = tmp_path / "measured" / "hls4ml_mlp_csynth_else.csv"
+    path.write_text(HEAD + OTHER.replace("DSP_reuse4", "LUT_reuse4"))
+    assert read_designs(where, "hls4ml_mlp_csynth")[0].multiply_in == "dsp"
+    path.write_text(HEAD + OTHER.replace("DSP_reuse4", "LUT_reuse4").replace(",6,100,", ",6,0,"))
+    assert read_designs(where, "hls4ml_mlp_csynth")[0].multiply_in == "lut"

@@ -135,7 +135,8 @@ def _design(
         model, config, row.get("part").partition("-")[0], 1e9 / (number("target_clock_ns") or 5.0),
         shapes, nonzeros, multipliers if len(multipliers) == len(shapes) else (),
         factors if len(factors) == len(shapes) else (factors[:1] or (1.0,)) * len(shapes),
-        "lut" if config.upper().startswith("LUT") else "dsp",
+        # One report under the name of a design without DSP slices is that of the one with them.
+        "lut" if config.upper().startswith("LUT") and not number("DSP") else "dsp",
         "resource" if "resource" in row.get("strategy").lower() else "latency",
         max(bits, default=8), number("latency_cycles_min"), number("interval_min"),
         {name: number(column) for column, name in _AMOUNTS.items()},
