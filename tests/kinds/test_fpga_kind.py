@@ -145,6 +145,26 @@ def test_what_does_not_fit_is_a_result() -> None:
     assert predict(mlp(), hardware("vu13p"), precision="int8").feasible
 
 
+def test_a_sweep_has_the_largest_share_where_asked() -> None:
+    from perfmodel.sweep import sweep
+
+    path = "engines.fabric.design.reuse_factor"
+    table = sweep(
+        "jet_tagger", [with_design("xc7z020", strategy="resource"), "a100"], {"batch": [1.0, 2.0]},
+        metrics=["latency_s", "feasible", "resource_share"],
+    )  # fmt: skip
+    found = predict(find("jet_tagger", {}), with_design("xc7z020", strategy="resource"),
+                    precision="fp16")  # fmt: skip
+    share = max(part["share"] for part in found.resources.values())
+    assert np.isnan(table["resource_share"]).tolist() == [False, False, True, True]
+    assert table["resource_share"][0] > 1
+    assert not table["feasible"][0]
+    assert share > 1
+    folded = hardware("xc7z020").vary({path: 4.0, "engines.fabric.design.density": 0.1})
+    room = sweep("jet_tagger", folded, {"precision": ["int8"]}, metrics=["resource_share"])
+    assert 0 < room["resource_share"][0] < 1
+
+
 def test_layers_that_keep_state_are_refused() -> None:
     with pytest.raises(InputError, match="no circuit for"):
         predict(find("llama_3_8b", {"phase": "decode", "batch": 1, "context": 64}),
