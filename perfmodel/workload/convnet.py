@@ -30,12 +30,6 @@ class ResNetStructure(ImageStructure):
         Groups of the 3x3 convolution (ResNeXt's cardinality).
     width_per_group
         Channels a group for each 64 of the stage's width.
-    stride_on
-        Where a stage halves height and width: on the ``3x3`` of its first block (torchvision), on
-        the first ``1x1`` of it (He et al. 2016, Keras), or on the 3x3 of the ``last_block`` of the
-        stage before (TF-slim, whose shortcut there is a pooling window of one).
-    preactivation
-        Normalisation and ReLU come before each convolution (He et al. 2016b, ResNet v2).
     """
 
     block: Literal["basic", "bottleneck"] = "bottleneck"
@@ -43,17 +37,12 @@ class ResNetStructure(ImageStructure):
                       Field(min_length=1, max_length=8)] = (3, 4, 6, 3)  # fmt: skip
     groups: int = Field(1, gt=0, le=4096)
     width_per_group: int = Field(64, gt=0, le=4096)
-    stride_on: Literal["3x3", "1x1", "last_block"] = "3x3"
-    preactivation: bool = False
 
     @staticmethod
     def structure_faults(data: Mapping[str, Any]) -> Iterator[Flaw]:
         """Yield fields that only bottleneck blocks have."""
         if data.get("block", "bottleneck") == "basic":
-            for key, usual in (
-                ("groups", 1), ("width_per_group", 64), ("stride_on", "3x3"),
-                ("preactivation", False),
-            ):  # fmt: skip
+            for key, usual in (("groups", 1), ("width_per_group", 64)):
                 if data.get(key, usual) != usual:
                     yield Flaw((key,), f"basic blocks have no '{key}'", "block: bottleneck")
 
@@ -66,22 +55,12 @@ def build(structure: ResNetStructure, semantics: Semantics) -> Graph:
         g.image(structure.image_channels), _width(0), 7, stride=2, activation="relu", name="conv1"
     )
     x = g.pool(x, 3, stride=2, padding=1, name="maxpool")
-    late = structure.stride_on == "last_block"
     for i, depth in enumerate(structure.depths):
         planes, name = _width(i), f"layer{i + 1}"
-        ends = late and i + 1 < len(structure.depths)
-        first = 1 if i == 0 or late else 2
-        if depth == 1 and ends:
-            first = 2
-        x = residual_block(g, x, planes, structure, stride=first, name=f"{name}.0")
-        between = depth - 1 - (ends and depth > 1)
-        if between:
-            with g.repeat(between, f"{name}.1"):
+        x = residual_block(g, x, planes, structure, stride=1 if i == 0 else 2, name=f"{name}.0")
+        if depth > 1:
+            with g.repeat(depth - 1, f"{name}.1"):
                 x = residual_block(g, x, planes, structure, stride=1, name="")
-        if ends and depth > 1:
-            x = residual_block(g, x, planes, structure, stride=2, name=f"{name}.{depth - 1}")
-    if structure.preactivation:
-        x = _before(g, x, "postnorm")
     x = g.global_pool(x, name="avgpool")
     g.output(g.linear(x, structure.classes, name="fc", tag="head"))
     return g.build(parameters(structure))
@@ -108,29 +87,16 @@ def residual_block(
         out, groups, per_group = simplify(planes * 4), structure.groups, structure.width_per_group
         inner = planes if per_group == 64 else floor_div(planes * per_group, 64)
         inner = simplify(inner * groups)
-        early = stride if structure.stride_on == "1x1" else 1
-        before = _before(g, x, f"{name}preact") if structure.preactivation else x
-        y = g.conv_norm(before, inner, 1, stride=early, activation="relu", name=f"{name}conv1")
+        y = g.conv_norm(x, inner, 1, activation="relu", name=f"{name}conv1")
         y = g.conv_norm(
-            y, inner, 3, stride=stride // early, groups=groups, dilation=dilation,
-            activation="relu", name=f"{name}conv2",
+            y, inner, 3, stride=stride, groups=groups, dilation=dilation, activation="relu",
+            name=f"{name}conv2",
         )  # fmt: skip
-        if structure.preactivation:
-            y = g.conv(y, out, 1, name=f"{name}conv3")
-            x = before if x.shape[1] != out else x
-        else:
-            y = g.conv_norm(y, out, 1, name=f"{name}conv3")
-    if x.shape[1] == out and stride != 1 and structure.stride_on == "last_block":
-        x = g.pool(x, 1, stride=stride, name=f"{name}subsample")
-    elif stride != 1 or x.shape[1] != out:
+        y = g.conv_norm(y, out, 1, name=f"{name}conv3")
+    if stride != 1 or x.shape[1] != out:
         x = g.conv_norm(x, out, 1, stride=stride, name=f"{name}downsample")
     y = g.elementwise("add", y, x, name=f"{name}add")
-    return y if structure.preactivation else g.elementwise("relu", y, name=f"{name}relu")
-
-
-def _before(g: ImageBuilder, x: Tensor, name: str) -> Tensor:
-    """Add the normalisation (which no convolution can take in) and ReLU before a convolution."""
-    return g.elementwise("relu", g.norm(x, "batch_norm", name=f"{name}.norm"), name=f"{name}.relu")
+    return g.elementwise("relu", y, name=f"{name}relu")
 
 
 def parameters(structure: ResNetStructure) -> dict[str, float]:

@@ -1,0 +1,19 @@
+"""Constants of what runs beside an overlay in an FPGA's fabric."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+from perfmodel.hardware.quantity import Of, Quantity, Spec
+
+__all__ = ["OverlayConstants"]
+
+Bandwidth: TypeAlias = Annotated[Quantity, Of("bandwidth", positive=True)]
+
+
+class OverlayConstants(Spec):
+    """Work of the processor before an overlay starts; `perfmodel.kinds.fpga`."""
+
+    host_bandwidth: Bandwidth | None = None
+    """Bytes of a network's input that the processor makes ready in a second: resize, scale,
+    quantise; of class ``copy``."""
