@@ -62,6 +62,8 @@ BUILT_IN: Mapping[str, str] = {
     "vit": "perfmodel.workload.vit",
     "resnet": "perfmodel.workload.convnet",
     "mobilenet": "perfmodel.workload.mobilenet",
+    "regnet": "perfmodel.workload.regnet",
+    "repvgg": "perfmodel.workload.repvgg",
     "cells": "perfmodel.workload.cells",
     "densenet": "perfmodel.workload.densenet",
     "inception": "perfmodel.workload.inception",
