@@ -1,0 +1,92 @@
+"""Boards of Vitis AI's tables as devices of the library, with the cores and clock of a row."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from perfmodel.errors import InputError
+from perfmodel.hardware.library import hardware
+from perfmodel.hardware.machine import Machine
+
+__all__ = ["Board", "Boards"]
+
+
+class _Known(NamedTuple):
+    board: str
+    device: str
+    runtime: str
+    #: What the column of the configuration must have.
+    config: str = ""
+
+
+#: Patterns of the columns ``board`` and of its configuration -> device and runtime of one thread;
+#: that of several is named ``..._threads``.
+_BOARDS: Final = (
+    _Known(r"KV260", "kv260", "vitis_ai", r"B4096"),
+    _Known(r"ZCU102", "zcu102", "vitis_ai_1_4", r"B4096.*V1\.[0-4]"),
+    _Known(r"ZCU102", "zcu102", "vitis_ai", r"B4096"),
+    _Known(r"ZCU104", "zcu104", "vitis_ai_1_4", r"B4096.*V1\.[0-4]"),
+    _Known(r"ZCU104", "zcu104", "vitis_ai", r"B4096"),
+    _Known(r"Ultra96", "ultra96_dpu", "vitis_ai_1_4", r"B1600.*V1\.[0-4]"),
+    _Known(r"Ultra96", "ultra96_dpu", "vitis_ai", r"B1600"),
+)
+#: A configuration's cores and clock, such as ``3  B4096  @ 281MHz``.
+_CORES: Final = re.compile(r"(\d+)\s+B\d+F?\s*@\s*(\d+)\s*MHz", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """What a row ran on.
+
+    Attributes
+    ----------
+    one, several
+        Machines of one thread, and of as many as keep all cores busy.
+    images
+        Images that run at once with several threads.
+    """
+
+    one: Machine
+    several: Machine
+    images: int
+
+
+class Boards:
+    """Machines of rows, each made once."""
+
+    def __init__(self, devices: Sequence[str | Path]) -> None:
+        self._devices = devices
+        self._made: dict[tuple[str, str], Board | str] = {}
+
+    def of(self, board: str, config: str) -> Board | str:
+        """Return the machines of a board under a configuration, or why there are none."""
+        key = (board, config)
+        if key not in self._made:
+            self._made[key] = self._make(board, config)
+        return self._made[key]
+
+    def _make(self, board: str, config: str) -> Board | str:
+        known = next(
+            (k for k in _BOARDS if re.search(k.board, board) and re.search(k.config, config)), None
+        )
+        if known is None:
+            return f"no device for {board} with this configuration"
+        try:
+            device = hardware(known.device, self._devices)
+        except InputError as error:
+            return str(error.faults[0])
+        changes: dict[str, float] = {}
+        found = _CORES.search(config)
+        if found:
+            changes["engines.dpu.units"] = float(found[1])
+            changes["engines.dpu.clock"] = float(found[2]) * 1e6
+        one, several = (
+            device.machine(name).vary(changes)
+            for name in (known.runtime, f"{known.runtime.removesuffix('_1_4')}_threads")
+        )
+        images = one["engines.dpu.units"] * one["engines.dpu.design.images"]
+        return Board(one, several, int(images))
