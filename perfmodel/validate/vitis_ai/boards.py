@@ -21,10 +21,11 @@ class _Known(NamedTuple):
     runtime: str
     #: What the column of the configuration must have.
     config: str = ""
+    #: Runtime of several threads; that of one, without the processor's part, where it has a name.
+    threads: str = "vitis_ai_threads"
 
 
-#: Patterns of the columns ``board`` and of its configuration -> device and runtime of one thread;
-#: that of several is named ``..._threads``.
+#: Patterns of the columns ``board`` and of its configuration -> device and runtimes.
 _BOARDS: Final = (
     _Known(r"KV260", "kv260", "vitis_ai", r"B4096"),
     _Known(r"ZCU102", "zcu102", "vitis_ai_1_4", r"B4096.*V1\.[0-4]"),
@@ -33,9 +34,18 @@ _BOARDS: Final = (
     _Known(r"ZCU104", "zcu104", "vitis_ai", r"B4096"),
     _Known(r"Ultra96", "ultra96_dpu", "vitis_ai_1_4", r"B1600.*V1\.[0-4]"),
     _Known(r"Ultra96", "ultra96_dpu", "vitis_ai", r"B1600"),
-)
+    _Known(r"U55C", "u55c_dpu", "vitis_ai_alveo", r"DPUCAHX8H", "vitis_ai_alveo_threads"),
+    _Known(r"U50", "u50lv_dpu", "vitis_ai_alveo", r"DPUCAHX8H", "vitis_ai_alveo_threads"),
+    _Known(r"VCK5000", "vck5000_dpu", "vitis_ai_vck5000", r"DPUCVDX8H",
+           "vitis_ai_vck5000_threads"),
+    _Known(r"VCK190", "vck190_dpu", "vitis_ai_versal", "", "vitis_ai_versal_threads"),
+    _Known(r"VEK280", "vek280_dpu", "vitis_ai_3_5", r"C20B14", "vitis_ai_3_5_threads"),
+    _Known(r"V70", "v70_dpu", "vitis_ai_3_5", r"C20B14", "vitis_ai_3_5_threads"),
+)  # fmt: skip
 #: A configuration's cores and clock, such as ``3  B4096  @ 281MHz``.
 _CORES: Final = re.compile(r"(\d+)\s+B\d+F?\s*@\s*(\d+)\s*MHz", re.IGNORECASE)
+#: Engines that work on an image each, such as ``8PE@350`` or ``11 DPUCAHX8H-DWC kernels``.
+_ENGINES: Final = re.compile(r"(\d+)\s*(?:PE@|DPUC\w+(?:-DWC)?\s+kernels)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +56,15 @@ class Board:
     ----------
     one, several
         Machines of one thread, and of as many as keep all cores busy.
+    together
+        Images that one thread gives a core at a time.
     images
         Images that run at once with several threads.
     """
 
     one: Machine
     several: Machine
+    together: int
     images: int
 
 
@@ -84,9 +97,14 @@ class Boards:
         if found:
             changes["engines.dpu.units"] = float(found[1])
             changes["engines.dpu.clock"] = float(found[2]) * 1e6
+        engines = _ENGINES.search(config)
+        if engines:
+            cores = device.machine(known.threads)["engines.dpu.units"]
+            if int(engines[1]) % int(cores):
+                cores = changes["engines.dpu.units"] = 1.0
+            changes["engines.dpu.design.images"] = int(engines[1]) / cores
         one, several = (
-            device.machine(name).vary(changes)
-            for name in (known.runtime, f"{known.runtime.removesuffix('_1_4')}_threads")
+            device.machine(name).vary(changes) for name in (known.runtime, known.threads)
         )
-        images = one["engines.dpu.units"] * one["engines.dpu.design.images"]
-        return Board(one, several, int(images))
+        together = one["engines.dpu.design.images"]
+        return Board(one, several, int(together), int(one["engines.dpu.units"] * together))

@@ -39,7 +39,7 @@ def rate_case(
         return Case(name, board, reason=there)
     found = network(model)
     assert found is not None
-    images = there.images if several else 1
+    images = there.images if several else there.together
     machine = there.several if several else there.one
     question = Question(TARGETS[several], "latency_s", images / fps, workload_of(model, images))
     return Case(name, board, machine, (question,), "int8", group=found.family)

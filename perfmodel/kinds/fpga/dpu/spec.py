@@ -12,6 +12,7 @@ __all__ = ["Dpu"]
 
 Lanes: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=65_536)]
 Width: TypeAlias = Annotated[Quantity, Of("bandwidth_per_clock", positive=True, bare=True)]
+Size: TypeAlias = Annotated[Quantity, Of("bytes")]
 
 
 class Dpu(Design):
@@ -38,6 +39,12 @@ class Dpu(Design):
     """Engines of a core that work on an image each with the same weights."""
     port: Width
     """Bytes that the data ports of a core take or give in a clock, for each image of it."""
+    weight_port: Width | None = None
+    """Bytes of weights that a core takes in a clock through ports of their own; those of `port`
+    where left out."""
+    map_buffer: Size = Quantity(value=0.0)
+    """Memory beside the multipliers that keeps maps from one layer to the next, for each image; 0
+    where every map goes to main memory."""
     core: Fabric = Fabric()
     """What a core takes of the fabric."""
     platform: Fabric = Fabric()

@@ -1,7 +1,7 @@
 """Time, traffic and resources of a network on the cores of a deep-learning processing unit.
 
 A layer takes the longer of the multipliers' clocks and of its bytes, which all cross to main
-memory: maps are not kept from one layer to the next. Docs: docs/fpga_overlays.md.
+memory where no memory of the core keeps maps from one layer to the next. Docs: docs/fpga_overlays.md.
 """
 
 from __future__ import annotations
@@ -12,17 +12,23 @@ from typing import Any, Final
 
 import numpy as np
 
-from perfmodel.arrays import Value
+from perfmodel.arrays import Value, is_array
 from perfmodel.cost.compose import compose
 from perfmodel.cost.nests import RowSums, unmasked
-from perfmodel.cost.residency import access_bytes, row_bytes, slot_bytes
+from perfmodel.cost.residency import (
+    access_bytes,
+    crossing,
+    row_bytes,
+    slot_bytes,
+    sum_by_row,
+)
 from perfmodel.cost.setting import Setting
 from perfmodel.kinds.fpga.dpu.cycles import Shape, alu_clocks, array_clocks, tile_of
 from perfmodel.kinds.fpga.fabric import overlay_resources
 from perfmodel.kinds.protocol import Equation, Terms
 from perfmodel.kinds.rates import bandwidth_fact, executed_macs, with_latency
 from perfmodel.kinds.roofline import launch_times, matrix_rates
-from perfmodel.workload.lower import ALWAYS_MAIN, OperatorTable
+from perfmodel.workload.lower import ALWAYS_MAIN, WEIGHT, OperatorTable
 
 __all__ = ["EQUATIONS", "cost", "main_rate"]
 
@@ -31,7 +37,7 @@ _PG338 = "AMD PG338, DPUCZDX8G for Zynq UltraScale+ MPSoCs; docs/fpga_overlays.m
 EQUATIONS: Final[Mapping[str, Equation]] = {
     "array": Equation(
         "rounds * ceil(rows/pixels) * columns * kernel * ceil(in/input_channels)"
-        " * ceil(out/output_channels) / clock",
+        " * ceil(out/output_channels) / (clock * peak_share)",
         _PG338,
     ),
     "alu": Equation("rounds * operations / (alu_pixels * alu_channels * clock)", _PG338),
@@ -64,16 +70,26 @@ def cost(table: OperatorTable, setting: Setting) -> Terms:
     lanes = facts[head + "design.alu_pixels"] * facts[head + "design.alu_channels"]
     plain = table.once("without nests", partial(_without_nests, table))
     alu = alu + table.vector_ops * plain / lanes / images
+    array = array / facts.get("runtime.kernels.conv.peak_share", 1.0)
     compute: dict[str, Value] = {"array": rounds * array / clock, "alu": rounds * alu / clock}
     work = {"array": rounds * array, "alu": rounds * alu}
     pairs, copies = table.once("pairs of maps", partial(_pairs, table))
     passes = facts.get("runtime.kernels.copy.passes", 1.0)
     there = 1.0 + copies * (passes - 1.0)
     weights = row_bytes(table, setting, weights=True) * loads
-    maps = row_bytes(table, setting, weights=False) - pairs * result - skipped
-    moved = xp.maximum(maps + weights, 0.0) * there
-    seconds = with_latency(moved / rate, moved, setting, main)
-    added = 3.0 * pairs * result
+    crossed, away = _maps(table, setting, images)
+    maps = crossed - (pairs * result + skipped) * away
+    own = facts.get(head + "design.weight_port")
+    maps, weights = xp.maximum(maps, 0.0) * there, weights * there
+    moved = maps + weights
+    if own is None:
+        seconds = moved / rate
+    else:
+        # Cores at work each load what they multiply by.
+        loading = own * clock * xp.minimum(loads, cores)
+        seconds = xp.maximum(maps / rate, weights / loading)
+    seconds = with_latency(seconds, moved, setting, main)
+    added = 3.0 * pairs * result * away
     overhead: dict[str, Value] = {"add": added / rate}
     host = facts.get("runtime.kernels.copy.host_bandwidth")
     if host is not None:
@@ -93,7 +109,7 @@ def cost(table: OperatorTable, setting: Setting) -> Terms:
     return Terms(
         compute, memory, overhead, {main: moved + added}, row_s, operations, executed, unsupported,
         work=work,
-        said={main: partial(_said, moved, rate, setting.fact(f"memories.{main}.latency", 0.0))},
+        said={main: partial(_said, seconds)},
         detail={"array_clocks": rounds * array, "multiplier_use": done / xp.maximum(peak, 1.0)},
         traffic_model="every map crosses to main memory, weights once a round of each core",
         resources=overlay_resources(setting, {"core": cores, "platform": 1.0}),
@@ -124,6 +140,23 @@ def _multipliers(setting: Setting) -> Value:
         setting.facts[head + "pixels"] * setting.facts[head + "input_channels"]
         * setting.facts[head + "output_channels"]
     )  # fmt: skip
+
+
+def _maps(table: OperatorTable, setting: Setting, images: Value) -> tuple[Value, Value]:
+    """Return the bytes of maps that cross to main memory, and the share of each row's that do.
+
+    All of them where no memory of the core keeps maps; else by the residency rule, within what each
+    image has of it.
+    """
+    everything = row_bytes(table, setting, weights=False)
+    kept = setting.facts[f"engines.{setting.engine}.design.map_buffer"]
+    access = table.accesses
+    if access is None or (not is_array(kept) and kept == 0.0):
+        return everything, 1.0
+    own = np.array([[float(t != WEIGHT)] for t in access.tensor])
+    moved = access_bytes(table, setting) * own
+    crossed = sum_by_row(moved * crossing(table, setting, kept * images), table, setting)
+    return crossed, crossed / setting.xp.maximum(everything, 1.0)
 
 
 def _nest_sums(
@@ -206,12 +239,5 @@ def _pairs(table: OperatorTable) -> tuple[Any, Any]:
     return pairs * (1.0 - alone), copies
 
 
-def _said(moved: Value, rate: Value, latency: Value, row: int) -> str:
-    def first(value: Value) -> float:
-        return float(np.asarray(value).reshape(-1)[0])
-
-    size = first(moved[row])
-    if not size:
-        return ""
-    text = f"{size:.12g}/{first(rate):.12g}"
-    return f"{text} + {first(latency):.12g}" if first(latency) else text
+def _said(seconds: Value, row: int) -> str:
+    return f"{float(np.asarray(seconds[row]).reshape(-1)[0]):.12g}"
