@@ -85,5 +85,3 @@ def why_not(model: str, stated: float | None) -> str:
     if abs(made / stated - 1.0) > TOLERANCE:
         return f"the graph of {found.workload} has other operations than the row states"
     return ""
-
-

@@ -55,5 +55,5 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
 
 
 def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[Refit]:
-    """Return how the runtime's constants were fitted: boards, and families of networks, left out."""
+    """Return how constants were fitted; boards, or families of networks, are left out."""
     return refits_of(load(folder, devices))

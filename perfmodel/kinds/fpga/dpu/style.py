@@ -1,7 +1,8 @@
 """Time, traffic and resources of a network on the cores of a deep-learning processing unit.
 
 A layer takes the longer of the multipliers' clocks and of its bytes, which all cross to main
-memory where no memory of the core keeps maps from one layer to the next. Docs: docs/fpga_overlays.md.
+memory where no memory of the core keeps maps from one layer to the next.
+See docs/fpga_overlays.md.
 """
 
 from __future__ import annotations
