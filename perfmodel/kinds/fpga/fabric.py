@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Final, TypeAlias
 
-from perfmodel.arrays import Value
+from perfmodel.arrays import Value, is_array
 from perfmodel.cost.setting import Setting
 from perfmodel.hardware.quantity import Of, Quantity, Spec
 
@@ -58,6 +58,7 @@ def overlay_resources(setting: Setting, pieces: Mapping[str, Value]) -> dict[str
             for piece, times in pieces.items()
             if f"{head}{piece}.{name}" in setting.facts
         ]
-        if parts:
-            out[name] = xp.asarray(sum(parts[1:], parts[0]), dtype=float).reshape(-1)
+        total = sum(parts[1:], parts[0]) if parts else 0.0
+        if is_array(total) or total:
+            out[name] = xp.asarray(total, dtype=float).reshape(-1)
     return out

@@ -23,6 +23,7 @@ __all__ = ["STYLES", "Design", "Style", "style"]
 STYLES: Final[Mapping[str, str]] = {
     "dataflow": "perfmodel.kinds.fpga.dataflow",
     "dpu": "perfmodel.kinds.fpga.dpu",
+    "matrix_engine": "perfmodel.kinds.fpga.matrix_engine",
 }
 
 
