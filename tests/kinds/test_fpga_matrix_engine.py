@@ -1,4 +1,4 @@
-"""The style `matrix_engine` of the kind `fpga`, against FlightLLM's and AccLLM's published rates."""
+"""The style `matrix_engine` of the kind `fpga`, against published rates of FlightLLM and AccLLM."""
 
 from __future__ import annotations
 

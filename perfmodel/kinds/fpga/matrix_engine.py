@@ -1,4 +1,4 @@
-"""The style `matrix_engine`: one array of multipliers for matrices and for vectors, after FlightLLM.
+"""The style `matrix_engine`: one array of multipliers for matrices and vectors, after FlightLLM.
 
 Zeng et al., "FlightLLM: efficient large language model inference with a complete mapping flow on
 FPGAs", FPGA 2024. A DSP slice multiplies one weight by two activations a clock; a single row of
