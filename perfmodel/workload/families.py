@@ -78,6 +78,7 @@ BUILT_IN: Mapping[str, str] = {
     "embbert": "perfmodel.workload.embbert",
     "tiny": "perfmodel.workload.tiny",
     "streaming": "perfmodel.workload.streaming",
+    "codenet": "perfmodel.workload.codenet",
     "layers": "perfmodel.workload.layers",
 }
 

@@ -9,11 +9,15 @@ from perfmodel.hardware.quantity import Of, Quantity, Spec
 __all__ = ["OverlayConstants"]
 
 Bandwidth: TypeAlias = Annotated[Quantity, Of("bandwidth", positive=True)]
+Rate: TypeAlias = Annotated[Quantity, Of("compute", positive=True)]
 
 
 class OverlayConstants(Spec):
-    """Work of the processor before an overlay starts; `perfmodel.kinds.fpga`."""
+    """Work of the processor beside an overlay; `perfmodel.kinds.fpga`."""
 
     host_bandwidth: Bandwidth | None = None
-    """Bytes of a network's input that the processor makes ready in a second: resize, scale,
-    quantise; of class ``copy``."""
+    """Bytes of a network's input that the processor makes ready in a second (resize, scale,
+    quantise), or that it writes where it moves maps; of class ``copy`` or ``resize``."""
+    host_compute: Rate | None = None
+    """Operations a second of convolutions and pooling that the processor does; of class
+    ``conv``."""
