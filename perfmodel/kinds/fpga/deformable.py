@@ -9,6 +9,7 @@ Detection on Embedded FPGAs", FPGA 2021.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Any, Final, NamedTuple, TypeAlias
@@ -85,9 +86,7 @@ class Loops(NamedTuple):
     window: Value
 
 
-def pointwise_clocks(
-    pixels: Value, ins: Value, outs: Value, weights: Value, loops: Loops
-) -> Value:
+def pointwise_clocks(pixels: Value, ins: Value, outs: Value, weights: Value, loops: Loops) -> Value:
     """Return clocks of the pointwise array; channels in lanes, weights in beats."""
     return pixels * (ins + loops.loop + outs * (ins + loops.loop)) + weights
 
@@ -179,12 +178,15 @@ def _pairs(table: OperatorTable) -> Any:
     assert nests is not None
     assert access is not None
     found = np.full(len(nests), -1, dtype=np.intp)
+    host = _on_host(table)
+    touched = Counter(access.tensor.tolist())
     made: dict[int, int] = {}
     for i, kind in enumerate(nests.kind):
         x, y = int(nests.access[i, 0]), int(nests.access[i, 2])
         if kind == "depthwise" and x >= 0:
-            found[i] = made.get(int(access.tensor[x]), -1)
-        elif y >= 0 and int(access.tensor[y]) >= 0:
+            tensor = int(access.tensor[x])
+            found[i] = made.get(tensor, -1) if touched[tensor] == 2 else -1
+        elif y >= 0 and int(access.tensor[y]) >= 0 and not host[nests.row[i], 0]:
             made[int(access.tensor[y])] = i
     return found
 
