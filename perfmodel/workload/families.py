@@ -62,6 +62,7 @@ BUILT_IN: Mapping[str, str] = {
     "vit": "perfmodel.workload.vit",
     "resnet": "perfmodel.workload.convnet",
     "mobilenet": "perfmodel.workload.mobilenet",
+    "yolo": "perfmodel.workload.yolo",
     "regnet": "perfmodel.workload.regnet",
     "repvgg": "perfmodel.workload.repvgg",
     "cells": "perfmodel.workload.cells",
