@@ -59,7 +59,8 @@ def build(structure: LeViTStructure, semantics: Semantics) -> Graph:
     g = _Builder(folded=s.batch_norm == "folded")
     batch, height, width = symbol("batch"), symbol("height"), symbol("width")
     x = g.input("image", (batch, s.image_channels, height, width))
-    for i, channels in enumerate((s.widths[0] // 8, s.widths[0] // 4, s.widths[0] // 2, s.widths[0])):  # fmt: skip
+    for i in range(4):
+        channels = s.widths[0] // 2 ** (3 - i)
         x = g.conv(x, channels, 3, stride=2, padding=1, bias=g.folded, name=f"stem{i}")
         if not g.folded:
             x = g.norm(x, "batch_norm", name=f"stem{i}.norm")
