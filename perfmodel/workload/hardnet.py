@@ -1,4 +1,4 @@
-"""Family ``hardnet``: HarDNet (Chao et al. 2019, arXiv:1909.00948); layers follow the authors' code.
+"""Family ``hardnet``: HarDNet (Chao et al. 2019, arXiv:1909.00948), as its authors code it.
 
 A layer reads those before it at distances that are powers of two; layers that more of the others
 read are wider. Half of a block's layers, every other one and the last, are its output.
