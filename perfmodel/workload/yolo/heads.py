@@ -127,6 +127,7 @@ Head = Callable[[YoloBuilder, Sequence[Tensor], int, str, int], list[Tensor]]
 
 #: Heads by name.
 HEADS: Final[Mapping[str, Head]] = {
-    "anchors": anchors, "distributed": distributed, "light": light, "decoupled": decoupled, "decoupled_light": decoupled_light,
+    "anchors": anchors, "distributed": distributed, "light": light, "decoupled": decoupled,
+    "decoupled_light": decoupled_light,
     "efficient": efficient,
 }  # fmt: skip
