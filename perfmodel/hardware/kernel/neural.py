@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from perfmodel.hardware.kernel.ranges import Number
+from perfmodel.hardware.kernel.ranges import Number, Speed
 from perfmodel.hardware.quantity import Spec
 
 __all__ = ["NeuralConstants"]
 
 
 class NeuralConstants(Spec):
-    """How a network spreads over the cores of a neural processor."""
+    """How a network spreads over the cores of a neural processor, and what its host does."""
 
     cores: Number | None = None
     """Cores of the engine that one network runs on; all where left out."""
+    host_rate: Speed | None = None
+    """Vector operations a second at which the host runs kernels of this class instead; of a host of
+    which the device says `host_slowdown`, that much less."""

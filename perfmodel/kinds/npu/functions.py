@@ -14,7 +14,7 @@ from perfmodel.kinds.rates import MATRIX_KINDS, bandwidth
 from perfmodel.workload.builder import VECTOR_OPS
 from perfmodel.workload.lower import OperatorTable, Row
 
-__all__ = ["extra_passes", "result_elements"]
+__all__ = ["extra_passes", "result_bytes"]
 
 
 def extra_passes(table: OperatorTable, setting: Setting) -> tuple[Value, Value] | None:
@@ -31,15 +31,15 @@ def extra_passes(table: OperatorTable, setting: Setting) -> tuple[Value, Value] 
     ]
     if all(type(count) is float and not count for count in passes):
         return None
-    width = slot_bytes(("activation",), table.points, setting)
-    moved = by_row(table, setting, passes) * result_elements(table, setting) * width
+    moved = by_row(table, setting, passes) * result_bytes(table, setting)
     return moved, moved / bandwidth(setting, setting.levels[-1])
 
 
-def result_elements(table: OperatorTable, setting: Setting) -> Value:
-    """Return elements that the functions of each row make: its vector operations over theirs."""
+def result_bytes(table: OperatorTable, setting: Setting) -> Value:
+    """Return bytes that a function of each row makes: its vector operations over theirs."""
     each = [float(sum(VECTOR_OPS.get(f, 1.0) for f in _own(row))) or 1.0 for row in table.rows]
-    return table.vector_ops / setting.xp.asarray(each)[:, None]
+    width = slot_bytes(("activation",), table.points, setting)
+    return table.vector_ops / setting.xp.asarray(each)[:, None] * width
 
 
 def _own(row: Row) -> list[str]:

@@ -22,7 +22,7 @@ from perfmodel.cost.residency import (
     usable_capacity,
 )
 from perfmodel.cost.setting import Setting
-from perfmodel.kinds.npu.functions import extra_passes
+from perfmodel.kinds.npu.functions import extra_passes, result_bytes
 from perfmodel.kinds.npu.rates import by_row, kernel_constant, padded_macs
 from perfmodel.kinds.npu.weights import loaded_share
 from perfmodel.kinds.protocol import Equation, Terms, need_engine
@@ -53,12 +53,15 @@ class NeuralProcessors:
         "matrix": Equation(
             "2 * padded_macs / (peak * peak_share * cores / units)", f"{_WILLIAMS}; docs/npu.md"
         ),
-        "vector": ROOFLINE.equations["vector"],
+        "vector": Equation(
+            "vector_ops / vector_peak, or vector_ops * host_slowdown / host_rate",
+            f"{_WILLIAMS}; docs/npu.md",
+        ),
         "memory": Equation("latency + bytes / (bandwidth * bandwidth_share)", _WILLIAMS),
         "weights": Equation("loaded_share * weights / bandwidth", "measured rows; docs/npu.md"),
         "functions": Equation("passes * bytes / bandwidth", "measured rows; docs/npu.md"),
-        "launch": Equation("kernels * overhead + launch", "runtime or device spec"),
-        "layer": ROOFLINE.equations["layer"],
+        "launch": Equation("kernels * (overhead + launch) * host_slowdown", "runtime spec"),
+        "layer": Equation("layers * per_layer * host_slowdown", "runtime spec"),
     }
 
     def cost(self, table: OperatorTable, setting: Setting) -> Terms:
@@ -79,24 +82,24 @@ class NeuralProcessors:
         steps = 2.0 * padded_macs(table, setting)
         compute = {
             "matrix": steps / (rates * _shares(table, setting)),
-            "vector": table.vector_ops / vector_rates(table, setting),
+            "vector": table.vector_ops / _vector_rates(table, setting),
         }
         main, store = setting.levels[-1], setting.weights_memory
         share = _stated(table, setting, "bandwidth_share", 1.0)
         traffic, loaded = _traffic(table, setting)
+        activations = traffic[main]
         arrival = loaded / bandwidth(setting, store)
         memory: dict[str, Value] = {}
+        with_weights = setting.choices["weights_overlap"] and store == main
         for level, moved in traffic.items():
             seconds = moved / bandwidth(setting, level)
             if level == main:
-                seconds = seconds / share
+                seconds = (seconds + arrival if with_weights else seconds) / share
             memory[level] = with_latency(seconds, moved, setting, level)
         overhead: dict[str, Value] = {}
         if not setting.choices["weights_overlap"]:
             overhead["weights"] = arrival
-        elif store == main:
-            memory[main] = memory[main] + arrival
-        else:
+        elif store != main:
             memory[store] = arrival
         further = extra_passes(table, setting)
         if further is not None:
@@ -106,9 +109,15 @@ class NeuralProcessors:
         traffic[store] = traffic[store] + loaded if store in traffic else loaded
         row_s = compose(compute, memory, overhead, setting.overlap)
         said = {main: _Said(traffic[main], memory[main])}
+        detail = {
+            "peak_s": steps / rates,
+            "loaded_bytes": loaded,
+            "activation_bytes": activations,
+            "result_bytes": result_bytes(table, setting),
+        }
         return Terms(
             compute, memory, overhead, traffic, row_s, operations, executed, unsupported,
-            work={"matrix": steps}, said=said,
+            work={"matrix": steps}, said=said, detail=detail,
         )  # fmt: skip
 
 
@@ -129,6 +138,18 @@ def _shares(table: OperatorTable, setting: Setting) -> Value:
     return by_row(table, setting, shares)
 
 
+def _vector_rates(table: OperatorTable, setting: Setting) -> Value:
+    """Return vector operations a second of each row: the engine's, or those of its host."""
+    own = [kernel_constant(setting, row, "host_rate") for row in table.rows]
+    rates = vector_rates(table, setting)
+    if all(rate is None for rate in own):
+        return rates
+    theirs = by_row(table, setting, [1.0 if rate is None else rate for rate in own])
+    runs = np.array([rate is not None for rate in own])[:, None]
+    slowdown = setting.fact(f"engines.{setting.engine}.host_slowdown", 1.0)
+    return setting.xp.where(runs, theirs / slowdown, rates)
+
+
 def _stated(table: OperatorTable, setting: Setting, field: str, default: Value) -> Value:
     values = [kernel_constant(setting, row, field, default) for row in table.rows]
     return by_row(table, setting, values)
@@ -139,7 +160,8 @@ def _launches(table: OperatorTable, setting: Setting) -> dict[str, Value]:
     own = [kernel_constant(setting, row, "launch", 0.0) for row in table.rows]
     if any(is_array(each) or each for each in own):
         out["launch"] = out.get("launch", 0.0) + table.kernels * by_row(table, setting, own)
-    return out
+    slowdown = setting.fact(f"engines.{setting.engine}.host_slowdown", 1.0)
+    return {name: seconds * slowdown for name, seconds in out.items()}
 
 
 def _traffic(table: OperatorTable, setting: Setting) -> tuple[dict[str, Value], Value]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -12,7 +13,7 @@ from perfmodel.cost.setting import Setting
 from perfmodel.workload.lower import OperatorTable, Row
 from perfmodel.workload.shapes import Nests
 
-__all__ = ["by_row", "kernel_constant", "padded_macs"]
+__all__ = ["by_row", "kernel_constant", "kernel_names", "padded_macs"]
 
 #: Class of a row -> classes of kernels whose constants hold for it, the first stated one first.
 _CLASSES: Final = {
@@ -33,18 +34,27 @@ _CLASSES: Final = {
 }
 
 
-def kernel_constant(setting: Setting, row: Row, field: str, default: Value = None) -> Value:
-    """Return a constant of the kernels that run a row, or `default` where the runtime has none.
+def kernel_names(row: Row, formats: Sequence[str]) -> list[str]:
+    """Return the keys of a runtime's `kernels` that may hold for a row, the most particular first.
 
-    One for the stored format of weights, then of activations (``conv.int8``), goes before that of
-    the class.
+    Parameters
+    ----------
+    row
+        Of an operator table.
+    formats
+        Stored formats of its weights and activations: ``conv.int8`` goes before ``conv``.
     """
+    names = _CLASSES.get(row.kind, (row.kind,))
+    return [key for name in names for key in (*(f"{name}.{each}" for each in formats), name)]
+
+
+def kernel_constant(setting: Setting, row: Row, field: str, default: Value = None) -> Value:
+    """Return a constant of the kernels that run a row, or `default` where the runtime has none."""
     formats = [setting.precision.format_of(slot).name for slot in row.pair]
-    for name in _CLASSES.get(row.kind, (row.kind,)):
-        for key in (*(f"{name}.{each}" for each in formats), name):
-            found = setting.facts.get(f"runtime.kernels.{key}.{field}")
-            if found is not None:
-                return found
+    for key in kernel_names(row, formats):
+        found = setting.facts.get(f"runtime.kernels.{key}.{field}")
+        if found is not None:
+            return found
     return default
 
 

@@ -10,6 +10,7 @@ from perfmodel.hardware.quantity import Of, Quantity
 __all__ = ["NeuralProcessor"]
 
 Count: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=4096.0)]
+Factor: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=100.0)]
 
 
 class NeuralProcessor(Engine):
@@ -24,6 +25,9 @@ class NeuralProcessor(Engine):
     cross at each run. ``remainder``: as many as fit stay in the memory next to it, the rest crosses
     at each run. ``contexts``: all stay where all fit; otherwise the network is split into contexts,
     and all cross at each run (once for all frames of a batch)."""
+    host_slowdown: Factor = Quantity(value=1.0)
+    """Factor on the runtime's times an operator and a layer, of the host that drives the device,
+    and on the times of kernels that the host runs itself."""
     weights_overlap: bool = True
     """Whether an operator computes while its weights arrive; otherwise their time adds to it."""
 
