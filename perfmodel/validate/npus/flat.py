@@ -74,6 +74,8 @@ class Flat:
         serial = not setting.choices["weights_overlap"]
         weights = column(terms.detail["loaded_bytes"]) / facts[f"memories.{store}.bandwidth"]
         result = column(terms.detail["result_bytes"]) / facts[f"memories.{main}.bandwidth"]
+        activations = column(terms.detail["activation_bytes"])
+        activations = activations / facts[f"memories.{main}.bandwidth"]
         zero = np.zeros(n)
         columns = {
             "count": column(table.count),

@@ -133,13 +133,13 @@ DECODE: Final = (
     Constant("runtime.efficiency.bandwidth", 0.81, 0.3, 1.2),
     Constant("runtime.kernels.gemm.int4.bandwidth_share", 0.9, 0.5, 1.0),
     Constant("runtime.kernels.gemm.int4g128.bandwidth_share", 0.9, 0.5, 1.0),
-    Constant("runtime.per_layer", 300e-6, 1e-7, 1e-3),
+    Constant("runtime.per_operator", 10e-6, 1e-8, 1e-3),
 )
-#: Of a prompt.
+#: Of a prompt; experts are those of one network, without which they are products like others.
 FIRST: Final = (
     Constant("runtime.kernels.gemm.int8.peak_share", 0.2, 0.01, 1.0),
     Constant("runtime.kernels.gemm.int4.peak_share", 0.4, 0.01, 2.0),
     Constant("runtime.kernels.gemm.int4g128.peak_share", 0.3, 0.01, 2.0),
-    Constant("runtime.kernels.moe.peak_share", 0.02, 0.001, 1.0),
+    Constant("runtime.kernels.moe.peak_share", 0.2, 0.001, 1.0, prior=0.05),
     Constant("runtime.kernels.elementwise.host_rate", 2e9, 1e8, 1e13),
 )
