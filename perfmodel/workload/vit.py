@@ -102,9 +102,7 @@ def build(s: ViTStructure, semantics: Semantics) -> Graph:
     batch, height, width = symbol("batch"), symbol("height"), symbol("width")
     inner = encoder(s)
     image = g.input("image", (batch, s.image_channels, height, width))
-    x = g.conv(
-        image, s.width, s.patch, stride=s.patch, bias=s.patch_bias, name="patch_embedding"
-    )
+    x = g.conv(image, s.width, s.patch, stride=s.patch, bias=s.patch_bias, name="patch_embedding")
     patches = product(floor_div(height, s.patch), floor_div(width, s.patch))
     first = int(s.pooling == "token")
     tokens = simplify(patches + first)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from perfmodel.hardware.kernel.ranges import Number, Speed
+from perfmodel.hardware.kernel.ranges import Number, Share, Speed
 from perfmodel.hardware.quantity import Spec
 
 __all__ = ["NeuralConstants"]
@@ -13,6 +13,9 @@ class NeuralConstants(Spec):
 
     cores: Number | None = None
     """Cores of the engine that one network runs on; all where left out."""
+    result_share: Share | None = None
+    """Results of an activation function that a second brings, over the engine's peak in operations
+    a second, where it does not ride on the multipliers' results."""
     host_rate: Speed | None = None
     """Vector operations a second at which the host runs kernels of this class instead; of a host of
     which the device says `host_slowdown`, that much less."""

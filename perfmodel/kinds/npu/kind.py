@@ -22,7 +22,7 @@ from perfmodel.cost.residency import (
     usable_capacity,
 )
 from perfmodel.cost.setting import Setting
-from perfmodel.kinds.npu.functions import extra_passes, result_bytes
+from perfmodel.kinds.npu.functions import extra_passes, function_times, result_bytes, results
 from perfmodel.kinds.npu.rates import by_row, kernel_constant, padded_macs
 from perfmodel.kinds.npu.weights import loaded_share
 from perfmodel.kinds.protocol import Equation, Terms, need_engine
@@ -59,7 +59,10 @@ class NeuralProcessors:
         ),
         "memory": Equation("latency + bytes / (bandwidth * bandwidth_share)", _WILLIAMS),
         "weights": Equation("loaded_share * weights / bandwidth", "measured rows; docs/npu.md"),
-        "functions": Equation("passes * bytes / bandwidth", "measured rows; docs/npu.md"),
+        "functions": Equation(
+            "passes * bytes / bandwidth + results / (result_share * peak)",
+            "measured rows; docs/npu.md",
+        ),
         "launch": Equation("kernels * (overhead + launch) * host_slowdown", "runtime spec"),
         "layer": Equation("layers * per_layer * host_slowdown", "runtime spec"),
     }
@@ -103,8 +106,11 @@ class NeuralProcessors:
             memory[store] = arrival
         further = extra_passes(table, setting)
         if further is not None:
-            traffic[main] = traffic[main] + further[0]
-            overhead["functions"] = further[1]
+            traffic[main] = traffic[main] + further
+            overhead["functions"] = further / bandwidth(setting, main)
+        alone = function_times(table, setting)
+        if alone is not None:
+            overhead["functions"] = overhead.get("functions", 0.0) + alone
         overhead |= _launches(table, setting)
         traffic[store] = traffic[store] + loaded if store in traffic else loaded
         row_s = compose(compute, memory, overhead, setting.overlap)
@@ -113,6 +119,7 @@ class NeuralProcessors:
             "peak_s": steps / rates,
             "loaded_bytes": loaded,
             "activation_bytes": activations,
+            "results": results(table, setting),
             "result_bytes": result_bytes(table, setting),
         }
         return Terms(

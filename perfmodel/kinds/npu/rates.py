@@ -44,7 +44,11 @@ def kernel_names(row: Row, formats: Sequence[str]) -> list[str]:
     formats
         Stored formats of its weights and activations: ``conv.int8`` goes before ``conv``.
     """
-    names = _CLASSES.get(row.kind, (row.kind,))
+    kind = row.kind
+    if kind == "gemm" and not row.pair[0].startswith("weight"):
+        # A product of two activations is one of attention, written out.
+        kind = "attention"
+    names = _CLASSES.get(kind, (kind,))
     return [key for name in names for key in (*(f"{name}.{each}" for each in formats), name)]
 
 

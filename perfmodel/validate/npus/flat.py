@@ -15,7 +15,8 @@ import numpy.typing as npt
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.kinds.npu.rates import kernel_names
-from perfmodel.kinds.rates import MATRIX_KINDS
+from perfmodel.kinds.rates import MATRIX_KINDS, executed_format
+from perfmodel.kinds.roofline import best_format
 from perfmodel.predict import predict
 from perfmodel.validate.case import Case, Question
 
@@ -23,6 +24,8 @@ __all__ = ["Flat"]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Asked: TypeAlias = tuple[Case, Question]
+
+_CORES = "runtime.kernels.conv.cores"
 
 
 class Flat:
@@ -38,7 +41,7 @@ class Flat:
         self._machines: list[Machine] = []
         self._columns: dict[str, list[Floats]] = {}
         self._keys: list[tuple[int, tuple[str, ...]]] = []
-        self._functions: dict[tuple[int, str], list[tuple[int, float]]] = {}
+        self._functions: dict[tuple[int, str], list[tuple[int, float, float]]] = {}
         self._starts: list[int] = []
         self.measured = np.array([question.measured for _, question in asked])
         for case, question in asked:
@@ -77,6 +80,9 @@ class Flat:
         activations = column(terms.detail["activation_bytes"])
         activations = activations / facts[f"memories.{main}.bandwidth"]
         zero = np.zeros(n)
+        act = executed_format(setting, setting.precision.activations.compute)
+        peak = facts[f"engines.{setting.engine}.peaks.{act or best_format(setting)}"]
+        made = column(terms.detail["results"]) / peak
         columns = {
             "count": column(table.count),
             "peak_s": column(terms.detail["peak_s"]),
@@ -97,7 +103,7 @@ class Flat:
             names = kernel_names(row, formats)
             self._keys.append((number, (row.kind, *names)))
             for function in row.functions:
-                at = (self._starts[-1] + i, float(result[i]))
+                at = (self._starts[-1] + i, float(result[i]), float(made[i]))
                 self._functions.setdefault((number, function), []).append(at)
 
     def _fact(
@@ -144,11 +150,14 @@ class Flat:
         body = np.maximum(c["peak_s"] / share + vector, np.maximum(main, c["beside_s"]))
         seconds = np.maximum(body, c["store_s"] / drawn) + c["serial_s"] / drawn
         for (machine, function), places in self._functions.items():
-            path = f"runtime.kernels.elementwise.{function}.passes"
-            passes = self._fact(machine, path, constants, 0.0)
-            if passes:
-                for at, result in places:
-                    seconds[at] += passes * result / drawn[at]
+            head = f"runtime.kernels.elementwise.{function}."
+            passes = self._fact(machine, head + "passes", constants, 0.0)
+            rate = self._fact(machine, head + "result_share", constants, np.inf)
+            if passes or np.isfinite(rate):
+                whole = units[places[0][0]]
+                slower = whole / min(self._fact(machine, _CORES, constants, whole), whole)
+                for at, result, made in places:
+                    seconds[at] += passes * result / drawn[at] + made / rate * slower
         launch = self._each("runtime.per_operator", constants)[self._machine]
         launch = launch + self._stated("launch", constants, 0.0)
         layer = self._each("runtime.per_layer", constants)[self._machine]
