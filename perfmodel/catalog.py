@@ -31,6 +31,7 @@ BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
     "perfmodel.kinds": {
         "bit_fusion": "perfmodel.kinds.bit_fusion:KIND",
         "nand": "perfmodel.kinds.nand:KIND",
+        "npu": "perfmodel.kinds.npu:KIND",
         "roofline": "perfmodel.kinds.roofline:KIND",
         "simd": "perfmodel.kinds.simd:KIND",
         "spatial": "perfmodel.kinds.spatial:KIND",
