@@ -32,6 +32,7 @@ BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
         "bit_fusion": "perfmodel.kinds.bit_fusion:KIND",
         "fpga": "perfmodel.kinds.fpga:KIND",
         "nand": "perfmodel.kinds.nand:KIND",
+        "npu": "perfmodel.kinds.npu:KIND",
         "roofline": "perfmodel.kinds.roofline:KIND",
         "simd": "perfmodel.kinds.simd:KIND",
         "spatial": "perfmodel.kinds.spatial:KIND",

@@ -141,11 +141,11 @@ def build(structure: MobileNetStructure, semantics: Semantics) -> Graph:
 
 def inverted_residual(
     g: ImageBuilder, x: Tensor, nominal: int, stage: Stage, variant: str, stride: int, name: str,
-    *, dilation: int = 1,
+    *, dilation: int = 1, taps: list[Tensor] | None = None,
 ) -> Tensor:  # fmt: skip
     """Add one block: expand, depthwise, squeeze and excite, project, add.
 
-    `dilation` is that of the depthwise convolution.
+    `dilation` is that of the depthwise convolution; the expanded tensor is appended to `taps`.
     """
     inputs = x.shape[1]
     act = stage.activation
@@ -168,6 +168,8 @@ def inverted_residual(
         )  # fmt: skip
     else:
         y = g.conv_norm(x, inner, 1, activation=act, name=f"{name}expand") if wider else x
+        if taps is not None:
+            taps.append(y)
         y = g.conv_norm(
             y, inner, stage.kernel, stride=stride, groups=inner, dilation=dilation, activation=act,
             name=f"{name}depthwise",

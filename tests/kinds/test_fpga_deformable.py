@@ -96,7 +96,7 @@ def test_resources_are_the_shares_that_are_published() -> None:
 
 
 def test_a_window_stage_hides_behind_the_products_that_feed_it() -> None:
-    """Depthwise after pointwise costs nothing where the products take longer; alone it is a call."""
+    """Depthwise after pointwise costs nothing where products take longer; alone it is a call."""
     net = find("codenet_a", {"widths": "deployed"})
     table = predict(net, hardware("ultra96_codenet"), precision="w4a8").table
     lines = dict(zip(table["name"], table["lines_s"], strict=True))

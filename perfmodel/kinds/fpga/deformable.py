@@ -179,7 +179,7 @@ def _pairs(table: OperatorTable) -> Any:
     assert access is not None
     found = np.full(len(nests), -1, dtype=np.intp)
     host = _on_host(table)
-    touched = Counter(access.tensor.tolist())
+    touched = Counter(int(t) for t in access.tensor)
     made: dict[int, int] = {}
     for i, kind in enumerate(nests.kind):
         x, y = int(nests.access[i, 0]), int(nests.access[i, 2])

@@ -11,7 +11,8 @@ from perfmodel.workload.library import find
 
 def predicted() -> dict[str, float]:
     """Return claim -> milliseconds, or frames a second."""
-    board, out = hardware("ultra96_codenet"), {}
+    board = hardware("ultra96_codenet")
+    out: dict[str, float] = {}
     for name in "abcde":
         net = find(f"codenet_{name}", {"widths": "deployed"})
         found = predict(net, board, precision="w4a8")
