@@ -24,6 +24,8 @@ DATASETS: Final[Mapping[str, str]] = {
     "cpu_zen4": "perfmodel.validate.cpu_zen4",
     "ecm_streaming": "perfmodel.validate.ecm.streams",
     "stencil_zen4": "perfmodel.validate.ecm.stencils",
+    "hls4ml_mlp_csynth": "perfmodel.validate.hls4ml.designs",
+    "hls4ml_mlp_csynth_layers": "perfmodel.validate.hls4ml.single_layers",
     "genz": "perfmodel.validate.genz",
     "flash_read": "perfmodel.validate.flash_read",
     "hwnasbench360": "perfmodel.validate.hwnasbench360",

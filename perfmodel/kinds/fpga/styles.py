@@ -25,6 +25,7 @@ STYLES: Final[Mapping[str, str]] = {
     "deformable": "perfmodel.kinds.fpga.deformable",
     "dpu": "perfmodel.kinds.fpga.dpu",
     "matrix_engine": "perfmodel.kinds.fpga.matrix_engine",
+    "finn": "perfmodel.kinds.fpga.finn",
 }
 
 
