@@ -19,6 +19,8 @@ __all__ = ["Network", "network", "why_not", "workload_of"]
 _FILE: Final = Path(__file__).parent / "networks.yaml"
 #: How far a workload's operations may be from those that a table states of its network.
 TOLERANCE: Final = 0.05
+#: Largest value of a setting that pruning lowers (channels of a ResNet's blocks for each 64).
+LARGEST: Final = 64
 _PRUNED: Final = re.compile(r"pruned|prune_|_0\.\d+_3\.5$|_0\.\d{2}(?:_|$)")
 
 
@@ -33,6 +35,11 @@ class Network(BaseModel):
         What errors are grouped by.
     stated
         Whether the table counts operations or multiply-accumulates of it.
+    pruned
+        Setting, a whole number, that a pruned network has less of: the one that comes nearest to
+        the operations which the table states is taken. Widths of pruned networks are not
+        published; of a ResNet the channels inside its blocks are cut alike, those of the residual
+        path stay.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,6 +48,7 @@ class Network(BaseModel):
     settings: Mapping[str, Any] = Field(default_factory=dict)
     family: str
     stated: Literal["operations", "macs"] = "operations"
+    pruned: str = ""
 
 
 class _Networks(BaseModel):
@@ -62,10 +70,37 @@ def network(model: str) -> Network | None:
 
 
 @cache
-def workload_of(name: str, images: int) -> Workload:
-    """Return the workload of a network of the tables for so many images at a time."""
+def workload_of(name: str, images: int, stated: float | None = None) -> Workload:
+    """Return the workload of a network of the tables for so many images at a time.
+
+    Parameters
+    ----------
+    stated
+        Operations, in units of 1e9, that the table states; decides the widths of a pruned network.
+    """
     found = _networks()[name]
-    return find(found.workload, {**found.settings, "batch": images})
+    settings = {**found.settings, "batch": images}
+    if found.pruned and stated is not None:
+        settings[found.pruned] = _cut(name, stated)
+    return find(found.workload, settings)
+
+
+@cache
+def _cut(name: str, stated: float) -> int:
+    """Return the setting of a pruned network that comes nearest to the operations stated."""
+    found = _networks()[name]
+
+    def off(value: int) -> float:
+        net = find(found.workload, {**found.settings, found.pruned: value})
+        return abs(float(net.macs) * 2e-9 - stated)
+
+    # Operations rise with the setting: halve the range, then look at both ends.
+    low, high = 1, LARGEST
+    while high - low > 1:
+        middle = (low + high) // 2
+        net = find(found.workload, {**found.settings, found.pruned: middle})
+        low, high = (middle, high) if float(net.macs) * 2e-9 < stated else (low, middle)
+    return min((low, high), key=off)
 
 
 def why_not(model: str, stated: float | None) -> str:
@@ -80,8 +115,9 @@ def why_not(model: str, stated: float | None) -> str:
     if found is None:
         return "pruned widths are not published" if _PRUNED.search(model) else "no graph"
     if stated is None:
-        return ""
-    made = float(workload_of(model, 1).macs) * (2.0 if found.stated == "operations" else 1.0) / 1e9
+        return "pruned widths are not published" if found.pruned else ""
+    scale = 2e-9 if found.stated == "operations" else 1e-9
+    made = float(workload_of(model, 1, stated).macs) * scale
     if abs(made / stated - 1.0) > TOLERANCE:
         return f"the graph of {found.workload} has other operations than the row states"
     return ""

@@ -49,9 +49,11 @@ def refits_of(cases: Cases) -> Sequence[Refit]:
     measured = np.array([c.questions[0].measured for c in rows])
     groups = {"device": [c.device for c in rows], "family of networks": [c.group for c in rows]}
     single = np.array([c.questions[0].target == "latency_s" for c in rows])
+    # Widths of pruned networks are guessed: nothing is fitted to them.
+    known = np.array([not c.group.startswith("pruned") for c in rows])
     return tuple(
         Refit(f"{target}, a {kind} left out", measured, names, CONSTANTS, columns.seconds,
-              left_out=kind, judged=judged)
+              left_out=kind, judged=judged & known, weights=known.astype(np.float64))
         for kind, names in groups.items()
         for target, judged in (("latency_s", single), ("threads_s", ~single))
     )  # fmt: skip
