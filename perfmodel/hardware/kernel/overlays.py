@@ -16,8 +16,9 @@ class OverlayConstants(Spec):
     """Work of the processor beside an overlay; `perfmodel.kinds.fpga`."""
 
     host_bandwidth: Bandwidth | None = None
-    """Bytes of a network's input that the processor makes ready in a second (resize, scale,
-    quantise), or that it writes where it moves maps; of class ``copy`` or ``resize``."""
+    """Bytes of a network's inputs and outputs that the processor works on in a second (resize,
+    scale, quantise; boxes), or that it writes where it moves maps; of class ``copy`` or
+    ``resize``."""
     host_compute: Rate | None = None
     """Operations a second of convolutions and pooling that the processor does; of class
     ``conv``."""

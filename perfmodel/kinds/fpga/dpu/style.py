@@ -44,7 +44,7 @@ EQUATIONS: Final[Mapping[str, Equation]] = {
     "alu": Equation("rounds * operations / (alu_pixels * alu_channels * clock)", _PG338),
     "memory": Equation("latency + bytes / bandwidth", "docs/fpga_overlays.md"),
     "add": Equation("3 * result / bandwidth", _PG338),
-    "host": Equation("input / host_bandwidth", "runtime spec"),
+    "host": Equation("(inputs + outputs) / host_bandwidth", "runtime spec"),
     "launch": Equation("kernels * overhead", "runtime or device spec"),
 }
 
@@ -67,7 +67,7 @@ def cost(table: OperatorTable, setting: Setting) -> Terms:
     else:
         rounds, loads = xp.ceil(rounds - 1e-9), xp.ceil(loads - 1e-9)
     rate = main_rate(setting, xp.minimum(images, cores * each))
-    array, alu, result, skipped, prepared = _nest_sums(table, setting, images)
+    array, alu, result, skipped = _nest_sums(table, setting, images)
     lanes = facts[head + "design.alu_pixels"] * facts[head + "design.alu_channels"]
     plain = table.once("without nests", partial(_without_nests, table))
     alu = alu + table.vector_ops * plain / lanes / images
@@ -94,7 +94,7 @@ def cost(table: OperatorTable, setting: Setting) -> Terms:
     overhead: dict[str, Value] = {"add": added / rate}
     host = facts.get("runtime.kernels.copy.host_bandwidth")
     if host is not None:
-        overhead["host"] = prepared / host
+        overhead["host"] = _prepared(table, setting) / host
     launches = launch_times(table, setting)
     if "launch" in launches:
         launches["launch"] = launches["launch"] * there * (1.0 + pairs)
@@ -162,17 +162,17 @@ def _maps(table: OperatorTable, setting: Setting, images: Value) -> tuple[Value,
 
 def _nest_sums(
     table: OperatorTable, setting: Setting, images: Value
-) -> tuple[Value, Value, Value, Value, Value]:
+) -> tuple[Value, Value, Value, Value]:
     """Return by row: clocks of array and ALU for one image, and bytes for all images.
 
-    Bytes of the result, of the input that a stride leaves out, of the network's input.
+    Bytes of the result, and of the input that a stride leaves out.
     """
     nests, facts, xp = table.nests, setting.facts, setting.xp
     assert nests is not None
     rows = RowSums(nests.row, len(table.rows), xp)
     if not len(nests):
         zero = np.zeros((len(table.rows), 1))
-        return zero, zero, zero, zero, zero
+        return zero, zero, zero, zero
     design = f"engines.{setting.engine}.design."
     kinds = np.array(nests.kind)[:, None]
     depthwise = kinds == "depthwise"
@@ -211,17 +211,16 @@ def _nest_sums(
         * nests.in_columns
     )  # fmt: skip
     skipped = rows(entered * width_in * (1.0 - read))
-    return array, alu, result, skipped, rows(_prepared(table, setting))
+    return array, alu, result, skipped
 
 
 def _prepared(table: OperatorTable, setting: Setting) -> Value:
-    """Return the bytes of the network's input that each nest reads, ``(nests, points)``."""
-    nests, access = table.nests, table.accesses
-    assert nests is not None
-    assert access is not None
-    at = nests.access[:, 0]
-    first = (at >= 0) & (access.tensor[at] == ALWAYS_MAIN)
-    return access_bytes(table, setting)[at] * first[:, None]
+    """Return the bytes of the network's inputs and outputs that each row reads or writes."""
+    access = table.accesses
+    if access is None:
+        return np.zeros((len(table.rows), 1))
+    ends = (access.tensor == ALWAYS_MAIN)[:, None]
+    return sum_by_row(access_bytes(table, setting) * ends, table, setting)
 
 
 def _without_nests(table: OperatorTable) -> Any:
