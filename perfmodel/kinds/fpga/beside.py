@@ -7,7 +7,7 @@ import numpy as np
 from perfmodel.cost.setting import Setting
 from perfmodel.kinds.fpga.blocks import blocks_18k
 from perfmodel.kinds.fpga.circuits import Amounts
-from perfmodel.kinds.fpga.layers import Layers, constants_of, element_bits
+from perfmodel.kinds.fpga.layers import Layers, constants_of
 from perfmodel.workload.lower import OperatorTable
 
 __all__ = ["beside"]
@@ -35,13 +35,12 @@ def beside(table: OperatorTable, setting: Setting, layers: Layers) -> Amounts:
     elements = access.elements[starts] / layers.frames
     stream = setting.choices["design.io"] == "stream"
     width = elements
+    before = np.clip(np.searchsorted(nests.row, np.arange(rows)) - 1, 0, None)
     if stream:
         # The channels of a pixel are those of the layer before.
-        before = np.clip(np.searchsorted(nests.row, np.arange(rows)) - 1, 0, None)
         width = xp.minimum(elements, layers.circuit.outputs[before])
-    bits = element_bits([access.slots[i] for i in starts], table.points, setting)
-    # What an activation reads are sums, which have the bits of both factors.
-    sums = 2.0 * bits
+    # What an activation reads are the sums of the layer before.
+    sums = layers.circuit.sum_bits[before] if len(nests) else 0.0
     of = {name: constants_of(name, setting) for name in ("elementwise", "softmax")}
     softmax = (alone & (kinds == "softmax"))[:, None] * 1.0
     plain = (alone & (kinds != "softmax"))[:, None] * 1.0

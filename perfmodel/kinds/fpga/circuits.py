@@ -59,8 +59,8 @@ class Circuit(NamedTuple):
         Weights whose product needs a multiplier: others are shifted and added.
     factor
         Reuse factor.
-    input_bits, weight_bits
-        Bits of the factors.
+    input_bits, weight_bits, sum_bits
+        Bits of the factors, and of their sums.
     in_dsp
         1 where multipliers are DSP slices, 0 where they are look-up tables.
     slices
@@ -76,6 +76,7 @@ class Circuit(NamedTuple):
     factor: Value
     input_bits: Value
     weight_bits: Value
+    sum_bits: Value
     in_dsp: Value
     slices: Value
     period: Value
@@ -136,7 +137,7 @@ def latency_strategy(c: Circuit, k: Constants, *, relaxed: bool = False) -> Amou
     serial = turns + drain + c.in_dsp * xp.maximum(cut, alone)
     clocks = xp.maximum(sums, xp.where(shared, serial, 0.0))
     interval = xp.minimum(c.factor, clocks + 1.0)
-    bits = c.input_bits + c.weight_bits
+    bits = c.sum_bits
     lut = bits * (
         k.sum_luts * c.nonzeros + k.output_luts * c.outputs
         + k.select_luts * (c.multipliers - made)
@@ -167,7 +168,7 @@ def resource_strategy(c: Circuit, k: Constants, *, relaxed: bool = False) -> Amo
     cut = xp.where(k.multiplier_delay > c.period, k.multiplier_clocks, 0.0)
     tree = ceil(xp.log2(xp.maximum(made / c.outputs, 1.0))) + 1.0
     clocks = c.factor + tree + c.in_dsp * cut + k.base_clocks
-    bits = c.input_bits + c.weight_bits
+    bits = c.sum_bits
     lut = (
         bits * (k.sum_luts * made + k.output_luts * c.outputs)
         + (1.0 - c.in_dsp) * k.product_luts * c.input_bits * c.weight_bits * made

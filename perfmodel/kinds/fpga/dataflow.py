@@ -54,6 +54,8 @@ class LayerDesign(Spec):
     at a reuse factor of 1."""
     parallel: Factor | None = None
     """Pixels of a convolution that are computed side by side."""
+    sum_bits: Factor | None = None
+    """Bits of sums."""
     strategy: Strategy | None = None
     """``latency`` or ``resource``."""
 
@@ -78,6 +80,8 @@ class Dataflow(Design):
     """Share of the weights that are not zero, of layers that do not say how many."""
     parallel: Factor = Quantity(value=1.0)
     """Pixels of a convolution that are computed side by side."""
+    sum_bits: Factor | None = None
+    """Bits of sums of products; those of both factors together where left out."""
     target_clock: Clock | None = None
     """Clock that the tool schedules the circuits for; that of the engine where left out. A clock
     that is varied runs the same circuits faster or slower."""

@@ -163,7 +163,7 @@ def cost(table: OperatorTable, setting: Setting) -> Terms:
     fill = rows(xp.where(taps > 1.0, buffered, 0.0) + unit.inputs / unit.simd)
     held = rows(xp.maximum(folds * pixels, window)) + _beside(table, nests, unit, frames)
     tail = rows(folds * xp.where(nests.out_rows > 1.0, nests.out_columns, pixels))
-    slowest, wait = waited(held, frames - 1.0, xp)
+    _, wait = waited(held, frames - 1.0, xp)
     clocks = finished(held, tail, fill, xp) + wait
     clock = setting.facts[head + "clock"]
     window_bits = xp.minimum(unit.simd, channels) * unit.input_bits

@@ -97,8 +97,9 @@ def layers_of(table: OperatorTable, setting: Setting) -> Layers:
     nonzeros = xp.minimum(
         given_or("nonzeros", nests, setting, setting.facts[design + "density"] * products), products
     )
-    share = xp.where(inputs <= _NARROW, constants.narrow_share, constants.wide_share)
-    multipliers = xp.minimum(given_or("multipliers", nests, setting, share * nonzeros), nonzeros)
+    share = xp.where(inputs <= _NARROW, constants.narrow_share, constants.wide_share) * nonzeros
+    share = share if setting.relaxed else xp.ceil(share - 1e-9)
+    multipliers = xp.minimum(given_or("multipliers", nests, setting, share), nonzeros)
     strategies = tuple(
         setting.choices.get(f"design.layers.{i + 1}.strategy", setting.choices["design.strategy"])
         for i in range(len(nests))
@@ -106,8 +107,10 @@ def layers_of(table: OperatorTable, setting: Setting) -> Layers:
     factor = _factors(nests, setting, strategies, inputs, outputs)
     period = (1.0 - setting.facts[design + "clock_margin"]) / setting.facts[design + "target_clock"]
     in_dsp = 1.0 if setting.choices["design.multiply_in"] == "dsp" else 0.0
+    both = setting.fact(design + "sum_bits")
+    sums = given_or("sum_bits", nests, setting, bits[0] + bits[1] if both is None else both)
     circuit = Circuit(
-        inputs, outputs, nonzeros, multipliers, factor, bits[0], bits[1], in_dsp,
+        inputs, outputs, nonzeros, multipliers, factor, bits[0], bits[1], sums, in_dsp,
         _slices(bits[0], bits[1], setting), period,
     )  # fmt: skip
     parallel = xp.minimum(given_or("parallel", nests, setting, setting.facts[design + "parallel"]),

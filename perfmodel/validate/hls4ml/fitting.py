@@ -129,12 +129,16 @@ class _Rows:
         outputs = column([d.shapes[j][1] for d, j in found])
         self.last = column([j == len(d.shapes) - 1 for d, j in found])
         self.first = column([j == 0 for _, j in found])
+        self.sums = column([
+            (d.layers[j].sum_bits if d.layers else 0) or 2.0 * d.bits for d, j in found
+        ])  # fmt: skip
         self.circuit = Circuit(
             inputs, outputs, column([d.nonzeros[j] for d, j in found]),
             column([d.multipliers[j] for d, j in found]),
             np.minimum(column([d.factors[j] for d, j in found]), inputs * outputs),
             column([(d.layers[j].input_bits if d.layers else 0) or d.bits for d, j in found]),
             column([d.bits for d, _ in found]),
+            self.sums,
             column([d.multiply_in == "dsp" for d, _ in found]),
             np.ones(len(found)),
             column([(1.0 - _MARGIN) / d.clock for d, _ in found]),
@@ -174,7 +178,7 @@ class _Rows:
         s, e = (self.constants(given, kind) for kind in ("softmax", "elementwise"))
         made = self.layers(given, relaxed=False)
         softmax = c.outputs * (s.output_luts + (1.0 - c.in_dsp) * s.product_luts)
-        plain = e.output_luts * 2.0 * c.input_bits * c.outputs
+        plain = e.output_luts * c.sum_bits * c.outputs
         slowest = np.zeros(len(self.designs))
         np.maximum.at(slowest, self.design, _flat(made.interval))
         states = k.interval_luts * slowest * (slowest > 1.0)
@@ -185,7 +189,7 @@ class _Rows:
         c = self.circuit
         s, e = (self.constants(given, kind) for kind in ("softmax", "elementwise"))
         made = self.layers(given, relaxed=False)
-        plain = e.output_ffs * 2.0 * c.input_bits * c.outputs
+        plain = e.output_ffs * c.sum_bits * c.outputs
         beside = self.last * s.output_ffs * c.outputs + (1.0 - self.last) * plain
         entering = self.first * c.inputs * c.input_bits
         return self._sum(_flat(made.ff + beside + entering))

@@ -55,6 +55,8 @@ def machine_of(design: Design, devices: Sequence[str | Path], *, layer: int | No
         at = f"{head}design.layers.{place}."
         changes[at + "reuse_factor"] = min(design.factors[i], float(_products(design, i)))
         changes[at + "nonzeros"] = design.nonzeros[i]
+        if design.layers and design.layers[i].sum_bits:
+            changes[at + "sum_bits"] = float(design.layers[i].sum_bits)
         if count_given and design.multipliers:
             changes[at + "multipliers"] = design.multipliers[i]
     return device.machine(RUNTIME).vary(changes)

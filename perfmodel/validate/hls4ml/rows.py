@@ -32,14 +32,16 @@ class Layer:
         Of the schedule.
     amounts
         ``lut``, ``ff``, ``dsp``, ``bram``.
-    input_bits
-        Bits of its inputs; 0 where the name of its function does not tell.
+    input_bits, sum_bits
+        Bits of its inputs and of what it gives, which are those of its sums; 0 where the name of
+        its function does not tell.
     """
 
     clocks: float
     interval: float
     amounts: Mapping[str, float]
     input_bits: int
+    sum_bits: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,7 @@ def _layers(path: Path | None) -> dict[tuple[str, str], list[Layer]]:
     for row in rows:
         module = row.get("module")
         place = re.search(r"config(\d+)", module)
-        bits = re.search(r"fixed_(\d+)", module)
+        bits = [int(found) for found in re.findall(r"fixed_(\d+)", module)]
         numbers = {
             column: rows.number(row, column, faults, above_zero=False) or 0.0
             for column in ("latency_min", "interval_min", *_AMOUNTS)
@@ -162,7 +164,7 @@ def _layers(path: Path | None) -> dict[tuple[str, str], list[Layer]]:
         layer = Layer(
             numbers["latency_min"], numbers["interval_min"],
             {name: numbers[column] for column, name in _AMOUNTS.items()},
-            int(bits.group(1)) if bits else 0,
+            bits[0] if bits else 0, bits[1] if len(bits) > 1 else 0,
         )  # fmt: skip
         at = found.setdefault((row.get("model"), row.get("config")), [])
         at.append((int(place.group(1)) if place else len(at), layer))
