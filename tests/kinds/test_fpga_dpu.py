@@ -76,7 +76,7 @@ class TestMapsKept(KindConformance):
         return [find("resnet50", {}), find("mobilenet_v2", {})]
 
     def rates(self) -> tuple[str, ...]:
-        return (f"{DESIGN}weight_port", f"{DESIGN}map_buffer")
+        return (f"{DESIGN}weight_port",)
 
     def test_units_are_si(self) -> None:
         """Held by `TestDpu`."""

@@ -103,6 +103,10 @@ class Boards:
             if int(engines[1]) % int(cores):
                 cores = changes["engines.dpu.units"] = 1.0
             changes["engines.dpu.design.images"] = int(engines[1]) / cores
+            whole = device.machine(known.threads)
+            if "memories.maps.capacity" in whole.facts:
+                share = int(engines[1]) / cores / whole["engines.dpu.design.images"]
+                changes["memories.maps.capacity"] = whole["memories.maps.capacity"] * share
         one, several = (
             device.machine(name).vary(changes) for name in (known.runtime, known.threads)
         )

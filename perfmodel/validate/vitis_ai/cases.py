@@ -41,5 +41,7 @@ def rate_case(
     assert found is not None
     images = there.images if several else there.together
     machine = there.several if several else there.one
-    question = Question(TARGETS[several], "latency_s", images / fps, workload_of(model, images, stated))
+    question = Question(
+        TARGETS[several], "latency_s", images / fps, workload_of(model, images, stated)
+    )
     return Case(name, board, machine, (question,), "int8", group=found.family)

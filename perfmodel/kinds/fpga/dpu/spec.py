@@ -12,14 +12,14 @@ __all__ = ["Dpu"]
 
 Lanes: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=65_536)]
 Width: TypeAlias = Annotated[Quantity, Of("bandwidth_per_clock", positive=True, bare=True)]
-Size: TypeAlias = Annotated[Quantity, Of("bytes")]
 
 
 class Dpu(Design):
     """Cores of multipliers for pixels x input channels x output channels.
 
     The engine's `units` are the cores, its clock is that of the multipliers' controller. Its first
-    peak is two operations a multiplier and clock, over all cores and their engines.
+    peak is two operations a multiplier and clock, over all cores and their engines. A memory
+    nearer than main memory keeps maps from one layer to the next; without one all of them cross.
     """
 
     pixels: Lanes
@@ -42,9 +42,6 @@ class Dpu(Design):
     weight_port: Width | None = None
     """Bytes of weights that a core takes in a clock through ports of their own; those of `port`
     where left out."""
-    map_buffer: Size = Quantity(value=0.0)
-    """Memory beside the multipliers that keeps maps from one layer to the next, for each image; 0
-    where every map goes to main memory."""
     core: Fabric = Fabric()
     """What a core takes of the fabric."""
     platform: Fabric = Fabric()

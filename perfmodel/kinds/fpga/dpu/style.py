@@ -1,7 +1,7 @@
 """Time, traffic and resources of a network on the cores of a deep-learning processing unit.
 
 A layer takes the longer of the multipliers' clocks and of its bytes, which all cross to main
-memory where no memory of the core keeps maps from one layer to the next.
+memory where the spec has no nearer one that keeps maps from one layer to the next.
 See docs/fpga_overlays.md.
 """
 
@@ -13,12 +13,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from perfmodel.arrays import Value, is_array
+from perfmodel.arrays import Value
 from perfmodel.cost.compose import compose
 from perfmodel.cost.nests import RowSums, unmasked
 from perfmodel.cost.residency import (
     access_bytes,
-    crossing,
+    level_traffic,
     row_bytes,
     slot_bytes,
     sum_by_row,
@@ -29,7 +29,7 @@ from perfmodel.kinds.fpga.fabric import overlay_resources
 from perfmodel.kinds.protocol import Equation, Terms
 from perfmodel.kinds.rates import bandwidth_fact, executed_macs, with_latency
 from perfmodel.kinds.roofline import launch_times, matrix_rates
-from perfmodel.workload.lower import ALWAYS_MAIN, WEIGHT, OperatorTable
+from perfmodel.workload.lower import ALWAYS_MAIN, OperatorTable
 
 __all__ = ["EQUATIONS", "cost", "main_rate"]
 
@@ -78,8 +78,13 @@ def cost(table: OperatorTable, setting: Setting) -> Terms:
     passes = facts.get("runtime.kernels.copy.passes", 1.0)
     there = 1.0 + copies * (passes - 1.0)
     weights = row_bytes(table, setting, weights=True) * loads
-    crossed, away = _maps(table, setting, images)
-    maps = crossed - (pairs * result + skipped) * away
+    traffic = level_traffic(table, setting)
+    everything = row_bytes(table, setting, weights=False)
+    once = row_bytes(table, setting, weights=True)
+    crossed = xp.maximum(traffic[main] - once, 0.0)
+    # The share of a row's maps that no nearer memory keeps.
+    away = crossed / xp.maximum(everything, 1.0) if len(setting.levels) > 1 else 1.0
+    maps = (crossed if len(setting.levels) > 1 else everything) - (pairs * result + skipped) * away
     own = facts.get(head + "design.weight_port")
     maps, weights = xp.maximum(maps, 0.0) * there, weights * there
     moved = maps + weights
@@ -103,16 +108,22 @@ def cost(table: OperatorTable, setting: Setting) -> Terms:
         table, executed_macs(table, setting), setting
     )
     operations["vector"] = table.vector_ops
-    memory = {main: seconds}
+    near = {level: moved for level, moved in traffic.items() if level != main}
+    memory = {
+        level: with_latency(passed / bandwidth_fact(setting, level), passed, setting, level)
+        for level, passed in near.items()
+    }
+    memory[main] = seconds
     row_s = compose(compute, memory, overhead, setting.overlap)
     done = executed_macs(table, setting)
     peak = rounds * array * _multipliers(setting) * cores * each
     return Terms(
-        compute, memory, overhead, {main: moved + added}, row_s, operations, executed, unsupported,
+        compute, memory, overhead, {**near, main: moved + added}, row_s, operations, executed, unsupported,
         work=work,
         said={main: partial(_said, seconds)},
         detail={"array_clocks": rounds * array, "multiplier_use": done / xp.maximum(peak, 1.0)},
-        traffic_model="every map crosses to main memory, weights once a round of each core",
+        traffic_model="maps cross to main memory but for those that a nearer one keeps; weights "
+        "once a round of each core",
         resources=overlay_resources(setting, {"core": cores, "platform": 1.0}),
     )  # fmt: skip
 
@@ -141,23 +152,6 @@ def _multipliers(setting: Setting) -> Value:
         setting.facts[head + "pixels"] * setting.facts[head + "input_channels"]
         * setting.facts[head + "output_channels"]
     )  # fmt: skip
-
-
-def _maps(table: OperatorTable, setting: Setting, images: Value) -> tuple[Value, Value]:
-    """Return the bytes of maps that cross to main memory, and the share of each row's that do.
-
-    All of them where no memory of the core keeps maps; else by the residency rule, within what each
-    image has of it.
-    """
-    everything = row_bytes(table, setting, weights=False)
-    kept = setting.facts[f"engines.{setting.engine}.design.map_buffer"]
-    access = table.accesses
-    if access is None or (not is_array(kept) and kept == 0.0):
-        return everything, 1.0
-    own = np.array([[float(t != WEIGHT)] for t in access.tensor])
-    moved = access_bytes(table, setting) * own
-    crossed = sum_by_row(moved * crossing(table, setting, kept * images), table, setting)
-    return crossed, crossed / setting.xp.maximum(everything, 1.0)
 
 
 def _nest_sums(
