@@ -53,6 +53,17 @@ def test_engines_of_a_core_share_a_batch(tmp_path: Path) -> None:
         assert case.questions[0].workload.parameters["batch"] == units * images
 
 
+def test_ai_engines_say_how_many_images(tmp_path: Path) -> None:
+    """PG389: a DPUCVDX8G works on an image with 32 AI Engines."""
+    folder = written(
+        tmp_path,
+        "VCK190,Versal ACAP VCK190 board with 96 AIEs running at 1250Mhz:,resnet50_pt,x,8.2,,,1,,",
+        "VCK190,Versal ACAP VCK190 board with C32B6:,resnet50_pt,x,8.2,,,1,,",
+    )
+    images = [c.questions[0].workload.parameters["batch"] for c in zoo_2_5.load(folder).cases]
+    assert images == [3, 6]
+
+
 def test_reasons(tmp_path: Path) -> None:
     """What cannot be predicted says why, and counts."""
     rows = (

@@ -46,6 +46,9 @@ _BOARDS: Final = (
 _CORES: Final = re.compile(r"(\d+)\s+B\d+F?\s*@\s*(\d+)\s*MHz", re.IGNORECASE)
 #: Engines that work on an image each, such as ``8PE@350`` or ``11 DPUCAHX8H-DWC kernels``.
 _ENGINES: Final = re.compile(r"(\d+)\s*(?:PE@|DPUC\w+(?:-DWC)?\s+kernels)")
+#: AI Engines of a DPUCVDX8G, 32 an image: ``192 AIEs``, or ``C32B6``.
+_AI_ENGINES: Final = re.compile(r"(\d+)\s*AIEs?\b", re.IGNORECASE)
+_BATCH: Final = re.compile(r"\bC32B(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,18 +100,27 @@ class Boards:
         if found:
             changes["engines.dpu.units"] = float(found[1])
             changes["engines.dpu.clock"] = float(found[2]) * 1e6
-        engines = _ENGINES.search(config)
+        engines = _engines(config)
         if engines:
-            cores = device.machine(known.threads)["engines.dpu.units"]
-            if int(engines[1]) % int(cores):
-                cores = changes["engines.dpu.units"] = 1.0
-            changes["engines.dpu.design.images"] = int(engines[1]) / cores
             whole = device.machine(known.threads)
+            cores = whole["engines.dpu.units"]
+            if engines % int(cores):
+                cores = changes["engines.dpu.units"] = 1.0
+            changes["engines.dpu.design.images"] = engines / cores
             if "memories.maps.capacity" in whole.facts:
-                share = int(engines[1]) / cores / whole["engines.dpu.design.images"]
+                share = engines / cores / whole["engines.dpu.design.images"]
                 changes["memories.maps.capacity"] = whole["memories.maps.capacity"] * share
         one, several = (
             device.machine(name).vary(changes) for name in (known.runtime, known.threads)
         )
         together = one["engines.dpu.design.images"]
         return Board(one, several, int(together), int(one["engines.dpu.units"] * together))
+
+
+def _engines(config: str) -> int:
+    """Return how many images a configuration works on at once; 0 where it does not say."""
+    found = _ENGINES.search(config) or _BATCH.search(config)
+    if found:
+        return int(found[1])
+    found = _AI_ENGINES.search(config)
+    return int(found[1]) // 32 if found and int(found[1]) % 32 == 0 else 0
