@@ -34,6 +34,7 @@ BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
         "fpga": "perfmodel.kinds.fpga:KIND",
         "lookup_table": "perfmodel.kinds.lookup_table.kind:KIND",
         "nand": "perfmodel.kinds.nand:KIND",
+        "npu": "perfmodel.kinds.npu:KIND",
         "roofline": "perfmodel.kinds.dispatched:KIND",
         "simd": "perfmodel.kinds.simd:KIND",
         "spatial": "perfmodel.kinds.spatial:KIND",

@@ -45,6 +45,10 @@ DATASETS: Final[Mapping[str, str]] = {
     "gpu_moe": "perfmodel.validate.gpu_kernels.moe",
     "vidur_linear": "perfmodel.validate.gpu_kernels.vidur",
     "gpu_kernel_power": "perfmodel.validate.gpu_kernels.power",
+    "vitis_ai_dpu": "perfmodel.validate.vitis_ai.zoo_2_5",
+    "vitis_ai_35_vek280_v70": "perfmodel.validate.vitis_ai.zoo_3_5",
+    "rknn_model_zoo": "perfmodel.validate.npus.rknn",
+    "rkllm_bench": "perfmodel.validate.npus.rkllm",
     "infersim_kernels": "perfmodel.validate.gpu_kernels.infersim",
 }
 

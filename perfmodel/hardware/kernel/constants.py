@@ -11,6 +11,8 @@ from perfmodel.hardware.kernel.common import CommonConstants
 from perfmodel.hardware.kernel.cores import CoreConstants
 from perfmodel.hardware.kernel.fabric import FabricConstants
 from perfmodel.hardware.kernel.lookups import LookupConstants
+from perfmodel.hardware.kernel.neural import NeuralConstants
+from perfmodel.hardware.kernel.overlays import OverlayConstants
 from perfmodel.hardware.kernel.products import ProductConstants
 
 __all__ = ["KERNEL_CLASSES", "Kernel"]
@@ -18,8 +20,12 @@ __all__ = ["KERNEL_CLASSES", "Kernel"]
 KERNEL_CLASSES: Final = (
     "gemm", "gemv", "conv", "grouped", "depthwise", "attention_prefill", "attention_decode", "moe",
     "batched_gemm", "recurrent", "elementwise", "norm", "softmax", "pool", "copy", "gather",
+<<<<<<< HEAD
     "tree",
     "all_reduce", "all_gather", "reduce_scatter", "all_to_all",
+=======
+    "resize", "all_reduce", "all_gather", "reduce_scatter", "all_to_all",
+>>>>>>> h-dpu
 )  # fmt: skip
 """Classes of kernels; ``gemm.fp8`` are the constants of one compute or weight format,
 ``elementwise.gelu_tanh`` those of one function, ``all_reduce.custom`` those of one library beside
@@ -28,9 +34,8 @@ another. ``batched_gemm`` are the products of attention whose scores are written
 
 # Spec files and schemas list fields from the last of these on.
 class Kernel(
-    LookupConstants, FabricConstants,
-    CoreConstants, CollectiveConstants, AttentionConstants, ProductConstants,
-    Algorithms, CommonConstants,
+    LookupConstants, FabricConstants, NeuralConstants, OverlayConstants, CoreConstants,
+    CollectiveConstants, AttentionConstants, ProductConstants, Algorithms, CommonConstants,
 ):  # fmt: skip
     """What a backend's kernels of one class reach and cost.
 

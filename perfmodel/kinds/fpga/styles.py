@@ -22,6 +22,9 @@ __all__ = ["STYLES", "Design", "Style", "style"]
 #: Style -> its module.
 STYLES: Final[Mapping[str, str]] = {
     "dataflow": "perfmodel.kinds.fpga.dataflow",
+    "deformable": "perfmodel.kinds.fpga.deformable",
+    "dpu": "perfmodel.kinds.fpga.dpu",
+    "matrix_engine": "perfmodel.kinds.fpga.matrix_engine",
     "finn": "perfmodel.kinds.fpga.finn",
 }
 
