@@ -20,12 +20,8 @@ __all__ = ["KERNEL_CLASSES", "Kernel"]
 KERNEL_CLASSES: Final = (
     "gemm", "gemv", "conv", "grouped", "depthwise", "attention_prefill", "attention_decode", "moe",
     "batched_gemm", "recurrent", "elementwise", "norm", "softmax", "pool", "copy", "gather",
-<<<<<<< HEAD
-    "tree",
+    "tree", "resize",
     "all_reduce", "all_gather", "reduce_scatter", "all_to_all",
-=======
-    "resize", "all_reduce", "all_gather", "reduce_scatter", "all_to_all",
->>>>>>> h-dpu
 )  # fmt: skip
 """Classes of kernels; ``gemm.fp8`` are the constants of one compute or weight format,
 ``elementwise.gelu_tanh`` those of one function, ``all_reduce.custom`` those of one library beside

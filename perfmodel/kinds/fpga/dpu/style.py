@@ -118,7 +118,8 @@ def cost(table: OperatorTable, setting: Setting) -> Terms:
     done = executed_macs(table, setting)
     peak = rounds * array * _multipliers(setting) * cores * each
     return Terms(
-        compute, memory, overhead, {**near, main: moved + added}, row_s, operations, executed, unsupported,
+        compute, memory, overhead, {**near, main: moved + added}, row_s, operations, executed,
+        unsupported,
         work=work,
         said={main: partial(_said, seconds)},
         detail={"array_clocks": rounds * array, "multiplier_use": done / xp.maximum(peak, 1.0)},
