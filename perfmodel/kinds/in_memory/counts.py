@@ -211,6 +211,6 @@ def copies_of(
     xp = namespace(arrays, vectors, seconds, count, there, needed)
     spare = xp.maximum(there - needed, 0.0)
     weight = xp.sqrt(xp.maximum(vectors * seconds * arrays, 1e-300))
-    share = weight / xp.sum(count * weight, axis=0)
+    share = weight / xp.maximum(xp.sum(count * weight, axis=0), 1e-300)
     more = _floor(spare * share / xp.maximum(arrays, 1e-12), relaxed)
     return xp.minimum(1.0 + more, xp.maximum(vectors, 1.0))
