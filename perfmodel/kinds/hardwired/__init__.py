@@ -5,6 +5,7 @@ chips a model takes, `price` what that costs;
 `kind` costs a table.
 """
 
+from perfmodel.kinds.hardwired.face import HardwiredPlan, hardwire
 from perfmodel.kinds.hardwired.kind import KIND, Hardwired
 from perfmodel.kinds.hardwired.price import (
     FIVE_NM,
@@ -21,12 +22,14 @@ __all__ = [
     "KIND",
     "Hardwired",
     "HardwiredChips",
+    "HardwiredPlan",
     "HardwiredPrice",
     "HardwiredPrices",
     "HardwiredSize",
     "cache_stall",
     "chip_parts_m2",
     "crowding",
+    "hardwire",
     "hardwired_price",
     "hardwired_size",
     "link_seconds",
