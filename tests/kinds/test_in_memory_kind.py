@@ -116,3 +116,26 @@ def test_array_size_bits_of_cells_and_converters_are_axes() -> None:
 def test_another_kind_is_refused() -> None:
     with pytest.raises(InputError, match="does not compute in memory"):
         predict(find("resnet18", {}), hardware("h100"), model="in_memory")
+
+
+def test_spikes_cost_energy_and_no_time() -> None:
+    """A reservoir's array holds all its rows, whoever fires; its cells work as often as they do.
+
+    At a rate of 1 the network driven by events is the clocked one.
+    """
+    rates = np.array([0.0, 0.05, 0.1, 0.5, 1.0])
+    net = find("lsm_n_mnist", {"spike_rate": rates, "input_rate": rates})
+    found = predict(net, hardware("isaac"), precision="int8")
+    np.testing.assert_allclose(found.latency_s, found.latency_s[-1], rtol=0.02)
+    tables = [
+        predict(find("lsm_n_mnist", {"spike_rate": r, "input_rate": r}), hardware("isaac"),
+                precision="int8").table
+        for r in rates
+    ]  # fmt: skip
+    assert {float(t["arrays"][0]) for t in tables} == {np.ceil(456 / 128) * np.ceil(200 / 32)}
+    cells = np.array([float(t["cells energy_j"][0]) for t in tables])
+    np.testing.assert_allclose(cells, cells[-1] * rates, rtol=1e-4, atol=1e-18)
+    clocked = predict(find("lsm_n_mnist", {"execution": "clocked"}), hardware("isaac"),
+                      precision="int8")  # fmt: skip
+    assert found.energy_j[-1] == pytest.approx(clocked.energy_j, rel=1e-9)
+    assert np.all(np.diff(found.energy_j) > 0)

@@ -131,7 +131,7 @@ class InMemory:
         _, operations, executed, unsupported = matrix_rates(table, macs, setting)
         operations["vector"] = table.vector_ops
         energy = _joules(table, nests, setting, found, steps, densities, vectors * times, rows)
-        written = rows(_cells(nests, found, setting) * still * (way.load > 0))
+        written = rows(_cells(table, nests, found, setting) * still * (way.load > 0))
         energy["writes"] = written * facts[head + "write_energy"] * _square(setting)
         priced = tuple(f"operations {name}" for name in operations if name != "vector")
         passes = rows(way.passes * times)
@@ -139,7 +139,7 @@ class InMemory:
             "matrix": passes, "load": rows(way.load * still), "digital": moving,
             "vector": table.vector_ops,
         }  # fmt: skip
-        detail = _detail(nests, setting, found, steps, way, times, rows)
+        detail = _detail(table, nests, setting, found, steps, way, times, rows)
         return Terms(
             compute, _seconds(traffic, setting), overhead, traffic, row_s, operations, executed,
             unsupported, work=work, energy=energy, priced=priced, detail=detail,
@@ -189,9 +189,9 @@ def _vectors(
     """Return layouts, steps of inputs, seconds of a vector, and shares of bits that are one."""
     facts, head, relaxed = setting.facts, f"engines.{setting.engine}.", setting.relaxed
     choice = setting.choices
-    inner = nests.in_channels * nests.kernel_rows * nests.kernel_columns
     found = layout(
-        nests.groups, inner, nests.out_channels, _bits(nests, 1, table, setting),
+        nests.groups, _inner(table, nests, setting), nests.out_channels,
+        _bits(nests, 1, table, setting),
         rows=facts[head + "rows"], columns=facts[head + "columns"],
         cell_bits=facts[head + "cell_bits"], cells_per_weight=facts[head + "cells_per_weight"],
         extra_columns=facts[head + "extra_columns"], rows_active=_optional(setting, "rows_active"),
@@ -218,8 +218,9 @@ def _vectors(
         nominal, threshold = facts[head + "nominal_voltage"], facts[head + "threshold_voltage"]
         seconds = seconds * speed(nominal, threshold) / speed(voltage, threshold)
     stated = (facts[head + "input_density"], facts[head + "weight_density"])
-    both = tuple(_density(nests, i, share, setting) for i, share in enumerate(stated))
-    return found, steps, seconds, (both[0], both[1])
+    ones, bits = (_density(nests, i, share, setting) for i, share in enumerate(stated))
+    there, share = _spiking(table, nests)
+    return found, steps, seconds, (setting.xp.where(there > 0, share, ones), bits)
 
 
 def _ways(
@@ -243,13 +244,30 @@ def _ways(
     fewest = xp.maximum(whole if setting.relaxed else xp.floor(whole + 1e-9), 1.0)
     fewest = xp.minimum(fewest, xp.maximum(vectors, 1.0))
     rounds = xp.maximum(ceil(found.arrays / there), 1.0)
-    deep = xp.minimum(_inner(nests) * found.together * _cells_each(setting), _rows(setting))
+    deep = xp.minimum(
+        _inner(table, nests, setting) * found.together * _cells_each(setting), _rows(setting)
+    )
     reloaded = _Held(fewest + zero, rounds * ceil(vectors / fewest), rounds * deep + zero)
     return resident, reloaded, needed <= there
 
 
-def _inner(nests: Nests) -> Value:
-    return nests.in_channels * nests.kernel_rows * nests.kernel_columns
+def _spiking(table: OperatorTable, nests: Nests) -> tuple[Value, Value]:
+    """Return the inputs of nests that sum over those that fire (0 for others), and the share.
+
+    An array holds the rows of all inputs, whoever fires.
+    """
+    inputs, active = table.extents.get("inputs"), table.extents.get("active")
+    if inputs is None or active is None:
+        return 0.0 * nests.in_channels, 0.0
+    there = inputs[nests.row]
+    return there + 0.0 * nests.in_channels, active[nests.row] / (there + (there <= 0))
+
+
+def _inner(table: OperatorTable, nests: Nests, setting: Setting) -> Value:
+    """Return inputs of a nest's matrix, those that do not fire with them."""
+    summed = nests.in_channels * nests.kernel_rows * nests.kernel_columns
+    there, _ = _spiking(table, nests)
+    return setting.xp.where(there > 0, there, summed)
 
 
 def _rows(setting: Setting) -> Value:
@@ -288,8 +306,8 @@ def _weight_bytes(
     return {level: moved for level in traffic if not (apart and level == main)}
 
 
-def _cells(nests: Nests, found: Layout, setting: Setting) -> Value:
-    weights = nests.groups * _inner(nests) * nests.out_channels
+def _cells(table: OperatorTable, nests: Nests, found: Layout, setting: Setting) -> Value:
+    weights = nests.groups * _inner(table, nests, setting) * nests.out_channels
     return weights * found.slices * _cells_each(setting)
 
 
@@ -302,7 +320,7 @@ def _joules(
     adc = _optional(setting, "adc_bits")
     each = vector_joules(
         found, steps, {name: setting.facts[head + name] for name in _ENERGIES},
-        groups=nests.groups, inner=_inner(nests), outer=nests.out_channels,
+        groups=nests.groups, inner=_inner(table, nests, setting), outer=nests.out_channels,
         input_density=densities[0], weight_density=densities[1],
         adc_bits=0.0 if adc is None else adc,
     )  # fmt: skip
@@ -311,18 +329,18 @@ def _joules(
 
 
 def _detail(
-    nests: Nests, setting: Setting, found: Layout, steps: Steps, way: _Held, times: Value,
-    rows: RowSums,
+    table: OperatorTable, nests: Nests, setting: Setting, found: Layout, steps: Steps,
+    way: _Held, times: Value, rows: RowSums,
 ) -> dict[str, Value]:  # fmt: skip
     """Return what a row does to the arrays; of several nests the sum, or the mean."""
     xp = setting.xp
     still = 1.0 * (times > 0)
     arrays = rows(found.arrays * still)
     here = _rows(setting) * _optional(setting, "columns")
-    cells = rows(_cells(nests, found, setting) * still)
+    cells = rows(_cells(table, nests, found, setting) * still)
     several = xp.maximum(rows(still + 0.0 * found.arrays), 1.0)
     active = _optional(setting, "rows_active")
-    summed = xp.minimum(_inner(nests), _rows(setting) if active is None else active)
+    summed = xp.minimum(_inner(table, nests, setting), _rows(setting) if active is None else active)
     needed = xp.log2(xp.maximum(summed, 1.0))
     needed = needed + _optional(setting, "cell_bits") + steps.bits / steps.steps
     return {
