@@ -23,3 +23,10 @@ def test_macros_are_within_a_tenth_in_rate_and_a_quarter_in_energy() -> None:
 
 def test_isaac_from_its_components() -> None:
     assert all(row.verdict == "within" for row in reproduce("isaac"))
+
+
+def test_resistive_reservoirs_are_missed_and_said_so() -> None:
+    """Inputs are not public: the order of the two tasks is right, the sizes are not."""
+    rows = {row.claim: row for row in reproduce("resistive_lsm")}
+    assert {row.verdict for row in rows.values()} == {"off"}
+    assert rows["neural.energy_gain"].predicted > 5 * rows["audio_visual.energy_gain"].predicted
