@@ -127,3 +127,10 @@ def test_other_engines_are_refused() -> None:
         predict(find("resnet18", {}), hardware("h100"), model="hardwired")
     with pytest.raises(InputError, match="no weights in its wires"):
         hardwired_size(find("resnet18", {}), hardware("h100"), "int8")
+
+
+def test_plots_draw_without_a_memory_that_binds() -> None:
+    found = decode(65536, 216)
+    assert "stall" in found.plot.bottlenecks().layout.meta["alt"]
+    assert "interconnect" in found.plot.energy_stack().layout.meta["alt"]
+    assert "bound by stall" in found.plot.roofline().layout.meta["alt"]

@@ -139,3 +139,21 @@ def test_spikes_cost_energy_and_no_time() -> None:
                       precision="int8")  # fmt: skip
     assert found.energy_j[-1] == pytest.approx(clocked.energy_j, rel=1e-9)
     assert np.all(np.diff(found.energy_j) > 0)
+
+
+def test_a_cell_that_takes_rounds_is_written_in_every_step() -> None:
+    """2,240 inputs by 2,048 neurons of 4 bits: 144 arrays of NeuRRAM; it has 48."""
+    net = find("lsm_eeg", {"steps": 10})
+    machine = hardware("neurram").machine()
+    few = predict(net, machine, precision="w=int4,a=int4").table
+    assert few["arrays"][0] == np.ceil(2240 / 128) * np.ceil(2048 / 256)
+    assert few["written_rows"][0] == 10 * 3 * 256
+    many = machine.vary({"engines.arrays.units": 400})
+    assert predict(net, many, precision="w=int4,a=int4").table["written_rows"][0] == 0
+
+
+def test_plots_draw_what_runs_beside_the_arrays() -> None:
+    net = find("llama_3_8b", {"phase": "decode", "batch": 1, "context": 512})
+    found = predict(net, hardware("isaac"), precision="int8")
+    assert "int8" in found.plot.roofline().layout.meta["alt"]
+    assert "converters" in found.plot.energy_stack().layout.meta["alt"]

@@ -106,8 +106,10 @@ class Hardwired:
             "slots_filled": xp.minimum(tokens / slots, 1.0) + 0.0 * row_s,
             "metal_m2": _metal(table, nests, setting, rows),
         }
+        # What memory takes is in the stalls.
+        hidden = dict.fromkeys(traffic, 0.0 * row_s)
         return Terms(
-            compute, {}, overhead, traffic, row_s, operations, executed, unsupported, work=work,
+            compute, hidden, overhead, traffic, row_s, operations, executed, unsupported, work=work,
             energy=energy, priced=priced, detail=detail,
             traffic_model="keys, values, inputs and outputs once; weights are wires",
         )  # fmt: skip

@@ -55,11 +55,14 @@ class _Held(NamedTuple):
         Of each matrix; and passes of vectors, one after another.
     load
         Rows of cells that are written, one after another.
+    writes
+        How often the whole matrix is written.
     """
 
     copies: Value
     passes: Value
     load: Value
+    writes: Value
 
 
 class InMemory:
@@ -101,7 +104,8 @@ class InMemory:
         overhead = launch_times(table, setting)
         # Whether weights stay is the arrays' affair, from one run to the next too.
         everything = level_traffic(table, replace(setting, warm=False))
-        mine = _weight_bytes(table, setting, everything, rows(still) > 0)
+        held = rows(still) > 0
+        mine = _weight_bytes(table, setting, everything, held)
 
         def terms_of(way: _Held, moved: Mapping[str, Value]) -> tuple[Value, dict[str, Value]]:
             compute = {
@@ -118,7 +122,9 @@ class InMemory:
             for level, moved in everything.items()
         }
         at_rest, _ = terms_of(resident, kept)
-        in_turn, _ = terms_of(reloaded, everything)
+        again = rows(reloaded.writes * still) / xp.maximum(rows(still), 1.0) - held
+        anew = {level: moved + again * mine.get(level, 0.0) for level, moved in everything.items()}
+        in_turn, _ = terms_of(reloaded, anew)
         total = (table.count * at_rest).sum(axis=0), (table.count * in_turn).sum(axis=0)
         stays = fits & (total[0] <= total[1])
 
@@ -126,12 +132,12 @@ class InMemory:
             return xp.where(stays, one, other)
 
         way = _Held(*(chosen(one, other) for one, other in zip(resident, reloaded, strict=True)))
-        traffic = {level: chosen(kept[level], moved) for level, moved in everything.items()}
+        traffic = {level: chosen(kept[level], moved) for level, moved in anew.items()}
         row_s, compute = terms_of(way, traffic)
         _, operations, executed, unsupported = matrix_rates(table, macs, setting)
         operations["vector"] = table.vector_ops
         energy = _joules(table, nests, setting, found, steps, densities, vectors * times, rows)
-        written = rows(_cells(table, nests, found, setting) * still * (way.load > 0))
+        written = rows(_cells(table, nests, found, setting) * still * way.writes)
         energy["writes"] = written * facts[head + "write_energy"] * _square(setting)
         priced = tuple(f"operations {name}" for name in operations if name != "vector")
         passes = rows(way.passes * times)
@@ -239,7 +245,7 @@ def _ways(
         found.arrays, vectors * nests.times, seconds, count, there, needed, relaxed=setting.relaxed
     )
     zero = 0.0 * found.arrays
-    resident = _Held(copies + zero, ceil(vectors / copies), zero)
+    resident = _Held(copies + zero, ceil(vectors / copies), zero, zero)
     whole = there / found.arrays
     fewest = xp.maximum(whole if setting.relaxed else xp.floor(whole + 1e-9), 1.0)
     fewest = xp.minimum(fewest, xp.maximum(vectors, 1.0))
@@ -247,7 +253,11 @@ def _ways(
     deep = xp.minimum(
         _inner(table, nests, setting) * found.together * _cells_each(setting), _rows(setting)
     )
-    reloaded = _Held(fewest + zero, rounds * ceil(vectors / fewest), rounds * deep + zero)
+    # Steps of a cell wait for one another: what takes rounds is written anew in each.
+    writes = xp.where(rounds > 1.0 + 1e-9, nests.times, 1.0) + zero
+    reloaded = _Held(
+        fewest + zero, rounds * ceil(vectors / fewest), rounds * deep * writes, writes
+    )  # fmt: skip
     return resident, reloaded, needed <= there
 
 
