@@ -60,6 +60,22 @@ def test_tokens_fill_the_slots_side_by_side() -> None:
     np.testing.assert_allclose(found.tokens_per_s[3:], found.tokens_per_s[2], rtol=1e-12)
 
 
+def test_a_request_is_its_prompt_and_its_steps() -> None:
+    """The time to the first token is the prompt's; a decode step takes what it takes alone."""
+    sizes = {"batch": 4, "prompt": 2048}
+    request = predict(
+        find("gpt_oss_120b", {"phase": "request", "generate": 64, **sizes}), hardware("hnlpu"),
+        precision=PRECISION,
+    )  # fmt: skip
+    prompt = predict(
+        find("gpt_oss_120b", {"phase": "prefill", **sizes}), hardware("hnlpu"), precision=PRECISION
+    )
+    assert request.ttft_s == pytest.approx(prompt.latency_s, rel=0.01)
+    # 8,192 tokens over 216 slots.
+    assert prompt.latency_s > 30 * decode(2048).latency_s
+    assert request.tpot_s == pytest.approx(decode(2080, 4).latency_s, rel=0.02)
+
+
 @pytest.mark.parametrize("name", ["inputs_per_clock", "cache_elements_per_clock"])
 def test_wider_blocks_are_never_slower(name: str) -> None:
     machine = hardware("hnlpu").machine()

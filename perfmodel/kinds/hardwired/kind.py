@@ -149,10 +149,13 @@ def _slots(table: OperatorTable, nests: Nests, setting: Setting) -> Value:
     xp = setting.xp
     stages = _fact(setting, "stages_per_layer")
     phases = np.array([row.phase for row in table.rows])
-    counted: Value = 0.0
+    # Decode steps of a request go through the layers of its prompt, again and again.
+    counted: Value = np.inf
     for phase in dict.fromkeys(phases.tolist()):
         mine = (phases == phase)[:, None]
-        counted = xp.maximum(counted, (table.count * table.layers * mine).sum(axis=0))
+        layers = (table.count * table.layers * mine).sum(axis=0)
+        counted = xp.minimum(counted, xp.where(layers > 0, layers, np.inf))
+    counted = xp.where(xp.isfinite(counted), counted, 0.0)
     count = table.count[nests.row] * _fixed(nests)
     return xp.where(counted > 0, stages * counted, xp.maximum(count.sum(axis=0), 1.0))
 
