@@ -30,10 +30,13 @@ __all__ = [
 BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
     "perfmodel.kinds": {
         "bit_fusion": "perfmodel.kinds.bit_fusion:KIND",
+        "bit_serial": "perfmodel.kinds.bit_serial:KIND",
+        "fpga": "perfmodel.kinds.fpga:KIND",
         "hardwired": "perfmodel.kinds.hardwired:KIND",
         "in_memory": "perfmodel.kinds.in_memory:KIND",
+        "lookup_table": "perfmodel.kinds.lookup_table.kind:KIND",
         "nand": "perfmodel.kinds.nand:KIND",
-        "roofline": "perfmodel.kinds.roofline:KIND",
+        "roofline": "perfmodel.kinds.dispatched:KIND",
         "simd": "perfmodel.kinds.simd:KIND",
         "spatial": "perfmodel.kinds.spatial:KIND",
         "systolic": "perfmodel.kinds.systolic:KIND",

@@ -94,7 +94,7 @@ class LmuStructure(BaseModel):
 
 
 class _Heard:
-    """What a population sums over: numbers, and those that are read in a step."""
+    """What a population sums over: numbers, and those of neurons that fire in a step."""
 
     def __init__(self, s: LmuStructure) -> None:
         self.s = s
@@ -103,10 +103,15 @@ class _Heard:
 
     def add(self, count: int, rate: str, *, when: bool = True) -> _Heard:
         if when:
-            follows = self.s.neuron != "real" and self.s.execution == "event"
             self.inputs = self.inputs + count
-            self.active = simplify(self.active + count * (symbol(rate) if follows else 1))
+            spiking = self.s.neuron != "real"
+            self.active = simplify(self.active + count * (symbol(rate) if spiking else 1))
         return self
+
+    @property
+    def summed(self) -> Dim:
+        """What is read and summed up in a step."""
+        return self.active if self.s.execution == "event" else self.inputs
 
 
 def build(structure: LmuStructure, semantics: Semantics) -> Graph:
@@ -153,7 +158,7 @@ def _population(
     y = g.tensor(f"{name}.out", (batch, steps, copies * count), format=SPIKES if spiking else "")
     weight = g.weight(f"{name}.weight", (heard.inputs, count))
     reads: list[Tensor | tuple[Tensor, Dim]] = [
-        sources[0], (weight, product(steps, heard.active, count)), *sources[1:]
+        sources[0], (weight, product(steps, heard.summed, count)), *sources[1:]
     ]  # fmt: skip
     if bias:
         vector = g.weight(f"{name}.bias", (count,), tag="vector")
@@ -164,7 +169,7 @@ def _population(
     kept = product(steps, *state.shape)
     rows = product(batch, copies)
     nest = LoopNest(
-        (("t", steps), ("m", rows), ("n", count), ("k", summed(heard.active))),
+        (("t", steps), ("m", rows), ("n", count), ("k", summed(heard.summed))),
         (
             Operand(sources[0].name, "input", ((("m", 1),), (("t", 1),), (("k", 1),))),
             Operand(weight.name, "weight", ((("k", 1),), (("n", 1),))),
@@ -190,10 +195,8 @@ def parameters(structure: LmuStructure) -> dict[str, float]:
     """Return the free dimensions and their defaults."""
     s = structure
     free: dict[str, float] = {"batch": 1, "steps": s.steps}
-    if s.neuron != "real" and s.execution == "event":
+    if s.neuron != "real":
         free |= {"input_rate": s.input_rate, "spike_rate": s.spike_rate}
-    elif s.neuron != "real":
-        free |= {"spike_rate": s.spike_rate}
     return free
 
 

@@ -107,20 +107,19 @@ class SpikingBuilder(GraphBuilder):
         Notes
         -----
         The row is of class ``recurrent``, its function ``<neuron>_<execution>``. Its `extents` say
-        ``inputs``, the rows of the weight matrix, and ``active``, those that are read in a step;
-        its nest sums over the active ones.
+        ``inputs``, the rows of the weight matrix, and ``active``, those whose neurons fire in a
+        step, whatever drives the layer: a memory array holds the former and draws current in the
+        latter. Its nest sums over the active ones where events drive it, else over all.
         """
         spikes = self.tensor(f"{name}.spikes", (batch, steps, count), format=SPIKES)
         inputs: Dim = 0
         active: Dim = 0
-        for source in sources:
-            inputs = inputs + source.neurons
-            active = active + source.neurons * (source.rate if execution == "event" else 1)
-        if recurrent is not None:
-            inputs = inputs + count
-            active = active + count * (recurrent if execution == "event" else 1)
+        for neurons, rate in (*((s.neurons, s.rate) for s in sources), (count, recurrent)):
+            if rate is not None:
+                inputs = inputs + neurons
+                active = active + neurons * rate
         inputs, active = simplify(inputs), simplify(active)
-        fan_in = simplify(active * connectivity)
+        fan_in = simplify((active if execution == "event" else inputs) * connectivity)
         stored = simplify(inputs * connectivity)
         weight = self.weight(f"{name}.weight", (stored, count))
         read = product(steps, fan_in, count)

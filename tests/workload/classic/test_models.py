@@ -92,3 +92,9 @@ def test_faults_say_what_to_do(settings: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError) as caught:
         pm.workload("svm_rbf_digits", **settings)
     assert said in str(caught.value)
+
+
+def test_a_forest_has_nothing_to_tile() -> None:
+    with pytest.raises(InputError, match="multiplies nothing"):
+        pm.traffic("random_forest_digits", "64 KiB")
+    assert float(pm.traffic("knn_digits", "64 KiB")["traffic_bytes"][0]) > 1437 * 64

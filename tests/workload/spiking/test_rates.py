@@ -139,14 +139,16 @@ def test_sparse_connections_store_where_they_lead() -> None:
 
 
 def test_rows_of_an_array_are_said() -> None:
-    """A memory array holds all rows of weights and drives those that fire."""
+    """A memory array holds all rows of weights and draws current in those that fire."""
     from perfmodel.workload.lower import lower
 
-    lsm = pm.workload("lsm_n_mnist", input_rate=0.25, spike_rate=0.5)
-    table = lower(lsm.graph()).bind(lsm.parameters)
-    assert table.rows[0].functions == ("lif_event",)
-    assert float(table.extents["inputs"][0, 0]) == 256 + 200
-    assert float(table.extents["active"][0, 0]) == 0.25 * 256 + 0.5 * 200
+    for execution, read in (("event", 0.25 * 256 + 0.5 * 200), ("clocked", 456)):
+        lsm = pm.workload("lsm_n_mnist", input_rate=0.25, spike_rate=0.5, execution=execution)
+        table = lower(lsm.graph()).bind(lsm.parameters)
+        assert table.rows[0].functions == (f"lif_{execution}",)
+        assert float(table.extents["inputs"][0, 0]) == 256 + 200
+        assert float(table.extents["active"][0, 0]) == 0.25 * 256 + 0.5 * 200
+        assert float(table.macs[0, 0]) == 50 * read * 200
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.5, float("nan"), "often"])
@@ -190,3 +192,30 @@ def test_spiking_memory_at_full_rate_is_the_real_one(
     assert spiking.macs == real.macs
     assert spiking.weights == real.weights
     assert model("lmu", **shape, neuron="lif", execution="clocked").macs == real.macs
+
+
+# questions about a rate
+
+
+@pytest.mark.parametrize("start", [0.1, 1.0, 0.0])
+def test_the_rate_that_a_board_keeps_up_with(start: float) -> None:
+    def latency(rate: float) -> float:
+        return pm.predict(lsm.bind({"spike_rate": rate}), "stm32h743", precision="w8a8").latency_s
+
+    lsm = pm.workload("lsm_n_mnist", spike_rate=start)
+    limit = latency(0.3)
+    found = pm.solve(lsm, "stm32h743", "spike_rate", f"latency_s <= {limit:.9g}", precision="w8a8")
+    assert found.value == pytest.approx(0.3, rel=1e-3)
+    assert latency(found.value) <= limit * (1 + 1e-6)
+
+
+def test_a_rate_differentiates() -> None:
+    jax = pytest.importorskip("jax")
+
+    def latency(rate: Any) -> Any:
+        network = pm.workload("lsm_n_mnist", spike_rate=rate)
+        return pm.predict(network, "raspberry_pi_4", precision="w8a8").latency_s
+
+    with jax.enable_x64(True):
+        slope = float(jax.grad(latency)(0.1))
+    assert slope == pytest.approx((latency(0.101) - latency(0.099)) / 0.002, rel=1e-6)
