@@ -32,6 +32,8 @@ BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
         "bit_fusion": "perfmodel.kinds.bit_fusion:KIND",
         "bit_serial": "perfmodel.kinds.bit_serial:KIND",
         "fpga": "perfmodel.kinds.fpga:KIND",
+        "hardwired": "perfmodel.kinds.hardwired:KIND",
+        "in_memory": "perfmodel.kinds.in_memory:KIND",
         "lookup_table": "perfmodel.kinds.lookup_table.kind:KIND",
         "nand": "perfmodel.kinds.nand:KIND",
         "npu": "perfmodel.kinds.npu:KIND",

@@ -73,6 +73,8 @@ class Pricing:
         )
         bare = model == "roofline"
         job = Job(workload, machine, chosen, static, lowered, bare, False, warm)
+        if not bare and "arrays" in static.kind.network_wide:
+            raise NotTabledError("layers share the arrays that hold their weights")
         if any(np.ndim(value) for value in machine.facts.values()):
             raise NotTabledError("facts of the device vary")
         if machine.facts.get("runtime.per_sequence", 0.0) and not bare:

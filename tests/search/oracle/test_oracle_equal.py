@@ -74,6 +74,16 @@ def test_members_of_a_space_cost_what_they_are_predicted_to(
     assert found[0] < BOUND, found
 
 
+@pytest.mark.parametrize("device", ["isaac", "neurram"])
+def test_layers_that_share_arrays_are_predicted(device: str) -> None:
+    """Copies of a layer depend on all others: no row has a cost of its own."""
+    machine, members = pm.hardware(device), pm.space("fbnet")
+    oracle = with_traffic(machine, members, precision="int8")
+    assert oracle.method == "predicted"
+    found = largest(oracle, machine, members.sample(4, seed=3).tolist(), precision="int8")
+    assert found[0] < BOUND, found
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("device", "options"),
