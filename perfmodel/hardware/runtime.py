@@ -25,19 +25,19 @@ __all__ = [
 
 EFFICIENCY_CLASSES: Final = (
     "bandwidth", "gemm", "gemv", "moe", "conv", "grouped", "depthwise", "attention", "recurrent",
-    "scan", "embedding", "vector", "elementwise", "norm", "softmax", "pool", "copy", "reorder",
-    "cache",
+    "scan", "embedding", "vector", "elementwise", "norm", "softmax", "pool", "tree", "copy",
+    "reorder", "cache",
 )  # fmt: skip
 """Operator classes that an efficiency multiplies the peak of; ``bandwidth`` multiplies the main
 memory's, ``copy`` the bandwidth of every level where a kernel only moves data, ``reorder`` (falls
 back to ``copy``) where it converts a layout, ``cache`` where it attends (beside ``bandwidth``).
 ``moe`` (experts, also where unpacking bounds them) falls back to ``gemm``, ``grouped`` (a
-convolution in groups) to ``conv``; ``elementwise``, ``norm``, ``softmax`` and ``pool``, where they
-are kernels of their own, to ``vector``."""
+convolution in groups) to ``conv``; ``elementwise``, ``norm``, ``softmax``, ``pool`` and ``tree``
+(walks down decision trees), where they are kernels of their own, to ``vector``."""
 
 EXECUTED_CLASSES: Final = (
     "gemm", "conv", "grouped", "depthwise", "attention", "moe", "recurrent", "scan", "elementwise",
-    "norm", "softmax", "pool", "resize",
+    "norm", "softmax", "pool", "resize", "tree",
     "relu", "relu6", "leaky_relu", "prelu", "clip", "abs", "neg", "erf", "add", "sub", "mul", "div",
     "sqrt", "pow", "exp", "log", "tanh", "sigmoid", "hard_sigmoid", "hard_swish", "silu", "gelu",
     "gelu_tanh", "elu", "selu", "softplus", "mish", "square", "relu2", "swiglu", "geglu", "compare",

@@ -105,6 +105,12 @@ class TablePlots:
 
         return pareto(self._table, x, y, under=under, color=color, best=best)
 
+    def curves(self, x: str, y: str) -> Figure:
+        """A metric over an axis of a sweep; see `perfmodel.plots.curves.curves`."""
+        from perfmodel.plots.curves import curves
+
+        return curves(self._table, x, y)
+
     def __getattr__(self, name: str) -> Callable[..., Any]:
         return further(TABLE_GROUP, name, self._table)
 
@@ -112,7 +118,7 @@ class TablePlots:
         return sorted({*super().__dir__(), *names(TABLE_GROUP)})
 
     def __repr__(self) -> str:
-        return f"plots: {', '.join(names(TABLE_GROUP, ('pareto',)))}"
+        return f"plots: {', '.join(names(TABLE_GROUP, ('pareto', 'curves')))}"
 
 
 def further(group: str, name: str, subject: Any) -> Callable[..., Any]:

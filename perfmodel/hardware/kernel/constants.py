@@ -17,6 +17,7 @@ __all__ = ["KERNEL_CLASSES", "Kernel"]
 KERNEL_CLASSES: Final = (
     "gemm", "gemv", "conv", "grouped", "depthwise", "attention_prefill", "attention_decode", "moe",
     "batched_gemm", "recurrent", "elementwise", "norm", "softmax", "pool", "copy", "gather",
+    "tree",
     "all_reduce", "all_gather", "reduce_scatter", "all_to_all",
 )  # fmt: skip
 """Classes of kernels; ``gemm.fp8`` are the constants of one compute or weight format,
