@@ -17,7 +17,7 @@ from perfmodel.kinds.simd.tiles import edges
 from perfmodel.workload.lower import OperatorTable
 from perfmodel.workload.shapes import Nests
 
-__all__ = ["KERNEL_OF", "Busy", "busy_clocks", "columns", "constant", "edge_taps"]
+__all__ = ["KERNEL_OF", "Busy", "busy_clocks", "columns", "constant", "edge_taps", "passing"]
 
 #: Class of a nest -> the class of kernels that runs it, and of what cores differ in.
 KERNEL_OF: Final[Mapping[str, str]] = {
@@ -77,10 +77,6 @@ def busy_clocks(table: OperatorTable, setting: Setting) -> Busy:
     known_other = np.array([each_clocks is not None for each_clocks in each])[:, None]
     per = _column([0.0 if clocks is None else clocks for clocks in each], table, setting)
     other = table.vector_ops * per * relative_clocks(setting, "other")
-    share = _column(
-        [constant(setting, KERNEL_OF.get(k, _other(setting, k)), "parallel_share", 1.0)
-         for k in kinds], table, setting,
-    )  # fmt: skip
     start = _column(
         [constant(setting, KERNEL_OF.get(k, _other(setting, k)), "start_clocks", 0.0)
          for k in kinds], table, setting,
@@ -88,8 +84,17 @@ def busy_clocks(table: OperatorTable, setting: Setting) -> Busy:
     units = setting.facts[f"engines.{setting.engine}.units"]
     fork = setting.facts[f"engines.{setting.engine}.fork_clocks"]
     forks = table.kernels * (start + fork * xp.clip(units - 1.0, 0.0, 1.0))
-    part = amdahl(setting, share)
+    part = passing(table, setting)
     return Busy(matrix * part, other * part, forks, known, known_other)
+
+
+def passing(table: OperatorTable, setting: Setting) -> Value:
+    """Return the share of each row's clocks that passes on all cores together (Amdahl's law)."""
+    shares = [
+        constant(setting, KERNEL_OF.get(row.kind, _other(setting, row.kind)), "parallel_share", 1.0)
+        for row in table.rows
+    ]
+    return amdahl(setting, _column(shares, table, setting))
 
 
 def _other(setting: Setting, kind: str) -> str:

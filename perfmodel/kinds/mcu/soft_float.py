@@ -8,7 +8,7 @@ import numpy as np
 
 from perfmodel.arrays import Value
 from perfmodel.cost.setting import Setting
-from perfmodel.kinds.mcu.cores import amdahl
+from perfmodel.kinds.mcu.kernels import passing
 from perfmodel.kinds.rates import MATRIX_KINDS, executed_format, pair_format
 from perfmodel.workload.lower import OperatorTable
 
@@ -52,7 +52,7 @@ def soft_float(table: OperatorTable, macs: Value, setting: Setting) -> SoftFloat
             executed[wanted] = wanted
     act = setting.precision.activations.compute
     floats = act.startswith(_FLOATS) and not executed_format(setting, act)
-    part = amdahl(setting, 1.0)
+    part = passing(table, setting)
     return SoftFloat(
         np.array(rows)[:, None], np.full((len(rows), 1), floats), 2.0 * macs * each * part,
         table.vector_ops * each * part, executed,
