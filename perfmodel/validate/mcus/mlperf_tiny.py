@@ -172,11 +172,19 @@ def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[R
     return [_latency(cases), *_power(cases)]
 
 
-def _latency(cases: Cases) -> Refit:
+def _latency(cases: Cases, *, everything: bool = False) -> Refit:
+    """Return the refit of libraries that ran on several parts, or of all."""
     found = [
-        (case, q) for case in cases.cases if case.machine is not None for q in case.questions
+        (case, q)
+        for case in cases.cases
+        if case.machine is not None
+        for q in case.questions
         if q.target == "latency_s"
-    ]  # fmt: skip
+    ]
+    if not everything:
+        ran = {(str(case.runtime), _part(case)) for case, _ in found}
+        many = {name for name, _ in ran if sum(other == name for other, _ in ran) > 1}
+        found = [(case, q) for case, q in found if str(case.runtime) in many]
     libraries = [str(case.runtime) for case, _ in found]
     parts = [_part(case) for case, _ in found]
     cores = [_CORES.get(part, part if part not in _REFERENCE else "") for part in parts]
