@@ -1,4 +1,4 @@
-"""What fits where on microcontrollers: flash and SRAM that networks need, beside what parts have."""
+"""What fits where on microcontrollers: flash and SRAM that networks need and parts have."""
 
 from __future__ import annotations
 

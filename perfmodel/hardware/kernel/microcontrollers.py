@@ -21,9 +21,9 @@ class MicrocontrollerConstants(Spec):
     mac_clocks: MacClocks | None = None
     """Clocks of a multiply-accumulate, with its loads, its share of the loop, and of bringing sums
     to the format of the output."""
-    column_clocks: Clocks | None = None
-    """Clocks of a number of a window that is unfolded before the product (im2col); convolutions of
-    more than one tap."""
+    narrow_mac_clocks: MacClocks | None = None
+    """Clocks of a multiply-accumulate of a convolution over fewer than four channels, whose windows
+    have no whole words to load; as `mac_clocks` where left out."""
     edge_tap_clocks: Clocks | None = None
     """Further clocks of a tap of a window that reaches beyond the image: tested, or padded."""
     output_clocks: Clocks | None = None

@@ -17,13 +17,16 @@ from perfmodel.kinds.simd.tiles import edges
 from perfmodel.workload.lower import OperatorTable
 from perfmodel.workload.shapes import Nests
 
-__all__ = ["KERNEL_OF", "Busy", "busy_clocks", "columns", "constant", "edge_taps", "passing"]
+__all__ = ["KERNEL_OF", "Busy", "busy_clocks", "constant", "edge_taps", "is_narrow", "passing"]
 
 #: Class of a nest -> the class of kernels that runs it, and of what cores differ in.
 KERNEL_OF: Final[Mapping[str, str]] = {
     "conv": "conv", "depthwise": "depthwise", "grouped": "conv", "gemm": "gemm",
     "attention": "gemm", "moe": "gemm", "recurrent": "gemm",
 }  # fmt: skip
+
+#: Numbers of 8 bits in a word of the cores.
+_WORD: Final = 4.0
 
 
 class Busy(NamedTuple):
@@ -109,24 +112,30 @@ def _nests(table: OperatorTable, nests: Nests, names: list[str], setting: Settin
         field: _column(
             [_scaled(setting, name, field) for name in names], table, setting
         )
-        for field in ("mac_clocks", "column_clocks", "edge_tap_clocks", "output_clocks")
+        for field in ("mac_clocks", "edge_tap_clocks", "output_clocks")
     }  # fmt: skip
     channels = nests.times * nests.groups * nests.batch * nests.out_channels
     outputs = channels * nests.out_rows * nests.out_columns
-    clocks = facts["mac_clocks"] * nests.macs + facts["output_clocks"] * outputs
-    clocks = clocks + facts["column_clocks"] * columns(nests)
+    narrow = _column(
+        [_scaled(setting, name, "narrow_mac_clocks" if _has_narrow(setting, name) else "mac_clocks")
+         for name in names], table, setting,
+    )  # fmt: skip
+    each = setting.xp.where(is_narrow(nests), narrow, facts["mac_clocks"])
+    clocks = each * nests.macs + facts["output_clocks"] * outputs
     edge = facts["edge_tap_clocks"]
     if is_array(edge) or edge:
         clocks = clocks + edge * channels * edge_taps(nests)
     return clocks * _slower(table, nests, setting)
 
 
-def columns(nests: Nests) -> Value:
-    """Return numbers of unfolded windows; 0 where a window is one pixel, or nothing is summed."""
-    taps = nests.kernel_rows * nests.kernel_columns
-    pixels = nests.times * nests.groups * nests.batch * nests.out_rows * nests.out_columns
+def is_narrow(nests: Nests) -> Value:
+    """Return whether a nest is a convolution over fewer than four channels, ``(nests, points)``."""
     dense = np.array([kind in ("conv", "grouped") for kind in nests.kind])[:, None]
-    return pixels * nests.in_channels * taps * dense * (taps > 1.5)
+    return dense & (nests.in_channels < _WORD - 0.5)
+
+
+def _has_narrow(setting: Setting, name: str) -> bool:
+    return constant(setting, name, "narrow_mac_clocks") is not None
 
 
 def edge_taps(nests: Nests) -> Value:

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.kinds.mcu.kernels import KERNEL_OF, columns, edge_taps
+from perfmodel.kinds.mcu.kernels import KERNEL_OF, edge_taps, is_narrow
 from perfmodel.kinds.rates import MATRIX_KINDS
 from perfmodel.workload.fuse import Fusion
 from perfmodel.workload.lower import Lowered
@@ -19,14 +19,14 @@ __all__ = ["TERMS", "clocks", "counts"]
 #: Constants of a library that a refit moves: class of kernels and field.
 TERMS: Final = (
     ("conv", "mac_clocks"), ("depthwise", "mac_clocks"), ("depthwise", "edge_tap_clocks"),
-    ("gemm", "mac_clocks"), ("conv", "column_clocks"),
+    ("gemm", "mac_clocks"), ("conv", "narrow_mac_clocks"),
 )  # fmt: skip
 
 Vector = npt.NDArray[np.float64]
 
 
 def counts(workload: Workload) -> tuple[Vector, float]:
-    """Return what there is by `TERMS` (MACs, taps, columns), and operations beside products."""
+    """Return what there is by `TERMS` (MACs, taps), and operations beside products."""
     lowered = Lowered(workload.graph(), Fusion(), tagged=False)
     values = {name: float(value) for name, value in workload.parameters.items()}
     table = lowered.bind(values, 1, nests=True)
@@ -36,8 +36,8 @@ def counts(workload: Workload) -> tuple[Vector, float]:
     macs = np.ravel(nests.macs) * runs[nests.row]
     channels = nests.times * nests.groups * nests.batch * nests.out_channels
     taps = np.ravel(channels * edge_taps(nests)) * runs[nests.row]
-    unfolded = np.ravel(columns(nests)) * runs[nests.row]
-    of = {"mac_clocks": macs, "edge_tap_clocks": taps, "column_clocks": unfolded}
+    narrow = macs * np.ravel(is_narrow(nests))
+    of = {"mac_clocks": macs - narrow, "edge_tap_clocks": taps, "narrow_mac_clocks": narrow}
     names = np.array([KERNEL_OF[kind] for kind in nests.kind])
     done = np.array([
         float(np.sum(of[field][names == kernel]))

@@ -249,10 +249,10 @@ def _constants(libraries: Sequence[str]) -> list[Constant]:
 #: what a tap costs and what it costs more at an edge are told apart by the pull.
 _BOUNDS: Final = {
     ("conv", "mac_clocks"): (0.03, 100.0, 0.03),
-    ("depthwise", "mac_clocks"): (0.3, 100.0, 0.05),
+    ("depthwise", "mac_clocks"): (0.75, 100.0, 0.05),
     ("depthwise", "edge_tap_clocks"): (0.1, 100.0, 0.1),
     ("gemm", "mac_clocks"): (0.03, 100.0, 0.03),
-    ("conv", "column_clocks"): (0.1, 30.0, 0.3),
+    ("conv", "narrow_mac_clocks"): (0.03, 100.0, 0.1),
 }
 
 

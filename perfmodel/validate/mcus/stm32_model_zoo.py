@@ -152,7 +152,7 @@ def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[R
     ])  # fmt: skip
     fixed = [float(machines[0].facts.get(f"runtime.kernels.{k}.{f}", 0.0)) for k, f in TERMS]
     names = [f"runtime.kernels.{kernel}.{field}" for kernel, field in TERMS]
-    constants = [Constant(names[i], fixed[i], 0.1, 100.0) for i in (0, 1)]
+    constants = [Constant(names[i], fixed[i], 0.1, 100.0) for i in (0, 1, 4)]
     constants.append(Constant(_FLASH, 55e6, 1e6, 1e9))
 
     busy = [i for i, (kernel, _) in enumerate(TERMS) if kernel != "gemm"]
