@@ -55,6 +55,8 @@ def library_of(
         return "gap_flow_ne16"
     if "csi-nn2" in what:
         return "csi_nn2"
+    if who == "syntiant":
+        return "syntiant"
     if who == "andes":
         return "tflm_andes"
     return UNSEEN

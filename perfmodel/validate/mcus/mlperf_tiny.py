@@ -39,7 +39,6 @@ _COLUMNS = ("version", "division", "submitter", "system", "soc_key", "class", "b
 _NETWORKS: Final = {name: f"mlperf_tiny_{name}" for name in ("ic", "kws", "vww", "ad")}
 #: Accelerators that are no microcontroller's core.
 _OTHERS: Final = {
-    "NDP9120": "a neural decision processor: its engine is no microcontroller's core",
     "Snapdragon": "a phone's sensing hub: its engine is not described",
     "OctopusB1": "the core of the part is not described",
     "ZCU106": "an accelerator on an FPGA",
@@ -157,8 +156,8 @@ def _hertz(text: str) -> float | None:
 
 
 def _supply(notes: str) -> float | None:
-    """Return the volts that a description writes as ``Operating at 1.8V``."""
-    found = re.search(r"Operating at ([0-9.]+)\s*V", notes)
+    """Return the volts that a description writes as ``Operating at 1.8V``, or of the core alone."""
+    found = re.search(r"(?:Operating at|Core VDD =) ([0-9.]+)\s*V", notes)
     return float(found[1]) if found else None
 
 
@@ -266,27 +265,34 @@ def _prior() -> dict[tuple[str, str], float]:
 
 
 def _power(cases: Cases) -> list[Refit]:
-    """Return the power of each part from its other networks, time being that of the run."""
+    """Return the power of each part from its other networks, time being that of the run.
+
+    A processor whose layers run in hardware stands apart: its power goes with the network.
+    """
     found = [
         (case, q) for case in cases.cases if case.machine is not None for q in case.questions
         if q.target == "power_w" and "engines.cpu.clock_energy" in _facts(case)
     ]  # fmt: skip
-    if not found:
-        return []
+    cores = [(case, q) for case, q in found if case.runtime != "syntiant"]
+    others = [(case, q) for case, q in found if case.runtime == "syntiant"]
+    parts = (("power_w", cores), ("power_w, NDP9120", others))
+    return [_power_of(target, rows) for target, rows in parts if rows]
+
+
+def _power_of(target: str, found: Sequence[tuple[Case, Question]]) -> Refit:
     names = [_facts_name(case) for case, _ in found]
     scale = np.array([_scale(case) for case, _ in found])
+    leaks = np.array([_leakage(case) for case, _ in found])
     measured = np.array([q.measured for _, q in found])
     constants = [
         Constant(f"{name}.clock_energy", 2e-10, 1e-12, 1e-8) for name in dict.fromkeys(names)
     ]
 
     def forward(values: Mapping[str, float]) -> npt.NDArray[np.float64]:
-        return np.array([values[f"{name}.clock_energy"] for name in names]) * scale
+        return np.array([values[f"{name}.clock_energy"] for name in names]) * scale + leaks
 
-    return [
-        Refit("power_w", measured, [case.group for case, _ in found], constants, forward,
-              "network")
-    ]  # fmt: skip
+    return Refit(target, measured, [case.group for case, _ in found], constants, forward,
+                 "network")  # fmt: skip
 
 
 def _facts(case: Case) -> dict[str, float]:
@@ -300,8 +306,17 @@ def _facts_name(case: Case) -> str:
     return f"{case.machine.device.name}, {case.runtime}"
 
 
+def _ratio(facts: Mapping[str, float]) -> float:
+    nominal = facts["engines.cpu.nominal_supply"]
+    return facts.get("engines.cpu.supply", nominal) / nominal
+
+
 def _scale(case: Case) -> float:
     facts = _facts(case)
-    ratio = facts.get("engines.cpu.supply", facts["engines.cpu.nominal_supply"])
-    ratio /= facts["engines.cpu.nominal_supply"]
-    return facts["engines.cpu.clock"] * ratio ** facts["engines.cpu.supply_exponent"]
+    return facts["engines.cpu.clock"] * _ratio(facts) ** facts["engines.cpu.supply_exponent"]
+
+
+def _leakage(case: Case) -> float:
+    facts = _facts(case)
+    part = _ratio(facts) ** (facts["engines.cpu.supply_exponent"] / 2.0)
+    return facts.get("engines.cpu.leakage", 0.0) * part
