@@ -30,9 +30,12 @@ __all__ = [
 BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
     "perfmodel.kinds": {
         "bit_fusion": "perfmodel.kinds.bit_fusion:KIND",
+        "bit_serial": "perfmodel.kinds.bit_serial:KIND",
+        "fpga": "perfmodel.kinds.fpga:KIND",
+        "lookup_table": "perfmodel.kinds.lookup_table.kind:KIND",
         "mcu": "perfmodel.kinds.mcu:KIND",
         "nand": "perfmodel.kinds.nand:KIND",
-        "roofline": "perfmodel.kinds.roofline:KIND",
+        "roofline": "perfmodel.kinds.dispatched:KIND",
         "simd": "perfmodel.kinds.simd:KIND",
         "spatial": "perfmodel.kinds.spatial:KIND",
         "systolic": "perfmodel.kinds.systolic:KIND",

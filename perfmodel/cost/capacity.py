@@ -73,11 +73,26 @@ def usable(setting: Setting, memory: str) -> Value:
     )
 
 
+def resources(totals: Mapping[str, Value], setting: Setting) -> dict[str, tuple[Value, Value]]:
+    """Return resource of the engine -> (how much the network takes, how much there is)."""
+    head = f"engines.{setting.engine}."
+    return {
+        name: (used, setting.facts[head + name])
+        for name, used in _by_memory(totals, "resource ").items()
+        if head + name in setting.facts
+    }
+
+
 def fits(totals: Mapping[str, Value], setting: Setting) -> Value:
-    """Return whether every memory holds its demand, ``(points,)`` or one boolean."""
+    """Return whether every memory holds its demand and the engine has what it takes.
+
+    ``(points,)`` or one boolean.
+    """
     good: Value = True
     for memory, demand in demands(totals, setting).items():
         good = good & (demand <= usable(setting, memory))
+    for used, there in resources(totals, setting).values():
+        good = good & (used <= there)
     return good
 
 
@@ -98,7 +113,22 @@ def violations(
             asked, there = (show(size, "bytes", digits=None) for size in (need, bound))
         message = f"{memory} must hold {asked} and has {there}: {show(gap, 'bytes')} too much"
         out.append(Violation(f"memories.{memory}.capacity", need, bound, gap, levers, message))
-    return out
+    return out + _scarce(totals, setting)
+
+
+def _scarce(totals: Mapping[str, Value], setting: Setting) -> list[Violation]:
+    """Return the resources of the engine that are exceeded, the scarcest first."""
+    out: list[Violation] = []
+    for name, (used, there) in resources(totals, setting).items():
+        need, bound = (float(np.asarray(v).reshape(-1)[0]) for v in (used, there))
+        if need <= bound:
+            continue
+        ratio = f"{need / bound:.3g} times" if bound else "none of"
+        message = f"the design takes {need:.0f} {name.upper()}, {ratio} the part's {bound:.0f}"
+        levers = (f"a part with {need:.0f} {name.upper()}",)
+        out.append(Violation(f"engines.{setting.engine}.{name}", need, bound, need - bound,
+                             levers, message))  # fmt: skip
+    return sorted(out, key=lambda v: v.demand / max(v.bound, 1e-9), reverse=True)
 
 
 def _levers(

@@ -184,7 +184,8 @@ def bandwidth(setting: Setting, level: str) -> Value:
 
     Bare: the theoretical figure. Otherwise the runtime's efficiency where it states one, for main
     memory and the memory that stores the weights (a fitted constant replaces the measured fraction,
-    the two are never multiplied), else the device's sustained fraction. A runtime may also state
+    the two are never multiplied), else the device's sustained fraction; an engine that cannot draw
+    as much as its memory gives says how much. A runtime may also state
     how many bytes a clock each unit can have under way; the ceiling joins by a p-norm (a soft
     minimum). A kind of memory with a law of its own (flash, storage) is asked instead.
     """

@@ -56,6 +56,12 @@ class PredictionPlots:
             self._prediction, row=row, requests=requests, dies=dies, sliced=sliced
         )
 
+    def bit_planes(self, *, row: str | None = None, groups: int | None = None) -> Figure:
+        """Terms, bit planes and tables over time; see `perfmodel.plots.bit_planes`."""
+        from perfmodel.plots.bit_planes import bit_planes
+
+        return bit_planes(self._prediction, row=row, groups=groups)
+
     def occupancy(self, *, layer: str | None = None) -> Figure:
         """Busy elements of a systolic array; see `perfmodel.plots.occupancy`."""
         from perfmodel.plots.occupancy import occupancy

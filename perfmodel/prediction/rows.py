@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from perfmodel.arrays import Value, is_array
+from perfmodel.prediction.scarce import scarcest
 from perfmodel.units import show
 
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ def to_dict(prediction: Prediction) -> dict[str, Any]:
             for v in prediction.violations
         ],
         "placement": _plain(prediction.placement),
+        **_resources(prediction),
         "executed": prediction.executed,
         "not_priced": list(graph.not_priced),
         "notes": list(workload.notes),
@@ -133,6 +135,12 @@ def _thermal(prediction: Prediction) -> dict[str, Any] | None:
     if "power.limit" not in facts and "power.battery" not in facts:
         return None
     return {name: _plain(value) for name, value in prediction.thermal._asdict().items()}
+
+
+def _resources(prediction: Prediction) -> dict[str, Any]:
+    """Return what the network takes of an engine that is made for it; empty for others."""
+    found = prediction.resources
+    return {"resources": _plain(found), "scarce": scarcest(found)} if found else {}
 
 
 def _interval(prediction: Prediction) -> dict[str, Any]:
@@ -175,6 +183,11 @@ def facts_line(prediction: Prediction) -> list[tuple[str, str]]:
         ("memory", show(p.peak_memory_bytes, "bytes")),
         ("bottleneck", p.bottleneck),
     ]
+    found = p.resources
+    for name, part in found.items():
+        if part["available"] or part["used"]:
+            text = f"{part['used']:.0f} of {part['available']:.0f} ({100 * part['share']:.3g} %)"
+            out.append((name.upper(), text + (", the scarcest" if name == scarcest(found) else "")))
     return out
 
 

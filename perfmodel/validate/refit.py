@@ -43,6 +43,9 @@ class Refit:
     judged
         Rows whose errors are reported, all where left out: constants of kernels are fitted on
         kernels, and judged on the networks that they make up.
+    parts
+        Of each row, where errors are wanted by something finer than what is left out: a column of
+        one device's batches.
     """
 
     target: str
@@ -54,6 +57,7 @@ class Refit:
     scale: float = 0.1
     weights: npt.NDArray[np.float64] | None = None
     judged: npt.NDArray[np.bool_] | None = None
+    parts: Sequence[str] | None = None
 
 
 def trial(refit: Refit) -> dict[str, Any]:
@@ -63,7 +67,8 @@ def trial(refit: Refit) -> dict[str, Any]:
     -------
     dict
         ``left_out`` (what a group is), ``rows``, `perfmodel.validate.metrics.Errors` of all rows,
-        ``groups`` (name -> rows and errors), ``constants`` (name -> least and largest value found)
+        ``groups`` (name -> rows and errors), ``parts`` (alike, where the refit has some),
+        ``constants`` (name -> least and largest value found)
         and ``at_bound`` (constants that some fit left at a bound of theirs).
     """
     found = left_out(
@@ -76,19 +81,20 @@ def trial(refit: Refit) -> dict[str, Any]:
         c.name: [f(fit.constants[c.name] for fit in found.fits.values()) for f in (min, max)]
         for c in refit.constants
     }
-    by_group = {
-        name: {
-            "rows": int(at.sum()),
-            **errors(found.predicted[at], refit.measured[at]),
+
+    def told(labels: npt.NDArray[np.str_]) -> dict[str, Any]:
+        return {
+            name: {"rows": int(at.sum()), **errors(found.predicted[at], refit.measured[at])}
+            for name in dict.fromkeys(labels.tolist())
+            if (at := (labels == name) & seen).any()
         }
-        for name in found.fits
-        if (at := (labels == name) & seen).any()
-    }
+
     return {
         "left_out": refit.left_out,
         "rows": int(seen.sum()),
         **errors(found.predicted[seen], refit.measured[seen]),
-        "groups": by_group,
+        "groups": told(labels),
+        **({} if refit.parts is None else {"parts": told(np.asarray(refit.parts))}),
         "constants": spread,
         "at_bound": sorted({name for fit in found.fits.values() for name in fit.at_bound}),
     }

@@ -1,4 +1,4 @@
-"""Rows of a table that stream: elementwise, normalisation, softmax, pooling, copies."""
+"""Rows of a table that stream: elementwise, normalisation, pooling, copies, depthwise products."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from perfmodel.workload.lower import OperatorTable, Row
 __all__ = ["CLASSES", "stream_rows"]
 
 #: Classes of rows that are costed here.
-CLASSES = ("elementwise", "norm", "softmax", "pool", "copy", "gather")
+CLASSES = ("elementwise", "norm", "softmax", "pool", "copy", "gather", "depthwise")
 
 
 def stream_rows(table: OperatorTable, setting: Setting, base: Terms) -> Iterator[KernelRows]:
     """Yield the times of streaming rows for which the runtime states constants.
 
     ``launch + passes * bytes / (bandwidth_share * bandwidth)``, with the theoretical bandwidth of
-    main memory; a function may have constants of its own (``elementwise.gelu_tanh``).
+    main memory; a function may have constants of its own (``elementwise.gelu_tanh``). Depthwise
+    convolutions reuse so little that they stream as well, or reach ``peak_share`` of the peak.
     """
     main = setting.levels[-1]
     bandwidth = setting.facts[f"memories.{main}.bandwidth"]
@@ -51,8 +52,9 @@ def _rows(
     passes = values.get("passes", 1.0)
     dram = passes * moved / (values.get("bandwidth_share", 1.0) * bandwidth)
     zero = 0.0 * dram
+    matrix = base.compute["matrix"][rows] / values.get("peak_share", 1.0) + zero
     l2 = base.memory[near][rows] + zero if near != main else zero
     return KernelRows(
-        rows, zero, dram, l2, values["launch"] + zero, zero,
+        rows, matrix, dram, l2, values["launch"] + zero, zero,
         host_floor_s=values.get("host_floor", 0.0) + zero,
     )  # fmt: skip

@@ -15,8 +15,10 @@ from typing import Literal, NamedTuple, TypeAlias
 #: What becomes of an edge without operation. ``removed``: it brings nothing, nor does what follows
 #: from it. ``multiplied``: it multiplies by zero, and all of the cell runs, as in a network that
 #: was traced (ONNX, TorchScript). ``folded``: a converter made the product a constant (LiteRT):
-#: what only it read is gone, convolutions of it run (a pool of it is a constant again).
-Zeros: TypeAlias = Literal["removed", "multiplied", "folded"]
+#: what only it read is gone, convolutions of it run (a pool of it is a constant again). ``eager``:
+#: all runs as the published modules are written: products with zero, an activation for every
+#: convolution, and sums that start from zero, so that every edge adds.
+Zeros: TypeAlias = Literal["removed", "multiplied", "folded", "eager"]
 
 NONE, SKIP, CONV_1X1, CONV_3X3, AVG_POOL = range(5)
 
@@ -52,10 +54,14 @@ def resolve(choice: Sequence[int], zeros: Zeros = "removed") -> Cell:
     choice
         Operations on the edges 0-1, 0-2, 1-2, 0-3, 1-3, 2-3.
     zeros
-        What becomes of edges without operation. A constant zero that operations read (``folded``)
-        stands as the cell's input, which has its size; a product with zero is a term ``NONE``.
+        What becomes of edges without operation (under ``eager`` nothing is merged). A constant zero
+        that operations read (``folded``) stands as the cell's input, which has its size; a product
+        with zero is a term ``NONE``.
     """
     e01, e02, e12, e03, e13, e23 = choice
+    if zeros == "eager":
+        nodes = _terms(zeros, (e01, 0)), _terms(zeros, (e02, 0), (e12, 1))
+        return _cell([*nodes], _terms(zeros, (e03, 0), (e13, 1), (e23, 2)))
     # Where the value of a node lies: another node for a mere skip, -1 for zero.
     first = _terms(zeros, (e01, 0))
     at1 = _place(first, 1)
@@ -106,7 +112,7 @@ def _place(terms: list[Term], node: int) -> int:
 
 
 def _terms(zeros: Zeros, *edges: tuple[int, int]) -> list[Term]:
-    if zeros == "multiplied":
+    if zeros in ("multiplied", "eager"):
         return [Term(op, source) for op, source in edges]
     if zeros == "folded":
         return [

@@ -245,10 +245,11 @@ def cell(g: ImageBuilder, x: Tensor, choice: Choice, zeros: Zeros = "removed") -
     """Add one cell; a cell without operators is `x` itself.
 
     Convolutions from one node share its ReLU, and pools of one node are one, as in the graphs that
-    are exported from the published networks; so do products with zero.
+    are exported from the published networks; so do products with zero. Where all runs as written
+    (``eager``) none is shared, and sums start from zero.
     """
     resolved = resolve(choice, zeros)
-    values = [x]
+    values, shared = [x], zeros != "eager"
     rectified: dict[int, Tensor] = {}
     pooled: dict[int, Tensor] = {}
     zeroed: dict[int, Tensor] = {}
@@ -258,14 +259,14 @@ def cell(g: ImageBuilder, x: Tensor, choice: Choice, zeros: Zeros = "removed") -
         if term.operation == SKIP:
             return source
         if term.operation == NONE:
-            if term.source not in zeroed:
+            if term.source not in zeroed or not shared:
                 zeroed[term.source] = g.elementwise("mul", source, name=f"{name}.zero")
             return zeroed[term.source]
         if term.operation == AVG_POOL:
-            if term.source not in pooled:
+            if term.source not in pooled or not shared:
                 pooled[term.source] = g.pool(source, 3, stride=1, padding=1, name=f"{name}.pool")
             return pooled[term.source]
-        if term.source not in rectified:
+        if term.source not in rectified or not shared:
             rectified[term.source] = g.elementwise("relu", source, name=f"node{term.source}.relu")
         kernel = {CONV_1X1: 1, CONV_3X3: 3}[term.operation]
         return g.conv_norm(
@@ -276,7 +277,10 @@ def cell(g: ImageBuilder, x: Tensor, choice: Choice, zeros: Zeros = "removed") -
         y: Tensor | None = None
         for term in terms:
             made = apply(term, f"node{node}")
-            y = made if y is None else g.elementwise("add", y, made, name=f"node{node}.add")
+            if y is not None:
+                y = g.elementwise("add", y, made, name=f"node{node}.add")
+            else:
+                y = made if shared else g.elementwise("add", made, name=f"node{node}.start")
         values.append(x if y is None else y)
     return values[-1]
 
@@ -305,7 +309,7 @@ def cell_kin(choice: Choice, zeros: Zeros = "removed") -> Kin:
             if operation in (SKIP, NONE):
                 continue
             if operation == AVG_POOL:
-                if source in pooled:
+                if source in pooled and zeros != "eager":
                     continue
                 pooled.add(source)
             operations.append(OPERATIONS[operation])
@@ -324,7 +328,7 @@ def _rank(choice: Choice) -> int:
     return rank
 
 
-@lru_cache(maxsize=3)
+@lru_cache(maxsize=4)
 def _canonical_table(zeros: Zeros) -> Choices:
     """Return for each choice, in lexicographic order, the least one of the same network."""
     least: dict[Any, Choice] = {}

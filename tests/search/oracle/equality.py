@@ -28,6 +28,8 @@ DEVICES: Mapping[str, str] = {
     "eyeriss": "spatial, row stationary",
     "eyeriss_256": "spatial, 256 PEs",
     "bit_fusion_apq": "bit fusion",
+    "bitmod": "bit-serial array",
+    "tellme": "look-up tables in fabric",
     "cambricon_llm_s": "NAND, engine in flash",
     "aif_ssd": "NAND",
     "ufs_4_phone": "UFS",

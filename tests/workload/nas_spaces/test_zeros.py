@@ -28,7 +28,7 @@ def there(zeros: Zeros) -> NasBench201:
 
 def running(choice: tuple[int, ...], zeros: Zeros) -> int:
     """Return the work of a cell's edges that run, by reachability over the edges themselves."""
-    if zeros == "multiplied":
+    if zeros in ("multiplied", "eager"):
         return sum(EDGE_MACS.get(op, 0) for op in choice)
     live = [edge for edge, op in zip(EDGES, choice, strict=True) if op != NONE]
     ahead = {3}
@@ -46,7 +46,7 @@ def running(choice: tuple[int, ...], zeros: Zeros) -> int:
     )
 
 
-@pytest.mark.parametrize("zeros", ["removed", "multiplied", "folded"])
+@pytest.mark.parametrize("zeros", ["removed", "multiplied", "folded", "eager"])
 def test_every_cell_runs_the_convolutions_that_it_should(zeros: Zeros) -> None:
     made = there(zeros)
     base = made.workload((SKIP,) * 6).macs
@@ -62,13 +62,15 @@ def test_a_cell_by_hand() -> None:
             dict(op.attributes).get("function", op.kind)
             for _, op in made.graph(made.encode(text)).walk() if op.name.startswith("cells1")
         ]
-        for zeros in ("removed", "multiplied", "folded") if (made := there(zeros))
+        for zeros in ("removed", "multiplied", "folded", "eager") if (made := there(zeros))
     }  # fmt: skip
     assert kinds["removed"] == []
     assert sorted(kinds["folded"]) == ["add", "conv", "relu"]
     assert sorted(kinds["multiplied"]) == [
         "add", "add", "add", "conv", "mul", "mul", "pool", "relu",
     ]  # fmt: skip
+    # Each edge adds, the first one to zero; no two edges share a product with zero.
+    assert sorted(kinds["eager"]) == [*["add"] * 6, "conv", *["mul"] * 3, "pool", "relu"]
 
 
 def test_networks_that_are_the_same_have_one_canonical_choice() -> None:
@@ -94,7 +96,7 @@ def test_a_space_keeps_what_becomes_of_zeros() -> None:
         space("nas_bench_201", zeros="dropped")
 
 
-@pytest.mark.parametrize("zeros", ["multiplied", "folded"])
+@pytest.mark.parametrize("zeros", ["multiplied", "folded", "eager"])
 def test_the_oracle_agrees_with_predict(zeros: Zeros) -> None:
     made = there(zeros)
     oracle = Oracle("zen4_core", made, ("latency_s", "traffic_bytes.dram"), warm=True)

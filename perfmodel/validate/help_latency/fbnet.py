@@ -1,0 +1,21 @@
+"""HELP: 5,000 networks of FBNet on GPUs, server CPUs and phones (Lee et al., NeurIPS 2021)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from perfmodel.validate.files import DataFolder
+from perfmodel.validate.help_latency.evaluate import evaluate_space
+from perfmodel.validate.help_latency.spaces import SPACES
+from perfmodel.validate.result import ValidationResult
+
+NAME: Final = "help_fbnet"
+TITLE: Final = "5,000 networks of FBNet on GPUs, server CPUs and phones"
+PLACES: Final = ("measured/help_fbnet_latency.csv.gz", "help_fbnet_latency.csv.gz")
+
+
+def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationResult:
+    """Predict every network; see `perfmodel.validate.help_latency.evaluate.evaluate_space`."""
+    return evaluate_space(folder, NAME, PLACES, SPACES["fbnet"], devices)
