@@ -28,6 +28,9 @@ __all__ = ["KIND", "Microcontrollers"]
 _LAI = "loops of CMSIS-NN, Lai et al., arXiv:1801.06601; docs/mcu.md"
 _AMDAHL = "Amdahl, AFIPS 1967"
 
+#: Functions that are part of bringing a sum to the output's format: folded, or a clip of its range.
+_STORED_WITH = frozenset({"relu", "relu6", "clip", "batch_norm"})
+
 
 class Microcontrollers:
     """Time of a row = the slower of the cores' clocks and each memory, plus entering its kernel."""
@@ -100,11 +103,12 @@ class Microcontrollers:
     def _elementwise(self, table: OperatorTable, setting: Setting, busy: Busy) -> Value:
         """Return seconds of work beside products where the library states no clocks for it.
 
-        What rides on a product is done while its sums are brought to the output's format, which
-        the clocks of the product's kernel count.
+        What a kernel does while it brings sums to the output's format is among its clocks; any
+        other function that rides on it is not.
         """
         seconds = table.vector_ops / vector_rates(table, setting)
-        return setting.xp.where(np.asarray(busy.known), 0.0, seconds)
+        stored = [set(row.functions) <= _STORED_WITH for row in table.rows]
+        return setting.xp.where(busy.known & np.array(stored)[:, None], 0.0, seconds)
 
 
 def _energies(setting: Setting, row_s: Value) -> dict[str, Value]:
