@@ -19,6 +19,7 @@ version,division,submitter,system,soc_key,class,benchmark,latency_ms,throughput_
 v1.1,closed,plumerai,NRF5340DK,nRF5340,mcu,ic,150,6.6,,,,,,,,,,Cortex-M33,128 MHz,,,,,Plumerai Inference Engine 2023.05,,,made up
 v1.1,closed,nobody,BOARD,STM32H7A3,mcu,kws,20,50,,,,,,,,,,Cortex-M7,280 MHz,,,,,own kernels,,,made up
 v1.1,open,nobody,BOARD,STM32H7A3,mcu,kws,20,50,,,,,,,,,,Cortex-M7,280 MHz,,,,,own kernels,,,made up
+v1.1,closed,nobody,BOARD,PSoC62,mcu,vww,120,8,900,7.5,8,,,,,,,Cortex-M4,150 MHz,,,,,own kernels,,,made up
 v1.1,closed,nobody,BOARD,GAP9,mcu,sww,20,50,,,,,,,,,,,240 MHz,,,,,own kernels,,,made up
 """  # noqa: E501
 
@@ -30,7 +31,9 @@ def test_parts_that_no_open_row_shows_are_predicted(tmp_path: Path) -> None:
     assert [case.runtime for case in cases[:2]] == ["plumerai_2023", UNSEEN]
     assert all(case.machine is not None for case in cases[:2])
     assert cases[2].reason == "the open division ran another network"
-    assert len(cases) == 3
+    # A part whose power is not known is asked for its latency alone.
+    assert [q.target for q in cases[3].questions] == ["latency_s"]
+    assert len(cases) == 4
 
 
 @pytest.mark.parametrize(

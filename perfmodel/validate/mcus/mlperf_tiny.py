@@ -74,7 +74,7 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
 def _case(devices: Sequence[str | Path], rows: Rows, row: Row, faults: list[Fault]) -> Case:
     part, net = row.get("soc_key"), row.get("benchmark")
     name = f"{row.get('version')} {row.get('submitter')} {row.get('system')} {net}"
-    latency = rows.number(row, "latency_ms", faults, scale=1e-3)
+    latency = _optional(rows, row, "latency_ms", 1e-3, faults)
     why = _not_predicted(row)
     if why or net not in _NETWORKS:
         return Case(name, part, group=net, reason=why or f"no network of the library is '{net}'")
@@ -90,7 +90,11 @@ def _case(devices: Sequence[str | Path], rows: Rows, row: Row, faults: list[Faul
     except InputError as error:
         return Case(name, part, group=net, reason=str(error.faults[0]))
     questions = _questions(rows, row, net, latency, faults)
-    return Case(name, part, machine, questions, "int8", library, group=net)
+    if device.power is None:
+        questions = [q for q in questions if q.target == "latency_s"]
+    why = "" if questions else "neither a latency nor a power that the device states"
+    return Case(name, part, machine if questions else None, questions, "int8", library, group=net,
+                reason=why)  # fmt: skip
 
 
 def _questions(

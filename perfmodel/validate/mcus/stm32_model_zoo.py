@@ -65,7 +65,8 @@ def _case(
 ) -> Case:  # fmt: skip
     model, board = row.get("model"), row.get("board")
     name = f"{board} {model} {row.get('resolution')}"
-    latency = rows.number(row, "latency_ms", faults, scale=1e-3)
+    given = row.get("latency_ms")
+    latency = rows.number(row, "latency_ms", faults, scale=1e-3) if given else None
     part = board.partition(" ")[0]
     try:
         work = network(model, row.get("resolution"))
