@@ -221,7 +221,7 @@ def _row_lines(row: Any, plan: Plan) -> list[str]:
 
 #: What a table on the terminal shows beside the axes.
 _BRIEF = ("latency_s", "tokens_per_s", "frames_per_s", "energy_j", "peak_memory_bytes",
-          "feasible", "bottleneck")  # fmt: skip
+          "feasible", "resource_share", "bottleneck")  # fmt: skip
 
 
 def _brief(table: Table, plan: Plan, more: list[str]) -> Table:

@@ -68,6 +68,12 @@ class PredictionPlots:
 
         return occupancy(self._prediction, layer=layer)
 
+    def resources(self) -> Figure:
+        """What a design takes of an FPGA, by layer; see `perfmodel.plots.fabric`."""
+        from perfmodel.plots.fabric import resources
+
+        return resources(self._prediction)
+
     def energy_stack(self, *, measured: Mapping[str, float] | None = None) -> Figure:
         """Energy of each row by part; see `perfmodel.plots.energy_stack`."""
         from perfmodel.plots.energy_stack import energy_stack

@@ -13,7 +13,7 @@ from perfmodel.cost.capacity import resources
 if TYPE_CHECKING:
     from perfmodel.prediction.prediction import Prediction
 
-__all__ = ["scarcest", "taken"]
+__all__ = ["largest_share", "scarcest", "taken"]
 
 
 def taken(prediction: Prediction) -> dict[str, dict[str, Value]]:
@@ -35,3 +35,9 @@ def scarcest(found: Mapping[str, Mapping[str, Value]]) -> str:
     """Return the resource of the largest share (of the first point); empty where there is none."""
     at = {name: float(np.asarray(part["share"]).reshape(-1)[0]) for name, part in found.items()}
     return max(at, key=lambda name: at[name]) if at else ""
+
+
+def largest_share(found: Mapping[str, Mapping[str, Value]]) -> Value:
+    """Return the largest share of any resource: 1 or less where all fit; NaN without resources."""
+    shares = [np.asarray(part["share"], dtype=float) for part in found.values()]
+    return np.max(np.broadcast_arrays(*shares), axis=0) if shares else float("nan")

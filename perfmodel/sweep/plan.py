@@ -36,6 +36,11 @@ METRICS: Final = (
     "bandwidth_bytes_per_s", "utilization", "macs", "feasible", "bottleneck",
 )  # fmt: skip
 
+#: Further columns, computed where they are asked for: the largest share that a design takes of any
+#: resource of an FPGA.
+EXTRA: Final = ("resource_share",)
+_KNOWN: Final = (*METRICS, *EXTRA)
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -76,7 +81,7 @@ class Plan:
     cases : tuple of Case
         Every choice of categories.
     metrics : tuple of str
-        Columns to compute, of `METRICS`.
+        Columns to compute, of `METRICS` and `EXTRA`.
     options : Options
     sobol : int
         Points of the sample; 0 for a whole grid.
@@ -175,7 +180,7 @@ def provisional_columns(
                 axes[name] = ""  # reported where the plan is made
     wanted = METRICS if metrics is None else list(metrics)
     # A metric that there is none of is reported where the plan is made: all stand in for it.
-    known = wanted if all(name in METRICS for name in wanted) else METRICS
+    known = wanted if all(name in _KNOWN for name in wanted) else METRICS
     return _column_dimensions(axes, known)
 
 
@@ -279,9 +284,9 @@ def _metrics(wanted: Iterable[str] | None, faults: FaultList) -> tuple[str, ...]
         return METRICS
     chosen = tuple(dict.fromkeys(wanted))
     for name in chosen:
-        if name not in METRICS:
-            meant = nearest(name, METRICS)
-            expected = "" if meant else "one of " + ", ".join(METRICS)
+        if name not in _KNOWN:
+            meant = nearest(name, _KNOWN)
+            expected = "" if meant else "one of " + ", ".join(_KNOWN)
             faults.append(
                 Fault(f"there is no metric '{name}'", suggestion=meant, expected=expected)
             )

@@ -23,7 +23,8 @@ class Question:
     target
         Name of the target that it counts for.
     metric
-        Attribute of `Prediction` that answers it, such as ``latency_s``.
+        Attribute of `Prediction` that answers it, such as ``latency_s``; ``resource NAME`` for what
+        it takes of a resource of the engine, ``largest COLUMN`` for that of a column of its table.
     measured
         SI.
     workload

@@ -24,6 +24,8 @@ DATASETS: Final[Mapping[str, str]] = {
     "cpu_zen4": "perfmodel.validate.cpu_zen4",
     "ecm_streaming": "perfmodel.validate.ecm.streams",
     "stencil_zen4": "perfmodel.validate.ecm.stencils",
+    "hls4ml_mlp_csynth": "perfmodel.validate.hls4ml.designs",
+    "hls4ml_mlp_csynth_layers": "perfmodel.validate.hls4ml.single_layers",
     "genz": "perfmodel.validate.genz",
     "mlperf_tiny": "perfmodel.validate.mcus.mlperf_tiny",
     "stm32_model_zoo": "perfmodel.validate.mcus.stm32_model_zoo",

@@ -9,6 +9,7 @@ from perfmodel.hardware.kernel.attention import AttentionConstants
 from perfmodel.hardware.kernel.collectives import CollectiveConstants
 from perfmodel.hardware.kernel.common import CommonConstants
 from perfmodel.hardware.kernel.cores import CoreConstants
+from perfmodel.hardware.kernel.fabric import FabricConstants
 from perfmodel.hardware.kernel.lookups import LookupConstants
 from perfmodel.hardware.kernel.microcontrollers import MicrocontrollerConstants
 from perfmodel.hardware.kernel.products import ProductConstants
@@ -28,8 +29,9 @@ another. ``batched_gemm`` are the products of attention whose scores are written
 
 # Spec files and schemas list fields from the last of these on.
 class Kernel(
-    MicrocontrollerConstants, LookupConstants, CoreConstants, CollectiveConstants,
-    AttentionConstants, ProductConstants, Algorithms, CommonConstants,
+    MicrocontrollerConstants, LookupConstants, FabricConstants,
+    CoreConstants, CollectiveConstants, AttentionConstants, ProductConstants,
+    Algorithms, CommonConstants,
 ):  # fmt: skip
     """What a backend's kernels of one class reach and cost.
 

@@ -75,6 +75,12 @@ class FpgaSpec(Engine):
         if self.clock is None:
             message = "an FPGA without a clock"
             raise PydanticCustomError("clock", message, {"expected": 'such as clock: "200 MHz"'})
+        design = self.design
+        known = "target_clock" in type(design).model_fields
+        if known and getattr(design, "target_clock", None) is None:
+            # Circuits are made for the clock that the spec states; one that is varied runs them.
+            made = design.model_copy(update={"target_clock": self.clock})
+            object.__setattr__(self, "design", made)
         return self
 
     @property

@@ -22,6 +22,7 @@ __all__ = ["STYLES", "Design", "Style", "style"]
 #: Style -> its module.
 STYLES: Final[Mapping[str, str]] = {
     "dataflow": "perfmodel.kinds.fpga.dataflow",
+    "finn": "perfmodel.kinds.fpga.finn",
 }
 
 
