@@ -35,6 +35,7 @@ BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
         "hardwired": "perfmodel.kinds.hardwired:KIND",
         "in_memory": "perfmodel.kinds.in_memory:KIND",
         "lookup_table": "perfmodel.kinds.lookup_table.kind:KIND",
+        "mcu": "perfmodel.kinds.mcu:KIND",
         "nand": "perfmodel.kinds.nand:KIND",
         "npu": "perfmodel.kinds.npu:KIND",
         "roofline": "perfmodel.kinds.dispatched:KIND",

@@ -80,6 +80,12 @@ class PredictionPlots:
 
         return energy_stack(self._prediction, measured=measured)
 
+    def flash_and_sram(self, *others: Prediction) -> Figure:
+        """What fits where on microcontrollers; see `perfmodel.plots.flash_and_sram`."""
+        from perfmodel.plots.flash_and_sram import flash_and_sram
+
+        return flash_and_sram([self._prediction, *others])
+
     def storage(
         self, *, memory: str | None = None, depths: Sequence[float] = (),
         blocks: tuple[float | str, float | str] = ("4 KiB", "16 MiB"),

@@ -11,6 +11,7 @@ from perfmodel.hardware.kernel.common import CommonConstants
 from perfmodel.hardware.kernel.cores import CoreConstants
 from perfmodel.hardware.kernel.fabric import FabricConstants
 from perfmodel.hardware.kernel.lookups import LookupConstants
+from perfmodel.hardware.kernel.microcontrollers import MicrocontrollerConstants
 from perfmodel.hardware.kernel.neural import NeuralConstants
 from perfmodel.hardware.kernel.overlays import OverlayConstants
 from perfmodel.hardware.kernel.products import ProductConstants
@@ -30,8 +31,9 @@ another. ``batched_gemm`` are the products of attention whose scores are written
 
 # Spec files and schemas list fields from the last of these on.
 class Kernel(
-    LookupConstants, FabricConstants, NeuralConstants, OverlayConstants, CoreConstants,
-    CollectiveConstants, AttentionConstants, ProductConstants, Algorithms, CommonConstants,
+    LookupConstants, FabricConstants, NeuralConstants, OverlayConstants,
+    MicrocontrollerConstants, CoreConstants, CollectiveConstants, AttentionConstants,
+    ProductConstants, Algorithms, CommonConstants,
 ):  # fmt: skip
     """What a backend's kernels of one class reach and cost.
 
