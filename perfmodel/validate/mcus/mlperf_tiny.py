@@ -24,6 +24,7 @@ from perfmodel.measurements import Row, Rows, read_rows
 from perfmodel.validate.case import Case, Cases, Question
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.mcus.counts import TERMS, clocks, counts
+from perfmodel.validate.mcus.fpga_designs import fpga_case
 from perfmodel.validate.mcus.libraries import UNSEEN, library_of
 from perfmodel.validate.refit import Refit
 from perfmodel.workload.library import find
@@ -41,7 +42,6 @@ _NETWORKS: Final = {name: f"mlperf_tiny_{name}" for name in ("ic", "kws", "vww",
 _OTHERS: Final = {
     "Snapdragon": "a phone's sensing hub: its engine is not described",
     "OctopusB1": "the core of the part is not described",
-    "ZCU106": "an accelerator on an FPGA",
 }
 #: Parts that differ by what the system description says.
 _ANDES: Final = {"d25": "andes_d25f", "d45": "andes_d45", "ax45": "rz_five", "tinkerv": "rz_five"}
@@ -75,6 +75,8 @@ def _case(devices: Sequence[str | Path], rows: Rows, row: Row, faults: list[Faul
     part, net = row.get("soc_key"), row.get("benchmark")
     name = f"{row.get('version')} {row.get('submitter')} {row.get('system')} {net}"
     latency = _optional(rows, row, "latency_ms", 1e-3, faults)
+    if row.get("class") == "fpga":
+        return fpga_case(devices, row, name, latency)
     why = _not_predicted(row)
     if why or net not in _NETWORKS:
         return Case(name, part, group=net, reason=why or f"no network of the library is '{net}'")
@@ -122,8 +124,6 @@ def _optional(rows: Rows, row: Row, column: str, scale: float, faults: list[Faul
 def _not_predicted(row: Row) -> str:
     if row.get("division") != "closed":
         return "the open division ran another network"
-    if row.get("class") == "fpga":
-        return "a design on an FPGA"
     return _OTHERS.get(row.get("soc_key"), "")
 
 
