@@ -24,7 +24,7 @@ from perfmodel.measurements import Row, Rows, read_rows
 from perfmodel.validate.case import Case, Cases, Question
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.mcus.counts import TERMS, clocks, counts
-from perfmodel.validate.mcus.fpga_designs import fpga_case
+from perfmodel.validate.mcus.fpga_designs import fpga_case, is_fpga
 from perfmodel.validate.mcus.libraries import UNSEEN, library_of
 from perfmodel.validate.refit import Refit
 from perfmodel.workload.library import find
@@ -180,7 +180,7 @@ def _latency(cases: Cases, *, everything: bool = False) -> Refit:
     found = [
         (case, q)
         for case in cases.cases
-        if case.machine is not None
+        if isinstance(case.machine, Machine) and not is_fpga(case.machine)
         for q in case.questions
         if q.target == "latency_s"
     ]
