@@ -42,6 +42,7 @@ DATASETS: Final[Mapping[str, str]] = {
     "gpu_kernel_power": "perfmodel.validate.gpu_kernels.power",
     "rknn_model_zoo": "perfmodel.validate.npus.rknn",
     "rkllm_bench": "perfmodel.validate.npus.rkllm",
+    "qualcomm_aihub_perf": "perfmodel.validate.npus.aihub",
     "infersim_kernels": "perfmodel.validate.gpu_kernels.infersim",
 }
 
