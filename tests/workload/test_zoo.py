@@ -60,7 +60,7 @@ def test_operations_are_those_that_hailo_states(data: Path) -> None:
             net = net.bind({"height": int(size[0]), "width": int(size[1])})
         seen[name] = 2 * float(net.macs) / 1e9 / float(row["ops_g"]) - 1
     wrong = {k: round(v, 3) for k, v in seen.items() if abs(v) > 0.02}
-    assert len(seen) > 90
+    assert len(seen) > 80
     assert wrong == {}
 
 
