@@ -43,6 +43,7 @@ DATASETS: Final[Mapping[str, str]] = {
     "hailo_model_zoo": "perfmodel.validate.npus.hailo",
     "rknn_model_zoo": "perfmodel.validate.npus.rknn",
     "rkllm_bench": "perfmodel.validate.npus.rkllm",
+    "qualcomm_aihub_perf": "perfmodel.validate.npus.aihub",
     "infersim_kernels": "perfmodel.validate.gpu_kernels.infersim",
 }
 

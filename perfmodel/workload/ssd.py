@@ -24,7 +24,7 @@ _V1 = (
 )  # fmt: skip
 
 #: MobileNetV2's stages: expansion, channels, repeats, stride.
-_V2 = (
+MOBILENET_V2 = (
     (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2),
     (6, 320, 1, 1),
 )  # fmt: skip
@@ -113,7 +113,7 @@ def _mobilenet_v2(g: ImageBuilder, x: Tensor) -> list[Tensor]:
     """Add MobileNetV2; returns the expansion before its last stride, and its last map."""
     x = g.conv_norm(x, scaled(32), 3, stride=2, activation="relu6", name="stem")
     nominal, taps = 32, list[Tensor]()
-    for i, (expand, channels, repeats, stride) in enumerate(_V2):
+    for i, (expand, channels, repeats, stride) in enumerate(MOBILENET_V2):
         stage = Stage(channels=channels, expand=expand, repeats=repeats, stride=stride)
         for j in range(repeats):
             tapped = taps if channels == 160 and j == 0 else None

@@ -19,9 +19,9 @@ from perfmodel.workload.yolo.tables import TABLES
 
 __all__ = ["FAMILY_YOLO", "YoloStructure"]
 
-_Head = Literal["anchors", "distributed", "light", "decoupled", "efficient"]
+_Head = Literal["anchors", "distributed", "light", "decoupled", "decoupled_light", "efficient"]
 _Task = Literal["detect", "segment", "pose", "oriented"]
-_ANCHORED = ("anchors", "decoupled", "efficient")
+_PLAIN = ("anchors", "decoupled", "decoupled_light", "efficient")
 
 
 class YoloStructure(ImageStructure):
@@ -59,7 +59,7 @@ class YoloStructure(ImageStructure):
         if isinstance(table, str) and table not in TABLES:
             yield Flaw(("table",), f"no detector is named '{table}'", "one of " + ", ".join(TABLES))
         allowed = ("detect", "segment") if head == "anchors" else ("detect",)
-        if head in _ANCHORED and task in get_args(_Task) and task not in allowed:
+        if head in _PLAIN and task in get_args(_Task) and task not in allowed:
             yield Flaw(("task",), f"the head '{head}' gives no '{task}'", " or ".join(allowed))
 
 

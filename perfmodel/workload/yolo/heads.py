@@ -79,14 +79,31 @@ def decoupled(
     g: YoloBuilder, xs: Sequence[Tensor], classes: int, task: str, proto: int
 ) -> list[Tensor]:
     """A stem, then two 3x3 convolutions each for class and box with objectness (YOLOX)."""
+    return _two_towers(g, xs, classes, light=False)
+
+
+def decoupled_light(
+    g: YoloBuilder, xs: Sequence[Tensor], classes: int, task: str, proto: int
+) -> list[Tensor]:
+    """The same with separable convolutions (YOLOX-Nano)."""
+    return _two_towers(g, xs, classes, light=True)
+
+
+def _two_towers(g: YoloBuilder, xs: Sequence[Tensor], classes: int, *, light: bool) -> list[Tensor]:
     outputs: list[Tensor] = []
     width = width_of(xs[0])
+
+    def conv(x: Tensor, name: str) -> Tensor:
+        if not light:
+            return g.unit(x, width, 3, name=name)
+        x = g.unit(x, width, 3, groups=width, name=f"{name}.depthwise")
+        return g.unit(x, width, 1, name=f"{name}.pointwise")
+
     for i, x in enumerate(xs):
         stem = g.unit(x, width, 1, name=f"head.{i}.stem")
         a = b = stem
         for j in range(2):
-            a = g.unit(a, width, 3, name=f"head.{i}.class.{j}")
-            b = g.unit(b, width, 3, name=f"head.{i}.box.{j}")
+            a, b = conv(a, f"head.{i}.class.{j}"), conv(b, f"head.{i}.box.{j}")
         outputs.append(g.conv(a, classes, 1, name=f"head.{i}.class.out"))
         outputs.append(g.conv(b, 4, 1, name=f"head.{i}.box.out"))
         outputs.append(g.conv(b, 1, 1, name=f"head.{i}.object.out"))
@@ -111,5 +128,6 @@ Head = Callable[[YoloBuilder, Sequence[Tensor], int, str, int], list[Tensor]]
 #: Heads by name.
 HEADS: Final[Mapping[str, Head]] = {
     "anchors": anchors, "distributed": distributed, "light": light, "decoupled": decoupled,
+    "decoupled_light": decoupled_light,
     "efficient": efficient,
 }  # fmt: skip

@@ -1,0 +1,2 @@
+"""tmp"""
+def graph_rows(found, devices): return [], {}
