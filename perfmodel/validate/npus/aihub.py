@@ -21,7 +21,8 @@ from perfmodel.errors import Fault, InputError
 from perfmodel.measurements import Rows, read_rows
 from perfmodel.validate.files import DataFolder, data_folder
 from perfmodel.validate.metrics import Errors, errors
-from perfmodel.validate.npus.aihub_graphs import graph_rows
+from perfmodel.validate.npus.aihub_graphs import graph_refits, graph_rows
+from perfmodel.validate.refit import Refit
 from perfmodel.validate.result import ValidationResult
 from perfmodel.validate.run import error_of, grouped, worst_of
 
@@ -218,3 +219,8 @@ def _mean(known: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.where(count > 0, np.exp(total / np.maximum(count, 1)), np.nan)
 
 
+
+
+def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> list[Refit]:
+    """Return how the constants of the prediction from graphs were fitted."""
+    return graph_refits(measured(folder.need(NAME, *PLACES))[0], devices)
