@@ -40,6 +40,8 @@ DATASETS: Final[Mapping[str, str]] = {
     "gpu_moe": "perfmodel.validate.gpu_kernels.moe",
     "vidur_linear": "perfmodel.validate.gpu_kernels.vidur",
     "gpu_kernel_power": "perfmodel.validate.gpu_kernels.power",
+    "coral_edgetpu": "perfmodel.validate.npus.coral",
+    "hailo_model_zoo": "perfmodel.validate.npus.hailo",
     "rknn_model_zoo": "perfmodel.validate.npus.rknn",
     "rkllm_bench": "perfmodel.validate.npus.rkllm",
     "qualcomm_aihub_perf": "perfmodel.validate.npus.aihub",
