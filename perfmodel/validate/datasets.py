@@ -45,6 +45,7 @@ DATASETS: Final[Mapping[str, str]] = {
     "rknn_model_zoo": "perfmodel.validate.npus.rknn",
     "rkllm_bench": "perfmodel.validate.npus.rkllm",
     "qualcomm_aihub_perf": "perfmodel.validate.npus.aihub",
+    "qualcomm_aihub_llm": "perfmodel.validate.npus.aihub_llm",
     "infersim_kernels": "perfmodel.validate.gpu_kernels.infersim",
 }
 

@@ -1,15 +1,16 @@
 """Qualcomm's AI Hub: latencies of networks on Hexagon neural processors of many chips.
 
-quic/ai-hub-models, ``perf.yaml`` of each model: measured on hosted devices; "(Proxy)" is a phone that
-stands in for a chip of its kind. Most of the networks have no graph in the library. So there are two
-predictions: the transfer of a network's latency from the other devices, with ten networks measured on
-the device itself (`perfmodel.calibrate.transfer`), and for networks with a graph the prediction from
-it, which has seen no measurement of the network.
+quic/ai-hub-models, ``perf.yaml`` of each model: measured on hosted devices; "(Proxy)" is a phone
+that stands in for a chip of its kind. Most of the networks have no graph in the library. So there
+are two predictions: the transfer of a network's latency from the other devices, with ten networks
+measured on the device itself (`perfmodel.calibrate.transfer`), and for networks with a graph the
+prediction from it, which has seen no measurement of the network.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -29,7 +30,9 @@ from perfmodel.validate.run import error_of, grouped, worst_of
 __all__ = ["ANCHORS", "NAME", "PLACES", "TITLE", "Measured", "load", "measured"]
 
 NAME: Final = "qualcomm_aihub_perf"
-TITLE: Final = "Qualcomm AI Hub: 185 networks on Hexagon neural processors, by transfer and by graph"
+TITLE: Final = (
+    "Qualcomm AI Hub: 185 networks on Hexagon neural processors, by transfer and by graph"
+)
 #: Where its file lies.
 PLACES: Final = ("measured/qualcomm_aihub_perf.csv.gz", "qualcomm_aihub_perf.csv.gz")
 #: Networks of each class that are measured on the device itself.
@@ -146,10 +149,8 @@ def _references(
     if not folder.has_suffix(path):
         return found, ("each device is predicted from the others and 5 + 5 networks of its own",)
     places = [DataFolder(folder.root)]
-    try:
+    with suppress(InputError):
         places.append(data_folder(None))
-    except InputError:
-        pass
     for place in places:
         plain = place.find(*PLACES)
         if plain is not None:
@@ -217,8 +218,6 @@ def _mean(known: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     total = np.where(seen, np.log(np.where(seen, known, 1.0)), 0.0).sum(axis=1)
     count = seen.sum(axis=1)
     return np.where(count > 0, np.exp(total / np.maximum(count, 1)), np.nan)
-
-
 
 
 def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> list[Refit]:

@@ -101,14 +101,12 @@ def graph_rows(
 
 
 def graph_refits(found: Sequence[Measured], devices: Sequence[str | Path] = ()) -> list[Refit]:
-    """Return how the runtime's constants were fitted, a device or a network left out."""
+    """Return how the runtime's constants were fitted, a device left out at a time."""
     asked = [(case, q) for case in graph_cases(found, devices) for q in case.questions]
     if not asked:
         return []
     flat = Flat(asked)
-    groups = {"device": [case.device for case, _ in asked], "network": [c.group for c, _ in asked]}
-    return [
-        Refit(f"{TARGET}, {what} left out", flat.measured, names, CONSTANTS, flat, what)
-        for what, names in groups.items()
-        if len(set(names)) > 1
-    ]
+    groups = [case.device for case, _ in asked]
+    if len(set(groups)) < 2:
+        return []
+    return [Refit(TARGET, flat.measured, groups, CONSTANTS, flat)]
