@@ -60,10 +60,8 @@ def build(structure: GhostNetStructure, semantics: Semantics) -> Graph:
     )  # fmt: skip
     for i, stage in enumerate(_STAGES):
         for j, (kernel, inner, channels, squeeze, stride) in enumerate(stage):
-            x = _bottleneck(
-                g, x, kernel, _rounded(inner * s.width_multiple), _rounded(channels * s.width_multiple), squeeze,
-                stride, f"stage{i}.{j}.",
-            )  # fmt: skip
+            sizes = _rounded(inner * s.width_multiple), _rounded(channels * s.width_multiple)
+            x = _bottleneck(g, x, kernel, *sizes, squeeze, stride, f"stage{i}.{j}.")
     x = g.conv_norm(x, _rounded(960 * s.width_multiple), 1, activation="relu", name="last")
     x = g.global_pool(x, name="avgpool", keep=True)
     x = g.elementwise("relu", g.conv(x, 1280, 1, name="head"), name="head.relu")
