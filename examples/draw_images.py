@@ -54,6 +54,11 @@ def figures():
         devices,
         {"batch": "2**0..2**7", "context": 2048, "precision": ["w16a16", "w4a16"]},
     )
+    spikes = pm.sweep(
+        ["lsm_n_mnist", "l2mu_braille"],
+        ["stm32h743", "raspberry_pi_4"],
+        {"spike_rate": [0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1], "precision": ["w8a8"]},
+    )
     decode = pm.workload("opt_6_7b", phase="decode", batch=1, context=1000)
     token = pm.predict(decode, pm.hardware("cambricon_llm_s"), precision="w8a8")
     resnet = pm.predict(pm.workload("resnet18"), pm.hardware("scale_sim_32x32"))
@@ -96,6 +101,7 @@ def figures():
         "roofline": answer.plot.roofline(),
         "bottlenecks": answer.plot.bottlenecks(by="block"),
         "memory": small.plot.memory(),
+        "spike_rates": spikes.plot.curves("spike_rate", "latency_s"),
         "pareto": table.plot.pareto("tpot_s", "tokens_per_s", under="tpot_s <= 50 ms"),
     }
 

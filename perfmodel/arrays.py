@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -47,3 +48,24 @@ def points_shape(*values: Value) -> tuple[int, ...]:
     if not shapes:
         return ()
     return shapes.pop() if len(shapes) == 1 else np.broadcast_shapes(*shapes)
+
+
+def by_row(values: Sequence[Value], points: int, xp: Any) -> Array:
+    """Return numbers of rows, or arrays over points, as one array that broadcasts with the rows'.
+
+    Parameters
+    ----------
+    values
+        One a row: a number, or an array of `points`.
+    xp
+        Array namespace that they share.
+
+    Returns
+    -------
+    array
+        ``(rows, points)`` where any value has points, else ``(rows, 1)``.
+    """
+    if any(is_array(value) and np.ndim(value) for value in values):
+        whole = [xp.broadcast_to(xp.asarray(v, dtype=float), (points,)) for v in values]
+        return xp.stack(whole)
+    return xp.asarray(values, dtype=float)[:, None]

@@ -30,6 +30,7 @@ __all__ = [
 BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
     "perfmodel.kinds": {
         "bit_fusion": "perfmodel.kinds.bit_fusion:KIND",
+        "mcu": "perfmodel.kinds.mcu:KIND",
         "nand": "perfmodel.kinds.nand:KIND",
         "npu": "perfmodel.kinds.npu:KIND",
         "roofline": "perfmodel.kinds.roofline:KIND",

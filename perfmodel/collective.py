@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from perfmodel import units
-from perfmodel.arrays import Value, namespace
+from perfmodel.arrays import Array, Value, namespace
 from perfmodel.cost.collectives import (
     COLLECTIVES,
     CollectiveConstants,
@@ -18,17 +18,17 @@ from perfmodel.cost.collectives import (
 )
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.hardware.device import Device
-from perfmodel.hardware.kernel import Kernel
+from perfmodel.hardware.kernel.stated import stated_constants
 from perfmodel.hardware.library import hardware
 from perfmodel.hardware.library import runtime as find_runtime
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
+from perfmodel.settings import FaultList
 
 __all__ = ["Collective", "collective"]
 
 #: Links between devices of a node, the fastest first.
 _LINKS: Final = ("nvlink", "infinity_fabric", "xgmi", "pcie")
-_FIELDS: Final = tuple(name for name in Kernel.model_fields if name != "note")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ def collective(
     InputError
         Unknown names, a device without links, a message or a number of devices that is none.
     """
-    faults: list[Fault] = []
+    faults = FaultList()
     if name not in COLLECTIVES:
         faults.append(
             Fault(f"unknown collective '{name}'", path="name",
@@ -110,16 +110,22 @@ def collective(
                   suggestion=nearest(name, COLLECTIVES))
         )  # fmt: skip
     message, faults = _bytes(message_bytes, faults)
-    if namespace(message, devices) is np:
-        count = np.asarray(devices, dtype=float)
-        if not np.all((count >= 2) & (count == np.floor(count))):
+    if namespace(devices) is np:
+        count = _array(devices)
+        if count is None or not np.all((count >= 2) & (count == np.floor(count)) & (count < 1e9)):
             faults.append(Fault("a collective needs devices to talk to", path="devices",
                                 expected="whole numbers, at least 2"))  # fmt: skip
-    try:
-        machine = _machine(device, runtime)
-    except InputError as error:
-        raise InputError([*faults, *error.faults]) from None
-    if faults:
+        elif namespace(message) is np:
+            try:
+                np.broadcast_shapes(np.shape(message), count.shape)
+            except ValueError:
+                faults.append(Fault(
+                    f"shapes {np.shape(message)} and {count.shape} do not go together",
+                    path="devices", expected="shapes that broadcast with that of message_bytes",
+                ))  # fmt: skip
+            devices = count if count.ndim else float(count)
+    machine = _machine(device, runtime, faults)
+    if machine is None or faults:
         raise InputError(faults)
     chosen = _link(machine, link)
     constants = constants_of(machine, name)
@@ -137,18 +143,31 @@ def collective(
     )  # fmt: skip
 
 
-def _bytes(given: Value | str, faults: list[Fault]) -> tuple[Value, list[Fault]]:
+def _bytes(given: Value | str, faults: FaultList) -> tuple[Value, FaultList]:
     """Return a message in bytes, and the faults with its own."""
     try:
         value = units.parse(given, "bytes") if isinstance(given, str) else given
     except units.UnitError as error:
-        said = Fault(error.message, "message_bytes", expected=error.expected,
-                     suggestion=error.suggestion)  # fmt: skip
-        return 1.0, [*faults, said]
-    if namespace(value) is np and not np.all(np.asarray(value) > 0):
-        said = Fault("a message has bytes", path="message_bytes", expected="a number above zero")
-        return 1.0, [*faults, said]
-    return value, faults
+        faults.append(Fault(error.message, "message_bytes", expected=error.expected,
+                            suggestion=error.suggestion))  # fmt: skip
+        return 1.0, faults
+    if namespace(value) is not np:
+        return value, faults
+    array = _array(value)
+    if array is None or not np.all((array > 0) & np.isfinite(array)):
+        faults.append(Fault("a message has bytes", path="message_bytes",
+                            expected="a number above zero"))  # fmt: skip
+        return 1.0, faults
+    return array if array.ndim else float(array), faults
+
+
+def _array(given: Any) -> Array | None:
+    """Return numbers as an array; None where they are none, or of no common shape."""
+    try:
+        array = np.asarray(given, dtype=float)
+    except (TypeError, ValueError):
+        return None
+    return array if array.size else None
 
 
 def _plain(value: Value) -> Value:
@@ -156,11 +175,16 @@ def _plain(value: Value) -> Value:
     return float(value) if namespace(value) is np and np.ndim(value) == 0 else value
 
 
-def _machine(device: str | Device | Machine, runtime: str | Runtime) -> Machine:
-    chosen = find_runtime(runtime) if isinstance(runtime, str) else runtime
-    if isinstance(device, Machine):
-        return Machine(device.device, chosen).vary(device.varied)
-    return (hardware(device) if isinstance(device, str) else device).machine(chosen)
+def _machine(
+    device: str | Device | Machine, runtime: str | Runtime, faults: FaultList
+) -> Machine | None:
+    chosen = faults.trying(find_runtime, runtime) if isinstance(runtime, str) else runtime
+    found = faults.trying(hardware, device) if isinstance(device, str) else device
+    if chosen is None or found is None:
+        return None
+    if isinstance(found, Machine):
+        return faults.trying(Machine(found.device, chosen).vary, found.varied)
+    return faults.trying(found.machine, chosen)
 
 
 def constants_of(machine: Machine, name: str) -> CollectiveConstants:
@@ -171,9 +195,8 @@ def constants_of(machine: Machine, name: str) -> CollectiveConstants:
     InputError
         It states none.
     """
-    head = f"runtime.kernels.{name}."
-    values = {f: machine.facts[head + f] for f in _FIELDS if head + f in machine.facts}
-    if "launch" not in values:
+    values = stated_constants(machine.facts, name)
+    if not values:
         raise InputError(
             Fault(f"{machine.runtime.name} states no constants of {name}", path="runtime",
                   expected="such as nccl")

@@ -18,6 +18,7 @@ from perfmodel.prediction import METRICS, Prediction
 from perfmodel.resolve import DeviceLike, Subject, WorkloadLike, machine_of, resolve, with_bits
 from perfmodel.settings import BITS, FaultList, is_fact
 from perfmodel.units import DIMENSIONS, show
+from perfmodel.workload.workload import SHARES
 
 __all__ = ["HIGHEST", "LOWEST", "Solution", "solve"]
 
@@ -272,8 +273,11 @@ def _problem(subject: Subject, variable: str, options: Mapping[str, Any]) -> _Pr
     if variable not in workload.parameters:
         workload.bind({variable: 1})  # raises, with the nearest name
     base = float(workload.parameters[variable])
-    whole = base.is_integer() and not variable.endswith(_SCALED)
-    low, high = base * LOWEST, min(base * HIGHEST, 1e12)
+    share = variable in SHARES
+    whole = base.is_integer() and not variable.endswith(_SCALED) and not share
+    # A share that is 0 has nothing to scale.
+    base = base or LOWEST if share else base
+    low, high = base * LOWEST, min(base * HIGHEST, 1.0 if share else 1e12)
     return _Problem(variable, base, max(1.0, np.ceil(low)) if whole else low, high, whole, "",
                     lambda x: run(workload.bind({variable: x}), device, precision))  # fmt: skip
 

@@ -89,6 +89,10 @@ def traffic(
         wanted = f"bytes of an element, above 0 and at most {_WIDEST:g}"
         faults.append(Fault(f"{partial_bytes:g} is no width", "partial_bytes", expected=wanted))
     if made is not None:
+        if not any(operator.nests for _, operator in made.graph().walk()):
+            faults.append(
+                Fault(f"'{made.name}' has no loop nest to tile: it multiplies nothing", "workload")
+            )
         free = {n: v for n, v in made.parameters.items() if np.ndim(v)}
         faults.extend(Fault("has many values", n, expected="one number") for n in free)
     faults.settle()

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from perfmodel.api.things import hardware
+from perfmodel.errors import Fault
 from perfmodel.hardware import library as devices
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.resolve import DeviceLike
+from perfmodel.settings import FaultList
 
 if TYPE_CHECKING:
     from perfmodel.calibrate import Calibration
@@ -45,9 +47,15 @@ def calibrate(
     """
     from importlib import import_module
 
-    found = hardware(device) if isinstance(device, str | Path) else device
+    faults = FaultList()
+    if not isinstance(measurements, str | Path):  # pyright: ignore[reportUnnecessaryIsInstance]
+        faults.append(Fault(f"a {type(measurements).__name__} is no file", path="measurements",
+                            expected="a path to a .csv file"))  # fmt: skip
+    found = faults.trying(hardware, device) if isinstance(device, str | Path) else device
     spec = found.device if isinstance(found, Machine) else found
-    chosen = devices.runtime(runtime) if isinstance(runtime, str | Path) else runtime
+    named = isinstance(runtime, str | Path)
+    chosen = faults.trying(devices.runtime, runtime) if named else runtime
+    faults.settle()
     return import_module("perfmodel.validate.calibration").calibrate(measurements, spec, chosen)
 
 

@@ -12,10 +12,11 @@ functions on numbers or arrays that broadcast.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Final
 
 from perfmodel.arrays import Value, namespace
+from perfmodel.hardware.kernel.stated import ConstantsOfKernels
 
 __all__ = ["COLLECTIVES", "CollectiveConstants", "candidates", "collective_seconds", "wire_bytes"]
 
@@ -30,7 +31,7 @@ PCIE_STEPS: Final = {"low": 1.0 / 0.47, "middle": 2.5 / 1.9, "bulk": 5.7 / 3.4}
 
 
 @dataclass(frozen=True, slots=True)
-class CollectiveConstants:
+class CollectiveConstants(ConstantsOfKernels):
     """Constants of a library: `perfmodel.hardware.kernel.Kernel` says what they are.
 
     Seconds and shares; an algorithm whose share is 0 is none that the library has.
@@ -57,12 +58,6 @@ class CollectiveConstants:
     two_shot_share: Value = 0.0
     copy_launch: Value = 0.0
     copy_share: Value = 0.0
-
-    @staticmethod
-    def of(values: Mapping[str, Value]) -> CollectiveConstants:
-        """Return the constants of a mapping; names that are none of them are passed over."""
-        known = {field.name for field in fields(CollectiveConstants)}
-        return CollectiveConstants(**{name: v for name, v in values.items() if name in known})
 
 
 #: Joins protocols: nearly their least, as a library's thresholds are nearly at the crossing.

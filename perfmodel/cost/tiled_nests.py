@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from perfmodel.arrays import Value, is_array
+from perfmodel.arrays import Value, by_row, is_array
 from perfmodel.cost.setting import Setting
 from perfmodel.cost.tiled_forms import closed_forms, is_fused_attention
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
@@ -82,16 +82,10 @@ def nest_traffic(
             found[i] = parts
     scale = nests.groups * nests.times
     stacked = (
-        _stack([parts[part] for parts in found], table.points, setting) * scale for part in range(4)
+        by_row([parts[part] for parts in found], table.points, setting.xp) * scale
+        for part in range(4)
     )
     return NestTraffic(*stacked)
-
-
-def _stack(values: list[Value], points: int, setting: Setting) -> Value:
-    xp = setting.xp
-    if all(np.ndim(v) == 0 for v in values):
-        return xp.stack([xp.asarray(v, dtype=float) for v in values])[:, None]
-    return xp.stack([xp.broadcast_to(xp.asarray(v, dtype=float), (points,)) for v in values])
 
 
 def operand_bytes(table: OperatorTable, setting: Setting, stay: Value) -> Value:

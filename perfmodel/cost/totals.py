@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.arrays import Value, is_array
+from perfmodel.arrays import Value, by_row, is_array
 from perfmodel.cost.residency import activation_bytes, stored_bytes
 from perfmodel.cost.setting import Setting
 from perfmodel.workload.lower import OperatorTable, Row
@@ -42,11 +42,7 @@ def pair_bits(table: OperatorTable, setting: Setting) -> Value:
     values = list(known.values()) or [1.0]
     if len(values) == 1 or (not any(map(is_array, values)) and len(set(values)) == 1):
         return values[0]
-    xp = setting.xp
-    rows = [known[row.pair] for row in table.rows]
-    if any(is_array(value) and np.ndim(value) for value in known.values()):
-        return xp.stack([xp.broadcast_to(xp.asarray(r), (table.points,)) for r in rows])
-    return xp.asarray(rows, dtype=float)[:, None]
+    return by_row([known[row.pair] for row in table.rows], table.points, setting.xp)
 
 
 def network_totals(

@@ -24,7 +24,7 @@ COMPUTE_FORMATS: Final = (
 
 OperatorKind: TypeAlias = Literal[
     "gemm", "conv", "depthwise", "attention", "moe", "recurrent", "elementwise", "norm", "softmax",
-    "pool", "copy", "gather", "resize", "scan", "quantise",
+    "pool", "copy", "gather", "resize", "scan", "quantise", "tree",
 ]  # fmt: skip
 
 Count: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True)]

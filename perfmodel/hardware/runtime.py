@@ -25,19 +25,19 @@ __all__ = [
 
 EFFICIENCY_CLASSES: Final = (
     "bandwidth", "gemm", "gemv", "moe", "conv", "grouped", "depthwise", "attention", "recurrent",
-    "scan", "embedding", "vector", "elementwise", "norm", "softmax", "pool", "copy", "reorder",
-    "cache",
+    "scan", "embedding", "vector", "elementwise", "norm", "softmax", "pool", "tree", "copy",
+    "reorder", "cache",
 )  # fmt: skip
 """Operator classes that an efficiency multiplies the peak of; ``bandwidth`` multiplies the main
 memory's, ``copy`` the bandwidth of every level where a kernel only moves data, ``reorder`` (falls
 back to ``copy``) where it converts a layout, ``cache`` where it attends (beside ``bandwidth``).
 ``moe`` (experts, also where unpacking bounds them) falls back to ``gemm``, ``grouped`` (a
-convolution in groups) to ``conv``; ``elementwise``, ``norm``, ``softmax`` and ``pool``, where they
-are kernels of their own, to ``vector``."""
+convolution in groups) to ``conv``; ``elementwise``, ``norm``, ``softmax``, ``pool`` and ``tree``
+(walks down decision trees), where they are kernels of their own, to ``vector``."""
 
 EXECUTED_CLASSES: Final = (
     "gemm", "conv", "grouped", "depthwise", "attention", "moe", "recurrent", "scan", "elementwise",
-    "norm", "softmax", "pool", "resize",
+    "norm", "softmax", "pool", "resize", "tree",
     "relu", "relu6", "leaky_relu", "prelu", "clip", "abs", "neg", "erf", "add", "sub", "mul", "div",
     "sqrt", "pow", "exp", "log", "tanh", "sigmoid", "hard_sigmoid", "hard_swish", "silu", "gelu",
     "gelu_tanh", "elu", "selu", "softplus", "mish", "square", "relu2", "swiglu", "geglu", "compare",
@@ -54,6 +54,7 @@ SCALE_CLASSES: Final[tuple[str, ...]] = (
 ``copy`` all that only moves data, ``memory`` what main memory moves, cold weights among it."""
 
 Time: TypeAlias = Annotated[Quantity, Of("time")]
+Room: TypeAlias = Annotated[Quantity, Of("bytes")]
 Quantities: TypeAlias = Annotated[Quantity, Of("count", ceiling=10_000.0)]
 Clocks: TypeAlias = Annotated[Quantity, Of("clocks")]
 Draw: TypeAlias = Annotated[Quantity, Of("bandwidth_per_clock", positive=True, bare=True)]
@@ -174,6 +175,9 @@ class Runtime(Document):
     """Source of every number that names none."""
     confidence: Confidence | None = None
     """Confidence of every number that names none."""
+    code: Room | None = None
+    """Bytes that the library puts beside the weights in the memory that stores them: its kernels,
+    tables, start-up code."""
     per_run: Time = ZERO
     """Time of a run beside its operators."""
     per_operator: Time = ZERO

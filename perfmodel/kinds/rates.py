@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 
-import numpy as np
-
-from perfmodel.arrays import Value, is_array
+from perfmodel.arrays import Value, by_row, is_array
 from perfmodel.cost.setting import Setting
 from perfmodel.formats import FALLBACKS, Format, compute_format, format_named
 from perfmodel.workload.lower import OperatorTable
@@ -170,11 +168,7 @@ def _by_row(shares: list[Value], table: OperatorTable, setting: Setting, scale: 
     first = shares[0]
     if all(alike(share, first) for share in shares):
         return scale * first
-    xp = setting.xp
-    if any(is_array(share) and np.ndim(share) for share in shares):
-        columns = [xp.broadcast_to(xp.asarray(share), (table.points,)) for share in shares]
-        return xp.stack(columns) * scale
-    return xp.asarray(shares)[:, None] * scale
+    return by_row(shares, table.points, setting.xp) * scale
 
 
 def bandwidth_fact(setting: Setting, level: str) -> Value:

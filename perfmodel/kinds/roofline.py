@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from perfmodel.arrays import Value, is_array, namespace
+from perfmodel.arrays import Value, by_row, is_array, namespace
 from perfmodel.cost.compose import compose
 from perfmodel.cost.residency import cold_weight_bytes, level_traffic
 from perfmodel.cost.setting import Setting
@@ -202,16 +202,16 @@ def matrix_rates(
     first = rates[0]
     if all(alike(rate, first) for rate in rates):
         return first, operations, executed, tuple(dict.fromkeys(unsupported))
-    xp = setting.xp
     per_row: list[Value] = [1.0] * len(table.rows)
     for rows, _, rate in by_value:
         for i in rows:
             per_row[i] = rate
-    if any(is_array(rate) and np.ndim(rate) for rate in rates):
-        stacked = xp.stack([xp.broadcast_to(xp.asarray(r), (table.points,)) for r in per_row])
-    else:
-        stacked = xp.asarray(per_row)[:, None]
-    return stacked, operations, executed, tuple(dict.fromkeys(unsupported))
+    return (
+        by_row(per_row, table.points, setting.xp),
+        operations,
+        executed,
+        tuple(dict.fromkeys(unsupported)),
+    )
 
 
 def _matrix_rows(

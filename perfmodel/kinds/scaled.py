@@ -11,9 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-import numpy as np
-
-from perfmodel.arrays import Value, is_array
+from perfmodel.arrays import Value, by_row
 from perfmodel.cost.compose import compose
 from perfmodel.cost.setting import Setting
 from perfmodel.hardware.runtime import SCALE_CLASSES
@@ -84,7 +82,4 @@ def scaled(
 
 def _by_row(table: OperatorTable, scale: Mapping[str, Value], setting: Setting) -> Value:
     values = [scale.get(class_of(row.kind), 1.0) for row in table.rows]
-    xp = setting.xp
-    if any(is_array(v) and np.ndim(v) for v in values):
-        return xp.stack([xp.broadcast_to(xp.asarray(v), (table.points,)) for v in values])
-    return xp.asarray(values, dtype=float)[:, None]
+    return by_row(values, table.points, setting.xp)

@@ -30,7 +30,7 @@ def with_streams(table: OperatorTable, setting: Setting, terms: Terms) -> Terms:
     itself; `row_s` joins them as the machine's overlap says. A column ``cycles_per_line`` is added,
     of one core; several cores divide the loop until main memory's bandwidth holds them up.
     """
-    if setting.bare or not table.extents:
+    if setting.bare or "results" not in table.extents:
         return terms
     found = hierarchy(setting.facts, setting.engine, setting.levels)
     if found is None:

@@ -68,6 +68,12 @@ class PredictionPlots:
 
         return energy_stack(self._prediction, measured=measured)
 
+    def flash_and_sram(self, *others: Prediction) -> Figure:
+        """What fits where on microcontrollers; see `perfmodel.plots.flash_and_sram`."""
+        from perfmodel.plots.flash_and_sram import flash_and_sram
+
+        return flash_and_sram([self._prediction, *others])
+
     def storage(
         self, *, memory: str | None = None, depths: Sequence[float] = (),
         blocks: tuple[float | str, float | str] = ("4 KiB", "16 MiB"),
@@ -105,6 +111,12 @@ class TablePlots:
 
         return pareto(self._table, x, y, under=under, color=color, best=best)
 
+    def curves(self, x: str, y: str) -> Figure:
+        """A metric over an axis of a sweep; see `perfmodel.plots.curves.curves`."""
+        from perfmodel.plots.curves import curves
+
+        return curves(self._table, x, y)
+
     def __getattr__(self, name: str) -> Callable[..., Any]:
         return further(TABLE_GROUP, name, self._table)
 
@@ -112,7 +124,7 @@ class TablePlots:
         return sorted({*super().__dir__(), *names(TABLE_GROUP)})
 
     def __repr__(self) -> str:
-        return f"plots: {', '.join(names(TABLE_GROUP, ('pareto',)))}"
+        return f"plots: {', '.join(names(TABLE_GROUP, ('pareto', 'curves')))}"
 
 
 def further(group: str, name: str, subject: Any) -> Callable[..., Any]:

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from perfmodel.arrays import Value
 from perfmodel.errors import InputError
 from perfmodel.predict import predict
 from perfmodel.validate.case import Case, Cases, Question
@@ -16,7 +18,7 @@ from perfmodel.workload.workload import Workload
 
 __all__ = ["evaluate_together"]
 
-_Asked = tuple[int, Case, Question]
+_Asked = tuple[Case, Question]
 
 
 def evaluate_together(cases: Cases) -> ValidationResult:
@@ -32,25 +34,26 @@ def evaluate_together(cases: Cases) -> ValidationResult:
     ValidationResult
         As `perfmodel.validate.run.evaluate` returns it.
     """
-    failed: dict[str, list[str]] = {}
+    # Reason -> cases by identity: several questions of one may fail.
+    failed: dict[str, dict[int, str]] = {}
     alike: dict[tuple[Any, ...], list[_Asked]] = {}
     for case in cases.cases:
         if case.machine is None:
-            failed.setdefault(case.reason or "no reason given", []).append(case.name)
+            failed.setdefault(case.reason or "no reason given", {})[id(case)] = case.name
             continue
         for question in case.questions:
             w = question.workload
             key = (id(w.graph()), id(case.machine), str(case.precision), str(case.runtime),
                    case.warm, case.engine)  # fmt: skip
-            alike.setdefault(key, []).append((len(alike), case, question))
+            alike.setdefault(key, []).append((case, question))
     rows: list[dict[str, Any]] = []
     for asked in alike.values():
         try:
             rows += _answers(asked)
         except InputError as error:
-            names = failed.setdefault(str(error.faults[0]), [])
-            names += [case.name for _, case, _ in asked]
-    missed = sum(len(names) for names in failed.values())
+            names = failed.setdefault(str(error.faults[0]), {})
+            names.update((id(case), case.name) for case, _ in asked)
+    missed = len({case for names in failed.values() for case in names})
     total = len(cases.cases)
     targets = {
         target: error_of([r for r in rows if r["target"] == target])
@@ -61,15 +64,20 @@ def evaluate_together(cases: Cases) -> ValidationResult:
         cases.name, total, (total - missed) / total if total else 0.0, targets, cases.primary,
         grouped(primary, lambda r: r["device"]), grouped(primary, lambda r: r["group"]),
         baselines(primary),
-        tuple({"reason": k, "rows": len(v), "first": v[0]} for k, v in failed.items()),
+        tuple({"reason": reason, "rows": len(names), "first": next(iter(names.values()))}
+              for reason, names in failed.items()),
         worst_of(primary), tuple(rows), cases.notes,
     )  # fmt: skip
 
 
 def _answers(asked: Sequence[_Asked]) -> list[dict[str, Any]]:
-    case = asked[0][1]
+    case = asked[0][0]
     assert case.machine is not None
-    workload = _stacked([question.workload for _, _, question in asked])
+    # Questions of a row are of the same workload: each is predicted once.
+    distinct = {id(question.workload): question.workload for _, question in asked}
+    place = {key: i for i, key in enumerate(distinct)}
+    at = np.array([place[id(question.workload)] for _, question in asked])
+    workload = _stacked(list(distinct.values()))
     options: dict[str, Any] = {
         "precision": case.precision,
         "runtime": case.runtime,
@@ -77,11 +85,13 @@ def _answers(asked: Sequence[_Asked]) -> list[dict[str, Any]]:
     }
     found = predict(workload, case.machine, warm=case.warm, **options)
     bare = predict(workload, case.machine, model="roofline", **options)
-    count = len(asked)
-    predicted = np.broadcast_to(np.asarray(found.latency_s, dtype=float), (count,))
-    floor = np.broadcast_to(np.asarray(bare.latency_s, dtype=float), (count,))
+
+    def column(values: Value) -> npt.NDArray[np.float64]:
+        return np.broadcast_to(np.asarray(values, dtype=np.float64), (len(distinct),))[at]
+
+    predicted, floor = column(found.latency_s), column(bare.latency_s)
     # Seconds of the multiply-accumulates at their peak.
-    compute = np.broadcast_to(np.asarray(bare.utilization, dtype=float), (count,)) * floor
+    compute = column(bare.utilization) * floor
     return [
         {
             "name": one.name,
@@ -94,7 +104,7 @@ def _answers(asked: Sequence[_Asked]) -> list[dict[str, Any]]:
             "roofline": float(floor[i]),
             "compute": float(compute[i]) if compute[i] > 0 else None,
         }
-        for i, (_, one, question) in enumerate(asked)
+        for i, (one, question) in enumerate(asked)
     ]
 
 

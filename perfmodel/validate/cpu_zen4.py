@@ -16,7 +16,9 @@ from perfmodel.hardware.runtime import SCALE_CLASSES
 from perfmodel.measurements import Row, Rows, read_rows
 from perfmodel.predict import predict
 from perfmodel.validate.case import Case, Cases, Question
+from perfmodel.validate.cpu_zen4_nodes import refit_of
 from perfmodel.validate.files import DataFolder
+from perfmodel.validate.refit import Refit
 from perfmodel.workload.importers.operator_graph import load_operator_graph
 
 NAME = "cpu_zen4"
@@ -86,6 +88,11 @@ def details(cases: Cases) -> tuple[dict[str, Any], tuple[str, ...]]:
         f"the others ({100 * result.low:.1f} to {100 * result.high:.1f} in 90 of 100 draws)"
     )
     return {"ten_samples": asdict(result)}, (note,)
+
+
+def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[Refit]:
+    """Return how constants fitted on nodes of other families predict the networks of one."""
+    return refit_of(load(folder, devices).cases, folder)
 
 
 def _case(

@@ -7,10 +7,12 @@ time with a contraction, and subtracts the second from the first under learned w
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.families import Family, Semantics
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.sequence import SequenceBuilder
@@ -36,6 +38,9 @@ class EmbBertStructure(BaseModel):
         Rows of the tables.
     classes
         Outputs of a classifier on the first token; 0 for none.
+    part
+        ``whole``, ``embedding`` (the tables and their expansion) or ``layers`` (the layers alone,
+        over embedded tokens), for use by itself.
     kept_format
         Format of what is no linear layer (tables, convolutions, norms, biases) where a deployment
         leaves it unquantised; empty for that of the precision.
@@ -52,7 +57,14 @@ class EmbBertStructure(BaseModel):
     positions: _Count
     segments: _Count = 3
     classes: Annotated[int, Field(ge=0, le=10**7)] = 0
+    part: Literal["whole", "embedding", "layers"] = "whole"
     kept_format: str = ""
+
+    @staticmethod
+    def structure_faults(data: Mapping[str, Any]) -> Iterator[Flaw]:
+        """Yield a classifier over tokens that no layer has seen."""
+        if data.get("part") == "embedding" and data.get("classes"):
+            yield Flaw(("classes",), "the tables alone have no classifier", "0")
 
 
 def build(structure: EmbBertStructure, semantics: Semantics) -> Graph:
@@ -61,6 +73,21 @@ def build(structure: EmbBertStructure, semantics: Semantics) -> Graph:
     s = structure
     g = SequenceBuilder("embbert")
     batch, length = symbol("batch"), symbol("tokens")
+    x = _embedded(g, s, batch, length)
+    if s.part != "embedding":
+        with g.repeat(s.layers, "layer"):
+            x = _layer(g, x, s, batch, length)
+    if s.classes:
+        first = g.copy([x], (batch, s.width), read=[batch * s.width], name="first")
+        x = _linear(g, first, s.classes, "classifier", s.kept_format)
+    g.output(x)
+    return g.build(parameters(s))
+
+
+def _embedded(g: SequenceBuilder, s: EmbBertStructure, batch: Dim, length: Dim) -> Tensor:
+    """Add the tables of tokens, positions and segments; of the layers alone, an input."""
+    if s.part == "layers":
+        return g.input("embedded", (batch, length, s.width))
     kept = s.kept_format
     ids = g.input("ids", (batch, length), format="int32")
     table = g.weight("token.weight", (s.vocabulary, s.reduced), tag="embedding", format=kept)
@@ -71,14 +98,7 @@ def build(structure: EmbBertStructure, semantics: Semantics) -> Graph:
     segments = g.weight("segment.weight", (s.segments, s.width), tag="embedding", format=kept)
     y = g.tensor("embedded", x.shape)
     g.operator("add.segment", "elementwise", [x, segments], [y], vector_ops=y.elements, inplace=x)
-    x = y
-    with g.repeat(s.layers, "layer"):
-        x = _layer(g, x, s, batch, length)
-    if s.classes:
-        first = g.copy([x], (batch, s.width), read=[batch * s.width], name="first")
-        x = _linear(g, first, s.classes, "classifier", kept)
-    g.output(x)
-    return g.build(parameters(s))
+    return y
 
 
 def _positions(g: SequenceBuilder, length: Dim, s: EmbBertStructure) -> Tensor:

@@ -90,9 +90,18 @@ BUILT_IN: Mapping[str, str] = {
     "mobileone": "perfmodel.workload.mobileone",
     "mobile_r2l": "perfmodel.workload.mobile_r2l",
     "embbert": "perfmodel.workload.embbert",
+    "cura": "perfmodel.workload.cura",
     "tiny": "perfmodel.workload.tiny",
     "streaming": "perfmodel.workload.streaming",
     "layers": "perfmodel.workload.layers",
+    "spiking": "perfmodel.workload.spiking.network",
+    "lmu": "perfmodel.workload.spiking.lmu",
+    "svm": "perfmodel.workload.classic.svm",
+    "logistic_regression": "perfmodel.workload.classic.linear",
+    "naive_bayes": "perfmodel.workload.classic.bayes",
+    "knn": "perfmodel.workload.classic.neighbours",
+    "k_means": "perfmodel.workload.classic.k_means",
+    "random_forest": "perfmodel.workload.classic.forest",
 }
 
 

@@ -72,7 +72,8 @@ class Operator:
     kind
         Class of operator: ``gemm``, ``conv``, ``depthwise``, ``attention``, ``moe``, ``norm``,
         ``softmax``, ``elementwise``, ``pool``, ``copy``, ``gather``, ``recurrent``, ``scan``,
-        ``resize``, ``quantise``, ``stream`` (a loop over arrays), ``view`` (free), ``dispatch``
+        ``resize``, ``quantise``, ``stream`` (a loop over arrays), ``tree`` (walks down decision
+        trees, each step fetching what the last one decided), ``view`` (free), ``dispatch``
         (a launch that computes and moves nothing; `perfmodel.workload.dispatches`).
     nests
         Its loop nests; empty where it multiplies nothing.

@@ -91,7 +91,8 @@ class OperatorTable:
     nests: Nests | None = None
     #: multiply-accumulates that the rows' algorithms execute, where some are not direct
     executed_macs: Value = None
-    #: name -> extents that loops of class ``stream`` state, 0 for other rows; ``(rows, points)``
+    #: name -> extents that loops of class ``stream`` state, and walks of class ``tree`` (``walks``
+    #: that may run side by side, of ``steps`` in a chain); 0 for other rows; ``(rows, points)``
     extents: dict[str, Value] = field(default_factory=dict[str, "Value"])
     #: what was worked out from rows, accesses and nests alone; tables of one structure share it
     structure: dict[Hashable, Any] = field(default_factory=dict[Hashable, Any], repr=False)
@@ -321,10 +322,9 @@ class Lowered:
         return columns
 
     def _extents(self) -> dict[str, list[Dim]]:
-        """Return what loops of class ``stream`` say of their extents."""
+        """Return what loops of class ``stream`` and walks down trees say of their extents."""
         said: list[dict[str, Dim]] = [
-            dict(dict(k.head.attributes)["extents"]) if k.head.kind == "stream" else {}
-            for k in self.kernels
+            dict(dict(k.head.attributes).get("extents", ())) for k in self.kernels
         ]
         names = sorted({name for each in said for name in each})
         return {f"extent {name}": [each.get(name, 0) for each in said] for name in names}

@@ -222,6 +222,11 @@ def maximum(a: Dim, b: Dim) -> Dim:
     return a if a == b else _function("maximum", (a, b))
 
 
+def power_of_two(exponent: Dim) -> Dim:
+    """Return 2 to the power of a dimension: the leaves of a complete binary tree."""
+    return _function("power_of_two", (exponent,))
+
+
 def distinct_experts(experts: int, per_token: int, tokens: Dim) -> Dim:
     """Return the expected number of experts that uniform routing touches.
 
@@ -268,6 +273,7 @@ FUNCTIONS: dict[str, _Function] = {
     "minimum": lambda a, c, relaxed, xp: _minimum(a[0], a[1], xp),
     "maximum": lambda a, c, relaxed, xp: _maximum(a[0], a[1], xp),
     "reciprocal": lambda a, c, relaxed, xp: 1.0 / a[0],
+    "power_of_two": lambda a, c, relaxed, xp: 2.0 ** a[0],
     "distinct_experts": lambda a, c, relaxed, xp: c[0] * (1.0 - (1.0 - c[1] / c[0]) ** a[0]),
 }
 

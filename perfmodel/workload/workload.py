@@ -16,6 +16,9 @@ from perfmodel.workload.symbols import Dim, evaluate
 
 _LIMIT = 1e12
 
+#: Free dimensions that are shares of others, from 0 to 1.
+SHARES = frozenset({"input_rate", "spike_rate"})
+
 #: What a network needs and no more.
 PLAIN = Semantics()
 
@@ -129,11 +132,14 @@ class Workload:
 
 def check_extent(name: str, value: Value) -> list[Fault]:
     """Return the faults of a value bound to a free dimension (none for a tracer)."""
+    share = name in SHARES
     expected = f"a number above 0, at most {_LIMIT:g}, or an array of them"
+    if share:
+        expected = "a share from 0 to 1, or an array of them"
     if namespace(value) is not np:
         return []
     if type(value) is int or type(value) is float:
-        good = 0 < value <= _LIMIT
+        good = 0 <= value <= 1 if share else 0 < value <= _LIMIT
     else:
         try:
             array = np.asarray(value)
@@ -141,10 +147,12 @@ def check_extent(name: str, value: Value) -> list[Fault]:
             return [Fault(f"{value!r} is no array", path=name, expected=expected)]
         if array.dtype.kind not in "iuf":
             return [Fault(f"{value!r} is not a number", path=name, expected=expected)]
-        good = bool(array.size and np.all((array > 0) & (array <= _LIMIT)))
+        inside = (array >= 0) & (array <= 1) if share else (array > 0) & (array <= _LIMIT)
+        good = bool(array.size and np.all(inside))
     if good:
         return []
-    return [Fault(f"{_brief(value)} is not an extent", path=name, expected=expected)]
+    noun = "a share" if share else "an extent"
+    return [Fault(f"{_brief(value)} is not {noun}", path=name, expected=expected)]
 
 
 def _number(value: Value) -> Value:

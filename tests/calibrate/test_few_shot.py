@@ -113,6 +113,10 @@ def test_every_fault_of_the_rows_is_named(tmp_path: Path) -> None:
     text = str(error.value)
     for part in ("no workload is named 'none'", "several machines", "no measurement in the row"):
         assert part in text
+    with pytest.raises(InputError) as error:
+        pm.calibrate("a10", "onnxruntim_cpu", {"rows": []})  # type: ignore[arg-type]
+    for part in ("a dict is no file", "onnxruntim_cpu"):
+        assert part in str(error.value), part
     with pytest.raises(InputError, match="is of zen4_core"):
         pm.calibrate("a100", None, path)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 import perfmodel as pm
@@ -23,3 +24,17 @@ def test_every_fault_at_once() -> None:
         assert part in text, part
     with pytest.raises(InputError, match="message_bytes"):
         pm.collective("all_reduce", "1 MW", 4, "h100")
+
+
+@pytest.mark.parametrize(
+    ("message", "devices", "said"),
+    [
+        (float("nan"), 2, "message_bytes"),
+        (float("inf"), 2, "message_bytes"),
+        (1e6, "two", "devices"),
+        (np.ones(3), np.full(2, 4.0), "do not go together"),
+    ],
+)
+def test_what_is_no_number_or_shape_is_refused(message: object, devices: object, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        pm.collective("all_reduce", message, devices, "h100")  # type: ignore[arg-type]

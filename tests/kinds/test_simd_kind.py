@@ -244,3 +244,13 @@ def test_dense_layers_take_what_was_measured(data: Path) -> None:
     assert len(off) >= 5
     assert np.abs(off).mean() < 0.05
     assert np.abs(off).max() < 0.1
+
+
+@pytest.mark.parametrize("model", ["resnet50", "mobilenet_v2"])
+def test_an_image_of_less_than_a_pixel_has_a_time(model: str) -> None:
+    """Strides leave it no rows at all; with whole ones beside it, as a search may ask."""
+    extents = np.array([0.25, 0.5, 1.0, 7.0])
+    work = find(model, {"height": extents, "width": extents})
+    found = np.asarray(predict(work, hardware("zen4_core"), precision="fp32").latency_s)
+    assert np.all(np.isfinite(found))
+    assert found[-1] > found[0] > 0

@@ -46,6 +46,7 @@ def test_every_plot_of_a_prediction(prediction: Prediction, name: str) -> None:
 
 def test_plots_of_a_table(grid: Table) -> None:
     check(grid.plot.pareto("tpot_s", "energy_j", under="tpot_s <= 50 ms"))
+    check(grid.plot.curves("batch", "tpot_s"))
     assert "pareto" in repr(grid.plot)
 
 

@@ -53,6 +53,21 @@ def test_rows_predicted_together_are_those_predicted_one_by_one() -> None:
             assert b[key] == (pytest.approx(a[key]) if key != "name" else a[key])
 
 
+def test_a_row_of_several_questions_that_fails_counts_once() -> None:
+    device, work = pm.hardware("t4"), product(64.0, 1024.0, 512.0)
+    asked = [Question(target, "latency_s", 1e-3, work) for target in ("latency_s", "gemm_s")]
+    cases = [
+        Case("good", "t4", device, asked, "fp32", "torch_eager"),
+        Case("bad", "t4", device, asked, "fp32", "no_such_runtime"),
+    ]
+    one, together = evaluate(Cases("some", cases)), evaluate_together(Cases("some", cases))
+    assert together.coverage == one.coverage == 0.5
+    assert together.unpredicted == one.unpredicted
+    assert [r["predicted"] for r in together.predictions] == [
+        pytest.approx(r["predicted"]) for r in one.predictions
+    ]
+
+
 def test_streaming_kernels_take_launch_and_bytes() -> None:
     found = predict(streaming("add", 1e4, 1e4), pm.hardware("v100_pcie"), precision="fp32",
                     runtime="torch_eager")  # fmt: skip

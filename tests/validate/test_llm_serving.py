@@ -105,7 +105,7 @@ def test_wide_weights_keep_sixteen_bits() -> None:
 def test_bad_splits_are_refused() -> None:
     with pytest.raises(InputError, match="64 heads do not divide over 3"):
         serve("llama_3_70b", "h100", tensor=3)
-    with pytest.raises(InputError, match="is no transformer"):
+    with pytest.raises(InputError, match="generates no tokens"):
         serve("resnet18", "h100")
 
 
@@ -200,6 +200,12 @@ def test_every_fault_of_a_load_at_once() -> None:
     text = str(caught.value)
     for part in ("generate: 0", "concurrency: -1", "tensor: 0", "'lama'", "'h10'", "'vlm'"):
         assert part in text, part
+    with pytest.raises(InputError) as caught:
+        serve("llama_3_8b", "h100", prompt="many", generate=np.inf, concurrency=np.ones((0,)))  # type: ignore[arg-type]
+    for part in ("prompt: 'many'", "generate: inf", "concurrency: no numbers"):
+        assert part in str(caught.value), part
+    with pytest.raises(InputError, match="do not go together"):
+        serve("llama_3_8b", "h100", prompt=np.ones(2), concurrency=np.ones(3))
     for split in ({"expert": 5}, {"tensor": 4, "expert": 2}):
         with pytest.raises(InputError, match="expert"):
             serve("llama_3_8b", "h100", **split)

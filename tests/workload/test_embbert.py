@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import perfmodel as pm
+from perfmodel.errors import InputError
 from perfmodel.formats import as_precision
 from perfmodel.schedule.graphs import scheduled
 from perfmodel.schedule.peak import minimum_peak
@@ -59,3 +60,19 @@ def test_memory_is_what_the_authors_state() -> None:
     assert weights + peak == pytest.approx(781e3, rel=0.01)
     weights, peak = memory("w8a8")
     assert weights + peak < 0.65 * 781e3
+
+
+def test_parts_add_up_to_the_whole() -> None:
+    """The tables (V r + r d + L r + r d + 3 d) and a layer, each by itself."""
+    whole = pm.workload("embbert")
+    tables = pm.workload("embbert", part="embedding")
+    layers = pm.workload("embbert", part="layers")
+    assert tables.weights == 139_648
+    assert layers.weights == 4 * 54_400
+    assert tables.weights + layers.weights == whole.weights == 357_248
+    assert tables.macs + layers.macs == whole.macs
+    one = pm.workload("embbert", part="layers", layers=1)
+    four = pm.predict(layers, "stm32h743").latency_s
+    assert pm.predict(one, "stm32h743").latency_s == pytest.approx(four / 4, rel=0.02)
+    with pytest.raises(InputError, match="no classifier"):
+        pm.workload("embbert", part="embedding", classes=2)

@@ -1,7 +1,8 @@
 """Constants of a runtime's kernels, for kinds of hardware that model what a kernel does.
 
 A file for what the constants are of: `common` (any kernel), `products`, `attention`, `collectives`,
-`cores` (a core with vectors), and `algorithms` of convolutions; `constants` has them all in one.
+`cores` (a core with vectors), and `algorithms` of convolutions; `constants` has them all in one,
+`stated` reads what a machine's runtime states.
 """
 
 from perfmodel.hardware.kernel.constants import KERNEL_CLASSES, Kernel

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from perfmodel.arrays import Value
+from perfmodel.arrays import Value, by_row
 from perfmodel.cost.compose import compose
 from perfmodel.cost.nests import RowSums
 from perfmodel.cost.residency import access_bytes, sum_by_row
@@ -208,9 +208,7 @@ def shares_of(table: OperatorTable, setting: Setting) -> Shares | None:
 
     def bits(operand: int) -> Value:
         found = [setting.precision.bits(nests.slots[i][operand]) for i in kept]
-        if any(np.ndim(b) for b in found):
-            return xp.stack([xp.broadcast_to(xp.asarray(b), (table.points,)) for b in found])
-        return xp.stack([xp.asarray(b, dtype=float) for b in found])[:, None]
+        return by_row(found, table.points, setting.xp)
 
     value, result = bits(0) / 8.0, setting.fact(f"engines.{setting.engine}.result_bits")
     matrix = Matrix(

@@ -12,6 +12,7 @@ SC 2018, describe the blocked layout and the register tiles.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from perfmodel.arrays import Value, namespace
 from perfmodel.kinds.simd.tiles import Edges, Tile, blocks, edges, pieces, row_tiles
@@ -20,6 +21,9 @@ __all__ = [
     "Core", "Kernels", "Layer", "depthwise_clocks", "direct_clocks", "im2col_clocks",
     "pointwise_clocks", "scalar_depthwise_clocks",
 ]  # fmt: skip
+
+#: Below any extent, so that an image that strides over its whole self has no rows and no share.
+_NONE: Final = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +141,7 @@ def direct_clocks(layer: Layer, core: Core, kernels: Kernels) -> Value:
     few = layer.in_channels < core.lanes
     passes = xp.where(few, layer.in_channels, blocks(layer.in_channels, core.lanes))  # fmt: skip
     depth = xp.where(few, 1.0, core.lanes)
-    row_taps = down.taps / layer.out_rows
+    row_taps = down.taps / xp.maximum(layer.out_rows, _NONE)
     # What the padded windows have on the image; a single pixel of the remainder has a whole one.
     edge_taps = xp.maximum(across.taps - across.inside * layer.kernel_columns, 0.0)
     filters = blocks(layer.out_channels, core.lanes)
@@ -202,7 +206,7 @@ def depthwise_clocks(layer: Layer, core: Core, kernels: Kernels) -> Value:
     xp = namespace(
         layer.out_channels, layer.out_columns, core.lanes, core.loads, core.fma, kernels.edge
     )
-    row_taps = down.taps / layer.out_rows
+    row_taps = down.taps / xp.maximum(layer.out_rows, _NONE)
     edge_taps = xp.maximum(across.taps - across.inside * layer.kernel_columns, 0.0)
     clocks: Value = kernels.call
     for tile in row_tiles(across.inside, kernels.rows):

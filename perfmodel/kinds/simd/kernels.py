@@ -36,6 +36,9 @@ KERNEL_OF: Final[Mapping[str, str]] = {
     "attention": "gemm", "moe": "gemm", "recurrent": "gemm",
 }  # fmt: skip
 
+#: Below any extent, so that an image that strides over its whole self has no rows and no share.
+_NONE: Final = 1e-12
+
 
 def kernel_fact(setting: Setting, kernel: str, field: str, default: Value = None) -> Value:
     """Return a constant of a runtime's kernels, or `default` where it states none."""
@@ -141,7 +144,7 @@ def _facts_vary(setting: Setting) -> bool:
 def _share(parts: Value, setting: Setting) -> Value:
     """Return the share of a kernel's clocks that its busiest thread has."""
     units = setting.facts[f"engines.{setting.engine}.units"]
-    return blocks(parts, units) / parts
+    return blocks(parts, units) / setting.xp.maximum(parts, _NONE)
 
 
 def _slower(table: OperatorTable, nests: Nests, at: Value, setting: Setting) -> Value:

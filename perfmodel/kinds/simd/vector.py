@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from perfmodel.arrays import Value, is_array
+from perfmodel.arrays import Value, by_row
 from perfmodel.cost.residency import reduce_rows
 from perfmodel.cost.setting import Setting
 from perfmodel.kinds.rates import MATRIX_KINDS, vector_peak, vector_rates
@@ -69,7 +69,4 @@ def by_kernel(table: OperatorTable, setting: Setting, field: str, default: float
         kernel_fact(setting, KERNEL_OF.get(row.kind, row.kind), field, default)
         for row in table.rows
     ]
-    xp = setting.xp
-    if any(is_array(v) and np.ndim(v) for v in values):
-        return xp.stack([xp.broadcast_to(xp.asarray(v), (table.points,)) for v in values])
-    return xp.asarray(values, dtype=float)[:, None]
+    return by_row(values, table.points, setting.xp)

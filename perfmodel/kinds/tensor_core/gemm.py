@@ -22,8 +22,7 @@ alike, with a learned utilisation in place of the terms above.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -31,6 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.arrays import Value, namespace
+from perfmodel.hardware.kernel.stated import ConstantsOfKernels
 from perfmodel.kinds.tensor_core.tiles import SPLITS, TILES, Tile, candidates, up, waves
 
 __all__ = ["GemmConstants", "GemmTimes", "Processor", "gemm_times"]
@@ -74,7 +74,7 @@ class Processor:
 
 
 @dataclass(frozen=True, slots=True)
-class GemmConstants:
+class GemmConstants(ConstantsOfKernels):
     """Constants of a library's kernels: `perfmodel.hardware.kernel.Kernel` says what they are.
 
     Each is a number, or an array that broadcasts with the shapes. The values here are those of a
@@ -96,12 +96,6 @@ class GemmConstants:
     quantise_bytes: Value = 0.0
     per_group: Value = 0.0
     pnorm: Value = 8.0
-
-    @staticmethod
-    def of(values: Mapping[str, Value]) -> GemmConstants:
-        """Return the constants of a mapping; names that are none of them are passed over."""
-        known = {field.name for field in fields(GemmConstants)}
-        return GemmConstants(**{name: v for name, v in values.items() if name in known})
 
 
 class GemmTimes(NamedTuple):

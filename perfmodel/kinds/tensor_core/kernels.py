@@ -10,15 +10,12 @@ import numpy.typing as npt
 
 from perfmodel.arrays import Value
 from perfmodel.cost.setting import Setting
-from perfmodel.hardware.kernel import Kernel
+from perfmodel.hardware.kernel.stated import stated_constants
 from perfmodel.kinds.rates import bandwidth_fact, executed_format, pair_format, sparse_speedup
 from perfmodel.kinds.roofline import best_format
 from perfmodel.kinds.tensor_core.gemm import Processor
 
 __all__ = ["KernelRows", "constants_of", "executed_in", "has_kernels", "processor"]
-
-#: Constants of a kernel, as facts name them.
-FIELDS: tuple[str, ...] = tuple(name for name in Kernel.model_fields if name != "note")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +72,9 @@ def constants_of(setting: Setting, name: str, formats: Sequence[str]) -> dict[st
         Formats to look for first, the most particular first (a weight format, a compute format);
         one that the runtime states is taken whole.
     """
-    facts = setting.facts
     for key in (*(f"{name}.{each}" for each in formats), name):
-        head = f"runtime.kernels.{key}."
-        if f"{head}launch" in facts:
-            return {f: facts[head + f] for f in FIELDS if head + f in facts}
+        if found := stated_constants(setting.facts, key):
+            return found
     return {}
 
 

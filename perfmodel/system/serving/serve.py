@@ -129,8 +129,9 @@ def serve(
     faults.extend(split_faults(split))
     subject = resolve(model, device, precision, runtime, faults=faults)
     structure = describe(model).structure
-    if not isinstance(structure, TransformerStructure):
-        raise InputError(Fault(f"'{model}' is no transformer", path="model"))
+    if not isinstance(structure, TransformerStructure) or not structure.causal:
+        raise InputError(Fault(f"'{model}' generates no tokens", path="model",
+                               expected="a transformer that does, such as llama_3_8b"))  # fmt: skip
     if expert > 1 and structure.experts is None:
         raise InputError(Fault(f"'{model}' has no experts to deal out", path="expert",
                                expected="1"))  # fmt: skip
@@ -174,11 +175,29 @@ def serve(
 
 def _load_faults(prompt: Value, generate: Value, concurrency: Value) -> list[Fault]:
     named = {"prompt": prompt, "generate": generate, "concurrency": concurrency}
-    return [
-        Fault(f"{float(np.min(value)):g} is too small", path=name, expected="1 or more")
-        for name, value in named.items()
-        if not float(np.min(value)) >= 1.0
-    ]
+    faults: list[Fault] = []
+    shapes: list[tuple[int, ...]] = []
+    for name, value in named.items():
+        try:
+            numbers = np.asarray(value, dtype=float)
+        except (TypeError, ValueError):
+            faults.append(Fault(f"{value!r} is no number", path=name, expected="1 or more"))
+            continue
+        shapes.append(numbers.shape)
+        wrong = numbers[~((numbers >= 1.0) & np.isfinite(numbers))]
+        if wrong.size:
+            small = bool(wrong.flat[0] < 1.0)
+            said = f"{wrong.flat[0]:g} is {'too small' if small else 'no finite number'}"
+            faults.append(Fault(said, path=name, expected="1 or more"))
+        elif not numbers.size:
+            faults.append(Fault("no numbers", path=name, expected="1 or more"))
+    try:
+        np.broadcast_shapes(*shapes)
+    except ValueError:
+        told = ", ".join(str(shape) for shape in shapes)
+        faults.append(Fault(f"shapes {told} do not go together", path=", ".join(named),
+                            expected="shapes that broadcast"))  # fmt: skip
+    return faults
 
 
 def overheads(machine: Machine, structure: TransformerStructure, split: Parallel) -> Value:

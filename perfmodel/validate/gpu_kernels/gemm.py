@@ -13,8 +13,8 @@ from perfmodel.calibrate import Constant
 from perfmodel.validate.case import Case, Cases, Question
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.gpu_kernels.devices import Finder
-from perfmodel.validate.gpu_kernels.products import ProductRows, named, product_refit
-from perfmodel.validate.gpu_kernels.rows import KernelRow, kernel_rows
+from perfmodel.validate.gpu_kernels.products import ProductRows, asking, named, product_refits
+from perfmodel.validate.gpu_kernels.rows import KernelRow, kernel_cases
 from perfmodel.validate.gpu_kernels.workloads import linear
 from perfmodel.validate.refit import Refit
 
@@ -51,15 +51,14 @@ CONSTANTS: Final = (
     Constant("wave_quantisation", 0.3, 0.05, 1.0),
     Constant("tile_exponent", 0.5, 0.05, 2.0),
 )
+#: Target -> key of its kernels, and what is fitted.
+FITTED: Final = {"latency_s": ("gemm", CONSTANTS), "fp8_latency_s": ("gemm.fp8", CONSTANTS)}
 
 
 def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     """Return the cases of the table, one a row."""
-    path = folder.need(NAME, *PLACES)
-    find = Finder(devices)
-    cases = [case(row, find) for row in kernel_rows(path)]
     notes = ("fp8_block rows are launched by the host: what bounds most of them is its time",)
-    return Cases(NAME, cases, notes=(*folder.note(path), *notes))
+    return kernel_cases(folder, NAME, PLACES, case, devices, notes=notes)
 
 
 def runtime_of(row: KernelRow) -> str:
@@ -96,15 +95,9 @@ def case(row: KernelRow, find: Finder) -> Case:
 def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Iterator[Refit]:
     """Yield how the constants were fitted, of each format that several devices have."""
     cases = load(folder, devices)
-    for target, key in (("latency_s", "gemm"), ("fp8_latency_s", "gemm.fp8")):
-        if len({c.device for c in _of(cases, target)}) > 1:
-            yield product_refit(cases, target, named(key, CONSTANTS))
-    if len({c.device for c in _of(cases, "fp8_block_latency_s")}) > 1:
+    yield from product_refits(cases, FITTED)
+    if len({c.device for c in asking(cases, "fp8_block_latency_s")}) > 1:
         yield _block_scaled(cases)
-
-
-def _of(cases: Cases, target: str) -> list[Case]:
-    return [c for c in cases.cases if c.questions and c.questions[0].target == target]
 
 
 #: Of the block-scaled kernels, beside the constants of the plain fp8 product.
@@ -117,7 +110,7 @@ def _block_scaled(cases: Cases) -> Refit:
 
     The plain fp8 rows determine the product, these the wait for the host and the quantisation.
     """
-    plain, scaled = _of(cases, "fp8_latency_s"), _of(cases, "fp8_block_latency_s")
+    plain, scaled = asking(cases, "fp8_latency_s"), asking(cases, "fp8_block_latency_s")
     runtimes = sorted({str(c.runtime) for c in scaled})
     of_runtime = {r: [c for c in scaled if c.runtime == r] for r in runtimes}
     floors = {r: f"{r} {_FLOOR.name}" for r in runtimes}

@@ -8,7 +8,7 @@ from pathlib import Path
 from perfmodel.validate.case import Case, Cases, Question
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.gpu_kernels.devices import Finder
-from perfmodel.validate.gpu_kernels.rows import KernelRow, kernel_rows
+from perfmodel.validate.gpu_kernels.rows import KernelRow, kernel_cases
 from perfmodel.validate.gpu_kernels.workloads import grouped, linear
 from perfmodel.workload.workload import Workload
 
@@ -22,11 +22,8 @@ RUNTIME = "deep_gemm"
 
 def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     """Return the cases of the table: its products; attention and recurrent kernels are not here."""
-    path = folder.need(NAME, *PLACES)
-    find = Finder(devices)
-    cases = [_case(row, find) for row in kernel_rows(path)]
     notes = ("constants of deep_gemm are fitted on these rows of one device: nothing is left out",)
-    return Cases(NAME, cases, notes=(*folder.note(path), *notes))
+    return kernel_cases(folder, NAME, PLACES, _case, devices, notes=notes)
 
 
 def asked_of(row: KernelRow) -> tuple[str, Workload] | None:

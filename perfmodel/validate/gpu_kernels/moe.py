@@ -12,8 +12,8 @@ from perfmodel.calibrate import Constant
 from perfmodel.validate.case import Case, Cases, Question
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.gpu_kernels.devices import Finder
-from perfmodel.validate.gpu_kernels.products import named, product_refit
-from perfmodel.validate.gpu_kernels.rows import KernelRow, kernel_rows
+from perfmodel.validate.gpu_kernels.products import product_refits
+from perfmodel.validate.gpu_kernels.rows import KernelRow, kernel_cases
 from perfmodel.validate.gpu_kernels.workloads import experts
 from perfmodel.validate.refit import Refit
 from perfmodel.workload.workload import Workload
@@ -63,14 +63,11 @@ FITTED: Final[Mapping[str, tuple[str, tuple[Constant, ...]]]] = {
 
 def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     """Return the cases of the table, one a row."""
-    path = folder.need(NAME, *PLACES)
-    find = Finder(devices)
-    cases = [case(row, find) for row in kernel_rows(path)]
     notes = (
         "experts of k=6 of 128 and k=22 of 512 have two matrices, but on the A100",
         "balanced rows touch min(experts, tokens k) experts, others as many as a power law loads",
     )
-    return Cases(NAME, cases, notes=(*folder.note(path), *notes))
+    return kernel_cases(folder, NAME, PLACES, case, devices, notes=notes)
 
 
 def case(row: KernelRow, find: Finder) -> Case:
@@ -125,8 +122,4 @@ def experts_touched(distribution: str, tokens: float, each: float, count: float)
 
 def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Iterator[Refit]:
     """Yield how the constants were fitted, of each format that several devices have."""
-    cases = load(folder, devices)
-    for target, (key, constants) in FITTED.items():
-        own = {c.device for c in cases.cases if c.questions and c.questions[0].target == target}
-        if len(own) > 1:
-            yield product_refit(cases, target, named(key, constants))
+    yield from product_refits(load(folder, devices), FITTED)

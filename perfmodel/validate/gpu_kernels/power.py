@@ -15,7 +15,7 @@ from perfmodel.validate.case import Case, Cases
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.gpu_kernels import gemm, moe
 from perfmodel.validate.gpu_kernels.devices import Finder
-from perfmodel.validate.gpu_kernels.rows import KernelRow, kernel_rows
+from perfmodel.validate.gpu_kernels.rows import KernelRow, kernel_cases
 
 NAME = "gpu_kernel_power"
 TITLE = "Products and mixtures of experts on H200 and GB200, long runs (aiconfigurator)"
@@ -24,11 +24,10 @@ PLACES = ("measured/gpu_kernel_power.csv.gz", "measured/gpu_kernel_power.csv")
 
 def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     """Return the cases of the table: its products and mixtures of experts, none of them fitted."""
-    path = folder.need(NAME, *PLACES)
-    find = Finder(devices)
-    cases = [_case(row, find) for row in kernel_rows(path, value="latency_ms", unit="ms")]
     notes = ("other stacks and shapes than those that the constants were fitted on; long runs",)
-    return Cases(NAME, cases, notes=(*folder.note(path), *notes))
+    return kernel_cases(
+        folder, NAME, PLACES, _case, devices, notes=notes, value="latency_ms", unit="ms"
+    )
 
 
 def _case(row: KernelRow, find: Finder) -> Case:

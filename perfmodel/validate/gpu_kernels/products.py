@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -18,7 +18,7 @@ from perfmodel.predict import predict
 from perfmodel.validate.case import Case, Cases
 from perfmodel.validate.refit import Refit
 
-__all__ = ["ProductRows", "named", "product_refit"]
+__all__ = ["ProductRows", "asking", "named", "product_refit", "product_refits"]
 
 Vector = npt.NDArray[np.float64]
 
@@ -100,13 +100,30 @@ def product_refit(
     cases: Cases, target: str, constants: Sequence[Constant], *, scale: float = 0.1
 ) -> Refit:
     """Return how the constants of a target were fitted, so that a device can be left out."""
-    chosen = [
-        c for c in cases.cases
-        if c.machine is not None and c.questions and c.questions[0].target == target
-    ]  # fmt: skip
+    chosen = asking(cases, target)
     rows = ProductRows(chosen)
     measured = np.array([c.questions[0].measured for c in chosen])
     return Refit(target, measured, [c.device for c in chosen], constants, rows, scale=scale)
+
+
+def product_refits(
+    cases: Cases, fitted: Mapping[str, tuple[str, Sequence[Constant]]]
+) -> Iterator[Refit]:
+    """Yield how the constants of targets were fitted, of each that several devices have.
+
+    Parameters
+    ----------
+    fitted
+        Target -> key of its kernels (``gemm.fp8``), and what its rows determine.
+    """
+    for target, (key, constants) in fitted.items():
+        if len({case.device for case in asking(cases, target)}) > 1:
+            yield product_refit(cases, target, named(key, constants))
+
+
+def asking(cases: Cases, target: str) -> list[Case]:
+    """Return the cases that can be predicted and count for a target."""
+    return [c for c in cases.cases if c.questions and c.questions[0].target == target]
 
 
 def named(key: str, constants: Sequence[Constant]) -> list[Constant]:

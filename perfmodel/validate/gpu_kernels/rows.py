@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +11,11 @@ from typing import Final
 
 from perfmodel.errors import Fault, InputError
 from perfmodel.measurements import Rows, read_rows
+from perfmodel.validate.case import Case, Cases
+from perfmodel.validate.files import DataFolder
+from perfmodel.validate.gpu_kernels.devices import Finder
 
-__all__ = ["KernelRow", "kernel_rows", "table"]
+__all__ = ["KernelRow", "kernel_cases", "kernel_rows", "table"]
 
 COLUMNS: Final = ("hardware", "model_or_op", "shape", "dtype")
 
@@ -108,3 +111,29 @@ def kernel_rows(path: Path, *, value: str = "value", unit: str = "") -> Iterator
             yield KernelRow(
                 row.get("hardware"), row.get("model_or_op"), row.get("dtype"), shape, words, seconds
             )
+
+
+def kernel_cases(
+    folder: DataFolder, name: str, places: Sequence[str], case: Callable[[KernelRow, Finder], Case],
+    devices: Sequence[str | Path] = (), *, notes: Sequence[str] = (), value: str = "value",
+    unit: str = "",
+) -> Cases:  # fmt: skip
+    """Return the cases of a table of kernels, one a row.
+
+    Parameters
+    ----------
+    folder, name, places
+        Where the table lies, of which data set.
+    case
+        What a row asks, given what finds its device.
+    devices
+        Folders with more specs.
+    notes
+        What a reader of the errors must know.
+    value, unit
+        As of `kernel_rows`.
+    """
+    path = folder.need(name, *places)
+    find = Finder(devices)
+    cases = [case(row, find) for row in kernel_rows(path, value=value, unit=unit)]
+    return Cases(name, cases, notes=(*folder.note(path), *notes))

@@ -10,8 +10,8 @@ from perfmodel.validate.case import Case, Cases, Question
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.gpu_kernels.devices import Finder
 from perfmodel.validate.gpu_kernels.gemm import CONSTANTS
-from perfmodel.validate.gpu_kernels.products import named, product_refit
-from perfmodel.validate.gpu_kernels.rows import KernelRow, kernel_rows
+from perfmodel.validate.gpu_kernels.products import product_refits
+from perfmodel.validate.gpu_kernels.rows import KernelRow, kernel_cases
 from perfmodel.validate.gpu_kernels.workloads import linear
 from perfmodel.validate.refit import Refit
 
@@ -26,11 +26,8 @@ UNGATED: Final = ("phi-2", "falcon", "opt", "gpt")
 
 def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     """Return the cases of the table: its projections; the other kernels are no products."""
-    path = folder.need(NAME, *PLACES)
-    find = Finder(devices)
-    cases = [_case(row, find) for row in kernel_rows(path)]
     notes = ("times are whole microseconds",)
-    return Cases(NAME, cases, notes=(*folder.note(path), *notes))
+    return kernel_cases(folder, NAME, PLACES, _case, devices, notes=notes)
 
 
 def extents(row: KernelRow) -> Mapping[str, float] | None:
@@ -65,6 +62,4 @@ def _case(row: KernelRow, find: Finder) -> Case:
 
 def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Iterator[Refit]:
     """Yield the constants of products refitted on these rows, each device left out."""
-    cases = load(folder, devices)
-    if len({c.device for c in cases.cases if c.questions}) > 1:
-        yield product_refit(cases, "latency_s", named("gemm", CONSTANTS))
+    yield from product_refits(load(folder, devices), {"latency_s": ("gemm", CONSTANTS)})

@@ -78,6 +78,7 @@ class OnnxBuild:
             if edge.shape is not None:
                 builder.inputs.append(pricer.tensor(edge).name)
         _price(pricer, steps, 1)
+        self.notes += pricer.notes
         for edge in walked.outputs:
             if edge.tensor is not None and edge.tensor.name not in builder.outputs:
                 builder.outputs.append(edge.tensor.name)

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from perfmodel.workload.importers.onnx import attention
+from perfmodel.workload.importers.onnx import shapes_ml as learned
 from perfmodel.workload.importers.onnx import shapes_movement as movement
 from perfmodel.workload.importers.onnx import shapes_special as special
 from perfmodel.workload.importers.onnx.node import (
@@ -72,7 +73,7 @@ def _rule(node: Node) -> Rule | None:
         return _STANDARD.get(node.op) or _CONTRIBUTED.get(node.op)
     if node.domain.startswith("com.microsoft"):
         return _CONTRIBUTED.get(node.op) or _STANDARD.get(node.op)
-    return None
+    return learned.RULES.get(node.op) if node.domain == "ai.onnx.ml" else None
 
 
 def _standard_inference(node: Node, opsets: Mapping[str, int]) -> None:

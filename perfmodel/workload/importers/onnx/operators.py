@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from perfmodel.workload.importers.onnx import operators_ml as learned
 from perfmodel.workload.importers.onnx import operators_quantised as quantised
 from perfmodel.workload.importers.onnx import operators_special as special
 from perfmodel.workload.importers.onnx.operators_movement import MOVEMENT
@@ -21,3 +22,7 @@ CONTRIBUTED: Mapping[str, Pricing] = {**quantised.CONTRIBUTED, **special.CONTRIB
 
 #: Domains whose other operators are spelled and behave as in `TABLE`.
 DOMAINS = frozenset({"com.microsoft", "com.microsoft.nchwc", "ai.onnx.contrib"})
+
+#: Domain of classical models, and its operators.
+LEARNING = "ai.onnx.ml"
+LEARNED: Mapping[str, Pricing] = learned.LEARNED

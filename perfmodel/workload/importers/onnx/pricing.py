@@ -190,8 +190,10 @@ def _role(edge: Edge) -> tuple[str, str]:
 def _unknown(node: Node) -> str:
     from perfmodel.workload.importers.onnx import operators
 
-    meant = nearest(node.op, operators.TABLE, cutoff=0.8)
-    hint = f"; did you mean '{meant}'?" if meant and node.domain in STANDARD else ""
+    learned = node.domain == operators.LEARNING
+    known = operators.LEARNED if learned else operators.TABLE
+    meant = nearest(node.op, known, cutoff=0.8)
+    hint = f"; did you mean '{meant}'?" if meant and (learned or node.domain in STANDARD) else ""
     return f"unknown operator of domain '{node.domain or 'ai.onnx'}'{hint}"
 
 
@@ -202,4 +204,6 @@ def find_pricing(op: str, domain: str) -> Pricing | None:
     table = operators.TABLE
     if domain in STANDARD:
         return table.get(op)
+    if domain == operators.LEARNING:
+        return operators.LEARNED.get(op)
     return operators.CONTRIBUTED.get(op) or (table.get(op) if domain in operators.DOMAINS else None)

@@ -1,0 +1,52 @@
+"""Shapes of domain ``ai.onnx.ml``: a label and scores a sample, or what was read, changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from perfmodel.workload.importers.onnx.node import Node, Shape
+from perfmodel.workload.importers.onnx.operators_ml import classes_of
+from perfmodel.workload.importers.onnx.shapes import Rule, give
+
+__all__ = ["RULES"]
+
+
+def _rows(node: Node) -> Shape:
+    x = node.need(0).known
+    return x[:1] if len(x) > 1 else (1,)
+
+
+def _like(node: Node) -> None:
+    give(node, node.need(0).known)
+
+
+def _encoded(node: Node) -> None:
+    labels = any(key.startswith(("values_int", "default_int")) for key in node.attributes)
+    give(node, node.need(0).known, format="int64" if labels else "")
+
+
+def _classifier(node: Node) -> None:
+    """Labels, then a score a class; of pairs of classes where no probabilities join them."""
+    rows, count = _rows(node), classes_of(node)
+    give(node, rows, format="int64")
+    pairs = "vectors_per_class" in node.attributes and "prob_a" not in node.attributes
+    give(node, (*rows, count * (count - 1) // 2 if pairs and count > 2 else count), 1)
+
+
+def _regressor(node: Node) -> None:
+    name = "n_targets" if node.op.startswith("Tree") else "targets"
+    give(node, (*_rows(node), int(node.whole(name, 1))))
+
+
+def _columns(node: Node) -> None:
+    x, y = node.need(0).known, node.need(1)
+    give(node, (*x[:-1], y.elements))
+
+
+RULES: Mapping[str, Rule] = {
+    **dict.fromkeys(("Scaler", "Normalizer", "Imputer", "Binarizer", "ZipMap"), _like),
+    **dict.fromkeys(("LinearClassifier", "SVMClassifier", "TreeEnsembleClassifier"), _classifier),
+    **dict.fromkeys(("LinearRegressor", "SVMRegressor", "TreeEnsembleRegressor"), _regressor),
+    "LabelEncoder": _encoded, "ArrayFeatureExtractor": _columns,
+}  # fmt: skip
+"""Operator -> rule."""
