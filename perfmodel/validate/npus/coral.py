@@ -88,7 +88,6 @@ def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[R
 
 CONSTANTS: Final = (
     Constant("runtime.kernels.conv.peak_share", 0.6, 0.02, 1.0),
-    Constant("runtime.kernels.depthwise.peak_share", 0.0104, 0.0001, 1.2),
     Constant("runtime.efficiency.bandwidth", 0.8, 0.02, 1.2),
     Constant("runtime.per_run", 1e-3, 1e-6, 1e-2),
 )
