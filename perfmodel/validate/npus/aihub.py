@@ -35,8 +35,8 @@ TITLE: Final = (
 )
 #: Where its file lies.
 PLACES: Final = ("measured/qualcomm_aihub_perf.csv.gz", "qualcomm_aihub_perf.csv.gz")
-#: Networks of each class that are measured on the device itself.
-ANCHORS: Final = 5
+#: Networks that are measured on the device itself, in equal parts of each class.
+ANCHORS: Final = 10
 
 TRANSFERRED: Final = "latency_s"
 FROM_GRAPH: Final = "latency_s, graph"
@@ -147,7 +147,7 @@ def _references(
 ) -> tuple[list[Measured], tuple[str, ...]]:
     """Return the rows of other devices, and what to say of them."""
     if not folder.has_suffix(path):
-        return found, ("each device is predicted from the others and 5 + 5 networks of its own",)
+        return found, ("each device is predicted from the others and ten networks of its own",)
     places = [DataFolder(folder.root)]
     with suppress(InputError):
         places.append(data_folder(None))
@@ -157,7 +157,7 @@ def _references(
             own = {item.device for item in found}
             rows = [item for item in measured(plain)[0] if item.device not in own]
             count = len({item.device for item in rows})
-            return rows, (f"predicted from {count} other devices and 5 + 5 networks of its own",)
+            return rows, (f"predicted from {count} other devices and ten networks of its own",)
     return found, ("no other file: each device is predicted from the others of this one",)
 
 
@@ -187,7 +187,8 @@ def _transferred(
         )
         return []
     mean = _mean(known)
-    chosen = spread(np.where(np.isnan(here), np.nan, mean), kinds, ANCHORS)
+    classes = len({item.kind for item in own})
+    chosen = spread(np.where(np.isnan(here), np.nan, mean), kinds, ANCHORS // classes)
     anchors = np.full(len(index), np.nan)
     anchors[chosen] = here[chosen]
     predicted = transfer(known, anchors, kinds)

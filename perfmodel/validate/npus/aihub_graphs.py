@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+import yaml
 
 from perfmodel.calibrate import Constant
 from perfmodel.errors import InputError
@@ -13,8 +16,9 @@ from perfmodel.hardware.machine import Machine
 from perfmodel.validate.batched import evaluate_together
 from perfmodel.validate.case import Case, Cases, Question
 from perfmodel.validate.npus.flat import Flat
-from perfmodel.validate.npus.networks import network
 from perfmodel.validate.refit import Refit
+from perfmodel.workload.library import find
+from perfmodel.workload.workload import Workload
 
 if TYPE_CHECKING:
     from perfmodel.validate.npus.aihub import Measured
@@ -56,6 +60,22 @@ CONSTANTS: Final = (
 )
 
 
+@cache
+def network(model: str) -> Workload | None:
+    """Return the workload that a model of AI Hub is; ``None`` where the library has no graph."""
+    said = _networks().get(model)
+    if said is None:
+        return None
+    name, settings = (said, {}) if isinstance(said, str) else (said["workload"], dict(said))
+    settings.pop("workload", None)
+    return find(name, settings)
+
+
+@cache
+def _networks() -> dict[str, Any]:
+    return yaml.safe_load(Path(__file__).with_name("aihub_networks.yaml").read_text("utf-8"))
+
+
 def graph_cases(found: Sequence[Measured], devices: Sequence[str | Path] = ()) -> list[Case]:
     """Return the rows compiled by QNN itself whose network and chip the library has."""
     machines: dict[str, Machine] = {}
@@ -68,11 +88,13 @@ def graph_cases(found: Sequence[Measured], devices: Sequence[str | Path] = ()) -
         if chip is None:
             continue
         try:
-            workload = network("qualcomm_aihub_perf", model)
+            workload = network(model)
+            if workload is None:
+                continue  # the details say how many networks have a graph
             if chip not in machines:
                 machines[chip] = hardware(chip, devices).machine(RUNTIME)
         except InputError:
-            continue  # the transfer says how many networks there are
+            continue  # no such chip in the library
         asked = [Question(TARGET, "latency_s", item.seconds, workload)]
         cases.append(
             Case(item.name, item.device, machines[chip], asked, PRECISIONS[precision], RUNTIME,
