@@ -50,8 +50,12 @@ DATASETS: Final[Mapping[str, str]] = {
     "gpu_kernel_power": "perfmodel.validate.gpu_kernels.power",
     "vitis_ai_dpu": "perfmodel.validate.vitis_ai.zoo_2_5",
     "vitis_ai_35_vek280_v70": "perfmodel.validate.vitis_ai.zoo_3_5",
+    "coral_edgetpu": "perfmodel.validate.npus.coral",
+    "hailo_model_zoo": "perfmodel.validate.npus.hailo",
     "rknn_model_zoo": "perfmodel.validate.npus.rknn",
     "rkllm_bench": "perfmodel.validate.npus.rkllm",
+    "qualcomm_aihub_perf": "perfmodel.validate.npus.aihub",
+    "qualcomm_aihub_llm": "perfmodel.validate.npus.aihub_llm",
     "infersim_kernels": "perfmodel.validate.gpu_kernels.infersim",
 }
 

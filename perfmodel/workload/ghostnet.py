@@ -36,11 +36,11 @@ class GhostNetStructure(ImageStructure):
 
     Attributes
     ----------
-    width
+    width_multiple
         Multiple of all channels.
     """
 
-    width: _Width = 1.0
+    width_multiple: _Width = 1.0
     batch_norm: Literal["separate", "folded"] = "folded"
 
 
@@ -55,16 +55,14 @@ def build(structure: GhostNetStructure, semantics: Semantics) -> Graph:
     s = structure
     g = ImageBuilder("ghostnet", folded=s.batch_norm == "folded")
     x = g.conv_norm(
-        g.image(s.image_channels), _rounded(16 * s.width), 3, stride=2, activation="relu",
+        g.image(s.image_channels), _rounded(16 * s.width_multiple), 3, stride=2, activation="relu",
         name="stem",
     )  # fmt: skip
     for i, stage in enumerate(_STAGES):
         for j, (kernel, inner, channels, squeeze, stride) in enumerate(stage):
-            x = _bottleneck(
-                g, x, kernel, _rounded(inner * s.width), _rounded(channels * s.width), squeeze,
-                stride, f"stage{i}.{j}.",
-            )  # fmt: skip
-    x = g.conv_norm(x, _rounded(960 * s.width), 1, activation="relu", name="last")
+            sizes = _rounded(inner * s.width_multiple), _rounded(channels * s.width_multiple)
+            x = _bottleneck(g, x, kernel, *sizes, squeeze, stride, f"stage{i}.{j}.")
+    x = g.conv_norm(x, _rounded(960 * s.width_multiple), 1, activation="relu", name="last")
     x = g.global_pool(x, name="avgpool", keep=True)
     x = g.elementwise("relu", g.conv(x, 1280, 1, name="head"), name="head.relu")
     x = g.view(x, (x.shape[0], 1280), name="flat")

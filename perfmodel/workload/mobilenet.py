@@ -42,6 +42,9 @@ class Stage(BaseModel):
     fused
         Whether one full convolution replaces the expansion and the depthwise one (EdgeTPU, V2); at
         an expansion of 1 it is the whole block.
+    late_stride
+        Whether a fused block strides in its projection (TensorFlow's EdgeTPU models) and not in its
+        first convolution.
     expand_from
         Channels at width 1 that `expand` multiplies, where they are not the block's input.
     skip
@@ -58,6 +61,7 @@ class Stage(BaseModel):
     repeats: Annotated[int, Field(gt=0, le=1000)] = 1
     squeeze_excite: bool = False
     fused: bool = False
+    late_stride: bool = False
     expand_from: _Channels | None = None
     skip: bool = True
     activation: Activation = "relu6"
@@ -163,8 +167,8 @@ def inverted_residual(
             )  # fmt: skip
             return g.elementwise("add", y, x, name=f"{name}add") if adds else y
         y = g.conv_norm(
-            x, inner, stage.kernel, stride=stride, dilation=dilation, activation=act,
-            name=f"{name}expand",
+            x, inner, stage.kernel, stride=1 if stage.late_stride else stride, dilation=dilation,
+            activation=act, name=f"{name}expand",
         )  # fmt: skip
     else:
         y = g.conv_norm(x, inner, 1, activation=act, name=f"{name}expand") if wider else x
@@ -184,7 +188,8 @@ def inverted_residual(
             y = g.squeeze_excite(
                 y, squeezed, activation="relu", gate="hard_sigmoid", name=f"{name}se"
             )
-    y = g.conv_norm(y, scaled(stage.channels), 1, name=f"{name}project")
+    last = stride if stage.fused and stage.late_stride else 1
+    y = g.conv_norm(y, scaled(stage.channels), 1, stride=last, name=f"{name}project")
     if adds:
         y = g.elementwise("add", y, x, name=f"{name}add")
     return y

@@ -23,7 +23,7 @@ class RRDBStructure(BaseModel):
     ----------
     blocks
         Residual-in-residual dense blocks.
-    width, growth
+    channels, growth
         Channels, and what each convolution of a dense block adds.
     unshuffled
         Side of the squares of pixels that become channels first (2 for a net factor of 2).
@@ -34,7 +34,7 @@ class RRDBStructure(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     blocks: _Count = 23
-    width: _Count = 64
+    channels: _Count = 64
     growth: _Count = 32
     unshuffled: Annotated[int, Field(gt=0, le=8)] = 1
     image_channels: _Count = 3
@@ -47,22 +47,22 @@ def build(structure: RRDBStructure, semantics: Semantics) -> Graph:
     g = ImageBuilder("rrdb")
     x = g.image(s.image_channels)
     if s.unshuffled > 1:
-        batch, channels, height, width = x.shape
+        batch, given, height, width = x.shape
         side = s.unshuffled
-        x = g.copy([x], (batch, channels * side**2, height / side, width / side), name="unshuffle")
-    first = g.conv(x, s.width, 3, padding=1, name="first")
+        x = g.copy([x], (batch, given * side**2, height / side, width / side), name="unshuffle")
+    first = g.conv(x, s.channels, 3, padding=1, name="first")
     x = first
     with g.repeat(s.blocks, "block"):
         y = x
         for i in range(3):
             y = _dense(g, y, s, f"{i}")
         x = g.elementwise("add", y, x, name="add", ops=2)
-    x = g.conv(x, s.width, 3, padding=1, name="body")
+    x = g.conv(x, s.channels, 3, padding=1, name="body")
     x = g.elementwise("add", x, first, name="skip")
     for i in range(2):
         x = g.resize(x, tuple(2 * n for n in x.shape[2:]), name=f"up{i}", ops=0)
-        x = _leaky(g, x, s.width, f"up{i}.conv")
-    x = _leaky(g, x, s.width, "high")
+        x = _leaky(g, x, s.channels, f"up{i}.conv")
+    x = _leaky(g, x, s.channels, "high")
     g.output(g.conv(x, s.image_channels, 3, padding=1, name="last"))
     return g.build(parameters(s))
 
@@ -77,7 +77,7 @@ def _dense(g: ImageBuilder, x: Tensor, s: RRDBStructure, name: str) -> Tensor:
     for i in range(4):
         y = g.concat(parts, f"{name}.concat{i}")
         parts.append(_leaky(g, y, s.growth, f"{name}.conv{i}"))
-    y = g.conv(g.concat(parts, f"{name}.concat"), s.width, 3, padding=1, name=f"{name}.conv")
+    y = g.conv(g.concat(parts, f"{name}.concat"), s.channels, 3, padding=1, name=f"{name}.conv")
     return g.elementwise("add", y, x, name=f"{name}.add", ops=2)
 
 

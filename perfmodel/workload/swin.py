@@ -26,7 +26,7 @@ class SwinStructure(BaseModel):
     ----------
     depths, heads
         Blocks, an even number, and attention heads of each stage.
-    width
+    channels
         Channels of the first stage.
     patch, window
         Sides of a patch in pixels and of a window in patches.
@@ -40,7 +40,7 @@ class SwinStructure(BaseModel):
 
     depths: tuple[_Count, _Count, _Count, _Count] = (2, 2, 6, 2)
     heads: tuple[_Count, _Count, _Count, _Count] = (3, 6, 12, 24)
-    width: _Count = 96
+    channels: _Count = 96
     patch: _Count = 4
     window: _Count = 7
     classes: _Count = 1000
@@ -53,11 +53,11 @@ def build(s: SwinStructure, semantics: Semantics) -> Graph:
     g = SequenceBuilder("swin")
     batch, height, width = symbol("batch"), symbol("height"), symbol("width")
     image = g.input("image", (batch, s.image_channels, height, width))
-    x = g.conv(image, s.width, s.patch, stride=s.patch, name="patch_embedding")
+    x = g.conv(image, s.channels, s.patch, stride=s.patch, name="patch_embedding")
     pixels: Dim = product(floor_div(height, s.patch), floor_div(width, s.patch))
-    x = g.copy([x], (batch, pixels, s.width), name="tokens")
+    x = g.copy([x], (batch, pixels, s.channels), name="tokens")
     x = g.norm(x, "layer_norm", name="patch_norm")
-    channels = s.width
+    channels = s.channels
     for i, (depth, heads) in enumerate(zip(s.depths, s.heads, strict=True)):
         if i:
             pixels = simplify(pixels / 4)

@@ -22,7 +22,7 @@ class UNetStructure(ImageStructure):
 
     Attributes
     ----------
-    width
+    channels
         Channels of the first level; each level below has twice as many.
     levels
         Levels below the first.
@@ -30,7 +30,7 @@ class UNetStructure(ImageStructure):
         Scores a pixel.
     """
 
-    width: _Count = 64
+    channels: _Count = 64
     levels: Annotated[int, Field(gt=0, le=10)] = 4
     classes: int = Field(2, gt=0, le=10**5)
 
@@ -40,14 +40,14 @@ def build(structure: UNetStructure, semantics: Semantics) -> Graph:
     del semantics
     s = structure
     g = ImageBuilder("unet", folded=s.batch_norm == "folded")
-    x = _double(g, g.image(s.image_channels), s.width, "down0")
+    x = _double(g, g.image(s.image_channels), s.channels, "down0")
     sides: list[Tensor] = []
     for level in range(1, s.levels + 1):
         sides.append(x)
         x = g.pool(x, 2, stride=2, name=f"pool{level}")
-        x = _double(g, x, s.width * 2**level, f"down{level}")
+        x = _double(g, x, s.channels * 2**level, f"down{level}")
     for level in reversed(range(s.levels)):
-        width = s.width * 2**level
+        width = s.channels * 2**level
         x = g.conv(x, width, 2, stride=2, transposed=True, name=f"up{level}")
         x = g.concat([sides[level], x], f"join{level}")
         x = _double(g, x, width, f"up{level}.conv")

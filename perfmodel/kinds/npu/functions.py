@@ -44,7 +44,7 @@ def function_times(table: OperatorTable, setting: Setting) -> Value:
 
 
 def _stated(table: OperatorTable, setting: Setting, field: str, *, inverse: bool = False) -> Value:
-    """Return the sum of a constant over each row's functions; ``None`` where none states it."""
+    """Return the sum of a constant over the functions of each row; ``None`` where none has it."""
     head = "runtime.kernels.elementwise."
     values: list[Value] = []
     said = False

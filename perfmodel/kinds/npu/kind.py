@@ -36,7 +36,7 @@ from perfmodel.kinds.rates import (
 )
 from perfmodel.kinds.roofline import KIND as ROOFLINE
 from perfmodel.kinds.roofline import launch_times, matrix_rates
-from perfmodel.workload.lower import WEIGHT, OperatorTable
+from perfmodel.workload.lower import ALWAYS_MAIN, WEIGHT, OperatorTable
 
 __all__ = ["KIND", "NeuralProcessors"]
 
@@ -181,9 +181,15 @@ def _traffic(table: OperatorTable, setting: Setting) -> tuple[dict[str, Value], 
     assert access is not None
     main, store = setting.levels[-1], setting.weights_memory
     traffic = dict(level_traffic(table, replace(setting, warm=False)))
-    cold = access_bytes(table, setting) * (access.tensor == WEIGHT)[:, None]
-    weights = sum_by_row(cold, table, setting)
-    if store == main:
+    moved = access_bytes(table, setting)
+    weights = sum_by_row(moved * (access.tensor == WEIGHT)[:, None], table, setting)
+    if setting.choices["pipelined"]:
+        outside = moved * (access.tensor == ALWAYS_MAIN)[:, None]
+        traffic = {level: 0.0 * seen for level, seen in traffic.items()}
+        traffic[main] = sum_by_row(outside, table, setting)
+        if store != main:
+            del traffic[store]
+    elif store == main:
         traffic[main] = setting.xp.maximum(traffic[main] - weights, 0.0)
     else:
         del traffic[store]
@@ -191,8 +197,10 @@ def _traffic(table: OperatorTable, setting: Setting) -> tuple[dict[str, Value], 
     near = (*setting.levels, store)[: -1 if store == main else None][-2:]
     if not setting.warm or policy == "streamed" or len(near) < 2:
         return traffic, weights
+    each = setting.fact(f"engines.{setting.engine}.operator_room", 0.0)
+    room = usable_capacity(setting, near[0]) - each * setting.xp.sum(table.count, axis=0)
     stored = stored_bytes(table, setting, "weight")
-    return traffic, weights * loaded_share(policy, stored, usable_capacity(setting, near[0]))
+    return traffic, weights * loaded_share(policy, stored, setting.xp.maximum(room, 0.0))
 
 
 class _Said:

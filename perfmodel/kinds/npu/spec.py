@@ -11,6 +11,7 @@ __all__ = ["NeuralProcessor"]
 
 Count: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=4096.0)]
 Factor: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=100.0)]
+Size: TypeAlias = Annotated[Quantity, Of("bytes")]
 
 
 class NeuralProcessor(Engine):
@@ -30,6 +31,12 @@ class NeuralProcessor(Engine):
     and on the times of kernels that the host runs itself."""
     weights_overlap: bool = True
     """Whether an operator computes while its weights arrive; otherwise their time adds to it."""
+
+    operator_room: Size = Quantity(value=0.0)
+    """Room next to the engine that an operator takes beside its weights, where they stay."""
+    pipelined: bool = False
+    """Whether the operators of a network run at once, results of one flowing into the next: only
+    what enters and leaves the network crosses main memory's boundary, beside weights."""
 
 
 register_engine("npu", NeuralProcessor)

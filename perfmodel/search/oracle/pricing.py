@@ -89,6 +89,8 @@ class Pricing:
         if len({row.phase for row in lowered.rows}) > 1:
             raise NotTabledError("a run has several phases")
         setting = job.setting(workload.parameters, machine.facts, chosen)
+        if warm and not bare and setting.choices.get("weights", "streamed") != "streamed":
+            raise NotTabledError("which weights stay depends on all of the network's")
         states = states_of(setting)
         settings = (setting,)
         if kept_share(setting) and not bare:

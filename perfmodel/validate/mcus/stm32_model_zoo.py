@@ -21,6 +21,7 @@ from perfmodel.measurements import Row, Rows, read_rows
 from perfmodel.validate.case import Case, Cases, Question
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.mcus.counts import TERMS, counts
+from perfmodel.validate.npus.n6 import refits_of
 from perfmodel.validate.refit import Refit
 from perfmodel.workload.library import find
 from perfmodel.workload.workload import Workload
@@ -129,20 +130,24 @@ def network(model: str, resolution: str) -> Workload:
     if lowered.startswith("resnetv18"):
         return find("mlperf_tiny_ic", {"classes": classes, **channels, **image})
     if found := re.match(r"efficientnetv2b(\d)", lowered):
-        return find(f"efficientnetv2_b{found[1]}", {"classes": classes, **image})
+        return find(f"efficientnet_v2_b{found[1]}", {"classes": classes, **image})
     raise InputError(Fault(f"no network of the library is '{model}'"))
 
 
 def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[Refit]:
-    """Return how the constants of the Cortex-M7 rows were fitted, a family left out at a time."""
+    """Return how the constants were fitted, a family of networks left out at a time.
+
+    Those of the Cortex-M7's rows, and those of the STM32N6's (`perfmodel.validate.npus.n6`).
+    """
     cases = load(folder, devices)
     rows = [
         (case, q) for case in cases.cases
         if isinstance(case.machine, Machine) and case.runtime == "x_cube_ai"
         for q in case.questions if q.target == "latency_s"
     ]  # fmt: skip
+    accelerated = refits_of(cases)
     if not rows:
-        return []
+        return accelerated
     done = np.array([counts(q.workload)[0] for _, q in rows])
     beside = np.array([counts(q.workload)[1] for _, q in rows])
     machines = [case.machine for case, _ in rows if isinstance(case.machine, Machine)]
@@ -166,5 +171,6 @@ def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[R
 
     return [
         Refit("latency_s", np.array([q.measured for _, q in rows]), [c.group for c, _ in rows],
-              constants, forward, "family of networks")
+              constants, forward, "family of networks"),
+        *accelerated,
     ]  # fmt: skip

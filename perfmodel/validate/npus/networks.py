@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,6 +24,7 @@ def _tables() -> Mapping[str, Mapping[str, Any]]:
     return cast("Mapping[str, Mapping[str, Any]]", yaml.safe_load(_TABLE.read_text("utf-8")))
 
 
+@lru_cache(maxsize=1024)
 def network(
     table: str, name: str, batch: float = 1.0, size: tuple[float, float] | None = None
 ) -> Workload:
@@ -33,7 +35,7 @@ def network(
     table
         Data set.
     name
-        As its rows have it, in any case.
+        As its rows have it; one that the table of names lacks is looked up in the library itself.
     batch
         Frames of a run.
     size
@@ -45,19 +47,14 @@ def network(
         The library has no graph of it.
     """
     known = _tables().get(table, {})
-    entry = known.get(name.lower())
-    if entry is None:
-        raise InputError(Fault(f"no graph of the library is {table}'s '{name}'"))
+    bare = name.lower().rstrip("\u2b50 ")
+    entry = known.get(bare, re.sub(r"[^a-z0-9]+", "_", bare).strip("_"))
     said: dict[str, Any] = {"workload": entry} if isinstance(entry, str) else dict(entry)
-    workload = str(said.pop("workload"))
+    try:
+        found = find(str(said.pop("workload")), {})
+    except InputError:
+        raise InputError(Fault(f"no graph of the library is {table}'s '{bare}'")) from None
     numbers: dict[str, float] = {"batch": batch}
     if size is not None:
         numbers |= {"height": size[0], "width": size[1]}
-    try:
-        return find(workload, numbers | said)
-    except InputError:
-        found = find(workload, {})
-        if "batch" not in found.parameters:
-            raise
-        kept = {k: v for k, v in (numbers | said).items() if k in found.parameters}
-        return found.bind(kept)
+    return found.bind({k: v for k, v in (numbers | said).items() if k in found.parameters})

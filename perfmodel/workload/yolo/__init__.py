@@ -33,10 +33,10 @@ class YoloStructure(ImageStructure):
         Backbone and neck: one of `TABLES`.
     head
         Convolutions after them.
-    depth, width
+    depth_multiple, width_multiple
         Multiples of the table's repeats and channels; channels are rounded up to 8.
     max_channels
-        Bound of a row's channels before `width` scales it.
+        Bound of a row's channels before `width_multiple` scales it.
     activation
         After each normalised convolution.
     task
@@ -45,8 +45,8 @@ class YoloStructure(ImageStructure):
 
     table: str
     head: _Head
-    depth: Annotated[float, Field(gt=0, le=10)] = 1.0
-    width: Annotated[float, Field(gt=0, le=10)] = 1.0
+    depth_multiple: Annotated[float, Field(gt=0, le=10)] = 1.0
+    width_multiple: Annotated[float, Field(gt=0, le=10)] = 1.0
     max_channels: Annotated[int, Field(gt=0, le=10**5)] = 1024
     activation: Literal["silu", "leaky_relu", "relu", "relu6", "hard_swish", "mish"] = "silu"
     task: _Task = "detect"
@@ -82,12 +82,12 @@ def build(structure: YoloStructure, semantics: Semantics) -> Graph:
 
 def _scaled(row: Row, s: YoloStructure) -> tuple[int, int]:
     """Return channels and repeats under the multiples."""
-    repeats = max(round(row.repeats * s.depth), 1) if row.repeats > 1 else row.repeats
+    repeats = max(round(row.repeats * s.depth_multiple), 1) if row.repeats > 1 else row.repeats
     return _width(row.channels, s) if row.channels else 0, repeats
 
 
 def _width(channels: int, s: YoloStructure) -> int:
-    return math.ceil(min(channels, s.max_channels) * s.width / 8) * 8
+    return math.ceil(min(channels, s.max_channels) * s.width_multiple / 8) * 8
 
 
 def parameters(structure: YoloStructure) -> dict[str, float]:

@@ -30,6 +30,7 @@ ARCHITECTURES: list[tuple[str, str, dict[str, Any]]] = [
     ("fbnet", "ufs_4_phone", {"warm": True}),
     ("ofa_mobilenet_v3", "raspberry_pi_5", {}),
     ("ofa_mobilenet_v3", "stm32h743", {"settings": {"batch": 2}}),
+    ("ofa_mobilenet_v3", "stm32n6", {}),
 ]
 
 CONFIGURED: list[tuple[str, str, dict[str, Any]]] = [
@@ -46,7 +47,7 @@ CONFIGURED: list[tuple[str, str, dict[str, Any]]] = [
     ("tiny_cnn channels, batch", "scale_sim_32x32", {"warm": True}),
     ("tiny_cnn channels, batch", "bit_fusion_apq", {}),
     ("kws facts, precision", "stm32h743", {}),
-    ("kws facts, precision", "edge_tpu", {"warm": True}),
+    ("kws facts, precision", "edge_tpu", {}),
     ("resnet18 channels, bits", "zen4_core", {}),
     ("bert blocks", "rtx_4090", {}),
     ("tinyllama decode", "bitmod", {}),
@@ -144,6 +145,18 @@ def test_a_space_with_conversions_of_layouts_is_predicted_and_says_why() -> None
     assert oracle.method == "predicted"
     assert "conversions of layouts" in oracle.reason
     found = largest(oracle, machine, members.sample(1, seed=3).tolist(), **options)
+    assert found[0] == 0.0
+
+
+@pytest.mark.parametrize("device", ["edge_tpu", "hailo8"])
+def test_weights_that_stay_while_all_fit_are_predicted(device: str) -> None:
+    machine, members = pm.hardware(device), pm.space("fbnet")
+    oracle = with_traffic(machine, members, warm=True, precision="int8")
+    assert oracle.method == "predicted"
+    assert "which weights stay" in oracle.reason
+    found = largest(
+        oracle, machine, members.sample(2, seed=3).tolist(), warm=True, precision="int8"
+    )
     assert found[0] == 0.0
 
 
