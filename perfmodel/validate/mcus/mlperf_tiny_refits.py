@@ -26,19 +26,12 @@ _CORES: Final = {
 _REFERENCE: Final = ("stm32l4r5", "m467", "psoc62")
 
 
-def latency(cases: Cases, *, everything: bool = False) -> Refit:
-    """Return the refit of libraries that ran on several parts, or of all."""
-    found = [
-        (case, q)
-        for case in cases.cases
-        if case.machine is not None
-        for q in case.questions
-        if q.target == "latency_s"
-    ]
-    if not everything:
-        ran = {(str(case.runtime), _part(case)) for case, _ in found}
-        many = {name for name, _ in ran if sum(other == name for other, _ in ran) > 1}
-        found = [(case, q) for case, q in found if str(case.runtime) in many]
+def latency(cases: Cases) -> Refit:
+    """Return the refit of libraries that ran on several parts."""
+    found = cases.asked("latency_s")
+    ran = {(str(case.runtime), _part(case)) for case, _ in found}
+    many = {name for name, _ in ran if sum(other == name for other, _ in ran) > 1}
+    found = [(case, q) for case, q in found if str(case.runtime) in many]
     libraries = [str(case.runtime) for case, _ in found]
     parts = [_part(case) for case, _ in found]
     cores = [_CORES.get(part, part if part not in _REFERENCE else "") for part in parts]
@@ -121,8 +114,8 @@ def power(cases: Cases) -> list[Refit]:
     A processor whose layers run in hardware stands apart: its power goes with the network.
     """
     found = [
-        (case, q) for case in cases.cases if case.machine is not None for q in case.questions
-        if q.target == "power_w" and "engines.cpu.clock_energy" in _facts(case)
+        (case, q) for case, q in cases.asked("power_w")
+        if "engines.cpu.clock_energy" in _facts(case)
     ]  # fmt: skip
     cores = [(case, q) for case, q in found if case.runtime != "syntiant"]
     others = [(case, q) for case, q in found if case.runtime == "syntiant"]

@@ -134,11 +134,7 @@ def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[R
     Those of the Cortex-M7's rows, and those of the STM32N6's (`perfmodel.validate.npus.n6`).
     """
     cases = load(folder, devices)
-    rows = [
-        (case, q) for case in cases.cases
-        if isinstance(case.machine, Machine) and case.runtime == "x_cube_ai"
-        for q in case.questions if q.target == "latency_s"
-    ]  # fmt: skip
+    rows = [(case, q) for case, q in cases.asked("latency_s") if case.runtime == "x_cube_ai"]
     accelerated = refits_of(cases)
     if not rows:
         return accelerated

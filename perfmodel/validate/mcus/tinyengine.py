@@ -109,9 +109,7 @@ def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[R
     out: list[Refit] = []
     cases = load(folder, devices)
     for library in _LIBRARIES:
-        rows = [
-            (case, q) for case in cases.cases if case.group == library for q in case.questions
-        ]  # fmt: skip
+        rows = [(case, q) for case, q in cases.asked() if case.group == library]
         if len(rows) < 2:
             continue
         macs = np.array([float(q.workload.macs) for _, q in rows])

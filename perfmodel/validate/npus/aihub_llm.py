@@ -105,10 +105,7 @@ def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[R
     cases = load(folder, devices)
     out: list[Refit] = []
     for target, constants in (("latency_s", DECODE), ("ttft_s", FIRST)):
-        asked = [
-            (case, q) for case in cases.cases if case.machine is not None
-            for q in case.questions if q.target == target
-        ]  # fmt: skip
+        asked = cases.asked(target)
         groups = [case.device for case, _ in asked]
         if len(set(groups)) > 1:
             flat = Flat(asked)

@@ -15,7 +15,6 @@ import numpy as np
 
 from perfmodel.calibrate import Constant
 from perfmodel.errors import Fault, InputError
-from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import hardware
 from perfmodel.measurements import Row, Rows
 from perfmodel.validate.case import Case, Cases, Question
@@ -65,11 +64,7 @@ def _case(
 
 def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[Refit]:
     """Return how the constants were fitted, a network or a device left out at a time."""
-    cases = load(folder, devices)
-    asked = [
-        (case, q) for case in cases.cases if isinstance(case.machine, Device)
-        for q in case.questions
-    ]  # fmt: skip
+    asked = load(folder, devices).asked()
     flat = Flat(asked)
     weights = np.array([0.0 if "SSD" in case.group else 1.0 for case, _ in asked])
     by_network = [case.group for case, _ in asked]

@@ -16,7 +16,6 @@ import numpy as np
 
 from perfmodel.calibrate import Constant
 from perfmodel.errors import Fault, InputError
-from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import hardware
 from perfmodel.measurements import Row, Rows
 from perfmodel.validate.case import Case, Cases, Question
@@ -101,11 +100,7 @@ def _check(workload: Workload, giga: float | None) -> None:
 
 def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[Refit]:
     """Return how the constants were fitted, a chip left out at a time; both batches together."""
-    cases = load(folder, devices)
-    asked = [
-        (case, q) for case in cases.cases if isinstance(case.machine, Device)
-        for q in case.questions
-    ]  # fmt: skip
+    asked = load(folder, devices).asked()
     flat = Flat(asked)
     targets = [q.target for _, q in asked]
     out: list[Refit] = []

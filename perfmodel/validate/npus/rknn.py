@@ -84,9 +84,8 @@ def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[R
     out: list[Refit] = []
     for runtime in RUNTIMES.values():
         asked = [
-            (case, q) for case in cases.cases
+            (case, q) for case, q in cases.asked()
             if isinstance(case.machine, Machine) and case.machine.runtime.name == runtime
-            for q in case.questions
         ]  # fmt: skip
         chips = list(dict.fromkeys(case.device for case, _ in asked))
         flat = Flat(asked)
