@@ -79,7 +79,7 @@ def busy_clocks(table: OperatorTable, setting: Setting) -> Busy:
     ]  # fmt: skip
     known_other = np.array([each_clocks is not None for each_clocks in each])[:, None]
     per = by_row([0.0 if c is None else c for c in each], table.points, xp)
-    other = table.vector_ops * per * relative_clocks(setting, "other")
+    other = table.vector_ops * per * relative_clocks(setting, "conv")
     start = by_row(
         [constant(setting, KERNEL_OF.get(k, _other(setting, k)), "start_clocks", 0.0)
          for k in kinds], table.points, xp,
@@ -111,16 +111,15 @@ def _nests(table: OperatorTable, nests: Nests, names: list[str], setting: Settin
     points, xp = table.points, setting.xp
     facts = {
         field: by_row([_scaled(setting, name, field) for name in names], points, xp)
-        for field in ("mac_clocks", "edge_tap_clocks", "output_clocks")
+        for field in ("mac_clocks", "edge_tap_clocks")
     }
     channels = nests.times * nests.groups * nests.batch * nests.out_channels
-    outputs = channels * nests.out_rows * nests.out_columns
     narrow = by_row(
         [_scaled(setting, name, "narrow_mac_clocks" if _has_narrow(setting, name) else "mac_clocks")
          for name in names], points, xp,
     )  # fmt: skip
     each = xp.where(is_narrow(nests), narrow, facts["mac_clocks"])
-    clocks = each * nests.macs + facts["output_clocks"] * outputs
+    clocks = each * nests.macs
     edge = facts["edge_tap_clocks"]
     if is_array(edge) or edge:
         clocks = clocks + edge * channels * edge_taps(nests)
