@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from perfmodel.arrays import Value, by_row, is_array
@@ -15,8 +17,8 @@ from perfmodel.workload.shapes import Nests
 __all__ = ["element_bits", "operations_by_format", "without_nests"]
 
 
-def element_bits(slots: tuple[str, ...], points: int, setting: Setting) -> Value:
-    """Return bits that a multiplier takes of each slot, scales not counted; ``(nests, points)``."""
+def element_bits(slots: Sequence[str], points: int, setting: Setting) -> Value:
+    """Return bits that a multiplier takes of each slot, scales not counted; ``(slots, points)``."""
     return by_row([bits_of(setting, slot) for slot in slots], points, setting.xp)
 
 

@@ -164,6 +164,24 @@ def with_latency(seconds: Value, moved: Value, setting: Setting, level: str) -> 
     return seconds
 
 
+def memory_seconds(
+    traffic: Mapping[str, Value], setting: Setting, share: Value = 1.0
+) -> dict[str, Value]:
+    """Return level -> seconds in which its bytes move, latency with them.
+
+    Parameters
+    ----------
+    traffic
+        Level -> bytes across its boundary, ``(rows, points)``.
+    share
+        Fraction of each level's bandwidth that a row reaches.
+    """
+    return {
+        level: with_latency(moved / bandwidth(setting, level) / share, moved, setting, level)
+        for level, moved in traffic.items()
+    }
+
+
 def _by_row(shares: list[Value], table: OperatorTable, setting: Setting, scale: Value) -> Value:
     first = shares[0]
     if all(alike(share, first) for share in shares):

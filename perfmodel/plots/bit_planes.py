@@ -6,7 +6,7 @@ Chen et al., "BitMoD", HPCA 2025, figure 5 (terms of a group, its scale behind t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,15 +14,14 @@ from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.plots.style import (
     BLUE,
     GREEN,
-    INK,
     ORANGE,
     PURPLE,
     SKY,
-    axis,
     figure,
     percent,
 )
 from perfmodel.plots.subject import Subject
+from perfmodel.plots.timelines import Bar, timeline_layout, timeline_traces
 from perfmodel.units import show
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
     from perfmodel.prediction.prediction import Prediction
 
-__all__ = ["Bar", "bit_planes"]
+__all__ = ["bit_planes"]
 
 _COLORS = {
     "weights": BLUE,
@@ -41,17 +40,6 @@ _COLORS = {
     "look-ups": GREEN,
     "scale": PURPLE,
 }
-#: Width of the outline of bars that may be narrower than a pixel.
-_OUTLINE = 1.6
-
-
-class Bar(NamedTuple):
-    """A span of a line of the plot, in seconds."""
-
-    lane: str
-    what: str
-    start: float
-    seconds: float
 
 
 def bit_planes(
@@ -94,12 +82,9 @@ def bit_planes(
     )
     unit, scale = ("us", 1e6) if end >= 1e-6 else ("ns", 1e9)
     return figure(
-        _traces(bars, scale), title, f"{device}; {said}", alt, barmode="overlay", bargap=0.25,
-        xaxis=axis(f"time ({unit})", range=[0, end * scale]),
-        yaxis=axis("", type="category", categoryorder="array", categoryarray=lanes[::-1],
-                   showgrid=False, ticksuffix=" "),
-        legend={"orientation": "h", "x": 0.0, "y": -0.13, "yanchor": "top"},
-        margin={"l": 150, "r": 30, "t": 84, "b": 110},
+        # Tables may take a few clocks.
+        timeline_traces(bars, _COLORS, scale, outlined=("tables",)), title, f"{device}; {said}",
+        alt, **timeline_layout(lanes, end * scale, unit),
     )  # fmt: skip
 
 
@@ -209,29 +194,3 @@ def _looked_up(subject: Subject, at: int, sets: int | None) -> tuple[list[Bar], 
         f"{show(look_s, 'time')} of {_seconds(subject, at)}"
     )
     return bars, lanes, said
-
-
-def _traces(bars: list[Bar], scale: float) -> list[dict[str, Any]]:
-    traces: list[dict[str, Any]] = []
-    for what, color in _COLORS.items():
-        mine = [bar for bar in bars if bar.what == what]
-        if not mine:
-            continue
-        traces.append(
-            {"type": "bar", "orientation": "h", "name": what,
-             "y": [bar.lane for bar in mine],
-             "base": [bar.start * scale for bar in mine],
-             "x": [bar.seconds * scale for bar in mine],
-             # Tables of a few clocks keep a width that is seen.
-             "marker": {"color": color,
-                        "line": {"color": color, "width": _OUTLINE} if what == "tables" else
-                        {"color": "white", "width": 0.5}},
-             "hoverinfo": "text",
-             "hovertext": [
-                 f"{what}<br>{bar.lane}: {show(bar.start, 'time')} to "
-                 f"{show(bar.start + bar.seconds, 'time')}"
-                 for bar in mine
-             ],
-             "textfont": {"color": INK}, "meta": {"what": what}}
-        )  # fmt: skip
-    return traces

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -342,9 +342,3 @@ def _groups(
 def pieces_points(pieces: Iterable[Piece]) -> int:
     """Points of a bundle."""
     return sum(stop - start for _, start, stop in pieces)
-
-
-def all_pieces(plan: Plan) -> Iterator[Piece]:
-    """Every piece of every chunk."""
-    for chunk in plan.chunks:
-        yield from chunk

@@ -14,6 +14,7 @@ from perfmodel.workload.families import Family, Semantics
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
 from perfmodel.workload.mobilenet import Stage, inverted_residual, scaled
+from perfmodel.workload.segmentation import pyramid_pooling
 from perfmodel.workload.ssd import MOBILENET_V2
 
 _Count = Annotated[int, Field(gt=0, le=10**5)]
@@ -50,16 +51,7 @@ def build(structure: DeepLabStructure, semantics: Semantics) -> Graph:
     g = ImageBuilder("deeplab", folded=s.batch_norm == "folded")
     image = g.image(s.image_channels)
     low, x = _backbone(g, image, s)
-    parts = [g.conv_norm(x, s.pyramid, 1, activation="relu", name="aspp.0")]
-    parts += [
-        g.conv_norm(x, s.pyramid, 3, dilation=rate, activation="relu", name=f"aspp.{i + 1}")
-        for i, rate in enumerate(s.rates)
-    ]
-    y = g.global_pool(x, name="aspp.pool", keep=True)
-    y = g.conv_norm(y, s.pyramid, 1, activation="relu", name="aspp.pooled")
-    parts.append(g.resize(y, x.shape[2:], name="aspp.upsample"))
-    x = g.concat(parts, "aspp.concat")
-    x = g.conv_norm(x, s.pyramid, 1, activation="relu", name="aspp.project")
+    x = pyramid_pooling(g, x, s.pyramid, s.rates)
     if s.decoder:
         side = g.conv_norm(low, s.decoder, 1, activation="relu", name="decoder.low")
         x = g.resize(x, low.shape[2:], name="decoder.upsample")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -94,25 +96,19 @@ def test_relaxed_is_below_and_slopes_are_there() -> None:
     assert 0.7 * stairs < smooth <= stairs
 
 
-def test_slopes_are_finite_differences() -> None:
-    jax = pytest.importorskip("jax", reason="slopes need JAX: pip install 'perfmodel[jax]'")
-    before = jax.config.jax_enable_x64
-    jax.config.update("jax_enable_x64", True)
-    try:
-        for phase, sizes in (("prefill", {"prompt": 512}), ("decode", {"context": 512})):
-            net = find("tinyllama_1_1b", {"phase": phase, "batch": 1, **sizes})
+def test_slopes_are_finite_differences(doubles: Any) -> None:
+    for phase, sizes in (("prefill", {"prompt": 512}), ("decode", {"context": 512})):
+        net = find("tinyllama_1_1b", {"phase": phase, "batch": 1, **sizes})
 
-            def latency(bits, net=net):
-                precision = parse_precision("w=int8,a=fp16").with_bits(weights=bits)
-                return predict(net, hardware("bitmod"), precision=precision, relaxed=True).latency_s
+        def latency(bits, net=net):
+            precision = parse_precision("w=int8,a=fp16").with_bits(weights=bits)
+            return predict(net, hardware("bitmod"), precision=precision, relaxed=True).latency_s
 
-            step = 1e-6
-            difference = (float(latency(5.3 + step)) - float(latency(5.3 - step))) / (2 * step)
-            slope = float(jax.jit(jax.grad(latency))(5.3))
-            assert slope > 0
-            assert slope == pytest.approx(difference, rel=1e-4)
-    finally:
-        jax.config.update("jax_enable_x64", before)
+        step = 1e-6
+        difference = (float(latency(5.3 + step)) - float(latency(5.3 - step))) / (2 * step)
+        slope = float(doubles.jit(doubles.grad(latency))(5.3))
+        assert slope > 0
+        assert slope == pytest.approx(difference, rel=1e-4)
 
 
 def test_another_kind_of_engine_is_refused() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -190,16 +190,6 @@ def test_physics_of_a_layer(n: int, m: int, density: float, factor: int) -> None
         assert sparse[name]["used"] <= here[name]["used"] * (1 + 1e-9) + 64 * 16
     assert folded["dsp"]["used"] <= here["dsp"]["used"]
     assert made(density, 1)["dsp"]["used"] >= here["dsp"]["used"]
-
-
-@pytest.fixture
-def doubles() -> Iterator[Any]:
-    """JAX with numbers of 64 bits."""
-    jax = pytest.importorskip("jax", reason="slopes need JAX: pip install 'perfmodel[jax]'")
-    before = jax.config.jax_enable_x64
-    jax.config.update("jax_enable_x64", True)
-    yield jax
-    jax.config.update("jax_enable_x64", before)
 
 
 @pytest.mark.parametrize("strategy", ["latency", "resource"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,14 +12,7 @@ from perfmodel.workload.library import find
 
 jax = pytest.importorskip("jax", reason="slopes need JAX: pip install 'perfmodel[jax]'")
 
-
-@pytest.fixture(autouse=True)
-def doubles() -> Iterator[None]:
-    """Numbers of 64 bits within a test."""
-    before = jax.config.jax_enable_x64
-    jax.config.update("jax_enable_x64", True)
-    yield
-    jax.config.update("jax_enable_x64", before)
+pytestmark = pytest.mark.usefixtures("doubles")
 
 
 def _latency(context: Any = 9000.0, batch: Any = 400.0, latency: Any = 3e-6) -> Any:

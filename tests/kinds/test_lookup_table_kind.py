@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -133,27 +135,21 @@ def test_another_kind_of_engine_is_refused() -> None:
         predict(find("resnet18", {}), hardware("a100"), model="lookup_table")
 
 
-def test_relaxed_is_below_and_slopes_are_there() -> None:
+def test_relaxed_is_below_and_slopes_are_there(doubles: Any) -> None:
     """Without ceilings; slopes in attention's rate and the bandwidth are finite differences."""
-    jax = pytest.importorskip("jax", reason="slopes need JAX: pip install 'perfmodel[jax]'")
-    before = jax.config.jax_enable_x64
-    jax.config.update("jax_enable_x64", True)
-    try:
-        net = find("bitnet_b1_58_large", {"phase": "prefill", "batch": 1, "prompt": 64})
-        machine = hardware("tellme").machine()
+    net = find("bitnet_b1_58_large", {"phase": "prefill", "batch": 1, "prompt": 64})
+    machine = hardware("tellme").machine()
 
-        def latency(path: str, value: object) -> object:
-            varied = machine.vary({path: value})
-            return predict(net, varied, precision=PRECISION, relaxed=True).latency_s
+    def latency(path: str, value: object) -> object:
+        varied = machine.vary({path: value})
+        return predict(net, varied, precision=PRECISION, relaxed=True).latency_s
 
-        whole = float(predict(net, machine, precision=PRECISION).latency_s)
-        for path in ("engines.tables.attention_macs", "runtime.efficiency.bandwidth"):
-            at = float(machine[path])
-            assert 0.9 * whole < float(latency(path, at)) <= whole  # pyright: ignore[reportArgumentType]
-            step = 1e-5 * at
-            ends = [float(latency(path, at + s)) for s in (step, -step)]  # pyright: ignore[reportArgumentType]
-            slope = float(jax.jit(jax.grad(lambda v, p=path: latency(p, v)))(at))
-            assert slope < 0
-            assert slope == pytest.approx((ends[0] - ends[1]) / (2 * step), rel=1e-4)
-    finally:
-        jax.config.update("jax_enable_x64", before)
+    whole = float(predict(net, machine, precision=PRECISION).latency_s)
+    for path in ("engines.tables.attention_macs", "runtime.efficiency.bandwidth"):
+        at = float(machine[path])
+        assert 0.9 * whole < float(latency(path, at)) <= whole  # pyright: ignore[reportArgumentType]
+        step = 1e-5 * at
+        ends = [float(latency(path, at + s)) for s in (step, -step)]  # pyright: ignore[reportArgumentType]
+        slope = float(doubles.jit(doubles.grad(lambda v, p=path: latency(p, v)))(at))
+        assert slope < 0
+        assert slope == pytest.approx((ends[0] - ends[1]) / (2 * step), rel=1e-4)

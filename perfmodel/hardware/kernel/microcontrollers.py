@@ -26,8 +26,6 @@ class MicrocontrollerConstants(Spec):
     have no whole words to load; as `mac_clocks` where left out."""
     edge_tap_clocks: Clocks | None = None
     """Further clocks of a tap of a window that reaches beyond the image: tested, or padded."""
-    output_clocks: Clocks | None = None
-    """Further clocks of an output."""
     operation_clocks: Clocks | None = None
     """Clocks of an arithmetic operation of an elementwise function, a pooling, a softmax."""
     start_clocks: Clocks | None = None

@@ -23,7 +23,6 @@ Share: TypeAlias = Annotated[Quantity, Of("share", positive=True)]
 Energy: TypeAlias = Annotated[Quantity, Of("energy")]
 ByteEnergy: TypeAlias = Annotated[Quantity, Of("energy_per_byte")]
 Size: TypeAlias = Annotated[Quantity, Of("bytes", positive=True, floor=64.0)]
-Area: TypeAlias = Annotated[Quantity, Of("area", positive=True)]
 #: How far a rounded peak may be from rows x columns x lanes x units x clock.
 _ROUNDED = 0.02
 
@@ -71,8 +70,6 @@ class BitSerialArray(Engine):
     """Energy of a byte read from either buffer."""
     write_energy: ByteEnergy | None = None
     """Energy of a byte written to either buffer."""
-    element_area: Area | None = None
-    """Area of one element."""
 
     @model_validator(mode="after")
     def _consistent(self) -> BitSerialArray:

@@ -7,17 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from perfmodel.arrays import Value, is_array
+from perfmodel.arrays import Value
 from perfmodel.cost.nests import RowSums
 from perfmodel.cost.setting import Setting
 from perfmodel.errors import Fault, InputError
 from perfmodel.kinds.fpga.circuits import Circuit, Constants
 from perfmodel.kinds.fpga.reuse import closest, is_valid, snapped
+from perfmodel.kinds.operand_bits import element_bits
 from perfmodel.workload.lower import ALWAYS_MAIN, WEIGHT, OperatorTable
 from perfmodel.workload.shapes import Nests
 
 __all__ = [
-    "SUPPORTED", "Layers", "check_kinds", "constants_of", "element_bits", "given_or", "layers_of",
+    "SUPPORTED", "Layers", "check_kinds", "constants_of", "given_or", "layers_of",
 ]  # fmt: skip
 
 #: Classes of operators that there are circuits for.
@@ -130,15 +131,6 @@ def constants_of(kind: str, setting: Setting) -> Constants:
     head = f"runtime.kernels.{kind}."
     found = {n: setting.facts[head + n] for n in Constants._fields if head + n in setting.facts}
     return Constants(**found)
-
-
-def element_bits(slots: list[str], points: int, setting: Setting) -> Value:
-    """Return bits of an element of each slot, scales not counted; ``(slots, points)``."""
-    xp = setting.xp
-    each = [setting.precision.format_of(slot).element_bits for slot in slots]
-    if any(is_array(bits) and np.ndim(bits) for bits in each):
-        return xp.stack([xp.broadcast_to(xp.asarray(bits), (points,)) for bits in each])
-    return xp.asarray(each, dtype=float)[:, None]
 
 
 def given_or(name: str, nests: Nests, setting: Setting, default: Value) -> Value:

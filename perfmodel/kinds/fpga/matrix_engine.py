@@ -23,11 +23,10 @@ from perfmodel.kinds.fpga.fabric import Fabric, overlay_resources
 from perfmodel.kinds.fpga.styles import Design
 from perfmodel.kinds.protocol import Equation, Terms
 from perfmodel.kinds.rates import (
-    bandwidth,
     executed_macs,
+    memory_seconds,
     sparse_speedup,
     vector_rates,
-    with_latency,
 )
 from perfmodel.kinds.roofline import launch_times, matrix_rates
 from perfmodel.workload.lower import OperatorTable
@@ -88,10 +87,7 @@ def cost(table: OperatorTable, setting: Setting) -> Terms:
     compute: dict[str, Value] = {"array": clocks / facts[head + "clock"], "vector": vector}
     work = {"array": clocks, "vector": table.vector_ops}
     traffic = level_traffic(table, setting)
-    memory: dict[str, Value] = {
-        level: with_latency(moved / bandwidth(setting, level), moved, setting, level)
-        for level, moved in traffic.items()
-    }
+    memory = memory_seconds(traffic, setting)
     memory[main] = memory.pop(main)
     _, operations, executed, unsupported = matrix_rates(
         table, executed_macs(table, setting), setting

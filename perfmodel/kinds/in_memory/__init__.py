@@ -1,7 +1,8 @@
 """Arrays that compute in memory: weights lie in cells, inputs go to rows, columns make sums.
 
 `counts` says how a matrix lies in arrays and what a vector goes through, `energies` what that
-takes; `kind` costs a table with them.
+takes; `matrices` asks both of a table's matrices, `held` whether they stay or are written in turn;
+`kind` costs the table.
 """
 
 from perfmodel.kinds.in_memory.counts import (

@@ -109,7 +109,7 @@ class LookupTable:
             cold, work={"matrix": 2.0 * rest, "look_up": cycles, "attention": attention,
                         "vector": elementwise}, detail=detail,
             traffic_model="every operand once; weights of tables as vectors of indices",
-            resources=_resources(table, nests, looked, setting),
+            resources=_resources(nests, looked, setting),
         )  # fmt: skip
 
 
@@ -168,9 +168,7 @@ def _of_rows(table: OperatorTable, nests: Nests, mask: Value) -> Value:
     return out
 
 
-def _resources(
-    table: OperatorTable, nests: Nests, looked: Value, setting: Setting
-) -> dict[str, Value]:
+def _resources(nests: Nests, looked: Value, setting: Setting) -> dict[str, Value]:
     """Return what the design takes of its part, for the largest matrix of the network."""
     facts, head, xp = setting.facts, f"engines.{setting.engine}.", setting.xp
     out: dict[str, Value] = {}

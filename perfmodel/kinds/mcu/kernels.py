@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from perfmodel.arrays import Value, is_array
+from perfmodel.arrays import Value, by_row, is_array
 from perfmodel.cost.nests import RowSums, unmasked
 from perfmodel.cost.setting import Setting
 from perfmodel.kinds.mcu.cores import amdahl, relative_clocks
@@ -78,11 +78,11 @@ def busy_clocks(table: OperatorTable, setting: Setting) -> Busy:
         for kind in kinds
     ]  # fmt: skip
     known_other = np.array([each_clocks is not None for each_clocks in each])[:, None]
-    per = _column([0.0 if clocks is None else clocks for clocks in each], table, setting)
-    other = table.vector_ops * per * relative_clocks(setting, "other")
-    start = _column(
+    per = by_row([0.0 if c is None else c for c in each], table.points, xp)
+    other = table.vector_ops * per * relative_clocks(setting, "conv")
+    start = by_row(
         [constant(setting, KERNEL_OF.get(k, _other(setting, k)), "start_clocks", 0.0)
-         for k in kinds], table, setting,
+         for k in kinds], table.points, xp,
     )  # fmt: skip
     units = setting.facts[f"engines.{setting.engine}.units"]
     fork = setting.facts[f"engines.{setting.engine}.fork_clocks"]
@@ -97,7 +97,7 @@ def passing(table: OperatorTable, setting: Setting) -> Value:
         constant(setting, KERNEL_OF.get(row.kind, _other(setting, row.kind)), "parallel_share", 1.0)
         for row in table.rows
     ]
-    return amdahl(setting, _column(shares, table, setting))
+    return amdahl(setting, by_row(shares, table.points, setting.xp))
 
 
 def _other(setting: Setting, kind: str) -> str:
@@ -108,20 +108,18 @@ def _other(setting: Setting, kind: str) -> str:
 
 def _nests(table: OperatorTable, nests: Nests, names: list[str], setting: Setting) -> Value:
     """Return clocks of every nest on one core, ``(nests, points)``; 0 where nothing is stated."""
+    points, xp = table.points, setting.xp
     facts = {
-        field: _column(
-            [_scaled(setting, name, field) for name in names], table, setting
-        )
-        for field in ("mac_clocks", "edge_tap_clocks", "output_clocks")
-    }  # fmt: skip
+        field: by_row([_scaled(setting, name, field) for name in names], points, xp)
+        for field in ("mac_clocks", "edge_tap_clocks")
+    }
     channels = nests.times * nests.groups * nests.batch * nests.out_channels
-    outputs = channels * nests.out_rows * nests.out_columns
-    narrow = _column(
+    narrow = by_row(
         [_scaled(setting, name, "narrow_mac_clocks" if _has_narrow(setting, name) else "mac_clocks")
-         for name in names], table, setting,
+         for name in names], points, xp,
     )  # fmt: skip
-    each = setting.xp.where(is_narrow(nests), narrow, facts["mac_clocks"])
-    clocks = each * nests.macs + facts["output_clocks"] * outputs
+    each = xp.where(is_narrow(nests), narrow, facts["mac_clocks"])
+    clocks = each * nests.macs
     edge = facts["edge_tap_clocks"]
     if is_array(edge) or edge:
         clocks = clocks + edge * channels * edge_taps(nests)
@@ -166,14 +164,4 @@ def _slower(table: OperatorTable, nests: Nests, setting: Setting) -> Value:
         pair = table.rows[int(row)].pair
         name = executed_format(setting, pair_format(setting, pair)) or best_format(setting)
         ratios.append(base / setting.facts[head + name])
-    return _column(ratios, table, setting)
-
-
-def _column(values: list[Value], table: OperatorTable, setting: Setting) -> Value:
-    """Return a column of numbers, ``(n, 1 or points)``."""
-    xp = setting.xp
-    if any(is_array(v) and np.ndim(v) for v in values):
-        return xp.stack([xp.broadcast_to(xp.asarray(v), (table.points,)) for v in values])
-    if any(is_array(v) for v in values):
-        return xp.stack([xp.asarray(v, dtype=float) for v in values])[:, None]
-    return np.asarray(values, dtype=float)[:, None]
+    return by_row(ratios, table.points, setting.xp)

@@ -17,7 +17,7 @@ from perfmodel.cost.setting import Setting
 from perfmodel.kinds.mcu.kernels import Busy, busy_clocks
 from perfmodel.kinds.mcu.soft_float import soft_float
 from perfmodel.kinds.protocol import Equation, Terms, need_engine
-from perfmodel.kinds.rates import bandwidth, copy_shares, executed_macs, vector_rates, with_latency
+from perfmodel.kinds.rates import copy_shares, executed_macs, memory_seconds, vector_rates
 from perfmodel.kinds.roofline import KIND as ROOFLINE
 from perfmodel.kinds.roofline import launch_times, matrix_rates
 from perfmodel.kinds.streams import with_streams
@@ -80,12 +80,8 @@ class Microcontrollers:
             unsupported = tuple(name for name in unsupported if name not in soft.executed)
         compute = {"matrix": matrix, "vector": vector}
         work = {"matrix": matrix * clock, "vector": vector * clock}
-        share = copy_shares(table, setting)
         traffic = level_traffic(table, setting)
-        memory = {
-            level: with_latency(moved / bandwidth(setting, level) / share, moved, setting, level)
-            for level, moved in traffic.items()
-        }
+        memory = memory_seconds(traffic, setting, copy_shares(table, setting))
         overhead = {"start": busy.start / clock, **launch_times(table, setting)}
         rule = setting.overlap if setting.choices.get("double_buffered", True) else "none"
         row_s = compose(compute, memory, overhead, "none" if rule == "none" else "full")

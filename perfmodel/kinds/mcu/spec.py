@@ -38,13 +38,12 @@ class Microcontroller(Engine):
     issue: Rate = Quantity(value=1.0)
     """Instructions a clock that such loops sustain: 1 for a core of single issue."""
     relative_conv: Slower | None = None
-    """Clocks of convolutions over those on a Cortex-M4, where measured rows tell."""
+    """Clocks of convolutions, and of all that is no product, over those on a Cortex-M4, where
+    measured rows tell."""
     relative_depthwise: Slower | None = None
     """Likewise of depthwise convolutions; as `relative_conv` where left out."""
     relative_gemm: Slower | None = None
     """Likewise of matrix products; as `relative_conv` where left out."""
-    relative_other: Slower | None = None
-    """Likewise of everything else; as `relative_conv` where left out."""
     float_clocks: Clocks | None = None
     """Clocks of a floating-point operation in software; left out where there is a unit for it."""
     fork_clocks: Clocks = Quantity(value=0.0)

@@ -7,10 +7,9 @@ second for each operation of its peak.
 
 from __future__ import annotations
 
-from perfmodel.arrays import Value
+from perfmodel.arrays import Value, by_row
 from perfmodel.cost.residency import slot_bytes
 from perfmodel.cost.setting import Setting
-from perfmodel.kinds.npu.rates import by_row
 from perfmodel.kinds.rates import MATRIX_KINDS, executed_format
 from perfmodel.kinds.roofline import best_format
 from perfmodel.workload.builder import VECTOR_OPS
@@ -56,7 +55,7 @@ def _stated(table: OperatorTable, setting: Setting, field: str, *, inverse: bool
                 said = True
                 total = total + (1.0 / found if inverse else found)
         values.append(total)
-    return by_row(table, setting, values) if said else None
+    return by_row(values, table.points, setting.xp) if said else None
 
 
 def results(table: OperatorTable, setting: Setting) -> Value:

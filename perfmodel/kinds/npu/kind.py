@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from perfmodel.arrays import Value, is_array
+from perfmodel.arrays import Value, by_row, is_array
 from perfmodel.cost.compose import compose
 from perfmodel.cost.residency import (
     access_bytes,
@@ -23,7 +23,7 @@ from perfmodel.cost.residency import (
 )
 from perfmodel.cost.setting import Setting
 from perfmodel.kinds.npu.functions import extra_passes, function_times, result_bytes, results
-from perfmodel.kinds.npu.rates import by_row, kernel_constant, padded_macs
+from perfmodel.kinds.npu.rates import kernel_constant, padded_macs
 from perfmodel.kinds.npu.weights import loaded_share
 from perfmodel.kinds.protocol import Equation, Terms, need_engine
 from perfmodel.kinds.rates import (
@@ -142,7 +142,7 @@ def _shares(table: OperatorTable, setting: Setting) -> Value:
             if cores is not None:
                 share = share * setting.xp.minimum(cores, units) / units
         shares.append(share)
-    return by_row(table, setting, shares)
+    return by_row(shares, table.points, setting.xp)
 
 
 def _vector_rates(table: OperatorTable, setting: Setting) -> Value:
@@ -151,7 +151,8 @@ def _vector_rates(table: OperatorTable, setting: Setting) -> Value:
     rates = vector_rates(table, setting)
     if all(rate is None for rate in own):
         return rates
-    theirs = by_row(table, setting, [1.0 if rate is None else rate for rate in own])
+    stated = [1.0 if rate is None else rate for rate in own]
+    theirs = by_row(stated, table.points, setting.xp)
     runs = np.array([rate is not None for rate in own])[:, None]
     slowdown = setting.fact(f"engines.{setting.engine}.host_slowdown", 1.0)
     return setting.xp.where(runs, theirs / slowdown, rates)
@@ -159,14 +160,16 @@ def _vector_rates(table: OperatorTable, setting: Setting) -> Value:
 
 def _stated(table: OperatorTable, setting: Setting, field: str, default: Value) -> Value:
     values = [kernel_constant(setting, row, field, default) for row in table.rows]
-    return by_row(table, setting, values)
+    return by_row(values, table.points, setting.xp)
 
 
 def _launches(table: OperatorTable, setting: Setting) -> dict[str, Value]:
     out = launch_times(table, setting)
     own = [kernel_constant(setting, row, "launch", 0.0) for row in table.rows]
-    if any(is_array(each) or each for each in own):
-        out["launch"] = out.get("launch", 0.0) + table.kernels * by_row(table, setting, own)
+    if any(is_array(one) or one for one in own):
+        out["launch"] = out.get("launch", 0.0) + table.kernels * by_row(
+            own, table.points, setting.xp
+        )
     slowdown = setting.fact(f"engines.{setting.engine}.host_slowdown", 1.0)
     return {name: seconds * slowdown for name, seconds in out.items()}
 

@@ -13,7 +13,7 @@ from perfmodel.cost.setting import Setting
 from perfmodel.workload.lower import OperatorTable, Row
 from perfmodel.workload.shapes import Nests
 
-__all__ = ["by_row", "kernel_constant", "kernel_names", "padded_macs"]
+__all__ = ["kernel_constant", "kernel_names", "padded_macs"]
 
 #: Class of a row -> classes of kernels whose constants hold for it, the first stated one first.
 _CLASSES: Final = {
@@ -60,14 +60,6 @@ def kernel_constant(setting: Setting, row: Row, field: str, default: Value = Non
         if found is not None:
             return found
     return default
-
-
-def by_row(table: OperatorTable, setting: Setting, values: list[Value]) -> Value:
-    """Return a value of each row as an array ``(rows, points)`` or ``(rows, 1)``."""
-    if any(np.ndim(value) for value in values):
-        xp = setting.xp
-        return xp.stack([xp.broadcast_to(xp.asarray(v), (table.points,)) for v in values])
-    return setting.xp.asarray(values, dtype=float)[:, None]
 
 
 def padded_macs(table: OperatorTable, setting: Setting) -> Value:

@@ -40,10 +40,9 @@ ACCELERATORS = {
 
 
 class Cost(NamedTuple):
-    """Cycles, and joules on chip and in all, of the products of one step."""
+    """Cycles and joules of the products of one step."""
 
     cycles: float
-    chip_j: float
     total_j: float
 
 
@@ -93,7 +92,7 @@ def step(name: str, model: str, phase: str, *, joined: bool = False) -> Cost:
 
     chip = sum(whole(name) for name in table.columns if name.endswith(" energy_j"))
     outside = whole("dram_bytes") * float(facts["memories.dram.energy_per_byte"])
-    return Cost(whole("row_s") * float(facts["engines.array.clock"]), chip, chip + outside)
+    return Cost(whole("row_s") * float(facts["engines.array.clock"]), chip + outside)
 
 
 def _precision(bits: float, serial: bool, cache_format: str) -> Precision:

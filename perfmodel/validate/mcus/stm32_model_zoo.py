@@ -17,10 +17,11 @@ from perfmodel.calibrate import Constant
 from perfmodel.errors import Fault, InputError
 from perfmodel.hardware.library import hardware
 from perfmodel.hardware.machine import Machine
-from perfmodel.measurements import Row, Rows, read_rows
+from perfmodel.measurements import Row, Rows
 from perfmodel.validate.case import Case, Cases, Question
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.mcus.counts import TERMS, counts
+from perfmodel.validate.measured_table import measured_table
 from perfmodel.validate.npus.n6 import refits_of
 from perfmodel.validate.refit import Refit
 from perfmodel.workload.library import find
@@ -50,15 +51,9 @@ _CLASSES: Final = {
 
 def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     """Return the cases of the table; groups are families of networks."""
-    path = folder.need(NAME, *PLACES)
-    rows = read_rows(path)
-    faults = rows.missing(_COLUMNS)
-    if faults:
-        raise InputError(faults)
-    made = list(map(partial(_case, devices, rows, faults=faults), rows))
-    if faults:
-        raise InputError(faults)
-    return Cases(NAME, made, notes=folder.note(path))
+    with measured_table(folder, NAME, PLACES, _COLUMNS) as (rows, faults, note):
+        made = list(map(partial(_case, devices, rows, faults=faults), rows))
+    return Cases(NAME, made, notes=note)
 
 
 def _case(
@@ -66,8 +61,7 @@ def _case(
 ) -> Case:  # fmt: skip
     model, board = row.get("model"), row.get("board")
     name = f"{board} {model} {row.get('resolution')}"
-    given = row.get("latency_ms")
-    latency = rows.number(row, "latency_ms", faults, scale=1e-3) if given else None
+    latency = rows.number(row, "latency_ms", faults, scale=1e-3)
     part = board.partition(" ")[0]
     try:
         work = network(model, row.get("resolution"))
@@ -76,7 +70,7 @@ def _case(
             raise InputError(Fault(f"no device of the library is the board '{board}'"))
         device, runtime = found[0]
         machine = hardware(device, devices).machine(runtime)
-        clock = rows.number(row, "freq_mhz", faults, scale=1e6) if row.get("freq_mhz") else None
+        clock = rows.number(row, "freq_mhz", faults, scale=1e6)
         if clock and runtime != "st_edge_ai_n6":
             machine = machine.vary({f"engines.{machine.engine}.clock": clock})
     except InputError as error:
@@ -140,11 +134,7 @@ def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[R
     Those of the Cortex-M7's rows, and those of the STM32N6's (`perfmodel.validate.npus.n6`).
     """
     cases = load(folder, devices)
-    rows = [
-        (case, q) for case in cases.cases
-        if isinstance(case.machine, Machine) and case.runtime == "x_cube_ai"
-        for q in case.questions if q.target == "latency_s"
-    ]  # fmt: skip
+    rows = [(case, q) for case, q in cases.asked("latency_s") if case.runtime == "x_cube_ai"]
     accelerated = refits_of(cases)
     if not rows:
         return accelerated

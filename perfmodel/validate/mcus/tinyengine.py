@@ -17,9 +17,10 @@ import numpy as np
 from perfmodel.calibrate import Constant
 from perfmodel.errors import Fault, InputError
 from perfmodel.hardware.library import hardware
-from perfmodel.measurements import Row, Rows, read_rows
+from perfmodel.measurements import Row, Rows
 from perfmodel.validate.case import Case, Cases, Question
 from perfmodel.validate.files import DataFolder
+from perfmodel.validate.measured_table import measured_table
 from perfmodel.validate.refit import Refit
 from perfmodel.workload.families import Semantics
 from perfmodel.workload.graph import Graph
@@ -45,15 +46,9 @@ _CHANNELS: Final = 27
 
 def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     """Return the cases of the table, a row a measured number; groups are libraries."""
-    path = folder.need(NAME, *PLACES)
-    rows = read_rows(path)
-    faults = rows.missing(_COLUMNS)
-    if faults:
-        raise InputError(faults)
-    made = list(map(partial(_case, devices, rows, faults=faults), rows))
-    if faults:
-        raise InputError(faults)
-    notes = ("networks stand for their multiply-accumulates alone", *folder.note(path))
+    with measured_table(folder, NAME, PLACES, _COLUMNS) as (rows, faults, note):
+        made = list(map(partial(_case, devices, rows, faults=faults), rows))
+    notes = ("networks stand for their multiply-accumulates alone", *note)
     return Cases(NAME, made, notes=notes)
 
 
@@ -114,9 +109,7 @@ def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[R
     out: list[Refit] = []
     cases = load(folder, devices)
     for library in _LIBRARIES:
-        rows = [
-            (case, q) for case in cases.cases if case.group == library for q in case.questions
-        ]  # fmt: skip
+        rows = [(case, q) for case, q in cases.asked() if case.group == library]
         if len(rows) < 2:
             continue
         macs = np.array([float(q.workload.macs) for _, q in rows])

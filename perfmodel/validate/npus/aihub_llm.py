@@ -14,9 +14,10 @@ from typing import Final
 from perfmodel.calibrate import Constant
 from perfmodel.errors import Fault, InputError
 from perfmodel.hardware.library import hardware
-from perfmodel.measurements import Row, Rows, read_rows
+from perfmodel.measurements import Row, Rows
 from perfmodel.validate.case import Case, Cases, Question
 from perfmodel.validate.files import DataFolder
+from perfmodel.validate.measured_table import measured_table
 from perfmodel.validate.npus.aihub_graphs import CHIPS
 from perfmodel.validate.npus.flat import Flat
 from perfmodel.validate.refit import Refit
@@ -61,15 +62,9 @@ _COLUMNS = (
 
 def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     """Return the cases of the file: decode is its primary target."""
-    path = folder.need(NAME, *PLACES)
-    rows = read_rows(path)
-    faults = list(rows.missing(_COLUMNS))
-    if faults:
-        raise InputError(faults)
-    cases = [_case(rows, row, devices, faults) for row in rows]
-    if faults:
-        raise InputError(faults)
-    return Cases(NAME, cases, notes=folder.note(path))
+    with measured_table(folder, NAME, PLACES, _COLUMNS) as (rows, faults, note):
+        cases = [_case(rows, row, devices, faults) for row in rows]
+    return Cases(NAME, cases, notes=note)
 
 
 def _case(rows: Rows, row: Row, devices: Sequence[str | Path], faults: list[Fault]) -> Case:
@@ -110,10 +105,7 @@ def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[R
     cases = load(folder, devices)
     out: list[Refit] = []
     for target, constants in (("latency_s", DECODE), ("ttft_s", FIRST)):
-        asked = [
-            (case, q) for case in cases.cases if case.machine is not None
-            for q in case.questions if q.target == target
-        ]  # fmt: skip
+        asked = cases.asked(target)
         groups = [case.device for case, _ in asked]
         if len(set(groups)) > 1:
             flat = Flat(asked)

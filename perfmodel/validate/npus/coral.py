@@ -15,11 +15,11 @@ import numpy as np
 
 from perfmodel.calibrate import Constant
 from perfmodel.errors import Fault, InputError
-from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import hardware
-from perfmodel.measurements import Row, Rows, read_rows
+from perfmodel.measurements import Row, Rows
 from perfmodel.validate.case import Case, Cases, Question
 from perfmodel.validate.files import DataFolder
+from perfmodel.validate.measured_table import measured_table
 from perfmodel.validate.npus.flat import Flat
 from perfmodel.validate.npus.networks import network
 from perfmodel.validate.refit import Refit
@@ -37,18 +37,12 @@ DEVICES: Final = {"usb_accel_edgetpu_ms": "edge_tpu_usb", "dev_board_edgetpu_ms"
 
 def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     """Return the cases of the table: two a row."""
-    path = folder.need(NAME, *PLACES)
-    rows = read_rows(path)
-    faults = rows.missing(("model", *DEVICES))
-    if faults:
-        raise InputError(faults)
-    cases = [
-        _case(rows, row, column, device, devices, faults)
-        for row in rows for column, device in DEVICES.items()
-    ]  # fmt: skip
-    if faults:
-        raise InputError(faults)
-    return Cases(NAME, cases, notes=folder.note(path))
+    with measured_table(folder, NAME, PLACES, ("model", *DEVICES)) as (rows, faults, note):
+        cases = [
+            _case(rows, row, column, device, devices, faults)
+            for row in rows for column, device in DEVICES.items()
+        ]  # fmt: skip
+    return Cases(NAME, cases, notes=note)
 
 
 def _case(
@@ -57,7 +51,7 @@ def _case(
 ) -> Case:  # fmt: skip
     model = row.get("model")
     name = f"{device} {model}"
-    seconds = rows.number(row, column, faults, scale=1e-3) if row.get(column) else None
+    seconds = rows.number(row, column, faults, scale=1e-3)
     try:
         machine, workload = hardware(device, devices), network(NAME, model)
     except InputError as error:
@@ -70,11 +64,7 @@ def _case(
 
 def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[Refit]:
     """Return how the constants were fitted, a network or a device left out at a time."""
-    cases = load(folder, devices)
-    asked = [
-        (case, q) for case in cases.cases if isinstance(case.machine, Device)
-        for q in case.questions
-    ]  # fmt: skip
+    asked = load(folder, devices).asked()
     flat = Flat(asked)
     weights = np.array([0.0 if "SSD" in case.group else 1.0 for case, _ in asked])
     by_network = [case.group for case, _ in asked]

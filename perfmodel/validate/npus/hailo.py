@@ -16,11 +16,11 @@ import numpy as np
 
 from perfmodel.calibrate import Constant
 from perfmodel.errors import Fault, InputError
-from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import hardware
-from perfmodel.measurements import Row, Rows, read_rows
+from perfmodel.measurements import Row, Rows
 from perfmodel.validate.case import Case, Cases, Question
 from perfmodel.validate.files import DataFolder
+from perfmodel.validate.measured_table import measured_table
 from perfmodel.validate.npus.flat import Flat
 from perfmodel.validate.npus.networks import network
 from perfmodel.validate.refit import Refit
@@ -43,17 +43,11 @@ _COLUMNS = ("chip", "model", "fps_b1", "fps_b8", "input", "ops_g")
 
 def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     """Return the cases of the table."""
-    path = folder.need(NAME, *PLACES)
-    rows = read_rows(path)
-    faults = rows.missing(_COLUMNS)
-    if faults:
-        raise InputError(faults)
-    cases = [_case(rows, row, devices, faults) for row in rows]
-    if faults:
-        raise InputError(faults)
+    with measured_table(folder, NAME, PLACES, _COLUMNS) as (rows, faults, note):
+        cases = [_case(rows, row, devices, faults) for row in rows]
     notes = (
         "text towers are taken to run in 16 bits: their weights take twice as long to load",
-        *folder.note(path),
+        *note,
     )
     return Cases(NAME, cases, "batch8_s", notes)
 
@@ -106,11 +100,7 @@ def _check(workload: Workload, giga: float | None) -> None:
 
 def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[Refit]:
     """Return how the constants were fitted, a chip left out at a time; both batches together."""
-    cases = load(folder, devices)
-    asked = [
-        (case, q) for case in cases.cases if isinstance(case.machine, Device)
-        for q in case.questions
-    ]  # fmt: skip
+    asked = load(folder, devices).asked()
     flat = Flat(asked)
     targets = [q.target for _, q in asked]
     out: list[Refit] = []

@@ -31,11 +31,7 @@ def refits_of(cases: Cases) -> list[Refit]:
     cases
         Of a data set with such rows; empty where there are none, or of one family alone.
     """
-    asked = [
-        (case, q) for case in cases.cases
-        if case.machine is not None and case.runtime == RUNTIME
-        for q in case.questions if q.target == "latency_s"
-    ]  # fmt: skip
+    asked = [(case, q) for case, q in cases.asked("latency_s") if case.runtime == RUNTIME]
     families = [case.group for case, _ in asked]
     if len(set(families)) < 2:
         return []

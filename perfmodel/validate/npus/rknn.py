@@ -14,9 +14,10 @@ from perfmodel.calibrate import Constant
 from perfmodel.errors import Fault, InputError
 from perfmodel.hardware.library import hardware
 from perfmodel.hardware.machine import Machine
-from perfmodel.measurements import Row, Rows, read_rows
+from perfmodel.measurements import Row, Rows
 from perfmodel.validate.case import Case, Cases, Question
 from perfmodel.validate.files import DataFolder
+from perfmodel.validate.measured_table import measured_table
 from perfmodel.validate.npus.flat import Flat
 from perfmodel.validate.npus.networks import network
 from perfmodel.validate.refit import Refit
@@ -37,15 +38,9 @@ _COLUMNS = ("model", "dtype", "device", "fps")
 
 def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     """Return the cases of the table; a row of two chips is that of the first."""
-    path = folder.need(NAME, *PLACES)
-    rows = read_rows(path)
-    faults = rows.missing(_COLUMNS)
-    if faults:
-        raise InputError(faults)
-    cases = [_case(rows, row, devices, faults) for row in rows]
-    if faults:
-        raise InputError(faults)
-    return Cases(NAME, cases, notes=folder.note(path))
+    with measured_table(folder, NAME, PLACES, _COLUMNS) as (rows, faults, note):
+        cases = [_case(rows, row, devices, faults) for row in rows]
+    return Cases(NAME, cases, notes=note)
 
 
 def _case(rows: Rows, row: Row, devices: Sequence[str | Path], faults: list[Fault]) -> Case:
@@ -89,9 +84,8 @@ def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[R
     out: list[Refit] = []
     for runtime in RUNTIMES.values():
         asked = [
-            (case, q) for case in cases.cases
+            (case, q) for case, q in cases.asked()
             if isinstance(case.machine, Machine) and case.machine.runtime.name == runtime
-            for q in case.questions
         ]  # fmt: skip
         chips = list(dict.fromkeys(case.device for case, _ in asked))
         flat = Flat(asked)

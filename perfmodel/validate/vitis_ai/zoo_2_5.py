@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from perfmodel.errors import InputError
-from perfmodel.measurements import read_rows
 from perfmodel.validate.case import Case, Cases
 from perfmodel.validate.files import DataFolder
+from perfmodel.validate.measured_table import measured_table
 from perfmodel.validate.refit import Refit
 from perfmodel.validate.vitis_ai.boards import Boards
 from perfmodel.validate.vitis_ai.cases import rate_case
@@ -31,27 +30,19 @@ _NOTE: Final = (
 
 def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     """Return the cases of the table: each row's rate with one thread and with several."""
-    path = folder.need(NAME, *PLACES)
-    rows = read_rows(path)
-    faults = rows.missing(_COLUMNS)
-    if faults:
-        raise InputError(faults)
-    boards = Boards(devices)
-    cases: list[Case] = []
-    for row in rows:
-        stated = rows.number(row, "gops_from_name", faults) if row.get("gops_from_name") else None
-        for column, several in (("fps_single_thread", False), ("fps_multi_thread", True)):
-            if not row.get(column):
-                continue
-            fps = rows.number(row, column, faults)
-            if fps is not None:
-                cases.append(
-                    rate_case(boards, row.get("board"), row.get("dpu_config"), row.get("model"),
-                              stated, fps, several=several, suspect=row.get("suspect"))
-                )  # fmt: skip
-    if faults:
-        raise InputError(faults)
-    return Cases(NAME, cases, notes=(_NOTE, *folder.note(path)))
+    with measured_table(folder, NAME, PLACES, _COLUMNS) as (rows, faults, note):
+        boards = Boards(devices)
+        cases: list[Case] = []
+        for row in rows:
+            stated = rows.number(row, "gops_from_name", faults)
+            for column, several in (("fps_single_thread", False), ("fps_multi_thread", True)):
+                fps = rows.number(row, column, faults)
+                if fps is not None:
+                    cases.append(
+                        rate_case(boards, row.get("board"), row.get("dpu_config"), row.get("model"),
+                                  stated, fps, several=several, suspect=row.get("suspect"))
+                    )  # fmt: skip
+    return Cases(NAME, cases, notes=(_NOTE, *note))
 
 
 def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[Refit]:

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from perfmodel.errors import InputError
-from perfmodel.measurements import read_rows
 from perfmodel.validate.case import Case, Cases
 from perfmodel.validate.files import DataFolder
+from perfmodel.validate.measured_table import measured_table
 from perfmodel.validate.vitis_ai.boards import Boards
 from perfmodel.validate.vitis_ai.cases import rate_case
 
@@ -23,22 +22,16 @@ _COLUMNS: Final = ("board", "dpu", "metric", "fps", "model", "ops_g", "pruned")
 
 def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     """Return the cases of the table, a row each."""
-    path = folder.need(NAME, *PLACES)
-    rows = read_rows(path)
-    faults = rows.missing(_COLUMNS)
-    if faults:
-        raise InputError(faults)
-    boards = Boards(devices)
-    cases: list[Case] = []
-    for row in rows:
-        fps = rows.number(row, "fps", faults)
-        stated = rows.number(row, "ops_g", faults) if row.get("ops_g") else None
-        if fps is None:
-            continue
-        cases.append(
-            rate_case(boards, row.get("board"), row.get("dpu"), row.get("model"), stated, fps,
-                      several=row.get("metric").startswith("multi"))
-        )  # fmt: skip
-    if faults:
-        raise InputError(faults)
-    return Cases(NAME, cases, notes=folder.note(path))
+    with measured_table(folder, NAME, PLACES, _COLUMNS) as (rows, faults, note):
+        boards = Boards(devices)
+        cases: list[Case] = []
+        for row in rows:
+            fps = rows.number(row, "fps", faults)
+            stated = rows.number(row, "ops_g", faults)
+            if fps is None:
+                continue
+            cases.append(
+                rate_case(boards, row.get("board"), row.get("dpu"), row.get("model"), stated, fps,
+                          several=row.get("metric").startswith("multi"))
+            )  # fmt: skip
+    return Cases(NAME, cases, notes=note)
