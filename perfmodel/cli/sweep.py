@@ -191,6 +191,9 @@ def _print(
     kept = "" if summary.rows == summary.points else f", {summary.rows} satisfy the condition"
     note(f"{summary.points} points{kept}, {summary.feasible} of them fit; "
          f"{show(outcome.seconds, 'time')}")  # fmt: skip
+    if unfit := summary.unfit_devices:
+        names = ", ".join(unfit[:8]) + (f" and {len(unfit) - 8} more" if unfit[8:] else "")
+        note(f"fits at no point: {names} (perfmodel predict says what is missing)")
     if output is not None:
         note(f"wrote {output} and {output.name}.manifest.json")
     if best:
@@ -204,6 +207,8 @@ def _print(
             say(as_text(_brief(summary.front, plan, pareto), rows=200))
     if not best and not pareto and summary.top is not None:
         say(as_text(_brief(summary.top, plan, []), rows=len(summary.top)))
+    elif not best and not pareto and summary.unfit is not None:
+        say(as_text(_brief(summary.unfit, plan, []), rows=len(summary.unfit)))
 
 
 def _row_lines(row: Any, plan: Plan) -> list[str]:

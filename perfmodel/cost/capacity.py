@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -125,10 +126,20 @@ def _scarce(totals: Mapping[str, Value], setting: Setting) -> list[Violation]:
             continue
         ratio = f"{need / bound:.3g} times" if bound else "none of"
         message = f"the design takes {need:.0f} {name.upper()}, {ratio} the part's {bound:.0f}"
-        levers = (f"a part with {need:.0f} {name.upper()}",)
+        levers = (*_turns(setting, name, need / max(bound, 1.0)),
+                  f"a part with {need:.0f} {name.upper()}")  # fmt: skip
         out.append(Violation(f"engines.{setting.engine}.{name}", need, bound, need - bound,
                              levers, message))  # fmt: skip
     return sorted(out, key=lambda v: v.demand / max(v.bound, 1e-9), reverse=True)
+
+
+def _turns(setting: Setting, name: str, excess: float) -> tuple[str, ...]:
+    """Return the lever of a design whose multipliers take turns: more turns, fewer DSP slices."""
+    path = f"engines.{setting.engine}.design.reuse_factor"
+    if name != "dsp" or path not in setting.facts:
+        return ()
+    now = float(np.asarray(setting.facts[path]).reshape(-1)[0])
+    return (f"{path} of {now * math.ceil(excess):g} or more",)
 
 
 def _levers(
