@@ -244,6 +244,11 @@ def warnings_of(prediction: Prediction) -> list[str]:
         for wanted, name in prediction.executed.items()
         if wanted != name and wanted not in prediction.unsupported
     ]
+    kept = prediction._setting.choices.get("weights")  # pyright: ignore[reportPrivateUsage]
+    if kept in ("remainder", "contexts") and not prediction._job.warm:  # pyright: ignore[reportPrivateUsage]
+        out.append(
+            "a first run, that loads weights which may stay for the next: warm=True (--warm)"
+        )
     missing = prediction._job.lowered.graph.not_priced  # pyright: ignore[reportPrivateUsage]
     if missing:
         out.append(f"{len(missing)} operators not priced: " + "; ".join(missing[:3]))
