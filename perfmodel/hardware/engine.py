@@ -34,6 +34,7 @@ Frequency: TypeAlias = Annotated[Quantity, Of("frequency", positive=True)]
 Time: TypeAlias = Annotated[Quantity, Of("time")]
 Watts: TypeAlias = Annotated[Quantity, Of("power", positive=True)]
 EnergyPerOp: TypeAlias = Annotated[Quantity, Of("energy_per_op")]
+Energy: TypeAlias = Annotated[Quantity, Of("energy")]
 
 
 class Peak(Quantity):
@@ -107,6 +108,11 @@ class Engine(Spec):
     """Classes of operators that it runs; all where left out."""
     energy_per_op: Mapping[str, EnergyPerOp] = Field(default_factory=dict)
     """Energy of one operation by compute format."""
+    vector_energy_per_op: EnergyPerOp | None = None
+    """Energy of one operation of the vector units, elementwise and the like, with what brings its
+    operands; that of `energy_per_op` where it is left out."""
+    move_energy: Energy | None = None
+    """Energy of a clock in which a unit only moves numbers: around products in panels."""
     sparse_speedup: Mapping[str, float] = Field(default_factory=dict)
     """Speed-up by structured sparsity that the engine exploits, such as ``"2:4": 2.0``."""
     accumulator_speedup: Mapping[str, float] = Field(default_factory=dict)
