@@ -79,6 +79,11 @@ def figures():
         accuracy=pm.accuracy.hawq(HAWQ, layers=residual_layers("resnet18")),
     )
     strips = patch_plan(net, "macs", capacity_bytes=256 * 1024, grids=grids)
+    bitnet = pm.workload("bitnet_b1_58_large", phase="decode", batch=1, context=64)
+    in_tables = "w=ternary_head_int8,a=int8,kv=fp16"
+    tables = pm.predict(bitnet, pm.hardware("tellme"), precision=in_tables)
+    prompt = pm.workload("llama_3_8b", phase="prefill", batch=1, prompt=256)
+    serial = pm.predict(prompt, pm.hardware("bitmod"), precision="w=bitmod6,a=fp16,kv=int8")
     if strips is None:
         raise SystemExit("MobileNetV2 no longer fits 256 KiB in strips")
     return {
@@ -93,6 +98,8 @@ def figures():
         ),
         "occupancy": resnet.plot.occupancy(layer="layer4.1.conv1"),
         "flash_timeline": token.plot.flash_timeline(),
+        "bit_planes": tables.plot.bit_planes(),
+        "bit_terms": serial.plot.bit_planes(row="layer.ffn_up"),
         "staircase": draw_staircases(
             {name: staircase(nest, Widths()) for name, nest in LAYERS.items()},
             capacity="16 KiB",

@@ -30,7 +30,14 @@ __all__ = [
 BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
     "perfmodel.kinds": {
         "bit_fusion": "perfmodel.kinds.bit_fusion:KIND",
+        "bit_serial": "perfmodel.kinds.bit_serial:KIND",
+        "fpga": "perfmodel.kinds.fpga:KIND",
+        "hardwired": "perfmodel.kinds.hardwired:KIND",
+        "in_memory": "perfmodel.kinds.in_memory:KIND",
+        "lookup_table": "perfmodel.kinds.lookup_table.kind:KIND",
+        "mcu": "perfmodel.kinds.mcu:KIND",
         "nand": "perfmodel.kinds.nand:KIND",
+        "npu": "perfmodel.kinds.npu:KIND",
         "roofline": "perfmodel.kinds.dispatched:KIND",
         "simd": "perfmodel.kinds.simd:KIND",
         "spatial": "perfmodel.kinds.spatial:KIND",

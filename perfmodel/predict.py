@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.formats import FALLBACKS, Precision, as_precision
 from perfmodel.hardware.device import Device
-from perfmodel.hardware.engine import Engine
+from perfmodel.hardware.engine import COMPUTE_FORMATS, Engine
 from perfmodel.hardware.facts import choices
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.memory import law_of
@@ -311,15 +311,23 @@ def _choices(engine: Engine, runtime: Runtime) -> Mapping[str, Any]:
 def precision_for(
     given: str | Precision | None, workload: Workload, machine: Machine, engine: str
 ) -> Precision:
-    """Return the precision given, else the file's own, else the first that the engine has."""
+    """Return the precision given, else the file's own, else the engine's first.
+
+    That is the first of its kind's `FORMATS_FIRST` for which it states a peak.
+    """
     if given is not None:
         return as_precision(given)
     if workload.precision:
         return as_precision(workload.precision)
-    for name in ("fp16", "bf16", "fp32", "int8", "int16"):
-        if f"engines.{engine}.peaks.{name}" in machine.facts:
-            return as_precision(name)
-    return as_precision("fp16")
+    return as_precision(own_precision(machine.device.engine(engine)))
+
+
+def own_precision(engine: Engine) -> str:
+    """Return the precision in which an engine runs a network of which nobody says it."""
+    for name in (*engine.FORMATS_FIRST, *engine.peaks):
+        if name in engine.peaks and name in COMPUTE_FORMATS:
+            return name
+    return "fp16"
 
 
 def supported(machine: Machine, engine: str, compute: str) -> bool:

@@ -105,6 +105,7 @@ DIMENSIONS: Final[dict[str, Dimension]] = {
         Dimension("temperature", "a temperature", "degC", "45 degC", "degC", 1e3),
         Dimension("thermal_resistance", "a thermal resistance", "K/W", "3.5 K/W", "K/W", 1e6),
         Dimension("heat_capacity", "a heat capacity", "J/K", "150 J/K", "J/K", 1e9),
+        Dimension("voltage", "a voltage", "V", "0.8 V", "V", 1e6),
         Dimension("price", "a price", "USD", "1599 USD", "USD", 1e12),
         Dimension("clocks", "a number of clocks", "clock", "1200 clocks", "clocks", 1e15),
         Dimension("fraction", "a fraction", "1", "0.95 or 95 %", "", 1e6),
@@ -157,6 +158,8 @@ def units_of(name: str) -> dict[str, Decimal]:
             return _prefixed("Hz", _ONE, up=True, down=True)
         case "power":
             return _prefixed("W", _ONE, up=True, down=True)
+        case "voltage":
+            return _prefixed("V", _ONE, up=True, down=True)
         case "energy":
             return joules | {"Wh": Decimal(3600), "kWh": Decimal(3600000)}
         case "compute":

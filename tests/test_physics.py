@@ -390,7 +390,9 @@ def test_latency_lies_between_the_slowest_resource_and_their_sum(
             + sum(facts[f"memories.{level}.latency"] for level in found.traffic_bytes)
         )
     assert found.latency_s >= max(resources) * (1 - 1e-9)
-    assert found.latency_s <= (sum(resources) + delays) * (1 + 1e-9)
+    # Tiles that are not full and ports narrower than the memory take longer than the peaks say.
+    if model is not None or machine.device.engine(machine.engine).kind == "roofline":
+        assert found.latency_s <= (sum(resources) + delays) * (1 + 1e-9)
 
 
 @given(workloads, machines(), precisions, models)

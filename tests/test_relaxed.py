@@ -11,7 +11,7 @@ from perfmodel.predict import predict
 from perfmodel.prediction.prediction import METRICS
 from perfmodel.workload.library import find
 
-devices = st.sampled_from(("a100", "apple_m2_max", "edge_tpu", "stm32h743", "zen4_core"))
+devices = st.sampled_from(("a100", "apple_m2_max", "rk3588", "stm32h743", "zen4_core"))
 models = st.sampled_from((None, "roofline"))
 
 

@@ -84,6 +84,7 @@ def _float(name: str, bits: int, note: str = "", compute: str = "") -> Format:
 
 
 _OCP = "OCP Microscaling Formats (MX) Specification v1.0, 2023"
+_BITMOD = "Chen et al., BitMoD, HPCA 2025: an 8-bit scale per 128 weights"
 _OCP8 = "OCP 8-bit Floating Point Specification (OFP8), 2023"
 
 
@@ -117,6 +118,21 @@ _PLAIN: tuple[Format, ...] = (
     Format("ternary", 2, "ternary", "int8", note="two bits a weight in {-1, 0, 1}"),
     Format(
         "ternary_packed", 1.6, "ternary", "int8", note="five ternary weights a byte (3**5 < 2**8)"
+    ),
+    Format(
+        "ternary_head_int8",
+        2,
+        "ternary",
+        "int8",
+        block="ternary",
+        overrides=tuple(
+            (tag, ((1.0, Format("int8", 8, "int", "int8")),)) for tag in ("head", "embedding")
+        ),
+        note="a ternary model whose head and embeddings stay in 8 bits",
+    ),
+    *(
+        Format(f"bitmod{bits}", bits, "codebook", "int8", 128, 8.0, source=_BITMOD)
+        for bits in (3, 4, 6)
     ),
     Format("bfp16", 8, "block_float", "int8", 16, 8.0, note="8-bit mantissas, exponent per 16"),
     Format("bfp8", 4, "block_float", "int4", 16, 8.0, note="4-bit mantissas, exponent per 16"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field
 
@@ -74,6 +74,9 @@ PeakRate: TypeAlias = Annotated[Peak, Of("compute", positive=True)]
 
 class Engine(Spec):
     """A unit that computes, with its peaks; the base class of every kind of engine."""
+
+    FORMATS_FIRST: ClassVar[tuple[str, ...]] = ("fp16", "bf16", "fp32", "int8", "int16")
+    """Precision of a network where nobody states one: the first of these that `peaks` has."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     """Name within the device."""

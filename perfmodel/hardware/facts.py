@@ -390,21 +390,66 @@ def kind_numbers(
 ) -> Iterator[tuple[str, Of, Quantity | float | None]]:
     """Numbers that a kind's spec class adds to its base: field, dimension and range, value.
 
-    Plain int and float fields (rows of an array, say) are facts too, so that they can be varied.
+    Plain int and float fields (rows of an array, say) are facts too, so that they can be varied;
+    those of a spec inside it stand below its field (``design.reuse_factor``).
     """
+    yield from _numbers_of(entry, base.model_fields)
+
+
+def _numbers_of(
+    entry: Spec, known: Mapping[str, Any]
+) -> Iterator[tuple[str, Of, Quantity | float | None]]:
     for name, info in type(entry).model_fields.items():
-        if name in base.model_fields:
+        if name in known:
             continue
         value = getattr(entry, name)
         limits = limit_of(info)
-        if limits is not None:
+        if isinstance(value, Spec) and not isinstance(value, Quantity):
+            for below, limit, number in _numbers_of(value, {}):
+                yield f"{name}.{below}", limit, number
+        elif isinstance(value, Mapping):
+            for key, one in cast("Mapping[str, Any]", value).items():
+                if isinstance(one, Quantity) and limits is not None:
+                    yield f"{name}.{key}", limits, one
+                elif isinstance(one, Spec):
+                    for below, limit, number in _numbers_of(one, {}):
+                        yield f"{name}.{key}.{below}", limit, number
+            # Keys that may be set though the spec does not state them.
+            below_spec, keys = getattr(type(entry), "KEYS", {}).get(name, (None, ()))
+            for key in keys:
+                if key not in value and below_spec is not None:
+                    for below, limit, number in _numbers_of(below_spec(), {}):
+                        yield f"{name}.{key}.{below}", limit, number
+        elif limits is not None:
             yield name, limits, value
         elif isinstance(value, (int, float)) and not isinstance(value, bool):
             yield name, limits_of_plain(info, value), float(value)
 
 
 def choices(engine: Engine) -> dict[str, Any]:
-    """Switches and words that a kind's spec class adds to its base, by field."""
-    added = [name for name in type(engine).model_fields if name not in Engine.model_fields]
-    values = {name: getattr(engine, name) for name in added}
-    return {n: v for n, v in values.items() if isinstance(v, (str, bool))}
+    """Switches and words that a kind's spec class adds to its base, by field.
+
+    Those of a spec inside it stand below its field (``design.style``).
+    """
+    return dict(_choices_of(engine, Engine.model_fields))
+
+
+def _choices_of(entry: Spec, known: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name in type(entry).model_fields:
+        if name in known:
+            continue
+        value = getattr(entry, name)
+        if isinstance(value, (str, bool)):
+            yield name, value
+        elif isinstance(value, Spec) and not isinstance(value, Quantity):
+            for below, word in _choices_of(value, _WORDS):
+                yield f"{name}.{below}", word
+        elif isinstance(value, Mapping):
+            for key, one in cast("Mapping[str, Any]", value).items():
+                if isinstance(one, Spec) and not isinstance(one, Quantity):
+                    for below, word in _choices_of(one, _WORDS):
+                        yield f"{name}.{key}.{below}", word
+
+
+#: Fields of a spec inside another that say where its numbers are from, not what it does.
+_WORDS: Final[Mapping[str, None]] = {"note": None, "source": None, "confidence": None}

@@ -54,6 +54,7 @@ SCALE_CLASSES: Final[tuple[str, ...]] = (
 ``copy`` all that only moves data, ``memory`` what main memory moves, cold weights among it."""
 
 Time: TypeAlias = Annotated[Quantity, Of("time")]
+Room: TypeAlias = Annotated[Quantity, Of("bytes")]
 Quantities: TypeAlias = Annotated[Quantity, Of("count", ceiling=10_000.0)]
 Clocks: TypeAlias = Annotated[Quantity, Of("clocks")]
 Draw: TypeAlias = Annotated[Quantity, Of("bandwidth_per_clock", positive=True, bare=True)]
@@ -174,6 +175,9 @@ class Runtime(Document):
     """Source of every number that names none."""
     confidence: Confidence | None = None
     """Confidence of every number that names none."""
+    code: Room | None = None
+    """Bytes that the library puts beside the weights in the memory that stores them: its kernels,
+    tables, start-up code."""
     per_run: Time = ZERO
     """Time of a run beside its operators."""
     per_operator: Time = ZERO

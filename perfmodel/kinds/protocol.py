@@ -64,6 +64,9 @@ class Terms:
         Further numbers of each row, columns of `Prediction.table`: SRAM reads, folds, utilisation.
     traffic_model
         How `traffic` was found; empty for compulsory traffic under the residency rule.
+    resources
+        Resource of the engine -> how much of it the whole network takes, ``(points,)`` or ``(1,)``;
+        the fact ``engines.ENGINE.RESOURCE`` says how much there is.
     """
 
     compute: dict[str, Value]
@@ -82,6 +85,7 @@ class Terms:
     detail: dict[str, Value] = field(default_factory=dict[str, Value])
     joined: dict[int, Callable[[], str]] = field(default_factory=dict[int, Callable[[], str]])
     traffic_model: str = ""
+    resources: dict[str, Value] = field(default_factory=dict[str, Value])
 
 
 def need_engine(setting: Setting, field: str, kind: str, noun: str) -> None:

@@ -164,6 +164,24 @@ def with_latency(seconds: Value, moved: Value, setting: Setting, level: str) -> 
     return seconds
 
 
+def memory_seconds(
+    traffic: Mapping[str, Value], setting: Setting, share: Value = 1.0
+) -> dict[str, Value]:
+    """Return level -> seconds in which its bytes move, latency with them.
+
+    Parameters
+    ----------
+    traffic
+        Level -> bytes across its boundary, ``(rows, points)``.
+    share
+        Fraction of each level's bandwidth that a row reaches.
+    """
+    return {
+        level: with_latency(moved / bandwidth(setting, level) / share, moved, setting, level)
+        for level, moved in traffic.items()
+    }
+
+
 def _by_row(shares: list[Value], table: OperatorTable, setting: Setting, scale: Value) -> Value:
     first = shares[0]
     if all(alike(share, first) for share in shares):
@@ -184,7 +202,8 @@ def bandwidth(setting: Setting, level: str) -> Value:
 
     Bare: the theoretical figure. Otherwise the runtime's efficiency where it states one, for main
     memory and the memory that stores the weights (a fitted constant replaces the measured fraction,
-    the two are never multiplied), else the device's sustained fraction. A runtime may also state
+    the two are never multiplied), else the device's sustained fraction; an engine that cannot draw
+    as much as its memory gives says how much. A runtime may also state
     how many bytes a clock each unit can have under way; the ceiling joins by a p-norm (a soft
     minimum). A kind of memory with a law of its own (flash, storage) is asked instead.
     """

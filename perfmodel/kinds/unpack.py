@@ -13,6 +13,8 @@ import numpy as np
 
 from perfmodel.arrays import Value, is_array
 from perfmodel.cost.setting import Setting
+from perfmodel.kinds.lookup_table.counts import instructions_per_mac
+from perfmodel.kinds.slots import bits_of, family_of
 from perfmodel.workload.lower import OperatorTable
 
 __all__ = [
@@ -25,8 +27,8 @@ def issue_rate(setting: Setting, slot: str) -> Value:
     """Return operations a second (two a MAC) at which packed weights of a slot are multiplied.
 
     ``2 * units * clock * macs_per_clock_per_unit``, or on a vector unit ``2 * units * clock *
-    vector_issue * issue_share / instructions_per_mac``; ``None`` where the runtime states neither
-    for their format.
+    vector_issue * issue_share / instructions_per_mac``, these stated or counted from look-ups;
+    ``None`` where the runtime states none for their format.
     """
     facts = setting.facts
     clock = facts.get(f"engines.{setting.engine}.clock")
@@ -38,9 +40,25 @@ def issue_rate(setting: Setting, slot: str) -> Value:
         return 2.0 * units * clock / each
     issue = facts.get(f"engines.{setting.engine}.vector_issue")
     each = None if issue is None else _of_format(setting, slot, "runtime.instructions_per_mac")
+    if each is None and issue is not None:
+        each = _looked_up(setting, slot)
     if each is None:
         return None
     return 2.0 * units * clock * issue * facts.get("runtime.issue_share", 1.0) / each
+
+
+def _looked_up(setting: Setting, slot: str) -> Value:
+    """Return instructions a multiply-accumulate of weights looked up in tables, or ``None``.
+
+    By the law of `perfmodel.kinds.lookup_table`, where the runtime's kernels look products up and
+    the weights are integers or ternary.
+    """
+    head = "runtime.kernels.gemm.lookup_"
+    instructions = setting.facts.get(f"{head}instructions")
+    if instructions is None or family_of(setting, slot) not in ("int", "ternary"):
+        return None
+    group, outputs = (setting.facts[f"{head}{name}"] for name in ("group", "outputs"))
+    return instructions_per_mac(bits_of(setting, slot), group, outputs, instructions)
 
 
 def unpack_times(table: OperatorTable, setting: Setting) -> Value:

@@ -56,17 +56,35 @@ class PredictionPlots:
             self._prediction, row=row, requests=requests, dies=dies, sliced=sliced
         )
 
+    def bit_planes(self, *, row: str | None = None, groups: int | None = None) -> Figure:
+        """Terms, bit planes and tables over time; see `perfmodel.plots.bit_planes`."""
+        from perfmodel.plots.bit_planes import bit_planes
+
+        return bit_planes(self._prediction, row=row, groups=groups)
+
     def occupancy(self, *, layer: str | None = None) -> Figure:
         """Busy elements of a systolic array; see `perfmodel.plots.occupancy`."""
         from perfmodel.plots.occupancy import occupancy
 
         return occupancy(self._prediction, layer=layer)
 
+    def resources(self) -> Figure:
+        """What a design takes of an FPGA, by layer; see `perfmodel.plots.fabric`."""
+        from perfmodel.plots.fabric import resources
+
+        return resources(self._prediction)
+
     def energy_stack(self, *, measured: Mapping[str, float] | None = None) -> Figure:
         """Energy of each row by part; see `perfmodel.plots.energy_stack`."""
         from perfmodel.plots.energy_stack import energy_stack
 
         return energy_stack(self._prediction, measured=measured)
+
+    def flash_and_sram(self, *others: Prediction) -> Figure:
+        """What fits where on microcontrollers; see `perfmodel.plots.flash_and_sram`."""
+        from perfmodel.plots.flash_and_sram import flash_and_sram
+
+        return flash_and_sram([self._prediction, *others])
 
     def storage(
         self, *, memory: str | None = None, depths: Sequence[float] = (),

@@ -11,23 +11,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from perfmodel.errors import Fault, InputError, nearest
-from perfmodel.kinds.nand.events import Event, simulate
+from perfmodel.kinds.nand.events import simulate
 from perfmodel.kinds.nand.geometry import Matrix
 from perfmodel.kinds.nand.kind import shares_of
 from perfmodel.kinds.nand.timeline import channel_of, geometry
 from perfmodel.plots.style import (
     BLUE,
     GREEN,
-    INK,
     ORANGE,
     PURPLE,
     SKY,
     VERMILION,
-    axis,
     figure,
     percent,
 )
 from perfmodel.plots.subject import Subject
+from perfmodel.plots.timelines import Bar, timeline_layout, timeline_traces
 from perfmodel.units import show
 
 if TYPE_CHECKING:
@@ -60,9 +59,8 @@ _LANES = {
     "results": "channel: partial sums",
     "piece": "channel: pages",
 }
+#: Inputs and partial sums take a fraction of a microsecond.
 _SHORT = ("inputs", "results")
-#: Width of the outline of transfers that may be narrower than a pixel.
-_OUTLINE = 1.6
 
 
 def flash_timeline(
@@ -128,24 +126,21 @@ def flash_timeline(
     for die in range(min(dies, channel.dies)):
         parts += [f"die {die} plane 0", f"die {die} core", f"die {die} plane 1"]
     shown = [
-        event._replace(part=_LANES.get(event.what, event.part))
+        Bar(_LANES.get(event.what, event.part), event.what, event.start, event.end - event.start,
+            event.number)
         for event in run.events
         if event.what in _LANES or event.part in parts
-    ]
+    ]  # fmt: skip
     name = subject.names[int(found.row[at])]
     busy = percent(run.channel_busy, run.seconds)
     how = "read requests in pieces" if sliced else "whole pages, first come, first served"
     return figure(
-        _traces(shown), f"Flash timeline: {name} of {subject.title.partition(' on ')[0]}",
+        timeline_traces(shown, _COLORS, 1e6, words=_WORDS, outlined=_SHORT),
+        f"Flash timeline: {name} of {subject.title.partition(' on ')[0]}",
         f"one of {flash.channels:g} channels with {channel.dies} dies of {machine.device.name}; "
         f"{how}; channel busy {busy}",
         _alt(subject, name, channel.dies, requests, run.seconds, busy, len(shown)),
-        barmode="overlay", bargap=0.25,
-        xaxis=axis("time (us)", range=[0, run.seconds * 1e6]),
-        yaxis=axis("", type="category", categoryorder="array", categoryarray=parts[::-1],
-                   showgrid=False, ticksuffix=" "),
-        legend={"orientation": "h", "x": 0.0, "y": -0.13, "yanchor": "top"},
-        margin={"l": 150, "r": 30, "t": 84, "b": 110},
+        **timeline_layout(parts, run.seconds * 1e6, "us"),
     )  # fmt: skip
 
 
@@ -166,32 +161,6 @@ def _chosen(subject: Subject, found: Shares, row: str | None) -> int:
 def _number(values: Any, at: int) -> float:
     array = np.asarray(values, dtype=float)
     return float(array.reshape(len(array), -1)[at, 0]) if array.ndim else float(array)
-
-
-def _traces(events: list[Event]) -> list[dict[str, Any]]:
-    traces: list[dict[str, Any]] = []
-    for what, color in _COLORS.items():
-        mine = [event for event in events if event.what == what]
-        if not mine:
-            continue
-        traces.append(
-            {"type": "bar", "orientation": "h", "name": _WORDS[what],
-             "y": [event.part for event in mine],
-             "base": [event.start * 1e6 for event in mine],
-             "x": [(event.end - event.start) * 1e6 for event in mine],
-             # Inputs and partial sums of a fraction of a microsecond keep a width that is seen.
-             "marker": {"color": color,
-                        "line": {"color": color, "width": _OUTLINE} if what in _SHORT else
-                        {"color": "white", "width": 0.5}},
-             "hoverinfo": "text",
-             "hovertext": [
-                 f"{_WORDS[what]}, number {event.number + 1}<br>{event.part}: "
-                 f"{show(event.start, 'time')} to {show(event.end, 'time')}"
-                 for event in mine
-             ],
-             "textfont": {"color": INK}, "meta": {"what": what}}
-        )  # fmt: skip
-    return traces
 
 
 def _alt(

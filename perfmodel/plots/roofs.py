@@ -102,13 +102,18 @@ def compute_roofs(subject: Subject) -> list[Roof]:
     macs = columns.get("host_macs", columns["macs"])
     out: list[Roof] = []
     for name, rows in subject.formats().items():
-        rates = 2.0 * macs[rows] / columns["matrix_s"][rows]
+        # Products may run elsewhere than on the matrix units: attention beside memory arrays.
+        here = columns["matrix_s"][rows] > 0
+        if not here.any():
+            continue
+        rates = 2.0 * macs[rows][here] / columns["matrix_s"][rows][here]
         peak = setting.facts.get(f"engines.{setting.engine}.peaks.{name}")
         best = float(np.max(rates))
         out.append(Roof(name, best, float(peak) if peak is not None else best))
-    some = (columns["vector_ops"] > 0) & (columns["vector_s"] > 0)
+    vector = columns.get("vector_s", np.zeros(len(macs)))
+    some = (columns["vector_ops"] > 0) & (vector > 0)
     if some.any():
-        best = float(np.max(columns["vector_ops"][some] / columns["vector_s"][some]))
+        best = float(np.max(columns["vector_ops"][some] / vector[some]))
         out.append(Roof("vector", best, best))
     return sorted(out, key=lambda roof: -roof.value)
 

@@ -117,7 +117,7 @@ def _row(prediction: Prediction, columns: dict[str, np.ndarray], i: int) -> list
         arithmetic.append(f"{said}{work:.12g}/{(2.0 if said else 1.0) * work / seconds:.12g}")
     cold = f" + {columns['cold_weights_s'][i]:.12g}" if terms.cold is not None else ""
     parts = [(" + ".join(arithmetic) or "0") + cold]
-    last = list(terms.memory)[-1]
+    last = list(terms.memory)[-1] if terms.memory else ""
     for level in terms.memory:
         moved = columns[f"{level}_bytes"][i]
         own = terms.said[level](i) if level in terms.said else ""

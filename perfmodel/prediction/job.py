@@ -227,9 +227,10 @@ class _Inputs:
 
 
 def _sums(table: OperatorTable, terms: Terms, setting: Setting) -> dict[str, Value]:
-    return network_totals(
+    out = network_totals(
         table, setting, terms.row_s, terms.traffic, terms.operations, terms.energy
     )  # fmt: skip
+    return out | {f"resource {name}": used for name, used in terms.resources.items()}
 
 
 def _space(values: Mapping[str, Value], facts: Mapping[str, Value], precision: Precision) -> Any:

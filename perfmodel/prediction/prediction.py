@@ -339,7 +339,7 @@ class Prediction:
 
     @property
     def feasible(self) -> Value:
-        """Whether it fits every memory and the engine computes in some form of its formats."""
+        """Whether it fits memories and engine, which computes in some form of its formats."""
         good = fits(self._totals, self._setting)
         if self.unsupported:
             good = good & False
@@ -397,6 +397,16 @@ class Prediction:
                 )
             )  # fmt: skip
         return found
+
+    @property
+    def resources(self) -> dict[str, dict[str, Value]]:
+        """Resource of the engine (``lut``, ``dsp`` ...) -> ``used``, ``available``, ``share``.
+
+        Empty for engines that are there whatever runs on them.
+        """
+        from perfmodel.prediction.scarce import taken
+
+        return taken(self)
 
     @property
     def placement(self) -> dict[str, Any]:

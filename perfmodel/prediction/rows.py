@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from perfmodel.arrays import Value, is_array
+from perfmodel.prediction.scarce import scarcest
 from perfmodel.units import show
 
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ def to_dict(prediction: Prediction) -> dict[str, Any]:
             for v in prediction.violations
         ],
         "placement": _plain(prediction.placement),
+        **_resources(prediction),
         "executed": prediction.executed,
         "not_priced": list(graph.not_priced),
         "notes": list(workload.notes),
@@ -133,6 +135,12 @@ def _thermal(prediction: Prediction) -> dict[str, Any] | None:
     if "power.limit" not in facts and "power.battery" not in facts:
         return None
     return {name: _plain(value) for name, value in prediction.thermal._asdict().items()}
+
+
+def _resources(prediction: Prediction) -> dict[str, Any]:
+    """Return what the network takes of an engine that is made for it; empty for others."""
+    found = prediction.resources
+    return {"resources": _plain(found), "scarce": scarcest(found)} if found else {}
 
 
 def _interval(prediction: Prediction) -> dict[str, Any]:
@@ -173,9 +181,25 @@ def facts_line(prediction: Prediction) -> list[tuple[str, str]]:
         (f"{main} bandwidth", show(p.bandwidth_bytes_per_s[main], "bandwidth")),
         ("utilization", f"{100 * p.utilization:.3g} %"),
         ("memory", show(p.peak_memory_bytes, "bytes")),
+        *_where(p),
         ("bottleneck", p.bottleneck),
     ]
+    found = p.resources
+    for name, part in found.items():
+        if part["available"] or part["used"]:
+            text = f"{part['used']:.0f} of {part['available']:.0f} ({100 * part['share']:.3g} %)"
+            out.append((name.upper(), text + (", the scarcest" if name == scarcest(found) else "")))
     return out
+
+
+def _where(p: Prediction) -> list[tuple[str, str]]:
+    """Lines on each memory that must hold something, where that is more than one."""
+    out = list[tuple[str, str]]()
+    for memory, part in p.placement.items():
+        need, there = float(part["demand_bytes"]), float(part["capacity_bytes"])
+        share = f" ({100 * need / there:.3g} %)" if there else ""
+        out.append((f"  in {memory}", f"{show(need, 'bytes')} of {show(there, 'bytes')}{share}"))
+    return out if len(out) > 1 else []
 
 
 def _warm_lines(p: Prediction) -> list[tuple[str, str]]:
@@ -220,6 +244,11 @@ def warnings_of(prediction: Prediction) -> list[str]:
         for wanted, name in prediction.executed.items()
         if wanted != name and wanted not in prediction.unsupported
     ]
+    kept = prediction._setting.choices.get("weights")  # pyright: ignore[reportPrivateUsage]
+    if kept in ("remainder", "contexts") and not prediction._job.warm:  # pyright: ignore[reportPrivateUsage]
+        out.append(
+            "a first run, that loads weights which may stay for the next: warm=True (--warm)"
+        )
     missing = prediction._job.lowered.graph.not_priced  # pyright: ignore[reportPrivateUsage]
     if missing:
         out.append(f"{len(missing)} operators not priced: " + "; ".join(missing[:3]))

@@ -14,6 +14,7 @@ from perfmodel.hardware.library import runtime as find_runtime
 from perfmodel.hardware.machine import Machine
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
+from perfmodel.prediction.scarce import largest_share
 from perfmodel.resolve import machine_of
 from perfmodel.settings import BITS, OPTIONS, is_fact
 from perfmodel.sweep.bottleneck import bottlenecks
@@ -129,6 +130,8 @@ def _text(value: Any) -> str:
 def _metric(found: Prediction, name: str) -> Value:
     if name == "bottleneck":
         return bottlenecks(found)
+    if name == "resource_share":
+        return largest_share(found.resources)
     if name in ("traffic_bytes", "bandwidth_bytes_per_s"):
         moved = found.traffic_bytes.get(found.machine.main_memory)
         if moved is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -35,6 +35,11 @@ METRICS: Final = (
     "peak_memory_bytes", "weight_bytes", "kv_bytes", "activation_bytes", "traffic_bytes",
     "bandwidth_bytes_per_s", "utilization", "macs", "feasible", "bottleneck",
 )  # fmt: skip
+
+#: Further columns, computed where they are asked for or a device has look-up tables: the largest
+#: share that a design takes of any resource of an FPGA.
+EXTRA: Final = ("resource_share",)
+_KNOWN: Final = (*METRICS, *EXTRA)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +81,7 @@ class Plan:
     cases : tuple of Case
         Every choice of categories.
     metrics : tuple of str
-        Columns to compute, of `METRICS`.
+        Columns to compute, of `METRICS` and `EXTRA`.
     options : Options
     sobol : int
         Points of the sample; 0 for a whole grid.
@@ -175,7 +180,7 @@ def provisional_columns(
                 axes[name] = ""  # reported where the plan is made
     wanted = METRICS if metrics is None else list(metrics)
     # A metric that there is none of is reported where the plan is made: all stand in for it.
-    known = wanted if all(name in METRICS for name in wanted) else METRICS
+    known = wanted if all(name in _KNOWN for name in wanted) else METRICS
     return _column_dimensions(axes, known)
 
 
@@ -205,7 +210,7 @@ def make_plan(
     sobol
         Points of a Sobol sample of the axes, instead of the whole grid.
     metrics
-        Columns to compute; all of `METRICS` by default.
+        Columns to compute; all of `METRICS` by default, and `EXTRA` where a device is an FPGA.
     faults
         Faults gathered so far; all are raised together.
     place
@@ -223,8 +228,8 @@ def make_plan(
     options = options or Options()
     found_devices = resolve_devices(_with("device", devices, given, faults, place), faults)
     found_workloads = resolve_workloads(_with("workload", workloads, given, faults, place), faults)
-    chosen = _metrics(metrics, faults)
     machines = [d if isinstance(d, Machine) else d.machine() for _, d in found_devices]
+    chosen = _metrics(metrics, faults, machines)
     dimensions = _dimensions(given, machines)
     axes: list[Axis] = []
     for name, value in given.items():
@@ -274,14 +279,17 @@ def _with(
     return found
 
 
-def _metrics(wanted: Iterable[str] | None, faults: FaultList) -> tuple[str, ...]:
+def _metrics(
+    wanted: Iterable[str] | None, faults: FaultList, machines: Sequence[Machine]
+) -> tuple[str, ...]:
     if wanted is None:
-        return METRICS
+        scarce = any(path.endswith(".lut") for m in machines for path in m.facts)
+        return (*METRICS, *EXTRA) if scarce else METRICS
     chosen = tuple(dict.fromkeys(wanted))
     for name in chosen:
-        if name not in METRICS:
-            meant = nearest(name, METRICS)
-            expected = "" if meant else "one of " + ", ".join(METRICS)
+        if name not in _KNOWN:
+            meant = nearest(name, _KNOWN)
+            expected = "" if meant else "one of " + ", ".join(_KNOWN)
             faults.append(
                 Fault(f"there is no metric '{name}'", suggestion=meant, expected=expected)
             )
@@ -337,9 +345,3 @@ def _groups(
 def pieces_points(pieces: Iterable[Piece]) -> int:
     """Points of a bundle."""
     return sum(stop - start for _, start, stop in pieces)
-
-
-def all_pieces(plan: Plan) -> Iterator[Piece]:
-    """Every piece of every chunk."""
-    for chunk in plan.chunks:
-        yield from chunk

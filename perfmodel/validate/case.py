@@ -23,7 +23,8 @@ class Question:
     target
         Name of the target that it counts for.
     metric
-        Attribute of `Prediction` that answers it, such as ``latency_s``.
+        Attribute of `Prediction` that answers it, such as ``latency_s``; ``resource NAME`` for what
+        it takes of a resource of the engine, ``largest COLUMN`` for that of a column of its table.
     measured
         SI.
     workload
@@ -88,3 +89,16 @@ class Cases:
     cases: Sequence[Case]
     primary: str = "latency_s"
     notes: tuple[str, ...] = field(default=())
+
+    def asked(self, target: str = "") -> list[tuple[Case, Question]]:
+        """Return every question of the rows that can be predicted, with its row.
+
+        Parameters
+        ----------
+        target
+            The questions of this target alone; of all where left out.
+        """
+        return [
+            (case, question) for case in self.cases if case.machine is not None
+            for question in case.questions if target in ("", question.target)
+        ]  # fmt: skip

@@ -10,14 +10,15 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import Fault
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.engine import Engine, Peak
 from perfmodel.hardware.library import hardware
 from perfmodel.hardware.machine import Machine
-from perfmodel.measurements import Row, Rows, read_rows
+from perfmodel.measurements import Row, Rows
 from perfmodel.validate.case import Case, Cases, Question
 from perfmodel.validate.files import DataFolder
+from perfmodel.validate.measured_table import measured_table
 from perfmodel.workload.builder import GraphBuilder
 from perfmodel.workload.families import Semantics
 from perfmodel.workload.graph import Graph
@@ -40,16 +41,10 @@ _COLUMNS = ("device", "pattern", "block_kib", "parallel_lanes_or_qd", "mib_s")
 
 def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     """Return the cases of the table; writes, and drives that the library lacks, have a reason."""
-    path = folder.need(NAME, *PLACES)
-    rows = read_rows(path)
-    faults = rows.missing(_COLUMNS)
-    if faults:
-        raise InputError(faults)
-    cases = [_case(rows, row, devices, faults) for row in rows]
-    if faults:
-        raise InputError(faults)
+    with measured_table(folder, NAME, PLACES, _COLUMNS) as (rows, faults, note):
+        cases = [_case(rows, row, devices, faults) for row in rows]
     notes = ("two sessions of the phone differ by 13 % at the same block and lanes",)
-    return Cases(NAME, cases, primary=TARGET, notes=(*notes, *folder.note(path)))
+    return Cases(NAME, cases, primary=TARGET, notes=(*notes, *note))
 
 
 def _case(rows: Rows, row: Row, devices: Sequence[str | Path], faults: list[Fault]) -> Case:

@@ -16,10 +16,11 @@ from perfmodel.formats import Precision, as_precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import hardware
 from perfmodel.hardware.machine import Machine
-from perfmodel.measurements import Row, Rows, read_rows
+from perfmodel.measurements import Row, Rows
 from perfmodel.validate.case import Case, Cases, Question
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.llama_cpp.refit import refit
+from perfmodel.validate.measured_table import measured_table
 from perfmodel.validate.refit import Refit
 from perfmodel.workload.library import find
 from perfmodel.workload.workload import Workload
@@ -42,15 +43,9 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
 
     Each chip is the library's device of that name with the row's core count and bandwidth.
     """
-    path = folder.need(NAME, *PLACES)
-    rows = read_rows(path)
-    faults = rows.missing(_COLUMNS)
-    if faults:
-        raise InputError(faults)
-    cases = [_case(rows, row, devices, faults) for row in rows]
-    if faults:
-        raise InputError(faults)
-    return Cases(NAME, cases, notes=folder.note(path))
+    with measured_table(folder, NAME, PLACES, _COLUMNS) as (rows, faults, note):
+        cases = [_case(rows, row, devices, faults) for row in rows]
+    return Cases(NAME, cases, notes=note)
 
 
 def _case(rows: Rows, row: Row, devices: Sequence[str | Path], faults: list[Fault]) -> Case:

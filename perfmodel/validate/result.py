@@ -18,6 +18,7 @@ BASELINES: Final[Mapping[str, str]] = {
     "roofline": "bare roofline: theoretical compute peak and main memory bandwidth, nothing else",
     "roofline_scaled": "bare roofline times one factor for all rows, fitted on these very rows",
     "compute": "operations over peak",
+    "one_factor": "the mean over other devices times one factor, from the same calibration rows",
     "kerncraft_ecm": "kerncraft's Execution-Cache-Memory model, on the rows that it has",
 }
 

@@ -58,8 +58,11 @@ def evaluate(cases: Cases) -> ValidationResult:
     primary = [r for r in rows if r["target"] == cases.primary]
     notes = list(cases.notes)
     if tight:
-        first = ", ".join(dict.fromkeys(tight[:3]))
-        notes.append(f"{len(tight)} rows exceed a memory of their device by the model: {first}")
+        tight = list(dict.fromkeys(tight))
+        first = ", ".join(tight[:3])
+        notes.append(
+            f"{len(tight)} rows exceed a memory or a resource of their device by the model: {first}"
+        )
     total = len(cases.cases)
     return ValidationResult(
         cases.name, total, covered / total if total else 0.0, targets, cases.primary,
@@ -84,7 +87,7 @@ def _answer(case: Case, question: Question, tight: list[str]) -> dict[str, Any]:
     # Seconds of the multiply-accumulates at their peak.
     compute = float(bare.utilization) * float(bare.latency_s)
     ratio = compute / float(bare.latency_s)
-    roofline = _metric(bare, question.metric)
+    roofline = None if " " in question.metric else _metric(bare, question.metric)
     if not found.feasible:
         tight.append(case.name)
     return {
@@ -97,12 +100,19 @@ def _answer(case: Case, question: Question, tight: list[str]) -> dict[str, Any]:
         "error": predicted / question.measured - 1.0,
         "roofline": roofline,
         "compute": None if not timed or not ratio
+        or roofline is None
         else roofline / ratio if question.metric in _RATES else roofline * ratio,
     }  # fmt: skip
 
 
 def _metric(found: Prediction, name: str) -> float:
-    value = getattr(found, name)
+    of, _, what = name.rpartition(" ")
+    if of == "resource":
+        value = found.resources[what]["used"] if what in found.resources else None
+    elif of == "largest":
+        value = np.max(found.table[what])
+    else:
+        value = getattr(found, name)
     if isinstance(value, dict):  # bytes by memory: main memory is the last
         value = list(value.values())[-1]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
     if value is None or not np.isfinite(number := float(value)):  # pyright: ignore[reportUnknownArgumentType]

@@ -1,6 +1,7 @@
-"""Family ``mobilenet``: inverted residuals: MobileNetV2 and V3, EfficientNet.
+"""Family ``mobilenet``: inverted residuals: MobileNetV2, V3, EfficientNet V1, V2, Lite, EdgeTPU.
 
-Sandler et al. 2018, Howard et al. 2019, Tan and Le 2019; layers and roundings follow torchvision.
+Sandler et al. 2018, Howard et al. 2019, Tan and Le 2019 and 2021, Gupta and Akin 2020; layers and
+roundings follow torchvision and timm.
 Which blocks expand and which add their input follows the nominal channels, so a width multiplier
 never changes the operators, only their sizes.
 """
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from perfmodel.workload.families import Family, Semantics
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
-from perfmodel.workload.symbols import Dim, divisible, maximum, simplify, symbol
+from perfmodel.workload.symbols import Dim, divisible, floor_div, maximum, simplify, symbol
 
 Activation = Literal["relu", "relu6", "hard_swish", "silu"]
 _Channels = Annotated[int, Field(gt=0, le=10**6)]
@@ -38,6 +39,16 @@ class Stage(BaseModel):
         Blocks at depth 1.
     squeeze_excite
         Whether a squeeze-and-excitation follows the depthwise convolution.
+    fused
+        Whether one full convolution replaces the expansion and the depthwise one (EdgeTPU, V2); at
+        an expansion of 1 it is the whole block.
+    late_stride
+        Whether a fused block strides in its projection (TensorFlow's EdgeTPU models) and not in its
+        first convolution.
+    expand_from
+        Channels at width 1 that `expand` multiplies, where they are not the block's input.
+    skip
+        Whether blocks of equal shape add their input.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -49,6 +60,10 @@ class Stage(BaseModel):
     stride: Annotated[int, Field(gt=0, le=16)] = 1
     repeats: Annotated[int, Field(gt=0, le=1000)] = 1
     squeeze_excite: bool = False
+    fused: bool = False
+    late_stride: bool = False
+    expand_from: _Channels | None = None
+    skip: bool = True
     activation: Activation = "relu6"
 
 
@@ -58,25 +73,29 @@ class MobileNetStructure(ImageStructure):
     Attributes
     ----------
     variant
-        ``v2``, ``v3`` or ``efficientnet``: how channels are rounded, what squeezes, how it ends.
+        ``v2``, ``v3``, ``efficientnet`` or ``lite``: what squeezes, how it ends. A ``lite`` network
+        scales neither its ends nor the repeats of its first and last stage.
     stem, stem_activation
         The first convolution.
     stages
         Its blocks in order.
     head
-        Channels of the last convolution at width 1 (V2), or their ratio to its input (V3: 6,
+        Channels of the last convolution at width 1 (V2, Lite), or their ratio to its input (V3: 6,
         EfficientNet: 4).
+    head_channels
+        Channels of the last convolution at width 1, scaled; replaces `head`.
     hidden
         Features of the hidden classifier layer at width 1 (V3); 0 for none.
     depth_multiplier
         Scales the repeats, rounded up (EfficientNet's compound scaling).
     """
 
-    variant: Literal["v2", "v3", "efficientnet"]
+    variant: Literal["v2", "v3", "efficientnet", "lite"]
     stem: _Channels = 32
     stem_activation: Activation = "relu6"
     stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=200)]
     head: _Channels = 1280
+    head_channels: _Channels | None = None
     hidden: Annotated[int, Field(ge=0, le=10**6)] = 0
     depth_multiplier: Annotated[float, Field(gt=0, le=100)] = 1.0
 
@@ -92,19 +111,26 @@ def build(structure: MobileNetStructure, semantics: Semantics) -> Graph:
     s = structure
     g = ImageBuilder("mobilenet", folded=s.batch_norm == "folded")
     x = g.conv_norm(
-        g.image(s.image_channels), scaled(s.stem), 3, stride=2, activation=s.stem_activation,
-        name="stem",
+        g.image(s.image_channels), s.stem if s.variant == "lite" else scaled(s.stem), 3, stride=2,
+        activation=s.stem_activation, name="stem",
     )  # fmt: skip
     nominal = s.stem
     for i, stage in enumerate(s.stages):
         name, repeats = f"stage{i + 1}", math.ceil(stage.repeats * s.depth_multiplier)
+        if s.variant == "lite" and i in (0, len(s.stages) - 1):
+            repeats = stage.repeats
         x = inverted_residual(g, x, nominal, stage, s.variant, stage.stride, f"{name}.0.")
         if repeats > 1:
             with g.repeat(repeats - 1, f"{name}.1"):
                 x = inverted_residual(g, x, stage.channels, stage, s.variant, 1, "")
         nominal = stage.channels
     last = s.stages[-1].activation
-    if s.variant == "v2":
+    width: Dim
+    if s.head_channels is not None:
+        width = scaled(s.head_channels)
+    elif s.variant == "lite":
+        width = s.head
+    elif s.variant == "v2":
         width = divisible(s.head * maximum(1, symbol("width_multiplier")), 8)
     else:
         width = simplify(x.shape[1] * s.head)
@@ -119,35 +145,52 @@ def build(structure: MobileNetStructure, semantics: Semantics) -> Graph:
 
 def inverted_residual(
     g: ImageBuilder, x: Tensor, nominal: int, stage: Stage, variant: str, stride: int, name: str,
-    *, dilation: int = 1,
+    *, dilation: int = 1, taps: list[Tensor] | None = None,
 ) -> Tensor:  # fmt: skip
     """Add one block: expand, depthwise, squeeze and excite, project, add.
 
-    `dilation` is that of the depthwise convolution.
+    `dilation` is that of the depthwise convolution; the expanded tensor is appended to `taps`.
     """
     inputs = x.shape[1]
     act = stage.activation
+    adds = stage.skip and stride == 1 and nominal == stage.channels
     if stage.expanded is None:
-        inner, wider = simplify(inputs * stage.expand), stage.expand != 1
+        source = inputs if stage.expand_from is None else scaled(stage.expand_from)
+        inner, wider = simplify(source * stage.expand), stage.expand != 1
     else:
         inner, wider = scaled(stage.expanded), stage.expanded != nominal
-    y = g.conv_norm(x, inner, 1, activation=act, name=f"{name}expand") if wider else x
-    y = g.conv_norm(
-        y, inner, stage.kernel, stride=stride, groups=inner, dilation=dilation, activation=act,
-        name=f"{name}depthwise",
-    )  # fmt: skip
+    if stage.fused:
+        if not wider:
+            y = g.conv_norm(
+                x, scaled(stage.channels), stage.kernel, stride=stride, activation=act,
+                name=f"{name}conv",
+            )  # fmt: skip
+            return g.elementwise("add", y, x, name=f"{name}add") if adds else y
+        y = g.conv_norm(
+            x, inner, stage.kernel, stride=1 if stage.late_stride else stride, dilation=dilation,
+            activation=act, name=f"{name}expand",
+        )  # fmt: skip
+    else:
+        y = g.conv_norm(x, inner, 1, activation=act, name=f"{name}expand") if wider else x
+        if taps is not None:
+            taps.append(y)
+        y = g.conv_norm(
+            y, inner, stage.kernel, stride=stride, groups=inner, dilation=dilation, activation=act,
+            name=f"{name}depthwise",
+        )  # fmt: skip
     if stage.squeeze_excite:
         if variant == "efficientnet":  # a quarter of the block's input
             y = g.squeeze_excite(
-                y, simplify(inputs / 4), activation="silu", gate="sigmoid", name=f"{name}se"
+                y, floor_div(inputs, 4), activation="silu", gate="sigmoid", name=f"{name}se"
             )
         else:  # a quarter of the expanded channels
             squeezed = divisible(simplify(inner / 4), 8)
             y = g.squeeze_excite(
                 y, squeezed, activation="relu", gate="hard_sigmoid", name=f"{name}se"
             )
-    y = g.conv_norm(y, scaled(stage.channels), 1, name=f"{name}project")
-    if stride == 1 and nominal == stage.channels:
+    last = stride if stage.fused and stage.late_stride else 1
+    y = g.conv_norm(y, scaled(stage.channels), 1, stride=last, name=f"{name}project")
+    if adds:
         y = g.elementwise("add", y, x, name=f"{name}add")
     return y
 

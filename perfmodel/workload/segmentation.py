@@ -6,7 +6,7 @@ torchvision, which keeps the last two stages of the backbone at an eighth of the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field
@@ -93,18 +93,31 @@ def _fcn(g: ImageBuilder, x: Tensor, s: SegmentationStructure, name: str) -> Ten
     return g.conv(x, s.classes, 1, name=f"{name}.classifier")
 
 
-def _deeplab(g: ImageBuilder, x: Tensor, s: SegmentationStructure) -> Tensor:
-    """Add pyramid pooling: 1x1, dilated 3x3 and pooled branches, concatenated and projected."""
-    parts = [g.conv_norm(x, s.pyramid, 1, activation="relu", name="aspp.0")]
+def pyramid_pooling(g: ImageBuilder, x: Tensor, channels: int, rates: Sequence[int]) -> Tensor:
+    """Add 1x1, dilated 3x3 and pooled branches, concatenated and projected (DeepLab, ASPP).
+
+    Parameters
+    ----------
+    channels
+        Of each branch, and of the result.
+    rates
+        Dilation of each 3x3 branch.
+    """
+    parts = [g.conv_norm(x, channels, 1, activation="relu", name="aspp.0")]
     parts += [
-        g.conv_norm(x, s.pyramid, 3, dilation=rate, activation="relu", name=f"aspp.{i + 1}")
-        for i, rate in enumerate(s.rates)
+        g.conv_norm(x, channels, 3, dilation=rate, activation="relu", name=f"aspp.{i + 1}")
+        for i, rate in enumerate(rates)
     ]
     y = g.global_pool(x, name="aspp.pool", keep=True)
-    y = g.conv_norm(y, s.pyramid, 1, activation="relu", name="aspp.pooled")
+    y = g.conv_norm(y, channels, 1, activation="relu", name="aspp.pooled")
     parts.append(g.resize(y, x.shape[2:], name="aspp.upsample"))
     x = g.concat(parts, "aspp.concat")
-    x = g.conv_norm(x, s.pyramid, 1, activation="relu", name="aspp.project")
+    return g.conv_norm(x, channels, 1, activation="relu", name="aspp.project")
+
+
+def _deeplab(g: ImageBuilder, x: Tensor, s: SegmentationStructure) -> Tensor:
+    """Add pyramid pooling, a convolution and the classifier."""
+    x = pyramid_pooling(g, x, s.pyramid, s.rates)
     x = g.conv_norm(x, s.pyramid, 3, activation="relu", name="head.conv")
     return g.conv(x, s.classes, 1, name="head.classifier")
 

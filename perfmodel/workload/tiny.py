@@ -17,12 +17,22 @@ from perfmodel.workload.symbols import Dim, symbol
 _Width = Annotated[int, Field(gt=0, le=10**5)]
 
 #: Defaults of the free image dimensions: height and width, or time steps and features.
-_SIZES = {"resnet8": (32, 32), "mobilenet_v1": (96, 96), "ds_cnn": (49, 10)}
+_SIZES = {
+    "resnet8": (32, 32),
+    "mobilenet_v1": (96, 96),
+    "fd_mobilenet": (224, 224),
+    "ds_cnn": (49, 10),
+}
 
 #: MobileNetV1's separable blocks: channels as multiples of the stem's, and the depthwise stride.
 _MOBILENET_V1 = (
     (2, 1), (4, 2), (4, 1), (8, 2), (8, 1), (16, 2), (16, 1), (16, 1), (16, 1), (16, 1), (16, 1),
     (32, 2), (32, 1),
+)  # fmt: skip
+
+#: FD-MobileNet (Qin et al. 2018, arXiv:1802.03750): down to a thirty-second of the image early.
+_FD_MOBILENET = (
+    (2, 2), (4, 2), (4, 1), (8, 2), (8, 1), (16, 2), (16, 1), (16, 1), (16, 1), (16, 1), (32, 1),
 )  # fmt: skip
 
 
@@ -33,7 +43,7 @@ class TinyStructure(ImageStructure):
     ----------
     model
         ``resnet8`` (image classification), ``mobilenet_v1`` (visual wake words), ``ds_cnn``
-        (keyword spotting) or ``autoencoder`` (anomaly detection).
+        (keyword spotting) or ``autoencoder`` (anomaly detection); beside them ``fd_mobilenet``.
     channels
         Channels of the first convolution; hidden features of the autoencoder.
     features, bottleneck
@@ -42,7 +52,7 @@ class TinyStructure(ImageStructure):
         Separable blocks of the DS-CNN.
     """
 
-    model: Literal["resnet8", "mobilenet_v1", "ds_cnn", "autoencoder"]
+    model: Literal["resnet8", "mobilenet_v1", "ds_cnn", "autoencoder", "fd_mobilenet"]
     channels: _Width
     features: _Width = 640
     bottleneck: _Width = 8
@@ -59,7 +69,8 @@ def build(structure: TinyStructure, semantics: Semantics) -> Graph:
         g.output(_autoencoder(g, s))
         return g.build(parameters(s))
     x = g.image(s.image_channels)
-    x = {"resnet8": _resnet8, "mobilenet_v1": _mobilenet_v1, "ds_cnn": _ds_cnn}[s.model](g, x, s)
+    body = {"resnet8": _resnet8, "ds_cnn": _ds_cnn}.get(s.model, _separable)
+    x = body(g, x, s)
     x = g.global_pool(x, name="avgpool")
     g.output(g.softmax(g.linear(x, s.classes, name="dense", tag="head")))
     return g.build(parameters(s))
@@ -78,10 +89,12 @@ def _resnet8(g: ImageBuilder, x: Tensor, s: TinyStructure) -> Tensor:
     return x
 
 
-def _mobilenet_v1(g: ImageBuilder, x: Tensor, s: TinyStructure) -> Tensor:
-    """Add a stem and 13 depthwise-separable convolutions (Howard et al. 2017)."""
+def _separable(g: ImageBuilder, x: Tensor, s: TinyStructure) -> Tensor:
+    """Add a stem and depthwise-separable convolutions (Howard et al. 2017): 13, or 11."""
     x = _same(g, x, s.channels, 3, stride=2, name="stem")
-    for i, (factor, stride) in enumerate(_MOBILENET_V1):
+    for i, (factor, stride) in enumerate(
+        _MOBILENET_V1 if s.model == "mobilenet_v1" else _FD_MOBILENET
+    ):
         name = f"block{i + 1}"
         x = _same(g, x, x.shape[1], 3, stride=stride, groups=x.shape[1], name=f"{name}.depthwise")
         x = _same(g, x, s.channels * factor, 1, name=f"{name}.pointwise")

@@ -1,4 +1,4 @@
-"""Family ``video``: networks over clips: R(2+1)D and S3D.
+"""Family ``video``: networks over clips: R3D, mixed convolutions, R(2+1)D and S3D.
 
 Tran et al. 2018 (arXiv:1711.11248) and Xie et al. 2018 (arXiv:1712.04851) split a convolution over
 time and space into one over space and one over time. Layers and names follow torchvision.
@@ -37,12 +37,13 @@ class VideoStructure(ImageStructure):
     Attributes
     ----------
     network
-        ``r2plus1d``: residual; ``s3d``: Inception-v1 with separable convolutions.
+        ``r3d``: residual, 3x3x3 convolutions; ``mc3``: those in the first stage alone, then over
+        space; ``r2plus1d``: residual, split; ``s3d``: Inception-v1 with separable convolutions.
     depths
-        Residual blocks in each stage (R(2+1)D).
+        Blocks in each stage of a residual network.
     """
 
-    network: Literal["r2plus1d", "s3d"]
+    network: Literal["r3d", "mc3", "r2plus1d", "s3d"]
     depths: Annotated[tuple[_Count, ...], Field(min_length=1, max_length=8)] = (2, 2, 2, 2)
     classes: int = Field(400, gt=0, le=10**7)
 
@@ -111,8 +112,29 @@ def build(structure: VideoStructure, semantics: Semantics) -> Graph:
     g = _Builder("video", folded=s.batch_norm == "folded")
     shape = (symbol("batch"), s.image_channels, *map(symbol, ("frames", "height", "width")))
     x = g.input("clip", shape)
-    g.output(_r2plus1d(g, x, s) if s.network == "r2plus1d" else _s3d(g, x, s))
+    bodies = {"r3d": _full, "mc3": _full, "r2plus1d": _r2plus1d, "s3d": _s3d}
+    g.output(bodies[s.network](g, x, s))
     return g.build(parameters(s))
+
+
+def _full(g: _Builder, x: Tensor, s: VideoStructure) -> Tensor:
+    """Add a residual network of unsplit convolutions."""
+    x = g.conv_norm(x, 64, (3, 7, 7), stride=(1, 2, 2), activation="relu", name="stem")
+    for i, depth in enumerate(s.depths):
+        deep = s.network == "r3d" or i == 0
+        kernel = (3 if deep else 1, 3, 3)
+        for j in range(depth):
+            name, channels, halve = f"layer{i + 1}.{j}", 64 * 2**i, 2 if i and not j else 1
+            stride = (halve if deep else 1, halve, halve)
+            y = g.conv_norm(x, channels, kernel, stride=stride, activation="relu",
+                            name=f"{name}.conv1")  # fmt: skip
+            y = g.conv_norm(y, channels, kernel, name=f"{name}.conv2")
+            if halve != 1 or x.shape[1] != channels:
+                x = g.conv_norm(x, channels, (1, 1, 1), stride=stride, name=f"{name}.down")
+            y = g.elementwise("add", y, x, name=f"{name}.add")
+            x = g.elementwise("relu", y, name=f"{name}.relu")
+    x = g.global_pool(x, name="avgpool")
+    return g.linear(x, s.classes, name="fc", tag="head")
 
 
 def _r2plus1d(g: _Builder, x: Tensor, s: VideoStructure) -> Tensor:

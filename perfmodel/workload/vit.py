@@ -1,4 +1,9 @@
-"""Family ``vit``: vision transformers (Dosovitskiy et al. 2021, arXiv 2010.11929)."""
+"""Family ``vit``: vision transformers (Dosovitskiy et al. 2021, arXiv 2010.11929).
+
+With the image towers of CLIP (Radford et al. 2021, arXiv 2103.00020), which normalise the tokens
+first and project the class token, and of SigLIP (Zhai et al. 2023, arXiv 2303.15343), which have no
+class token and pool by attention.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +14,11 @@ from pydantic import BaseModel, ConfigDict
 
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.families import Family, Semantics
-from perfmodel.workload.graph import Graph
+from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import frames
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import Dim, floor_div, product, simplify, symbol
-from perfmodel.workload.transformer_layers import Step, layer, norm
+from perfmodel.workload.transformer_layers import Step, feed_forward, layer, norm
 from perfmodel.workload.transformer_structure import (
     Count,
     CountOrNone,
@@ -41,6 +46,13 @@ class ViTStructure(BaseModel):
         Whether queries, keys and values have biases.
     pooler
         A dense layer with tanh on the class token instead of a classifier.
+    projection
+        Features that the class token is projected to, without a bias; 0 for none (CLIP).
+    patch_bias, token_norm
+        Whether patches are embedded with a bias; whether tokens are normalised before the layers.
+    pooling
+        ``token``: the class token is the image; ``attention``: there is none, a learned query
+        attends to the patches and goes through a feed-forward network (SigLIP).
     free
         Fields kept as symbols, among `FREE`.
     """
@@ -58,6 +70,10 @@ class ViTStructure(BaseModel):
     classes: CountOrNone = 1000
     qkv_bias: bool = True
     pooler: bool = False
+    projection: CountOrNone = 0
+    patch_bias: bool = True
+    token_norm: bool = False
+    pooling: Literal["token", "attention"] = "token"
     free: tuple[Literal["layers", "ffn_width"], ...] = ()
 
     @staticmethod
@@ -86,30 +102,57 @@ def build(s: ViTStructure, semantics: Semantics) -> Graph:
     batch, height, width = symbol("batch"), symbol("height"), symbol("width")
     inner = encoder(s)
     image = g.input("image", (batch, s.image_channels, height, width))
-    x = g.conv(image, s.width, s.patch, stride=s.patch, name="patch_embedding")
+    x = g.conv(image, s.width, s.patch, stride=s.patch, bias=s.patch_bias, name="patch_embedding")
     patches = product(floor_div(height, s.patch), floor_div(width, s.patch))
-    tokens = simplify(patches + 1)
+    first = int(s.pooling == "token")
+    tokens = simplify(patches + first)
     shape = (batch, tokens, s.width)
-    cls = g.weight("class_token", (s.width,), tag="vector")
-    x = g.copy([x, cls], shape, name="tokens")
-    table = g.weight("positions.weight", ((s.image_size // s.patch) ** 2 + 1, s.width),
+    if first:
+        cls = g.weight("class_token", (s.width,), tag="vector")
+        x = g.copy([x, cls], shape, name="tokens")
+    else:
+        x = g.copy([x], shape, name="tokens")
+    table = g.weight("positions.weight", ((s.image_size // s.patch) ** 2 + first, s.width),
                      tag="embedding")  # fmt: skip
     y = g.tensor("positions.out", shape)
     g.operator("positions", "elementwise", [x, (table, product(tokens, s.width))], [y],
                vector_ops=y.elements, inplace=x, attributes={"function": "add"})  # fmt: skip
-    x = y
+    x = norm(g, y, inner, "token_norm") if s.token_norm else y
     layers: Dim = symbol("layers") if "layers" in s.free else s.layers
     with g.repeat(layers, "layer"):
         x = layer(g, x, inner, Step(batch, tokens, tokens))
     x = norm(g, x, inner, "final_norm")
-    if s.classes or s.pooler:
+    if s.pooling == "attention":
+        x = _attention_pool(g, x, s, inner, batch, tokens)
+    elif s.classes or s.pooler or s.projection:
         x = g.copy([x], (batch, s.width), name="class_token", read=[product(batch, s.width)])
     if s.pooler:
         x = g.elementwise("tanh", g.linear(x, s.width, name="pooler", tag="head"))
+    if s.projection:
+        x = g.linear(x, s.projection, name="projection", bias=False, tag="head")
     if s.classes:
         x = g.linear(x, s.classes, name="head", tag="head")
     g.output(x)
     return g.build(parameters(s))
+
+
+def _attention_pool(
+    g: SequenceBuilder, x: Tensor, s: ViTStructure, inner: TransformerStructure, batch: Dim,
+    tokens: Dim,
+) -> Tensor:  # fmt: skip
+    """Add a learned query that attends to all patches, and a feed-forward network."""
+    probe = g.weight("pool.probe", (s.width,), tag="vector")
+    query = g.copy([probe], (1, 1, s.width), name="pool.query")
+    q = g.linear(query, s.width, name="pool.q_proj", tag="attn_q")
+    k = g.linear(x, s.width, name="pool.k_proj", tag="attn_k")
+    v = g.linear(x, s.width, name="pool.v_proj", tag="attn_v")
+    y = g.attention(
+        q, batch=batch, queries=1, keys=tokens, heads=s.heads, head_dim=s.width // s.heads,
+        causal=False, key_value=(k, v), write_cache=False, name="pool.attention",
+    )  # fmt: skip
+    y = g.linear(y, s.width, name="pool.o_proj", tag="attn_output")
+    z = feed_forward(g, norm(g, y, inner, "pool.norm"), inner, inner.ffn_width, prefix="pool.ffn")
+    return g.elementwise("add", y, z, name="pool.add")
 
 
 def parameters(s: ViTStructure) -> dict[str, float]:

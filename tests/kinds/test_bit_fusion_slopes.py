@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,14 +14,7 @@ from perfmodel.workload.library import find
 
 jax = pytest.importorskip("jax", reason="slopes need JAX: pip install 'perfmodel[jax]'")
 
-
-@pytest.fixture(autouse=True)
-def doubles() -> Iterator[None]:
-    """Numbers of 64 bits within a test."""
-    before = jax.config.jax_enable_x64
-    jax.config.update("jax_enable_x64", True)
-    yield
-    jax.config.update("jax_enable_x64", before)
+pytestmark = pytest.mark.usefixtures("doubles")
 
 
 def _latency(bandwidth: Any = 12e9, bits: Any = 8.0, batch: Any = 1.0) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,14 +20,7 @@ jax = pytest.importorskip("jax", reason="slopes need JAX: pip install 'perfmodel
 CHIP = PeArray(12.0, 14.0, 224.0, 12.0, 24.0, 51200.0, 4.0, 1.0, 4.0)
 COSTS = AccessCosts(4.0, 15.0, 460.0, 531.5)
 
-
-@pytest.fixture(autouse=True)
-def doubles() -> Iterator[None]:
-    """Numbers of 64 bits within a test."""
-    before = jax.config.jax_enable_x64
-    jax.config.update("jax_enable_x64", True)
-    yield
-    jax.config.update("jax_enable_x64", before)
+pytestmark = pytest.mark.usefixtures("doubles")
 
 
 def _relaxed(network: str, batch: Any, **facts: Any) -> Prediction:

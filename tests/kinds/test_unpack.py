@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perfmodel.formats import format_named
+from perfmodel.formats import as_precision, format_named
 from perfmodel.formats.gguf import for_rows
 from perfmodel.hardware.library import hardware
 from perfmodel.hardware.machine import Machine
@@ -203,3 +203,18 @@ def test_rows_that_no_block_divides_are_stored_wider() -> None:
     assert weights.parts_of("ffn_down") == ((0.5, "q6_k"), (0.5, "q4_k"))
     assert weights.parts_of("embedding") == ((1.0, "q6_k"),)
     assert for_rows(format_named("fp16"), {"attn_q": 896}).bits == 16
+
+
+def test_look_ups_take_bits_as_an_array() -> None:
+    """The law holds for any bits; whole ones are those of the formats."""
+    machine = hardware("raspberry_pi_5").machine("t_mac_neon").vary(
+        {"memories.main.bandwidth": 1e16, "memories.main.sustained_fraction": 1.0}
+    )  # fmt: skip
+    work = find("llama_2_7b", {"phase": "decode", "batch": 1, "context": 1})
+    bits = np.array([1.0, 2.0, 3.0, 4.0])
+    together = predict(
+        work, machine, precision=as_precision("w=int4,a=fp16").with_bits(weights=bits)
+    ).latency_s
+    alone = [predict(work, machine, precision=f"w=int{b:g},a=fp16").latency_s for b in bits]
+    np.testing.assert_allclose(together, alone, rtol=1e-12)
+    assert np.all(np.diff(together) > 0)

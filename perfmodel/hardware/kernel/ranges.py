@@ -13,6 +13,7 @@ Number: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, c
 Clocks: TypeAlias = Annotated[Quantity, Of("clocks", ceiling=1e6)]
 Norm: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=100.0)]
 Exponent: TypeAlias = Annotated[Quantity, Of("count", ceiling=4.0)]
+Speed: TypeAlias = Annotated[Quantity, Of("compute", positive=True)]
 Blocks: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=32.0)]
 Passes: TypeAlias = Annotated[Quantity, Of("count", ceiling=100.0)]
 Bandwidth: TypeAlias = Annotated[Quantity, Of("bandwidth", positive=True)]

@@ -10,23 +10,22 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from perfmodel.arrays import Value, is_array
+from perfmodel.arrays import Value
 from perfmodel.cost.compose import compose
 from perfmodel.cost.nests import RowSums, outside_bytes, unmasked
 from perfmodel.cost.residency import slot_bytes
 from perfmodel.cost.setting import Setting
 from perfmodel.kinds.bit_fusion.counts import Layer, TileCounts, lanes_and_steps
 from perfmodel.kinds.bit_fusion.tiles import layer_cycles
+from perfmodel.kinds.operand_bits import element_bits, operations_by_format, without_nests
 from perfmodel.kinds.protocol import Equation, Terms, need_engine
 from perfmodel.kinds.rates import (
     bandwidth,
-    executed_format,
     executed_macs,
-    pair_format,
     vector_rates,
     with_latency,
 )
-from perfmodel.kinds.roofline import BESIDE_PRODUCTS, best_format, launch_times
+from perfmodel.kinds.roofline import BESIDE_PRODUCTS, launch_times
 from perfmodel.kinds.roofline import KIND as ROOFLINE
 from perfmodel.workload.lower import ALWAYS_MAIN, OperatorTable
 from perfmodel.workload.shapes import Nests
@@ -73,7 +72,7 @@ class BitFusion:
         rows = RowSums(nests.row, len(table.rows), setting.xp)
         counts = TileCounts(*(rows(v * times) for v in found))
         busy = counts.cycles / arrays
-        alone = _without_nests(table, nests)
+        alone = without_nests(table, nests)
         elementwise = table.vector_ops * alone
         ends = counts.ends_bits / 8.0
         compute = {
@@ -87,7 +86,7 @@ class BitFusion:
         overhead = launch_times(table, setting)
         row_s = compose(compute, memory, overhead, setting.overlap)
         macs = executed_macs(table, setting)
-        operations, executed, unsupported = _operations(table, macs, setting)
+        operations, executed, unsupported = operations_by_format(table, macs, setting)
         energy = _energies(layer, operands, found, times, rows, setting)
         priced = tuple(f"operations {name}" for name in operations) if energy else ()
         operations["vector"] = table.vector_ops
@@ -117,7 +116,7 @@ def _layers(
     """Return one pass of each nest on the array, how many passes it takes, and operand bits."""
     facts, head, xp = setting.facts, f"engines.{setting.engine}.", setting.xp
     slots = [tuple(s[i] for s in nests.slots) for i in range(3)]
-    a, w = (_element_bits(slots[i], table.points, setting) for i in range(2))
+    a, w = (element_bits(slots[i], table.points, setting) for i in range(2))
     lanes, steps = lanes_and_steps(
         a, w, facts[head + "highest_bits"], facts[head + "lowest_bits"], relaxed=setting.relaxed
     )
@@ -143,15 +142,6 @@ def _layers(
     return layer, passes, (a, w)
 
 
-def _element_bits(slots: tuple[str, ...], points: int, setting: Setting) -> Value:
-    """Return bits that a multiplier takes of each slot, scales not counted; ``(nests, points)``."""
-    xp = setting.xp
-    each = [setting.precision.format_of(slot).element_bits for slot in slots]
-    if any(is_array(bits) and np.ndim(bits) for bits in each):
-        return xp.stack([xp.broadcast_to(xp.asarray(bits), (points,)) for bits in each])
-    return xp.asarray(each, dtype=float)[:, None]
-
-
 def _unrolled(table: OperatorTable, nests: Nests, setting: Setting) -> Value:
     """Return 1 for nests whose windows come laid out: taps over an input of the network."""
     access = table.accesses
@@ -162,13 +152,6 @@ def _unrolled(table: OperatorTable, nests: Nests, setting: Setting) -> Value:
     dense = np.array([kind == "conv" for kind in nests.kind])
     taps = nests.kernel_rows * nests.kernel_columns
     return (first & dense)[:, None] * (taps > 1.0)
-
-
-def _without_nests(table: OperatorTable, nests: Nests) -> Value:
-    """Return 1 for rows that do not touch the array, else 0."""
-    alone = np.ones((len(table.rows), 1))
-    alone[nests.row] = 0.0
-    return alone
 
 
 def _energies(
@@ -203,50 +186,6 @@ def _energies(
             joule = joule + rows(moved * times) / 8.0 * facts.get(f"{head}{kind}_energy", 0.0)
         out[name] = joule
     return out
-
-
-def _operations(
-    table: OperatorTable, macs: Value, setting: Setting
-) -> tuple[dict[str, Value], dict[str, str], tuple[str, ...]]:
-    """Return operations by compute format, what runs as what, and formats it has in no form.
-
-    Both operands name the format, weights first (``int4xint8``), where the engine has such a peak.
-    """
-    head = f"engines.{setting.engine}.peaks."
-    groups: dict[str, list[int]] = {}
-    executed: dict[str, str] = {}
-    unsupported: list[str] = []
-    assert table.nests is not None
-    for i in (int(place) for place in np.unique(table.nests.row)):
-        row = table.rows[i]
-        wanted = pair_format(setting, row.pair)
-        name = executed_format(setting, wanted)
-        if not name:
-            unsupported.append(wanted)
-            name = best_format(setting)
-            executed[wanted] = name
-        else:
-            narrow = _narrow(setting, row.pair)
-            name = next((n for n in (narrow, wanted) if head + n in setting.facts), name)
-            executed[wanted if name != narrow else name] = name
-        groups.setdefault(name, []).append(i)
-    operations: dict[str, Value] = {}
-    for name, places in groups.items():
-        mask = np.zeros((len(table.rows), 1))
-        mask[places] = 2.0
-        operations[name] = macs * mask
-    return operations, executed, tuple(dict.fromkeys(unsupported))
-
-
-def _narrow(setting: Setting, pair: tuple[str, str]) -> str:
-    """Return the compute formats of weights and inputs by their bits: one name where alike."""
-    names = [setting.precision.format_of(slot) for slot in pair]
-    bits = [
-        f.compute if is_array(f.element_bits) or f.is_float
-        else next((f"int{b}" for b in (2, 4, 8, 16, 32) if f.element_bits <= b), f.compute)
-        for f in names
-    ]  # fmt: skip
-    return bits[0] if bits[0] == bits[1] else "x".join(bits)
 
 
 KIND = BitFusion()

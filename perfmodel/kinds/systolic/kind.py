@@ -14,12 +14,11 @@ from perfmodel.cost.nests import RowSums, outside_bytes, unmasked
 from perfmodel.cost.setting import Setting
 from perfmodel.kinds.protocol import Equation, Terms, need_engine
 from perfmodel.kinds.rates import (
-    bandwidth,
     executed_format,
     executed_macs,
+    memory_seconds,
     pair_format,
     vector_rates,
-    with_latency,
 )
 from perfmodel.kinds.roofline import BESIDE_PRODUCTS, best_format, launch_times, matrix_rates
 from perfmodel.kinds.roofline import KIND as ROOFLINE
@@ -85,10 +84,7 @@ class Systolic:
             work["fold_stall"] = rows(stall)
             beyond = {main: rows(moved) + apart}
         traffic |= beyond
-        memory = {
-            level: with_latency(crossing / bandwidth(setting, level), crossing, setting, level)
-            for level, crossing in traffic.items()
-        }
+        memory = memory_seconds(traffic, setting)
         overhead = launch_times(table, setting)
         row_s = compose(compute, memory, overhead, setting.overlap)
         macs = executed_macs(table, setting)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from perfmodel.kinds.rates import bandwidth_fact, executed_format, pair_format, 
 from perfmodel.kinds.roofline import best_format
 from perfmodel.kinds.tensor_core.gemm import Processor
 
-__all__ = ["KernelRows", "constants_of", "executed_in", "has_kernels", "processor"]
+__all__ = ["KernelRows", "constants_of", "executed_in", "processor"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +53,6 @@ class KernelRows:
     host_floor_s: Value = 0.0
     detail: dict[str, Value] | None = None
     vector_s: Value = None
-
-
-def has_kernels(setting: Setting, classes: Iterable[str]) -> bool:
-    """Tell whether the runtime states constants of one of the classes (in any format)."""
-    facts = setting.facts
-    return any(f"runtime.kernels.{name}.launch" in facts for name in classes)
 
 
 def constants_of(setting: Setting, name: str, formats: Sequence[str]) -> dict[str, Value]:

@@ -359,13 +359,15 @@ def quantities(priced: Sequence[Priced]) -> tuple[str, ...]:
     Raises
     ------
     NotTabledError
-        The engine does not compute a format in any form.
+        The engine does not compute a format in any form, or is made for the network.
     """
     names: dict[str, None] = {}
     for each in priced:
         names |= dict.fromkeys(each.names)
         if each.terms.unsupported:
             raise NotTabledError("the engine does not compute a format in any form")
+        if each.terms.resources:
+            raise NotTabledError("what a network takes of the engine's resources has no table")
     order = ("latency_s", "macs", "bit_operations", "vector_ops")
     heads = ("traffic ", "operations ", "energy ")
     rest = [name for head in heads for name in names if name.startswith(head)]

@@ -73,6 +73,8 @@ class Pricing:
         )
         bare = model == "roofline"
         job = Job(workload, machine, chosen, static, lowered, bare, False, warm)
+        if not bare and "arrays" in static.kind.network_wide:
+            raise NotTabledError("layers share the arrays that hold their weights")
         if any(np.ndim(value) for value in machine.facts.values()):
             raise NotTabledError("facts of the device vary")
         if machine.facts.get("runtime.per_sequence", 0.0) and not bare:
@@ -87,6 +89,8 @@ class Pricing:
         if len({row.phase for row in lowered.rows}) > 1:
             raise NotTabledError("a run has several phases")
         setting = job.setting(workload.parameters, machine.facts, chosen)
+        if warm and not bare and setting.choices.get("weights", "streamed") != "streamed":
+            raise NotTabledError("which weights stay depends on all of the network's")
         states = states_of(setting)
         settings = (setting,)
         if kept_share(setting) and not bare:

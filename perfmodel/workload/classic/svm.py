@@ -30,8 +30,6 @@ from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.nest import gemm_nest
 from perfmodel.workload.symbols import Dim, product, symbol
 
-_ELEMENTWISE = {"rbf": "exp", "sigmoid": "tanh"}
-
 
 class SvmStructure(ClassicStructure):
     """Shape of a support vector machine.

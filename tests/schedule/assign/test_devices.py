@@ -141,10 +141,10 @@ def test_a_fused_kernel_is_cut_where_an_engine_lacks_a_part() -> None:
     found = assign("mobilenet_v3_small", "kv260", precision="int8")
     engine = found.engine
     # The convolution stays on the DPU, and what rides on it elsewhere goes to the CPU.
-    assert engine["stem"] == "dpu"
-    assert engine["stem.hard_swish"] == "cpu"
+    assert engine["stage4.0.expand"] == "dpu"
+    assert engine["stage4.0.expand.hard_swish"] == "cpu"
     cpu = assign("mobilenet_v3_small", "kv260", precision="int8", engines=["cpu"])
-    assert "stem.hard_swish" not in cpu.engine
+    assert "stage4.0.expand.hard_swish" not in cpu.engine
     # Together on one engine both parts cost what the fused kernel does.
     assert found.alone_s["cpu"] == pytest.approx(cpu.result.value_s, rel=1e-12)
     loose = assign("mobilenet_v3_small", "kv260", precision="int8", fuse=False)

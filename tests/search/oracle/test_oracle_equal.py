@@ -31,16 +31,20 @@ ARCHITECTURES: list[tuple[str, str, dict[str, Any]]] = [
     ("fbnet", "eyeriss", {}),
     ("fbnet", "gemmini_16x16", {"settings": {"batch": 4}}),
     ("fbnet", "bit_fusion_apq", {"precision": "w4a8"}),
+    ("fbnet", "bitmod", {"precision": "w=int4,a=fp16"}),
+    ("fbnet", "tellme", {"precision": "w=ternary,a=int8"}),
     ("fbnet", "cambricon_llm_s", {}),
     ("fbnet", "ufs_4_phone", {"warm": True}),
     ("ofa_mobilenet_v3", "raspberry_pi_5", {}),
     ("ofa_mobilenet_v3", "stm32h743", {"settings": {"batch": 2}}),
+    ("ofa_mobilenet_v3", "stm32n6", {}),
 ]
 
 CONFIGURED: list[tuple[str, str, dict[str, Any]]] = [
     ("resnet8 bits, sparsity", "zen4_core", {"warm": True}),
     ("resnet8 bits, sparsity", "eyeriss", {"settings": {"batch": 4}}),
     ("resnet8 bits, sparsity", "bit_fusion_apq", {}),
+    ("resnet8 bits, sparsity", "bitmod", {"settings": {"batch": 2}}),
     ("resnet8 bits, sparsity", "nvme_host", {}),
     ("resnet8 weights, activations", "raspberry_pi_5", {}),
     ("resnet8 weights, activations", "a100", {"model": "roofline"}),
@@ -51,9 +55,11 @@ CONFIGURED: list[tuple[str, str, dict[str, Any]]] = [
     ("tiny_cnn channels, batch", "scale_sim_32x32", {"warm": True}),
     ("tiny_cnn channels, batch", "bit_fusion_apq", {}),
     ("kws facts, precision", "stm32h743", {}),
-    ("kws facts, precision", "edge_tpu", {"warm": True}),
+    ("kws facts, precision", "edge_tpu", {}),
     ("resnet18 channels, bits", "zen4_core", {}),
     ("bert blocks", "rtx_4090", {}),
+    ("tinyllama decode", "bitmod", {}),
+    ("tinyllama decode", "tellme", {}),
     ("tinyllama decode", "cambricon_llm_s", {}),
     ("tinyllama decode", "zen4_core", {"warm": True}),
     ("tinyllama decode", "aif_ssd", {}),
@@ -74,6 +80,16 @@ def test_members_of_a_space_cost_what_they_are_predicted_to(
     oracle = with_traffic(machine, members, **options)
     assert oracle.method == "tabled"
     found = largest(oracle, machine, members.sample(6, seed=11).tolist(), **options)
+    assert found[0] < BOUND, found
+
+
+@pytest.mark.parametrize("device", ["isaac", "neurram"])
+def test_layers_that_share_arrays_are_predicted(device: str) -> None:
+    """Copies of a layer depend on all others: no row has a cost of its own."""
+    machine, members = pm.hardware(device), pm.space("fbnet")
+    oracle = with_traffic(machine, members, precision="int8")
+    assert oracle.method == "predicted"
+    found = largest(oracle, machine, members.sample(4, seed=3).tolist(), precision="int8")
     assert found[0] < BOUND, found
 
 
@@ -137,6 +153,18 @@ def test_a_space_with_conversions_of_layouts_is_predicted_and_says_why() -> None
     assert oracle.method == "predicted"
     assert "conversions of layouts" in oracle.reason
     found = largest(oracle, machine, members.sample(1, seed=3).tolist(), **options)
+    assert found[0] == 0.0
+
+
+@pytest.mark.parametrize("device", ["edge_tpu", "hailo8"])
+def test_weights_that_stay_while_all_fit_are_predicted(device: str) -> None:
+    machine, members = pm.hardware(device), pm.space("fbnet")
+    oracle = with_traffic(machine, members, warm=True, precision="int8")
+    assert oracle.method == "predicted"
+    assert "which weights stay" in oracle.reason
+    found = largest(
+        oracle, machine, members.sample(2, seed=3).tolist(), warm=True, precision="int8"
+    )
     assert found[0] == 0.0
 
 

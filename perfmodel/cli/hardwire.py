@@ -1,0 +1,69 @@
+"""``perfmodel hardwire``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from perfmodel.atomic import output_faults
+from perfmodel.cli import DONE
+from perfmodel.cli.common import print_json, say, scalars, write_result
+from perfmodel.kinds.hardwired.face import hardwire as run
+from perfmodel.settings import FaultList
+
+__all__ = ["hardwire"]
+
+
+def hardwire(
+    workload: str,
+    device: str = "hnlpu",
+    /,
+    *,
+    set: list[str] | None = None,
+    precision: str = "w=fp4,a=fp16",
+    systems: float = 1.0,
+    years: float = 3.0,
+    updates: float = 2.0,
+    json: bool = False,
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+) -> int:
+    """Find what a model takes and costs with its weights as wires: metal, chips, masks, years.
+
+    Parameters
+    ----------
+    workload
+        A model of the library, or a path.
+    device
+        Chips of kind hardwired whose areas, powers and prices are taken.
+    set
+        NAME=VALUE for facts of the device, as often as needed.
+    precision
+        Formats; the weights' bits decide.
+    systems
+        Systems to own.
+    years
+        Years of use.
+    updates
+        Times that the weights change in them: new masks and new chips.
+    json
+        Print JSON.
+    output
+        Write the result to a .json or .txt file.
+    """
+    faults = FaultList()
+    settings = scalars(set or (), faults)
+    if output is not None:
+        faults.extend(output_faults(output, (".json", ".txt")))
+    found = run(
+        workload, device, precision=precision, systems=systems, years=years, updates=updates,
+        set=settings, faults=faults,
+    )  # fmt: skip
+    if output is not None:
+        write_result(output, found)
+    if json:
+        print_json(found.to_dict())
+    elif output is None:
+        say(repr(found))
+    return DONE

@@ -1,0 +1,21 @@
+"""Constants of kernels on a vendor's neural processor; `perfmodel.kinds.npu`."""
+
+from __future__ import annotations
+
+from perfmodel.hardware.kernel.ranges import Number, Share, Speed
+from perfmodel.hardware.quantity import Spec
+
+__all__ = ["NeuralConstants"]
+
+
+class NeuralConstants(Spec):
+    """How a network spreads over the cores of a neural processor, and what its host does."""
+
+    cores: Number | None = None
+    """Cores of the engine that one network runs on; all where left out."""
+    result_share: Share | None = None
+    """Results of an activation function that a second brings, over the engine's peak in operations
+    a second, where it does not ride on the multipliers' results."""
+    host_rate: Speed | None = None
+    """Vector operations a second at which the host runs kernels of this class instead; of a host of
+    which the device says `host_slowdown`, that much less."""

@@ -1,0 +1,31 @@
+"""Arrays that take weights few bits at a time (BitMoD), and decoders of a word (ANT, OliVe).
+
+`counts` says what a product costs, `products` which ones a table has, `kind` costs a table with
+them.
+"""
+
+from perfmodel.kinds.bit_serial.counts import (
+    Fetches,
+    array_steps,
+    clocks_a_step,
+    fetches,
+    most_terms,
+    terms,
+)
+from perfmodel.kinds.bit_serial.kind import KIND, BitSerial
+from perfmodel.kinds.bit_serial.products import Products, products
+from perfmodel.kinds.bit_serial.spec import BitSerialArray
+
+__all__ = [
+    "KIND",
+    "BitSerial",
+    "BitSerialArray",
+    "Fetches",
+    "Products",
+    "array_steps",
+    "clocks_a_step",
+    "fetches",
+    "most_terms",
+    "products",
+    "terms",
+]

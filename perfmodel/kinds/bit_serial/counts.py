@@ -1,0 +1,157 @@
+"""Clocks and bytes of a product on an array whose elements take few bits of a weight a clock.
+
+Chen et al., "BitMoD: Bit-serial Mixture-of-Datatype LLM Acceleration", HPCA 2025, and the simulator
+published with it (bitmod_sim); term skipping after Albericio et al., "Bit-Pragmatic Deep Neural
+Network Computing", MICRO 2017. `docs/bit_serial.md` has the equations.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from perfmodel.arrays import Value, namespace
+
+__all__ = ["Fetches", "array_steps", "clocks_a_step", "fetches", "most_terms", "terms"]
+
+#: Terms of the widest operand: 64 bits, one a clock.
+_MOST_TERMS = 64
+
+
+class Fetches(NamedTuple):
+    """How often a product's operands come from main memory.
+
+    Attributes
+    ----------
+    weights, inputs
+        Times that all weights, and all inputs, are fetched.
+    moved
+        Bytes of both.
+    """
+
+    weights: Value
+    inputs: Value
+    moved: Value
+
+
+def terms(bits: Value, bits_a_clock: Value, *, relaxed: bool = False) -> Value:
+    """Return the terms that a weight is taken in: ``ceil(floor(bits) / bits_a_clock)``, at least 1.
+
+    Parameters
+    ----------
+    bits
+        Bits of a weight.
+    bits_a_clock
+        Of them in a clock: 2 for Booth's recoding, 1 for plain bits, 16 and more for arrays that
+        decode a word at once.
+    relaxed
+        Without rounding.
+    """
+    xp = namespace(bits, bits_a_clock)
+    if relaxed:
+        return xp.maximum(bits / bits_a_clock, 1.0)
+    return xp.maximum(xp.ceil(xp.floor(bits + 1e-9) / bits_a_clock - 1e-9), 1.0)
+
+
+def most_terms(count: Value, density: Value, together: Value) -> Value:
+    """Return the mean of the most terms that are not zero among weights that advance together.
+
+    Of `count` terms each is there with probability `density`; `together` weights wait for the one
+    with most: ``sum over t < count of 1 - P(at most t terms)**together``, at least 1.
+
+    Parameters
+    ----------
+    count
+        Terms of a weight, an array or a number; need not be whole.
+    density
+        Probability of a term, above 0 and at most 1.
+    together
+        Weights in lock step.
+
+    Notes
+    -----
+    The largest of independent binomial numbers; at a density of 1 it is `count`.
+    """
+    xp = namespace(count, density, together)
+    # Probability of no term, of at most none ...; binomial numbers by their recurrence.
+    absent = xp.maximum(1.0 - density, 1e-12)
+    chance = absent**count
+    below: Value = 0.0
+    mean: Value = 0.0
+    for t in range(_MOST_TERMS):
+        below = below + chance
+        left = xp.clip(count - t, 0.0, 1.0)
+        mean = mean + left * (1.0 - xp.clip(below, 0.0, 1.0) ** together)
+        chance = chance * xp.maximum(count - t, 0.0) / (t + 1.0) * density / absent
+    return xp.clip(mean, 1.0, xp.maximum(count, 1.0))
+
+
+def clocks_a_step(term_clocks: Value, lanes: Value, group: Value, dequantise: Value) -> Value:
+    """Return clocks in which an element takes `lanes` weights, dequantisation included.
+
+    ``max(terms, dequantise * lanes / group)``: the scale of one group is applied, bit by bit, while
+    the next group is multiplied; it takes time where the group is short.
+    """
+    xp = namespace(term_clocks, lanes, group, dequantise)
+    return xp.maximum(term_clocks, dequantise * lanes / group)
+
+
+def array_steps(
+    outer: Value, inner: Value, tokens: Value, rows: Value, columns: Value, lanes: Value, *,
+    folds: Value = 1.0, relaxed: bool = False,
+) -> Value:  # fmt: skip
+    """Return steps of the array for one product, in its best shape.
+
+    ``ceil(inner / lanes) * ceil(outer / (rows / f)) * ceil(tokens / (columns * f))``, the least
+    over f = 1, 2, 4 ... up to `folds`: rows that stand beside each other instead.
+
+    Parameters
+    ----------
+    outer, inner, tokens
+        Output channels, summed elements, rows of the input.
+    rows, columns, lanes
+        Elements for output channels and for tokens; products side by side in an element.
+    folds
+        How many times the rows may be split.
+    relaxed
+        Without ceilings, and in the shape as stated.
+    """
+    xp = namespace(outer, inner, tokens, rows, columns, lanes, folds)
+    if relaxed:
+        # A shape costs at least the share of it that is filled.
+        return (
+            xp.maximum(inner / lanes, 1.0) * xp.maximum(outer / rows, 1.0)
+            * xp.maximum(tokens / columns, 1.0)
+        )  # fmt: skip
+    best: Value = None
+    for power in range(5):
+        f = 2.0**power
+        tall = xp.maximum(xp.floor(rows / f + 1e-9), 1.0)
+        steps = xp.ceil(outer / tall - 1e-9) * xp.ceil(tokens / (columns * f) - 1e-9)
+        best = steps if best is None else xp.where(f <= folds, xp.minimum(best, steps), best)
+    return xp.ceil(inner / lanes - 1e-9) * best
+
+
+def fetches(
+    weight_bytes: Value, input_bytes: Value, weight_room: Value, input_room: Value, *,
+    relaxed: bool = False,
+) -> Fetches:  # fmt: skip
+    """Return how often operands are fetched where neither fits its buffer.
+
+    All weights for each part of the inputs that fits, or all inputs for each part of the weights:
+    the cheaper one. ``min(ceil(I / room_I) * W + I, ceil(W / room_W) * I + W)``.
+    """
+    xp = namespace(weight_bytes, input_bytes, weight_room, input_room)
+
+    def parts(size: Value, room: Value) -> Value:
+        found = size / room
+        return xp.maximum(found if relaxed else xp.ceil(found - 1e-9), 1.0)
+
+    again_weights = parts(input_bytes, input_room)
+    again_inputs = parts(weight_bytes, weight_room)
+    first = again_weights * weight_bytes + input_bytes
+    second = again_inputs * input_bytes + weight_bytes
+    cheaper = first < second
+    return Fetches(
+        xp.where(cheaper, again_weights, 1.0), xp.where(cheaper, 1.0, again_inputs),
+        xp.minimum(first, second),
+    )  # fmt: skip

@@ -1,0 +1,234 @@
+"""The style `deformable`: CoDeNet's engine, pointwise products into a buffer of lines.
+
+One call makes a pointwise convolution and the depthwise one (deformable or not) that follows it, as
+stages of one pipeline; the processor does what is neither, and the first convolution. Clocks are
+those of the loops of its source (hqjenny/CoDeNet, hls/top); what a loop takes to fill and drain was
+fitted on its log of layers. Huang et al., "CoDeNet: Efficient Deployment of Input-Adaptive Object
+Detection on Embedded FPGAs", FPGA 2021.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from functools import partial
+from typing import Annotated, Any, Final, NamedTuple, TypeAlias
+
+import numpy as np
+
+from perfmodel.arrays import Value
+from perfmodel.cost.compose import compose
+from perfmodel.cost.nests import RowSums
+from perfmodel.cost.residency import access_bytes, row_bytes
+from perfmodel.cost.setting import Setting
+from perfmodel.hardware.quantity import Of, Quantity
+from perfmodel.kinds.fpga.fabric import Fabric, overlay_resources
+from perfmodel.kinds.fpga.styles import Design
+from perfmodel.kinds.protocol import Equation, Terms
+from perfmodel.kinds.rates import bandwidth, executed_macs, with_latency
+from perfmodel.kinds.roofline import launch_times, matrix_rates
+from perfmodel.workload.lower import ALWAYS_MAIN, OperatorTable
+
+__all__ = ["DESIGN", "EQUATIONS", "Deformable", "cost", "line_clocks", "pointwise_clocks"]
+
+_CODENET = "Huang et al., CoDeNet, FPGA 2021; docs/fpga_overlays.md"
+
+Lanes: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=65_536)]
+Clocks: TypeAlias = Annotated[Quantity, Of("clocks", ceiling=1e7)]
+
+
+class Deformable(Design):
+    """Lanes of channels of the pointwise array and of the 3x3 windows, and clocks of the loops.
+
+    The first peak of the engine is two operations a multiplier of the pointwise array and clock.
+    """
+
+    input_channels: Lanes
+    """Channels that arrive and are summed in a clock; those of a window too."""
+    output_channels: Lanes
+    """Channels of the pointwise array's results."""
+    most_channels: Lanes
+    """Output channels of one call; more take several, which read the map again."""
+    loop_clocks: Clocks = Quantity(value=0.0)
+    """Clocks in which an inner loop over input channels fills and drains."""
+    line_clocks: Clocks = Quantity(value=0.0)
+    """Clocks of a pixel that enters the lines, beside its channels."""
+    window_clocks: Clocks = Quantity(value=0.0)
+    """Clocks of a window that leaves them, beside its channels."""
+    call_clocks: Clocks = Quantity(value=0.0)
+    """Clocks of a call beside its loops: registers, the pipeline, the processor's waiting."""
+    core: Fabric = Fabric()
+    """What the design takes of the fabric."""
+
+
+DESIGN = Deformable
+EQUATIONS: Final[Mapping[str, Equation]] = {
+    "array": Equation(
+        "calls * (pixels * (in + loop + out * (in + loop)) + weights + call) / clock, in and out"
+        " in lanes",
+        _CODENET,
+    ),
+    "lines": Equation(
+        "(pixels * (channels + line) + windows * (channels + window)) / clock, beyond the array's",
+        _CODENET,
+    ),
+    "memory": Equation("latency + bytes / bandwidth", _CODENET),
+    "host": Equation("bytes / host_bandwidth + operations / host_compute", "runtime spec"),
+    "launch": Equation("kernels * overhead", "runtime or device spec"),
+}
+
+
+class Loops(NamedTuple):
+    """Clocks beside the work of each loop."""
+
+    loop: Value
+    line: Value
+    window: Value
+
+
+def pointwise_clocks(pixels: Value, ins: Value, outs: Value, weights: Value, loops: Loops) -> Value:
+    """Return clocks of the pointwise array; channels in lanes, weights in beats."""
+    return pixels * (ins + loops.loop + outs * (ins + loops.loop)) + weights
+
+
+def line_clocks(entered: Value, left: Value, lanes: Value, loops: Loops) -> Value:
+    """Return clocks of the lines: pixels that enter, windows that leave, each `lanes` wide."""
+    return entered * (lanes + loops.line) + left * (lanes + loops.window)
+
+
+def cost(table: OperatorTable, setting: Setting) -> Terms:
+    """Cost every row of the table; see `EQUATIONS`."""
+    facts, xp, nests = setting.facts, setting.xp, table.nests
+    assert nests is not None
+    count = len(table.rows)
+    head, main = f"engines.{setting.engine}.", setting.levels[-1]
+    design = head + "design."
+    clock, units = facts[head + "clock"], facts[head + "units"]
+    zero = np.zeros((count, 1))
+    array: Value = zero
+    lines: Value = zero
+    on_host = table.once("codenet host", partial(_on_host, table))
+    if len(nests):
+        rows = RowSums(nests.row, count, xp)
+        loops = Loops(*(facts[f"{design}{n}_clocks"] for n in ("loop", "line", "window")))
+
+        def lanes(value: Value, by: Value) -> Value:
+            return value / by if setting.relaxed else xp.ceil(value / by - 1e-9)
+
+        by_in, by_out = facts[design + "input_channels"], facts[design + "output_channels"]
+        most = facts[design + "most_channels"]
+        deep = np.array([[k == "depthwise"] for k in nests.kind])
+        ran = 1.0 - on_host[nests.row]
+        channels = xp.where(deep, nests.groups, nests.out_channels * nests.groups)
+        calls = lanes(channels, most)
+        ins, outs = lanes(nests.in_channels, by_in), lanes(nests.out_channels / calls, by_out)
+        pixels = nests.times * nests.batch * nests.out_rows * nests.out_columns
+        taps = nests.kernel_rows * nests.kernel_columns
+        beats = lanes(nests.in_channels * taps * nests.out_channels / calls, by_in)
+        point = calls * nests.groups * (
+            pointwise_clocks(pixels, ins * taps, outs, beats, loops)
+            + facts[design + "call_clocks"]
+        )  # fmt: skip
+        stride = nests.stride.astype(float)
+        entered = pixels * stride[:, :1] * stride[:, 1:]
+        line = calls * line_clocks(entered, pixels, lanes(nests.groups / calls, by_in), loops)
+        before = table.once("codenet pairs", partial(_pairs, table))
+        # A window's stage runs beside the pointwise one that feeds it; alone it is a call.
+        alone = (before < 0)[:, None]
+        hidden = xp.where(alone, 0.0, xp.where(deep, 0.0, point)[np.maximum(before, 0)])
+        line = xp.maximum(line - hidden, 0.0) + alone * calls * facts[design + "call_clocks"]
+        array = rows(xp.where(deep, 0.0, point) * ran)
+        lines = rows(xp.where(deep, line, 0.0) * ran)
+    compute: dict[str, Value] = {"array": array / units / clock, "lines": lines / units / clock}
+    work = {"array": array / units, "lines": lines / units}
+    moved = row_bytes(table, setting) * (1.0 - on_host)
+    rate = bandwidth(setting, main)
+    memory = {main: with_latency(moved / rate, moved, setting, main)}
+    overhead: dict[str, Value] = {"host": _host_seconds(table, setting, on_host)}
+    overhead |= launch_times(table, setting)
+    _, operations, executed, unsupported = matrix_rates(
+        table, executed_macs(table, setting), setting
+    )
+    operations["vector"] = table.vector_ops
+    row_s = compose(compute, memory, overhead, setting.overlap)
+    return Terms(
+        compute, memory, overhead, {main: moved + row_bytes(table, setting) * on_host}, row_s,
+        operations, executed, unsupported, work=work,
+        said={main: partial(_said, memory[main])},
+        traffic_model="every map crosses to main memory, its taps from lines on the chip",
+        resources=overlay_resources(setting, {"core": units}),
+    )  # fmt: skip
+
+
+def _on_host(table: OperatorTable) -> Any:
+    """Return 1 for rows that the processor does: no convolution, or one of the network's input."""
+    nests, access = table.nests, table.accesses
+    assert nests is not None
+    assert access is not None
+    out = np.ones((len(table.rows), 1))
+    at = nests.access[:, 0]
+    first = (at >= 0) & (access.tensor[at] == ALWAYS_MAIN)
+    out[nests.row[~first]] = 0.0
+    return out
+
+
+def _pairs(table: OperatorTable) -> Any:
+    """Return for each depthwise nest the pointwise one whose result alone it reads, or -1."""
+    nests, access = table.nests, table.accesses
+    assert nests is not None
+    assert access is not None
+    found = np.full(len(nests), -1, dtype=np.intp)
+    host = _on_host(table)
+    touched = Counter(int(t) for t in access.tensor)
+    made: dict[int, int] = {}
+    for i, kind in enumerate(nests.kind):
+        x, y = int(nests.access[i, 0]), int(nests.access[i, 2])
+        if kind == "depthwise" and x >= 0:
+            tensor = int(access.tensor[x])
+            found[i] = made.get(tensor, -1) if touched[tensor] == 2 else -1
+        elif y >= 0 and int(access.tensor[y]) >= 0 and not host[nests.row[i], 0]:
+            made[int(access.tensor[y])] = i
+    return found
+
+
+def _host_seconds(table: OperatorTable, setting: Setting, on_host: Any) -> Value:
+    """Return the seconds of rows that the processor does: bytes that they write, and operations."""
+    facts, access = setting.facts, table.accesses
+    assert access is not None
+    rate = facts.get("runtime.kernels.copy.host_bandwidth")
+    resize = facts.get("runtime.kernels.resize.host_bandwidth", rate)
+    operations = facts.get("runtime.kernels.conv.host_compute")
+    seconds: Value = np.zeros((len(table.rows), 1))
+    if rate is not None and resize is not None:
+        wrote = row_bytes(table, setting) - _read_bytes(table, setting)
+        grown = np.array([[float(row.kind == "resize")] for row in table.rows])
+        copied = np.array([[float(row.kind == "copy")] for row in table.rows])
+        seconds = seconds + wrote * (copied / rate + grown / resize)
+    if operations is not None:
+        done = 2.0 * table.macs + table.vector_ops
+        seconds = seconds + done / operations
+    return seconds * on_host
+
+
+def _read_bytes(table: OperatorTable, setting: Setting) -> Value:
+    """Return the bytes that rows which only move data read."""
+    access = table.accesses
+    assert access is not None
+    writes = table.once("codenet writes", partial(_writes, table))
+    return RowSums(access.row, len(table.rows), setting.xp)(
+        access_bytes(table, setting) * (1.0 - writes)
+    )
+
+
+def _writes(table: OperatorTable) -> Any:
+    """Return 1 for the last access of each row, which is what it writes."""
+    access = table.accesses
+    assert access is not None
+    out = np.zeros((len(access.row), 1))
+    last = np.append(access.row[1:] != access.row[:-1], True)
+    out[last] = 1.0
+    return out
+
+
+def _said(seconds: Value, row: int) -> str:
+    return f"{float(np.asarray(seconds[row]).reshape(-1)[0]):.12g}"

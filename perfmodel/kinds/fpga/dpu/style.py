@@ -1,0 +1,238 @@
+"""Time, traffic and resources of a network on the cores of a deep-learning processing unit.
+
+A layer takes the longer of the multipliers' clocks and of its bytes, which all cross to main
+memory where the spec has no nearer one that keeps maps from one layer to the next.
+See docs/fpga_overlays.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+
+from perfmodel.arrays import Value
+from perfmodel.cost.compose import compose
+from perfmodel.cost.nests import RowSums, unmasked
+from perfmodel.cost.residency import (
+    access_bytes,
+    level_traffic,
+    row_bytes,
+    slot_bytes,
+    sum_by_row,
+)
+from perfmodel.cost.setting import Setting
+from perfmodel.kinds.fpga.dpu.cycles import Shape, alu_clocks, array_clocks, tile_of
+from perfmodel.kinds.fpga.fabric import overlay_resources
+from perfmodel.kinds.protocol import Equation, Terms
+from perfmodel.kinds.rates import bandwidth_fact, executed_macs, with_latency
+from perfmodel.kinds.roofline import launch_times, matrix_rates
+from perfmodel.workload.lower import ALWAYS_MAIN, OperatorTable
+
+__all__ = ["EQUATIONS", "cost", "main_rate"]
+
+_PG338 = "AMD PG338, DPUCZDX8G for Zynq UltraScale+ MPSoCs; docs/fpga_overlays.md"
+
+EQUATIONS: Final[Mapping[str, Equation]] = {
+    "array": Equation(
+        "rounds * ceil(rows/pixels) * columns * kernel * ceil(in/input_channels)"
+        " * ceil(out/output_channels) / (clock * peak_share)",
+        _PG338,
+    ),
+    "alu": Equation("rounds * operations / (alu_pixels * alu_channels * clock)", _PG338),
+    "memory": Equation("latency + bytes / bandwidth", "docs/fpga_overlays.md"),
+    "add": Equation("3 * result / bandwidth", _PG338),
+    "host": Equation("(inputs + outputs) / host_bandwidth", "runtime spec"),
+    "launch": Equation("kernels * overhead", "runtime or device spec"),
+}
+
+#: Functions of two maps, which a unit of its own computes after the convolution.
+_PAIRS: Final = frozenset({"add", "mul", "sub"})
+#: Classes whose rows are one image's times the batch.
+_ROWS_OF_BATCH: Final = frozenset({"gemm", "moe", "recurrent"})
+
+
+def cost(table: OperatorTable, setting: Setting) -> Terms:
+    """Cost every row of the table; see `EQUATIONS`."""
+    facts, xp = setting.facts, setting.xp
+    head, main = f"engines.{setting.engine}.", setting.levels[-1]
+    clock, cores = facts[head + "clock"], facts[head + "units"]
+    each = facts[head + "design.images"]
+    images = setting.sequences * 1.0
+    rounds, loads = images / (cores * each), images / each
+    if setting.relaxed:
+        rounds, loads = xp.maximum(rounds, 1.0), xp.maximum(loads, 1.0)
+    else:
+        rounds, loads = xp.ceil(rounds - 1e-9), xp.ceil(loads - 1e-9)
+    rate = main_rate(setting, xp.minimum(images, cores * each))
+    array, alu, result, skipped = _nest_sums(table, setting, images)
+    lanes = facts[head + "design.alu_pixels"] * facts[head + "design.alu_channels"]
+    plain = table.once("without nests", partial(_without_nests, table))
+    alu = alu + table.vector_ops * plain / lanes / images
+    array = array / facts.get("runtime.kernels.conv.peak_share", 1.0)
+    compute: dict[str, Value] = {"array": rounds * array / clock, "alu": rounds * alu / clock}
+    work = {"array": rounds * array, "alu": rounds * alu}
+    pairs, copies = table.once("pairs of maps", partial(_pairs, table))
+    passes = facts.get("runtime.kernels.copy.passes", 1.0)
+    there = 1.0 + copies * (passes - 1.0)
+    weights = row_bytes(table, setting, weights=True) * loads
+    traffic = level_traffic(table, setting)
+    everything = row_bytes(table, setting, weights=False)
+    once = row_bytes(table, setting, weights=True)
+    crossed = xp.maximum(traffic[main] - once, 0.0)
+    # The share of a row's maps that no nearer memory keeps.
+    away = crossed / xp.maximum(everything, 1.0) if len(setting.levels) > 1 else 1.0
+    maps = (crossed if len(setting.levels) > 1 else everything) - (pairs * result + skipped) * away
+    own = facts.get(head + "design.weight_port")
+    maps, weights = xp.maximum(maps, 0.0) * there, weights * there
+    moved = maps + weights
+    if own is None:
+        seconds = moved / rate
+    else:
+        # Cores at work each load what they multiply by.
+        loading = own * clock * xp.minimum(loads, cores)
+        seconds = xp.maximum(maps / rate, weights / loading)
+    seconds = with_latency(seconds, moved, setting, main)
+    added = 3.0 * pairs * result * away
+    overhead: dict[str, Value] = {"add": added / rate}
+    host = facts.get("runtime.kernels.copy.host_bandwidth")
+    if host is not None:
+        overhead["host"] = _prepared(table, setting) / host
+    launches = launch_times(table, setting)
+    if "launch" in launches:
+        launches["launch"] = launches["launch"] * there * (1.0 + pairs)
+    overhead |= launches
+    _, operations, executed, unsupported = matrix_rates(
+        table, executed_macs(table, setting), setting
+    )
+    operations["vector"] = table.vector_ops
+    near = {level: moved for level, moved in traffic.items() if level != main}
+    memory = {
+        level: with_latency(passed / bandwidth_fact(setting, level), passed, setting, level)
+        for level, passed in near.items()
+    }
+    memory[main] = seconds
+    row_s = compose(compute, memory, overhead, setting.overlap)
+    done = executed_macs(table, setting)
+    peak = rounds * array * _multipliers(setting) * cores * each
+    return Terms(
+        compute, memory, overhead, {**near, main: moved + added}, row_s, operations, executed,
+        unsupported,
+        work=work,
+        said={main: partial(_said, seconds)},
+        detail={"array_clocks": rounds * array, "multiplier_use": done / xp.maximum(peak, 1.0)},
+        traffic_model="maps cross to main memory but for those that a nearer one keeps; weights "
+        "once a round of each core",
+        resources=overlay_resources(setting, {"core": cores, "platform": 1.0}),
+    )  # fmt: skip
+
+
+def main_rate(setting: Setting, active: Value) -> Value:
+    """Return the bandwidth that so many images at a time draw from main memory, bytes a second.
+
+    The ports of each and the memory that all share, joined by a p-norm (a soft minimum).
+    """
+    facts, main = setting.facts, setting.levels[-1]
+    shared = facts.get("runtime.efficiency.bandwidth")
+    board = (
+        bandwidth_fact(setting, main) if shared is None
+        else facts[f"memories.{main}.bandwidth"] * shared
+    )  # fmt: skip
+    head = f"engines.{setting.engine}."
+    width = facts.get("runtime.draw_bytes_per_clock_per_unit", facts[head + "design.port"])
+    ports = width * facts[head + "clock"] * active
+    p = facts.get("runtime.pnorm", 4.0)
+    return (board**-p + ports**-p) ** (-1.0 / p)
+
+
+def _multipliers(setting: Setting) -> Value:
+    head = f"engines.{setting.engine}.design."
+    return (
+        setting.facts[head + "pixels"] * setting.facts[head + "input_channels"]
+        * setting.facts[head + "output_channels"]
+    )  # fmt: skip
+
+
+def _nest_sums(
+    table: OperatorTable, setting: Setting, images: Value
+) -> tuple[Value, Value, Value, Value]:
+    """Return by row: clocks of array and ALU for one image, and bytes for all images.
+
+    Bytes of the result, and of the input that a stride leaves out.
+    """
+    nests, facts, xp = table.nests, setting.facts, setting.xp
+    assert nests is not None
+    rows = RowSums(nests.row, len(table.rows), xp)
+    if not len(nests):
+        zero = np.zeros((len(table.rows), 1))
+        return zero, zero, zero, zero
+    design = f"engines.{setting.engine}.design."
+    kinds = np.array(nests.kind)[:, None]
+    depthwise = kinds == "depthwise"
+    product = np.isin(kinds, list(_ROWS_OF_BATCH))
+    # One image's share: positions of a product, else the batch (or heads) around the nest.
+    layer = Shape(
+        xp.where(product, nests.out_rows / images, nests.out_rows), nests.out_columns,
+        nests.in_channels, nests.out_channels, nests.kernel_rows, nests.kernel_columns,
+        nests.groups,
+    )  # fmt: skip
+    times = nests.times * nests.batch * unmasked(table, setting)
+    per_image = xp.where(product, times, times / images)
+    tile = tile_of(
+        facts, design, augmented=bool(setting.choices.get("design.taps_fill_channels", False))
+    )
+    relaxed = setting.relaxed
+    dense = array_clocks(layer, tile, xp, relaxed=relaxed)
+    pixels, channels = facts[design + "alu_pixels"], facts[design + "alu_channels"]
+    deep = alu_clocks(layer, pixels, channels, xp, relaxed=relaxed)
+    array = rows(xp.where(depthwise, 0.0, dense) * per_image)
+    alu = rows(xp.where(depthwise, deep, 0.0) * per_image)
+    slots = [tuple(s[i] for s in nests.slots) for i in (0, 2)]
+    width_in, width_out = (slot_bytes(s, table.points, setting) for s in slots)
+    size = (
+        nests.times * nests.batch * nests.groups * nests.out_channels * nests.out_rows
+        * nests.out_columns
+    )  # fmt: skip
+    result = rows(size * width_out)
+    # A stride that is wider than its kernel leaves pixels of the input where they are.
+    stride = nests.stride.astype(float)
+    read = xp.minimum(nests.kernel_rows / stride[:, :1], 1.0) * xp.minimum(
+        nests.kernel_columns / stride[:, 1:], 1.0
+    )
+    entered = (
+        nests.times * nests.batch * nests.groups * nests.in_channels * nests.in_rows
+        * nests.in_columns
+    )  # fmt: skip
+    skipped = rows(entered * width_in * (1.0 - read))
+    return array, alu, result, skipped
+
+
+def _prepared(table: OperatorTable, setting: Setting) -> Value:
+    """Return the bytes of the network's inputs and outputs that each row reads or writes."""
+    access = table.accesses
+    if access is None:
+        return np.zeros((len(table.rows), 1))
+    ends = (access.tensor == ALWAYS_MAIN)[:, None]
+    return sum_by_row(access_bytes(table, setting) * ends, table, setting)
+
+
+def _without_nests(table: OperatorTable) -> Any:
+    """Return 1 for rows that have no loop nest, else 0."""
+    alone = np.ones((len(table.rows), 1))
+    assert table.nests is not None
+    alone[table.nests.row] = 0.0
+    return alone
+
+
+def _pairs(table: OperatorTable) -> tuple[Any, Any]:
+    """Return how many functions of two maps ride on each row's nest, and 1 for rows that copy."""
+    alone = _without_nests(table)
+    pairs = np.array([[float(sum(f in _PAIRS for f in row.functions))] for row in table.rows])
+    copies = np.array([[float(row.kind == "copy")] for row in table.rows])
+    return pairs * (1.0 - alone), copies
+
+
+def _said(seconds: Value, row: int) -> str:
+    return f"{float(np.asarray(seconds[row]).reshape(-1)[0]):.12g}"

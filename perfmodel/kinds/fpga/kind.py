@@ -1,0 +1,48 @@
+"""The kind `fpga`: hands a table to the style of the design that is in the fabric."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+
+from perfmodel.cost.setting import Setting
+from perfmodel.kinds.fpga.styles import STYLES, style
+from perfmodel.kinds.protocol import Equation, Terms, need_engine
+from perfmodel.kinds.roofline import KIND as ROOFLINE
+from perfmodel.workload.lower import OperatorTable
+
+__all__ = ["KIND", "Fpga"]
+
+
+class Fpga:
+    """Time and resources as the style of the design has them."""
+
+    name = "fpga"
+    needs_nests = True
+    network_wide: frozenset[str] = frozenset({"wait"})
+
+    @cached_property
+    def equations(self) -> Mapping[str, Equation]:
+        """Terms of every style."""
+        out = dict(ROOFLINE.equations)
+        for name in STYLES:
+            found = style(name)
+            assert found is not None
+            out |= found.EQUATIONS
+        return out
+
+    def cost(self, table: OperatorTable, setting: Setting) -> Terms:
+        """Cost every row of the table as the style of the design does.
+
+        Raises
+        ------
+        InputError
+            The engine is of another kind.
+        """
+        need_engine(setting, "design.style", self.name, "is no FPGA")
+        found = style(setting.choices["design.style"])
+        assert found is not None
+        return found.cost(table, setting)
+
+
+KIND = Fpga()

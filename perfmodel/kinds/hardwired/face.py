@@ -1,0 +1,167 @@
+"""A model made into wires: what it takes, what it costs to make and to own, in one result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from perfmodel.cost.ownership import Ownership
+from perfmodel.errors import Fault
+from perfmodel.formats import Precision, as_precision
+from perfmodel.hardware.device import Device
+from perfmodel.hardware.library import hardware
+from perfmodel.hardware.machine import Machine
+from perfmodel.kinds.hardwired.price import HardwiredPrice, hardwired_price
+from perfmodel.kinds.hardwired.sizing import HardwiredSize, hardwired_size
+from perfmodel.settings import FaultList, split
+from perfmodel.workload.library import find
+from perfmodel.workload.workload import Workload
+
+__all__ = ["HardwiredPlan", "hardwire"]
+
+
+@dataclass(frozen=True, slots=True)
+class HardwiredPlan:
+    """A model in wires.
+
+    Attributes
+    ----------
+    workload, device, precision
+        Names.
+    size
+        Metal and chips.
+    price
+        Design, masks and chips, low and high.
+    ownership
+        Of `systems` over `years` with `updates` of the weights, low and high.
+    systems, years, updates
+        As asked for.
+    """
+
+    workload: str
+    device: str
+    precision: str
+    size: HardwiredSize
+    price: HardwiredPrice
+    ownership: Ownership
+    systems: float
+    years: float
+    updates: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plan ready for JSON; costs as ``[low, high]``."""
+        size, price = self.size, self.price
+        names = ("workload", "device", "precision", "systems", "years", "updates")
+        return {
+            **{name: getattr(self, name) for name in names},
+            "weights": _plain(size.weights),
+            "looked_up_weights": _plain(size.looked_up_weights),
+            "metal_m2": _plain(size.metal_m2),
+            "chips": _plain(price.chips),
+            "fits": bool(size.fits),
+            "die_usd": _plain(price.die_usd),
+            "chip_usd": _plain(price.chip_usd),
+            "shared_masks_usd": _plain(price.masks.shared_usd),
+            "own_masks_usd": _plain(price.masks.again_usd),
+            "design_usd": _plain(price.design_usd),
+            "once_usd": _plain(price.once_usd),
+            "again_usd": _plain(price.again_usd),
+            **{name: _plain(value) for name, value in self.ownership._asdict().items()},
+        }
+
+    def __repr__(self) -> str:
+        size, price, owned = self.size, self.price, self.ownership
+        fits = "fits" if bool(size.fits) else "does not fit"
+        many = f"{self.systems:g} system{'s' * (self.systems != 1)}"
+        run = f"{many}, {self.years:g} years, weights changed {self.updates:g}x"
+        metal = f"{float(size.weights):.4g}, {1e6 * float(size.metal_m2):.4g} mm2"
+        there = f"{fits} the device's {float(size.device_chips):g}"
+        own = f"{_money(price.masks.again_usd)} of the weights"
+        rows = [
+            ("weights in wires", metal),
+            ("weights looked up", f"{float(size.looked_up_weights):.4g}"),
+            ("chips", f"{float(price.chips):g} at the least; {there}"),
+            ("a chip", _money(price.chip_usd)),
+            ("design", _money(price.design_usd)),
+            ("masks", f"{_money(price.masks.shared_usd)} shared, {own}"),
+            ("paid once", _money(price.once_usd)),
+            ("other weights", _money(price.again_usd)),
+            (run, _money(owned.updated_usd)),
+            ("emissions", f"{1e-3 * float(np.max(owned.updated_kg)):.4g} t of CO2 equivalent"),
+        ]
+        wide = max(len(name) for name, _ in rows)
+        head = f"{self.workload} in wires on {self.device}, {self.precision}"
+        return "\n".join([head, *(f"  {name.ljust(wide)}  {text}" for name, text in rows)])
+
+
+def _plain(value: Any) -> Any:
+    found = np.asarray(value, dtype=float)
+    return found.tolist()
+
+
+def _money(value: Any) -> str:
+    low, high = np.broadcast_to(np.asarray(value, dtype=float), 2).tolist()
+    unit, name = (1e6, "M USD") if high >= 1e6 else (1.0, "USD")
+    both = f"{low / unit:.4g}" if low == high else f"{low / unit:.4g} to {high / unit:.4g}"
+    return f"{both} {name}"
+
+
+def hardwire(
+    workload: Workload | str | Path, device: Device | Machine | str | Path = "hnlpu", *,
+    precision: str | Precision = "w=fp4,a=fp16", systems: float = 1.0, years: float = 3.0,
+    updates: float = 2.0, set: Mapping[str, Any] | None = None, faults: FaultList | None = None,
+) -> HardwiredPlan:  # fmt: skip
+    """Return what a model takes and costs as wires, on chips like those of a device.
+
+    Parameters
+    ----------
+    workload
+        A workload, a name or a path.
+    device
+        With an engine of kind ``hardwired``: its areas and powers are taken, for as many chips as
+        the model needs.
+    precision
+        Weights' bits decide.
+    systems, years, updates
+        To own.
+    set
+        Facts of the device (``engines.main.weight_area``), parameters of the workload.
+
+    Raises
+    ------
+    InputError
+        Every fault at once.
+    """
+    faults = FaultList() if faults is None else faults
+    settings = split(set or {})
+    for name, value in (("systems", systems), ("years", years), ("updates", updates)):
+        if not (np.isfinite(value) and value >= 0) or (name == "systems" and value < 1):
+            least = "a number from 1" if name == "systems" else "a number from 0"
+            faults.append(Fault(f"{value:g} {name}", path=name, expected=least))
+    model = workload
+    if not isinstance(workload, Workload):
+        model = faults.trying(find, workload, settings.workload)
+    elif settings.workload:
+        model = faults.trying(workload.bind, settings.workload)
+    found = device
+    if isinstance(device, str | Path):
+        found = faults.trying(hardware, device)
+    machine = found.machine() if isinstance(found, Device) else found
+    if isinstance(machine, Machine) and settings.facts:
+        machine = faults.trying(machine.vary, settings.facts)
+    chosen = faults.trying(as_precision, precision)
+    faults.settle()
+    assert isinstance(model, Workload)
+    assert isinstance(machine, Machine)
+    assert chosen is not None
+    size = hardwired_size(model, machine, chosen)
+    price = hardwired_price(size)
+    power = size.power_w * price.chips / size.device_chips
+    owned = price.ownership(systems, power, years=years, updates=updates)
+    return HardwiredPlan(
+        model.name, machine.device.name, str(chosen), size, price, owned, systems, years, updates
+    )

@@ -1,0 +1,117 @@
+"""How much metal a model takes, and how many chips: for any model, before it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from perfmodel.arrays import Value, namespace
+from perfmodel.errors import Fault, InputError
+from perfmodel.formats import Precision, as_precision
+from perfmodel.hardware.device import Device
+from perfmodel.hardware.machine import Machine
+from perfmodel.kinds.hardwired.kind import BLOCKS
+from perfmodel.workload.workload import Workload
+
+__all__ = ["HardwiredSize", "chip_parts_m2", "hardwired_size"]
+
+
+@dataclass(frozen=True, slots=True)
+class HardwiredSize:
+    """What a model takes on chips of one kind.
+
+    Attributes
+    ----------
+    weights
+        Weights of matrices, which become wires.
+    looked_up_weights
+        Weights that are only looked up (an embedding); they stay in memory.
+    weight_bits
+        Bits of the wires.
+    metal_m2
+        Area of all wires.
+    chip_m2
+        Area of a chip with as many chips as the device has, its other blocks with it.
+    chips
+        Fewest chips of at most the reticle that hold the metal.
+    fits
+        Whether the device's own chips do.
+    power_w
+        Of all chips that the device has, supply and cooling with it.
+    device_chips
+        Chips that the device has.
+    """
+
+    weights: Value
+    looked_up_weights: Value
+    weight_bits: Value
+    metal_m2: Value
+    chip_m2: Value
+    chips: Value
+    fits: Value
+    power_w: Value
+    device_chips: Value
+
+
+def chip_parts_m2(facts: Mapping[str, Value], engine: str, metal_m2: Value) -> dict[str, Value]:
+    """Return the area of a chip by block, square metres, with its share of the metal."""
+    head = f"engines.{engine}."
+    parts = {name: facts[f"{head}{name}_area"] for name in BLOCKS if name != "weight"}
+    return {"weight": metal_m2 / facts[head + "units"], **parts}
+
+
+def hardwired_size(
+    workload: Workload, device: Device | Machine, precision: str | Precision
+) -> HardwiredSize:
+    """Return what a model takes on hardwired chips: metal, chips, power.
+
+    Every bit of a matrix is a piece of metal of the device's ``weight_area``; a chip has that share
+    beside its other blocks and is at most a reticle.
+
+    Parameters
+    ----------
+    workload
+        The model; phase and batch do not matter.
+    device
+        With an engine of kind ``hardwired``; facts may be varied.
+    precision
+        Its weights' bits decide.
+
+    Raises
+    ------
+    InputError
+        The device has no such engine.
+    """
+    machine = device.machine() if isinstance(device, Device) else device
+    head = f"engines.{machine.engine}."
+    if head + "weight_area" not in machine.facts:
+        raise InputError(Fault(f"engine '{machine.engine}' has no weights in its wires",
+                               path="device", expected="an engine of kind hardwired"))  # fmt: skip
+    chosen = as_precision(precision)
+    graph = workload.graph()
+    wired = {
+        name for _, operator in graph.walk() if operator.nests for name in operator.reads
+    }  # fmt: skip
+    count: dict[bool, Value] = {True: 0.0, False: 0.0}
+    bits: Value = 0.0
+    for name, times in graph.stored_weights().items():
+        tensor = graph.tensors[name]
+        elements = workload.number(times * tensor.elements)
+        count[name in wired] = count[name in wired] + elements
+        if name in wired:
+            bits = bits + elements * chosen.bits(tensor.slot)
+    facts = machine.facts
+    metal = bits * facts[head + "weight_area"]
+    parts = chip_parts_m2(facts, machine.engine, metal)
+    chip = sum(parts.values())
+    room = facts[head + "reticle"] - (chip - parts["weight"])
+    xp = namespace(metal, room)
+    room = xp.where(room > 0, room, np.nan)
+    power = facts[head + "units"] * facts[head + "supply_factor"]
+    power = power * sum(facts[f"{head}{name}_power"] for name in BLOCKS)
+    return HardwiredSize(
+        count[True], count[False], bits, metal, chip, xp.ceil(metal / room - 1e-9),
+        chip <= facts[head + "reticle"], power, facts[head + "units"],
+    )  # fmt: skip

@@ -1,0 +1,92 @@
+"""What a spec file says of an engine that looks products up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import model_validator
+from pydantic_core import PydanticCustomError
+
+from perfmodel.hardware.engine import Engine, register_engine
+from perfmodel.hardware.quantity import Of, Quantity
+from perfmodel.pydantic_faults import Flaw, checked
+from perfmodel.units import show
+
+__all__ = ["LookupTableEngine"]
+
+Count: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=1_048_576)]
+Perhaps: TypeAlias = Annotated[Quantity, Of("count", ceiling=1e8)]
+Group: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=12)]
+Rate: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=1e6)]
+Clocks: TypeAlias = Annotated[Quantity, Of("clocks")]
+Size: TypeAlias = Annotated[Quantity, Of("bytes", positive=True)]
+#: How far a rounded peak may be from tables x reads x group x units x clock.
+_ROUNDED = 0.02
+
+
+class LookupTableEngine(Engine):
+    """Tables of sums of activations, read by indices of weights.
+
+    The first of `peaks` is that of one pass of the tables. Weights that the tables do not take (a
+    head in 8 bits) are multiplied at the peak of their own format, by whatever cores do it.
+    """
+
+    takes: Literal["ternary", "bit_planes"]
+    """What an index stands for: ternary weights in one pass, or one bit of each, a pass a bit."""
+    group: Group
+    """Activations whose sums one table holds."""
+    tables: Count
+    """Tables side by side."""
+    reads: Count
+    """Look-ups a clock in each table: copies, or ports."""
+    build: Clocks = Quantity(value=0.0)
+    """Least clocks from one set of tables to the next."""
+    transfer: Size
+    """Bytes of a transfer of weights, which takes whole vectors of indices."""
+    double_buffered: bool = False
+    """Whether weights come while others are used; a matrix is loaded, then multiplied, where
+    not."""
+    attention_macs: Rate
+    """Multiply-accumulates of attention a clock, on units of their own."""
+    lut: Perhaps | None = None
+    """Look-up tables of the part."""
+    dsp: Perhaps | None = None
+    """DSP slices of the part."""
+    uram: Perhaps | None = None
+    """UltraRAM blocks of the part, 4096 words of 72 bits each."""
+    lut_a_read: Perhaps | None = None
+    """Look-up tables of the fabric that a table takes for each of its reads, sums and adders among
+    them."""
+    lut_beside: Perhaps = Quantity(value=0.0)
+    """Look-up tables that all else takes."""
+    dsp_used: Perhaps = Quantity(value=0.0)
+    """DSP slices that the design takes."""
+    uram_copies: Count = Quantity(value=1.0)
+    """Buffers of weights: 2 where one fills while the other is read."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> LookupTableEngine:
+        if self.clock is None:
+            message = "tables without a clock"
+            raise PydanticCustomError("clock", message, {"expected": 'such as clock: "250 MHz"'})
+        flaws: list[Flaw] = []
+        name, peak = next(iter(self.peaks.items()))
+        a_clock = self.tables.value * self.reads.value * self.group.value * self.units.value
+        made = 2.0 * a_clock * self.clock.value
+        if abs(peak.value / made - 1.0) > _ROUNDED:
+            message = (
+                f"{show(peak.value, 'compute')} as the first peak, but tables x reads x group x "
+                f"units x clock make {show(made, 'compute')}"
+            )
+            flaws.append(Flaw(("peaks", name), message, show(made, "compute")))
+        return checked(self, flaws)
+
+    @property
+    def SCALES(self) -> Mapping[str, tuple[str, ...]]:
+        """Facts that go in proportion when another is varied: the tables' peak."""
+        first = (f"peaks.{next(iter(self.peaks))}",)
+        return {"tables": first, "reads": first}
+
+
+register_engine("lookup_table", LookupTableEngine)

@@ -1,0 +1,59 @@
+"""Floating point in software: clocks of an operation on a core without a unit for it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from perfmodel.arrays import Value
+from perfmodel.cost.setting import Setting
+from perfmodel.kinds.mcu.kernels import passing
+from perfmodel.kinds.rates import MATRIX_KINDS, executed_format, pair_format
+from perfmodel.workload.lower import OperatorTable
+
+__all__ = ["SoftFloat", "soft_float"]
+
+_FLOATS = ("fp", "bf", "tf")
+
+
+class SoftFloat(NamedTuple):
+    """What is computed in software.
+
+    Attributes
+    ----------
+    rows, elements
+        Whether products, and whether other work, of a row are; ``(rows, 1)``.
+    matrix, vector
+        Clocks, ``(rows, points)``.
+    executed
+        Compute format -> itself, of those that have no unit.
+    """
+
+    rows: Value
+    elements: Value
+    matrix: Value
+    vector: Value
+    executed: dict[str, str]
+
+
+def soft_float(table: OperatorTable, macs: Value, setting: Setting) -> SoftFloat | None:
+    """Return rows in floating point on a core without a unit for it; ``None`` where it has one."""
+    each = setting.facts.get(f"engines.{setting.engine}.float_clocks")
+    if each is None:
+        return None
+    rows: list[bool] = []
+    executed: dict[str, str] = {}
+    for row in table.rows:
+        wanted = pair_format(setting, row.pair) if row.kind in MATRIX_KINDS else ""
+        soft = wanted.startswith(_FLOATS) and not executed_format(setting, wanted)
+        rows.append(soft)
+        if soft:
+            executed[wanted] = wanted
+    act = setting.precision.activations.compute
+    floats = act.startswith(_FLOATS) and not executed_format(setting, act)
+    part = passing(table, setting)
+    return SoftFloat(
+        np.array(rows)[:, None], np.full((len(rows), 1), floats), 2.0 * macs * each * part,
+        table.vector_ops * each * part, executed,
+    )  # fmt: skip

@@ -1,0 +1,12 @@
+"""Neural processors of vendors: few facts, and the constants of the vendor's runtime.
+
+`spec` is what a spec file says of one, `weights` where its weights lie from run to run, `kind`
+costs a table; `docs/npu.md` has the equations.
+"""
+
+from perfmodel.kinds.npu.kind import KIND, NeuralProcessors
+from perfmodel.kinds.npu.rates import padded_macs
+from perfmodel.kinds.npu.spec import NeuralProcessor
+from perfmodel.kinds.npu.weights import loaded_share
+
+__all__ = ["KIND", "NeuralProcessor", "NeuralProcessors", "loaded_share", "padded_macs"]

@@ -1,0 +1,221 @@
+"""The kind `npu`: what a table costs on a vendor's neural processor.
+
+An operator takes the slower of its multiplications and its activations, and a time of its own;
+weights arrive beside them or before. Constants are those of the runtime's kernels; a class of
+kernels of which it states none goes at the runtime's efficiency, as on a roofline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from perfmodel.arrays import Value, by_row, is_array
+from perfmodel.cost.compose import compose
+from perfmodel.cost.residency import (
+    access_bytes,
+    level_traffic,
+    stored_bytes,
+    sum_by_row,
+    usable_capacity,
+)
+from perfmodel.cost.setting import Setting
+from perfmodel.kinds.npu.functions import extra_passes, function_times, result_bytes, results
+from perfmodel.kinds.npu.rates import kernel_constant, padded_macs
+from perfmodel.kinds.npu.weights import loaded_share
+from perfmodel.kinds.protocol import Equation, Terms, need_engine
+from perfmodel.kinds.rates import (
+    MATRIX_KINDS,
+    bandwidth,
+    efficiency,
+    executed_macs,
+    vector_rates,
+    with_latency,
+)
+from perfmodel.kinds.roofline import KIND as ROOFLINE
+from perfmodel.kinds.roofline import launch_times, matrix_rates
+from perfmodel.workload.lower import ALWAYS_MAIN, WEIGHT, OperatorTable
+
+__all__ = ["KIND", "NeuralProcessors"]
+
+_WILLIAMS = "Williams et al., CACM 52(4), 2009"
+
+
+class NeuralProcessors:
+    """Time of a row = the slower of arithmetic and memory, plus what nothing overlaps."""
+
+    name = "npu"
+    needs_nests = True
+    network_wide: frozenset[str] = frozenset({"memory", "weights"})
+    equations: Mapping[str, Equation] = {
+        "matrix": Equation(
+            "2 * padded_macs / (peak * peak_share * cores / units)", f"{_WILLIAMS}; docs/npu.md"
+        ),
+        "vector": Equation(
+            "vector_ops / vector_peak, or vector_ops * host_slowdown / host_rate",
+            f"{_WILLIAMS}; docs/npu.md",
+        ),
+        "memory": Equation("latency + bytes / (bandwidth * bandwidth_share)", _WILLIAMS),
+        "weights": Equation("loaded_share * weights / bandwidth", "measured rows; docs/npu.md"),
+        "functions": Equation(
+            "passes * bytes / bandwidth + results / (result_share * peak)",
+            "measured rows; docs/npu.md",
+        ),
+        "launch": Equation("kernels * (overhead + launch) * host_slowdown", "runtime spec"),
+        "layer": Equation("layers * per_layer * host_slowdown", "runtime spec"),
+    }
+
+    def cost(self, table: OperatorTable, setting: Setting) -> Terms:
+        """Cost every row of the table; see the class attribute `equations`.
+
+        Raises
+        ------
+        InputError
+            The engine is of another kind.
+        """
+        if setting.bare or table.accesses is None:
+            return ROOFLINE.cost(table, setting)
+        need_engine(setting, "weights_overlap", self.name, "is no neural processor")
+        rates, operations, executed, unsupported = matrix_rates(
+            table, executed_macs(table, setting), setting
+        )
+        operations["vector"] = table.vector_ops
+        steps = 2.0 * padded_macs(table, setting)
+        compute = {
+            "matrix": steps / (rates * _shares(table, setting)),
+            "vector": table.vector_ops / _vector_rates(table, setting),
+        }
+        main, store = setting.levels[-1], setting.weights_memory
+        share = _stated(table, setting, "bandwidth_share", 1.0)
+        traffic, loaded = _traffic(table, setting)
+        activations = traffic[main]
+        arrival = loaded / bandwidth(setting, store)
+        memory: dict[str, Value] = {}
+        with_weights = setting.choices["weights_overlap"] and store == main
+        for level, moved in traffic.items():
+            seconds = moved / bandwidth(setting, level)
+            if level == main:
+                seconds = (seconds + arrival if with_weights else seconds) / share
+            memory[level] = with_latency(seconds, moved, setting, level)
+        overhead: dict[str, Value] = {}
+        if not setting.choices["weights_overlap"]:
+            overhead["weights"] = arrival
+        elif store != main:
+            memory[store] = arrival
+        further = extra_passes(table, setting)
+        if further is not None:
+            traffic[main] = traffic[main] + further
+            overhead["functions"] = further / bandwidth(setting, main)
+        alone = function_times(table, setting)
+        if alone is not None:
+            overhead["functions"] = overhead.get("functions", 0.0) + alone
+        overhead |= _launches(table, setting)
+        traffic[store] = traffic[store] + loaded if store in traffic else loaded
+        row_s = compose(compute, memory, overhead, setting.overlap)
+        said = {main: _Said(traffic[main], memory[main])}
+        detail = {
+            "peak_s": steps / rates,
+            "loaded_bytes": loaded,
+            "activation_bytes": activations,
+            "results": results(table, setting),
+            "result_bytes": result_bytes(table, setting),
+        }
+        return Terms(
+            compute, memory, overhead, traffic, row_s, operations, executed, unsupported,
+            work={"matrix": steps}, said=said, detail=detail,
+        )  # fmt: skip
+
+
+def _shares(table: OperatorTable, setting: Setting) -> Value:
+    """Return the factor from a row's rate under an efficiency to that of its kernels."""
+    units = setting.fact(f"engines.{setting.engine}.units", 1.0)
+    shares: list[Value] = []
+    for row in table.rows:
+        share: Value = 1.0
+        if row.kind in MATRIX_KINDS:
+            own = kernel_constant(setting, row, "peak_share")
+            if own is not None:
+                share = own / efficiency(setting, row.kind, row.pair)
+            cores = kernel_constant(setting, row, "cores")
+            if cores is not None:
+                share = share * setting.xp.minimum(cores, units) / units
+        shares.append(share)
+    return by_row(shares, table.points, setting.xp)
+
+
+def _vector_rates(table: OperatorTable, setting: Setting) -> Value:
+    """Return vector operations a second of each row: the engine's, or those of its host."""
+    own = [kernel_constant(setting, row, "host_rate") for row in table.rows]
+    rates = vector_rates(table, setting)
+    if all(rate is None for rate in own):
+        return rates
+    stated = [1.0 if rate is None else rate for rate in own]
+    theirs = by_row(stated, table.points, setting.xp)
+    runs = np.array([rate is not None for rate in own])[:, None]
+    slowdown = setting.fact(f"engines.{setting.engine}.host_slowdown", 1.0)
+    return setting.xp.where(runs, theirs / slowdown, rates)
+
+
+def _stated(table: OperatorTable, setting: Setting, field: str, default: Value) -> Value:
+    values = [kernel_constant(setting, row, field, default) for row in table.rows]
+    return by_row(values, table.points, setting.xp)
+
+
+def _launches(table: OperatorTable, setting: Setting) -> dict[str, Value]:
+    out = launch_times(table, setting)
+    own = [kernel_constant(setting, row, "launch", 0.0) for row in table.rows]
+    if any(is_array(one) or one for one in own):
+        out["launch"] = out.get("launch", 0.0) + table.kernels * by_row(
+            own, table.points, setting.xp
+        )
+    slowdown = setting.fact(f"engines.{setting.engine}.host_slowdown", 1.0)
+    return {name: seconds * slowdown for name, seconds in out.items()}
+
+
+def _traffic(table: OperatorTable, setting: Setting) -> tuple[dict[str, Value], Value]:
+    """Return level -> bytes of all but weights on their way in, and bytes of weights loaded.
+
+    Weights pass through the levels between their memory and the engine as all else does; from
+    their own memory they come as the engine's policy says.
+    """
+    access = table.accesses
+    assert access is not None
+    main, store = setting.levels[-1], setting.weights_memory
+    traffic = dict(level_traffic(table, replace(setting, warm=False)))
+    moved = access_bytes(table, setting)
+    weights = sum_by_row(moved * (access.tensor == WEIGHT)[:, None], table, setting)
+    if setting.choices["pipelined"]:
+        outside = moved * (access.tensor == ALWAYS_MAIN)[:, None]
+        traffic = {level: 0.0 * seen for level, seen in traffic.items()}
+        traffic[main] = sum_by_row(outside, table, setting)
+        if store != main:
+            del traffic[store]
+    elif store == main:
+        traffic[main] = setting.xp.maximum(traffic[main] - weights, 0.0)
+    else:
+        del traffic[store]
+    policy = setting.choices["weights"]
+    near = (*setting.levels, store)[: -1 if store == main else None][-2:]
+    if not setting.warm or policy == "streamed" or len(near) < 2:
+        return traffic, weights
+    each = setting.fact(f"engines.{setting.engine}.operator_room", 0.0)
+    room = usable_capacity(setting, near[0]) - each * setting.xp.sum(table.count, axis=0)
+    stored = stored_bytes(table, setting, "weight")
+    return traffic, weights * loaded_share(policy, stored, setting.xp.maximum(room, 0.0))
+
+
+class _Said:
+    """Seconds of a level as plain arithmetic: bytes over the rate that they give."""
+
+    def __init__(self, moved: Value, seconds: Value) -> None:
+        self.moved, self.seconds = moved, seconds
+
+    def __call__(self, row: int) -> str:
+        """Return the text of a row; empty where nothing takes time."""
+        moved, seconds = (float(np.asarray(v)[row, 0]) for v in (self.moved, self.seconds))
+        return f"{moved:.12g}/{moved / seconds:.12g}" if seconds else ""
+
+
+KIND = NeuralProcessors()

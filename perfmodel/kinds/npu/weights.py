@@ -1,0 +1,33 @@
+"""Which share of a network's weights crosses from the memory that stores them at each run."""
+
+from __future__ import annotations
+
+from perfmodel.arrays import Value, namespace
+
+__all__ = ["loaded_share"]
+
+
+def loaded_share(policy: str, stored: Value, room: Value) -> Value:
+    """Return the share of the weights that a run loads, between 0 and 1.
+
+    Parameters
+    ----------
+    policy
+        As `NeuralProcessor.weights` has it.
+    stored
+        Bytes of all weights.
+    room
+        Bytes that weights may fill next to the engine.
+
+    Returns
+    -------
+    number or array
+        ``streamed``: 1. ``remainder``: ``max(0, 1 - room / stored)``. ``contexts``: 1 where
+        ``stored > room``, else 0.
+    """
+    xp = namespace(stored, room)
+    if policy == "remainder":
+        return xp.maximum(0.0, 1.0 - room / xp.maximum(stored, 1.0))
+    if policy == "contexts":
+        return 1.0 * (stored > room)
+    return 1.0

@@ -1,0 +1,73 @@
+"""What kinds whose time goes with bits share: bits of operands, and operations by their formats."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from perfmodel.arrays import Value, by_row, is_array
+from perfmodel.cost.setting import Setting
+from perfmodel.kinds.rates import executed_format, pair_format
+from perfmodel.kinds.roofline import best_format
+from perfmodel.kinds.slots import bits_of
+from perfmodel.workload.lower import OperatorTable
+from perfmodel.workload.shapes import Nests
+
+__all__ = ["element_bits", "operations_by_format", "without_nests"]
+
+
+def element_bits(slots: Sequence[str], points: int, setting: Setting) -> Value:
+    """Return bits that a multiplier takes of each slot, scales not counted; ``(slots, points)``."""
+    return by_row([bits_of(setting, slot) for slot in slots], points, setting.xp)
+
+
+def without_nests(table: OperatorTable, nests: Nests) -> Value:
+    """Return 1 for rows that do not touch the array, else 0."""
+    alone = np.ones((len(table.rows), 1))
+    alone[nests.row] = 0.0
+    return alone
+
+
+def operations_by_format(
+    table: OperatorTable, macs: Value, setting: Setting
+) -> tuple[dict[str, Value], dict[str, str], tuple[str, ...]]:
+    """Return operations by compute format, what runs as what, and formats it has in no form.
+
+    Both operands name the format, weights first (``int4xint8``), where the engine has such a peak.
+    """
+    head = f"engines.{setting.engine}.peaks."
+    groups: dict[str, list[int]] = {}
+    executed: dict[str, str] = {}
+    unsupported: list[str] = []
+    assert table.nests is not None
+    for i in (int(place) for place in np.unique(table.nests.row)):
+        row = table.rows[i]
+        wanted = pair_format(setting, row.pair)
+        name = executed_format(setting, wanted)
+        if not name:
+            unsupported.append(wanted)
+            name = best_format(setting)
+            executed[wanted] = name
+        else:
+            narrow = _narrow(setting, row.pair)
+            name = next((n for n in (narrow, wanted) if head + n in setting.facts), name)
+            executed[wanted if name != narrow else name] = name
+        groups.setdefault(name, []).append(i)
+    operations: dict[str, Value] = {}
+    for name, places in groups.items():
+        mask = np.zeros((len(table.rows), 1))
+        mask[places] = 2.0
+        operations[name] = macs * mask
+    return operations, executed, tuple(dict.fromkeys(unsupported))
+
+
+def _narrow(setting: Setting, pair: tuple[str, str]) -> str:
+    """Return the compute formats of weights and inputs by their bits: one name where alike."""
+    names = [setting.precision.format_of(slot) for slot in pair]
+    bits = [
+        f.compute if is_array(f.element_bits) or f.is_float
+        else next((f"int{b}" for b in (2, 4, 8, 16, 32) if f.element_bits <= b), f.compute)
+        for f in names
+    ]  # fmt: skip
+    return bits[0] if bits[0] == bits[1] else "x".join(bits)

@@ -1,0 +1,64 @@
+"""Kernels on a cluster of eight cores, classical machine learning, and a nano-drone's network."""
+
+from __future__ import annotations
+
+from statistics import fmean
+from typing import Final
+
+from perfmodel.hardware.library import hardware
+from perfmodel.predict import predict
+from perfmodel.workload.library import find
+
+#: Clocks an iteration on one core (gap_sdk).
+_ONE_CORE: Final = {
+    "conv": 922413.0, "conv_vectorial": 177410.0, "product": 57651.0,
+    "product_vectorial": 14659.0, "pool": 25738.0,
+}  # fmt: skip
+_CLASSICAL: Final = (
+    "svm_linear_digits", "svm_rbf_digits", "svm_poly_digits", "knn_digits", "k_means_digits",
+    "logistic_digits", "naive_bayes_digits", "random_forest_digits",
+)  # fmt: skip
+_ENGINE: Final = "engines.cpu."
+
+
+def predicted() -> dict[str, float]:
+    """Return claim -> clocks, quotient, share or frames a second."""
+    facts = hardware("gap8").machine().facts
+    share = float(facts["runtime.kernels.conv.parallel_share"])
+    fork = float(facts[_ENGINE + "fork_clocks"])
+    eight = {
+        f"{name}_eight_cores": clocks * (1.0 - share + share / 8.0) + fork
+        for name, clocks in _ONE_CORE.items()
+    }
+    lanes = float(facts[_ENGINE + "simd_macs"])
+    ratios = [_classical(name) for name in _CLASSICAL]
+    speed_up = fmean(r[0] for r in ratios)
+    frontnet = predict(find("frontnet_160x32", {}), hardware("gap8"), runtime="dory",
+                       precision="int8")  # fmt: skip
+    return {
+        **eight,
+        "product_vectorial": _ONE_CORE["product"] / lanes,
+        "classical_speed_up": speed_up,
+        "native_float": fmean(r[1] for r in ratios),
+        "m4_slowdown": fmean(r[2] for r in ratios),
+        "parallel_energy_cut": 1.0 - 1.0 / speed_up,
+        "frontnet_fps": 1.0 / float(frontnet.latency_s),
+    }
+
+
+def _classical(name: str) -> tuple[float, float, float]:
+    """Return the speed-up of eight cores, of a unit for floats, and of all over a Cortex-M4."""
+
+    def clocks(device: str, runtime: str, units: float = 0.0) -> float:
+        machine = hardware(device).machine(runtime)
+        if units:
+            machine = machine.vary({_ENGINE + "units": units})
+        found = predict(find(name, {}), machine, precision="fp32")
+        return float(found.latency_s * machine.facts[_ENGINE + "clock"])
+
+    soft = clocks("gap8", "gap_flow", 1.0)
+    native = clocks("pulp_open", "gap_flow", 1.0)
+    return (
+        soft / clocks("gap8", "gap_flow"), soft / native,
+        clocks("stm32l4r5", "mcu_library") / clocks("pulp_open", "gap_flow"),
+    )  # fmt: skip

@@ -1,0 +1,62 @@
+"""Which runtime a submission to MLPerf Tiny ran: read off its version, submitter and framework."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["UNSEEN", "library_of"]
+
+#: A library of which no row was seen.
+UNSEEN: Final = "mcu_library"
+
+_ST: Final = (("v8", "x_cube_ai_8_1"), ("v9", "x_cube_ai_9"), ("v10", "x_cube_ai_9"))
+
+
+def library_of(
+    version: str, submitter: str, system: str, framework: str, *, accelerator: str = "",
+    processor: str = "",
+) -> str:  # fmt: skip
+    """Return the runtime of the library, `UNSEEN` for one that no open row shows.
+
+    Parameters
+    ----------
+    version
+        Round of the benchmark (``v1.1``); tells libraries whose version a submission leaves out.
+    submitter, system, framework, accelerator, processor
+        As the system description writes them.
+    """
+    who, where, what = submitter.lower(), system.lower(), framework.lower()
+    if "x-cube-ai-7" in where or "x-cube-ai-8.0" in where:
+        return "x_cube_ai_7_3"
+    if who == "stmicroelectronics":
+        if "co-processor" in accelerator.lower():
+            return "st_edge_ai_hsp"
+        if version == "v0.7":
+            return "x_cube_ai_7_0"
+        if version == "v1.0":
+            return "x_cube_ai_7_3"
+        found = [name for mark, name in _ST if f"x-cube-ai {mark}" in what]
+        return found[0] if found else "x_cube_ai_9"
+    if who == "plumerai" or "plumerai" in what:
+        return "plumerai_2022" if version in ("v0.7", "v1.0") else "plumerai_2023"
+    if who == "bosch" or "hale" in what:
+        if "max_performance" in where:
+            return "bosch_hale_1_0_175_fast"
+        return "bosch_hale_1_0_175" if "1.0.175" in what else "bosch_hale_1_0"
+    if what == "onnc" or who == "skymizer":
+        return "onnc_andes" if "andes" in where else "onnc"
+    if "microtvm" in what or "microtvm" in where:
+        return "microtvm_cmsis_nn" if "cmsis" in where else "microtvm"
+    if who == "renesas":
+        return "cmsis_nn_helium" if "m85" in processor.lower() else "renesas_translator"
+    if who == "silicon_labs":
+        return "tflm_silabs_mvp_0_7" if version == "v0.7" else "tflm_silabs_mvp"
+    if who.startswith("greenwaves"):
+        return "gap_flow_ne16"
+    if "csi-nn2" in what:
+        return "csi_nn2"
+    if who == "syntiant":
+        return "syntiant"
+    if who == "andes":
+        return "tflm_andes"
+    return UNSEEN

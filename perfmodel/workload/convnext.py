@@ -1,0 +1,71 @@
+"""Family ``convnext``: ConvNeXt (Liu et al. 2022, arXiv:2201.03545); layers follow torchvision."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.graph import Graph, Tensor
+from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
+from perfmodel.workload.symbols import simplify
+
+_Count = Annotated[int, Field(gt=0, le=10**5)]
+
+
+class ConvNeXtStructure(ImageStructure):
+    """Shape of a ConvNeXt.
+
+    Attributes
+    ----------
+    depths, widths
+        Blocks and channels of each stage.
+    """
+
+    depths: tuple[_Count, _Count, _Count, _Count] = (3, 3, 9, 3)
+    widths: tuple[_Count, _Count, _Count, _Count] = (96, 192, 384, 768)
+
+
+def build(structure: ConvNeXtStructure, semantics: Semantics) -> Graph:
+    """Build the graph; normalisations are over the channels of a pixel."""
+    del semantics
+    s = structure
+    g = ImageBuilder("convnext")
+    x = g.conv(g.image(s.image_channels), s.widths[0], 4, stride=4, name="stem")
+    x = _norm(g, x, "stem.norm")
+    for i, (depth, width) in enumerate(zip(s.depths, s.widths, strict=True)):
+        if i:
+            x = _norm(g, x, f"down{i}.norm")
+            x = g.conv(x, width, 2, stride=2, name=f"down{i}")
+        with g.repeat(depth, f"stage{i + 1}"):
+            x = _block(g, x, width)
+    x = g.global_pool(x, name="avgpool")
+    x = g.norm(x, "layer_norm", name="norm")
+    g.output(g.linear(x, s.classes, name="head", tag="head"))
+    return g.build(parameters(s))
+
+
+def _norm(g: ImageBuilder, x: Tensor, name: str) -> Tensor:
+    return g.norm(x, "layer_norm", name=name, features=x.shape[1])
+
+
+def _block(g: ImageBuilder, x: Tensor, width: int) -> Tensor:
+    """Add depthwise 7x7, normalisation, two pointwise layers, a scale and the input."""
+    y = g.conv(x, width, 7, padding=3, groups=width, name="depthwise")
+    y = _norm(g, y, "norm")
+    y = g.conv(y, simplify(4 * width), 1, name="expand")
+    y = g.elementwise("gelu", y, name="gelu")
+    y = g.conv(y, width, 1, name="project")
+    scale = g.weight("scale", (width, 1, 1), tag="vector")
+    y = g.elementwise("mul", y, scale, name="scaled")
+    return g.elementwise("add", y, x, name="add")
+
+
+def parameters(structure: ConvNeXtStructure) -> dict[str, float]:
+    """Return the free dimensions and their defaults."""
+    del structure
+    return {"batch": 1, "height": 224, "width": 224}
+
+
+FAMILY_CONVNEXT = Family("convnext", ConvNeXtStructure, parameters, build, frames)

@@ -1,0 +1,98 @@
+"""Family ``dense_heads``: a residual network with a head that predicts at every pixel.
+
+FCN-8s (Long et al. 2015, arXiv:1411.4038) and CenterNet (Zhou et al. 2019, arXiv:1904.07850, as
+GluonCV builds it: a 3x3 convolution and a transposed one at each of three scales).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from perfmodel.workload.convnet import ResNetStructure, residual_block
+from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.graph import Graph, Tensor
+from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
+
+_Count = Annotated[int, Field(gt=0, le=10**4)]
+
+
+class DenseHeadsStructure(ImageStructure):
+    """Shape of a residual network with a dense head.
+
+    Attributes
+    ----------
+    block, depths
+        The backbone, as in the family ``resnet``.
+    head
+        ``fcn8`` or ``centernet``.
+    upsampled
+        Channels of CenterNet's three scales.
+    head_channels
+        Channels of CenterNet's heads.
+    """
+
+    block: Literal["basic", "bottleneck"] = "basic"
+    depths: tuple[_Count, _Count, _Count, _Count] = (2, 2, 2, 2)
+    head: Literal["fcn8", "centernet"]
+    classes: int = Field(19, gt=0, le=10**5)
+    upsampled: tuple[_Count, _Count, _Count] = (256, 128, 64)
+    head_channels: _Count = 64
+
+
+def build(structure: DenseHeadsStructure, semantics: Semantics) -> Graph:
+    """Build the graph: scores at every pixel (FCN-8s), or at a quarter of them (CenterNet)."""
+    del semantics
+    s = structure
+    g = ImageBuilder("dense_heads", folded=s.batch_norm == "folded")
+    image = g.image(s.image_channels)
+    maps = _backbone(g, image, s)
+    if s.head == "fcn8":
+        x = g.conv(maps[-1], s.classes, 1, name="score32")
+        for i, side in ((16, maps[-2]), (8, maps[-3])):
+            x = g.resize(x, side.shape[2:], name=f"up{i}")
+            y = g.conv(side, s.classes, 1, name=f"score{i}")
+            x = g.elementwise("add", x, y, name=f"sum{i}")
+        g.output(g.resize(x, image.shape[2:], name="up"))
+        return g.build(parameters(s))
+    x = maps[-1]
+    for i, channels in enumerate(s.upsampled):
+        x = g.conv_norm(x, channels, 3, activation="relu", name=f"scale{i}.conv")
+        x = g.conv(x, channels, 4, stride=2, padding=1, transposed=True, bias=False,
+                   name=f"scale{i}.up")  # fmt: skip
+        if not g.folded:
+            x = g.norm(x, "batch_norm", name=f"scale{i}.norm")
+        x = g.elementwise("relu", x, name=f"scale{i}.relu")
+    outputs: list[Tensor] = []
+    for what, channels in (("heat", s.classes), ("size", 2), ("offset", 2)):
+        y = g.conv(x, s.head_channels, 3, padding=1, name=f"{what}.conv")
+        y = g.elementwise("relu", y, name=f"{what}.relu")
+        outputs.append(g.conv(y, channels, 1, name=f"{what}.out"))
+    g.output(*outputs)
+    return g.build(parameters(s))
+
+
+def _backbone(g: ImageBuilder, x: Tensor, s: DenseHeadsStructure) -> list[Tensor]:
+    """Add the residual network; returns the output of each stage."""
+    shape = ResNetStructure.model_validate({"block": s.block, "depths": s.depths})
+    x = g.conv_norm(x, 64, 7, stride=2, activation="relu", name="conv1")
+    x = g.pool(x, 3, stride=2, padding=1, name="maxpool")
+    maps: list[Tensor] = []
+    for i, depth in enumerate(s.depths):
+        planes, name = 64 * 2**i, f"layer{i + 1}"
+        x = residual_block(g, x, planes, shape, stride=1 if i == 0 else 2, name=f"{name}.0")
+        if depth > 1:
+            with g.repeat(depth - 1, f"{name}.1"):
+                x = residual_block(g, x, planes, shape, stride=1, name="")
+        maps.append(x)
+    return maps
+
+
+def parameters(structure: DenseHeadsStructure) -> dict[str, float]:
+    """Return the free dimensions and their defaults."""
+    del structure
+    return {"batch": 1, "height": 512, "width": 512}
+
+
+FAMILY_DENSE_HEADS = Family("dense_heads", DenseHeadsStructure, parameters, build, frames)
