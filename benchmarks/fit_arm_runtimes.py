@@ -28,10 +28,15 @@ from perfmodel.workload.nas_spaces import space
 
 EACH = "runtime.efficiency."
 DISPATCH = "runtime.per_operator"
+#: Constants of the device's energy, and the unit each is found in.
+ENERGIES = {
+    "engines.cpu.energy_per_op.fp32": 1e-12, "engines.cpu.vector_energy_per_op": 1e-12,
+    "engines.cpu.move_energy": 1e-12, "power.idle": 1.0,
+}  # fmt: skip
 #: Framework -> constants that its rows determine, and where the fit starts.
 CONSTANTS = {
     "litert": {f"{EACH}conv": 0.8, f"{EACH}pool": 0.3, DISPATCH: 3e-6},
-    "onnx": {f"{EACH}conv": 0.6, f"{EACH}pool": 0.3, f"{EACH}elementwise": 0.3},
+    "onnx": {f"{EACH}conv": 0.7, f"{EACH}pool": 0.3, f"{EACH}elementwise": 0.3},
     "torchmobile": {f"{EACH}conv": 0.8, f"{EACH}pool": 0.05, DISPATCH: 1e-5},
 }
 
@@ -61,31 +66,32 @@ def fit(bench: Bench, rows: Sequence[int], constants: dict[str, float], zeros: s
     return np.exp(found.x)
 
 
-def energies(benches: Sequence[Bench]) -> tuple[float, float]:
-    """Return joules an operation and watts of a running core, from the cells of all frameworks.
+def energies(benches: Sequence[Bench]) -> dict[str, float]:
+    """Return the constants of `ENERGIES` from the cells of all frameworks.
 
-    Energies are linear in both, beside those of main memory; least squares on relative errors,
+    Energies are linear in them, beside those of main memory; least squares on relative errors,
     reweighted so that far ones count less.
     """
     rows: list[list[float]] = []
+    units = np.vstack([np.zeros(len(ENERGIES)), np.diag(list(ENERGIES.values()))])
     for bench in benches:
         there: Any = space("nas_bench_201", dataset=bench.task, batch_norm="folded",
                            zeros=FRAMEWORKS[bench.framework].zeros)  # fmt: skip
         machine = device_of(bench).machine(FRAMEWORKS[bench.framework].runtime)
-        varied = machine.vary({"engines.cpu.energy_per_op.fp32": np.array([0.0, 1e-12, 0.0]),
-                               "power.idle": np.array([0.0, 0.0, 1.0])})  # fmt: skip
+        varied = machine.vary({path: units[:, j] for j, path in enumerate(ENERGIES)})
         for i in np.flatnonzero(bench.fitted):
             work = there.workload(tuple(bench.choices[i].tolist()), batch=1)
             told = predict(work, varied, precision="fp32", warm=True).energy_j
-            rows.append([told[0], told[1] - told[0], told[2] - told[0], bench.energy_j[i]])
-    base, each, static, measured = np.array(rows).T
-    matrix, wanted = np.column_stack([each, static]) / measured[:, None], 1.0 - base / measured
+            rows.append([told[0], *(told[1:] - told[0]), bench.energy_j[i]])
+    table = np.array(rows)
+    base, measured = table[:, 0], table[:, -1]
+    matrix, wanted = table[:, 1:-1] / measured[:, None], 1.0 - base / measured
     weights = np.ones(len(measured))
     for _ in range(30):
         found, _ = nnls(matrix * weights[:, None], wanted * weights)
         off = (matrix @ found - wanted) / 0.05
         weights = (1.0 + off**2) ** -0.25
-    return float(found[0]) * 1e-12, float(found[1])
+    return {path: float(x) * ENERGIES[path] for path, x in zip(ENERGIES, found, strict=True)}
 
 
 def with_constants(name: str, constants: Sequence[str], values: Sequence[float]) -> Any:
@@ -140,7 +146,8 @@ def report(folder: str) -> None:
             lean = with_constants(name, tuple(constants), fit(bench, rows, constants, "removed"))
             print(f"  without dead branches    {scored(bench, lean, 'removed')}")
     told = energies([b for b in benches.values() if b.fitted.any()])
-    print(f"energy: {told[0] * 1e12:.3g} pJ an operation, {told[1]:.3g} W of a running core")
+    for path, value in told.items():
+        print(f"{path:<36} {value:.3g}")
 
 
 if __name__ == "__main__":

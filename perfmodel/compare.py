@@ -279,6 +279,9 @@ class _Side:
 
     def told(self, bound: str, kernels: list[str]) -> str:
         """What bounds some kernels, with the rate that they reach."""
+        if bound == "runtime":
+            spent = self.seconds(kernels)
+            return f"{show(spent, 'time')} of the runtime" if spent else "nothing"
         mine = np.isin(self.names, np.array(kernels, dtype=object))
         seconds = float(self.columns["total_s"][mine].sum())
         if not bound or not seconds:

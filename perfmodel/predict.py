@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.formats import FALLBACKS, Precision, as_precision
 from perfmodel.hardware.device import Device
-from perfmodel.hardware.engine import Engine
+from perfmodel.hardware.engine import COMPUTE_FORMATS, Engine
 from perfmodel.hardware.facts import choices
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.memory import law_of
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.kinds import kind
+from perfmodel.kinds.protocol import Kind
 from perfmodel.prediction import Prediction
 from perfmodel.prediction.job import Job, Static
 from perfmodel.prediction.placed import shares_of
@@ -24,6 +25,7 @@ from perfmodel.workload.fuse import Fusion
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.layouts import PLAIN, Layout
 from perfmodel.workload.lower import lower
+from perfmodel.workload.panels import Panels
 from perfmodel.workload.workload import Workload
 
 if TYPE_CHECKING:
@@ -108,10 +110,9 @@ def predict(
         graph = executed(graph, static.execution, chosen.activations.compute)
     fusion = static.fusion
     if fuse is not None or flash_attention is not None:
-        fusion = Fusion(
-            fusion.elementwise if fuse is None else fuse,
-            fusion.flash_attention if flash_attention is None else flash_attention,
-            fusion.into,
+        fusion = fusion._replace(
+            elementwise=fusion.elementwise if fuse is None else fuse,
+            flash_attention=fusion.flash_attention if flash_attention is None else flash_attention,
         )
     lowered = lower(graph, fusion, tagged=bool(chosen.weights.overrides))
     if not lowered.rows:
@@ -248,7 +249,11 @@ def static_for(machine: Machine, model: str | None) -> Static:
     semantics = runtime.semantics
     found = Static(
         name, chosen, tuple(levels), stores[0] if stores else main, device.overlap,
-        Fusion(fusion.elementwise, fusion.attention == "flash", fusion.elementwise_into),
+        Fusion(
+            fusion.elementwise, fusion.attention == "flash", fusion.elementwise_into,
+            Panels() if model == "roofline" else _panels(runtime, chosen),
+            0 if model == "roofline" else _narrow(runtime, chosen),
+        ),
         Semantics(semantics.head_on_every_token, semantics.runs_dead_branches),
         semantics.causal_skips_masked, (device, runtime),
         {m.name: law for m in device.memories if (law := law_of(m.kind)) is not None},
@@ -259,6 +264,23 @@ def static_for(machine: Machine, model: str | None) -> Static:
         _STATIC.clear()
     _STATIC[key] = found
     return found
+
+
+def _panels(runtime: Runtime, kind: Kind) -> Panels:
+    """Return how a runtime cuts the products of convolutions, for kinds that take it in."""
+    kernel = runtime.kernels.get("conv")
+    if kernel is None or kernel.panel is None or not getattr(kind, "takes_panels", False):
+        return Panels()
+    depth = 0 if kernel.panel_depth is None else int(kernel.panel_depth.value)
+    return Panels(int(kernel.panel.value), depth)
+
+
+def _narrow(runtime: Runtime, kind: Kind) -> int:
+    """Return the channels of a vector of depthwise kernels, where a runtime tells few of them."""
+    kernel = runtime.kernels.get("depthwise")
+    if kernel is None or kernel.narrow_launch is None or kernel.multiple is None:
+        return 0
+    return int(kernel.multiple.value) if getattr(kind, "takes_panels", False) else 0
 
 
 def execution_of(runtime: Runtime) -> Execution | None:
@@ -289,15 +311,23 @@ def _choices(engine: Engine, runtime: Runtime) -> Mapping[str, Any]:
 def precision_for(
     given: str | Precision | None, workload: Workload, machine: Machine, engine: str
 ) -> Precision:
-    """Return the precision given, else the file's own, else the first that the engine has."""
+    """Return the precision given, else the file's own, else the engine's first.
+
+    That is the first of its kind's `FORMATS_FIRST` for which it states a peak.
+    """
     if given is not None:
         return as_precision(given)
     if workload.precision:
         return as_precision(workload.precision)
-    for name in ("fp16", "bf16", "fp32", "int8", "int16"):
-        if f"engines.{engine}.peaks.{name}" in machine.facts:
-            return as_precision(name)
-    return as_precision("fp16")
+    return as_precision(own_precision(machine.device.engine(engine)))
+
+
+def own_precision(engine: Engine) -> str:
+    """Return the precision in which an engine runs a network of which nobody says it."""
+    for name in (*engine.FORMATS_FIRST, *engine.peaks):
+        if name in engine.peaks and name in COMPUTE_FORMATS:
+            return name
+    return "fp16"
 
 
 def supported(machine: Machine, engine: str, compute: str) -> bool:

@@ -50,6 +50,10 @@ SHOWN = {
         "each ms less costs", "nothing satisfies the constraints", "needs 6.907 MiB",
         "no accuracy model is given", "points of top-1  (table, calibrated with 12 evaluations)",
     )),
+    "one_network_on_six_kinds_of_hardware.ipynb": (3, (
+        "bound by weights", "does not fit", "sram must hold 980 KiB and has 512 KiB",
+        "weights from octo_flash", "fits with no reuse factor", "engines.main.adc_bits",
+    )),
     "where_do_the_bytes_go.ipynb": (7, (
         "proved: no schedule can spill fewer bytes", "67.375 KiB + 67.375 KiB", "= 2.46752 MiB",
         "cell0.node1.second.2.depthwise.out", "does not fit", "with fewest bytes",

@@ -14,7 +14,7 @@ from perfmodel.cli import DONE, INFEASIBLE
 from perfmodel.cli.common import Count, Whole, note, pairs, print_json, say
 from perfmodel.settings import OPTIONS, FaultList, text_list
 from perfmodel.sweep.executor import executor_named
-from perfmodel.sweep.plan import METRICS, Options, Plan, make_plan, provisional_columns
+from perfmodel.sweep.plan import EXTRA, METRICS, Options, Plan, make_plan, provisional_columns
 from perfmodel.sweep.run import (
     DryRun,
     Outcome,
@@ -114,6 +114,8 @@ def sweep(
     _options(settings, {"precision": precision, "runtime": runtime})
     wanted = text_list(metrics, faults, "--metrics") if metrics else None
     objectives = text_list(pareto, faults, "--pareto") if pareto else []
+    if wanted is None and any(name in f"{where} {best} {pareto}" for name in EXTRA):
+        wanted = [*METRICS, *EXTRA]
     columns = provisional_columns(settings, wanted)
     condition, found = question_faults(columns, where, best, objectives)
     faults += found
@@ -191,6 +193,9 @@ def _print(
     kept = "" if summary.rows == summary.points else f", {summary.rows} satisfy the condition"
     note(f"{summary.points} points{kept}, {summary.feasible} of them fit; "
          f"{show(outcome.seconds, 'time')}")  # fmt: skip
+    if unfit := summary.unfit_devices:
+        names = ", ".join(unfit[:8]) + (f" and {len(unfit) - 8} more" if unfit[8:] else "")
+        note(f"fits at no point: {names} (perfmodel predict says what is missing)")
     if output is not None:
         note(f"wrote {output} and {output.name}.manifest.json")
     if best:
@@ -204,6 +209,8 @@ def _print(
             say(as_text(_brief(summary.front, plan, pareto), rows=200))
     if not best and not pareto and summary.top is not None:
         say(as_text(_brief(summary.top, plan, []), rows=len(summary.top)))
+    elif not best and not pareto and summary.unfit is not None:
+        say(as_text(_brief(summary.unfit, plan, []), rows=len(summary.unfit)))
 
 
 def _row_lines(row: Any, plan: Plan) -> list[str]:
@@ -228,7 +235,7 @@ def _brief(table: Table, plan: Plan, more: list[str]) -> Table:
     """A table with the columns that a reader compares: what varies, and the headline metrics."""
     names = ["workload", "device", "runtime", "precision", *(axis.name for axis in plan.axes)]
     wanted = dict.fromkeys([*names, *more, *(n for n in _BRIEF if n in plan.metrics)])
-    kept = [n for n in wanted if n in table and (n not in METRICS or _says(table, n))]
+    kept = [n for n in wanted if n in table and (n not in (*METRICS, *EXTRA) or _says(table, n))]
     return table.select(*kept)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -42,7 +43,8 @@ def demands(totals: Mapping[str, Value], setting: Setting) -> dict[str, Value]:
 
     Weights and caches that a plan places (``placed weight MEMORY`` and ``placed kv MEMORY`` of the
     totals) lie there, the others where they are by default. A schedule's memory (``planned
-    MEMORY``) holds at least what the schedule has in it at once.
+    MEMORY``) holds at least what the schedule has in it at once. A library's code (``code`` of the
+    runtime, where it says) lies beside the weights.
     """
     main = setting.levels[-1]
     held = {main: totals["activation_bytes"]}
@@ -55,6 +57,10 @@ def demands(totals: Mapping[str, Value], setting: Setting) -> dict[str, Value]:
         # A part in 10**16 may be left of what is placed whole.
         rest = setting.xp.maximum(rest, 0.0) if placed else rest
         held[home] = held.get(home, 0.0) + rest
+    if "runtime.code" in setting.facts:
+        # Beside the weights, as a library and a network are linked into one image.
+        home = setting.weights_memory
+        held[home] = held[home] + setting.facts["runtime.code"]
     for memory, size in _by_memory(totals, "planned ").items():
         if f"memories.{memory}.capacity" in setting.facts:
             held[memory] = setting.xp.maximum(held.get(memory, 0.0), size)
@@ -125,10 +131,24 @@ def _scarce(totals: Mapping[str, Value], setting: Setting) -> list[Violation]:
             continue
         ratio = f"{need / bound:.3g} times" if bound else "none of"
         message = f"the design takes {need:.0f} {name.upper()}, {ratio} the part's {bound:.0f}"
-        levers = (f"a part with {need:.0f} {name.upper()}",)
+        levers = (*_folded(setting, name, need / max(bound, 1.0)),
+                  f"a part with {need:.0f} {name.upper()}")  # fmt: skip
         out.append(Violation(f"engines.{setting.engine}.{name}", need, bound, need - bound,
                              levers, message))  # fmt: skip
     return sorted(out, key=lambda v: v.demand / max(v.bound, 1e-9), reverse=True)
+
+
+def _folded(setting: Setting, name: str, excess: float) -> tuple[str, ...]:
+    """Return levers of a design of layers side by side: more turns, weights in memory blocks."""
+    path = f"engines.{setting.engine}.design.reuse_factor"
+    if path not in setting.facts:
+        return ()
+    if name == "dsp":
+        now = float(np.asarray(setting.facts[path]).reshape(-1)[0])
+        return (f"{path} of {now * math.ceil(excess):g} or more",)
+    if name in ("lut", "ff") and setting.choices.get("design.strategy") == "latency":
+        return ("weights in memory blocks (design.strategy: resource)",)
+    return ()
 
 
 def _levers(

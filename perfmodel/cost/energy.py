@@ -47,8 +47,9 @@ def run_energy(
     totals
         Sums over the network, see `network_totals`.
     setting
-        Facts: ``engines.*.energy_per_op.*``, ``memories.*.energy_per_byte``,
-        ``memories.*.background_power``, ``power.idle`` and ``power.busy``.
+        Facts: ``engines.*.energy_per_op.*``, ``engines.*.vector_energy_per_op``,
+        ``memories.*.energy_per_byte``, ``memories.*.background_power``, ``power.idle`` and
+        ``power.busy``.
     priced
         Keys of the totals that the kind's own energies cover (``operations int8``).
     """
@@ -110,6 +111,9 @@ def _operation_energy(setting: Setting, name: str) -> Value:
     head = f"engines.{setting.engine}.energy_per_op."
     if name != "vector":
         return setting.facts.get(head + name)
+    found = setting.facts.get(f"engines.{setting.engine}.vector_energy_per_op")
+    if found is not None:
+        return found
     act = setting.precision.activations.compute
     for each in (act, "fp32", "fp16", "int32"):
         found = setting.facts.get(head + each)

@@ -124,6 +124,18 @@ def sum_by_row(values: Value, table: OperatorTable, setting: Setting) -> Value:
     return _by_row(values, table.accesses, setting)
 
 
+def weight_bytes(table: OperatorTable, setting: Setting) -> Value:
+    """Return the bytes of weights that each row reads, from whatever memory.
+
+    ``None`` where the accesses are not known one by one (the bare roofline).
+    """
+    access = table.accesses
+    if setting.bare or access is None:
+        return None
+    moved = _access_bytes(access, table.points, setting) * (access.tensor == -1)[:, None]
+    return _by_row(moved, access, setting)
+
+
 def cold_weight_bytes(table: OperatorTable, setting: Setting) -> Value:
     """Return the bytes of weights that each row takes from the memory that stores them.
 

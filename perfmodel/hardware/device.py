@@ -17,8 +17,8 @@ from pydantic import (
     model_validator,
 )
 
-from perfmodel.errors import InputError
-from perfmodel.hardware.engine import Engine, engine_class
+from perfmodel.errors import InputError, nearest
+from perfmodel.hardware.engine import Engine, engine_class, engine_kinds
 from perfmodel.hardware.link import Link
 from perfmodel.hardware.memory import Memory, memory_class
 from perfmodel.hardware.quantity import Confidence, Document, Of, Quantity, Spec
@@ -108,7 +108,10 @@ def _engine(given: Any, handler: ValidatorFunctionWrapHandler, info: ValidationI
     """Read an engine as the spec class of its kind."""
     if isinstance(given, Mapping):
         kind = str(cast("Mapping[str, Any]", given).get("kind", "roofline"))
+        # A misspelt kind is a fault of its own; the fields are read as the kind that was meant.
         found = engine_class(kind)
+        if found is None and (meant := nearest(kind, engine_kinds())):
+            found = engine_class(meant)
         if found is not None and found is not Engine:
             return subclass(found, given, info.context)
     return cast("Engine", handler(given))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field
 
@@ -34,6 +34,7 @@ Frequency: TypeAlias = Annotated[Quantity, Of("frequency", positive=True)]
 Time: TypeAlias = Annotated[Quantity, Of("time")]
 Watts: TypeAlias = Annotated[Quantity, Of("power", positive=True)]
 EnergyPerOp: TypeAlias = Annotated[Quantity, Of("energy_per_op")]
+Energy: TypeAlias = Annotated[Quantity, Of("energy")]
 
 
 class Peak(Quantity):
@@ -74,6 +75,9 @@ PeakRate: TypeAlias = Annotated[Peak, Of("compute", positive=True)]
 class Engine(Spec):
     """A unit that computes, with its peaks; the base class of every kind of engine."""
 
+    FORMATS_FIRST: ClassVar[tuple[str, ...]] = ("fp16", "bf16", "fp32", "int8", "int16")
+    """Precision of a network where nobody states one: the first of these that `peaks` has."""
+
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     """Name within the device."""
     kind: str = "roofline"
@@ -104,6 +108,11 @@ class Engine(Spec):
     """Classes of operators that it runs; all where left out."""
     energy_per_op: Mapping[str, EnergyPerOp] = Field(default_factory=dict)
     """Energy of one operation by compute format."""
+    vector_energy_per_op: EnergyPerOp | None = None
+    """Energy of one operation of the vector units, elementwise and the like, with what brings its
+    operands; that of `energy_per_op` where it is left out."""
+    move_energy: Energy | None = None
+    """Energy of a clock in which a unit only moves numbers: around products in panels."""
     sparse_speedup: Mapping[str, float] = Field(default_factory=dict)
     """Speed-up by structured sparsity that the engine exploits, such as ``"2:4": 2.0``."""
     accumulator_speedup: Mapping[str, float] = Field(default_factory=dict)

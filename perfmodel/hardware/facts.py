@@ -253,7 +253,8 @@ class _Builder:
         for name in ("sparse_speedup", "accumulator_speedup"):
             for key, speedup in getattr(engine, name).items():
                 facts.put(f"{at}.{name}.{key}", _SPEEDUP, speedup, self._entry(engine))
-        for name in ("boost_clock", "vector_issue", "unpack_speedup", "busy_power"):
+        for name in ("boost_clock", "vector_issue", "unpack_speedup", "busy_power",
+                     "vector_energy_per_op", "move_energy"):  # fmt: skip
             if getattr(engine, name) is not None:
                 self._fields(f"{at}.", Engine, engine, name)
         self._own(at, engine, Engine)

@@ -1,4 +1,6 @@
-"""The kind `roofline` as specs name it: a roofline whose runtime may state launches by class.
+"""The kind `roofline` as specs name it: a roofline whose runtime may state what kernels cost.
+
+That is launches by class, and what convolutions move around products in panels.
 
 Other kinds take the plain roofline for the rows that they do not model, and count launches of
 their own.
@@ -8,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from perfmodel.arrays import Value, by_row
+from perfmodel.cost.residency import weight_bytes
 from perfmodel.cost.setting import Setting
 from perfmodel.kinds.protocol import Equation, Terms
 from perfmodel.kinds.roofline import Roofline
@@ -21,40 +25,86 @@ from perfmodel.workload.lower import OperatorTable, Row
 __all__ = ["KIND", "DispatchedRoofline"]
 
 
-class DispatchedRoofline(Roofline):
-    """A roofline, and a time of each kernel by its class."""
+#: What is moved around a product (`perfmodel.workload.panels`) -> clocks of each.
+_MOVED: Final[Mapping[str, str]] = {
+    "packed": "pack_clocks", "unfolded": "copy_clocks", "strided": "strided_clocks",
+    "unfolded_rows": "row_clocks", "stored": "store_clocks",
+}  # fmt: skip
 
+
+class DispatchedRoofline(Roofline):
+    """A roofline, a time of each kernel by its class, and clocks around products in panels."""
+
+    takes_panels = True
     equations: Mapping[str, Equation] = {
         **Roofline.equations,
-        "kernel": Equation("kernels * launch, of the row's class", "runtime.kernels"),
+        "panels": Equation(
+            "(packed * pack_clocks + unfolded * copy_clocks + strided * strided_clocks"
+            " + unfolded_rows * row_clocks + stored * store_clocks) / (clock * units)",
+            "loops of the runtime's convolutions; runtime.kernels",
+        ),
+        "kernel": Equation(
+            "kernels * (launch + narrow_launch) + weight_bytes / layout_bandwidth, of the row's"
+            " class",
+            "runtime.kernels",
+        ),
     }
 
     def cost(self, table: OperatorTable, setting: Setting) -> Terms:
         """Cost every row of the table; see the class attribute `equations`."""
         terms = super().cost(table, setting)
-        launches = None if setting.bare else _launches(table, setting)
+        each = setting.fact(f"engines.{setting.engine}.move_energy")
+        if each is not None and "panels" in terms.work:
+            terms = replace(terms, energy={**terms.energy, "panels": terms.work["panels"] * each})
+        if setting.bare:
+            return terms
+        launches = _stated(table, setting, "launch", 0.0)
+        narrow = setting.fact("runtime.kernels.depthwise.narrow_launch")
+        if launches is not None and narrow is not None and "narrow" in table.extents:
+            launches = launches + table.extents["narrow"] * narrow
         if launches is None:
             return terms
         extra = table.kernels * launches * setting.fact("runtime.host_slowdown", 1.0)
+        layout = _stated(table, setting, "layout_bandwidth", float("inf"))
+        moved = None if layout is None else weight_bytes(table, setting)
+        if moved is not None:
+            extra = extra + moved / layout
         return replace(
             terms, overhead={**terms.overhead, "kernel": extra}, row_s=terms.row_s + extra
         )
 
+    def further(
+        self, table: OperatorTable, setting: Setting, compute: dict[str, Value],
+        work: dict[str, Value],
+    ) -> None:  # fmt: skip
+        """Add the time of what convolutions move around their products."""
+        clock = setting.fact(f"engines.{setting.engine}.clock")
+        if setting.bare or clock is None or "packed" not in table.extents:
+            return
+        clocks: Value = 0.0
+        for name, field in _MOVED.items():
+            each = setting.fact(f"runtime.kernels.conv.{field}", 0.0)
+            if name in table.extents:
+                clocks = clocks + table.extents[name] * each
+        units = setting.fact(f"engines.{setting.engine}.units", 1.0)
+        compute["panels"], work["panels"] = clocks / (clock * units), clocks
 
-def _launches(table: OperatorTable, setting: Setting) -> Value:
-    """Return the launch of each row's class, ``(rows, points or 1)``; None where none is stated."""
-    keys = table.once("launches", lambda: _keys(table.rows))
+
+def _stated(table: OperatorTable, setting: Setting, field: str, other: float) -> Value:
+    """Return a constant of each row's class, ``(rows, points or 1)``; None where none is stated."""
+    keys = table.once("kernels", lambda: _keys(table.rows))
     stated = [
-        next((setting.facts[k] for k in pair if k in setting.facts), None) for pair in keys.names
+        next((setting.facts[f"{k}.{field}"] for k in pair if f"{k}.{field}" in setting.facts), None)
+        for pair in keys.names
     ]
     if all(value is None for value in stated):
         return None
-    values = [0.0 if value is None else value for value in stated]
+    values = [other if value is None else value for value in stated]
     return by_row(values, table.points, setting.xp)[keys.of]
 
 
 class _Keys:
-    """Facts of launches, and which of them each row reads."""
+    """Classes of kernels, and which of them each row reads."""
 
     def __init__(self, names: Sequence[tuple[str, ...]], of: npt.NDArray[np.intp]) -> None:
         self.names = names
@@ -66,7 +116,7 @@ def _keys(rows: Sequence[Row]) -> _Keys:
     of: list[int] = []
     for row in rows:
         names = [row.kind, *([f"{row.kind}.{row.function}"] if row.function else [])]
-        key = tuple(f"runtime.kernels.{name}.launch" for name in reversed(names))
+        key = tuple(f"runtime.kernels.{name}" for name in reversed(names))
         of.append(places.setdefault(key, len(places)))
     return _Keys(tuple(places), np.array(of, dtype=np.intp))
 

@@ -73,6 +73,7 @@ class Roofline:
         compute = {"matrix": (2.0 * macs) / rates, "vector": vector}
         operations["vector"] = table.vector_ops
         work: dict[str, Value] = {}
+        self.further(table, setting, compute, work)
         expanded = None if setting.bare else expanded_bytes(table, setting)
         if expanded is not None:
             work["expand"] = expanded
@@ -112,6 +113,12 @@ class Roofline:
             compute, memory, overhead, traffic, row_s, operations, executed, unsupported, cold, work
         )
         return with_streams(table, setting, terms)
+
+    def further(
+        self, table: OperatorTable, setting: Setting, compute: dict[str, Value],
+        work: dict[str, Value],
+    ) -> None:  # fmt: skip
+        """Add terms of arithmetic, and their work, that this kind does not have."""
 
 
 #: Terms that arrays of units leave to the roofline: what is not a product, and what is beside it.

@@ -181,6 +181,7 @@ def facts_line(prediction: Prediction) -> list[tuple[str, str]]:
         (f"{main} bandwidth", show(p.bandwidth_bytes_per_s[main], "bandwidth")),
         ("utilization", f"{100 * p.utilization:.3g} %"),
         ("memory", show(p.peak_memory_bytes, "bytes")),
+        *_where(p),
         ("bottleneck", p.bottleneck),
     ]
     found = p.resources
@@ -189,6 +190,16 @@ def facts_line(prediction: Prediction) -> list[tuple[str, str]]:
             text = f"{part['used']:.0f} of {part['available']:.0f} ({100 * part['share']:.3g} %)"
             out.append((name.upper(), text + (", the scarcest" if name == scarcest(found) else "")))
     return out
+
+
+def _where(p: Prediction) -> list[tuple[str, str]]:
+    """Lines on each memory that must hold something, where that is more than one."""
+    out = list[tuple[str, str]]()
+    for memory, part in p.placement.items():
+        need, there = float(part["demand_bytes"]), float(part["capacity_bytes"])
+        share = f" ({100 * need / there:.3g} %)" if there else ""
+        out.append((f"  in {memory}", f"{show(need, 'bytes')} of {show(there, 'bytes')}{share}"))
+    return out if len(out) > 1 else []
 
 
 def _warm_lines(p: Prediction) -> list[tuple[str, str]]:
@@ -233,6 +244,11 @@ def warnings_of(prediction: Prediction) -> list[str]:
         for wanted, name in prediction.executed.items()
         if wanted != name and wanted not in prediction.unsupported
     ]
+    kept = prediction._setting.choices.get("weights")  # pyright: ignore[reportPrivateUsage]
+    if kept in ("remainder", "contexts") and not prediction._job.warm:  # pyright: ignore[reportPrivateUsage]
+        out.append(
+            "a first run, that loads weights which may stay for the next: warm=True (--warm)"
+        )
     missing = prediction._job.lowered.graph.not_priced  # pyright: ignore[reportPrivateUsage]
     if missing:
         out.append(f"{len(missing)} operators not priced: " + "; ".join(missing[:3]))

@@ -36,8 +36,8 @@ METRICS: Final = (
     "bandwidth_bytes_per_s", "utilization", "macs", "feasible", "bottleneck",
 )  # fmt: skip
 
-#: Further columns, computed where they are asked for: the largest share that a design takes of any
-#: resource of an FPGA.
+#: Further columns, computed where they are asked for or a device has look-up tables: the largest
+#: share that a design takes of any resource of an FPGA.
 EXTRA: Final = ("resource_share",)
 _KNOWN: Final = (*METRICS, *EXTRA)
 
@@ -210,7 +210,7 @@ def make_plan(
     sobol
         Points of a Sobol sample of the axes, instead of the whole grid.
     metrics
-        Columns to compute; all of `METRICS` by default.
+        Columns to compute; all of `METRICS` by default, and `EXTRA` where a device is an FPGA.
     faults
         Faults gathered so far; all are raised together.
     place
@@ -228,8 +228,8 @@ def make_plan(
     options = options or Options()
     found_devices = resolve_devices(_with("device", devices, given, faults, place), faults)
     found_workloads = resolve_workloads(_with("workload", workloads, given, faults, place), faults)
-    chosen = _metrics(metrics, faults)
     machines = [d if isinstance(d, Machine) else d.machine() for _, d in found_devices]
+    chosen = _metrics(metrics, faults, machines)
     dimensions = _dimensions(given, machines)
     axes: list[Axis] = []
     for name, value in given.items():
@@ -279,9 +279,12 @@ def _with(
     return found
 
 
-def _metrics(wanted: Iterable[str] | None, faults: FaultList) -> tuple[str, ...]:
+def _metrics(
+    wanted: Iterable[str] | None, faults: FaultList, machines: Sequence[Machine]
+) -> tuple[str, ...]:
     if wanted is None:
-        return METRICS
+        scarce = any(path.endswith(".lut") for m in machines for path in m.facts)
+        return (*METRICS, *EXTRA) if scarce else METRICS
     chosen = tuple(dict.fromkeys(wanted))
     for name in chosen:
         if name not in _KNOWN:

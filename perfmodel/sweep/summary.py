@@ -35,6 +35,9 @@ class Summary:
         self.front: Table | None = None
         self.best: Row | None = None
         self._best_table: Table | None = None
+        #: The best rows of points that do not fit; kept while no row fits.
+        self.unfit: Table | None = None
+        self._devices: dict[str, bool] = {}
 
     def add(self, table: Table, points: int) -> None:
         """Take in the rows that are left of some points."""
@@ -43,7 +46,11 @@ class Summary:
         fits = np.asarray(table["feasible"], dtype=bool) if "feasible" in table else None
         self.feasible += len(table) if fits is None else int(fits.sum())
         fitting = table if fits is None or fits.all() else table.where(fits)
+        self._note_devices(table, fits)
         if not len(fitting):
+            if self._count and len(table) and self.top is None and self._order in table:
+                few = self._head(table)
+                self.unfit = few if self.unfit is None else self._head(_join(self.unfit, few))
             return
         if self._best:
             mine = fitting if self._best_table is None else _join(self._best_table, fitting)
@@ -60,6 +67,20 @@ class Summary:
         if self._count and self._order in fitting:
             few = self._head(fitting)
             self.top = few if self.top is None else self._head(_join(self.top, few))
+
+    def _note_devices(self, table: Table, fits: np.ndarray | None) -> None:
+        if "device" not in table:
+            return
+        names = np.asarray(table["device"], dtype=object)
+        for name in dict.fromkeys(names.tolist()):
+            mine = names == name
+            fit = bool(mine.any()) if fits is None else bool(fits[mine].any())
+            self._devices[str(name)] = self._devices.get(str(name), False) or fit
+
+    @property
+    def unfit_devices(self) -> tuple[str, ...]:
+        """Devices on which no row fits, in the order in which they came."""
+        return tuple(name for name, fit in self._devices.items() if not fit)
 
     def _head(self, table: Table) -> Table:
         ordered = table.sort(self._order, descending=more_is_better(self._order))

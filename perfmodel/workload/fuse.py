@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from perfmodel.workload.graph import Block, Graph, Operator
+from perfmodel.workload.panels import PLAIN, Panels
 from perfmodel.workload.symbols import Dim, maximum, simplify
 
 
@@ -23,11 +24,17 @@ class Fusion(NamedTuple):
         Attention keeps its score matrix on chip.
     into
         Classes of operator that elementwise ones join; all where empty.
+    panels
+        How products of convolutions are cut.
+    narrow
+        Channels in a vector of depthwise kernels, where few that do not fill it are told apart.
     """
 
     elementwise: bool = True
     flash_attention: bool = True
     into: tuple[str, ...] = ()
+    panels: Panels = PLAIN
+    narrow: int = 0
 
 
 @dataclass(frozen=True, slots=True)

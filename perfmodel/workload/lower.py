@@ -22,6 +22,7 @@ from perfmodel.workload.builder import VECTOR_OPS
 from perfmodel.workload.fuse import Fusion, Kernel, aliases, kernels
 from perfmodel.workload.graph import Graph, Operator, Tensor
 from perfmodel.workload.lifetimes import Lifetimes, held, lifetimes_of
+from perfmodel.workload.panels import extents_of, in_panels, is_narrow, padded_macs
 from perfmodel.workload.program import Program
 from perfmodel.workload.shapes import NestKeys, Nests, nest_columns
 from perfmodel.workload.symbols import Dim, poly
@@ -89,10 +90,12 @@ class OperatorTable:
     accesses: Accesses | None = None
     #: loop nests, for kinds that map them on an array
     nests: Nests | None = None
-    #: multiply-accumulates that the rows' algorithms execute, where some are not direct
+    #: multiply-accumulates that the rows execute: of algorithms, or of padded panels
     executed_macs: Value = None
-    #: name -> extents that loops of class ``stream`` state, and walks of class ``tree`` (``walks``
-    #: that may run side by side, of ``steps`` in a chain); 0 for other rows; ``(rows, points)``
+    #: name -> extents that loops of class ``stream`` state, walks of class ``tree`` (``walks`` that
+    #: may run side by side, of ``steps`` in a chain), and what is moved around products in panels
+    #: (`perfmodel.workload.panels.EXTENTS`), and 1 for ``narrow`` depthwise kernels; 0 for other
+    #: rows; ``(rows, points)``
     extents: dict[str, Value] = field(default_factory=dict[str, "Value"])
     #: what was worked out from rows, accesses and nests alone; tables of one structure share it
     structure: dict[Hashable, Any] = field(default_factory=dict[Hashable, Any], repr=False)
@@ -166,6 +169,7 @@ class Lowered:
             for k in self.kernels
         )  # fmt: skip
         self._flash = fusion.flash_attention
+        self._panels, self._narrow = fusion.panels, fusion.narrow
         self._moved_rows: dict[str, Index] = {}
         self._bare: Program | None = None
         self._full: Program | None = None
@@ -272,10 +276,10 @@ class Lowered:
             "kernels": [self._launches(k) for k in self.kernels],
             "layers": self._layers(),
         }
-        if any(row.algorithm for row in self.rows):
+        panels = any(in_panels(k.head, self._panels) for k in self.kernels)
+        if panels or any(row.algorithm for row in self.rows):
             columns["executed_macs"] = [
-                k.macs - k.head.macs + executed_macs(k.head, row.algorithm)
-                for k, row in zip(self.kernels, self.rows, strict=True)
+                k.macs - k.head.macs + self._executed(k.head) for k in self.kernels
             ]
         columns |= self._extents()
         moved: dict[str, dict[int, Dim]] = {}
@@ -321,11 +325,22 @@ class Lowered:
         self._nest_keys, columns = nest_columns(self.kernels, kinds, slot, access)
         return columns
 
+    def _executed(self, head: Operator) -> Dim:
+        if in_panels(head, self._panels):
+            return padded_macs(head, self._panels)
+        return executed_macs(head, _algorithm(head))
+
     def _extents(self) -> dict[str, list[Dim]]:
-        """Return what loops of class ``stream`` and walks down trees say of their extents."""
+        """Return extents that operators state (streams, walks down trees), and those of panels."""
         said: list[dict[str, Dim]] = [
-            dict(dict(k.head.attributes).get("extents", ())) for k in self.kernels
+            extents_of(k.head, self._panels)
+            if in_panels(k.head, self._panels)
+            else dict(dict(k.head.attributes).get("extents", ()))
+            for k in self.kernels
         ]
+        for each, kernel in zip(said, self.kernels, strict=True):
+            if is_narrow(kernel.head, self._narrow):
+                each["narrow"] = 1
         names = sorted({name for each in said for name in each})
         return {f"extent {name}": [each.get(name, 0) for each in said] for name in names}
 

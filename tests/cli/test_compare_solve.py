@@ -29,6 +29,12 @@ def test_compare_precisions_of_one_device(run: Run, tmp_path: Path) -> None:
     assert Table.read(path)["difference_s"].tolist() == expected.table["difference_s"].tolist()
 
 
+def test_compare_names_the_times_of_two_runtimes(run: Run) -> None:
+    text = run("compare", "yolov5s", "hailo8", "edge_tpu").out
+    once = pm.hardware("hailo8").machine().facts["runtime.per_run"]
+    assert f"(once a run): {1e6 * once:.4g} us of the runtime on hailo8" in text
+
+
 def test_compare_faults(run: Run) -> None:
     done = run("compare", "resnet", "a1000", "h10", "--precision", "a:b:c", "--set", "x")
     assert done.code == 2

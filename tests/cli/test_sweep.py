@@ -80,6 +80,18 @@ def test_nothing_that_fits_exits_1(run: Run) -> None:
     assert "no point qualifies" in done.out
 
 
+def test_what_does_not_fit_is_named_and_shown_where_nothing_does(run: Run) -> None:
+    some = run("sweep", "resnet18", "-d", "a100,stm32h743")
+    assert some.code == 0
+    assert "fits at no point: stm32h743" in some.err
+    assert "stm32h743" not in some.out
+    none = run("sweep", "resnet18", "-d", "stm32h743", "--set", "batch=1,2")
+    assert none.code == 1
+    lines = none.out.splitlines()
+    assert [line.split()[0] for line in lines[2:]] == ["resnet18", "resnet18"]
+    assert all("no" in line.split() for line in lines[2:])
+
+
 def test_zip_and_sample(run: Run) -> None:
     done = run("sweep", "llama_3_8b", "-d", "a100", "--set", "batch=1,2", "--set", "context=3,4",
                "--zip", "batch,context", "--json")  # fmt: skip

@@ -116,6 +116,22 @@ def test_a_kind_brings_its_own_spec_class(load: Load, spec: str) -> None:
     ]
 
 
+def test_fields_of_a_misspelt_kind_are_read_as_the_kind_that_was_meant(
+    load: Load, spec: str
+) -> None:
+    register_engine("test_systolic", Systolic)
+    text = spec.replace("    kind: roofline\n", "    kind: test_systolik\n    rows: many\n")
+    with pytest.raises(InputError) as caught:
+        load(text)
+    found = [str(fault).partition("card.yaml:")[2] for fault in caught.value.faults]
+    assert len(found) == 2
+    assert found[0].endswith(
+        "engines.tensor.kind: no kind of engine is named 'test_systolik'; "
+        "did you mean 'test_systolic'?"
+    )
+    assert "engines.tensor.rows" in found[1]
+
+
 @pytest.mark.parametrize("given", ["1.5", '"0.25"', "{value: 107.5}"])
 def test_units_come_whole(spec: str, load: Callable[..., Device], given: str) -> None:
     with pytest.raises(

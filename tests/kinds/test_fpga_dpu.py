@@ -130,6 +130,14 @@ def test_peaks_are_what_the_multipliers_make() -> None:
         assert facts["engines.dpu.peaks.int8"] == pytest.approx(made, rel=1e-3), name
 
 
+def test_a_board_that_is_sold_with_its_cores_has_room_for_them() -> None:
+    """The DPU's configurations are released for these boards: what they take must be there."""
+    for name in ("kv260", "zcu102", "zcu104", "ultra96_dpu"):
+        found = predict(find("mlperf_tiny_ic", {}), hardware(name), precision="int8")
+        assert found.feasible, (name, [str(v) for v in found.violations])
+        assert all(r["share"] <= 1.0 for r in found.resources.values()), name
+
+
 def test_no_network_is_faster_than_its_multipliers() -> None:
     for name, net in itertools.product(("kv260", "zcu102"), ("resnet50", "mobilenet_v2")):
         found = predict(find(net, {}), hardware(name), precision="int8")

@@ -21,6 +21,20 @@ from perfmodel.workload.symbols import symbol
 from perfmodel.workload.workload import Workload
 
 
+def test_too_many_dsp_slices_name_the_reuse_factor_that_would_do() -> None:
+    device = hardware("xc7z020")
+    path = "engines.fabric.design.reuse_factor"
+    found = {v.limit: v for v in predict(find("jet_tagger", {}), device).violations}
+    few = found["engines.fabric.dsp"]
+    levers = [text for text in few.levers if text.startswith(path)]
+    assert len(levers) == 1
+    wanted = float(levers[0].split(" of ")[1].split()[0])
+    assert wanted == -(-few.demand // few.bound)
+    assert not any(path in text for text in found["engines.fabric.lut"].levers)
+    then = predict(find("jet_tagger", {}), device.vary({path: 2 * wanted}))
+    assert float(np.asarray(then.resources["dsp"]["used"])) < few.demand
+
+
 def mlp(shapes: Sequence[int] = (16, 64, 32, 32, 5)) -> Workload:
     """A perceptron with a free batch."""
     g = GraphBuilder("mlp")

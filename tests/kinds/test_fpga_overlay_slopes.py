@@ -20,6 +20,8 @@ CASES = [
     ("zcu102", "mobilenet_v2", {}, "int8", "engines.dpu.clock"),
     ("vek280_dpu", "mobilenet_v2", {}, "int8", "engines.dpu.design.weight_port"),
     ("ultra96_codenet", "codenet_a", {"widths": "deployed"}, "w4a8", "engines.codenet.clock"),
+    ("fpgaconvnet_zedboard_ic", "mlperf_tiny_ic", {}, "int8", "engines.fabric.clock"),
+    ("fpgaconvnet_zedboard_kws", "mlperf_tiny_kws", {}, "int8", "engines.fabric.clock"),
     ("u280_flightllm", "llama_2_7b", {"phase": "decode", "context": 64}, "w4a8kv8",
      "memories.hbm.bandwidth"),
 ]  # fmt: skip

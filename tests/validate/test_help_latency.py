@@ -12,12 +12,19 @@ import perfmodel as pm
 from perfmodel.errors import InputError
 from perfmodel.hardware.library import hardware
 from perfmodel.validate.files import data_folder
+from perfmodel.validate.help_latency import fbnet
 from perfmodel.validate.help_latency.columns import columns_of
 from perfmodel.validate.help_latency.kernels import KernelCounts
 from perfmodel.validate.help_latency.nasbench201 import refits
+from perfmodel.validate.help_latency.rows import Rows
 from perfmodel.validate.help_latency.spaces import SPACES
 from perfmodel.validate.metrics import spearman
 from perfmodel.validate.refit import trial
+from perfmodel.workload.families import Semantics
+from perfmodel.workload.graph import Graph
+from perfmodel.workload.image import ImageBuilder
+from perfmodel.workload.symbols import constant, symbol
+from perfmodel.workload.workload import Workload
 
 CELL = "|avg_pool_3x3~0|+|nor_conv_1x1~0|skip_connect~1|+|none~0|nor_conv_3x3~1|skip_connect~2|"
 
@@ -101,6 +108,79 @@ def test_a_gpu_left_out_is_ranked_by_the_others(data: Path) -> None:
     assert set(found) == {"gpu_latency_s", "server_cpu_latency_s", "phone_latency_s"}
     parts = trial(found["server_cpu_latency_s"])["parts"]
     assert all(part["spearman"] > 0.95 for part in parts.values())
+
+
+@pytest.mark.data
+def test_a_server_left_out_is_ranked_by_the_others(data: Path) -> None:
+    """FBNet on servers: what depthwise kernels, groups and plain filters cost carries over."""
+    found = {r.target: r for r in fbnet.refits(data_folder(data))}
+    assert set(found) == {"server_cpu_latency_s", "phone_latency_s"}
+    parts = trial(found["server_cpu_latency_s"])["parts"]
+    least = {"gold_6240": 0.87, "silver_4114": 0.92, "silver_4210r": 0.94}
+    assert {name: part["spearman"] > least[name] for name, part in parts.items()} == dict.fromkeys(
+        least, True
+    )
+
+
+@pytest.mark.parametrize(
+    ("space", "device", "runtime"),
+    [("fbnet", "xeon_silver_4114_core", "torch_1_eager_cpu"),
+     ("fbnet", "galaxy_a50", "torch_1_eager_phone"),
+     ("nas_bench_201", "xeon_gold_6240_core", "torch_1_eager_cpu")],
+)  # fmt: skip
+def test_rows_under_other_constants_give_what_predict_gives(
+    space: str, device: str, runtime: str
+) -> None:
+    there = SPACES[space].build("eager")
+    works = [there.workload(choice) for choice in there.sample(4, seed=3).tolist()]
+    machine = hardware(device).machine(runtime)
+    rows = Rows(works, hardware(device), runtime)
+    head = "runtime.kernels."
+    other = {f"{head}conv.layout_bandwidth": 3e9, f"{head}depthwise.launch": 2e-4,
+             "runtime.efficiency.conv": 0.3, "runtime.per_operator": 1e-5}  # fmt: skip
+    for constants in ({}, other):
+        varied = machine.vary(constants) if constants else machine
+        told = [pm.predict(w, varied, precision="fp32", warm=True).latency_s for w in works]
+        np.testing.assert_allclose(rows(constants), told, rtol=1e-9)
+
+
+@pytest.mark.parametrize(("channels", "narrow"), [(16, 0), (24, 1), (32, 0), (72, 0), (184, 0)])
+def test_few_channels_that_fill_no_vector_are_slow(channels: int, narrow: int) -> None:
+    def build(semantics: Semantics) -> Graph:
+        del semantics
+        g = ImageBuilder("depthwise")
+        x = g.input("x", (symbol("batch"), channels, 32, 32))
+        g.output(g.conv(x, channels, 3, padding=1, groups=channels, bias=False))
+        return g.build()
+
+    work = Workload("depthwise", build, {"batch": 1.0})
+    machine = hardware("xeon_gold_6240_core").machine("torch_1_eager_cpu")
+    path = "runtime.kernels.depthwise.narrow_launch"
+    more = machine.vary({path: machine.facts[path] + 1e-3})
+    found, slower = (pm.predict(work, m, precision="fp32").latency_s for m in (machine, more))
+    assert slower - found == pytest.approx(1e-3 * narrow, abs=1e-12)
+    bare = [pm.predict(work, m, precision="fp32", model="roofline").latency_s
+            for m in (machine, more)]  # fmt: skip
+    assert bare[0] == bare[1]
+
+
+def test_filters_laid_out_anew_cost_their_bytes() -> None:
+    there = SPACES["fbnet"].build("eager")
+    work = there.workload(there.sample(1, seed=5)[0].tolist())
+    machine = hardware("xeon_gold_6240_core").machine("torch_1_eager_cpu")
+    paths = [f"runtime.kernels.{kind}.layout_bandwidth" for kind in ("conv", "grouped")]
+    base = pm.predict(work, machine, precision="fp32", warm=True)
+    half = pm.predict(work, machine.vary({p: machine.facts[p] / 2 for p in paths}),
+                      precision="fp32", warm=True)  # fmt: skip
+    graph = work.graph(Semantics())
+    weights = 0.0
+    for block, operator in graph.walk():
+        for name in operator.reads if operator.kind == "conv" else ():
+            elements = constant(graph.tensors[name].elements)
+            if graph.tensors[name].role == "weight" and elements is not None:
+                weights += 4.0 * elements * float(constant(block.count) or 0.0)
+    assert weights > 1e6
+    assert half.latency_s - base.latency_s == pytest.approx(weights / machine.facts[paths[0]])
 
 
 @pytest.mark.data

@@ -12,6 +12,7 @@ from perfmodel.validate import validate
 from perfmodel.validate.files import DataFolder, data_folder
 from perfmodel.validate.refit import trial
 from perfmodel.validate.vitis_ai import zoo_2_5, zoo_3_5
+from perfmodel.validate.vitis_ai.boards import Boards
 from perfmodel.validate.vitis_ai.networks import network, why_not, workload_of
 
 HEAD = (
@@ -137,3 +138,47 @@ def test_release_3_5() -> None:
     assert sum(c.machine is not None for c in cases) >= 48
     (found,) = validate("vitis_ai_35_vek280_v70")
     assert found.targets["latency_s"]["mape"] < 0.25
+
+
+def test_kernels_of_a_dpucadf8h_are_cores_of_four_images(tmp_path: Path) -> None:
+    """Vitis AI, examples/DPUCADF8H: a batch is four images; a kernel works on one batch."""
+    folder = written(
+        tmp_path,
+        "U200,Alveo U200 board with 2 DPUCADF8H kernels running at 300Mhz:,resnet50,x,7.7,,,,9,",
+        "Alveo-U250,Alveo U250 board with 4 DPUCADF8H kernels:,resnet50,x,7.7,,,,9,",
+        "U250,Alveo U250 board with 4 DPUCADX8G kernels running at 350Mhz:,resnet50,x,7.7,,,,9,",
+    )
+    two, four, other = zoo_2_5.load(folder).cases
+    for case, units in ((two, 2), (four, 4)):
+        assert case.machine is not None
+        assert case.machine["engines.dpu.units"] == units
+        assert case.questions[0].workload.parameters["batch"] == 4 * units
+    assert other.reason.startswith("no device")
+
+
+@pytest.mark.parametrize(
+    ("board", "config", "device"),
+    [
+        ("ZCU104", "ZCU104 board with a 2  B4096  @ 300MHz", "zcu104"),
+        ("zcu-104 (rev B)", "2 B4096F @ 300 MHz", "zcu104"),
+        ("Ultra96", "Ultra96 board with a 1  B1600  @ 287MHz   V1.4.0", "ultra96_dpu"),
+        ("Ultra-96 v2", "1 B2304 @ 200MHz", "ultra96_dpu"),
+        ("U50lv", "Alveo U50LV board with 10 DPUCAHX8H kernels", "u50lv_dpu"),
+        ("U50LV DWC", "Alveo U50lv board with 8 DPUCAHX8H-DWC kernels", "u50lv_dpu"),
+        ("VCK190", "Versal ACAP VCK190 board with C32B6", "vck190_dpu"),
+        ("Alveo V70", "1x C20B14CU1 @ 350MHz", "v70_dpu"),
+        ("V70", "DPUCV2DX8G", "v70_dpu"),
+    ],
+)
+def test_boards_do_not_hang_on_a_spelling(board: str, config: str, device: str) -> None:
+    found = Boards(()).of(board, config)
+    assert not isinstance(found, str), found
+    assert found.one.device.name == device
+
+
+def test_an_architecture_sets_the_tile() -> None:
+    """PG338: a B2304 multiplies eight pixels, twelve by twelve channels."""
+    found = Boards(()).of("Ultra96", "1  B2304 @ 200MHz")
+    assert not isinstance(found, str)
+    assert found.one["engines.dpu.design.input_channels"] == 12
+    assert found.one["engines.dpu.design.pixels"] == 8

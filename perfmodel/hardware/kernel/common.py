@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from perfmodel.hardware.kernel.ranges import Norm, Passes, Share, Time
+from perfmodel.hardware.kernel.ranges import Bandwidth, Norm, Passes, Share, Time
 from perfmodel.hardware.quantity import Spec
 
 __all__ = ["CommonConstants"]
@@ -15,6 +15,12 @@ class CommonConstants(Spec):
     """What a reader must know: the library, how it was measured."""
     launch: Time | None = None
     """Time of a kernel beside its work, that nothing overlaps."""
+    narrow_launch: Time | None = None
+    """Further time of a depthwise kernel of fewer than two vectors of channels (`multiple`) that do
+    not fill them; on rooflines."""
+    layout_bandwidth: Bandwidth | None = None
+    """Bandwidth at which weights are laid out anew each time that the kernel runs, as by frameworks
+    that keep plain filters for libraries of blocked ones; on rooflines."""
     host_floor: Time | None = None
     """Time that the host takes for a kernel; hidden where the device takes longer."""
     peak_share: Share | None = None

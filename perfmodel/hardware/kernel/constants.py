@@ -14,6 +14,7 @@ from perfmodel.hardware.kernel.lookups import LookupConstants
 from perfmodel.hardware.kernel.microcontrollers import MicrocontrollerConstants
 from perfmodel.hardware.kernel.neural import NeuralConstants
 from perfmodel.hardware.kernel.overlays import OverlayConstants
+from perfmodel.hardware.kernel.panels import PanelConstants
 from perfmodel.hardware.kernel.products import ProductConstants
 
 __all__ = ["KERNEL_CLASSES", "Kernel"]
@@ -32,8 +33,8 @@ another. ``batched_gemm`` are the products of attention whose scores are written
 # Spec files and schemas list fields from the last of these on.
 class Kernel(
     LookupConstants, FabricConstants, NeuralConstants, OverlayConstants,
-    MicrocontrollerConstants, CoreConstants, CollectiveConstants, AttentionConstants,
-    ProductConstants, Algorithms, CommonConstants,
+    MicrocontrollerConstants, PanelConstants, CoreConstants, CollectiveConstants,
+    AttentionConstants, ProductConstants, Algorithms, CommonConstants,
 ):  # fmt: skip
     """What a backend's kernels of one class reach and cost.
 

@@ -26,6 +26,7 @@ STYLES: Final[Mapping[str, str]] = {
     "dpu": "perfmodel.kinds.fpga.dpu",
     "matrix_engine": "perfmodel.kinds.fpga.matrix_engine",
     "finn": "perfmodel.kinds.fpga.finn",
+    "fpgaconvnet": "perfmodel.kinds.fpga.fpgaconvnet",
 }
 
 

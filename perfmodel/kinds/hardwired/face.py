@@ -76,7 +76,8 @@ class HardwiredPlan:
     def __repr__(self) -> str:
         size, price, owned = self.size, self.price, self.ownership
         fits = "fits" if bool(size.fits) else "does not fit"
-        run = f"{self.systems:g} systems, {self.years:g} years, weights changed {self.updates:g}x"
+        many = f"{self.systems:g} system{'s' * (self.systems != 1)}"
+        run = f"{many}, {self.years:g} years, weights changed {self.updates:g}x"
         metal = f"{float(size.weights):.4g}, {1e6 * float(size.metal_m2):.4g} mm2"
         there = f"{fits} the device's {float(size.device_chips):g}"
         own = f"{_money(price.masks.again_usd)} of the weights"
@@ -90,7 +91,7 @@ class HardwiredPlan:
             ("paid once", _money(price.once_usd)),
             ("other weights", _money(price.again_usd)),
             (run, _money(owned.updated_usd)),
-            ("emissions", f"{1e-3 * float(np.max(owned.updated_kg)):.4g} t"),
+            ("emissions", f"{1e-3 * float(np.max(owned.updated_kg)):.4g} t of CO2 equivalent"),
         ]
         wide = max(len(name) for name, _ in rows)
         head = f"{self.workload} in wires on {self.device}, {self.precision}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, ClassVar, TypeAlias
 
 from pydantic import model_validator
 from pydantic_core import PydanticCustomError
@@ -29,6 +29,9 @@ class Microcontroller(Engine):
     core takes: stated in `relative_conv` and its likes, else counted from `simd_macs`,
     `load_clocks` and `issue` (`perfmodel.kinds.mcu.cores`).
     """
+
+    # Networks are quantised for such parts; floating point is there, and slow or large.
+    FORMATS_FIRST: ClassVar[tuple[str, ...]] = ("int8", "fp16", "bf16", "fp32", "int16")
 
     simd_macs: Lanes = Quantity(value=1.0)
     """Multiply-accumulates of 8 bits (widened, if need be) of one instruction: 2 with the DSP

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from perfmodel.hardware.engine import Engine, register_engine
 from perfmodel.hardware.quantity import Of, Quantity
@@ -16,6 +16,9 @@ Size: TypeAlias = Annotated[Quantity, Of("bytes")]
 
 class NeuralProcessor(Engine):
     """Multipliers behind a closed compiler: peaks by format, perhaps the channels of a step."""
+
+    # Networks are quantised for such parts; floating point is there, and slow or large.
+    FORMATS_FIRST: ClassVar[tuple[str, ...]] = ("int8", "fp16", "bf16", "fp32", "int16")
 
     input_channels: Count = Quantity(value=1.0)
     """Input channels that a step sums; a layer's are rounded up to a multiple."""

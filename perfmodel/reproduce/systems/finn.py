@@ -43,9 +43,9 @@ def _cnv() -> Workload:
 
 
 @cache
-def board() -> Machine:
-    """Return a Zynq-7020 with CNV's units in it, at 100 MHz."""
-    device = hardware("xc7z020")
+def board(part: str = "xc7z020") -> Machine:
+    """Return a part with CNV's units in it, at 100 MHz."""
+    device = hardware(part)
     folds = {
         str(i): FoldedLayer(pe=Quantity(value=float(pe)), simd=Quantity(value=float(simd)))
         for i, (pe, simd) in enumerate(FOLDS, start=1)

@@ -227,6 +227,7 @@ def _rows_of(table: OperatorTable, rows: Sequence[int], times: int) -> OperatorT
         tuple(table.rows[i] for i in rows), table.points * times, column(table.count),
         column(table.macs), column(table.masked_macs), column(table.vector_ops),
         column(table.scores), column(table.kernels), column(table.layers), moved, {}, {},
+        executed_macs=None if table.executed_macs is None else column(table.executed_macs),
         extents={name: column(values) for name, values in table.extents.items()},
     )  # fmt: skip
 

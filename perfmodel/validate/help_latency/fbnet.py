@@ -8,7 +8,9 @@ from typing import Final
 
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.help_latency.evaluate import evaluate_space
+from perfmodel.validate.help_latency.refits import fbnet_refits
 from perfmodel.validate.help_latency.spaces import SPACES
+from perfmodel.validate.refit import Refit
 from perfmodel.validate.result import ValidationResult
 
 NAME: Final = "help_fbnet"
@@ -19,3 +21,8 @@ PLACES: Final = ("measured/help_fbnet_latency.csv.gz", "help_fbnet_latency.csv.g
 def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationResult:
     """Predict every network; see `perfmodel.validate.help_latency.evaluate.evaluate_space`."""
     return evaluate_space(folder, NAME, PLACES, SPACES["fbnet"], devices)
+
+
+def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[Refit]:
+    """Return how constants of CPUs were fitted on this file, so that a device can be left out."""
+    return fbnet_refits(folder, NAME, PLACES, devices)

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from perfmodel.calibrate import Constant
 from perfmodel.calibrate.fit import Forward
-from perfmodel.predict import predict
 from perfmodel.validate.files import DataFolder
-from perfmodel.validate.help_latency.evaluate import PRECISION, Latencies, latencies_of
+from perfmodel.validate.help_latency.evaluate import Latencies, latencies_of
 from perfmodel.validate.help_latency.kernels import KernelCounts
+from perfmodel.validate.help_latency.rows import Rows
 from perfmodel.validate.help_latency.spaces import SPACES, Space
 from perfmodel.validate.refit import Refit
 from perfmodel.workload.workload import Workload
 
-__all__ = ["refits_of"]
+__all__ = ["fbnet_refits", "refits_of"]
 
 Vector = npt.NDArray[np.float64]
 
@@ -43,6 +43,19 @@ _ARCHITECTURES: Final = ("pascal", "turing")
 #: How the hosts of the measured GPUs differ: of no concern to another device, so left at 1 there.
 _HOST: Final = "host."
 _HOST_PRIOR: Final = 0.02
+#: Of FBNet's on CPUs and phones; the last is of servers alone.
+_FBNET: Final = (
+    Constant(f"{_KERNELS}depthwise.launch", 6e-5, 1e-6, 2e-3),
+    Constant(f"{_KERNELS}grouped.launch", 6e-5, 1e-6, 2e-3),
+    Constant(f"{_KERNELS}copy.launch", 6e-5, 1e-6, 2e-3),
+    Constant(f"{_KERNELS}conv.layout_bandwidth", 5e9, 1e8, 1e12),
+    Constant(f"{_KERNELS}depthwise.narrow_launch", 3e-4, 1e-6, 5e-3),
+)
+#: Weights are laid out alike in kernels in groups.
+_LAYOUT: Final = f"{_KERNELS}conv.layout_bandwidth"
+_GROUPED_LAYOUT: Final = f"{_KERNELS}grouped.layout_bandwidth"
+#: A factor is weakly held to 1.
+_FACTOR_PRIOR: Final = 3e-3
 #: On CPUs and phones.
 _ONE_BY_ONE: Final = (
     Constant("runtime.per_operator", 2e-5, 1e-6, 1e-3),
@@ -71,6 +84,41 @@ def refits_of(
             parts = [item.column.name for item in some for _ in item.sample]
             out.append(Refit(f"{group}_latency_s", measured, labels, constants, forward,
                              scale=0.05 if group == "gpu" else 0.1, parts=parts))  # fmt: skip
+    return out
+
+
+def fbnet_refits(
+    folder: DataFolder, name: str, places: Sequence[str], devices: Sequence[str | Path] = ()
+) -> list[Refit]:
+    """Return how the constants of depthwise kernels and what goes with them were fitted on FBNet.
+
+    All others are NAS-Bench-201's; a column was measured with another host and build, told by a
+    factor of its own, which is of no concern to another.
+    """
+    kind = SPACES["fbnet"]
+    found, _, _, _ = latencies_of(folder, name, places, kind, devices)
+    out: list[Refit] = []
+    for group, own in (("server_cpu", _FBNET), ("phone", _FBNET[:-1])):
+        some = [item for item in found if item.column.place.group == group]
+        if len({item.device.name for item in some}) > 1:
+            parts = [Rows(_works(i, kind), i.device, i.column.place.runtime) for i in some]
+            factors = [f"{_HOST}{item.device.name}" for item in some]
+
+            def forward(
+                values: Mapping[str, float], parts: Sequence[Rows] = parts,
+                factors: Sequence[str] = factors,
+            ) -> Vector:  # fmt: skip
+                own = {k: v for k, v in values.items() if not k.startswith(_HOST)}
+                own[_GROUPED_LAYOUT] = own[_LAYOUT]
+                each = zip(factors, parts, strict=True)
+                return np.concatenate([values[name] * part(own) for name, part in each])
+
+            out.append(Refit(
+                f"{group}_latency_s", np.concatenate([i.seconds[i.sample] for i in some]),
+                [i.device.name for i in some for _ in i.sample],
+                [*own, *(Constant(name, 1.0, 0.1, 20.0, _FACTOR_PRIOR) for name in factors)],
+                forward, scale=0.1, parts=[i.column.name for i in some for _ in i.sample],
+            ))  # fmt: skip
     return out
 
 
@@ -106,50 +154,9 @@ def _gpus(some: Sequence[Latencies], kind: Space) -> tuple[list[Constant], Forwa
 
 
 def _cores(some: Sequence[Latencies], kind: Space) -> tuple[list[Constant], Forward]:
-    parts = [_Rows(_works(item, kind), item) for item in some]
+    parts = [Rows(_works(item, kind), item.device, item.column.place.runtime) for item in some]
 
     def forward(values: Mapping[str, float]) -> Vector:
         return np.concatenate([part(values) for part in parts])
 
     return list(_ONE_BY_ONE), forward
-
-
-class _Rows:
-    """Rows of networks on a roofline, summed under other constants of a runtime."""
-
-    def __init__(self, works: Sequence[Workload], item: Latencies) -> None:
-        self.networks = len(works)
-        columns: dict[str, list[Any]] = {
-            name: [] for name in ("network", "count", "matrix", "vector", "memory", "conv", "pool")
-        }
-        efficiency = 1.0
-        for i, work in enumerate(works):
-            found = predict(work, item.device, precision=PRECISION, warm=True,
-                            runtime=item.column.place.runtime)  # fmt: skip
-            table, terms = found._opened  # pyright: ignore[reportPrivateUsage]
-            efficiency = float(found._setting.facts["runtime.efficiency.conv"])  # pyright: ignore[reportPrivateUsage]
-            rows = len(table.rows)
-            column: Callable[[Any], Vector] = lambda v, n=rows: np.broadcast_to(v, (n, 1))[:, 0]  # noqa: E731
-            columns["network"].append(np.full(rows, i))
-            columns["count"].append(column(table.count))
-            columns["matrix"].append(column(terms.compute["matrix"]))
-            columns["vector"].append(column(terms.compute["vector"]))
-            columns["memory"].append(np.max([column(v) for v in terms.memory.values()], axis=0))
-            kinds = np.array([row.kind for row in table.rows])
-            columns["conv"].append(np.isin(kinds, ("conv", "depthwise", "grouped")))
-            columns["pool"].append(kinds == "pool")
-        self.of = {name: np.concatenate(values) for name, values in columns.items()}
-        # At an efficiency of one.
-        self.of["matrix"] = np.where(
-            self.of["conv"], self.of["matrix"] * efficiency, self.of["matrix"]
-        )
-
-    def __call__(self, values: Mapping[str, float]) -> Vector:
-        of = self.of
-        share = np.where(of["conv"], values["runtime.efficiency.conv"], 1.0)
-        body = np.maximum(of["matrix"] / share + of["vector"], of["memory"])
-        launch = values["runtime.per_operator"] + of["conv"] * values[f"{_KERNELS}conv.launch"]
-        launch = launch + of["pool"] * values[f"{_KERNELS}pool.launch"]
-        out = np.zeros(self.networks)
-        np.add.at(out, of["network"], of["count"] * (body + launch))
-        return out

@@ -18,6 +18,7 @@ from perfmodel.hardware.library import hardware
 from perfmodel.measurements import Row, Rows
 from perfmodel.validate.case import Case, Cases, Question
 from perfmodel.validate.files import DataFolder
+from perfmodel.validate.mcus.fpga_designs import fpga_case
 from perfmodel.validate.mcus.libraries import library_of
 from perfmodel.validate.mcus.mlperf_tiny_refits import latency, power
 from perfmodel.validate.measured_table import measured_table
@@ -37,7 +38,6 @@ _NETWORKS: Final = {name: f"mlperf_tiny_{name}" for name in ("ic", "kws", "vww",
 _OTHERS: Final = {
     "Snapdragon": "a phone's sensing hub: its engine is not described",
     "OctopusB1": "the core of the part is not described",
-    "ZCU106": "an accelerator on an FPGA",
 }
 #: Parts that differ by what the system description says.
 _ANDES: Final = {"d25": "andes_d25f", "d45": "andes_d45", "ax45": "rz_five", "tinkerv": "rz_five"}
@@ -61,6 +61,8 @@ def _case(devices: Sequence[str | Path], rows: Rows, row: Row, faults: list[Faul
     part, net = row.get("soc_key"), row.get("benchmark")
     name = f"{row.get('version')} {row.get('submitter')} {row.get('system')} {net}"
     latency_s = rows.number(row, "latency_ms", faults, scale=1e-3)
+    if row.get("class") == "fpga":
+        return fpga_case(devices, row, name, latency_s)
     why = _not_predicted(row)
     if why or net not in _NETWORKS:
         return Case(name, part, group=net, reason=why or f"no network of the library is '{net}'")
@@ -104,8 +106,6 @@ def _questions(
 def _not_predicted(row: Row) -> str:
     if row.get("division") != "closed":
         return "the open division ran another network"
-    if row.get("class") == "fpga":
-        return "a design on an FPGA"
     return _OTHERS.get(row.get("soc_key"), "")
 
 

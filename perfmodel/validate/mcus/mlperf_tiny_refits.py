@@ -13,6 +13,7 @@ from perfmodel.hardware.library import hardware
 from perfmodel.hardware.machine import Machine
 from perfmodel.validate.case import Case, Cases, Question
 from perfmodel.validate.mcus.counts import TERMS, clocks, counts
+from perfmodel.validate.mcus.fpga_designs import is_fpga
 from perfmodel.validate.mcus.libraries import UNSEEN
 from perfmodel.validate.refit import Refit
 
@@ -28,7 +29,7 @@ _REFERENCE: Final = ("stm32l4r5", "m467", "psoc62")
 
 def latency(cases: Cases) -> Refit:
     """Return the refit of libraries that ran on several parts."""
-    found = cases.asked("latency_s")
+    found = [(case, q) for case, q in cases.asked("latency_s") if not _on_fpga(case)]
     ran = {(str(case.runtime), _part(case)) for case, _ in found}
     many = {name for name, _ in ran if sum(other == name for other, _ in ran) > 1}
     found = [(case, q) for case, q in found if str(case.runtime) in many]
@@ -47,6 +48,10 @@ def latency(cases: Cases) -> Refit:
         lambda values: clocks(done, beside, libraries, cores, values) / clock,
         "library on a part", judged=_judged(libraries, parts),
     )  # fmt: skip
+
+
+def _on_fpga(case: Case) -> bool:
+    return isinstance(case.machine, Machine) and is_fpga(case.machine)
 
 
 def _part(case: Case) -> str:

@@ -23,27 +23,39 @@ class _Known(NamedTuple):
     config: str = ""
     #: Runtime of several threads; that of one, without the processor's part, where it has a name.
     threads: str = "vitis_ai_threads"
+    #: Whether a configuration's kernels are cores of several images, or engines of one image each.
+    cores: bool = False
 
 
-#: Patterns of the columns ``board`` and of its configuration -> device and runtimes.
+#: Patterns of the columns ``board``, as `_plain` writes it, and of its configuration -> device and
+#: runtimes; the first that is found.
 _BOARDS: Final = (
-    _Known(r"KV260", "kv260", "vitis_ai", r"B4096"),
-    _Known(r"ZCU102", "zcu102", "vitis_ai_1_4", r"B4096.*V1\.[0-4]"),
-    _Known(r"ZCU102", "zcu102", "vitis_ai", r"B4096"),
-    _Known(r"ZCU104", "zcu104", "vitis_ai_1_4", r"B4096.*V1\.[0-4]"),
-    _Known(r"ZCU104", "zcu104", "vitis_ai", r"B4096"),
-    _Known(r"Ultra96", "ultra96_dpu", "vitis_ai_1_4", r"B1600.*V1\.[0-4]"),
-    _Known(r"Ultra96", "ultra96_dpu", "vitis_ai", r"B1600"),
-    _Known(r"U55C", "u55c_dpu", "vitis_ai_alveo", r"DPUCAHX8H", "vitis_ai_alveo_threads"),
+    _Known(r"KV260|KRIA", "kv260", "vitis_ai"),
+    _Known(r"ZCU102", "zcu102", "vitis_ai_1_4", r"B\d+.*V1\.[0-4]"),
+    _Known(r"ZCU102", "zcu102", "vitis_ai"),
+    _Known(r"ZCU104", "zcu104", "vitis_ai_1_4", r"B\d+.*V1\.[0-4]"),
+    _Known(r"ZCU104", "zcu104", "vitis_ai"),
+    _Known(r"ULTRA96", "ultra96_dpu", "vitis_ai_1_4", r"B\d+.*V1\.[0-4]"),
+    _Known(r"ULTRA96", "ultra96_dpu", "vitis_ai"),
+    _Known(r"U55", "u55c_dpu", "vitis_ai_alveo", r"DPUCAHX8H", "vitis_ai_alveo_threads"),
     _Known(r"U50", "u50lv_dpu", "vitis_ai_alveo", r"DPUCAHX8H", "vitis_ai_alveo_threads"),
-    _Known(r"VCK5000", "vck5000_dpu", "vitis_ai_vck5000", r"DPUCVDX8H",
-           "vitis_ai_vck5000_threads"),
+    _Known(r"U200", "u200_dpu", "vitis_ai_alveo_ddr", r"DPUCADF8H",
+           "vitis_ai_alveo_ddr_threads", cores=True),
+    _Known(r"U250", "u250_dpu", "vitis_ai_alveo_ddr", r"DPUCADF8H",
+           "vitis_ai_alveo_ddr_threads", cores=True),
+    _Known(r"VCK5000", "vck5000_dpu", "vitis_ai_vck5000", "", "vitis_ai_vck5000_threads"),
     _Known(r"VCK190", "vck190_dpu", "vitis_ai_versal", "", "vitis_ai_versal_threads"),
-    _Known(r"VEK280", "vek280_dpu", "vitis_ai_3_5", r"C20B14", "vitis_ai_3_5_threads"),
-    _Known(r"V70", "v70_dpu", "vitis_ai_3_5", r"C20B14", "vitis_ai_3_5_threads"),
+    _Known(r"VEK280", "vek280_dpu", "vitis_ai_3_5", "", "vitis_ai_3_5_threads"),
+    _Known(r"V70", "v70_dpu", "vitis_ai_3_5", "", "vitis_ai_3_5_threads"),
 )  # fmt: skip
 #: A configuration's cores and clock, such as ``3  B4096  @ 281MHz``.
 _CORES: Final = re.compile(r"(\d+)\s+B\d+F?\s*@\s*(\d+)\s*MHz", re.IGNORECASE)
+#: Architectures of a DPUCZDX8G: pixels, input and output channels (PG338).
+_ARCHITECTURES: Final = {
+    "B512": (4, 8, 8), "B800": (4, 10, 10), "B1024": (8, 8, 8), "B1152": (4, 12, 12),
+    "B1600": (8, 10, 10), "B2304": (8, 12, 12), "B3136": (8, 14, 14), "B4096": (8, 16, 16),
+}  # fmt: skip
+_ARCHITECTURE: Final = re.compile(r"\bB\d{3,4}")
 #: Engines that work on an image each, such as ``8PE@350`` or ``11 DPUCAHX8H-DWC kernels``.
 _ENGINES: Final = re.compile(r"(\d+)\s*(?:PE@|DPUC\w+(?:-DWC)?\s+kernels)")
 #: AI Engines of a DPUCVDX8G, 32 an image: ``192 AIEs``, or ``C32B6``.
@@ -87,8 +99,9 @@ class Boards:
 
     def _make(self, board: str, config: str) -> Board | str:
         known = next(
-            (k for k in _BOARDS if re.search(k.board, board) and re.search(k.config, config)), None
-        )
+            (k for k in _BOARDS if re.search(k.board, _plain(board))
+             and re.search(k.config, config, re.IGNORECASE)), None
+        )  # fmt: skip
         if known is None:
             return f"no device for {board} with this configuration"
         try:
@@ -100,8 +113,15 @@ class Boards:
         if found:
             changes["engines.dpu.units"] = float(found[1])
             changes["engines.dpu.clock"] = float(found[2]) * 1e6
+        named = _ARCHITECTURE.search(config)
+        if named and named[0] in _ARCHITECTURES:
+            sides = ("pixels", "input_channels", "output_channels")
+            for side, width in zip(sides, _ARCHITECTURES[named[0]], strict=True):
+                changes[f"engines.dpu.design.{side}"] = float(width)
         engines = _engines(config)
-        if engines:
+        if engines and known.cores:
+            changes["engines.dpu.units"] = float(engines)
+        elif engines:
             whole = device.machine(known.threads)
             cores = whole["engines.dpu.units"]
             if engines % int(cores):
@@ -115,6 +135,11 @@ class Boards:
         )
         together = one["engines.dpu.design.images"]
         return Board(one, several, int(together), int(one["engines.dpu.units"] * together))
+
+
+def _plain(board: str) -> str:
+    """Return a board's name in capitals, without what stands between letters and digits."""
+    return re.sub(r"[^A-Z0-9]", "", board.upper())
 
 
 def _engines(config: str) -> int:

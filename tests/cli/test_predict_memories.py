@@ -1,0 +1,40 @@
+"""What ``perfmodel predict`` says of memories where a network lies in more than one."""
+
+from collections.abc import Callable
+from typing import Any
+
+import perfmodel as pm
+
+Run = Callable[..., Any]
+
+
+def test_sram_and_flash_are_told_apart(run: Run) -> None:
+    text = run("predict", "mlperf_tiny_ic", "stm32h743").out
+    found = pm.predict("mlperf_tiny_ic", "stm32h743").placement
+    lines = {line.split()[1]: line for line in text.splitlines() if line.split()[0] == "in"}
+    assert set(lines) == set(found) == {"sram", "flash"}
+    assert f"{found['flash']['demand_bytes'] / 1e3:.4g} kB of 2 MiB" in lines["flash"]
+
+
+def test_one_memory_needs_no_line_of_its_own(run: Run) -> None:
+    assert "  in " not in run("predict", "resnet18", "a100").out
+
+
+def test_a_librarys_code_takes_room_in_flash() -> None:
+    device = pm.hardware("stm32h743")
+    found = pm.predict("mlperf_tiny_ic", device)
+    code = found.machine.facts["runtime.code"]
+    flash = found.placement["flash"]["demand_bytes"]
+    assert flash == found.weight_bytes + code
+    small = {"memories.flash.capacity": flash - 1.0}
+    none = pm.predict("mlperf_tiny_ic", device.vary(small))
+    assert [v.limit for v in none.violations] == ["memories.flash.capacity"]
+    assert pm.predict("mlperf_tiny_ic", device.vary({"memories.flash.capacity": flash})).feasible
+
+
+def test_a_cold_run_of_a_part_that_keeps_weights_says_so(run: Run) -> None:
+    cold = run("predict", "mobilenet_v2", "edge_tpu").out
+    warm = run("predict", "mobilenet_v2", "edge_tpu", "--warm").out
+    assert "--warm" in cold
+    assert "--warm" not in warm
+    assert "--warm" not in run("predict", "mobilenet_v2", "stm32n6").out
