@@ -18,11 +18,12 @@ from perfmodel.cost.nests import RowSums
 from perfmodel.cost.setting import Setting
 from perfmodel.hardware.quantity import Of, Quantity, Spec
 from perfmodel.kinds.fpga.blocks import blocks_18k
-from perfmodel.kinds.fpga.layers import check_kinds, element_bits, given_or
+from perfmodel.kinds.fpga.layers import check_kinds, given_or
 from perfmodel.kinds.fpga.passage import passed
 from perfmodel.kinds.fpga.pipeline import io_traffic, peak_operations, waited
 from perfmodel.kinds.fpga.resources import of_rows
 from perfmodel.kinds.fpga.styles import Design
+from perfmodel.kinds.operand_bits import element_bits
 from perfmodel.kinds.protocol import Equation, Terms
 from perfmodel.kinds.rates import bandwidth, with_latency
 from perfmodel.kinds.roofline import launch_times

@@ -7,8 +7,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import yaml
-
 from perfmodel.calibrate import Constant
 from perfmodel.errors import InputError
 from perfmodel.hardware.library import hardware
@@ -16,6 +14,7 @@ from perfmodel.hardware.machine import Machine
 from perfmodel.validate.batched import evaluate_together
 from perfmodel.validate.case import Case, Cases, Question
 from perfmodel.validate.npus.flat import Flat
+from perfmodel.validate.npus.networks import listed
 from perfmodel.validate.refit import Refit
 from perfmodel.workload.library import find
 from perfmodel.workload.workload import Workload
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CHIPS", "CONSTANTS", "RUNTIME", "TARGET", "graph_cases", "graph_refits", "graph_rows"]
 
+#: Of the data set whose networks these are.
+NAME: Final = "qualcomm_aihub_perf"
 TARGET: Final = "latency_s, graph"
 RUNTIME: Final = "qnn_htp"
 #: Precision of the file -> precision of the library; mixed ones have none.
@@ -63,17 +64,8 @@ CONSTANTS: Final = (
 @cache
 def network(model: str) -> Workload | None:
     """Return the workload that a model of AI Hub is; ``None`` where the library has no graph."""
-    said = _networks().get(model)
-    if said is None:
-        return None
-    name, settings = (said, {}) if isinstance(said, str) else (said["workload"], dict(said))
-    settings.pop("workload", None)
-    return find(name, settings)
-
-
-@cache
-def _networks() -> dict[str, Any]:
-    return yaml.safe_load(Path(__file__).with_name("aihub_networks.yaml").read_text("utf-8"))
+    said = listed(NAME, model)
+    return None if said is None else find(str(said.pop("workload")), said)
 
 
 def graph_cases(found: Sequence[Measured], devices: Sequence[str | Path] = ()) -> list[Case]:
@@ -110,7 +102,7 @@ def graph_rows(
     cases = graph_cases(found, devices)
     if not cases:
         return [], {}
-    result = evaluate_together(Cases("qualcomm_aihub_perf", cases, TARGET))
+    result = evaluate_together(Cases(NAME, cases, TARGET))
     detail = {
         "graphs": {
             "rows": len(result.predictions),

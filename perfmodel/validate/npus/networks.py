@@ -14,7 +14,7 @@ from perfmodel.errors import Fault, InputError
 from perfmodel.workload.library import find
 from perfmodel.workload.workload import Workload
 
-__all__ = ["network"]
+__all__ = ["listed", "network"]
 
 _TABLE = Path(__file__).with_name("networks.yaml")
 
@@ -22,6 +22,22 @@ _TABLE = Path(__file__).with_name("networks.yaml")
 @cache
 def _tables() -> Mapping[str, Mapping[str, Any]]:
     return cast("Mapping[str, Mapping[str, Any]]", yaml.safe_load(_TABLE.read_text("utf-8")))
+
+
+def listed(table: str, name: str) -> dict[str, Any] | None:
+    """Return the workload that a table calls by a name, with its settings; ``None`` if unlisted.
+
+    Parameters
+    ----------
+    table
+        Data set.
+    name
+        As its rows have it, in lower case.
+    """
+    entry = _tables().get(table, {}).get(name)
+    if entry is None:
+        return None
+    return {"workload": entry} if isinstance(entry, str) else dict(entry)
 
 
 @lru_cache(maxsize=1024)
@@ -46,10 +62,8 @@ def network(
     InputError
         The library has no graph of it.
     """
-    known = _tables().get(table, {})
     bare = name.lower().rstrip("\u2b50 ")
-    entry = known.get(bare, re.sub(r"[^a-z0-9]+", "_", bare).strip("_"))
-    said: dict[str, Any] = {"workload": entry} if isinstance(entry, str) else dict(entry)
+    said = listed(table, bare) or {"workload": re.sub(r"[^a-z0-9]+", "_", bare).strip("_")}
     try:
         found = find(str(said.pop("workload")), {})
     except InputError:

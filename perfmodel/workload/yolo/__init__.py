@@ -12,7 +12,8 @@ from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.families import Family, Semantics
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageStructure, frames
-from perfmodel.workload.yolo.blocks import BLOCKS, YoloBuilder
+from perfmodel.workload.yolo.blocks import BLOCKS
+from perfmodel.workload.yolo.builder import YoloBuilder
 from perfmodel.workload.yolo.heads import HEADS
 from perfmodel.workload.yolo.rows import Row, parse
 from perfmodel.workload.yolo.tables import TABLES

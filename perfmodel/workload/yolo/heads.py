@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from perfmodel.workload.graph import Tensor
-from perfmodel.workload.yolo.blocks import YoloBuilder, width_of
+from perfmodel.workload.yolo.builder import YoloBuilder, width_of
 
 #: Outputs a pixel beside boxes and classes, by task: mask coefficients, keypoints, an angle.
 EXTRA: Final[Mapping[str, int]] = {"detect": 0, "segment": 32, "pose": 51, "oriented": 1}
