@@ -125,6 +125,7 @@ def to_dict(prediction: Prediction) -> dict[str, Any]:
         "executed": prediction.executed,
         "not_priced": list(graph.not_priced),
         "notes": list(workload.notes),
+        "remarks": remarks(prediction),
         "interval_latency_s": None if prediction.shape else _interval(prediction),
     }  # fmt: skip
 
@@ -243,8 +244,12 @@ def brief(value: Any) -> str:
 
 def warnings_of(prediction: Prediction) -> list[str]:
     """Return what a reader must know beside the numbers: what does not fit, what is not priced."""
-    out = [f"infeasible: {v}" for v in prediction.violations]
-    out += [
+    return [f"infeasible: {v}" for v in prediction.violations] + remarks(prediction)
+
+
+def remarks(prediction: Prediction) -> list[str]:
+    """Return what a reader must know beside the numbers of a network that fits."""
+    out = [
         f"{wanted} runs as {name}: the engine has no peak of its own for it"
         for wanted, name in prediction.executed.items()
         if wanted != name and wanted not in prediction.unsupported

@@ -66,3 +66,11 @@ def test_a_supply_is_a_voltage(run: Run) -> None:
     done = run("predict", "mlperf_tiny_ic", "stm32l4r5", "--set", f"{path}=3 V", "--json")
     at = pm.predict("mlperf_tiny_ic", pm.hardware("stm32l4r5").vary({path: 3.0}))
     assert done.data["energy_j"] == at.energy_j
+
+
+def test_json_has_the_remarks(run: Run) -> None:
+    asked = ("predict", "yolov5s", "hailo8", "--runtime", "rknn")
+    text, data = run(*asked).out, run(*asked, "--json").data
+    assert len(data["remarks"]) == 2
+    assert all(f"! {remark}" in text for remark in data["remarks"])
+    assert run("predict", "yolov5s", "hailo8", "--warm", "--json").data["remarks"] == []
