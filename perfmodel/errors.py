@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Fault", "InfeasibleError", "InputError", "PerfmodelError", "nearest"]
+__all__ = ["Fault", "InfeasibleError", "InputError", "PerfmodelError", "few", "nearest"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,13 @@ class InputError(PerfmodelError):
 
 class InfeasibleError(PerfmodelError):
     """No answer exists; raised only where a result object cannot say so."""
+
+
+def few(names: Sequence[str], command: str, most: int = 40) -> str:
+    """Return names joined by commas; of more than `most` the command that lists them."""
+    if len(names) <= most:
+        return ", ".join(names)
+    return f"the {len(names)} names that '{command}' lists"
 
 
 def nearest(name: str, candidates: Iterable[str], cutoff: float = 0.6) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.formats import FALLBACKS, Precision, as_precision
 from perfmodel.hardware.device import Device
-from perfmodel.hardware.engine import COMPUTE_FORMATS, Engine
+from perfmodel.hardware.engine import Engine
 from perfmodel.hardware.facts import choices
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.memory import law_of
@@ -319,15 +319,7 @@ def precision_for(
         return as_precision(given)
     if workload.precision:
         return as_precision(workload.precision)
-    return as_precision(own_precision(machine.device.engine(engine)))
-
-
-def own_precision(engine: Engine) -> str:
-    """Return the precision in which an engine runs a network of which nobody says it."""
-    for name in (*engine.FORMATS_FIRST, *engine.peaks):
-        if name in engine.peaks and name in COMPUTE_FORMATS:
-            return name
-    return "fp16"
+    return as_precision(machine.device.engine(engine).own_precision())
 
 
 def supported(machine: Machine, engine: str, compute: str) -> bool:

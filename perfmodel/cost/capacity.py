@@ -129,7 +129,9 @@ def _scarce(totals: Mapping[str, Value], setting: Setting) -> list[Violation]:
         need, bound = (float(np.asarray(v).reshape(-1)[0]) for v in (used, there))
         if need <= bound:
             continue
-        ratio = f"{need / bound:.3g} times" if bound else "none of"
+        ratio = (
+            f"{need / bound:{'.3g' if need < 1e3 * bound else '.0f'}} times" if bound else "none of"
+        )
         message = f"the design takes {need:.0f} {name.upper()}, {ratio} the part's {bound:.0f}"
         levers = (*_folded(setting, name, need / max(bound, 1.0)),
                   f"a part with {need:.0f} {name.upper()}")  # fmt: skip
@@ -175,5 +177,6 @@ def _levers(
                 break
     elif acts > 0 and need - acts < bound and not kv:
         out.append(f"activations of at most {show(bound - (need - acts), 'bytes')}")
-    out.append(f"a {memory} of {show(need, 'bytes')}")
+    article = "an" if memory[0] in "aeio" else "a"
+    out.append(f"{article} {memory} of {show(need, 'bytes')}")
     return tuple(out)

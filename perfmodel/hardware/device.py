@@ -24,6 +24,7 @@ from perfmodel.hardware.memory import Memory, memory_class
 from perfmodel.hardware.quantity import Confidence, Document, Of, Quantity, Spec
 from perfmodel.hardware.structure import check_device, hierarchy
 from perfmodel.pydantic_faults import Flaw, checked, subclass
+from perfmodel.units import show
 
 if TYPE_CHECKING:
     from perfmodel.hardware.grade import Grade
@@ -206,6 +207,18 @@ class Device(Document):
     def inherit_from(self, bases: Mapping[str, str]) -> None:
         """Note which base spec each number came from; for provenance alone, not for equality."""
         self._inherited.update(bases)
+
+    def __str__(self) -> str:
+        """Its parts in a few lines; `repr` has every field."""
+        lines = [f"{self.name}: {self.title}"]
+        for engine in self.engines:
+            peaks = (f"{name} {show(peak.value, 'compute')}" for name, peak in engine.peaks.items())
+            lines.append(f"  engine {engine.name} ({engine.kind}): {', '.join(peaks)}")
+        for memory in self.memories:
+            band = memory.bandwidth
+            rate = show(band.value, "bandwidth_per_clock" if band.per_clock else "bandwidth")
+            lines.append(f"  memory {memory.name}: {show(memory.capacity.value, 'bytes')}, {rate}")
+        return "\n".join(lines)
 
     @cached_property
     def main_engine(self) -> str:

@@ -125,6 +125,13 @@ class Engine(Spec):
     confidence: Confidence | None = None
     """Confidence of every number below that names none."""
 
+    def own_precision(self) -> str:
+        """Return the precision in which it runs a network of which nobody states one."""
+        for name in (*self.FORMATS_FIRST, *self.peaks):
+            if name in self.peaks and name in COMPUTE_FORMATS:
+                return name
+        return "fp16"
+
 
 _classes: dict[str, type[Engine]] = {"roofline": Engine}
 

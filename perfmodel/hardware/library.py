@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
 
 import yaml
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, few, nearest
 from perfmodel.marks import Marks, Node
 from perfmodel.shipped import data_root
 from perfmodel.specfile import read, validate
@@ -238,7 +238,8 @@ def _entry(name: str, room: Room, directories: tuple[str | Path, ...]) -> Entry:
                                expected="one of " + ", ".join(found)))  # fmt: skip
     spelled = [*known, *(alias for entry in known.values() for alias in entry.aliases)]
     meant = nearest(name, spelled)
-    expected = "a path to a .yaml file, or one of " + ", ".join(sorted(known))
+    command = "perfmodel hardware list" + (" --runtimes" if room == "runtimes" else "")
+    expected = "a path to a .yaml file, or one of " + few(sorted(known), command)
     raise InputError(Fault(f"no {noun} is named '{name}'", expected="" if meant else expected,
                            suggestion=meant))  # fmt: skip
 

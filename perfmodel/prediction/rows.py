@@ -125,6 +125,7 @@ def to_dict(prediction: Prediction) -> dict[str, Any]:
         "executed": prediction.executed,
         "not_priced": list(graph.not_priced),
         "notes": list(workload.notes),
+        "remarks": remarks(prediction),
         "interval_latency_s": None if prediction.shape else _interval(prediction),
     }  # fmt: skip
 
@@ -179,7 +180,7 @@ def facts_line(prediction: Prediction) -> list[tuple[str, str]]:
     out += [
         (f"{main} traffic", show(p.traffic_bytes[main], "bytes")),
         (f"{main} bandwidth", show(p.bandwidth_bytes_per_s[main], "bandwidth")),
-        ("utilization", f"{100 * p.utilization:.3g} %"),
+        ("utilization", _percent(p.utilization)),
         ("memory", show(p.peak_memory_bytes, "bytes")),
         *_where(p),
         ("bottleneck", p.bottleneck),
@@ -187,9 +188,14 @@ def facts_line(prediction: Prediction) -> list[tuple[str, str]]:
     found = p.resources
     for name, part in found.items():
         if part["available"] or part["used"]:
-            text = f"{part['used']:.0f} of {part['available']:.0f} ({100 * part['share']:.3g} %)"
+            text = f"{part['used']:.0f} of {part['available']:.0f} ({_percent(part['share'])})"
             out.append((name.upper(), text + (", the scarcest" if name == scarcest(found) else "")))
     return out
+
+
+def _percent(share: float) -> str:
+    """Return a share to three figures, in plain digits."""
+    return f"{100 * share:.0f} %" if share >= 10.0 else f"{100 * share:.3g} %"
 
 
 def _where(p: Prediction) -> list[tuple[str, str]]:
@@ -197,7 +203,7 @@ def _where(p: Prediction) -> list[tuple[str, str]]:
     out = list[tuple[str, str]]()
     for memory, part in p.placement.items():
         need, there = float(part["demand_bytes"]), float(part["capacity_bytes"])
-        share = f" ({100 * need / there:.3g} %)" if there else ""
+        share = f" ({_percent(need / there)})" if there else ""
         out.append((f"  in {memory}", f"{show(need, 'bytes')} of {show(there, 'bytes')}{share}"))
     return out if len(out) > 1 else []
 
@@ -238,12 +244,19 @@ def brief(value: Any) -> str:
 
 def warnings_of(prediction: Prediction) -> list[str]:
     """Return what a reader must know beside the numbers: what does not fit, what is not priced."""
-    out = [f"infeasible: {v}" for v in prediction.violations]
-    out += [
+    return [f"infeasible: {v}" for v in prediction.violations] + remarks(prediction)
+
+
+def remarks(prediction: Prediction) -> list[str]:
+    """Return what a reader must know beside the numbers of a network that fits."""
+    out = [
         f"{wanted} runs as {name}: the engine has no peak of its own for it"
         for wanted, name in prediction.executed.items()
         if wanted != name and wanted not in prediction.unsupported
     ]
+    machine = prediction.machine
+    if not machine.runtime.suits(machine.device):
+        out.append(f"the runtime {machine.runtime.name} is not meant for {machine.device.name}")
     kept = prediction._setting.choices.get("weights")  # pyright: ignore[reportPrivateUsage]
     if kept in ("remainder", "contexts") and not prediction._job.warm:  # pyright: ignore[reportPrivateUsage]
         out.append(

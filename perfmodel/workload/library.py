@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import numpy as np
 
 from perfmodel.arrays import Value, is_array
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, few, nearest
 from perfmodel.shipped import data_root
 from perfmodel.workload.families import Family, family
 from perfmodel.workload.workload import Workload, check_extent, from_family
@@ -147,7 +147,9 @@ def _library_path(name: str) -> Path:
     if name in spelled:
         return spelled[name]
     meant = nearest(name, spelled)
-    expected = "a path (.yaml, .onnx, config.json, .json), or one of " + ", ".join(sorted(stems))
+    expected = "a path (.yaml, .onnx, config.json, .json), or one of " + few(
+        sorted(stems), "perfmodel workload list"
+    )
     raise InputError(Fault(f"no workload is named '{name}'", expected="" if meant else expected,
                            suggestion=meant))  # fmt: skip
 

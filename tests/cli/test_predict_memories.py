@@ -38,3 +38,39 @@ def test_a_cold_run_of_a_part_that_keeps_weights_says_so(run: Run) -> None:
     assert "--warm" in cold
     assert "--warm" not in warm
     assert "--warm" not in run("predict", "mobilenet_v2", "stm32n6").out
+
+
+def test_a_runtime_of_other_parts_is_remarked(run: Run) -> None:
+    found = run("predict", "yolov5s", "hailo8", "--runtime", "rknn", "--warm")
+    assert found.code == 0
+    assert "the runtime rknn is not meant for hailo8" in found.out
+    assert "is not meant" not in run("predict", "yolov5s", "hailo8", "--warm").out
+
+
+def test_shares_are_in_plain_digits(run: Run) -> None:
+    done = run("predict", "resnet18", "xc7z045")
+    assert done.code == 1
+    assert "e+" not in done.out
+
+
+def test_a_long_list_is_a_command(run: Run) -> None:
+    done = run("predict", "zzzzzz", "qqqqqq")
+    assert done.code == 2
+    assert "perfmodel workload list" in done.faults[0]
+    assert "perfmodel hardware list" in done.faults[1]
+    assert all(len(fault) < 200 for fault in done.faults)
+
+
+def test_a_supply_is_a_voltage(run: Run) -> None:
+    path = "engines.cpu.supply"
+    done = run("predict", "mlperf_tiny_ic", "stm32l4r5", "--set", f"{path}=3 V", "--json")
+    at = pm.predict("mlperf_tiny_ic", pm.hardware("stm32l4r5").vary({path: 3.0}))
+    assert done.data["energy_j"] == at.energy_j
+
+
+def test_json_has_the_remarks(run: Run) -> None:
+    asked = ("predict", "yolov5s", "hailo8", "--runtime", "rknn")
+    text, data = run(*asked).out, run(*asked, "--json").data
+    assert len(data["remarks"]) == 2
+    assert all(f"! {remark}" in text for remark in data["remarks"])
+    assert run("predict", "yolov5s", "hailo8", "--warm", "--json").data["remarks"] == []

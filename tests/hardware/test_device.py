@@ -27,6 +27,13 @@ def test_the_longest_way_orders_a_branched_hierarchy(load: Load, spec: str) -> N
     assert [m.name for m in card.hierarchy()] == ["cache", "hbm"]
 
 
+def test_a_printed_device_is_a_few_lines(card: Device) -> None:
+    lines = str(card).splitlines()
+    assert len(lines) == 1 + len(card.engines) + len(card.memories)
+    assert lines[0] == f"{card.name}: {card.title}"
+    assert "None" not in str(card)
+
+
 def test_roles_and_defaults(load: Load, spec: str, card: Device) -> None:
     assert card.memory().name == card.memory("main").name == card.main_memory == "hbm"
     assert card.engine().name == card.main_engine == "tensor"

@@ -19,6 +19,7 @@ from perfmodel.workload.library import find
         ("xc7z020", "int16"),
         ("a100", "fp16"),
         ("bitmod", "fp16"),
+        ("hnlpu", "w=fp4,a=fp16"),
     ],
 )
 def test_a_kind_runs_networks_in_the_formats_that_it_is_built_for(
@@ -28,6 +29,14 @@ def test_a_kind_runs_networks_in_the_formats_that_it_is_built_for(
     assert found.precision == expected
     stated = predict(find("mlperf_tiny_ic", {}), hardware(device), precision=expected)
     assert found.latency_s == stated.latency_s
+
+
+def test_tables_of_ternary_sums_take_ternary_weights() -> None:
+    """What TeLLMe was built for fits its board without a word of formats."""
+    found = predict(find("bitnet_b1_58_large", {}), hardware("tellme"))
+    assert found.feasible
+    wide = predict(find("bitnet_b1_58_large", {}), hardware("tellme"), precision="fp16")
+    assert found.weight_bytes < wide.weight_bytes / 6.0
 
 
 def test_a_stated_precision_is_kept() -> None:

@@ -76,5 +76,9 @@ class HardwiredChips(Engine):
     supply_factor: Factor = Quantity(value=1.0)
     """Power of the system over that of its chips: supply and cooling."""
 
+    def own_precision(self) -> str:
+        """Return weights of 4 bits, as `perfmodel.hardwire` has them in wires."""
+        return "w=fp4,a=fp16" if "fp4" in self.peaks else super().own_precision()
+
 
 register_engine("hardwired", HardwiredChips)

@@ -88,5 +88,11 @@ class LookupTableEngine(Engine):
         first = (f"peaks.{next(iter(self.peaks))}",)
         return {"tables": first, "reads": first}
 
+    def own_precision(self) -> str:
+        """Return ternary weights with a head of 8 bits where tables are of ternary sums."""
+        if self.takes == "ternary":
+            return "w=ternary_head_int8,a=int8,kv=fp16"
+        return super().own_precision()
+
 
 register_engine("lookup_table", LookupTableEngine)
