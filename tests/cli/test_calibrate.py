@@ -77,6 +77,7 @@ def test_faults_of_an_overlay_come_at_once_with_their_lines(
         f"{at}7:3: engines.cpu.clok: no such fact; {meant} 'engines.cpu.clock'?",
     ]
     overlay.write_text("overlay_version: 1\nfacts: {}\n")
-    told = run("predict", "resnet50", "zen4_cor", "--runtime", "onnx", "--overlay", str(overlay))
-    for fault in ("zen4_core", "onnxruntime", "missing key 'runtime'", "missing key 'device'"):
+    told = run("predict", "resnet50", "zen4_cor", "--runtime", "onnxruntime_cp", "--overlay",
+               str(overlay))  # fmt: skip
+    for fault in ("zen4_core", "'onnxruntime_cpu'", "missing key 'runtime'", "missing key 'device'"):
         assert fault in told.err

@@ -32,7 +32,6 @@ ARCHITECTURES: list[tuple[str, str, dict[str, Any]]] = [
     ("fbnet", "gemmini_16x16", {"settings": {"batch": 4}}),
     ("fbnet", "bit_fusion_apq", {"precision": "w4a8"}),
     ("fbnet", "bitmod", {"precision": "w=int4,a=fp16"}),
-    ("fbnet", "tellme", {"precision": "w=ternary,a=int8"}),
     ("fbnet", "cambricon_llm_s", {}),
     ("fbnet", "ufs_4_phone", {"warm": True}),
     ("ofa_mobilenet_v3", "raspberry_pi_5", {}),
@@ -83,13 +82,16 @@ def test_members_of_a_space_cost_what_they_are_predicted_to(
     assert found[0] < BOUND, found
 
 
-@pytest.mark.parametrize("device", ["isaac", "neurram"])
-def test_layers_that_share_arrays_are_predicted(device: str) -> None:
-    """Copies of a layer depend on all others: no row has a cost of its own."""
+@pytest.mark.parametrize(
+    ("device", "precision"),
+    [("isaac", "int8"), ("neurram", "int8"), ("tellme", "w=ternary,a=int8")],
+)
+def test_layers_that_share_what_there_is_are_predicted(device: str, precision: str) -> None:
+    """Copies of a layer, and resources of a part, depend on all layers together."""
     machine, members = pm.hardware(device), pm.space("fbnet")
-    oracle = with_traffic(machine, members, precision="int8")
+    oracle = with_traffic(machine, members, precision=precision)
     assert oracle.method == "predicted"
-    found = largest(oracle, machine, members.sample(4, seed=3).tolist(), precision="int8")
+    found = largest(oracle, machine, members.sample(4, seed=3).tolist(), precision=precision)
     assert found[0] < BOUND, found
 
 
