@@ -79,5 +79,10 @@ def test_faults_of_an_overlay_come_at_once_with_their_lines(
     overlay.write_text("overlay_version: 1\nfacts: {}\n")
     told = run("predict", "resnet50", "zen4_cor", "--runtime", "onnxruntime_cp", "--overlay",
                str(overlay))  # fmt: skip
-    for fault in ("zen4_core", "'onnxruntime_cpu'", "missing key 'runtime'", "missing key 'device'"):
+    for fault in (
+        "zen4_core",
+        "'onnxruntime_cpu'",
+        "missing key 'runtime'",
+        "missing key 'device'",
+    ):
         assert fault in told.err
