@@ -40,10 +40,7 @@ def factors(low: float = -1.0, high: float = 1.0) -> st.SearchStrategy[float]:
 
 
 def nearer_is_faster(machine: Machine) -> Machine:
-    """Return a machine whose memories are at least as fast as those behind them.
-
-    Else more room, or less data, may move what is read to the slower memory.
-    """
+    """Return it with memories as fast as those behind them: else more room may be a loss."""
     rate, changes = 0.0, dict[str, Any]()
     for memory in reversed(machine.hierarchy()):
         path = f"memories.{memory.name}.bandwidth"
@@ -262,11 +259,7 @@ def _same(together: Prediction, at: tuple[int, ...], alone: Prediction) -> None:
 
 
 def rising(machine: Machine) -> list[str]:
-    """Facts that are better when they are larger, capacities apart.
-
-    A microcontroller's clocks in other formats are those in int8 times the ratio of both peaks
-    (docs/mcu.md): there the peak in int8 alone is a yardstick.
-    """
+    """Facts that are better when they are larger, capacities apart; docs/mcu.md on int8."""
     engine = f"engines.{machine.engine}."
     kind = machine.device.engine(machine.engine).kind
     yardstick = {f"{engine}peaks.int8"} if kind == "mcu" else set[str]()
@@ -399,9 +392,12 @@ def test_latency_lies_between_the_slowest_resource_and_their_sum(
     matrix = found.utilization * found.latency_s
     vector = found._compute_seconds - matrix  # pyright: ignore[reportPrivateUsage]
     vector = float(np.reshape(vector, -1)[0])
-    roofline = model is not None or machine.device.engine(machine.engine).kind == "roofline"
-    # Other kinds may have units of their own for what is no product.
-    resources += [matrix + vector] if roofline else [max(matrix, vector)]
+    kind = machine.device.engine(machine.engine).kind
+    roofline = model is not None or kind == "roofline"
+    # Other kinds may have units of their own for what is no product; the rate of a design in an
+    # FPGA follows from its tile and clock, not from the peak beside them.
+    other = [] if kind == "fpga" else [max(matrix, vector)]
+    resources += [matrix + vector] if roofline else other
     table = found.table
     delays = 0.0
     if model is None:

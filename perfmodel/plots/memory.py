@@ -230,13 +230,17 @@ def _bars(subject: Subject) -> tuple[list[dict[str, Any]], list[dict[str, Any]],
         "weights": float(np.asarray(stored_bytes(subject.table, setting, "weight")).reshape(-1)[0]),
         "kv cache": float(np.asarray(stored_bytes(subject.table, setting, "kv")).reshape(-1)[0]),
         "activations": float(p.activation_bytes),
+        "code": float(np.asarray(setting.fact("runtime.code", 0.0)).reshape(-1)[0]),
     }
-    colors = {"weights": BLUE, "kv cache": PURPLE, "activations": GREEN}
+    colors = {"weights": BLUE, "kv cache": PURPLE, "activations": GREEN, "code": GREY}
     places = p.placement
     memories = list(places)
     traces: list[dict[str, Any]] = []
     for part, held in stored.items():
-        x = [held if part in places[m]["holds"] else 0.0 for m in memories]
+        x = [
+            held if (m == setting.weights_memory if part == "code" else part in places[m]["holds"])
+            else 0.0 for m in memories
+        ]  # fmt: skip
         if any(x):
             traces.append(_bar(memories, x, part, colors[part], [
                 f"{part}: {size(v)}, {percent(v, places[m]['capacity_bytes'])} of "

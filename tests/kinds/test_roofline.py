@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from perfmodel.errors import InputError
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import device_names, hardware
 from perfmodel.predict import predict
@@ -61,12 +62,23 @@ def test_a_gemm_is_the_larger_of_work_and_bytes(m: int, n: int, k: int) -> None:
     assert found.utilization == pytest.approx(work / max(work, time), rel=1e-12)
 
 
-@pytest.mark.parametrize("name", device_names())
+#: Designs that are folded for the layers of one network: others are refused.
+FOLDED = ("finn_kws_w3a3", "finn_kws_w3a3_arty")
+
+
+@pytest.mark.parametrize("name", [n for n in device_names() if n not in FOLDED])
 def test_every_device_of_the_library_predicts(name: str) -> None:
     found = predict(find("mobilenet_v2", {}), hardware(name))
     assert found.latency_s > 0
     assert found.interval().low <= found.latency_s <= found.interval().high
     assert np.isfinite(found.energy_j) or found.energy.model.startswith("unknown")
+
+
+@pytest.mark.parametrize("name", FOLDED)
+def test_a_design_of_one_network_refuses_others(name: str) -> None:
+    with pytest.raises(InputError, match="to fold, not a multiple of"):
+        predict(find("mobilenet_v2", {}), hardware(name))
+    assert predict(find("kws_mlp_w3a3", {}), hardware(name)).latency_s > 0
 
 
 def test_infeasible_is_data_with_levers() -> None:
