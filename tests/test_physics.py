@@ -73,7 +73,7 @@ def machines(draw: st.DrawFn, runtimes: tuple[str | None, ...] = (None, "generic
         for path in machine.paths:
             if path.startswith(f"{engine}.energy_per_op.") or path.endswith(".energy_per_byte"):
                 changes[path] = draw(factors(-13, -10))
-    return nearer_is_faster(machine.vary(changes))
+    return machine.vary(changes)
 
 
 @st.composite
@@ -259,12 +259,10 @@ def _same(together: Prediction, at: tuple[int, ...], alone: Prediction) -> None:
 
 
 def rising(machine: Machine) -> list[str]:
-    """Facts that are better when they are larger, capacities apart; docs/mcu.md on int8."""
+    """Facts that are better when they are larger, capacities apart."""
     engine = f"engines.{machine.engine}."
-    kind = machine.device.engine(machine.engine).kind
-    yardstick = {f"{engine}peaks.int8"} if kind == "mcu" else set[str]()
     return [
-        p for p in machine.facts if p not in yardstick
+        p for p in machine.facts
         if (p.startswith("memories.") and p.endswith((".bandwidth", ".sustained_fraction")))
         or p in (f"{engine}clock", f"{engine}units")
         or p.startswith((f"{engine}peaks.", f"{engine}vector_peaks.", "runtime.efficiency."))
@@ -313,6 +311,7 @@ def test_a_shorter_delay_is_never_slower(
 def test_more_room_never_adds_traffic_or_time(
     data: st.DataObject, workload: Workload, machine: Machine, precision: str, warm: bool
 ) -> None:
+    machine = nearer_is_faster(machine)
     path = data.draw(st.sampled_from([p for p in machine.facts if p.endswith(".capacity")]))
     steps = machine.facts[path] * np.geomspace(1e-4, 1e4, 33)
     found = predict(workload, machine.vary({path: steps}), precision=precision, warm=warm)
@@ -326,6 +325,7 @@ def test_more_room_never_adds_traffic_or_time(
 def test_more_batch_is_never_quicker(
     data: st.DataObject, workload: Workload, machine: Machine, precision: str, model: str | None
 ) -> None:
+    machine = nearer_is_faster(machine)
     name = data.draw(st.sampled_from(sorted(workload.parameters)))
     values = np.array([64.0, 17.0, 16.0, 8.0, 3.0, 2.0, 1.0])
     found = predict(workload.bind({name: values}), machine, precision=precision, model=model)
@@ -392,12 +392,9 @@ def test_latency_lies_between_the_slowest_resource_and_their_sum(
     matrix = found.utilization * found.latency_s
     vector = found._compute_seconds - matrix  # pyright: ignore[reportPrivateUsage]
     vector = float(np.reshape(vector, -1)[0])
-    kind = machine.device.engine(machine.engine).kind
-    roofline = model is not None or kind == "roofline"
-    # Other kinds may have units of their own for what is no product; the rate of a design in an
-    # FPGA follows from its tile and clock, not from the peak beside them.
-    other = [] if kind == "fpga" else [max(matrix, vector)]
-    resources += [matrix + vector] if roofline else other
+    kind = "roofline" if model else machine.device.engine(machine.engine).kind
+    # A design in an FPGA has a unit of its own for what is no product.
+    resources += [matrix, vector] if kind == "fpga" else [matrix + vector]
     table = found.table
     delays = 0.0
     if model is None:
@@ -408,7 +405,7 @@ def test_latency_lies_between_the_slowest_resource_and_their_sum(
         )
     assert found.latency_s >= max(resources) * (1 - 1e-9)
     # Tiles that are not full and ports narrower than the memory take longer than the peaks say.
-    if roofline:
+    if kind == "roofline":
         assert found.latency_s <= (sum(resources) + delays) * (1 + 1e-9)
 
 

@@ -155,13 +155,10 @@ def _scaled(setting: Setting, name: str, field: str) -> Value:
 
 def _slower(table: OperatorTable, nests: Nests, setting: Setting) -> Value:
     """Return clocks in the format that is executed over those in int8."""
-    head = f"engines.{setting.engine}.peaks."
-    base = setting.facts.get(head + "int8")
-    if base is None:
-        return 1.0
+    head = f"engines.{setting.engine}.relative_"
     ratios: list[Value] = []
     for row in nests.row:
         pair = table.rows[int(row)].pair
         name = executed_format(setting, pair_format(setting, pair)) or best_format(setting)
-        ratios.append(base / setting.facts[head + name])
+        ratios.append(setting.facts.get(head + name, 1.0))
     return by_row(ratios, table.points, setting.xp)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, TypeAlias
+from typing import Annotated, ClassVar, Final, TypeAlias
 
 from pydantic import model_validator
 from pydantic_core import PydanticCustomError
@@ -20,6 +20,10 @@ Volts: TypeAlias = Annotated[Quantity, Of("voltage", positive=True, ceiling=10.0
 Exponent: TypeAlias = Annotated[Quantity, Of("count", ceiling=3.0)]
 Joules: TypeAlias = Annotated[Quantity, Of("energy")]
 Watts: TypeAlias = Annotated[Quantity, Of("power")]
+
+
+#: Formats of which a spec may say how many more clocks they take than int8.
+RELATIVE_FORMATS: Final = ("int16", "fp16", "fp32")
 
 
 class Microcontroller(Engine):
@@ -47,6 +51,12 @@ class Microcontroller(Engine):
     """Likewise of depthwise convolutions; as `relative_conv` where left out."""
     relative_gemm: Slower | None = None
     """Likewise of matrix products; as `relative_conv` where left out."""
+    relative_int16: Slower | None = None
+    """Clocks of products in int16 over those in int8; of the stated peaks where left out."""
+    relative_fp16: Slower | None = None
+    """Likewise in fp16."""
+    relative_fp32: Slower | None = None
+    """Likewise in fp32."""
     float_clocks: Clocks | None = None
     """Clocks of a floating-point operation in software; left out where there is a unit for it."""
     fork_clocks: Clocks = Quantity(value=0.0)
@@ -71,6 +81,12 @@ class Microcontroller(Engine):
         if self.clock is None:
             message = "microcontroller's cores without a clock"
             raise PydanticCustomError("clock", message, {"expected": 'such as clock: "80 MHz"'})
+        # Facts of their own: what a varied peak in int8 says of others would be nothing.
+        for name in RELATIVE_FORMATS:
+            own, base = self.peaks.get(name), self.peaks.get("int8")
+            if getattr(self, f"relative_{name}") is None and own is not None and base is not None:
+                ratio = Quantity(value=base.value / own.value)
+                object.__setattr__(self, f"relative_{name}", ratio)
         return self
 
 
