@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.calibrate.few_shot import class_seconds, trial
-from perfmodel.errors import InputError
+from perfmodel.errors import Fault, InputError
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import hardware
 from perfmodel.hardware.runtime import SCALE_CLASSES
@@ -79,10 +79,13 @@ def latencies_of(
     """
     path = folder.need(name, *places)
     rows = read_rows(path)
-    choices = choices_of(rows, kind)
+    faults: list[Fault] = []
+    choices = choices_of(rows, kind, faults)
     others = {kind.column, "arch_idx"}
     found, skipped = columns_of(kind.name, [c for c in rows.columns if c not in others])
-    measured = _seconds(rows, [column.name for column in found])
+    measured = _seconds(rows, [column.name for column in found], faults)
+    if faults:
+        raise InputError(faults)
     reads_input = connected(kind.build("eager"), choices)
     out: list[Latencies] = []
     for column in found:
@@ -94,15 +97,11 @@ def latencies_of(
     return out, skipped, len(choices), folder.note(path)
 
 
-def _seconds(rows: Rows, names: Sequence[str]) -> dict[str, Vector]:
-    faults = rows.missing(names)
-    cells = {
-        name: [rows.number(row, name, faults, scale=1e-3) or np.nan for row in rows]
+def _seconds(rows: Rows, names: Sequence[str], faults: list[Fault]) -> dict[str, Vector]:
+    return {
+        name: np.array([rows.number(row, name, faults, scale=1e-3) or np.nan for row in rows])
         for name in names
     }
-    if faults:
-        raise InputError(faults)
-    return {name: np.array(values) for name, values in cells.items()}
 
 
 def evaluate_space(
@@ -137,7 +136,7 @@ def evaluate_space(
     told = [(len(i.seconds), np.abs(predicted[i.column.name] / i.seconds - 1.0)) for i in found]
     total = count * (len(found) + len(skipped))
     left = [
-        {"reason": f"{s.reason}", "rows": count, "first": s.name} for s in skipped
+        {"reason": s.reason, "rows": count, "first": s.name} for s in skipped
     ] + [
         {"reason": "the network does not read its input", "rows": count - n, "first": i.column.name}
         for i, (n, _) in zip(found, told, strict=True) if n < count

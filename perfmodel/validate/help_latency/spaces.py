@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.errors import InputError
+from perfmodel.errors import Fault, InputError
 from perfmodel.measurements import Rows
 from perfmodel.workload.nas_spaces import space
 from perfmodel.workload.nas_spaces.base import ArchitectureSpace, Choices
@@ -62,28 +62,25 @@ SPACES: Final[Mapping[str, Space]] = {
 }  # fmt: skip
 
 
-def choices_of(rows: Rows, kind: Space) -> Choices:
+def choices_of(rows: Rows, kind: Space, faults: list[Fault]) -> Choices:
     """Return the choices of a file's rows, ``(rows, decisions)``.
 
-    Raises
-    ------
-    InputError
-        Every row that names no architecture of the space.
+    Parameters
+    ----------
+    faults
+        Gets every row that names no architecture of the space.
     """
-    faults = rows.missing([kind.column])
-    if faults:
-        raise InputError(faults)
+    missing = rows.missing([kind.column])
+    faults += missing
     there = kind.build("eager")
     found: list[tuple[int, ...]] = []
-    for row in rows:
+    for row in () if missing else rows:
         try:
             found.append(there.encode(kind.read(row.get(kind.column))))
         except InputError as error:
             faults += [rows.fault(row, kind.column, f.message, f.expected) for f in error.faults]
         except ValueError as error:
             faults.append(rows.fault(row, kind.column, f"no architecture: {error}", "JSON"))
-    if faults:
-        raise InputError(faults)
     return np.array(found, dtype=np.int64)
 
 
