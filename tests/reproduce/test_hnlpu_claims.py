@@ -13,7 +13,9 @@ def test_all_but_the_first_version_is_within() -> None:
     rows = {row.claim: row for row in reproduce("hnlpu")}
     assert {name for name, row in rows.items() if row.verdict == "off"} == MISSED
     for name in ("chip_mm2", "system_mm2", "chip_w", "system_kw", "tokens_per_s"):
-        assert abs(rows[name].error or 0.0) <= 0.01
+        error = rows[name].error
+        assert error is not None
+        assert abs(error) <= 0.01
 
 
 def test_shares_that_no_constant_was_set_by_are_within_a_percent() -> None:

@@ -171,4 +171,4 @@ def test_hosts_are_as_slow_as_the_rows_say(data: Path) -> None:
     (refit,) = (r for r in refits if r.target.endswith("NVIDIA"))
     found = fit(refit.forward, refit.measured, refit.constants, scale=refit.scale)
     stated = {name: host.slowdown.value for name, host in hosts().items()}
-    assert stated == pytest.approx(dict(found.constants), rel=0.02)
+    assert stated == pytest.approx(dict(found.constants), rel=0.01)
