@@ -15,6 +15,7 @@ from perfmodel.errors import Fault, InputError
 from perfmodel.settings import FaultList
 from perfmodel.table import Table
 from perfmodel.workload import library
+from perfmodel.workload.importers.table import is_imported
 from perfmodel.workload.workload import Workload
 
 __all__ = ["check_workload", "import_workload", "list_workload", "show_workload"]
@@ -97,7 +98,7 @@ def described(made: Workload, name: str) -> dict[str, Any]:
     """Counts, free dimensions and operators of a workload, ready for JSON."""
     graph = made.graph()
     library_entry = None
-    if not name.endswith((".onnx", ".json")):
+    if not is_imported(name):
         library_entry = library.describe(name)
     published = library_entry.published if library_entry else None
     by_kind: dict[str, float] = {}

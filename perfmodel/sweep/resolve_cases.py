@@ -25,6 +25,7 @@ from perfmodel.resolve import DeviceLike, WorkloadLike, check_choices, machine_o
 from perfmodel.settings import BITS, OPTIONS, FaultList, is_fact
 from perfmodel.sweep.cases import Case, product_of
 from perfmodel.workload import library
+from perfmodel.workload.importers.table import is_imported, reader_of
 from perfmodel.workload.workload import StructureBuild, Workload
 
 if TYPE_CHECKING:
@@ -81,10 +82,11 @@ def bound(ref: WorkloadLike, settings: Mapping[str, Any]) -> Workload:
     if isinstance(ref, Workload):
         return ref.bind(settings) if settings else ref
     name = str(ref)
-    if not name.endswith((".onnx", ".json")):
+    reader = reader_of(Path(name)) if is_imported(name) else None
+    if reader is None:
         return library.find(ref, settings)
     fixed: dict[str, Any] = {}
-    if name.endswith("config.json"):  # fields of its structure are settled as it is read
+    if reader.structured:  # fields of its structure are settled as it is read
         fixed = {k: v for k, v in settings.items() if not is_array(v)}
     rest = {k: v for k, v in settings.items() if k not in fixed}
     made = _imported(name, _stamp(name), tuple(fixed.items()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -15,6 +15,7 @@ from perfmodel.arrays import Value, is_array
 from perfmodel.errors import Fault, InputError, few, nearest
 from perfmodel.shipped import data_root
 from perfmodel.workload.families import Family, family
+from perfmodel.workload.importers.table import IMPORTED, load_file, shown_suffixes
 from perfmodel.workload.workload import Workload, check_extent, from_family
 
 if TYPE_CHECKING:
@@ -22,13 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Entry", "describe", "find", "names"]
 
-#: Suffix -> module and function that reads such a file: ``(path, settings) -> Workload``.
-IMPORTERS: Final[Mapping[str, tuple[str, str]]] = {
-    "config.json": ("perfmodel.workload.importers.huggingface", "load_config"),
-    ".json": ("perfmodel.workload.importers.operator_graph", "load_operator_graph"),
-    ".onnx": ("perfmodel.workload.importers.onnx", "load_onnx"),
-}
-_SUFFIXES: Final = (".yaml", ".yml", ".json", ".onnx")
+_SUFFIXES: Final = (".yaml", ".yml", *IMPORTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +74,8 @@ def find(name: str | Path, settings: Mapping[str, Value] | None = None) -> Workl
     Parameters
     ----------
     name
-        A model of the library; or a path: ``.yaml`` (the library's form), ``config.json`` (Hugging
-        Face), ``.onnx``, or another ``.json`` (an operator graph).
+        A model of the library; or a path: ``.yaml`` (the library's form), or a file that an
+        importer reads (`perfmodel.workload.importers.table.READERS`).
     settings
         Free dimensions (``batch=8``, ``context=[...]``) to bind, and fields of the family's
         structure to replace (``phase="prefill"``, ``layers=16``, ``"experts.per_token"=4``). An
@@ -97,7 +92,7 @@ def find(name: str | Path, settings: Mapping[str, Value] | None = None) -> Workl
         text = str(name)
         if isinstance(name, Path) or _is_path(text):
             if not text.endswith((".yaml", ".yml")):
-                return _imported(Path(name), settings or {})
+                return load_file(Path(name), settings or {})
             found = _from_path(Path(name))
         else:
             found = _KNOWN[text] = _load(_library_path(text))
@@ -147,7 +142,7 @@ def _library_path(name: str) -> Path:
     if name in spelled:
         return spelled[name]
     meant = nearest(name, spelled)
-    expected = "a path (.yaml, .onnx, config.json, .json), or one of " + few(
+    expected = f"a path ({shown_suffixes()}), or one of " + few(
         sorted(stems), "perfmodel workload list"
     )
     raise InputError(Fault(f"no workload is named '{name}'", expected="" if meant else expected,
@@ -200,20 +195,6 @@ def entry(
     return Entry(
         name, kind, structure, cast("Mapping[str, float]", base.parameters), defaults, path,
         frozenset(kind.structure.model_fields), base,
-    )  # fmt: skip
-
-
-def _imported(path: Path, settings: Mapping[str, Value]) -> Workload:
-    from importlib import import_module
-
-    for suffix, (module, function) in IMPORTERS.items():
-        if path.name.endswith(suffix):
-            load: Callable[[Path, Mapping[str, Value]], Workload]
-            load = getattr(import_module(module), function)
-            return load(path, settings)
-    raise InputError(
-        Fault("is no kind of file that holds a workload", file=str(path),
-              expected="a name ending in .yaml, .onnx, config.json or .json")
     )  # fmt: skip
 
 

@@ -1,0 +1,106 @@
+"""Which reader a model file goes to, by its name and, for ``.json``, by what it holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final, cast
+
+from perfmodel.arrays import Value
+from perfmodel.errors import Fault, InputError
+from perfmodel.workload.workload import Workload
+
+__all__ = ["IMPORTED", "READERS", "Reader", "is_imported", "load_file", "shown_suffixes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """A reader of model files.
+
+    Attributes
+    ----------
+    what
+        What such a file is called in a message.
+    suffixes
+        How the names of its files end.
+    module, function
+        ``(path, settings) -> Workload``; imported when such a file is read.
+    structured
+        Fields of a family's structure may be set as the file is read (``layers=16``).
+    keys
+        Of a ``.json``: top-level keys by which it is told from others; none claims the rest.
+    """
+
+    what: str
+    suffixes: tuple[str, ...]
+    module: str
+    function: str
+    structured: bool = False
+    keys: tuple[str, ...] = ()
+
+
+#: In the order in which they are asked.
+READERS: Final[Sequence[Reader]] = (
+    Reader("Hugging Face config.json", ("config.json",),
+           "perfmodel.workload.importers.huggingface", "load_config", structured=True),
+    Reader("operator graph .json", (".json",),
+           "perfmodel.workload.importers.operator_graph", "load_operator_graph"),
+    Reader("ONNX", (".onnx",), "perfmodel.workload.importers.onnx", "load_onnx"),
+)  # fmt: skip
+
+#: Suffixes of files that are imported rather than read as entries of the library.
+IMPORTED: Final[tuple[str, ...]] = tuple(dict.fromkeys(
+    suffix for reader in READERS for suffix in reader.suffixes
+))  # fmt: skip
+
+
+def shown_suffixes() -> str:
+    """Return the suffixes for a message: ``.yaml, config.json, .json, .onnx``."""
+    return ", ".join((".yaml", *IMPORTED))
+
+
+def is_imported(name: str | Path) -> bool:
+    """Whether a name is of a file that an importer reads."""
+    return str(name).endswith(IMPORTED)
+
+
+def reader_of(path: Path) -> Reader | None:
+    """Return the reader of a file, or None where its name fits no reader."""
+    found = [reader for reader in READERS if path.name.endswith(reader.suffixes)]
+    keyed = [reader for reader in found if reader.keys]
+    if keyed and (held := _top_level(path)) is not None:
+        for reader in keyed:
+            if any(key in held for key in reader.keys):
+                return reader
+    return next((reader for reader in found if not reader.keys), None)
+
+
+def load_file(path: Path, settings: Mapping[str, Value]) -> Workload:
+    """Read a model file.
+
+    Raises
+    ------
+    InputError
+        A name that fits no reader; faults of the file.
+    """
+    reader = reader_of(path)
+    if reader is None:
+        raise InputError(
+            Fault("is no kind of file that holds a workload", file=str(path),
+                  expected=f"a name ending in {shown_suffixes()}")
+        )  # fmt: skip
+    load: Callable[[Path, Mapping[str, Value]], Workload]
+    load = getattr(import_module(reader.module), reader.function)
+    return load(path, settings)
+
+
+def _top_level(path: Path) -> Mapping[str, Any] | None:
+    """Return the mapping of a JSON file; None where it is none (its reader says why)."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return cast("Mapping[str, Any]", data) if isinstance(data, dict) else None
