@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(
-    [ROOT / "README.md", *(ROOT / "docs").glob("*.md")], key=lambda path: path.name
+    [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")], key=lambda path: path.name
 )  # fmt: skip
 OTHERS = [ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 
