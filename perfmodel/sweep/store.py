@@ -19,7 +19,7 @@ from perfmodel.catalog import loaded
 from perfmodel.errors import Fault
 from perfmodel.sweep.manifest import differing
 from perfmodel.table import Table
-from perfmodel.table.files import csv_line, csv_text, need_arrow, read_table, writer
+from perfmodel.table.files import csv_line, csv_text, join_parquet, read_table, writer
 
 __all__ = ["SUFFIXES", "Store", "store_faults"]
 
@@ -142,11 +142,7 @@ class Store:
                     for index in range(chunks):
                         file.write(self._part(index).read_text(encoding="utf-8"))
             else:
-                need_arrow()
-                with writer(temporary, like) as write:
-                    for start in range(0, chunks, _GROUP):
-                        parts = range(start, min(start + _GROUP, chunks))
-                        write(Table.concat([like, *(self.read(i, like) for i in parts)]))
+                join_parquet([self._part(i) for i in range(chunks)], temporary, like, _GROUP)
             digest = hashlib.sha256()
             with temporary.open("rb") as data:
                 while block := data.read(1 << 20):

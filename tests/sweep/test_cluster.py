@@ -2,6 +2,7 @@
 
 import os
 import re
+import runpy
 import signal
 import subprocess
 import sys
@@ -177,3 +178,17 @@ def test_what_is_the_same_in_all_rows_travels_once() -> None:
     sent = {name for name, values in packed.columns.items() if values.ndim == 0}
     assert unpack(packed) == table
     assert {"workload", "device", "runtime", "precision"} <= sent
+
+
+@pytest.mark.slow
+def test_jobs_through_the_same_door(tmp_path: Path) -> None:
+    pytest.importorskip("submitit")
+    here = runpy.run_path(str(ROOT / "examples" / "submitit_executor.py"), run_name="jobs")
+    plan = make_plan("llama_3_8b", "a100", {
+        "batch": "1..64", "memories.main.bandwidth": "logspace(1e11, 1e12, 300)",
+    }, metrics=("latency_s", "feasible"))  # fmt: skip
+    assert len(plan.chunks) == 3
+    run_plan(plan, output=tmp_path / "alone.csv")
+    jobs = here["Jobs"]("local", tmp_path / "jobs", jobs=2, timeout_min=5)
+    run_plan(plan, output=tmp_path / "points.csv", executor=jobs)
+    assert (tmp_path / "points.csv").read_bytes() == (tmp_path / "alone.csv").read_bytes()
