@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.broken.conftest import SOUND
+from tests.broken.conftest import MINE, SOUND
 from tests.broken.test_random_mutations import JUNK, PATIENCE_S, patience
 
 #: Sound lines of every command; those that write do so into the folder, to files named ``out``.
@@ -29,6 +29,7 @@ compare resnet18 a100 h100 --precision fp16:int8 --rows 3
 compare llm.yaml a100 board.yaml --json -o out.json
 solve llama_3_8b a100 --for memories.main.bandwidth --until tokens_per_s>=20 --precision w4a16
 solve resnet18 a100 --for batch --until latency_s<=5ms
+predict resnet18 a100 --runtime runtime.yaml --json
 traffic net.yaml --capacity 16KiB,64KiB --precision int8
 patches net.yaml gemmini_16x16
 schedule sizes.json --capacity 12KiB --method greedy --json
@@ -74,15 +75,7 @@ NAMES = ("a100", "stm32h743", "zcu104", "hailo8", "raspberry_pi_5", "board.yaml"
 TRIED = 640
 #: Kept by the folder: what any mutation may read.
 FILES = ("board.yaml", "net.yaml", "llm.yaml", "config.json", "sizes.json", "rows.csv",
-         "problem.yaml")  # fmt: skip
-MINE = "model,device,runtime,precision,batch,latency_s\n" + "".join(
-    f"{name},board.yaml,ideal,fp16,{batch},{seconds}\n"
-    for name, batch, seconds in (
-        ("resnet18", 1, 0.005), ("resnet18", 8, 0.03), ("vit_b_16", 1, 0.04), ("net.yaml", 1, 1e-4),
-        ("mobilenet_v2", 1, 0.003), ("mobilenet_v2", 4, 0.01),
-    )
-)  # fmt: skip
-BUFFERS = "id,lower,upper,size\n1,0,3,1024\n2,1,4,2048\n3,3,6,1024\n"
+         "buffers.csv", "problem.yaml", "runtime.yaml")  # fmt: skip
 #: What is heard while a command runs.
 _AUDITED = ("os.system", "os.exec", "os.posix_spawn", "subprocess.Popen", "pty.spawn",
             "pickle.find_class", "socket.connect", "socket.bind", "marshal.loads")  # fmt: skip
@@ -153,7 +146,6 @@ def files(folder: Path, onnx_bytes: bytes) -> dict[str, bytes]:
     for name in FILES:
         (folder / name).write_text(SOUND[name][0])
     (folder / "net.onnx").write_bytes(onnx_bytes)
-    (folder / "buffers.csv").write_text(BUFFERS)
     (folder / "mine.csv").write_text(MINE)
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 

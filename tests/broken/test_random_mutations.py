@@ -27,6 +27,8 @@ TRIED = {
     "graph.json": 70,
     "sizes.json": 40,
     "rows.csv": 40,
+    "runtime.yaml": 60,
+    "buffers.csv": 40,
     "problem.yaml": 90,
     "net.onnx": 110,
 }
