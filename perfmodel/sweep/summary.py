@@ -23,9 +23,13 @@ class Summary:
         Objectives of the front; empty for none.
     top : int
         How many of the best rows by the first objective (else latency) to keep.
+    per : sequence of str
+        Columns whose values make groups: the best row of each is kept beside the best of all.
     """
 
-    def __init__(self, best: str = "", pareto: Sequence[str] = (), top: int = 10) -> None:
+    def __init__(
+        self, best: str = "", pareto: Sequence[str] = (), top: int = 10, per: Sequence[str] = ()
+    ) -> None:
         self.points = 0
         self.rows = 0
         self.feasible = 0
@@ -35,6 +39,9 @@ class Summary:
         self.front: Table | None = None
         self.best: Row | None = None
         self._best_table: Table | None = None
+        self._per = tuple(per)
+        #: The best row of each group, where groups were asked for and a row qualifies.
+        self.best_per: Table | None = None
         #: The best rows of points that do not fit; kept while no row fits.
         self.unfit: Table | None = None
         self._devices: dict[str, bool] = {}
@@ -60,6 +67,9 @@ class Summary:
                 at = int(np.nanargmin(sign * values))
                 self._best_table = mine[at : at + 1]
                 self.best = mine[at]
+        if self._best and self._per:
+            mine = fitting if self.best_per is None else _join(self.best_per, fitting)
+            self.best_per = mine.best(self._best, per=self._per)
         if self._pareto:
             found = fitting.pareto(*self._pareto)
             joined = found if self.front is None else _join(self.front, found)

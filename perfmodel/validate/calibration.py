@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from perfmodel.calibrate.few_shot import class_seconds, multipliers, predicted
-from perfmodel.calibrate.overlay import Calibration
+from perfmodel.calibrate.overlay import Calibration, LeftOut
 from perfmodel.errors import Fault, InputError
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import runtime as find_runtime
@@ -55,6 +55,7 @@ def calibrate(
     parts: list[list[float]] = []
     truth: list[float] = []
     machines: list[Machine] = []
+    names_of: list[str] = []
     for case in cases.cases:
         found = _row(case, device, runtime, str(path), faults)
         if found is not None:
@@ -62,6 +63,7 @@ def calibrate(
             machines.append(machine)
             parts.append(seconds)
             truth.append(measured)
+            names_of.append(case.name)
     names = {(m.device.name, m.runtime.name) for m in machines}
     if len(names) > 1:
         told = "; ".join(sorted(f"{d} under {r}" for d, r in names))
@@ -84,11 +86,16 @@ def calibrate(
               [0])
         for i in range(n) if n > 1
     ]  # fmt: skip
+    plain = predicted(seconds, {})
     first = machines[0]
     return Calibration(
         first.device, first.runtime, scale, f"{path.name}, {n} row{'s' if n > 1 else ''}", n,
-        error(predicted(seconds, {})), error(predicted(seconds, scale)),
+        error(plain), error(predicted(seconds, scale)),
         error(others) if others else None,
+        tuple(
+            LeftOut(name, float(m), o, float(s))
+            for name, m, o, s in zip(names_of, measured, others, plain, strict=True)
+        ) if others else (),
     )  # fmt: skip
 
 
