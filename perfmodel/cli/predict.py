@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -112,10 +113,7 @@ def predict(
     spread = None if overlay is None else read_overlay(overlay).left_out
     likely = None if spread is None else expected(found, spread)
     if likely is not None:
-        text += (
-            f"\n  expected         {show(likely.low, 'time')} to {show(likely.high, 'time')}"
-            f" ({likely.basis})"
-        )
+        text = _with_expected(text, likely)
     if output is not None:
         write_result(output, found, text=text, data=_data(found, likely))
     if json:
@@ -127,6 +125,14 @@ def predict(
     elif output is None:
         say(text)
     return DONE if found.feasible else INFEASIBLE
+
+
+def _with_expected(text: str, likely: Interval) -> str:
+    """Put what is to be expected of the latency below it."""
+    head, latency, rest = re.split(r"^(  latency +[^\n]*\n)", text, maxsplit=1, flags=re.MULTILINE)
+    low, high = show(likely.low, "time"), show(likely.high, "time")
+    pad = len(re.match(r"  latency +", latency)[0])  # pyright: ignore[reportOptionalSubscript]
+    return f"{head}{latency}{'  expected':<{pad}}{low} to {high} ({likely.basis})\n{rest}"
 
 
 def _data(found: Prediction, likely: Interval | None) -> dict[str, Any]:

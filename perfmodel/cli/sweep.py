@@ -256,7 +256,9 @@ _BRIEF = ("latency_s", "tokens_per_s", "frames_per_s", "energy_j", "peak_memory_
 def _brief(table: Table, plan: Plan, more: list[str]) -> Table:
     """A table with the columns that a reader compares: what varies, and the headline metrics."""
     names = ["workload", "device", "runtime", "precision", *(axis.name for axis in plan.axes)]
-    wanted = dict.fromkeys([*names, *more, *(n for n in _BRIEF if n in plan.metrics)])
+    # Metrics that were asked for by name are what is to be seen.
+    metrics = _BRIEF if {*METRICS} <= {*plan.metrics} else plan.metrics
+    wanted = dict.fromkeys([*names, *more, *(n for n in metrics if n in plan.metrics)])
     kept = [n for n in wanted if n in table and (n not in (*METRICS, *EXTRA) or _says(table, n))]
     return table.select(*kept)
 

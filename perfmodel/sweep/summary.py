@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from perfmodel.columns import more_is_better
+from perfmodel.sweep.plan import METRICS
 from perfmodel.table import Row, Table
 
 __all__ = ["Summary"]
@@ -22,7 +23,8 @@ class Summary:
     pareto : sequence of str
         Objectives of the front; empty for none.
     top : int
-        How many of the best rows by the first objective (else latency) to keep.
+        How many of the best rows by the first objective (else latency, else the first metric) to
+        keep.
     per : sequence of str
         Columns whose values make groups: the best row of each is kept beside the best of all.
     """
@@ -34,7 +36,7 @@ class Summary:
         self.rows = 0
         self.feasible = 0
         self._best, self._pareto, self._count = best, tuple(pareto), top
-        self._order = best or (self._pareto[0] if self._pareto else "latency_s")
+        self._order = best or (self._pareto[0] if self._pareto else "")
         self.top: Table | None = None
         self.front: Table | None = None
         self.best: Row | None = None
@@ -48,6 +50,7 @@ class Summary:
 
     def add(self, table: Table, points: int) -> None:
         """Take in the rows that are left of some points."""
+        self._order = self._order or _order(table)
         self.points += points
         self.rows += len(table)
         fits = np.asarray(table["feasible"], dtype=bool) if "feasible" in table else None
@@ -95,6 +98,11 @@ class Summary:
     def _head(self, table: Table) -> Table:
         ordered = table.sort(self._order, descending=more_is_better(self._order))
         return ordered.head(self._count)
+
+
+def _order(table: Table) -> str:
+    """Return the metric by which rows are sorted where nothing else is asked for."""
+    return next((n for n in METRICS if n in table and table[n].dtype.kind == "f"), "latency_s")
 
 
 def _join(first: Table, second: Table) -> Table:
