@@ -19,6 +19,7 @@ from perfmodel import __version__
 
 ROOT = Path(__file__).resolve().parent.parent
 INDEX = "docs/index"
+QUESTIONS = "docs/howto"
 
 project = "perfmodel"
 copyright = "the perfmodel authors, Apache-2.0"
@@ -90,7 +91,11 @@ def navigation(text: str, folder: str = "docs") -> list[tuple[str, list[str]]]:
 
 
 def add_navigation(app: Sphinx, docname: str, source: list[str]) -> None:
-    """Give the index the tables of contents that its lists of links are."""
+    """Give indices the tables of contents that their lists of links are."""
+    if docname == f"{QUESTIONS}/index":
+        pages = sorted(path.stem for path in (ROOT / QUESTIONS).glob("*.md"))
+        entries = "\n".join(page for page in pages if page != "index")
+        source[0] += f"\n```{{toctree}}\n:hidden:\n\n{entries}\n```\n"
     if docname != INDEX:
         return
     for title, pages in navigation(source[0]):

@@ -131,7 +131,7 @@ def _with_expected(text: str, likely: Interval) -> str:
     """Put what is to be expected of the latency below it."""
     head, latency, rest = re.split(r"^(  latency +[^\n]*\n)", text, maxsplit=1, flags=re.MULTILINE)
     low, high = show(likely.low, "time"), show(likely.high, "time")
-    pad = len(re.match(r"  latency +", latency)[0])  # pyright: ignore[reportOptionalSubscript]
+    pad = len(latency) - len(latency.removeprefix("  latency").lstrip(" "))
     return f"{head}{latency}{'  expected':<{pad}}{low} to {high} ({likely.basis})\n{rest}"
 
 

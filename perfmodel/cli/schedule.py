@@ -136,8 +136,6 @@ def schedule(
             workload, device, capacity=capacity, settings=settings, faults=faults,
             precision=precision, runtime=runtime, engine=engine, **options,
         )  # fmt: skip
-    if output is not None:
-        write_result(output, found)
     if plan is not None and not isinstance(found, Curve):
         if found.feasible:
             write_text(plan, found.plan.to_json(indent=1) + "\n")
@@ -162,14 +160,14 @@ def schedule(
         more["alternatives"] = changes.to_records()
     if steps is not None:
         more["curve"] = steps.to_dict()
+    data = {**found.to_dict(), **more}
+    text = "\n\n".join([repr(found), *(str(part) for part in (changes, steps) if part is not None)])
+    if output is not None:
+        write_result(output, found, text=text, data=data)
     if json:
-        print_json({**found.to_dict(), **more})
+        print_json(data)
     elif output is None:
-        say(repr(found))
-        if changes is not None:
-            say("", str(changes))
-        if steps is not None:
-            say("", repr(steps))
+        say(text)
     if isinstance(found, Curve):
         # Ascending: what the largest of those that fail lacks, the smaller ones lack too.
         failed = [s.infeasible for s in found.schedules if s.infeasible is not None]
