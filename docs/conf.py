@@ -69,8 +69,8 @@ html_theme_options = {
 }  # fmt: skip
 
 
-def navigation(text: str, folder: str = "docs") -> list[tuple[str, list[str]]]:
-    """Return the sections of the index with the pages that each lists, in their order.
+def navigation(text: str, folder: str = "docs") -> list[tuple[str, dict[str, str]]]:
+    """Return the sections of the index, each with its pages and what they are called, in order.
 
     Parameters
     ----------
@@ -79,14 +79,14 @@ def navigation(text: str, folder: str = "docs") -> list[tuple[str, list[str]]]:
     folder
         Where it lies in the checkout.
     """
-    found: list[tuple[str, list[str]]] = []
+    found: list[tuple[str, dict[str, str]]] = []
     for section in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
         title, _, rest = section.partition("\n")
-        pages = [
-            os.path.normpath(f"{folder}/{link}").removesuffix(Path(link).suffix)
-            for link in re.findall(r"\[[^\]]+\]\(([^)#\s]+\.(?:md|rst|ipynb))\)", rest)
-        ]
-        found.append((title.strip(), list(dict.fromkeys(pages))))
+        pages: dict[str, str] = {}
+        for name, link in re.findall(r"\[([^\]]+)\]\(([^)#\s]+\.(?:md|rst|ipynb))\)", rest):
+            page = os.path.normpath(f"{folder}/{link}").removesuffix(Path(link).suffix)
+            pages.setdefault(page, name[0].upper() + name[1:])
+        found.append((title.strip(), pages))
     return found
 
 
@@ -99,7 +99,7 @@ def add_navigation(app: Sphinx, docname: str, source: list[str]) -> None:
     if docname != INDEX:
         return
     for title, pages in navigation(source[0]):
-        entries = "\n".join(f"/{page}" for page in pages)
+        entries = "\n".join(f"{name} </{page}>" for page, name in pages.items())
         source[0] += f"\n```{{toctree}}\n:hidden:\n:caption: {title}\n\n{entries}\n```\n"
 
 
