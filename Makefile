@@ -16,13 +16,14 @@ export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 export JAX_PLATFORMS := cpu
 
-.PHONY: help demo test lint format pytest bench bench_accelerators bench_schedules clean
+.PHONY: help demo test lint format pytest docs bench bench_accelerators bench_schedules clean
 
 help:
 	@echo "make demo    set up and run the demo: which device meets a latency limit?"
 	@echo "make test    set up, then lint, types, import rules and the test suite"
 	@echo "make lint    ruff, pyright, import-linter"
 	@echo "make format  let ruff mend what it can"
+	@echo "make docs    the documentation site, with notebooks run, into site/"
 	@echo "make bench   speed, side by side with the peers"
 	@echo "make bench_accelerators   the same with ZigZag and SCALE-Sim; four minutes, its own environment"
 	@echo "make bench_schedules   schedules, addresses, peaks and the contest on PERFMODEL_DATA; five minutes"
@@ -45,6 +46,11 @@ format: $(VENV)/.dev
 
 pytest: $(VENV)/.dev
 	$(PY) -m pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
+
+# Notebooks are run and shown with what they draw; the tests build the site without.
+docs: $(VENV)/.dev
+	PERFMODEL_SITE_NOTEBOOKS=1 PLOTLY_RENDERER=notebook $(PY) -m sphinx -q -c docs -W --keep-going -n . site
+	@echo "site/index.html"
 
 bench: $(VENV)/.peers
 	@$(PY) benchmarks/run.py

@@ -78,6 +78,7 @@ EXTRAS: Final[Mapping[str, str]] = {
     "distributed": "dask",
     "pyarrow": "parquet",
     "dash": "ui",
+    "sphinx": "docs",
     "genz_llm": "peers",
     "polars": "",
     "xarray": "",

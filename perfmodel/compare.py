@@ -158,6 +158,44 @@ class Comparison:
         return made[np.argsort(-np.abs(difference), kind="stable")]
 
     @cached_property
+    def layers(self) -> Table:
+        """One row a layer, largest difference first; the seconds of a side add up to its latency.
+
+        A kernel that one side runs by itself and the other with the layer before it (``conv1.act``
+        after ``conv1``) belongs to that layer. ``share_so_far`` is the part of the whole difference
+        in this row and those above it; a layer is bound by what its longest kernel is bound by.
+        """
+        sides = _rows(self.a), _rows(self.b)
+        known = {*sides[0], *sides[1]}
+        found: dict[str, list[list[tuple[float, str]]]] = {}
+        for side, kernels in enumerate(sides):
+            for name, told in kernels.items():
+                found.setdefault(_layer(name, known), [[], []])[side].append(told)
+        a_s, b_s = (
+            np.array([sum(s for s, _ in parts[side]) for parts in found.values()], dtype=float)
+            for side in (0, 1)
+        )
+        difference = a_s - b_s
+        order = np.argsort(-np.abs(difference), kind="stable")
+        whole = self.a.latency_s - self.b.latency_s
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = a_s / b_s
+        share = difference / whole if whole else np.full(len(found), np.nan)
+        bound = [
+            [max(parts[side], default=(0.0, ""))[1] for parts in found.values()] for side in (0, 1)
+        ]
+        made = Table({
+            "layer": list(found), "a_s": a_s, "b_s": b_s, "difference_s": difference,
+            "ratio": ratio, "share": share, "bound_by_a": bound[0], "bound_by_b": bound[1],
+        })[order]  # fmt: skip
+        columns = {name: made[name] for name in made}
+        columns["share_so_far"] = np.cumsum(made["share"])
+        return Table(columns).select(
+            "layer", "a_s", "b_s", "difference_s", "ratio", "share", "share_so_far", "bound_by_a",
+            "bound_by_b",
+        )  # fmt: skip
+
+    @cached_property
     def facts(self) -> Table:
         """Facts of the two machines that differ; engine and main memory by role."""
         return fact_differences(self.a.machine, self.b.machine)
@@ -228,6 +266,7 @@ class Comparison:
             "reasons": self.reasons,
             "metrics": self.metrics.to_records(),
             "kernels": self.table.to_records(),
+            "layers": self.layers.to_records(),
             "facts": self.facts.to_records(),
         }
 
@@ -261,6 +300,16 @@ def _rows(prediction: Prediction) -> dict[str, tuple[float, str]]:
     if not is_array(once) and once:
         found["(once a run)"] = (float(once), "runtime")
     return found
+
+
+def _layer(kernel: str, known: set[str]) -> str:
+    """Layer of a kernel: the kernel that its name continues, else itself."""
+    head = kernel
+    while "." in head:
+        head = head.rpartition(".")[0]
+        if head in known:
+            return _layer(head, known)
+    return kernel
 
 
 class _Side:

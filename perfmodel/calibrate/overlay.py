@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from perfmodel.errors import Fault, InputError
 from perfmodel.hardware.device import Device
@@ -16,12 +16,47 @@ from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.quantity import Quantity
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.marks import Marks
+from perfmodel.prediction import Interval, Prediction
 from perfmodel.settings import FaultList
 from perfmodel.specfile import read, validate
 
-__all__ = ["Calibration", "Overlay", "calibrated", "read_overlay"]
+__all__ = ["Calibration", "LeftOut", "Overlay", "Spread", "calibrated", "expected", "read_overlay"]
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Spread(BaseModel):
+    """How far measured rows lay from what the other rows predicted of them.
+
+    Attributes
+    ----------
+    rows
+        How many rows, each left out once.
+    low, high
+        Least and largest measured latency over the predicted one.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    rows: int = Field(ge=2)
+    low: float = Field(gt=0, allow_inf_nan=False)
+    high: float = Field(gt=0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.low > self.high:
+            raise ValueError("low is above high")
+        return self
+
+    @property
+    def chance(self) -> float:
+        """Chance that one more row of the same kind lies between.
+
+        Between the extremes of n exchangeable numbers, one more lies with (n - 1) / (n + 1) (Vovk
+        et al., Algorithmic Learning in a Random World, 2005; near it for numbers from rows left
+        out, Barber et al., Annals of Statistics 49(1), 2021).
+        """
+        return (self.rows - 1) / (self.rows + 1)
 
 
 class Overlay(BaseModel):
@@ -34,6 +69,7 @@ class Overlay(BaseModel):
     runtime: str = Field(min_length=1)
     fitted_on: str = ""
     facts: dict[str, Number] = Field(min_length=1)
+    left_out: Spread | None = None
 
     def values(self) -> dict[str, Quantity]:
         """Return path -> value with its provenance, as `Machine` takes an overlay."""
@@ -41,6 +77,29 @@ class Overlay(BaseModel):
             path: Quantity(value=value, confidence="fitted", fitted_on=self.fitted_on or None)
             for path, value in self.facts.items()
         }
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A measured row, and what multipliers fitted to all others say of it.
+
+    Attributes
+    ----------
+    name
+        Of the row.
+    measured_s, predicted_s
+        Latency; `plain_s` is the prediction without a calibration.
+    """
+
+    name: str
+    measured_s: float
+    predicted_s: float
+    plain_s: float
+
+    @property
+    def error(self) -> float:
+        """Predicted over measured, less 1."""
+        return self.predicted_s / self.measured_s - 1.0
 
 
 @dataclass(frozen=True)
@@ -61,6 +120,8 @@ class Calibration:
         Mean absolute percentage error on the rows, as a fraction, without and with the multipliers.
     left_out
         The same of each row by multipliers fitted to all others; ``None`` for a single row.
+    each
+        Those rows one by one; none of a single row.
     """
 
     device: Device
@@ -71,6 +132,15 @@ class Calibration:
     before: float
     after: float
     left_out: float | None
+    each: tuple[LeftOut, ...] = ()
+
+    @property
+    def spread(self) -> Spread | None:
+        """Between which factors of the prediction a new row is to be expected."""
+        factors = [row.measured_s / row.predicted_s for row in self.each]
+        if len(factors) < 2:
+            return None
+        return Spread(rows=len(factors), low=min(factors), high=max(factors))
 
     @property
     def overlay(self) -> dict[str, Quantity]:
@@ -86,14 +156,17 @@ class Calibration:
             overlay_version=1, device=self.device.name, runtime=self.runtime.name,
             fitted_on=self.fitted_on,
             facts={f"runtime.scale.{name}": value for name, value in self.scale.items()},
+            left_out=self.spread,
         )  # fmt: skip
 
     def to_yaml(self) -> str:
         """Return the text of an overlay file (`read_overlay`)."""
         import yaml
 
-        data = self._file().model_dump()
+        data = self._file().model_dump(exclude_none=True)
         data["facts"] = {path: float(f"{value:.6g}") for path, value in data["facts"].items()}
+        for end in ("low", "high") if "left_out" in data else ():
+            data["left_out"][end] = float(f"{data['left_out'][end]:.6g}")
         return yaml.safe_dump(data, sort_keys=False, width=100)
 
     def to_dict(self) -> dict[str, Any]:
@@ -102,6 +175,8 @@ class Calibration:
             "device": self.device.name, "runtime": self.runtime.name, "scale": dict(self.scale),
             "fitted_on": self.fitted_on, "rows": self.rows, "mape_before": self.before,
             "mape_after": self.after, "mape_left_out": self.left_out,
+            "spread": None if self.spread is None else self.spread.model_dump(),
+            "left_out": [asdict(row) for row in self.each],
         }  # fmt: skip
 
     def __str__(self) -> str:
@@ -113,8 +188,34 @@ class Calibration:
             f"{self.device.name} under {self.runtime.name}, {self.fitted_on}",
             "  mean error {} before, {} after, {} on each row by the others".format(*errors),
         ]
+        if self.spread is not None:
+            lines.append(f"  a new row: {_told(self.spread)}")
+            worst = sorted(self.each, key=lambda row: -abs(row.error))[:3]
+            told = ", ".join(f"{row.name} {100 * row.error:+.1f} %" for row in worst)
+            lines.append(f"  farthest off when left out: {told}")
         lines += [f"  runtime.scale.{name:<12} {value:.4g}" for name, value in self.scale.items()]
         return "\n".join(lines)
+
+
+def _told(spread: Spread) -> str:
+    return (
+        f"{spread.low:.3g} to {spread.high:.3g} times the prediction, {100 * spread.chance:.0f} %"
+        f" of those like the {spread.rows} measured"
+    )
+
+
+def expected(found: Prediction, spread: Spread) -> Interval:
+    """Return the latency of a calibrated prediction with what the left-out rows let expect.
+
+    Parameters
+    ----------
+    found
+        A prediction on the calibrated device (`calibrated`).
+    spread
+        Of its overlay file, or of the `Calibration`.
+    """
+    value = found.latency_s
+    return Interval(value * spread.low, value, value * spread.high, _told(spread))
 
 
 def read_overlay(path: str | Path) -> Overlay:

@@ -30,7 +30,8 @@ def compare(
     runtime: str | None = None,
     model: str | None = None,
     warm: bool = False,
-    rows: Count = 10,
+    layers: bool = False,
+    rows: Count | None = None,
     json: bool = False,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
 ) -> int:
@@ -52,12 +53,15 @@ def compare(
         Kind of cost model; "roofline" is the bare roofline.
     warm
         Weights stay in the nearest memory that holds everything.
+    layers
+        Layer by layer: what each takes on both, largest difference first, and nothing else.
     rows
-        How many kernels to show; 10 by default.
+        How many kernels (or layers) to show; by default 10 kernels, or all layers.
     json
         Print JSON.
     output
-        Write the result to a file: .json, or .csv and .parquet with one row a kernel, or .txt.
+        Write the result to a file: .json, or .csv and .parquet with one row a kernel (with
+        --layers a layer), or .txt.
     """
     faults = FaultList()
     settings = scalars(set or (), faults)
@@ -70,10 +74,10 @@ def compare(
     )
     faults.settle()
     assert found is not None
-    text = _text(found, rows)
+    text = _layers_text(found, rows) if layers else _text(found, 10 if rows is None else rows)
     if output is not None:
         if output.suffix in (".csv", ".parquet"):
-            getattr(found.table, f"to_{output.suffix[1:]}")(output)
+            getattr(found.layers if layers else found.table, f"to_{output.suffix[1:]}")(output)
         else:
             write_text(output, to_json(found.to_dict()) if output.suffix == ".json" else text)
     if json:
@@ -110,6 +114,20 @@ def _text(found: Comparison, rows: Count) -> str:
             "",
             f"facts that differ and matter here (of {more + len(facts)} that differ):",
             as_text(facts, rows=60) if facts else "none",
+        ]
+    )
+
+
+def _layers_text(found: Comparison, rows: int | None) -> str:
+    table = found.layers
+    return "\n".join(
+        [
+            f"a: {_side(found, 'a')}",
+            f"b: {_side(found, 'b')}",
+            "",
+            found.reasons[0],
+            "",
+            as_text(table, rows=len(table) if rows is None else rows),
         ]
     )
 

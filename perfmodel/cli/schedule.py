@@ -45,6 +45,7 @@ def schedule(
     alignment: Whole = 1,
     time_limit: float = 20.0,
     alternatives: bool = False,
+    curve: bool = False,
     json: bool = False,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
     plan: Path | None = None,
@@ -90,6 +91,8 @@ def schedule(
         Seconds after which the best so far is returned, with a bound.
     alternatives
         Also say what fusion, tiles, patches and more capacity would do.
+    curve
+        Also every capacity at which fewer bytes need to be spilled, and how many.
     json
         Print JSON.
     output
@@ -116,9 +119,13 @@ def schedule(
                 (plan is not None, "a plan is", "--plan"),
                 (lp is not None, "an LP file is", "--lp"),
                 (alternatives, "alternatives are", "--alternatives"),
+                (curve, "this curve is", "--curve"),
             )
             if asked
         )  # fmt: skip
+    if curve and (objective != "bytes" or tiles):
+        faults.append(Fault("a curve is of fewest bytes, of whole operators", file="--curve",
+                            expected="no --tiles, and --objective bytes"))  # fmt: skip
     options: dict[str, Any] = {
         "method": method, "objective": objective, "memory": memory, "weights": weights,
         "unfused": unfused, "in_place": not apart, "tiles": tiles, "alignment": alignment,
@@ -129,8 +136,6 @@ def schedule(
             workload, device, capacity=capacity, settings=settings, faults=faults,
             precision=precision, runtime=runtime, engine=engine, **options,
         )  # fmt: skip
-    if output is not None:
-        write_result(output, found)
     if plan is not None and not isinstance(found, Curve):
         if found.feasible:
             write_text(plan, found.plan.to_json(indent=1) + "\n")
@@ -146,15 +151,23 @@ def schedule(
     changes = None
     if alternatives and not isinstance(found, Curve):
         changes = found.alternatives()
+    steps = found.curve() if curve and not isinstance(found, Curve) else None
     if plot is not None:
-        write_text(plot, found.plot.page())
-    more = {} if changes is None else {"alternatives": changes.to_records()}
+        page = found.plot.page() if steps is None else found.plot.page(steps.curve)
+        write_text(plot, page)
+    more: dict[str, Any] = {}
+    if changes is not None:
+        more["alternatives"] = changes.to_records()
+    if steps is not None:
+        more["curve"] = steps.to_dict()
+    data = {**found.to_dict(), **more}
+    text = "\n\n".join([repr(found), *(str(part) for part in (changes, steps) if part is not None)])
+    if output is not None:
+        write_result(output, found, text=text, data=data)
     if json:
-        print_json({**found.to_dict(), **more})
+        print_json(data)
     elif output is None:
-        say(repr(found))
-        if changes is not None:
-            say("", str(changes))
+        say(text)
     if isinstance(found, Curve):
         # Ascending: what the largest of those that fail lacks, the smaller ones lack too.
         failed = [s.infeasible for s in found.schedules if s.infeasible is not None]

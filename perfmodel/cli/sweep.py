@@ -49,6 +49,7 @@ def sweep(
     seed: Whole = 0,
     where: str | None = None,
     best: str | None = None,
+    per: str | None = None,
     pareto: str | None = None,
     metrics: str | None = None,
     executor: str = "serial",
@@ -92,6 +93,8 @@ def sweep(
         Keep rows that satisfy a condition: "tpot_s <= 50 ms and peak_memory_bytes < 8 GiB".
     best
         Name the row that is best in this column: energy_j, tokens_per_s.
+    per
+        With --best: the best row for each value of these columns, with commas: context,precision.
     pareto
         Name the rows that no other beats in all of these columns: latency_s,energy_j.
     metrics
@@ -114,10 +117,11 @@ def sweep(
     _options(settings, {"precision": precision, "runtime": runtime})
     wanted = text_list(metrics, faults, "--metrics") if metrics else None
     objectives = text_list(pareto, faults, "--pareto") if pareto else []
-    if wanted is None and any(name in f"{where} {best} {pareto}" for name in EXTRA):
+    groups = text_list(per, faults, "--per") if per else []
+    if wanted is None and any(name in f"{where} {best} {per} {pareto}" for name in EXTRA):
         wanted = [*METRICS, *EXTRA]
     columns = provisional_columns(settings, wanted)
-    condition, found = question_faults(columns, where, best, objectives)
+    condition, found = question_faults(columns, where, best, objectives, per=groups)
     faults += found
     chosen = faults.trying(executor_named, executor)
     if output is not None:
@@ -134,7 +138,7 @@ def sweep(
     if dry_run:
         return _dry_run(plan, condition, output, chosen.workers, json)
     quiet = best or objectives or output is not None
-    summary = Summary(best or "", objectives, top=0 if quiet else top)
+    summary = Summary(best or "", objectives, top=0 if quiet else top, per=groups)
     try:
         with _progress(plan.points) as progress:
             outcome = run_plan(
@@ -151,7 +155,7 @@ def sweep(
         data["output"] = str(output) if output is not None else None
         print_json(data)
     else:
-        _print(outcome, plan, output, best, objectives)
+        _print(outcome, plan, output, best, objectives, groups)
     return DONE if summary.feasible else INFEASIBLE
 
 
@@ -187,8 +191,9 @@ def _dry_run(plan: Plan, where: Any, output: Path | None, workers: int, json: bo
 
 
 def _print(
-    outcome: Outcome, plan: Plan, output: Path | None, best: str | None, pareto: list[str]
-) -> None:
+    outcome: Outcome, plan: Plan, output: Path | None, best: str | None, pareto: list[str],
+    per: list[str],
+) -> None:  # fmt: skip
     summary = outcome.summary
     kept = "" if summary.rows == summary.points else f", {summary.rows} satisfy the condition"
     note(f"{summary.points} points{kept}, {summary.feasible} of them fit; "
@@ -198,7 +203,9 @@ def _print(
         note(f"fits at no point: {names} (perfmodel predict says what is missing)")
     if output is not None:
         note(f"wrote {output} and {output.name}.manifest.json")
-    if best:
+    if best and per:
+        _print_groups(summary, plan, best, per)
+    elif best:
         say(f"best {best}:" if summary.best else f"best {best}: no point qualifies")
         if summary.best:
             say(*(f"  {line}" for line in _row_lines(summary.best, plan)))
@@ -211,6 +218,21 @@ def _print(
         say(as_text(_brief(summary.top, plan, []), rows=len(summary.top)))
     elif not best and not pareto and summary.unfit is not None:
         say(as_text(_brief(summary.unfit, plan, []), rows=len(summary.unfit)))
+
+
+def _print_groups(summary: Summary, plan: Plan, best: str, per: list[str]) -> None:
+    """Print the best of each group, and the groups in which no point qualifies."""
+    found = summary.best_per
+    say(f"best {best} for each {', '.join(per)}:" if found else f"best {best}: no point qualifies")
+    if found:
+        say(as_text(_brief(found, plan, [*per, best]), rows=200))
+    axes = {axis.name: axis.values for axis in plan.axes}
+    if len(per) == 1 and not plan.sobol and per[0] in axes:
+        met: list[Any] = [] if found is None else found[per[0]].tolist()
+        unmet = [f"{value}" for value in axes[per[0]] if value not in met]
+        if found and unmet:
+            more = f" and {len(unmet) - 8} more" if unmet[8:] else ""
+            note(f"no point qualifies at {per[0]} = {', '.join(unmet[:8])}{more}")
 
 
 def _row_lines(row: Any, plan: Plan) -> list[str]:
@@ -234,7 +256,9 @@ _BRIEF = ("latency_s", "tokens_per_s", "frames_per_s", "energy_j", "peak_memory_
 def _brief(table: Table, plan: Plan, more: list[str]) -> Table:
     """A table with the columns that a reader compares: what varies, and the headline metrics."""
     names = ["workload", "device", "runtime", "precision", *(axis.name for axis in plan.axes)]
-    wanted = dict.fromkeys([*names, *more, *(n for n in _BRIEF if n in plan.metrics)])
+    # Metrics that were asked for by name are what is to be seen.
+    metrics = _BRIEF if {*METRICS} <= {*plan.metrics} else plan.metrics
+    wanted = dict.fromkeys([*names, *more, *(n for n in metrics if n in plan.metrics)])
     kept = [n for n in wanted if n in table and (n not in (*METRICS, *EXTRA) or _says(table, n))]
     return table.select(*kept)
 

@@ -54,12 +54,20 @@ class SchedulePlots:
 
         return compare(self._found, other, names)
 
-    def page(self) -> str:
-        """Return an HTML page of its own: the schedule at a glance and its figures."""
+    def page(self, curve: Curve | None = None) -> str:
+        """Return an HTML page of its own: the schedule at a glance and its figures.
+
+        Parameters
+        ----------
+        curve
+            Of the same network over capacities, drawn below.
+        """
         from perfmodel.schedule.text import html
 
         s = self._found
         drawn = [self.demand()] if s.outcome.script is None else [self.memory(), self.timeline()]
+        if curve is not None:
+            drawn.append(CurvePlots(curve).curve())
         return page(s.problem.name, html(s), drawn)
 
     def __repr__(self) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from perfmodel.schedule.job import Job
     from perfmodel.schedule.levels import LevelPlan
     from perfmodel.schedule.recompute import Recomputation
+    from perfmodel.schedule.staircase import Staircase
     from perfmodel.schedule.tiling.streamed import Streamed
     from perfmodel.schedule.timing import Timing
     from perfmodel.table import Table
@@ -239,6 +240,12 @@ class Schedule:
         from perfmodel.schedule.infeasible.alternatives import alternatives
 
         return alternatives(self, time_limit_s)
+
+    def curve(self) -> Staircase:
+        """Return bytes against capacity, every step; see `perfmodel.schedule.staircase`."""
+        from perfmodel.schedule.staircase import staircase
+
+        return staircase(self)
 
     def recomputed(
         self, *, bytes_per_mac: float | None = None, time_limit_s: float | None = 10.0

@@ -23,7 +23,7 @@ from perfmodel.sweep.executor import Executor, Serial, executor_named
 from perfmodel.sweep.plan import Options, Plan, make_plan, pieces_points, provisional_columns
 from perfmodel.sweep.store import Store, store_faults
 from perfmodel.sweep.summary import Summary
-from perfmodel.table import Table, objective_faults
+from perfmodel.table import Table, group_faults, objective_faults
 
 __all__ = ["DryRun", "Outcome", "dry_run", "question_faults", "run_plan", "sweep"]
 
@@ -51,6 +51,7 @@ def question_faults(
     best: str | None,
     pareto: Sequence[str],
     option: str = "--where",
+    per: Sequence[str] = (),
 ) -> tuple[Expression | None, list[Fault]]:
     """Read what is asked of the rows: the condition, and every fault of all questions."""
     faults = FaultList()
@@ -60,6 +61,10 @@ def question_faults(
     if best:
         faults += objective_faults([best], plan_columns, "--best")
     faults += objective_faults(pareto, plan_columns, "--pareto")
+    faults += group_faults(per, plan_columns, "--per")
+    if per and not best:
+        faults.append(Fault("the best of each group in which column?", file="--per",
+                            expected="--best COLUMN beside it"))  # fmt: skip
     return condition, faults
 
 
@@ -377,6 +382,7 @@ def outcome_to_dict(outcome: Outcome, plan: Plan, rows: Table | None) -> dict[st
         "seconds": outcome.seconds,
         "columns": {name: unit_of(name, dim) for name, dim in plan.columns.items()},
         "best": best,
+        "best_per": summary.best_per.to_records() if summary.best_per is not None else None,
         "pareto": summary.front.to_records() if summary.front is not None else None,
         "rows": rows.to_records() if rows is not None else None,
         "notes": list(plan.notes),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from perfmodel.columns import more_is_better
+from perfmodel.sweep.plan import METRICS
 from perfmodel.table import Row, Table
 
 __all__ = ["Summary"]
@@ -22,25 +23,34 @@ class Summary:
     pareto : sequence of str
         Objectives of the front; empty for none.
     top : int
-        How many of the best rows by the first objective (else latency) to keep.
+        How many of the best rows by the first objective (else latency, else the first metric) to
+        keep.
+    per : sequence of str
+        Columns whose values make groups: the best row of each is kept beside the best of all.
     """
 
-    def __init__(self, best: str = "", pareto: Sequence[str] = (), top: int = 10) -> None:
+    def __init__(
+        self, best: str = "", pareto: Sequence[str] = (), top: int = 10, per: Sequence[str] = ()
+    ) -> None:
         self.points = 0
         self.rows = 0
         self.feasible = 0
         self._best, self._pareto, self._count = best, tuple(pareto), top
-        self._order = best or (self._pareto[0] if self._pareto else "latency_s")
+        self._order = best or (self._pareto[0] if self._pareto else "")
         self.top: Table | None = None
         self.front: Table | None = None
         self.best: Row | None = None
         self._best_table: Table | None = None
+        self._per = tuple(per)
+        #: The best row of each group, where groups were asked for and a row qualifies.
+        self.best_per: Table | None = None
         #: The best rows of points that do not fit; kept while no row fits.
         self.unfit: Table | None = None
         self._devices: dict[str, bool] = {}
 
     def add(self, table: Table, points: int) -> None:
         """Take in the rows that are left of some points."""
+        self._order = self._order or _order(table)
         self.points += points
         self.rows += len(table)
         fits = np.asarray(table["feasible"], dtype=bool) if "feasible" in table else None
@@ -60,6 +70,9 @@ class Summary:
                 at = int(np.nanargmin(sign * values))
                 self._best_table = mine[at : at + 1]
                 self.best = mine[at]
+        if self._best and self._per:
+            mine = fitting if self.best_per is None else _join(self.best_per, fitting)
+            self.best_per = mine.best(self._best, per=self._per)
         if self._pareto:
             found = fitting.pareto(*self._pareto)
             joined = found if self.front is None else _join(self.front, found)
@@ -85,6 +98,11 @@ class Summary:
     def _head(self, table: Table) -> Table:
         ordered = table.sort(self._order, descending=more_is_better(self._order))
         return ordered.head(self._count)
+
+
+def _order(table: Table) -> str:
+    """Return the metric by which rows are sorted where nothing else is asked for."""
+    return next((n for n in METRICS if n in table and table[n].dtype.kind == "f"), "latency_s")
 
 
 def _join(first: Table, second: Table) -> Table:

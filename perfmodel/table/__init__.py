@@ -1,5 +1,5 @@
 """The columnar table: what sweeps and predictions give, as text, HTML, CSV and Parquet."""
 
-from perfmodel.table.columnar import Row, Table, objective_faults
+from perfmodel.table.columnar import Row, Table, group_faults, objective_faults
 
-__all__ = ["Row", "Table", "objective_faults"]
+__all__ = ["Row", "Table", "group_faults", "objective_faults"]

@@ -15,9 +15,10 @@ from perfmodel.catalog import need
 from perfmodel.columns import TEXT, TRUTH, dimension_of, more_is_better, unit_of
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.expressions import Expression, parse_expression
+from perfmodel.table.groups import first_of_groups
 from perfmodel.table.text import as_html, as_text
 
-__all__ = ["Row", "Table", "objective_faults"]
+__all__ = ["Row", "Table", "group_faults", "objective_faults"]
 
 Column: TypeAlias = npt.NDArray[Any]
 
@@ -181,21 +182,42 @@ class Table:
             return self._take(np.broadcast_to(found, (self._rows,)))
         return self._take(np.asarray(condition, dtype=bool))
 
+    @overload
     def best(
-        self, column: str, *, maximize: bool | None = None, feasible: bool = True
-    ) -> Row | None:
+        self, column: str, *, per: None = None, maximize: bool | None = None, feasible: bool = True
+    ) -> Row | None: ...
+    @overload
+    def best(
+        self, column: str, *, per: str | Sequence[str], maximize: bool | None = None,
+        feasible: bool = True,
+    ) -> Table: ...  # fmt: skip
+    def best(
+        self, column: str, *, per: str | Sequence[str] | None = None,
+        maximize: bool | None = None, feasible: bool = True,
+    ) -> Row | Table | None:  # fmt: skip
         """Row that is best in a column; ``None`` where no row qualifies.
 
         Parameters
         ----------
         column : str
+        per : str or sequence of str, optional
+            Columns whose values make groups: a table with the best row of each group instead, by
+            these columns ascending; a group in which no row qualifies is left out.
         maximize : bool, optional
             By default rates (``tokens_per_s``) and utilization are maximised, all else minimised.
         feasible : bool
             Consider only rows whose ``feasible`` is true, where there is such a column.
+
+        Raises
+        ------
+        InputError
+            Unknown columns; a column of texts as the objective.
         """
-        values = self._objective(column, maximize)
+        keys = [per] if isinstance(per, str) else list(per or ())
+        values = self._objective(column, maximize, keys)
         values = np.where(self._candidates(feasible), values, np.nan)
+        if per is not None:
+            return self._take(first_of_groups([self._columns[key] for key in keys], values))
         if np.isnan(values).all():
             return None
         return self[int(np.nanargmin(values))]
@@ -236,8 +258,10 @@ class Table:
         """Faults of column names that `best` or `pareto` are to be asked for."""
         return objective_faults(names, self.dimensions, option)
 
-    def _objective(self, column: str, maximize: bool | None) -> npt.NDArray[np.float64]:
-        faults = self.objective_faults([column])
+    def _objective(
+        self, column: str, maximize: bool | None, groups: Sequence[str] = ()
+    ) -> npt.NDArray[np.float64]:
+        faults = self.objective_faults([column]) + group_faults(groups, self.dimensions)
         if faults:
             raise InputError(faults)
         upward = more_is_better(column) if maximize is None else maximize
@@ -390,6 +414,19 @@ def objective_faults(
             faults.append(Fault(f"column '{name}' holds texts", file=option,
                                 expected="a column of numbers"))  # fmt: skip
     return faults
+
+
+def group_faults(
+    names: Iterable[str], dimensions: Mapping[str, str], option: str = ""
+) -> list[Fault]:
+    """Faults of names whose values are to make groups: unknown columns."""
+    return [
+        Fault(f"there is no column '{name}'", file=option, suggestion=meant,
+              expected="" if meant else "one of " + ", ".join(dimensions))
+        for name in names
+        if name not in dimensions
+        for meant in (nearest(name, dimensions),)
+    ]  # fmt: skip
 
 
 def _array(name: str, value: Any) -> Column:

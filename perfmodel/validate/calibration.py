@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from perfmodel.calibrate.few_shot import class_seconds, multipliers, predicted
-from perfmodel.calibrate.overlay import Calibration
+from perfmodel.calibrate.overlay import Calibration, LeftOut
 from perfmodel.errors import Fault, InputError
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import runtime as find_runtime
@@ -18,6 +18,7 @@ from perfmodel.hardware.runtime import SCALE_CLASSES, Runtime
 from perfmodel.predict import machine_for, predict
 from perfmodel.validate.case import Case
 from perfmodel.validate.user_rows import load
+from perfmodel.workload.workload import Workload
 
 __all__ = ["calibrate"]
 
@@ -52,51 +53,74 @@ def calibrate(
     path = Path(measurements)
     cases = load(path, devices)
     faults: list[Fault] = []
-    parts: list[list[float]] = []
-    truth: list[float] = []
-    machines: list[Machine] = []
+    rows: list[_Measured] = []
     for case in cases.cases:
         found = _row(case, device, runtime, str(path), faults)
         if found is not None:
-            machine, seconds, measured = found
-            machines.append(machine)
-            parts.append(seconds)
-            truth.append(measured)
-    names = {(m.device.name, m.runtime.name) for m in machines}
+            rows.append(found)
+    names = {(row.machine.device.name, row.machine.runtime.name) for row in rows}
     if len(names) > 1:
         told = "; ".join(sorted(f"{d} under {r}" for d, r in names))
         faults.append(Fault(f"rows of several machines: {told}", file=str(path),
                             expected="rows of one device under one runtime"))  # fmt: skip
-    if not machines and not faults:
+    if not rows and not faults:
         faults.append(Fault("no row says how long a run took", file=str(path),
                             expected=f"a column {', '.join(_TIMES)}"))  # fmt: skip
     if faults:
         raise InputError(faults)
-    seconds, measured = np.array(parts), np.array(truth)
+    seconds = np.array([row.seconds for row in rows])
+    measured = np.array([row.measured_s for row in rows])
+    n = len(rows)
     scale = multipliers(seconds, measured)
+    plain = predicted(seconds, {})
+    after = [row.predicted_s(scale) for row in rows]
+    others = [
+        row.predicted_s(multipliers(seconds, measured, rows=np.arange(n) != i))
+        for i, row in enumerate(rows)
+        if n > 1
+    ]
 
     def error(found: Sequence[float] | np.ndarray) -> float:
         return float(np.abs(np.asarray(found) / measured - 1.0).mean())
 
-    n = len(truth)
-    others = [
-        float(predicted(seconds[i : i + 1], multipliers(seconds, measured, rows=np.arange(n) != i))
-              [0])
-        for i in range(n) if n > 1
-    ]  # fmt: skip
-    first = machines[0]
+    first = rows[0].machine
     return Calibration(
         first.device, first.runtime, scale, f"{path.name}, {n} row{'s' if n > 1 else ''}", n,
-        error(predicted(seconds, {})), error(predicted(seconds, scale)),
-        error(others) if others else None,
+        error(plain), error(after), error(others) if others else None,
+        tuple(
+            LeftOut(row.name, row.measured_s, found, float(before))
+            for row, found, before in zip(rows, others, plain, strict=True)
+        ) if others else (),
     )  # fmt: skip
+
+
+class _Measured(NamedTuple):
+    """A measured row: its machine, its seconds by class, and what was measured."""
+
+    name: str
+    machine: Machine
+    case: Case
+    workload: Workload
+    seconds: list[float]
+    measured_s: float
+
+    def predicted_s(self, scale: Mapping[str, float]) -> float:
+        """Return the latency with multipliers, as a prediction with their overlay has it.
+
+        Where classes overlap this is not the sum of their seconds, times the multipliers.
+        """
+        machine = self.machine.vary({f"runtime.scale.{name}": v for name, v in scale.items()})
+        found = predict(
+            self.workload, machine, precision=self.case.precision, warm=self.case.warm
+        )  # fmt: skip
+        return float(found.latency_s)
 
 
 def _row(
     case: Case, device: Device | None, runtime: Runtime | str | None, file: str,
     faults: list[Fault],
-) -> tuple[Machine, list[float], float] | None:  # fmt: skip
-    """Return the machine of a row, its seconds by class and what was measured, or add faults."""
+) -> _Measured | None:  # fmt: skip
+    """Return a row, or add faults."""
     questions = {q.metric: q for q in case.questions}
     question = next((questions[m] for m in _TIMES if m in questions), None)
     if case.machine is None or question is None:
@@ -128,4 +152,5 @@ def _row(
     if question.metric != "latency_s":
         measured = latency * float(rate) / question.measured
     seconds = class_seconds(found)
-    return machine, [*(seconds[c] for c in SCALE_CLASSES), seconds["fixed"]], measured
+    classes = [*(seconds[c] for c in SCALE_CLASSES), seconds["fixed"]]
+    return _Measured(case.name, machine, case, question.workload, classes, float(measured))
