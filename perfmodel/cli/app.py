@@ -41,12 +41,14 @@ COMMANDS = {
 }
 GROUPS = {
     "hardware": (
-        "Devices and runtimes of the library: list, show, check, diff, schema.",
+        "Devices and runtimes of the library: list, show, check, diff, new, near, schema.",
         {
             "list": "Names of the devices (or runtimes), with their tags.",
             "show": "What the library knows of a device, with the source of every number.",
             "check": "Read spec files, name every fault, and grade what is left.",
             "diff": "Facts in which two devices differ.",
+            "new": "Write a spec of a device of your own, copied from the nearest of the library.",
+            "near": "Devices that are nearest to a device, a known product, or facts.",
             "schema": "JSON Schema of spec files.",
         },
     ),
