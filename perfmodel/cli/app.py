@@ -34,6 +34,7 @@ COMMANDS = {
     "hardwire": "Find what a model takes and costs with its weights as wires.",
     "search": "Find the formats, widths or architecture that are best under limits.",
     "solve": "Find the value of one number at which a condition starts to hold.",
+    "cite": "Name the documents that a prediction rests on, as text, JSON or BibTeX.",
     "calibrate": "Fit multipliers to a few measured rows of a device.",
     "validate": "Compare predictions with measured rows.",
     "reproduce": "Predict what published systems claim.",
