@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from perfmodel.errors import Fault, InputError
 from perfmodel.formats import Precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
@@ -17,10 +18,11 @@ if TYPE_CHECKING:
     from perfmodel.collective import Collective
     from perfmodel.compare import Comparison
     from perfmodel.plan import Plan
+    from perfmodel.prediction.cited import Citations
     from perfmodel.solve import Solution
     from perfmodel.table import Table
 
-__all__ = ["collective", "compare", "predict", "solve", "sweep", "traffic"]
+__all__ = ["cite", "collective", "compare", "predict", "solve", "sweep", "traffic"]
 
 
 def predict(
@@ -71,6 +73,65 @@ def predict(
         engine=subject.engine, model=subject.model, fuse=fuse, flash_attention=flash_attention,
         relaxed=relaxed, warm=warm, plan=plan,
     )  # fmt: skip
+
+
+def cite(
+    subject: WorkloadLike | Prediction | Table, device: DeviceLike | None = None, **options: Any
+) -> Citations:
+    """Return the documents behind a result: equations, facts, constants of runtimes, networks.
+
+    Parameters
+    ----------
+    subject
+        A prediction; a table of a sweep; or a workload, with a device.
+    device
+        Device of the workload.
+    **options
+        As for `predict`, of a workload and a device.
+
+    Returns
+    -------
+    Citations
+        ``print`` it; ``bibtex()``, ``to_dict()``, ``references``.
+
+    Raises
+    ------
+    InputError
+        A workload without a device, a table without the columns that say what was predicted, or
+        what `predict` refuses.
+    """
+    from perfmodel.prediction.cited import citations, merged
+
+    if isinstance(subject, Prediction):
+        return citations(subject)
+    if hasattr(subject, "to_records"):
+        cases = cited_cases(cast("Table", subject))
+        found = [citations(predict(*case[:2], runtime=case[2], precision=case[3] or None))
+                 for case in cases]  # fmt: skip
+        noun = "result" if len(found) == 1 else "kinds of result"
+        return merged(found, f"a table of {len(found)} {noun}")
+    if device is None:
+        raise InputError(Fault("a workload without a device rests on nothing yet",
+                               expected="a device beside the workload, a prediction, "
+                               "or a table"))  # fmt: skip
+    return citations(predict(cast("WorkloadLike", subject), device, **options))
+
+
+def cited_cases(table: Table) -> list[tuple[str, str, str, str]]:
+    """Return what a table predicts, each once: workload, device, runtime, precision.
+
+    Raises
+    ------
+    InputError
+        The table has no column of that name.
+    """
+    needed = ("workload", "device", "runtime", "precision")
+    missing = [name for name in needed if name not in table.columns]
+    if missing:
+        raise InputError([Fault(f"the table has no column '{name}'",
+                                expected="a table of `sweep`") for name in missing])  # fmt: skip
+    columns = [[str(text) for text in table[name]] for name in needed]
+    return list(dict.fromkeys(zip(*columns, strict=True)))
 
 
 def compare(

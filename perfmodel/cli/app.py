@@ -34,6 +34,7 @@ COMMANDS = {
     "hardwire": "Find what a model takes and costs with its weights as wires.",
     "search": "Find the formats, widths or architecture that are best under limits.",
     "solve": "Find the value of one number at which a condition starts to hold.",
+    "cite": "Name the documents that a prediction rests on, as text, JSON or BibTeX.",
     "calibrate": "Fit multipliers to a few measured rows of a device.",
     "validate": "Compare predictions with measured rows.",
     "reproduce": "Predict what published systems claim.",
@@ -41,12 +42,14 @@ COMMANDS = {
 }
 GROUPS = {
     "hardware": (
-        "Devices and runtimes of the library: list, show, check, diff, schema.",
+        "Devices and runtimes of the library: list, show, check, diff, new, near, schema.",
         {
             "list": "Names of the devices (or runtimes), with their tags.",
             "show": "What the library knows of a device, with the source of every number.",
             "check": "Read spec files, name every fault, and grade what is left.",
             "diff": "Facts in which two devices differ.",
+            "new": "Write a spec of a device of your own, copied from the nearest of the library.",
+            "near": "Devices that are nearest to a device, a known product, or facts.",
             "schema": "JSON Schema of spec files.",
         },
     ),

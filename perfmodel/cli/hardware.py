@@ -1,4 +1,4 @@
-"""``perfmodel hardware list|show|check|diff|schema``."""
+"""``perfmodel hardware list|show|check|diff|schema``; `new` and `near` have a file of their own."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from perfmodel.atomic import output_faults, write_text
 from perfmodel.cli import BAD_INPUT, DONE
 from perfmodel.cli.common import note, print_json, say, tag_faults, to_json
 from perfmodel.cli.format import repr_all
+from perfmodel.cli.hardware_new import near_hardware, new_hardware
 from perfmodel.differences import fact_differences, show_fact
 from perfmodel.errors import Fault, InputError
 from perfmodel.hardware import library
@@ -22,7 +23,15 @@ from perfmodel.hardware.technology.tables import cited
 from perfmodel.settings import FaultList
 from perfmodel.table import Table
 
-__all__ = ["check_hardware", "diff_hardware", "list_hardware", "schema_hardware", "show_hardware"]
+__all__ = [
+    "check_hardware",
+    "diff_hardware",
+    "list_hardware",
+    "near_hardware",
+    "new_hardware",
+    "schema_hardware",
+    "show_hardware",
+]
 
 
 def list_hardware(*, tag: str | None = None, runtimes: bool = False, json: bool = False) -> int:

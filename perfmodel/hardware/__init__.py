@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from perfmodel.hardware.link import Link
     from perfmodel.hardware.machine import Machine
     from perfmodel.hardware.memory import Memory
+    from perfmodel.hardware.own import near, new
     from perfmodel.hardware.quantity import Confidence, Of, Quantity, Rate, Spec
     from perfmodel.hardware.runtime import EFFICIENCY_CLASSES, Fusion, Runtime, Semantics
 
@@ -61,6 +62,8 @@ __all__ = [
     "hardware",
     "list",
     "names",
+    "near",
+    "new",
     "register_engine",
     "select",
 ]
@@ -76,6 +79,7 @@ _HOME = {
     "link": ("Link",),
     "machine": ("Machine",),
     "memory": ("Memory",),
+    "own": ("near", "new"),
     "quantity": ("Confidence", "Of", "Quantity", "Rate", "Spec"),
     "runtime": ("EFFICIENCY_CLASSES", "Fusion", "Runtime", "Semantics"),
 }  # fmt: skip

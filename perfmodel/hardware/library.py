@@ -240,6 +240,14 @@ def _entry(name: str, room: Room, directories: tuple[str | Path, ...]) -> Entry:
     meant = nearest(name, spelled)
     command = "perfmodel hardware list" + (" --runtimes" if room == "runtimes" else "")
     expected = "a path to a .yaml file, or one of " + few(sorted(known), command)
+    if room == "devices":
+        from perfmodel.hardware.likeness.products import advice
+
+        known_product = advice(name, directories)
+        if known_product:
+            spelled_like = f" (nearest by spelling: {meant})" if meant else ""
+            raise InputError(Fault(f"no device is named '{name}'{spelled_like}",
+                                   expected=known_product))  # fmt: skip
     raise InputError(Fault(f"no {noun} is named '{name}'", expected="" if meant else expected,
                            suggestion=meant))  # fmt: skip
 

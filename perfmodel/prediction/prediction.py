@@ -20,6 +20,7 @@ from perfmodel.kinds.rates import MATRIX_KINDS, bandwidth
 from perfmodel.workload.lower import OperatorTable
 
 if TYPE_CHECKING:
+    from perfmodel.prediction.cited import Citations
     from perfmodel.prediction.interval import Interval
     from perfmodel.prediction.job import Job
     from perfmodel.table import Table
@@ -446,6 +447,12 @@ class Prediction:
         from perfmodel.prediction.explain import explain
 
         return explain(self, rows)
+
+    def cite(self) -> Citations:
+        """Return the documents that it rests on: equations, facts, constants, network."""
+        from perfmodel.prediction.cited import citations
+
+        return citations(self)
 
     def interval(self, metric: str = "latency_s") -> Interval:
         """Return a metric at the worst and the best of its facts' confidences."""

@@ -1,0 +1,1 @@
+"""Specs of one's own, copied from those of the library."""

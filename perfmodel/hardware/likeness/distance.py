@@ -1,0 +1,272 @@
+"""How far two devices are apart, by the facts that decide most predictions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from perfmodel import units
+from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.hardware import library
+from perfmodel.hardware.device import Device
+from perfmodel.hardware.facts import facts_of
+from perfmodel.hardware.runtime import Runtime
+from perfmodel.settings import FaultList
+
+__all__ = ["Likeness", "Sketch", "near", "sketch", "sketch_of"]
+
+#: Formats by which peaks are compared, the first that both have.
+_FORMATS: Final = ("int8", "fp16", "bf16", "fp32", "int16", "fp8", "fp64", "int4")
+#: Octaves that another class of device counts, and a year.
+_CLASS, _YEAR = 2.0, 0.05
+#: Octaves that a wanted peak counts where the device has none in its format.
+_MISSING: Final = 1.5
+#: Tags that make a class: two devices that share none are of different classes.
+CLASSES: Final = (
+    "phone", "mcu", "npu", "fpga", "datacenter", "consumer", "edge", "sbc", "server", "desktop",
+    "laptop", "gpu", "cpu", "apple", "in_memory", "accelerator_card", "asic",
+)  # fmt: skip
+
+#: One value, so that facts are worked out once a device.
+_IDEAL: Final = Runtime(name="ideal")
+
+
+@dataclass(frozen=True, slots=True)
+class Sketch:
+    """A machine in a handful of facts.
+
+    Attributes
+    ----------
+    name, title : str
+    bandwidth : float or None
+        Theoretical bytes a second of the memory that a model must fit in.
+    peaks : mapping of str to float
+        Compute format -> largest dense operations a second of any engine.
+    kind : str
+        Kind of the main engine; ``""`` where unknown.
+    tags : frozenset of str
+    year : int or None
+    """
+
+    name: str = ""
+    title: str = ""
+    bandwidth: float | None = None
+    peaks: Mapping[str, float] = field(default_factory=dict[str, float])
+    kind: str = ""
+    tags: frozenset[str] = frozenset()
+    year: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """A device of the library beside what was asked for.
+
+    Attributes
+    ----------
+    name, title : str
+    distance : float
+        Root of the squared octaves between the bandwidths and between the peaks (their root mean
+        square over formats, 1.5 for one that is missing), plus 2 for another class of device and
+        0.05 a year.
+    bandwidth_ratio, peak_ratio : float or None
+        The device's over the wanted one's; None where either is not known.
+    format : str
+        Format of the peaks that were compared.
+    bandwidth, peak : float or None
+        The device's, SI.
+    kind : str
+    engine : str
+        Engine that has the peak.
+    """
+
+    name: str
+    title: str
+    distance: float
+    bandwidth_ratio: float | None
+    peak_ratio: float | None
+    format: str
+    bandwidth: float | None
+    peak: float | None
+    kind: str
+    engine: str = ""
+
+
+def sketch_of(device: Device) -> tuple[Sketch, dict[str, str]]:
+    """Return a device in a handful of facts, and format -> engine that has its peak."""
+    facts = facts_of(device, _IDEAL).values
+    peaks: dict[str, float] = {}
+    engines: dict[str, str] = {}
+    for engine in device.engines:
+        for name in engine.peaks:
+            peak = float(facts[f"engines.{engine.name}.peaks.{name}"])
+            if peak > peaks.get(name, 0.0):
+                peaks[name], engines[name] = peak, engine.name
+    main = next(e for e in device.engines if e.name == device.main_engine)
+    bandwidth = float(facts[f"memories.{device.main_memory}.bandwidth"])
+    return Sketch(device.name, device.title, bandwidth, peaks, main.kind,
+                  frozenset(device.tags), device.year), engines  # fmt: skip
+
+
+def sketch(
+    bandwidth: str | float | None = None,
+    peak: str | float | None = None,
+    format: str = "",
+    kind: str = "",
+    tags: Iterable[str] = (),
+    year: int | None = None,
+) -> Sketch:
+    """Return wanted facts as a sketch.
+
+    Parameters
+    ----------
+    bandwidth, peak
+        A text with its unit, or SI.
+    format
+        Compute format of the peak; any where empty.
+
+    Raises
+    ------
+    InputError
+        Texts that are no bandwidth, compute rate, format or kind.
+    """
+    from perfmodel.hardware.engine import COMPUTE_FORMATS, engine_kinds
+
+    faults = FaultList()
+    rate = _si(bandwidth, "bandwidth", "--bandwidth", faults)
+    most = _si(peak, "compute", "--peak", faults)
+    for given, known, option in (
+        (format, COMPUTE_FORMATS, "--format"), (kind, engine_kinds(), "--kind"),
+    ):  # fmt: skip
+        if given and given not in known:
+            meant = nearest(given, known)
+            expected = "" if meant else "one of " + ", ".join(known)
+            faults.append(Fault(f"'{given}' is none", file=option, suggestion=meant,
+                                expected=expected))  # fmt: skip
+    faults.settle()
+    return Sketch(bandwidth=rate, peaks={} if most is None else {format: most}, kind=kind,
+                  tags=frozenset(tags), year=year)  # fmt: skip
+
+
+def _si(
+    given: str | float | None, dimension: str, option: str, faults: list[Fault]
+) -> float | None:
+    if given is None:
+        return None
+    try:
+        value = units.parse(given, dimension) if isinstance(given, str) else float(given)
+    except units.UnitError as error:
+        faults.append(Fault(error.message, file=option, expected=error.expected,
+                            suggestion=error.suggestion))  # fmt: skip
+        return None
+    if not (math.isfinite(value) and value > 0):
+        noun = units.DIMENSIONS[dimension].noun
+        faults.append(Fault(f"{value:g} is not above zero", file=option, expected=noun))
+        return None
+    return value
+
+
+def near(
+    wanted: Sketch,
+    words: Iterable[str] = (),
+    most: int | None = 5,
+    directories: Iterable[str | Path] = (),
+) -> list[Likeness]:
+    """Return the devices of the library that are most like a sketch, the nearest first.
+
+    Parameters
+    ----------
+    wanted
+        What is known of a machine: facts of it that are None, or empty, are not compared.
+    words
+        Only devices that have each of these in their name, title, aliases or tags.
+    most
+        How many; all where None.
+
+    Raises
+    ------
+    InputError
+        No device has the words.
+    """
+    places = tuple(directories)
+    parts = [word.lower() for word in words]
+    found: list[Likeness] = []
+    heads = library.entries("devices", places).values()
+    for entry in heads:
+        said = " ".join((entry.name, *entry.aliases, entry.title, *entry.tags)).lower()
+        if entry.name == wanted.name or not all(part in said for part in parts):
+            continue
+        try:
+            device = library.hardware(entry.name, places)
+        except InputError:
+            continue  # of a folder of the user's; `hardware check` says what is wrong with it
+        if wanted.kind and device.engines[0].kind != wanted.kind and wanted.kind not in {
+            engine.kind for engine in device.engines
+        }:  # fmt: skip
+            continue
+        found.append(_compared(wanted, *sketch_of(device)))
+    if not found:
+        raise InputError(_none(parts, wanted.kind, heads))
+    found.sort(key=lambda like: (like.distance, like.name))
+    return found[:most]
+
+
+def _none(words: list[str], kind: str, heads: Iterable[library.Entry]) -> Fault:
+    known = sorted({tag for entry in heads for tag in entry.tags})
+    wrong = next((w for w in words if w not in known), "")
+    what = " and ".join([*(f"'{w}'" for w in words), *([f"the kind {kind}"] if kind else [])])
+    return Fault(f"no device has {what}", file="--like" if words else "--kind",
+                 expected="words of names and tags, such as " + ", ".join(known[:12]),
+                 suggestion=nearest(wrong, known) if wrong else "")  # fmt: skip
+
+
+def _compared(wanted: Sketch, device: Sketch, engines: Mapping[str, str]) -> Likeness:
+    peaks = _compared_peaks(wanted.peaks, device.peaks)
+    name = next((each for each, _, theirs in peaks if theirs), "")
+    ours = next((peak for _, peak, theirs in peaks if theirs), None)
+    theirs = device.peaks.get(name)
+    by_peak = theirs / ours if ours and theirs else None
+    by_rate = None
+    if wanted.bandwidth and device.bandwidth:
+        by_rate = device.bandwidth / wanted.bandwidth
+    octaves = [math.log2(had / peak) if had else _MISSING for _, peak, had in peaks]
+    apart = math.hypot(*octaves) / math.sqrt(len(octaves)) if octaves else 0.0
+    distance = math.hypot(math.log2(by_rate) if by_rate else 0.0, apart)
+    classes = wanted.tags & frozenset(CLASSES)
+    if classes:
+        distance += _CLASS * (1.0 - len(classes & device.tags) / len(classes))
+    if wanted.year and device.year:
+        distance += _YEAR * abs(wanted.year - device.year)
+    return Likeness(device.name, device.title, distance, by_rate, by_peak, name,
+                    device.bandwidth, theirs, device.kind, engines.get(name, ""))  # fmt: skip
+
+
+def _compared_peaks(
+    wanted: Mapping[str, float], device: Mapping[str, float]
+) -> list[tuple[str, float, float | None]]:
+    """Return format, wanted peak and the device's, of each wanted peak; the best for no format."""
+    if "" in wanted:
+        best = max(device, key=lambda name: device[name])
+        return [(best, wanted[""], device[best])]
+    order = [*(name for name in _FORMATS if name in wanted), *wanted]
+    return [(name, wanted[name], device.get(name)) for name in dict.fromkeys(order)]
+
+
+def as_records(found: Iterable[Likeness]) -> list[dict[str, Any]]:
+    """Return likenesses as rows, ready for a table or JSON."""
+    return [
+        {
+            "name": like.name,
+            "distance": like.distance,
+            "bandwidth_ratio": like.bandwidth_ratio,
+            "peak_ratio": like.peak_ratio,
+            "format": like.format,
+            "bandwidth_bytes_per_s": like.bandwidth,
+            "peak_operations_per_s": like.peak,
+            "kind": like.kind,
+            "title": like.title,
+        }
+        for like in found
+    ]

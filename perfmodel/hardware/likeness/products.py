@@ -1,0 +1,120 @@
+"""Well-known products that the library has no spec of, each with the facts that place it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final, cast
+
+from perfmodel import units
+from perfmodel.hardware.likeness.distance import Likeness, Sketch, near
+from perfmodel.shipped import data_root
+
+__all__ = ["Product", "advice", "command", "find", "products", "title_of"]
+
+#: The nearest of a product is looked for among devices with the first of these tags that it has.
+_FIRST: Final = ("phone", "laptop", "mcu", "fpga", "gpu", "datacenter", "x86", "sbc", "npu")
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A product, and where its facts are from.
+
+    Attributes
+    ----------
+    sketch : Sketch
+    source : str
+        Key of the catalogue's sources.
+    confidence : str
+        ``datasheet`` where a document at hand says it, else ``estimated``.
+    aliases : tuple of str
+    """
+
+    sketch: Sketch
+    source: str
+    confidence: str
+    aliases: tuple[str, ...] = ()
+
+
+@cache
+def _catalogue() -> dict[str, Any]:
+    from perfmodel.specfile import read
+
+    return cast("dict[str, Any]", read(data_root() / "known_products.yaml")[0])
+
+
+@cache
+def products() -> dict[str, Product]:
+    """Return every product of the catalogue by name; a name of the library hides it."""
+    given = cast("dict[str, dict[str, Any]]", _catalogue()["products"])
+    return {name: _product(name, entry) for name, entry in given.items()}
+
+
+def title_of(source: str) -> str:
+    """Return the title of a document that the catalogue cites."""
+    return str(_catalogue()["sources"][source]["title"])
+
+
+def _product(name: str, entry: dict[str, Any]) -> Product:
+    peaks = {k: units.parse(v, "compute") for k, v in entry.get("peaks", {}).items()}
+    rate = entry.get("bandwidth")
+    sketch = Sketch(
+        name, str(entry["title"]), None if rate is None else units.parse(rate, "bandwidth"), peaks,
+        "", frozenset(entry.get("tags", ())), entry.get("year"),
+    )  # fmt: skip
+    return Product(sketch, str(entry["source"]), str(entry.get("confidence", "estimated")),
+                   tuple(entry.get("aliases", ())))  # fmt: skip
+
+
+def find(name: str) -> Product | None:
+    """Return the product that a name stands for; None where the catalogue lacks it."""
+    wanted = _folded(name)
+    for known, product in products().items():
+        if wanted in map(_folded, (known, *product.aliases)):
+            return product
+    return None
+
+
+def _folded(name: str) -> str:
+    return "".join(c for c in name.lower() if c.isalnum())
+
+
+def command(product: Product, like: Likeness) -> str:
+    """Return the command line that makes a spec of a product from the device most like it."""
+    words = [f"perfmodel hardware new {product.sketch.name} --from {like.name}"]
+    if product.sketch.bandwidth is not None:
+        rate = units.show(product.sketch.bandwidth, "bandwidth")
+        words.append(f'--set memories.main.bandwidth="{rate}"')
+    if like.engine and like.format in product.sketch.peaks:
+        floating = like.format.startswith(("fp", "bf", "tf"))
+        rate = units.show(product.sketch.peaks[like.format], "compute",
+                          unit="FLOP/s" if floating else "OP/s")  # fmt: skip
+        words.append(f'--set engines.{like.engine}.peaks.{like.format}="{rate}"')
+    return " ".join(words)
+
+
+def advice(name: str, directories: Iterable[str | Path] = ()) -> str:
+    """Return what to do about a product that the library lacks; ``""`` for an unknown name."""
+    product = find(name)
+    if product is None:
+        return ""
+    words = [tag for tag in _FIRST if tag in product.sketch.tags][:1]
+    like = near(product.sketch, words, 1, directories)[0]
+    said = [
+        _ratio(ratio, noun)
+        for ratio, noun in ((like.bandwidth_ratio, "bandwidth"),
+                            (like.peak_ratio, f"{like.format} peak"))
+        if ratio is not None
+    ]  # fmt: skip
+    year = f" ({product.sketch.year})" if product.sketch.year else ""
+    return (
+        f"a spec of the {product.sketch.title}{year}, which the library has not; nearest by facts "
+        f"is {like.name}, with {' and '.join(said)}: {command(product, like)}"
+    )
+
+
+def _ratio(ratio: float, noun: str) -> str:
+    same = abs(ratio - 1.0) < 0.03
+    return f"the same {noun}" if same else f"{ratio:.3g} times the {noun}"

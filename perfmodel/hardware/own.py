@@ -1,0 +1,183 @@
+"""A device of one's own: copied from the nearest that the library has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from perfmodel.errors import Fault, InputError
+from perfmodel.hardware import library
+from perfmodel.hardware.copying.spec import Confidence, NewSpec, copied, name_faults
+from perfmodel.hardware.device import Device
+from perfmodel.hardware.likeness import products
+from perfmodel.hardware.likeness.distance import Likeness, Sketch, sketch, sketch_of
+from perfmodel.hardware.likeness.distance import near as nearest_devices
+from perfmodel.settings import FaultList
+
+__all__ = ["near", "new"]
+
+
+def new(
+    name: str,
+    base: str | Path | Device | None = None,
+    set: Mapping[str, Any] | None = None,
+    *,
+    like: str | Iterable[str] = (),
+    kind: str = "",
+    bandwidth: str | float | None = None,
+    peak: str | float | None = None,
+    format: str = "",
+    title: str = "",
+    source: str = "",
+    confidence: Confidence = "estimated",
+    runtime: str = "",
+    directories: Iterable[str | Path] = (),
+) -> NewSpec:
+    """Return a spec of a device of one's own, copied from one of the library.
+
+    Parameters
+    ----------
+    name
+        Its name in snake case. Of a product that the library knows of without having its spec
+        (``rtx_2060``), the facts that are known are set too.
+    base
+        Device to copy; the nearest by what is given where left out.
+    set
+        Facts by path: ``{"memories.main.bandwidth": "25 GB/s"}``; a plain number is SI.
+    like
+        Words that the copied device has in its name, title or tags: ``"phone qualcomm"``.
+    kind
+        Kind of one of its engines.
+    bandwidth, peak, format
+        Bandwidth of the main memory and dense peak in a compute format: the nearest device is
+        chosen by them, and they are set.
+    title, source, confidence, runtime
+        Full name, document that the set numbers are from, their confidence, default runtime.
+    directories
+        More folders of spec files.
+
+    Returns
+    -------
+    NewSpec
+        ``device`` for predictions, ``text`` and ``save(path)`` for the file, ``changes``.
+
+    Raises
+    ------
+    InputError
+        Every fault of the name, the facts and the words; nothing to choose a device by.
+    """
+    faults = FaultList(name_faults(name, directories))
+    wanted, known = faults.trying(sketch, bandwidth, peak, format, kind), products.find(name)
+    settings, why = dict(set or {}), ""
+    if base is None and wanted is not None:
+        found = faults.trying(_chosen, name, wanted, known, _words(like), kind, directories)
+        base, why = found or (None, "")
+    device = None if base is None else faults.trying(library.hardware, base, directories)
+    faults.settle()
+    assert device is not None
+    assert wanted is not None
+    if known is not None and not source:
+        source = products.title_of(known.source)
+    for path, value in _facts(device, wanted, known).items():
+        settings.setdefault(path, value)
+    if known is not None and not title:
+        title = known.sketch.title
+    return copied(name, device, settings, title=title, source=source, confidence=confidence,
+                  runtime=runtime, why=why, directories=directories)  # fmt: skip
+
+
+def near(
+    device: str | Path | Device | None = None,
+    *,
+    like: str | Iterable[str] = (),
+    kind: str = "",
+    bandwidth: str | float | None = None,
+    peak: str | float | None = None,
+    format: str = "",
+    most: int | None = 5,
+    directories: Iterable[str | Path] = (),
+) -> list[Likeness]:
+    """Return the devices of the library that are nearest to a device, a product or facts.
+
+    Parameters
+    ----------
+    device
+        A device, or the name of a known product that the library has no spec of.
+    like, kind, bandwidth, peak, format, directories
+        As `new`; facts are instead of a device.
+    most
+        How many; all where None.
+
+    Raises
+    ------
+    InputError
+    """
+    wanted = sketch(bandwidth, peak, format, kind)
+    if device is not None:
+        if bandwidth is not None or peak is not None:
+            raise InputError(Fault("a device and facts exclude each other", file="near",
+                                   expected="a device, or --bandwidth and --peak"))  # fmt: skip
+        known = products.find(device) if isinstance(device, str) else None
+        spec = None if known else library.hardware(device, directories)
+        wanted = known.sketch if known else sketch_of(spec)[0] if spec else wanted
+    elif wanted.bandwidth is None and not wanted.peaks and not like and not kind:
+        raise InputError(_nothing())
+    return nearest_devices(wanted, _words(like), most, directories)
+
+
+def _nothing() -> Fault:
+    return Fault("nothing to find a device by",
+                 expected="a device, or --bandwidth, --peak, --kind or --like")  # fmt: skip
+
+
+def _words(like: str | Iterable[str]) -> list[str]:
+    texts = [like] if isinstance(like, str) else list(like)
+    return [word for text in texts for word in text.replace(",", " ").split()]
+
+
+def _chosen(
+    name: str, wanted: Sketch, known: products.Product | None, words: list[str], kind: str,
+    directories: Iterable[str | Path],
+) -> tuple[str, str]:  # fmt: skip
+    """Return the name of the device to copy, and why that one."""
+    if wanted.bandwidth is None and not wanted.peaks:
+        if known is not None:
+            wanted = known.sketch
+        elif not words and not kind:
+            raise InputError(Fault("nothing to choose a device by", file="--from",
+                                   expected="a device to copy, or --like, --kind, --bandwidth "
+                                   f"or --peak; '{name}' is no product that is known"))  # fmt: skip
+    found = nearest_devices(wanted, words, 2, directories)
+    best, rest = found[0], found[1:]
+    said = [
+        f"{noun} {ratio:.3g} times the wanted"
+        for noun, ratio in (("bandwidth", best.bandwidth_ratio),
+                            (f"{best.format} peak", best.peak_ratio))
+        if ratio is not None
+    ]  # fmt: skip
+    asked = [*words, kind] if kind else words
+    by = " and ".join(said) or f"the first by name of those with {' and '.join(asked)}"
+    then = f"; next is {rest[0].name}" if rest else ""
+    return best.name, f"{by}{then}"
+
+
+def _facts(device: Device, wanted: Sketch, known: products.Product | None) -> dict[str, float]:
+    """Return facts to set: what was asked for, else what is known of the product."""
+    has, engines = sketch_of(device)
+    rate = wanted.bandwidth or (known.sketch.bandwidth if known else None)
+    facts: dict[str, float] = {} if rate is None else {"memories.main.bandwidth": rate}
+    peaks = dict(wanted.peaks) or (dict(known.sketch.peaks) if known else {})
+    if "" in peaks:
+        best = max(has.peaks, key=lambda each: has.peaks[each])
+        peaks = {best: peaks[""]}
+    for name, peak in peaks.items():
+        if name not in engines:
+            continue
+        head = f"engines.{engines[name]}.peaks."
+        facts[head + name] = peak
+        # Other formats of the engine go with the first: their ratios are its architecture's.
+        for other, engine in engines.items():
+            if engine == engines[name] and other not in peaks:
+                facts.setdefault(head + other, has.peaks[other] * peak / has.peaks[name])
+    return facts

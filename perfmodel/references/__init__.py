@@ -1,0 +1,15 @@
+"""Documents: what a text that cites one stands for, and how they are written for others to use."""
+
+from perfmodel.references.bibtex import to_bibtex
+from perfmodel.references.catalogue import known, resolve, specified
+from perfmodel.references.reference import Reference, of_source, same_address
+
+__all__ = [
+    "Reference",
+    "known",
+    "of_source",
+    "resolve",
+    "same_address",
+    "specified",
+    "to_bibtex",
+]
