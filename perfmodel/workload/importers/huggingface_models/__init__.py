@@ -12,6 +12,7 @@ from perfmodel.workload.importers.huggingface_models import (
     decoders,
     encoders,
     experts,
+    layer_norm_decoders,
     recurrent,
 )
 from perfmodel.workload.importers.huggingface_models.config import Config, Made
@@ -22,10 +23,21 @@ __all__ = ["ARCHITECTURES", "Config", "Made"]
 ARCHITECTURES: Mapping[str, Callable[[Config], Made]] = {
     "llama": decoders.llama, "mistral": decoders.llama, "qwen2": decoders.qwen2,
     "qwen3": decoders.qwen3, "gemma2": decoders.gemma2, "gemma3": decoders.gemma3,
-    "gemma3_text": decoders.gemma3, "phi3": decoders.phi3, "opt": decoders.opt,
-    "gpt2": decoders.gpt2,
+    "gemma": decoders.gemma, "gemma3_text": decoders.gemma3, "phi3": decoders.phi3,
+    "phi4_multimodal": decoders.phi4_multimodal, "phi4mm": decoders.phi4_multimodal,
+    "bitnet": decoders.bitnet, "olmo": decoders.olmo, "olmo2": decoders.olmo2,
+    "granite": decoders.granite, "smollm3": decoders.smollm3, "glm4": decoders.glm4,
+    "glm": decoders.glm,
+    "opt": layer_norm_decoders.opt, "gpt2": layer_norm_decoders.gpt2,
+    "falcon": layer_norm_decoders.falcon, "phi": layer_norm_decoders.phi,
+    "stablelm": layer_norm_decoders.stablelm, "gpt_neox": layer_norm_decoders.gpt_neox,
+    "cohere": layer_norm_decoders.cohere, "starcoder2": layer_norm_decoders.starcoder2,
+    "gptj": layer_norm_decoders.gptj, "bloom": layer_norm_decoders.bloom,
+    "mpt": layer_norm_decoders.mpt,
     "qwen2_moe": experts.qwen2_moe, "qwen3_moe": experts.qwen3_moe, "mixtral": experts.mixtral,
     "deepseek_v2": experts.deepseek, "deepseek_v3": experts.deepseek, "gpt_oss": experts.gpt_oss,
+    "phimoe": experts.phimoe, "olmoe": experts.olmoe, "granitemoe": experts.granitemoe,
+    "smallthinker": experts.smallthinker,
     "bert": encoders.bert, "vit": encoders.vit, "whisper": encoders.whisper,
     "mamba": recurrent.mamba,
 }  # fmt: skip

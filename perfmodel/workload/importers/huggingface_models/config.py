@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
 from perfmodel.errors import nearest
@@ -17,7 +17,7 @@ _LIMIT = 10**7
 _ACTIVATIONS = {
     "silu": "silu", "swish": "silu", "gelu": "gelu", "gelu_new": "gelu_tanh",
     "gelu_pytorch_tanh": "gelu_tanh", "gelu_fast": "gelu_tanh", "gelu_python": "gelu",
-    "quick_gelu": "gelu_tanh", "relu": "relu",
+    "quick_gelu": "gelu_tanh", "relu": "relu", "relu2": "relu2", "sqrelu": "relu2",
 }  # fmt: skip
 
 
@@ -82,6 +82,31 @@ class Config:
             self.flaws.append(
                 Flaw((*self.path, key), f"{shown(value)} is not a flag", "true or false")
             )
+            return default
+        return value
+
+    def share(self, key: str, default: float) -> float:
+        """Return a number from 0 to 1."""
+        value = self.data.get(key)
+        if value is None:
+            return default
+        if type(value) not in (int, float) or not 0 <= value <= 1:
+            self.flaws.append(
+                Flaw((*self.path, key), f"{shown(value)} is not a share", "a number from 0 to 1")
+            )
+            return default
+        return float(value)
+
+    def choice(self, key: str, known: Sequence[str], default: str) -> str:
+        """Return one of some words."""
+        value = self.data.get(key)
+        if value is None:
+            return default
+        if not isinstance(value, str) or value not in known:
+            self.flaws.append(
+                Flaw((*self.path, key), f"{shown(value)} is not supported",
+                     "one of " + ", ".join(known), nearest(str(value), known))
+            )  # fmt: skip
             return default
         return value
 
@@ -152,5 +177,11 @@ _KEYS = frozenset((
     "decoder_layers", "encoder_attention_heads", "decoder_attention_heads", "encoder_ffn_dim",
     "decoder_ffn_dim", "ffn_dim", "n_embd", "n_layer", "n_head", "n_inner", "n_positions",
     "max_position_embeddings", "num_layers", "model_type", "type_vocab_size", "sliding_window",
-    "hidden_act",
+    "hidden_act", "num_kv_heads", "moe_ffn_hidden_size", "n_layers", "n_heads", "hidden_dim",
+    "dim", "state_size", "num_heads", "n_groups", "encoder_num_hidden_layers",
+    "decoder_num_hidden_layers", "encoder_num_attention_heads", "decoder_num_attention_heads",
+    "encoder_num_key_value_heads", "decoder_num_key_value_heads", "decoder_n_points",
+    "encoder_n_points", "num_queries", "attention_hidden_size", "encoder_hidden_dim",
+    "moe_num_primary_experts", "moe_num_active_primary_experts", "num_detection_tokens",
+    "projection_dim", "image_size", "patch_size",
 ))  # fmt: skip

@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from perfmodel.workload.importers.huggingface_models.config import Config, Made
-from perfmodel.workload.importers.huggingface_models.shared import decoder, qwen_windows, windows
+from perfmodel.workload.importers.huggingface_models.shared import (
+    decoder,
+    flags,
+    qwen_windows,
+    rotary_dim,
+    windows,
+)
 
 
 def llama(c: Config) -> Made:
@@ -60,41 +66,74 @@ def gemma3(c: Config) -> Made:
 
 
 def phi3(c: Config) -> Made:
-    """Phi-3, Phi-4."""
+    """Phi-3 and 4; Phi-4-mini rotates three quarters of a head; longrope costs what rope does."""
     made = decoder(c)
+    made["rotary_dim"] = rotary_dim(c, made, "partial_rotary_factor", 1.0)
     return "transformer", made | windows(c, made["layers"])
 
 
-def opt(c: Config) -> Made:
-    """OPT: learned positions with two rows to spare."""
-    width = c.size("hidden_size", field="width")
-    if c.size("word_embed_proj_dim", width) != width:
-        c.refuse("word_embed_proj_dim", "embeddings of another width than the layers", f"{width}")
-    before = c.flag("do_layer_norm_before", True)
-    bias = c.flag("enable_bias", True)
-    return "transformer", {
-        "layers": c.size("num_hidden_layers", field="layers"), "width": width,
-        "heads": c.size("num_attention_heads", field="heads"),
-        "ffn_width": c.size("ffn_dim", field="ffn_width"), "gated": False,
-        "activation": c.activation("activation_function", default="relu"), "norm": "layer_norm",
-        "norm_position": "before" if before else "after", "final_norm": before,
-        "qkv_bias": bias, "output_bias": bias, "ffn_bias": bias, "rotary": False,
-        "positions": c.size("max_position_embeddings", 2048) + 2,
-        "vocabulary": c.size("vocab_size", field="vocabulary"),
-        "tied_embeddings": c.flag("tie_word_embeddings", True),
-    }  # fmt: skip
+def phi4_multimodal(c: Config) -> Made:
+    """Phi-4-multimodal: the text part."""
+    c.notes.append("text alone: the image and speech encoders and their adapters are left out")
+    return phi3(c)
 
 
-def gpt2(c: Config) -> Made:
-    """GPT-2."""
-    width = c.size("n_embd", field="width")
-    return "transformer", {
-        "layers": c.size("n_layer", field="layers"), "width": width,
-        "heads": c.size("n_head", field="heads"),
-        "ffn_width": c.size("n_inner", 4 * width, field="ffn_width"), "gated": False,
-        "activation": c.activation("activation_function", default="gelu_tanh"),
-        "norm": "layer_norm", "qkv_bias": True, "output_bias": True, "ffn_bias": True,
-        "rotary": False, "positions": c.size("n_positions", 1024),
-        "vocabulary": c.size("vocab_size", field="vocabulary"),
-        "tied_embeddings": c.flag("tie_word_embeddings", True),
-    }  # fmt: skip
+def bitnet(c: Config) -> Made:
+    """BitNet b1.58: ternary weights, squared ReLU, and a norm before each last projection."""
+    bias = c.flag("attention_bias", False)
+    made = decoder(c, sub_norms=True, qkv_bias=bias, output_bias=bias)
+    made["activation"] = c.activation("hidden_act", default="relu2")
+    return "transformer", made
+
+
+def olmo(c: Config) -> Made:
+    """OLMo: layer norms without weights."""
+    bias = c.flag("attention_bias", False)
+    made = decoder(c, norm="layer_norm", norm_vectors=0, qkv_bias=bias, output_bias=bias)
+    return "transformer", made
+
+
+def olmo2(c: Config) -> Made:
+    """OLMo 2 and 3: norms after the blocks, and over all heads of queries and keys at once."""
+    bias = c.flag("attention_bias", False)
+    made = decoder(c, norm_position="output", qk_norm="whole", qkv_bias=bias, output_bias=bias)
+    return "transformer", made | windows(c, made["layers"])
+
+
+def granite(c: Config) -> Made:
+    """Granite: Llama with scaling factors."""
+    bias = c.flag("attention_bias", False)
+    made = decoder(c, qkv_bias=bias, output_bias=bias, ffn_bias=c.flag("mlp_bias", False))
+    return "transformer", made
+
+
+def smollm3(c: Config) -> Made:
+    """SmolLM3: every fourth layer does not rotate its heads."""
+    bias = c.flag("attention_bias", False)
+    made = decoder(c, qkv_bias=bias, output_bias=bias, ffn_bias=c.flag("mlp_bias", False))
+    made["tied_embeddings"] = c.flag("tie_word_embeddings", True)
+    if c.flag("use_sliding_window", False):
+        c.refuse("use_sliding_window", "sliding windows beside unrotated layers", "false")
+    rotated = flags(c, "no_rope_layers", made["layers"])
+    every = c.size("no_rope_layer_interval", 4)
+    bare = made["layers"] // every if rotated is None else rotated.count(False)
+    return "transformer", made | {"unrotated_layers": bare}
+
+
+def glm4(c: Config) -> Made:
+    """GLM-4 (0414): norms on both sides of a block, half of a head rotated."""
+    made = decoder(c, norm_position="both", qkv_bias=c.flag("attention_bias", False))
+    made["rotary_dim"] = rotary_dim(c, made, "partial_rotary_factor", 0.5)
+    return "transformer", made
+
+
+def glm(c: Config) -> Made:
+    """GLM-4: half of a head rotated."""
+    made = decoder(c, qkv_bias=c.flag("attention_bias", False))
+    made["rotary_dim"] = rotary_dim(c, made, "partial_rotary_factor", 0.5)
+    return "transformer", made
+
+
+def gemma(c: Config) -> Made:
+    """Gemma."""
+    return "transformer", _gemma(c)

@@ -8,6 +8,7 @@ from perfmodel.workload.importers.huggingface_models.config import Config, Made
 from perfmodel.workload.importers.huggingface_models.shared import (
     decoder,
     dense_part,
+    flags,
     qwen_windows,
     windows,
 )
@@ -100,4 +101,71 @@ def gpt_oss(c: Config) -> Made:
     bias = c.flag("attention_bias", True)
     made = decoder(c, experts=experts, qkv_bias=bias, output_bias=bias)
     made["head_dim"] = made["head_dim"] or 64
+    made["sinks"] = True
     return "transformer", made | windows(c, made["layers"], 2)
+
+
+def phimoe(c: Config) -> Made:
+    """Phi-3.5-MoE: layer norms, biases on attention and on the classifier."""
+    experts = {
+        "count": c.size("num_local_experts", 16, field="experts.count"),
+        "per_token": c.size("num_experts_per_tok", 2, field="experts.per_token"),
+        "ffn_width": c.size("intermediate_size", field="experts.ffn_width"),
+    }
+    bias = c.flag("attention_bias", False)
+    made = decoder(
+        c, experts=experts, norm="layer_norm", qkv_bias=bias, output_bias=bias,
+        head_bias=c.flag("lm_head_bias", False),
+    )  # fmt: skip
+    return "transformer", made | windows(c, made["layers"])
+
+
+def olmoe(c: Config) -> Made:
+    """OLMoE: all heads of queries and keys normalised at once."""
+    experts = {
+        "count": c.size("num_experts", 64, field="experts.count"),
+        "per_token": c.size("num_experts_per_tok", 8, field="experts.per_token"),
+        "ffn_width": c.size("intermediate_size", field="experts.ffn_width"),
+    }
+    bias = c.flag("attention_bias", False)
+    made = decoder(c, experts=experts, qk_norm="whole", qkv_bias=bias, output_bias=bias)
+    return "transformer", made
+
+
+def granitemoe(c: Config) -> Made:
+    """Granite MoE."""
+    experts = {
+        "count": c.size("num_local_experts", 8, field="experts.count"),
+        "per_token": c.size("num_experts_per_tok", 2, field="experts.per_token"),
+        "ffn_width": c.size("intermediate_size", field="experts.ffn_width"),
+    }
+    bias = c.flag("attention_bias", False)
+    return "transformer", decoder(c, experts=experts, qkv_bias=bias, output_bias=bias)
+
+
+def smallthinker(c: Config) -> Made:
+    """SmallThinker: a router before attention, ReLU-gated experts, layers that do not rotate.
+
+    Where layers have a window, those without one are the ones that do not rotate their heads.
+    """
+    experts = {
+        "count": c.size("moe_num_primary_experts", field="experts.count"),
+        "per_token": c.size("moe_num_active_primary_experts", field="experts.per_token"),
+        "ffn_width": c.size("moe_ffn_hidden_size", field="experts.ffn_width"),
+        "router_first": True,
+    }
+    made = decoder(c, experts=experts, activation="relu")
+    layers = made["layers"]
+    rotated = flags(c, "rope_layout", layers)
+    bare = 0 if rotated is None else rotated.count(False)
+    sliding = flags(c, "sliding_window_layout", layers)
+    if sliding is not None and any(sliding):
+        made["window"] = c.size("sliding_window_size", 4096, field="window")
+        made["full_layers"] = sliding.count(False)
+        if rotated is not None and bare and rotated != sliding:
+            c.refuse("rope_layout", "layers without a window and layers that do not rotate differ",
+                     "the flags of 'sliding_window_layout'")  # fmt: skip
+            bare = 0
+    made["unrotated_layers"] = bare
+    c.notes.append("experts are dense: neurons that their ReLU leaves at zero are not skipped")
+    return "transformer", made

@@ -62,3 +62,28 @@ def qwen_windows(c: Config, layers: int) -> dict[str, int]:
     full = min(c.size("max_window_layers", 28, least=0), layers)
     window = c.size("sliding_window", 0, field="window", least=0)
     return {"window": window, "full_layers": full} if window and full < layers else {}
+
+
+def rotary_dim(c: Config, made: dict[str, Any], key: str, default: float) -> int:
+    """Return how much of a head is rotated; 0 for all of it."""
+    found = c.data.get("rope_parameters")
+    if key not in c.data and isinstance(found, Mapping):
+        c = c.section("rope_parameters")  # where newer files keep it
+    part = c.share(key, default)
+    head = made["head_dim"] or made["width"] // max(made["heads"], 1)
+    rotated = int(head * part)
+    return 0 if rotated == head else rotated
+
+
+def flags(c: Config, key: str, layers: int) -> list[bool] | None:
+    """Return a flag a layer, or none where the config does not list them."""
+    found = c.sizes(key)
+    if found is None:
+        return None
+    if any(value not in (0, 1) for value in found):
+        c.refuse(key, "an entry is not a flag", "0 or 1 for each layer")
+        return None
+    if len(found) != layers:
+        c.refuse(key, f"names {len(found)} of {layers} layers", f"{layers} entries")
+        return None
+    return [bool(value) for value in found]
