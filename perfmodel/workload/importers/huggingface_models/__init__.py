@@ -39,5 +39,7 @@ ARCHITECTURES: Mapping[str, Callable[[Config], Made]] = {
     "phimoe": experts.phimoe, "olmoe": experts.olmoe, "granitemoe": experts.granitemoe,
     "smallthinker": experts.smallthinker,
     "bert": encoders.bert, "vit": encoders.vit, "whisper": encoders.whisper,
-    "mamba": recurrent.mamba,
+    "mamba": recurrent.mamba, "falcon_mamba": recurrent.falcon_mamba,
+    "mamba2": recurrent.mamba2, "rwkv": recurrent.rwkv4, "rwkv5": recurrent.rwkv5,
+    "rwkv6": recurrent.rwkv5, "rwkv7": recurrent.rwkv7,
 }  # fmt: skip
