@@ -59,6 +59,8 @@ BUILT_IN: Mapping[str, str] = {
     "transformer": "perfmodel.workload.transformer",
     "whisper": "perfmodel.workload.whisper",
     "mamba": "perfmodel.workload.mamba",
+    "moonshine": "perfmodel.workload.moonshine",
+    "clip": "perfmodel.workload.clip",
     "mamba2": "perfmodel.workload.mamba2",
     "rwkv": "perfmodel.workload.rwkv",
     "vit": "perfmodel.workload.vit",

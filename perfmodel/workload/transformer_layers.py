@@ -34,6 +34,8 @@ class Step:
         Keys and values of earlier tokens come from the cache.
     stored
         Tokens the cache must hold in the end.
+    kept
+        Whether keys and values of a causal network are stored for later tokens.
     """
 
     batch: Dim
@@ -41,6 +43,7 @@ class Step:
     keys: Dim
     cached: bool = False
     stored: Dim | None = None
+    kept: bool = True
 
     @property
     def tokens(self) -> Dim:
@@ -93,6 +96,9 @@ def residual(
     y = block(y)
     if s.norm_position in {"both", "output"}:
         y = norm(g, y, s, f"{name}_post_norm")
+    if s.layer_scale:
+        scale = g.weight(f"{name}_scale.weight", (y.shape[-1],), tag="vector")
+        y = g.elementwise("mul", y, scale, name=f"{name}_scale")
     y = g.elementwise("add", y, x, name=f"{name}_add")
     return norm(g, y, s, f"{name}_norm") if s.norm_position == "after" else y
 
@@ -126,7 +132,7 @@ def self_attention(
     y = g.attention(
         q, batch=step.batch, queries=step.queries, keys=keys, heads=s.heads, head_dim=size,
         kv_heads=s.groups, causal=s.causal, window=window or None, cached=step.cached,
-        key_value=(k, v), stored_keys=step.stored, write_cache=s.causal,
+        key_value=(k, v), stored_keys=step.stored, write_cache=s.causal and step.kept,
         sinks=g.weight("sinks", (s.heads,), tag="vector") if s.sinks else None,
     )  # fmt: skip
     if s.sub_norms:

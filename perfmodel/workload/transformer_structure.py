@@ -114,6 +114,8 @@ class TransformerStructure(_Frozen):
     sub_norms
         The inputs of the last projection of attention and of the feed-forward network are
         normalised (BitNet).
+    layer_scale
+        The output of each block is scaled by a learned vector before the sum (DINOv2).
     sinks
         A learned score a head that takes part in the softmax (gpt-oss).
     final_norm, embedding_norm
@@ -158,6 +160,7 @@ class TransformerStructure(_Frozen):
     qk_norm: bool | Literal["whole"] = False
     parallel: Literal["no", "one_norm", "two_norms"] = "no"
     sub_norms: bool = False
+    layer_scale: bool = False
     sinks: bool = False
     final_norm: bool = True
     embedding_norm: bool = False

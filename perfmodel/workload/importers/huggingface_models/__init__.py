@@ -14,6 +14,8 @@ from perfmodel.workload.importers.huggingface_models import (
     experts,
     layer_norm_decoders,
     recurrent,
+    speech,
+    vision,
 )
 from perfmodel.workload.importers.huggingface_models.config import Config, Made
 
@@ -38,7 +40,14 @@ ARCHITECTURES: Mapping[str, Callable[[Config], Made]] = {
     "deepseek_v2": experts.deepseek, "deepseek_v3": experts.deepseek, "gpt_oss": experts.gpt_oss,
     "phimoe": experts.phimoe, "olmoe": experts.olmoe, "granitemoe": experts.granitemoe,
     "smallthinker": experts.smallthinker,
-    "bert": encoders.bert, "vit": encoders.vit, "whisper": encoders.whisper,
+    "bert": encoders.bert, "roberta": encoders.roberta, "xlm-roberta": encoders.roberta,
+    "distilbert": encoders.distilbert,
+    "vit": vision.vit, "deit": vision.deit, "dinov2": vision.dinov2, "clip": vision.clip,
+    "clip_text_model": vision.clip_text, "clip_vision_model": vision.clip_vision,
+    "siglip": vision.siglip, "siglip2": vision.siglip, "siglip_text_model": vision.siglip_text,
+    "siglip_vision_model": vision.siglip_vision, "siglip2_text_model": vision.siglip_text,
+    "siglip2_vision_model": vision.siglip_vision, "owlvit": vision.owlvit, "owlv2": vision.owlvit,
+    "whisper": speech.whisper, "moonshine": speech.moonshine,
     "mamba": recurrent.mamba, "falcon_mamba": recurrent.falcon_mamba,
     "mamba2": recurrent.mamba2, "rwkv": recurrent.rwkv4, "rwkv5": recurrent.rwkv5,
     "rwkv6": recurrent.rwkv5, "rwkv7": recurrent.rwkv7,
