@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 
 from perfmodel.workload.importers.huggingface_models import (
     decoders,
+    detection,
     encoders,
     experts,
     layer_norm_decoders,
@@ -47,6 +48,8 @@ ARCHITECTURES: Mapping[str, Callable[[Config], Made]] = {
     "siglip": vision.siglip, "siglip2": vision.siglip, "siglip_text_model": vision.siglip_text,
     "siglip_vision_model": vision.siglip_vision, "siglip2_text_model": vision.siglip_text,
     "siglip2_vision_model": vision.siglip_vision, "owlvit": vision.owlvit, "owlv2": vision.owlvit,
+    "detr": detection.detr, "conditional_detr": detection.detr, "deformable_detr": detection.detr,
+    "rt_detr": detection.rt_detr, "rt_detr_v2": detection.rt_detr, "yolos": detection.yolos,
     "whisper": speech.whisper, "moonshine": speech.moonshine,
     "mamba": recurrent.mamba, "falcon_mamba": recurrent.falcon_mamba,
     "mamba2": recurrent.mamba2, "rwkv": recurrent.rwkv4, "rwkv5": recurrent.rwkv5,
