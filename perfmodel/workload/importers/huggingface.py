@@ -132,6 +132,8 @@ def _precision(data: Mapping[str, Any], config: Config) -> str:
     if method in ("gptq", "awq") and bits in (2, 3, 4, 8):
         grouped = f"g{group}" if isinstance(group, int) and group > 0 else ""
         return f"w{bits}{grouped}a16"
+    if method == "bitnet":
+        return "w=ternary_head_fp16,a=int8,kv=fp16"
     if method == "fp8":
         return "w=fp8_e4m3,a=fp8_e4m3,kv=bf16"
     config.notes.append(f"quantisation '{method}' of the checkpoint is not read: say a precision")
