@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import NamedTuple
 
 from perfmodel.workload.families import Family, Semantics
 from perfmodel.workload.graph import Graph, Tensor
@@ -81,14 +82,25 @@ def forward(g: SequenceBuilder, s: TransformerStructure, step: Step, *, every: b
         x = _add_table(g, x, s.token_types, step, "token_types")
     if s.embedding_norm:
         x = norm(g, x, s, "embedding_norm")
-    for name, count, window, experts in layer_groups(s):
-        with g.repeat(count, name):
-            x = layer(g, x, s, step, window=window, experts=experts)
+    for group in layer_groups(s):
+        with g.repeat(group.layers, group.name):
+            x = layer(g, x, s, step, window=group.window, experts=group.experts,
+                      rotary=group.rotary)  # fmt: skip
     return _head(g, x, s, step, table, every=every)
 
 
-def layer_groups(s: TransformerStructure) -> Iterator[tuple[str, Dim, int, Experts | None]]:
-    """Yield groups of equal layers: name, how many, sliding window or 0, experts or none.
+class Group(NamedTuple):
+    """Equal layers: how many, their sliding window or 0, experts or none, whether heads rotate."""
+
+    name: str
+    layers: Dim
+    window: int = 0
+    experts: Experts | None = None
+    rotary: bool = True
+
+
+def layer_groups(s: TransformerStructure) -> Iterator[Group]:
+    """Yield groups of equal layers.
 
     Layers that alternate between a window and full attention are grouped; their order does not
     change what they cost.
@@ -104,7 +116,11 @@ def layer_groups(s: TransformerStructure) -> Iterator[tuple[str, Dim, int, Exper
     before: Dim = 0
     for name, count, experts in kinds:
         if not s.window:
-            yield name, count, 0, experts
+            bare = s.unrotated_layers if name == "layer" and s.rotary else 0
+            if bare:
+                yield Group(f"unrotated_{name}", bare, 0, experts, rotary=False)
+            if simplify(count - bare) != 0:
+                yield Group(name, simplify(count - bare), 0, experts, s.rotary)
             continue
         full: Dim = s.full_layers
         if s.full_every:
@@ -113,9 +129,9 @@ def layer_groups(s: TransformerStructure) -> Iterator[tuple[str, Dim, int, Exper
         before = before + count
         sliding = simplify(count - full)
         if sliding != 0:
-            yield f"sliding_{name}", sliding, s.window, experts
+            yield Group(f"sliding_{name}", sliding, s.window, experts, s.rotary)
         if full != 0:
-            yield name, full, 0, experts
+            yield Group(name, full, 0, experts, s.rotary and not s.unrotated_layers)
 
 
 def _add_table(g: SequenceBuilder, x: Tensor, rows: int, step: Step, name: str) -> Tensor:
