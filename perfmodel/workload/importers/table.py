@@ -48,6 +48,7 @@ READERS: Final[Sequence[Reader]] = (
            "perfmodel.workload.importers.huggingface", "load_config", structured=True),
     Reader("operator graph .json", (".json",),
            "perfmodel.workload.importers.operator_graph", "load_operator_graph"),
+    Reader("GGUF", (".gguf",), "perfmodel.workload.importers.gguf", "load_gguf", structured=True),
     Reader("ONNX", (".onnx",), "perfmodel.workload.importers.onnx", "load_onnx"),
 )  # fmt: skip
 
