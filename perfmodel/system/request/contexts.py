@@ -8,7 +8,7 @@ that of an arithmetic series; everywhere else every context is costed.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, TypeAlias, cast
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -76,7 +76,7 @@ class Sums:
         """Return the sums over a range that was named, both ends included, ``(quantities,)``."""
         low = int(np.searchsorted(self._starts, first))
         high = int(np.searchsorted(self._starts, last, side="right"))
-        return cast("Floats", self._before[:, high] - self._before[:, low])
+        return self._before[:, high] - self._before[:, low]
 
     def _evaluate(self, contexts: Whole) -> Floats:
         self.evaluated += len(contexts)
@@ -91,7 +91,7 @@ class Sums:
     ) -> list[tuple[int, int, Floats, Floats]]:
         """Return stretches over which the costs are linear: start, length, first and last cost."""
         done: list[tuple[int, int, Floats, Floats]] = []
-        open_ = [(first, last)]
+        open_: list[tuple[int, int]] = [(first, last)]
         while open_:
             short = [(a, b) for a, b in open_ if every or b - a < _EVERY]
             long = [(a, b) for a, b in open_ if not (every or b - a < _EVERY)]

@@ -150,15 +150,22 @@ class Request:
         if self.shape:
             raise ValueError("many questions were asked: explain one of them")
         steps = self.generate - 1
+        told = {name: show(value, "time") for name, value in (
+            ("ttft", self.ttft_s), ("tpot", self.tpot_s), ("first", self.first_step_s),
+            ("last", self.last_step_s),
+        )}  # fmt: skip
+        contexts = f"{self.prompt + 1:g} to {self.prompt + max(steps, 1):g}"
+        added = (
+            f"latency = TTFT + (generate - 1) * TPOT = {told['ttft']} + {steps:g} * {told['tpot']}"
+        )
+        mean = (
+            f"TPOT is the mean of {steps:g} decode steps with contexts {contexts}: "
+            f"{told['first']} for the first, {told['last']} for the last; "
+            f"{self.evaluated} contexts were costed"
+        )
         lines = [
-            repr(self), "",
-            f"latency = TTFT + (generate - 1) * TPOT = {show(self.ttft_s, 'time')} + {steps:g} * "
-            f"{show(self.tpot_s, 'time')}",
-            f"TPOT is the mean of {steps:g} decode steps with contexts {self.prompt + 1:g} to "
-            f"{self.prompt + max(steps, 1):g}: {show(self.first_step_s, 'time')} for the first, "
-            f"{show(self.last_step_s, 'time')} for the last; {self.evaluated} contexts were costed",
-            "", "prefill:", self.prefill.explain(rows),
-            "", "last decode step:", self.last.explain(rows),
+            repr(self), "", added, mean, "", "prefill:", self.prefill.explain(rows), "",
+            "last decode step:", self.last.explain(rows),
         ]  # fmt: skip
         return "\n".join(lines)
 
