@@ -17,10 +17,11 @@ from perfmodel.workload.families import Family, Semantics, family
 from perfmodel.workload.importers.gguf.architectures import ARCHITECTURES
 from perfmodel.workload.importers.gguf.keys import Keys
 from perfmodel.workload.importers.gguf.parts import files_of, read_parts, stem_of
-from perfmodel.workload.importers.gguf.read import Header, LongArray
-from perfmodel.workload.importers.gguf.stored import OfTheFile, groups_of
-from perfmodel.workload.importers.gguf.tensors import match
+from perfmodel.workload.importers.gguf.read import Header, LongArray, StoredAs
 from perfmodel.workload.importers.gguf.types import FILE_TYPES
+from perfmodel.workload.importers.stored.held import Held
+from perfmodel.workload.importers.stored.match import Source, match
+from perfmodel.workload.importers.stored.rewrite import OfTheFile, groups_of
 from perfmodel.workload.library import Entry, entry, with_settings
 from perfmodel.workload.library_file import structure_flaws
 from perfmodel.workload.workload import Workload
@@ -84,7 +85,11 @@ def _entry(header: Header, path: Path) -> Entry:
     if k.faults:
         raise InputError(k.faults)
     shape = kind.structure.model_validate(structure)
-    matched = match(kind.build(shape, Semantics()), groups, k)
+    source = Source(
+        header.file, architecture, {t.name: _held(t) for t in header.tensors},
+        bare_norms=k.bare_norms, faults=k.faults, notes=k.notes,
+    )  # fmt: skip
+    matched = match(kind.build(shape, Semantics()), groups, source)
     if k.faults:
         raise InputError(k.faults)
     trained = k.size("context_length", 0, least=0)
@@ -101,6 +106,11 @@ def _entry(header: Header, path: Path) -> Entry:
     )  # fmt: skip
     of_the_file = OfTheFile(shape, groups_of(matched, groups), str(path))
     return replace(made, base=of_the_file(made.base), rewrite=of_the_file)
+
+
+def _held(tensor: StoredAs) -> Held:
+    return Held(tensor.name, tensor.elements, tensor.type.format, tensor.bytes,
+                f"byte {tensor.at}", tensor.shape)  # fmt: skip
 
 
 def _defaults(kind: Family, trained: int) -> dict[str, float]:

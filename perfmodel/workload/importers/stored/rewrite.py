@@ -9,13 +9,13 @@ from typing import Any, Final
 from perfmodel.errors import Fault, InputError
 from perfmodel.workload.families import Semantics
 from perfmodel.workload.graph import Access, Block, Graph, Operator, Tensor
-from perfmodel.workload.importers.gguf.read import StoredAs
-from perfmodel.workload.importers.gguf.tensors import Matched, Stored
+from perfmodel.workload.importers.stored.held import Held
+from perfmodel.workload.importers.stored.match import Matched, Stored
 from perfmodel.workload.symbols import Dim, Poly, simplify
 from perfmodel.workload.unroll import carried
 from perfmodel.workload.workload import StructureBuild, Workload
 
-__all__ = ["Layers", "StoredBuild", "groups_of", "with_storage"]
+__all__ = ["Layers", "OfTheFile", "Plan", "StoredBuild", "groups_of", "with_storage"]
 
 _OWN: Final = frozenset({"weight", "kv", "state"})
 
@@ -78,12 +78,12 @@ def groups_of(matched: Matched, names: Sequence[str]) -> Plan:
     )  # fmt: skip
 
 
-def _beside(tensors: Sequence[StoredAs]) -> tuple[tuple[str, int, str], ...]:
+def _beside(tensors: Sequence[tuple[str, Held]]) -> tuple[tuple[str, int, str], ...]:
     """Return tensors of a layer by their names without its number."""
     return tuple(
-        (t.name.split(".", 2)[2] if t.name.startswith("blk.") and t.name.count(".") > 1 else t.name,
-         t.elements, t.type.format)
-        for t in tensors
+        (name.split(".", 2)[2] if name.startswith("blk.") and name.count(".") > 1 else name,
+         held.elements, held.format)
+        for name, held in tensors
     )  # fmt: skip
 
 

@@ -1,18 +1,21 @@
-"""Which tensors of a GGUF file are which weights of a graph, held against each other one by one."""
+"""Which tensors of a file are which weights of a graph, held against each other one by one.
+
+Tensors go by the names that GGUF has for them (ggml-org/llama.cpp, ``gguf-py/gguf/constants.py``),
+which are the same for all architectures; files of another kind are read into these names first.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeAlias
 
 from perfmodel.errors import Fault, nearest
 from perfmodel.workload.graph import Graph
-from perfmodel.workload.importers.gguf.keys import Keys
-from perfmodel.workload.importers.gguf.read import StoredAs
+from perfmodel.workload.importers.stored.held import Held
 from perfmodel.workload.symbols import constant
 
-__all__ = ["Matched", "Stored", "match"]
+__all__ = ["Matched", "Source", "Stored", "match"]
 
 #: Weight of a graph (of a layer: without its group) -> tensors of the file that it is, the first
 #: that are all there: several are one weight, and one tensor may be part of several weights.
@@ -39,11 +42,12 @@ _NAMES: Final[Mapping[str, Sequence[tuple[str, ...]]]] = {
     "x_proj": (("ssm_x",),), "dt_proj": (("ssm_dt",),), "out_proj": (("ssm_out",),),
     "embedding": (("token_embd",),), "embedding_norm": (("token_embd_norm",),),
     "positions": (("position_embd",),), "token_types": (("token_types",),),
-    "final_norm": (("output_norm",),), "head": (("output",),),
+    "final_norm": (("output_norm",),), "head": (("output",), ("cls",)),
+    "pooler": (("pooler",),), "patch_embedding": (("patch_embd",),),
 }  # fmt: skip
 #: Those without ``.weight`` or ``.bias`` at the end.
 _PLAIN: Final[Mapping[str, Sequence[tuple[str, ...]]]] = {
-    "scan.A": (("ssm_a",),), "scan.D": (("ssm_d",),),
+    "class_token": (("class_token",),), "scan.A": (("ssm_a",),), "scan.D": (("ssm_d",),),
     "router.bias": (("ffn_gate_inp.bias",), ("exp_probs_b.bias",)),
 }  # fmt: skip
 #: Most of a file's bytes that may be in tensors without a place in the graph.
@@ -74,17 +78,48 @@ class Matched:
     dropped
         Weights, without their group, that the file has no tensor for: norms that have none.
     beside
-        Tensors that no weight of the graph stands for: by layer, or -1 outside the layers.
+        Tensors that no weight of the graph stands for, by layer, or -1 outside the layers.
     """
 
     whole: dict[str, Stored] = field(default_factory=dict[str, Stored])
     layers: list[dict[str, Stored]] = field(default_factory=list[dict[str, Stored]])
     dropped: set[str] = field(default_factory=set[str])
-    beside: dict[int, list[StoredAs]] = field(default_factory=dict[int, list[StoredAs]])
+    beside: dict[int, list[tuple[str, Held]]] = field(
+        default_factory=dict[int, list[tuple[str, Held]]]
+    )
 
 
-def match(graph: Graph, groups: Sequence[str], k: Keys) -> Matched:
-    """Hold a file's tensors against the weights of a graph; faults are noted in `k`.
+@dataclass
+class Source:
+    """The tensors of a file, and what is found out about them.
+
+    Attributes
+    ----------
+    file
+        Name for messages.
+    what
+        What the network is called in messages.
+    tensors
+        GGUF's name -> tensor.
+    spelled
+        GGUF's name -> the name that such a file would have for it.
+    bare_norms
+        Norms may lack weights, or attention and feed-forward network share one.
+    faults, notes
+        Filled by `match`.
+    """
+
+    file: str
+    what: str
+    tensors: Mapping[str, Held]
+    spelled: Callable[[str], str] = str
+    bare_norms: bool = False
+    faults: list[Fault] = field(default_factory=list[Fault])
+    notes: list[str] = field(default_factory=list[str])
+
+
+def match(graph: Graph, groups: Sequence[str], source: Source) -> Matched:
+    """Hold a file's tensors against the weights of a graph; faults are noted in `source`.
 
     Parameters
     ----------
@@ -93,7 +128,7 @@ def match(graph: Graph, groups: Sequence[str], k: Keys) -> Matched:
     groups
         For each layer the name of its block.
     """
-    matching = _Matching(graph, k)
+    matching = _Matching(graph, source)
     found = matching.found
     weights = [n for n, t in graph.tensors.items() if t.role == "weight"]
     named = set(groups)
@@ -118,10 +153,10 @@ def match(graph: Graph, groups: Sequence[str], k: Keys) -> Matched:
 
 
 class _Matching:
-    def __init__(self, graph: Graph, k: Keys) -> None:
-        self.graph, self.k = graph, k
+    def __init__(self, graph: Graph, source: Source) -> None:
+        self.graph, self.source = graph, source
         self.found = Matched()
-        self.tensors = _with_experts_joined(k)
+        self.tensors = _with_experts_joined(source.tensors)
         #: tensor -> elements that weights of the graph take of it
         self.taken: dict[str, int] = {}
         self.missing: list[str] = []
@@ -132,31 +167,26 @@ class _Matching:
         size = constant(tensor.elements)
         assert size is not None
         elements = int(size)
-        sources = self._sources(rest, layer)
-        if not sources:
-            if self.k.bare_norms and tensor.tag == "vector" and "norm" in rest:
+        names = self._names(rest, layer)
+        if not names:
+            if self.source.bare_norms and tensor.tag == "vector" and "norm" in rest:
                 self.found.dropped.add(rest)
             else:
                 self.missing.append(f"{layer}{_expected(rest)}")
             return None
-        held = sum(s.elements for s in sources)
-        if tensor.tag == "vector":
-            # What is added or scaled with has the length that the file says.
-            for source in sources:
-                shared = "qkv" in source.name
-                self.taken[source.name] = source.elements
-                held = elements if shared else held
-            return Stored(_format(sources), held)
-        if len(sources) > 1:
-            if held != elements:
-                self._mismatch(sources[0], elements, held)
-            for source in sources:
-                self.taken[source.name] = source.elements
-        else:
-            self.taken[sources[0].name] = self.taken.get(sources[0].name, 0) + elements
-        return Stored(_format(sources), elements)
+        held = [self.tensors[n] for n in names]
+        total = sum(t.elements for t in held)
+        # Heads may be normalised one by one or all at once; a norm may have no bias.
+        loose = rest.startswith(("q_norm", "k_norm")) or ("norm" in rest and 2 * total == elements)
+        if len(names) > 1 or loose:
+            if total != elements and not loose:
+                self._mismatch(held[0], elements, total)
+            self.taken |= {n: self.tensors[n].elements for n in names}
+            return Stored(_format(held), total if loose else elements)
+        self.taken[names[0]] = self.taken.get(names[0], 0) + elements
+        return Stored(_format(held), elements)
 
-    def _sources(self, rest: str, layer: str) -> list[StoredAs]:
+    def _names(self, rest: str, layer: str) -> list[str]:
         """Return the tensors of a weight; a norm's bias is part of it."""
         if rest in _PLAIN:
             options = [tuple(f"{layer}{n}" for n in option) for option in _PLAIN[rest]]
@@ -171,14 +201,14 @@ class _Matching:
                 bias = f"{option[0].removesuffix('.weight')}.bias"
                 if "norm" in rest and bias != option[0] and bias in self.tensors:
                     names.append(bias)
-                return [self.tensors[n] for n in names]
+                return names
         return []
 
-    def _mismatch(self, tensor: StoredAs, expected: int, held: int) -> None:
-        self.k.faults.append(
-            Fault(f"'{tensor.name}' of shape {list(tensor.shape)} holds {held:,} elements",
-                  path=f"byte {tensor.at}", file=self.k.header.file,
-                  expected=f"{expected:,} by the keys of the header")
+    def _mismatch(self, tensor: Held, expected: int, held: int) -> None:
+        shape = f" of shape {list(tensor.shape)}" if tensor.shape else ""
+        self.source.faults.append(
+            Fault(f"'{tensor.name}'{shape} holds {held:,} elements", path=tensor.place,
+                  file=self.source.file, expected=f"{expected:,} for this {self.source.what}")
         )  # fmt: skip
 
     def finish(self, layers: int) -> None:
@@ -187,37 +217,40 @@ class _Matching:
             tensor = self.tensors[name]
             if taken != tensor.elements:
                 self._mismatch(tensor, taken, tensor.elements)
-        left = [t for n, t in self.tensors.items() if n not in self.taken]
-        names = [t.name for t in left]
+        left = {n: t for n, t in self.tensors.items() if n not in self.taken}
+        names = [t.name for t in left.values()]
+        faults, file = self.source.faults, self.source.file
         for name in self.missing[:_SHOWN]:
-            self.k.faults.append(
-                Fault(f"has no tensor '{name}'", file=self.k.header.file,
-                      expected=f"what a {self.k.architecture} has",
-                      suggestion=nearest(name, names, 0.85))
+            spelled = self.source.spelled(name)
+            faults.append(
+                Fault(f"has no tensor '{spelled}'", file=file,
+                      expected=f"what a {self.source.what} has",
+                      suggestion=nearest(spelled, names, 0.85))
             )  # fmt: skip
         if len(self.missing) > _SHOWN:
-            self.k.faults.append(Fault(f"lacks {len(self.missing) - _SHOWN} more tensors",
-                                       file=self.k.header.file))  # fmt: skip
+            faults.append(Fault(f"lacks {len(self.missing) - _SHOWN} more tensors", file=file))
         self._beside(left, layers)
 
-    def _beside(self, left: list[StoredAs], layers: int) -> None:
+    def _beside(self, left: Mapping[str, Held], layers: int) -> None:
+        faults, file = self.source.faults, self.source.file
         total = sum(t.bytes for t in self.tensors.values())
-        if sum(t.bytes for t in left) > _BESIDE * total and not self.k.faults:
-            big = sorted(left, key=lambda t: -t.bytes)
-            self.k.faults += [
-                Fault(f"no operator of {self.k.architecture} stands for '{t.name}' of "
-                      f"{t.bytes:,} bytes", path=f"byte {t.at}", file=self.k.header.file,
+        if sum(t.bytes for t in left.values()) > _BESIDE * total or (faults and left):
+            big = sorted(left.values(), key=lambda t: -t.bytes)
+            faults += [
+                Fault(f"no operator of a {self.source.what} stands for '{t.name}' of "
+                      f"{t.bytes:,} bytes", path=t.place, file=file,
                       expected="tensors of the architecture as it is published")
                 for t in big[:_SHOWN]
             ]  # fmt: skip
-        for tensor in left:
-            parts = tensor.name.split(".")
+        for name, tensor in left.items():
+            parts = name.split(".")
             number = int(parts[1]) if parts[0] == "blk" and parts[1].isdecimal() else -1
-            self.found.beside.setdefault(number if number < layers else -1, []).append(tensor)
+            inside = number < layers
+            self.found.beside.setdefault(number if inside else -1, []).append((name, tensor))
         if left:
-            kinds = sorted({_without_number(t.name) for t in left})
+            kinds = sorted({_without_number(t.name) for t in left.values()})
             more = f" and {len(kinds) - 6} more" if len(kinds) > 6 else ""
-            self.k.notes.append(
+            self.source.notes.append(
                 "read once a run, with no arithmetic: " + ", ".join(kinds[:6]) + more
             )
 
@@ -234,28 +267,30 @@ def _expected(rest: str) -> str:
     return f"{_NAMES[stem][0][0]}.{kind}" if stem in _NAMES else rest
 
 
-def _format(sources: Sequence[StoredAs]) -> str:
+def _format(held: Sequence[Held]) -> str:
     """Return the format of a weight: that of its tensors, or a mixture by their elements."""
     by_format: dict[str, int] = {}
-    for source in sources:
-        by_format[source.type.format] = by_format.get(source.type.format, 0) + source.elements
+    for tensor in held:
+        by_format[tensor.format] = by_format.get(tensor.format, 0) + tensor.elements
     if len(by_format) == 1:
         return next(iter(by_format))
     total = sum(by_format.values())
     return "mix(" + "/".join(f"{n}:{count / total!r}" for n, count in by_format.items()) + ")"
 
 
-def _with_experts_joined(k: Keys) -> dict[str, StoredAs]:
-    """Return the tensors; experts that are a tensor each (files of 2023) as one of all of them."""
-    joined: dict[str, StoredAs] = {}
-    for name, tensor in k.tensors.items():
+def _with_experts_joined(tensors: Mapping[str, Held]) -> dict[str, Held]:
+    """Return the tensors; experts that are a tensor each as one of all of them."""
+    joined: dict[str, Held] = {}
+    for name, tensor in tensors.items():
         parts = name.split(".")
         if len(parts) == 5 and parts[2] in ("ffn_up", "ffn_gate", "ffn_down"):
             whole = ".".join((*parts[:2], f"{parts[2]}_exps", parts[4]))
             before = joined.get(whole)
-            if before is None or before.type == tensor.type:
-                count = 1 if before is None else before.shape[-1] + 1
-                joined[whole] = tensor._replace(name=whole, shape=(*tensor.shape[:2], count))
+            if before is None or before.format == tensor.format:
+                joined[whole] = tensor._replace(
+                    elements=tensor.elements + (before.elements if before else 0),
+                    bytes=tensor.bytes + (before.bytes if before else 0), shape=(),
+                )  # fmt: skip
                 continue
         joined[name] = tensor
     return joined
