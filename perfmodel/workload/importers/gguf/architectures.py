@@ -66,7 +66,7 @@ class _Decoder:
             "phase": "decode" if self.causal else "encode",
             "norm": self._norm(k), "norm_position": _position(k, first),
             "qk_norm": k.has(f"{first}attn_q_norm.weight"),
-            "final_norm": k.has("output_norm.weight") or self.layer_norm,
+            "final_norm": k.has("output_norm.weight") or self.bare_norms,
             "embedding_norm": k.has("token_embd_norm.weight"),
             "qkv_bias": any(
                 k.has(f"{first}attn_{part}.bias") for part in ("q", "k", "qkv", "q_a")

@@ -12,6 +12,15 @@ from perfmodel.workload.layer_fields import shown
 __all__ = ["Keys"]
 
 _LARGEST: Final = 10**7
+#: Keys that are right as they are, so that none is taken for a misspelling of another.
+_RIGHT: Final = frozenset((
+    "block_count", "context_length", "embedding_length", "feed_forward_length",
+    "expert_feed_forward_length", "expert_count", "expert_used_count", "attention.head_count",
+    "attention.head_count_kv", "attention.key_length", "attention.value_length",
+    "attention.key_length_mla", "attention.value_length_mla", "attention.q_lora_rank",
+    "attention.kv_lora_rank", "attention.sliding_window", "rope.dimension_count",
+    "ssm.conv_kernel", "ssm.inner_size", "ssm.state_size", "ssm.time_step_rank",
+))  # fmt: skip
 
 
 class Keys:
@@ -22,7 +31,7 @@ class Keys:
     architecture
         ``general.architecture``.
     tensors
-        Tensor by name.
+        Tensor by name; experts that are a tensor each (files of 2023) as one of all of them too.
     faults
         What is wrong; reading goes on.
     notes
@@ -35,7 +44,7 @@ class Keys:
 
     def __init__(self, header: Header, architecture: str) -> None:
         self.header, self.architecture = header, architecture
-        self.tensors: Mapping[str, StoredAs] = {t.name: t for t in header.tensors}
+        self.tensors: Mapping[str, StoredAs] = _joined(header)
         self.faults: list[Fault] = []
         self.notes: list[str] = []
         self.fields: dict[str, str] = {}
@@ -105,13 +114,25 @@ class Keys:
         self.faults.append(Fault(message, path=path, file=self.header.file, expected=expected))
 
     def _missing(self, full: str) -> None:
-        known = [k for k in self.header.keys if k.startswith(f"{self.architecture}.")]
+        head = f"{self.architecture}."
+        known = [k for k in self.header.keys if k.startswith(head) and k[len(head) :] not in _RIGHT]
         meant = nearest(full, known, 0.8)
         said = f"unknown key '{meant}'" if meant else f"missing key '{full}'"
         self.faults.append(
             Fault(said, file=self.header.file, expected="" if meant else "a whole number",
                   suggestion=full if meant else "")
         )  # fmt: skip
+
+
+def _joined(header: Header) -> dict[str, StoredAs]:
+    found = {t.name: t for t in header.tensors}
+    for tensor in header.tensors:
+        parts = tensor.name.split(".")
+        if len(parts) == 5 and parts[2] in ("ffn_up", "ffn_gate", "ffn_down"):
+            whole = ".".join((*parts[:2], f"{parts[2]}_exps", parts[4]))
+            count = found[whole].shape[-1] + 1 if whole in found else 1
+            found[whole] = tensor._replace(name=whole, shape=(*tensor.shape[:2], count))
+    return found
 
 
 def _shown(value: Any) -> str:

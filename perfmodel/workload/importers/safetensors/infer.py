@@ -89,13 +89,14 @@ class _Telling:
         """Return family and structure of a decoder or a BERT."""
         shapes = {n: t.shape for n, t in self.named.items()}
         table = shapes.get("token_embd.weight", ())
+        if any("_exps" in n or ".ffn_up.0." in n or "ffn_gate_inp" in n for n in self.named):
+            self.refuse("has experts, and no tensor tells how many of them a token visits")
+            return "transformer", {}
         needed = ("blk.0.ffn_down.weight", "blk.0.attn_output.weight")
         if len(table) != 2 or not all(n in self.named for n in needed):
             self.refuse("its names and shapes are those of no network that can be told from them",
                         ", or the weights of a Llama, GPT-2, BERT or ViT")  # fmt: skip
             return "transformer", {}
-        if any("_exps" in n or ".ffn_up.0." in n or "ffn_gate_inp" in n for n in self.named):
-            self.refuse("has experts, and no tensor tells how many of them a token visits")
         if any("post_ffw_norm" in n for n in self.named):
             self.refuse("is a Gemma, and no tensor tells its sliding window")
         if "blk.0.layer_output_norm.weight" in self.named:

@@ -77,8 +77,9 @@ def _named(held: Mapping[str, Held]) -> tuple[dict[str, Held], list[str]]:
     for name, tensor in held.items():
         if is_buffer(name):
             continue
-        if name.startswith(_LEFT_OUT):
-            left[name.split(".")[0]] = None
+        prefix = next((p for p in _LEFT_OUT if name.startswith(p)), "")
+        if prefix:
+            left[f"{prefix}*"] = None
             continue
         new = canonical(name, post_norms=post_norms)
         named[name if new in named else new] = tensor
@@ -89,9 +90,11 @@ def _named(held: Mapping[str, Held]) -> tuple[dict[str, Held], list[str]]:
 def _with_tensors(made: Entry, path: Path, named: dict[str, Held], notes: list[str]) -> Entry:
     """Return an entry with the weights as the tensors are stored."""
     structure = made.structure
+    # What the config says of its quantisation, the tensors say better.
+    said = [note for note in made.base.notes if not note.startswith("quantisation ")]
     precision = made.base.precision or _precision(named)
     if made.family.name not in _CHECKED:
-        notes = [*made.base.notes, f"tensors of a {made.family.name} are not held against the file"]
+        notes = [*said, f"tensors of a {made.family.name} are not held against the file"]
         return entry(made.name, made.family, structure, path, made.defaults, precision=precision,
                      notes=tuple(notes))  # fmt: skip
     graph = made.base.graph()
@@ -112,7 +115,7 @@ def _with_tensors(made: Entry, path: Path, named: dict[str, Held], notes: list[s
         raise InputError(source.faults)
     found = entry(
         made.name, made.family, structure, path, made.defaults, precision=precision,
-        notes=(*made.base.notes, *source.notes),
+        notes=(*said, *source.notes),
     )  # fmt: skip
     of_the_file = OfTheFile(structure, groups_of(matched, groups), str(path))
     return replace(found, base=of_the_file(found.base), rewrite=of_the_file)

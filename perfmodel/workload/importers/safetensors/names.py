@@ -53,6 +53,8 @@ _INSIDE: Final[Mapping[str, str]] = {
     "attention.self.value": "attn_v", "attention.output.dense": "attn_output",
     "attention.attention.query": "attn_q", "attention.attention.key": "attn_k",
     "attention.attention.value": "attn_v", "attention.output.LayerNorm": "attn_output_norm",
+    "attention.q_proj": "attn_q", "attention.k_proj": "attn_k", "attention.v_proj": "attn_v",
+    "attention.o_proj": "attn_output", "mlp.fc1": "ffn_up", "mlp.fc2": "ffn_down",
     "intermediate.dense": "ffn_up", "output.dense": "ffn_down",
     "output.LayerNorm": "layer_output_norm",
     "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down",
@@ -81,7 +83,7 @@ _PLAIN: Final[Mapping[str, str]] = {
 }  # fmt: skip
 #: Constants that a class stores and no run needs.
 _BUFFERS: Final = re.compile(
-    r"(?:attn\.(?:masked_)?bias|rotary_emb\.inv_freq|position_ids|token_type_ids)$"
+    r"(?:^|\.)(?:attn\.(?:masked_)?bias|rotary_emb\.inv_freq|position_ids|token_type_ids)$"
 )
 
 

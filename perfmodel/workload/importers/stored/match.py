@@ -6,6 +6,7 @@ which are the same for all architectures; files of another kind are read into th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeAlias
@@ -256,8 +257,7 @@ class _Matching:
 
 
 def _without_number(name: str) -> str:
-    parts = name.split(".")
-    return ".".join(parts[2:]) if parts[0] == "blk" and len(parts) > 2 else name
+    return re.sub(r"\.\d+\.", ".N.", name)
 
 
 def _expected(rest: str) -> str:
