@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from perfmodel.search import accuracy
     from perfmodel.search.face import search, space
     from perfmodel.search.oracle import Oracle
+    from perfmodel.system.request import request
     from perfmodel.system.serving import serve
 
 # Which module answers for each word of the face.
@@ -67,6 +68,7 @@ _HOME = {
     "reproduce": "api",
     "runtime": "api",
     "schedule": "api",
+    "request": "system.request",
     "search": "search.face",
     "serve": "system.serving",
     "solve": "api",
@@ -104,6 +106,7 @@ __all__ = [
     "precision",
     "predict",
     "reproduce",
+    "request",
     "runtime",
     "schedule",
     "search",

@@ -31,6 +31,7 @@ COMMANDS = {
     "stream": "Stream weights from an outer memory while a model runs.",
     "assign": "Find the engine of every operator, on one device or over several.",
     "serve": "Predict what requests see of an LLM server under load.",
+    "request": "Predict a whole request to a language model: prefill, then decode, and energy.",
     "hardwire": "Find what a model takes and costs with its weights as wires.",
     "search": "Find the formats, widths or architecture that are best under limits.",
     "solve": "Find the value of one number at which a condition starts to hold.",

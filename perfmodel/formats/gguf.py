@@ -26,6 +26,8 @@ def _block(
 # name, element bits, block, scale bits, minimum bits (the 6-bit sub-block scales of K-quants count
 # as scale bits: q4_k = 256 x 4 + 12 B of sub-scales and minima + two fp16 = 144 B)
 _BLOCKS: tuple[Format, ...] = (
+    _block("q1_0", 1, 128, 16),
+    _block("q2_0", 2, 64, 16),
     _block("q4_0", 4, 32, 16),
     _block("q4_1", 4, 32, 16, 16),
     _block("q5_0", 5, 32, 16),

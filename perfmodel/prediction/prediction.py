@@ -68,8 +68,8 @@ class Prediction:
         """Text of the precision, with the formats that the file itself fixes for products."""
         rows = self._job.lowered.rows
         fixed = {
-            slot[1:] for row in rows if row.kind in MATRIX_KINDS
-            for slot in row.pair if slot.startswith("=")
+            slot.partition("=")[2] for row in rows if row.kind in MATRIX_KINDS
+            for slot in row.pair if "=" in slot
         }  # fmt: skip
         text = str(self._job.precision)
         return f"{text} ({', '.join(sorted(fixed))} by the file)" if fixed else text

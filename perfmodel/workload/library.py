@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -48,6 +48,8 @@ class Entry:
         Names of the structure's fields, which settings may replace.
     base
         The workload with the defaults; `variants` are those of other structures, made once.
+    rewrite
+        What a file adds to a workload of any structure (formats of its weights), where it does.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Entry:
     variants: dict[tuple[tuple[str, Any], ...], Workload] = field(
         default_factory=dict[tuple[tuple[str, Any], ...], Workload]
     )
+    rewrite: Callable[[Workload], Workload] | None = None
 
 
 def find(name: str | Path, settings: Mapping[str, Value] | None = None) -> Workload:
@@ -292,6 +295,7 @@ def _variant(model: Entry, fixed: Mapping[str, Any], free: Mapping[str, Value]) 
             base = from_family(model.name, model.family, structure, bound, origin=model.base.origin,
                                precision=model.base.precision)  # fmt: skip
             base.notes = model.base.notes
+            base = base if model.rewrite is None else model.rewrite(base)
         except InputError as error:
             faults += error.faults
     parameters = model.parameters if base is None else base.parameters

@@ -247,7 +247,7 @@ class Lowered:
         )  # fmt: skip
 
     def _slot_name(self, slot: str) -> str:
-        if self._tagged or slot.startswith("="):
+        if self._tagged or "=" in slot:
             return slot
         return slot if slot == "weight:vector" else slot.partition(":")[0]
 

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeAlias, cast
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from perfmodel.arrays import Array
 from perfmodel.errors import Fault, InputError
-from perfmodel.search.accuracy.safetensors import StoredTensor, read_header
+from perfmodel.workload.importers.safetensors.header import (
+    INDEX,
+    StoredTensor,
+    read_header,
+    read_index,
+)
 
 __all__ = ["Layer", "Source", "Weight", "Weights", "read_weights"]
 
 #: A file, or layer -> array with the output channels first (as torch stores them).
 Source: TypeAlias = str | Path | Mapping[str, npt.ArrayLike]
-_INDEX: Final = ".safetensors.index.json"
 
 
 class Weight(NamedTuple):
@@ -119,8 +123,8 @@ def read_weights(source: Source) -> Weights:
     path = Path(source)
     if path.suffix == ".safetensors":
         return _stored(path, read_header(path))
-    if path.name.endswith(_INDEX):
-        return _stored(path, _shards(path))
+    if path.name.endswith(INDEX):
+        return _stored(path, read_index(path))
     if path.suffix == ".onnx":
         from perfmodel.search.accuracy.onnx_weights import read_onnx_weights
 
@@ -143,29 +147,3 @@ def _stored(path: Path, tensors: Mapping[str, StoredTensor]) -> Weights:
         )  # fmt: skip
     short = {layer.name.removesuffix(".weight"): layer for layer in layers}
     return Weights(path.name, layers, short)
-
-
-def _shards(path: Path) -> dict[str, StoredTensor]:
-    """Return the tensors of every file that an index names."""
-    from perfmodel.specfile import read
-
-    data, _ = read(path)
-    named: Any = cast("dict[str, Any]", data).get("weight_map") if isinstance(data, dict) else None
-    if not isinstance(named, dict) or not all(
-        isinstance(file, str) for file in cast("dict[str, Any]", named).values()
-    ):
-        raise InputError(Fault("has no weight_map", file=str(path), expected="tensor -> file"))
-    faults: list[Fault] = []
-    found: dict[str, StoredTensor] = {}
-    for name in sorted(set(cast("dict[str, str]", named).values())):
-        if Path(name).name != name:
-            faults.append(Fault(f"'{name}' lies elsewhere", "weight_map", str(path),
-                                expected="files beside the index"))  # fmt: skip
-            continue
-        try:
-            found |= read_header(path.with_name(name))
-        except InputError as error:
-            faults += error.faults
-    if faults:
-        raise InputError(faults)
-    return found

@@ -46,8 +46,11 @@ class Reader:
 READERS: Final[Sequence[Reader]] = (
     Reader("Hugging Face config.json", ("config.json",),
            "perfmodel.workload.importers.huggingface", "load_config", structured=True),
+    Reader("safetensors", (".safetensors", ".safetensors.index.json"),
+           "perfmodel.workload.importers.safetensors.load", "load_safetensors", structured=True),
     Reader("operator graph .json", (".json",),
            "perfmodel.workload.importers.operator_graph", "load_operator_graph"),
+    Reader("GGUF", (".gguf",), "perfmodel.workload.importers.gguf", "load_gguf", structured=True),
     Reader("ONNX", (".onnx",), "perfmodel.workload.importers.onnx", "load_onnx"),
 )  # fmt: skip
 

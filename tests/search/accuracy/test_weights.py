@@ -13,8 +13,8 @@ from perfmodel.errors import InputError
 from perfmodel.formats import format_named
 from perfmodel.search import accuracy
 from perfmodel.search.accuracy import LayerOption
-from perfmodel.search.accuracy.safetensors import read_header
 from perfmodel.search.accuracy.weights import read_weights
+from perfmodel.workload.importers.safetensors.header import read_header
 
 DTYPES = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": ml_dtypes.bfloat16,
           "F8_E4M3": ml_dtypes.float8_e4m3fn, "F8_E5M2": ml_dtypes.float8_e5m2, "I8": np.int8,

@@ -18,11 +18,15 @@ import numpy.typing as npt
 from perfmodel.arrays import Array
 from perfmodel.errors import Fault, InputError, nearest
 
-__all__ = ["StoredTensor", "read_header"]
+__all__ = ["BYTES", "INDEX", "StoredTensor", "read_header", "read_index"]
+
+#: How the name of the index of a file in shards ends.
+INDEX: Final = ".safetensors.index.json"
 
 #: The format's own limit.
 _LONGEST: Final = 100_000_000
-_BYTES: Final = {
+#: Bytes of an element.
+BYTES: Final = {
     "BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "I16": 2, "U16": 2, "F16": 2,
     "BF16": 2, "I32": 4, "U32": 4, "F32": 4, "I64": 8, "U64": 8, "F64": 8,
 }  # fmt: skip
@@ -47,7 +51,7 @@ class StoredTensor(NamedTuple):
 
     def read(self) -> Array:
         """Return the numbers, in float64."""
-        count = prod(self.shape) * _BYTES[self.dtype]
+        count = prod(self.shape) * BYTES[self.dtype]
         with Path(self.file).open("rb") as stream:
             stream.seek(self.start)
             raw = np.frombuffer(stream.read(count), dtype=np.uint8)
@@ -122,13 +126,49 @@ def read_header(path: str | Path) -> dict[str, StoredTensor]:
         made = _entry(name, entry, str(file), 8 + length, size, faults)
         if made is not None:
             found[name] = made
-            spans.append((made.start, made.start + prod(made.shape) * _BYTES[made.dtype], name))
+            spans.append((made.start, made.start + prod(made.shape) * BYTES[made.dtype], name))
     end = 8 + length
     for start, stop, name in sorted(spans):
         if start != end and not faults:
             message = "begins before its predecessor ends" if start < end else "follows a hole"
             faults.append(Fault(message, name, str(file), expected=f"offset {end - 8 - length}"))
         end = max(end, stop)
+    if faults:
+        raise InputError(faults)
+    return found
+
+
+def read_index(path: str | Path) -> dict[str, StoredTensor]:
+    """Return the tensors of every file that an index names, beside it.
+
+    Raises
+    ------
+    InputError
+        What cannot be read, lies elsewhere or is not where the index says; every fault at once.
+    """
+    from perfmodel.specfile import read
+
+    path = Path(path)
+    data, _ = read(path)
+    named: Any = cast("dict[str, Any]", data).get("weight_map") if isinstance(data, dict) else None
+    if not isinstance(named, dict) or not all(
+        isinstance(file, str) for file in cast("dict[str, Any]", named).values()
+    ):
+        raise InputError(Fault("has no weight_map", file=str(path), expected="tensor -> file"))
+    faults: list[Fault] = []
+    found: dict[str, StoredTensor] = {}
+    for name in sorted(set(cast("dict[str, str]", named).values())):
+        if Path(name).name != name:
+            faults.append(Fault(f"'{name}' lies elsewhere", "weight_map", str(path),
+                                expected="files beside the index"))  # fmt: skip
+            continue
+        try:
+            found |= read_header(path.with_name(name))
+        except InputError as error:
+            faults += error.faults
+    for name, file in cast("dict[str, str]", named).items() if not faults else ():
+        if name not in found or Path(found[name].file).name != file:
+            faults.append(Fault(f"'{name}' is not in '{file}'", "weight_map", str(path)))
     if faults:
         raise InputError(faults)
     return found
@@ -147,18 +187,16 @@ def _entry(
         return None
     given = cast("dict[str, Any]", entry)
     dtype, shape, offsets = given["dtype"], given["shape"], given["data_offsets"]
-    if not isinstance(dtype, str) or dtype not in _BYTES:
-        fault(
-            f"unknown dtype {dtype!r}", "one of " + ", ".join(_BYTES), nearest(str(dtype), _BYTES)
-        )
+    if not isinstance(dtype, str) or dtype not in BYTES:
+        fault(f"unknown dtype {dtype!r}", "one of " + ", ".join(BYTES), nearest(str(dtype), BYTES))
         return None
     if not _whole(shape) or not _whole(offsets) or len(offsets) != 2:
         fault("shape or offsets are no whole numbers", "lists of whole numbers, two offsets")
         return None
     begin, end = offsets
-    if end - begin != prod(shape) * _BYTES[dtype] or base + end > size:
+    if end - begin != prod(shape) * BYTES[dtype] or base + end > size:
         fault(f"bytes {begin} to {end} do not hold {tuple(shape)} of {dtype} in this file",
-              f"{prod(shape) * _BYTES[dtype]} bytes inside the file")  # fmt: skip
+              f"{prod(shape) * BYTES[dtype]} bytes inside the file")  # fmt: skip
         return None
     return StoredTensor(file, dtype, tuple(shape), base + begin)
 

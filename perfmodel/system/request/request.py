@@ -1,0 +1,219 @@
+"""Predict a whole request: time to first token, time per token over the growing context, energy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from perfmodel.arrays import Value, is_array
+from perfmodel.errors import Fault, InputError
+from perfmodel.formats import Precision
+from perfmodel.hardware.runtime import Runtime
+from perfmodel.predict import predict
+from perfmodel.prediction import Prediction
+from perfmodel.resolve import DeviceLike, Subject, resolve
+from perfmodel.settings import FaultList
+from perfmodel.system.request.contexts import Floats, Sums
+from perfmodel.system.request.result import Request
+from perfmodel.workload.workload import Workload
+
+__all__ = ["request"]
+
+#: Tokens of a prompt and of an answer; longer ones are slips.
+_LONGEST: Final = 2**24
+#: Questions at a time.
+_MOST: Final = 1_000_000
+
+
+def request(
+    model: str | Path,
+    device: DeviceLike,
+    *,
+    prompt: Value = 1024,
+    generate: Value = 256,
+    batch: Value = 1,
+    precision: str | Precision | None = None,
+    runtime: str | Path | Runtime | None = None,
+    engine: str | None = None,
+    set: Mapping[str, Any] | None = None,
+) -> Request:
+    """Predict a request from its prompt to its last token.
+
+    The first token comes out of the prefill, the others of ``generate - 1`` decode steps with
+    contexts ``prompt + 1`` to ``prompt + generate - 1``. Their costs are summed over the contexts
+    as they grow, not taken at the mean context.
+
+    Parameters
+    ----------
+    model
+        A language model: a name of the library, or a path (``.gguf``, ``config.json``, ``.yaml``).
+    device
+        A device or machine, its name or a path.
+    prompt, generate
+        Tokens in and out, whole numbers from 1 or arrays of them.
+    batch
+        Sequences of that length that run together, or an array. Arrays broadcast.
+    precision, runtime, engine
+        As for `perfmodel.predict.predict`.
+    set
+        Facts of the device and fields of the structure by name, one value each.
+
+    Returns
+    -------
+    Request
+
+    Raises
+    ------
+    InputError
+        Unknown names, numbers that count nothing, a model that generates no tokens: all at once.
+        What does not fit is a result.
+    """
+    faults = FaultList()
+    sizes = _sizes({"prompt": prompt, "generate": generate, "batch": batch}, faults)
+    settings = dict(set or {})
+    for name in ("prompt", "generate", "batch", "context", "phase", "past"):
+        if name in settings:
+            del settings[name]
+            faults.append(Fault(f"'{name}' is not set here", path=name,
+                                expected="an argument of its own" if name in sizes
+                                else "nothing: a request has both phases"))  # fmt: skip
+    faults.extend(
+        Fault("varies over points", path=name, expected="one value; prompt, generate and batch "
+              "take arrays")
+        for name, value in settings.items() if is_array(value) or isinstance(value, list)
+    )  # fmt: skip
+    first = faults.trying(_subject, model, device, precision, runtime, engine, settings, "prefill")
+    faults.settle()
+    assert first is not None
+    step = _subject(model, device, precision, runtime, engine, settings, "decode")
+    given = [np.asarray(value, dtype=np.int64) for value in sizes.values()]
+    shape = np.broadcast_shapes(*(value.shape for value in given))
+    prompts, generated, batches = (np.broadcast_to(v, shape).reshape(-1) for v in given)
+    reading = _cost(first, batch=batches if shape else int(batches[0]),
+                    prompt=prompts if shape else int(prompts[0]))  # fmt: skip
+    steps = generated - 1
+    ends = prompts + np.maximum(steps, 1)
+    last = _cost(step, batch=batches if shape else int(batches[0]),
+                 context=ends if shape else int(ends[0]))  # fmt: skip
+    decode = np.zeros((2, len(prompts)))
+    opening = np.zeros((2, len(prompts)))
+    evaluated = 0
+    for count in np.unique(batches).tolist():
+        at = np.flatnonzero(batches == count)
+        ranges = list(zip((prompts[at] + 1).tolist(), ends[at].tolist(), strict=True))
+
+        def costs(contexts: Floats, count: int = count) -> Floats:
+            return _latency_and_energy(_cost(step, batch=count, context=contexts), len(contexts))
+
+        sums = Sums(costs, ranges)
+        evaluated += sums.evaluated
+        decode[:, at] = np.array([sums.between(*one) for one in ranges]).T
+        opening[:, at] = costs(np.array([low for low, _ in ranges], dtype=float))
+    read = _latency_and_energy(reading, len(prompts))
+    # Of a single token no step is taken: its TPOT is what the next one would take.
+    spent = np.where(steps > 0, decode[1], 0.0)
+    mean = decode[0] / np.maximum(steps, 1)
+
+    def shaped(values: npt.NDArray[Any]) -> Value:
+        return values.reshape(shape) if shape else values[0].item()
+
+    final = _latency_and_energy(last, len(prompts))[0]
+    most = np.maximum(
+        *(np.broadcast_to(p.peak_memory_bytes, len(prompts)) for p in (reading, last))
+    )
+    fits = np.logical_and(*(np.broadcast_to(p.feasible, len(prompts)) for p in (reading, last)))
+    return Request(
+        *(shaped(values) for values in (
+            prompts, generated, batches, read[0], mean, opening[0], final,
+            read[1] + spent, read[1], spent, most, fits,
+        )),
+        prefill=reading, last=last, evaluated=evaluated,
+    )  # fmt: skip
+
+
+def _cost(subject: Subject, **sizes: Any) -> Prediction:
+    return predict(
+        subject.workload.bind(sizes), subject.device, precision=subject.precision,
+        runtime=subject.runtime, engine=subject.engine,
+    )  # fmt: skip
+
+
+def _latency_and_energy(found: Prediction, points: int) -> Floats:
+    return np.array([
+        np.broadcast_to(np.asarray(value, dtype=float).reshape(-1), points)
+        for value in (found.latency_s, found.energy_j)
+    ])  # fmt: skip
+
+
+def _subject(
+    model: str | Path, device: DeviceLike, precision: str | Precision | None,
+    runtime: str | Path | Runtime | None, engine: str | None, settings: Mapping[str, Any],
+    phase: str,
+) -> Subject:  # fmt: skip
+    """Return what is predicted in a phase.
+
+    Raises
+    ------
+    InputError
+        Faults of the names and settings; a model without the phase.
+    """
+    if isinstance(model, Workload):
+        raise InputError(Fault("is a workload of one phase", path="model",
+                               expected="a name or a path, for both phases"))  # fmt: skip
+    free = {"prefill": "prompt", "decode": "context"}[phase]
+    plain = resolve(model, device, precision, runtime, settings, engine=engine)
+    if plain.workload.unit != "tokens":
+        raise InputError(_no_tokens(plain.workload))
+    try:
+        found = resolve(
+            model, device, precision, runtime, {**settings, "phase": phase}, engine=engine
+        )
+    except InputError:
+        raise InputError(_no_tokens(plain.workload)) from None
+    if not {free, "batch"} <= found.workload.parameters.keys():
+        raise InputError(_no_tokens(found.workload))
+    return found
+
+
+def _no_tokens(workload: Workload) -> Fault:
+    return Fault(f"'{workload.name}' reads no prompt and generates no tokens", path="model",
+                 expected="a language model, such as llama_3_8b or a .gguf file")  # fmt: skip
+
+
+def _sizes(given: Mapping[str, Value], faults: FaultList) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    shapes: list[tuple[int, ...]] = []
+    for name, value in given.items():
+        expected = f"a whole number from 1 to {_LONGEST:,}, or an array of them"
+        try:
+            array = np.asarray(value, dtype=float)
+        except (TypeError, ValueError):
+            faults.append(Fault(f"{value!r} is no number", path=name, expected=expected))
+            found[name] = 1
+            continue
+        good = np.isfinite(array) & (array >= 1) & (array <= _LONGEST)
+        good &= np.where(good, array, 0.5) % 1 == 0
+        if not array.size or not bool(np.all(good)):
+            told = f"{array[~good].flat[0]:g}" if array.size else "an empty array"
+            faults.append(Fault(f"{told} counts no tokens" if name != "batch"
+                                else f"{told} counts no sequences", path=name,
+                                expected=expected))  # fmt: skip
+            found[name] = 1
+            continue
+        found[name] = array
+        shapes.append(array.shape)
+    try:
+        shape = np.broadcast_shapes(*shapes)
+    except ValueError:
+        told = ", ".join(map(str, shapes))
+        faults.append(Fault(f"shapes {told} do not go together", path="prompt",
+                            expected="shapes that broadcast"))  # fmt: skip
+        return found
+    if int(np.prod(shape)) > _MOST:
+        faults.append(Fault(f"{int(np.prod(shape)):,} requests", path="prompt",
+                            expected=f"at most {_MOST:,}"))  # fmt: skip
+    return found

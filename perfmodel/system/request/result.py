@@ -1,0 +1,220 @@
+"""What a request takes: numbers, one row a question, and the arithmetic behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from perfmodel.arrays import Value
+from perfmodel.prediction import Prediction
+from perfmodel.units import show
+
+if TYPE_CHECKING:
+    from perfmodel.table import Table
+
+__all__ = ["Request"]
+
+_COLUMNS = (
+    "prompt", "generate", "batch", "ttft_s", "tpot_s", "latency_s", "prefill_tokens_per_s",
+    "decode_tokens_per_s", "energy_j", "peak_memory_bytes", "feasible",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A prompt read and tokens generated after it, without others beside it.
+
+    Every number is a float, or an array of the questions' broadcast shape.
+
+    Attributes
+    ----------
+    prompt, generate, batch
+        Tokens in and out of each sequence, and sequences that run together.
+    ttft_s
+        Seconds until the first token: the prefill.
+    tpot_s
+        Mean seconds of each further token, over the context as it grows; of the next one where none
+        is generated.
+    first_step_s, last_step_s
+        Seconds of the first further token and of the last.
+    latency_s
+        ``ttft_s + (generate - 1) * tpot_s``.
+    energy_j, prefill_energy_j, decode_energy_j
+        Joule of the whole and of its two parts; NaN where the device states none.
+    peak_memory_bytes
+        Most bytes that weights, cache and activations take at a time.
+    feasible
+        Whether the device holds it from the prompt to the last token.
+    prefill, last
+        Predictions of the prompt and of the last step.
+    evaluated
+        Contexts that were costed for the sum.
+    """
+
+    prompt: Value
+    generate: Value
+    batch: Value
+    ttft_s: Value
+    tpot_s: Value
+    first_step_s: Value
+    last_step_s: Value
+    energy_j: Value
+    prefill_energy_j: Value
+    decode_energy_j: Value
+    peak_memory_bytes: Value
+    feasible: Any
+    prefill: Prediction = field(repr=False)
+    last: Prediction = field(repr=False)
+    evaluated: int = field(default=0, repr=False)
+
+    @property
+    def latency_s(self) -> Value:
+        """Seconds from the prompt to the last token."""
+        return self.ttft_s + (self.generate - 1) * self.tpot_s
+
+    @property
+    def decode_s(self) -> Value:
+        """Seconds of all tokens after the first."""
+        return (self.generate - 1) * self.tpot_s
+
+    @property
+    def prefill_tokens_per_s(self) -> Value:
+        """Tokens of prompts read a second."""
+        return self.batch * self.prompt / self.ttft_s
+
+    @property
+    def decode_tokens_per_s(self) -> Value:
+        """Tokens a second while decoding, over the batch."""
+        return self.batch / self.tpot_s
+
+    @property
+    def tokens_per_s(self) -> Value:
+        """Tokens generated a second of the whole request."""
+        return self.batch * self.generate / self.latency_s
+
+    @property
+    def violations(self) -> tuple[str, ...]:
+        """What does not fit, in the last step or else in the prefill (one question)."""
+        told = self.last if not np.all(self.last.feasible) else self.prefill
+        return tuple(map(str, told.violations))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the questions; ``()`` for one."""
+        return np.shape(self.ttft_s)
+
+    @property
+    def table(self) -> Table:
+        """One row a question."""
+        from perfmodel.table import Table
+
+        columns = {
+            name: np.broadcast_to(getattr(self, name), self.shape).reshape(-1) for name in _COLUMNS
+        }
+        return Table(columns, {}, ("prompt", "generate", "batch"))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return names and numbers, ready for JSON; what is not known is None."""
+        numbers = {
+            name: getattr(self, name)
+            for name in (*_COLUMNS[:-1], "tokens_per_s", "decode_s", "first_step_s", "last_step_s",
+                         "prefill_energy_j", "decode_energy_j")
+        }  # fmt: skip
+        return {
+            **_heading(self),
+            **{name: _plain(value) for name, value in numbers.items()},
+            "feasible": np.asarray(self.feasible).reshape(-1).tolist()
+            if self.shape
+            else self.feasible,
+            "energy_boundary": self.prefill.energy_boundary,
+            "notes": list(self.prefill.notes),
+            "not_priced": list(self.prefill.not_priced),
+        }
+
+    def explain(self, rows: int = 4) -> str:
+        """Return the arithmetic: how the parts add up, and the kernels of both phases.
+
+        Parameters
+        ----------
+        rows
+            Kernels of each phase that are opened.
+
+        Raises
+        ------
+        ValueError
+            Many questions were asked: explain one.
+        """
+        if self.shape:
+            raise ValueError("many questions were asked: explain one of them")
+        steps = self.generate - 1
+        told = {name: show(value, "time") for name, value in (
+            ("ttft", self.ttft_s), ("tpot", self.tpot_s), ("first", self.first_step_s),
+            ("last", self.last_step_s),
+        )}  # fmt: skip
+        contexts = f"{self.prompt + 1:g} to {self.prompt + max(steps, 1):g}"
+        added = (
+            f"latency = TTFT + (generate - 1) * TPOT = {told['ttft']} + {steps:g} * {told['tpot']}"
+        )
+        mean = (
+            f"TPOT is the mean of {steps:g} decode steps with contexts {contexts}: "
+            f"{told['first']} for the first, {told['last']} for the last; "
+            f"{self.evaluated} contexts were costed"
+        )
+        lines = [
+            repr(self), "", added, mean, "", "prefill:", self.prefill.explain(rows), "",
+            "last decode step:", self.last.explain(rows),
+        ]  # fmt: skip
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        if self.shape:
+            return repr(self.table)
+        boundary = self.prefill.energy_boundary
+        rows: dict[str, str] = {
+            "TTFT": show(self.ttft_s, "time"),
+            "TPOT": f"{show(self.tpot_s, 'time')} ({show(self.first_step_s, 'time')} to "
+            f"{show(self.last_step_s, 'time')})",
+            "latency": show(self.latency_s, "time"),
+            "prefill": f"{self.prefill_tokens_per_s:.4g} tokens/s",
+            "decode": f"{self.decode_tokens_per_s:.4g} tokens/s",
+        }
+        if not np.isnan(self.energy_j):
+            rows[f"energy ({boundary})"] = (
+                f"{show(self.energy_j, 'energy')} (prefill "
+                f"{show(self.prefill_energy_j, 'energy')}, decode "
+                f"{show(self.decode_energy_j, 'energy')})"
+            )
+        rows["memory"] = (
+            f"{show(self.peak_memory_bytes, 'bytes')} (weights "
+            f"{show(self.last.weight_bytes, 'bytes')}, cache {show(self.last.kv_bytes, 'bytes')})"
+        )
+        rows["bottleneck"] = f"prefill {self.prefill.bottleneck}, decode {self.last.bottleneck}"
+        wide = max(map(len, rows))
+        found = _heading(self)
+        batch = f", batch={self.batch:g}" if self.batch != 1 else ""
+        head = (
+            f"{found['workload']} (prompt={self.prompt:g}, generate={self.generate:g}{batch}) on "
+            f"{found['device']}, {found['precision']}, runtime {found['runtime']}"
+        )
+        return "\n".join([
+            head, *(f"  {name:<{wide}}  {text}" for name, text in rows.items()),
+            *(f"  does not fit: {violation}" for violation in self.violations if not self.feasible),
+            *(f"  note: {note}" for note in self.prefill.notes),
+        ])  # fmt: skip
+
+
+def _heading(found: Request) -> Mapping[str, str]:
+    told = found.prefill
+    return {"workload": told.workload.name, "device": told.device, "precision": told.precision,
+            "runtime": told.runtime}  # fmt: skip
+
+
+def _plain(value: Value) -> Any:
+    """Return a number or a list of them; NaN, which JSON does not have, as None."""
+    array = np.asarray(value, dtype=float)
+    if not array.ndim:
+        return None if np.isnan(array) else array.item()
+    return [None if np.isnan(v) else v for v in array.reshape(-1).tolist()]

@@ -1,0 +1,166 @@
+"""A GGUF file to a workload: its architecture's family with the weights as the file stores them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from perfmodel.arrays import Value
+from perfmodel.errors import Fault, InputError, few, nearest
+from perfmodel.formats import find
+from perfmodel.pydantic_faults import Flaw
+from perfmodel.units import show
+from perfmodel.workload.families import Family, Semantics, family
+from perfmodel.workload.importers.gguf.architectures import ARCHITECTURES
+from perfmodel.workload.importers.gguf.keys import Keys
+from perfmodel.workload.importers.gguf.parts import files_of, read_parts, stem_of
+from perfmodel.workload.importers.gguf.read import Header, LongArray, StoredAs
+from perfmodel.workload.importers.gguf.types import FILE_TYPES
+from perfmodel.workload.importers.stored.held import Held
+from perfmodel.workload.importers.stored.match import Source, match
+from perfmodel.workload.importers.stored.rewrite import OfTheFile, groups_of
+from perfmodel.workload.library import Entry, entry, with_settings
+from perfmodel.workload.library_file import structure_flaws
+from perfmodel.workload.workload import Workload
+
+__all__ = ["CONTEXT", "load_gguf", "supported"]
+
+#: Tokens of context where neither the user says a number nor the model was trained on fewer.
+CONTEXT: Final = 2048
+_FILES: dict[str, tuple[tuple[Any, ...], Entry]] = {}
+
+
+def supported() -> list[str]:
+    """Return the values of ``general.architecture`` that can be read."""
+    return sorted(ARCHITECTURES)
+
+
+def load_gguf(path: Path, settings: Mapping[str, Value] | None = None) -> Workload:
+    """Return the workload of a GGUF file, from its header alone.
+
+    Parameters
+    ----------
+    path
+        The file; of a model in parts, any of them, the others beside it.
+    settings
+        As in `perfmodel.workload.library.find`: free dimensions, and ``phase``. What else shapes
+        the graph is the file's.
+
+    Raises
+    ------
+    InputError
+        Every fault of the file, or of the settings, with its place.
+    """
+    path = Path(path)
+    stamp = tuple(_stamp(file) for file in files_of(path))
+    known = _FILES.get(str(path))
+    if known is None or known[0] != stamp:
+        known = _FILES[str(path)] = stamp, _entry(read_parts(path), path)
+    return with_settings(known[1], settings) if settings else known[1].base
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    try:
+        status = os.stat(file)
+    except (OSError, ValueError):  # ValueError: a null character in the name
+        return 0, 0
+    return status.st_mtime_ns, status.st_size
+
+
+def _entry(header: Header, path: Path) -> Entry:
+    architecture = header.keys.get("general.architecture")
+    read = ARCHITECTURES.get(architecture) if isinstance(architecture, str) else None
+    if not header.tensors:
+        raise InputError(_no_tensors(header, architecture))
+    if not isinstance(architecture, str) or read is None:
+        raise InputError(_unknown(header, architecture))
+    k = Keys(header, architecture)
+    name, structure, groups = read(k)
+    kind = family(name)
+    if not k.faults:
+        k.faults += [_placed(flaw, k) for flaw in structure_flaws(kind, structure)]
+    if k.faults:
+        raise InputError(k.faults)
+    shape = kind.structure.model_validate(structure)
+    source = Source(
+        header.file, architecture, {t.name: _held(t) for t in header.tensors},
+        bare_norms=k.bare_norms, faults=k.faults, notes=k.notes,
+    )  # fmt: skip
+    matched = match(kind.build(shape, Semantics()), groups, source)
+    if k.faults:
+        raise InputError(k.faults)
+    trained = k.size("context_length", 0, least=0)
+    if k.faults:
+        raise InputError(k.faults)
+    if header.lacks:
+        k.notes.append(f"the file lacks {show(header.lacks, 'bytes')} of its tensors' data: "
+                       "its header alone was read")  # fmt: skip
+    if trained:
+        k.notes.append(f"trained on contexts up to {trained} tokens")
+    made = entry(
+        stem_of(path), kind, shape, path, _defaults(kind, trained), precision=_precision(header),
+        notes=tuple(k.notes),
+    )  # fmt: skip
+    of_the_file = OfTheFile(shape, groups_of(matched, groups), str(path))
+    return replace(made, base=of_the_file(made.base), rewrite=of_the_file)
+
+
+def _held(tensor: StoredAs) -> Held:
+    return Held(tensor.name, tensor.elements, tensor.type.format, tensor.bytes,
+                f"byte {tensor.at}", tensor.shape)  # fmt: skip
+
+
+def _defaults(kind: Family, trained: int) -> dict[str, float]:
+    """Return the defaults of free dimensions: none is longer than the model was trained on."""
+    if not trained or kind.name not in ("transformer", "mamba"):
+        return {}
+    longest = {"context": CONTEXT, "prompt": CONTEXT, "past": CONTEXT, "generate": 256,
+               "tokens": 128}  # fmt: skip
+    return {name: float(min(trained, most)) for name, most in longest.items()}
+
+
+def _placed(flaw: Flaw, k: Keys) -> Fault:
+    path = ".".join(map(str, flaw.path))
+    return Fault(flaw.message, path=k.fields.get(path, path), file=k.header.file,
+                 expected=flaw.expected, suggestion=flaw.suggestion)  # fmt: skip
+
+
+def _no_tensors(header: Header, architecture: Any) -> Fault:
+    tokens = header.keys.get("tokenizer.ggml.tokens")
+    count = tokens.length if isinstance(tokens, LongArray) else len(tokens or ())
+    what = f"a vocabulary of {count:,} tokens" if count else f"{len(header.keys)} keys"
+    of = f" of the architecture '{architecture}'" if isinstance(architecture, str) else ""
+    return Fault(f"holds {what}{of} and no tensors", file=header.file,
+                 expected="the GGUF file of a whole model")  # fmt: skip
+
+
+def _unknown(header: Header, architecture: Any) -> Fault:
+    key = "general.architecture"
+    expected = f"one of {few(supported(), 'docs/gguf.md', 80)}"
+    if key not in header.keys:
+        return Fault(f"missing key '{key}'", file=header.file, expected=expected)
+    if not isinstance(architecture, str):
+        return Fault("is no text", path=key, file=header.file, expected=expected)
+    meant = nearest(architecture, ARCHITECTURES, 0.85)
+    return Fault(f"no reader for the architecture '{architecture}'", path=key, file=header.file,
+                 expected="" if meant else expected, suggestion=meant)  # fmt: skip
+
+
+def _precision(header: Header) -> str:
+    """Return the precision of the file: the name of its mixture, or the formats by role."""
+    stated = header.keys.get("general.file_type")
+    named = FILE_TYPES.get(stated) if type(stated) is int else None
+    by_format: dict[str, int] = {}
+    for tensor in header.tensors:
+        by_format[tensor.type.format] = by_format.get(tensor.type.format, 0) + tensor.bytes
+    most = max(by_format, key=lambda name: by_format[name])
+    weights = named or most
+    found = find(weights)
+    assert found is not None
+    if found.source.startswith("ggml"):
+        return weights
+    activations = most if most in ("bf16", "fp32") else "fp16"
+    return f"w={weights},a={activations},kv=fp16"

@@ -1,0 +1,187 @@
+"""What network a file of weights holds, by the names and shapes of its tensors alone.
+
+Llama-like decoders, GPT-2, BERT and ViT are told; where the tensors leave something open (the size
+of a head, how many experts a token visits, a sliding window) the file is refused and says what is
+missing. A note says what was taken as every published model of the kind has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import isqrt
+from pathlib import Path
+from typing import Any, Final
+
+from perfmodel.errors import Fault, InputError
+from perfmodel.pydantic_faults import Flaw
+from perfmodel.workload.families import family
+from perfmodel.workload.importers.gguf.architectures import ARCHITECTURES
+from perfmodel.workload.importers.gguf.keys import Keys
+from perfmodel.workload.importers.gguf.read import Header, StoredAs
+from perfmodel.workload.importers.gguf.types import GgmlType
+from perfmodel.workload.importers.stored.held import Held
+from perfmodel.workload.library import Entry, entry
+from perfmodel.workload.library_file import structure_flaws
+
+__all__ = ["SHAPING", "inferred"]
+
+#: Settings that may say what tensors leave open.
+SHAPING: Final = ("head_dim",)
+#: Size of a head of every published GPT-2 and BERT, and of ViT up to L.
+_HEAD: Final = 64
+
+
+def inferred(path: Path, named: Mapping[str, Held], settings: Mapping[str, Any]) -> Entry:
+    """Return the entry of a file without a config.
+
+    Parameters
+    ----------
+    named
+        Tensors by GGUF's names.
+    settings
+        Those of `SHAPING` that the user gave.
+
+    Raises
+    ------
+    InputError
+        The tensors do not tell the network: what is missing is said.
+    """
+    layers = {name.split(".")[1] for name in named if name.startswith("blk.")}
+    telling = _Telling(path, named, settings, len(layers))
+    if "patch_embd.weight" in named and layers:
+        name, structure = "vit", telling.vit()
+    else:
+        name, structure = telling.language()
+    if telling.faults:
+        raise InputError(telling.faults)
+    kind = family(name)
+    flaws = structure_flaws(kind, structure)
+    if flaws:
+        raise InputError([telling.placed(flaw) for flaw in flaws])
+    title = path.name.removesuffix(".index.json").removesuffix(".safetensors")
+    title = path.resolve().parent.name if title.startswith("model") else title
+    return entry(title, kind, kind.structure.model_validate(structure), path,
+                 notes=tuple(telling.notes))  # fmt: skip
+
+
+class _Telling:
+    def __init__(
+        self, path: Path, named: Mapping[str, Held], settings: Mapping[str, Any], layers: int
+    ) -> None:
+        self.file, self.named, self.layers = str(path), named, layers
+        self.settings = settings
+        self.faults: list[Fault] = []
+        self.notes: list[str] = ["there is no config.json: told from names and shapes"]
+
+    def placed(self, flaw: Flaw) -> Fault:
+        """Return a fault of the structure that was told."""
+        return Fault(f"its tensors tell no sound network: {flaw.message}",
+                     path=".".join(map(str, flaw.path)), file=self.file,
+                     expected="a config.json beside it")  # fmt: skip
+
+    def refuse(self, message: str, also: str = "") -> None:
+        """Note what is open."""
+        self.faults.append(
+            Fault(message, file=self.file, expected=f"a config.json beside it{also}")
+        )
+
+    def language(self) -> tuple[str, dict[str, Any]]:
+        """Return family and structure of a decoder or a BERT."""
+        shapes = {n: t.shape for n, t in self.named.items()}
+        table = shapes.get("token_embd.weight", ())
+        if any("_exps" in n or ".ffn_up.0." in n or "ffn_gate_inp" in n for n in self.named):
+            self.refuse("has experts, and no tensor tells how many of them a token visits")
+            return "transformer", {}
+        needed = ("blk.0.ffn_down.weight", "blk.0.attn_output.weight")
+        if len(table) != 2 or not all(n in self.named for n in needed):
+            self.refuse("its names and shapes are those of no network that can be told from them",
+                        ", or the weights of a Llama, GPT-2, BERT or ViT")  # fmt: skip
+            return "transformer", {}
+        if any("post_ffw_norm" in n for n in self.named):
+            self.refuse("is a Gemma, and no tensor tells its sliding window")
+        if "blk.0.layer_output_norm.weight" in self.named:
+            what = "bert"
+        elif "position_embd.weight" in self.named and "blk.0.attn_qkv.weight" in self.named:
+            what = "gpt2"
+        elif "blk.0.ffn_gate.weight" in self.named and "blk.0.attn_q.weight" in self.named:
+            what = "llama"
+        else:
+            what = "llama"
+            self.refuse("its layers are none of a Llama, GPT-2 or BERT")
+        if self.faults:
+            return "transformer", {}
+        keys = self._keys(what, shapes, table[1])
+        if self.faults:
+            return "transformer", {}
+        tensors = tuple(
+            StoredAs(n, tuple(reversed(t.shape)) or (t.elements,), GgmlType("", 1, 1, t.format), 0)
+            for n, t in self.named.items()
+        )
+        k = Keys(Header(self.file, 3, keys, tensors), what)
+        name, structure, _ = ARCHITECTURES[what](k)
+        self.faults += k.faults
+        if what == "bert" and "pooler.weight" in self.named:
+            structure["head"] = "pooler"
+        if what == "llama":
+            structure["qkv_bias"] = "blk.0.attn_q.bias" in self.named
+            self.notes.append("a SiLU gate and attention to everything, which no tensor shows")
+        return name, structure
+
+    def _keys(self, what: str, shapes: Mapping[str, tuple[int, ...]], width: int) -> dict[str, Any]:
+        head = self._head_dim(what, shapes)
+        queries = shapes.get("blk.0.attn_q.weight", (width,))[0]
+        keys = shapes.get("blk.0.attn_k.weight", (width,))[0]
+        if head and (queries % head or keys % head):
+            self.refuse(f"{queries} queries and {keys} keys are no heads of {head}")
+        # Convolutions of GPT-2's class have the input first.
+        down = shapes["blk.0.ffn_down.weight"]
+        hidden = down[0] if what == "gpt2" else down[-1]
+        head = head or 1
+        return {
+            f"{what}.block_count": self.layers, f"{what}.embedding_length": width,
+            f"{what}.feed_forward_length": hidden,
+            f"{what}.attention.head_count": queries // head,
+            f"{what}.attention.head_count_kv": keys // head,
+            f"{what}.attention.key_length": head,
+        }  # fmt: skip
+
+    def _head_dim(self, what: str, shapes: Mapping[str, tuple[int, ...]]) -> int:
+        given = self.settings.get("head_dim")
+        if given is not None:
+            if type(given) is int and given > 0:
+                return given
+            self.faults.append(Fault(f"{given!r} is no size of a head", path="head_dim",
+                                     expected="a whole number from 1"))  # fmt: skip
+            return 0
+        if "blk.0.attn_q_norm.weight" in shapes:
+            return shapes["blk.0.attn_q_norm.weight"][0]
+        if what == "llama":
+            self.refuse("no tensor tells the size of a head", ", or head_dim=128 (or what it is)")
+            return 0
+        self.notes.append(f"heads of {_HEAD}, as every published {what} has")
+        return _HEAD
+
+    def vit(self) -> dict[str, Any]:
+        """Return the structure of a ViT."""
+        shapes = {n: t.shape for n, t in self.named.items()}
+        patch = shapes["patch_embd.weight"]
+        rows = shapes.get("position_embd.weight", ())
+        up = shapes.get("blk.0.ffn_up.weight", ())
+        if len(patch) != 4 or len(rows) != 3 or len(up) != 2:
+            self.refuse("its names and shapes are not those of a ViT")
+            return {}
+        width, channels, size = patch[0], patch[1], patch[2]
+        side = isqrt(max(rows[1] - 1, 0))
+        if side * side != rows[1] - 1 or patch[2] != patch[3]:
+            self.refuse(f"{rows[1] - 1} positions are no square of patches")
+        head = self._head_dim("vit", shapes)
+        if width == 1280:
+            head = self.settings.get("head_dim", 80)
+        classes = shapes.get("cls.weight", (0,))[0]
+        return {
+            "layers": self.layers, "width": width, "heads": width // max(head, 1),
+            "ffn_width": up[0], "patch": size, "image_size": side * size,
+            "image_channels": channels, "classes": classes,
+            "qkv_bias": "blk.0.attn_q.bias" in self.named,
+            "pooler": "pooler.weight" in self.named,
+        }  # fmt: skip

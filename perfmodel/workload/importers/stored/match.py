@@ -1,0 +1,296 @@
+"""Which tensors of a file are which weights of a graph, held against each other one by one.
+
+Tensors go by the names that GGUF has for them (ggml-org/llama.cpp, ``gguf-py/gguf/constants.py``),
+which are the same for all architectures; files of another kind are read into these names first.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple, TypeAlias
+
+from perfmodel.errors import Fault, nearest
+from perfmodel.workload.graph import Graph
+from perfmodel.workload.importers.stored.held import Held
+from perfmodel.workload.symbols import constant
+
+__all__ = ["Matched", "Source", "Stored", "match"]
+
+#: Weight of a graph (of a layer: without its group) -> tensors of the file that it is, the first
+#: that are all there: several are one weight, and one tensor may be part of several weights.
+_NAMES: Final[Mapping[str, Sequence[tuple[str, ...]]]] = {
+    "q_proj": (("attn_q",), ("attn_qkv",)), "k_proj": (("attn_k",), ("attn_qkv",)),
+    "v_proj": (("attn_v",), ("attn_qkv",)), "o_proj": (("attn_output",),),
+    "q_down": (("attn_q_a",),), "q_down_norm": (("attn_q_a_norm",),), "q_up": (("attn_q_b",),),
+    "kv_down": (("attn_kv_a_mqa",),), "kv_down_norm": (("attn_kv_a_norm",),),
+    "k_up": (("attn_k_b",), ("attn_kv_b",)), "v_up": (("attn_v_b",), ("attn_kv_b",)),
+    "q_norm": (("attn_q_norm",),), "k_norm": (("attn_k_norm",),),
+    "attention_norm": (("attn_norm",), ("attn_output_norm",), ("post_attention_norm",)),
+    "attention_post_norm": (("post_attention_norm",),),
+    "ffn_norm": (("ffn_norm",), ("layer_output_norm",), ("attn_norm_2",), ("post_ffw_norm",),
+                 ("post_attention_norm",)),
+    "ffn_post_norm": (("post_ffw_norm",),),
+    "ffn_up": (("ffn_up",),), "ffn_gate": (("ffn_gate",), ("ffn_up",)),
+    "ffn_down": (("ffn_down",),),
+    "router": (("ffn_gate_inp",),),
+    "experts_up": (("ffn_gate_exps", "ffn_up_exps"), ("ffn_gate_up_exps",), ("ffn_up_exps",)),
+    "experts_down": (("ffn_down_exps",),),
+    "shared_up": (("ffn_up_shexp",),), "shared_gate": (("ffn_gate_shexp",),),
+    "shared_down": (("ffn_down_shexp",),), "shared_gate_proj": (("ffn_gate_inp_shexp",),),
+    "norm": (("attn_norm",),), "in_proj": (("ssm_in",),), "conv": (("ssm_conv1d",),),
+    "x_proj": (("ssm_x",),), "dt_proj": (("ssm_dt",),), "out_proj": (("ssm_out",),),
+    "embedding": (("token_embd",),), "embedding_norm": (("token_embd_norm",),),
+    "positions": (("position_embd",),), "token_types": (("token_types",),),
+    "final_norm": (("output_norm",),), "head": (("output",), ("cls",)),
+    "pooler": (("pooler",),), "patch_embedding": (("patch_embd",),),
+}  # fmt: skip
+#: Those without ``.weight`` or ``.bias`` at the end.
+_PLAIN: Final[Mapping[str, Sequence[tuple[str, ...]]]] = {
+    "class_token": (("class_token",),), "scan.A": (("ssm_a",),), "scan.D": (("ssm_d",),),
+    "router.bias": (("ffn_gate_inp.bias",), ("exp_probs_b.bias",)),
+}  # fmt: skip
+#: Most of a file's bytes that may be in tensors without a place in the graph.
+_BESIDE: Final = 0.02
+_SHOWN: Final = 20
+
+#: Formats by bytes: (format, share of the elements).
+Parts: TypeAlias = tuple[tuple[str, float], ...]
+
+
+class Stored(NamedTuple):
+    """How a weight of a graph is stored: its format, and its elements by the file."""
+
+    format: str
+    elements: int
+
+
+@dataclass
+class Matched:
+    """What the tensors of a file say of a graph.
+
+    Attributes
+    ----------
+    whole
+        Weight outside the layers -> how it is stored.
+    layers
+        For each layer, weight of its group (without the group's name) -> how it is stored.
+    dropped
+        Weights, without their group, that the file has no tensor for: norms that have none.
+    beside
+        Tensors that no weight of the graph stands for, by layer, or -1 outside the layers.
+    """
+
+    whole: dict[str, Stored] = field(default_factory=dict[str, Stored])
+    layers: list[dict[str, Stored]] = field(default_factory=list[dict[str, Stored]])
+    dropped: set[str] = field(default_factory=set[str])
+    beside: dict[int, list[tuple[str, Held]]] = field(
+        default_factory=dict[int, list[tuple[str, Held]]]
+    )
+
+
+@dataclass
+class Source:
+    """The tensors of a file, and what is found out about them.
+
+    Attributes
+    ----------
+    file
+        Name for messages.
+    what
+        What the network is called in messages.
+    tensors
+        GGUF's name -> tensor.
+    spelled
+        GGUF's name -> the name that such a file would have for it.
+    bare_norms
+        Norms may lack weights, or attention and feed-forward network share one.
+    faults, notes
+        Filled by `match`.
+    """
+
+    file: str
+    what: str
+    tensors: Mapping[str, Held]
+    spelled: Callable[[str], str] = str
+    bare_norms: bool = False
+    faults: list[Fault] = field(default_factory=list[Fault])
+    notes: list[str] = field(default_factory=list[str])
+
+
+def match(graph: Graph, groups: Sequence[str], source: Source) -> Matched:
+    """Hold a file's tensors against the weights of a graph; faults are noted in `source`.
+
+    Parameters
+    ----------
+    graph
+        Of one phase; weights have the same names in all.
+    groups
+        For each layer the name of its block.
+    """
+    matching = _Matching(graph, source)
+    found = matching.found
+    weights = [n for n, t in graph.tensors.items() if t.role == "weight"]
+    named = set(groups)
+    inside: dict[str, list[str]] = {g: [] for g in named}
+    for name in weights:
+        group, _, rest = name.partition(".")
+        if group in named:
+            inside[group].append(rest)
+        else:
+            stored = matching.weight(name, name, "")
+            if stored is not None:
+                found.whole[name] = stored
+    for i, group in enumerate(groups):
+        layer: dict[str, Stored] = {}
+        for rest in inside[group]:
+            stored = matching.weight(f"{group}.{rest}", rest, f"blk.{i}.")
+            if stored is not None:
+                layer[rest] = stored
+        found.layers.append(layer)
+    matching.finish(len(groups))
+    return found
+
+
+class _Matching:
+    def __init__(self, graph: Graph, source: Source) -> None:
+        self.graph, self.source = graph, source
+        self.found = Matched()
+        self.tensors = _with_experts_joined(source.tensors)
+        #: tensor -> elements that weights of the graph take of it
+        self.taken: dict[str, int] = {}
+        self.missing: list[str] = []
+
+    def weight(self, name: str, rest: str, layer: str) -> Stored | None:
+        """Return how a weight is stored."""
+        tensor = self.graph.tensors[name]
+        size = constant(tensor.elements)
+        assert size is not None
+        elements = int(size)
+        names = self._names(rest, layer)
+        if not names:
+            if self.source.bare_norms and tensor.tag == "vector" and "norm" in rest:
+                self.found.dropped.add(rest)
+            else:
+                self.missing.append(f"{layer}{_expected(rest)}")
+            return None
+        held = [self.tensors[n] for n in names]
+        total = sum(t.elements for t in held)
+        # Heads may be normalised one by one or all at once; a norm may have no bias.
+        loose = rest.startswith(("q_norm", "k_norm")) or ("norm" in rest and 2 * total == elements)
+        if len(names) > 1 or loose:
+            if total != elements and not loose:
+                self._mismatch(held[0], elements, total)
+            self.taken |= {n: self.tensors[n].elements for n in names}
+            return Stored(_format(held), total if loose else elements)
+        self.taken[names[0]] = self.taken.get(names[0], 0) + elements
+        return Stored(_format(held), elements)
+
+    def _names(self, rest: str, layer: str) -> list[str]:
+        """Return the tensors of a weight; a norm's bias is part of it."""
+        if rest in _PLAIN:
+            options = [tuple(f"{layer}{n}" for n in option) for option in _PLAIN[rest]]
+        else:
+            stem, _, kind = rest.rpartition(".")
+            options = [
+                tuple(f"{layer}{n}.{kind}" for n in option) for option in _NAMES.get(stem, ())
+            ]
+        for option in options:
+            if all(n in self.tensors for n in option):
+                names = list(option)
+                bias = f"{option[0].removesuffix('.weight')}.bias"
+                if "norm" in rest and bias != option[0] and bias in self.tensors:
+                    names.append(bias)
+                return names
+        return []
+
+    def _mismatch(self, tensor: Held, expected: int, held: int) -> None:
+        shape = f" of shape {list(tensor.shape)}" if tensor.shape else ""
+        self.source.faults.append(
+            Fault(f"'{tensor.name}'{shape} holds {held:,} elements", path=tensor.place,
+                  file=self.source.file, expected=f"{expected:,} for this {self.source.what}")
+        )  # fmt: skip
+
+    def finish(self, layers: int) -> None:
+        """Note what is missing, what does not fit, and what is left over."""
+        for name, taken in self.taken.items():
+            tensor = self.tensors[name]
+            if taken != tensor.elements:
+                self._mismatch(tensor, taken, tensor.elements)
+        left = {n: t for n, t in self.tensors.items() if n not in self.taken}
+        names = [t.name for t in left.values()]
+        faults, file = self.source.faults, self.source.file
+        for name in self.missing[:_SHOWN]:
+            spelled = self.source.spelled(name)
+            faults.append(
+                Fault(f"has no tensor '{spelled}'", file=file,
+                      expected=f"what a {self.source.what} has",
+                      suggestion=nearest(spelled, names, 0.85))
+            )  # fmt: skip
+        if len(self.missing) > _SHOWN:
+            faults.append(Fault(f"lacks {len(self.missing) - _SHOWN} more tensors", file=file))
+        self._beside(left, layers)
+
+    def _beside(self, left: Mapping[str, Held], layers: int) -> None:
+        faults, file = self.source.faults, self.source.file
+        total = sum(t.bytes for t in self.tensors.values())
+        if sum(t.bytes for t in left.values()) > _BESIDE * total or (faults and left):
+            big = sorted(left.values(), key=lambda t: -t.bytes)
+            faults += [
+                Fault(f"no operator of a {self.source.what} stands for '{t.name}' of "
+                      f"{t.bytes:,} bytes", path=t.place, file=file,
+                      expected="tensors of the architecture as it is published")
+                for t in big[:_SHOWN]
+            ]  # fmt: skip
+        for name, tensor in left.items():
+            parts = name.split(".")
+            number = int(parts[1]) if parts[0] == "blk" and parts[1].isdecimal() else -1
+            inside = number < layers
+            self.found.beside.setdefault(number if inside else -1, []).append((name, tensor))
+        if left:
+            kinds = sorted({_without_number(t.name) for t in left.values()})
+            more = f" and {len(kinds) - 6} more" if len(kinds) > 6 else ""
+            self.source.notes.append(
+                "read once a run, with no arithmetic: " + ", ".join(kinds[:6]) + more
+            )
+
+
+def _without_number(name: str) -> str:
+    return re.sub(r"\.\d+\.", ".N.", name)
+
+
+def _expected(rest: str) -> str:
+    if rest in _PLAIN:
+        return _PLAIN[rest][0][0]
+    stem, _, kind = rest.rpartition(".")
+    return f"{_NAMES[stem][0][0]}.{kind}" if stem in _NAMES else rest
+
+
+def _format(held: Sequence[Held]) -> str:
+    """Return the format of a weight: that of its tensors, or a mixture by their elements."""
+    by_format: dict[str, int] = {}
+    for tensor in held:
+        by_format[tensor.format] = by_format.get(tensor.format, 0) + tensor.elements
+    if len(by_format) == 1:
+        return next(iter(by_format))
+    total = sum(by_format.values())
+    return "mix(" + "/".join(f"{n}:{count / total!r}" for n, count in by_format.items()) + ")"
+
+
+def _with_experts_joined(tensors: Mapping[str, Held]) -> dict[str, Held]:
+    """Return the tensors; experts that are a tensor each as one of all of them."""
+    joined: dict[str, Held] = {}
+    for name, tensor in tensors.items():
+        parts = name.split(".")
+        if len(parts) == 5 and parts[2] in ("ffn_up", "ffn_gate", "ffn_down"):
+            whole = ".".join((*parts[:2], f"{parts[2]}_exps", parts[4]))
+            before = joined.get(whole)
+            if before is None or before.format == tensor.format:
+                joined[whole] = tensor._replace(
+                    elements=tensor.elements + (before.elements if before else 0),
+                    bytes=tensor.bytes + (before.bytes if before else 0), shape=(),
+                )  # fmt: skip
+                continue
+        joined[name] = tensor
+    return joined

@@ -1,0 +1,295 @@
+"""A graph whose weights are stored as a file says: layers of different formats become blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from perfmodel.errors import Fault, InputError
+from perfmodel.workload.families import Semantics
+from perfmodel.workload.graph import Access, Block, Graph, Operator, Tensor
+from perfmodel.workload.importers.stored.held import Held
+from perfmodel.workload.importers.stored.match import Matched, Stored
+from perfmodel.workload.symbols import Dim, Poly, simplify
+from perfmodel.workload.unroll import carried
+from perfmodel.workload.workload import StructureBuild, Workload
+
+__all__ = ["Layers", "OfTheFile", "Plan", "StoredBuild", "groups_of", "with_storage"]
+
+_OWN: Final = frozenset({"weight", "kv", "state"})
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """Layers of one group whose weights are stored alike.
+
+    Attributes
+    ----------
+    count
+        How many.
+    weights
+        Weight, without the group's name -> how it is stored.
+    beside
+        Tensors of one layer that no weight stands for: name, elements, format.
+    """
+
+    count: int
+    weights: tuple[tuple[str, Stored], ...]
+    beside: tuple[tuple[str, int, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How the weights of a graph are stored.
+
+    Attributes
+    ----------
+    whole
+        Weights outside the layers.
+    groups
+        Name of a block -> its layers, those that are stored alike together.
+    dropped
+        Weights that the file has no tensor for, without their group.
+    beside
+        Tensors outside the layers that no weight stands for.
+    """
+
+    whole: tuple[tuple[str, Stored], ...]
+    groups: tuple[tuple[str, tuple[Layers, ...]], ...]
+    dropped: frozenset[str] = frozenset()
+    beside: tuple[tuple[str, int, str], ...] = ()
+
+
+def groups_of(matched: Matched, names: Sequence[str]) -> Plan:
+    """Return how weights are stored, layers that are stored alike together."""
+    groups: dict[str, dict[Any, int]] = {}
+    for i, (name, weights) in enumerate(zip(names, matched.layers, strict=True)):
+        key = tuple(weights.items()), _beside(matched.beside.get(i, ()))
+        counts = groups.setdefault(name, {})
+        counts[key] = counts.get(key, 0) + 1
+    return Plan(
+        tuple(matched.whole.items()),
+        tuple(
+            (name, tuple(Layers(n, weights, beside) for (weights, beside), n in counts.items()))
+            for name, counts in groups.items()
+        ),
+        frozenset(matched.dropped), _beside(matched.beside.get(-1, ())),
+    )  # fmt: skip
+
+
+def _beside(tensors: Sequence[tuple[str, Held]]) -> tuple[tuple[str, int, str], ...]:
+    """Return tensors of a layer by their names without its number."""
+    return tuple(
+        (name.split(".", 2)[2] if name.startswith("blk.") and name.count(".") > 1 else name,
+         held.elements, held.format)
+        for name, held in tensors
+    )  # fmt: skip
+
+
+class StoredBuild:
+    """Builds the graph of a structure with the weights of a file; pickled without the graphs."""
+
+    __slots__ = ("_graphs", "base", "plan")
+
+    def __init__(self, base: Callable[[Semantics], Graph], plan: Plan) -> None:
+        self.base, self.plan = base, plan
+        self._graphs: dict[Semantics, Graph] = {}
+
+    def __call__(self, semantics: Semantics) -> Graph:
+        """Return the graph under a runtime's semantics."""
+        found = self._graphs.get(semantics)
+        if found is None:
+            graph = self.base(semantics)
+            found = self._graphs[semantics] = with_storage(graph, self.plan)
+        return found
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return StoredBuild, (self.base, self.plan)
+
+
+@dataclass(frozen=True, slots=True)
+class OfTheFile:
+    """Puts a file's weights under a workload of its family, as phases and settings change it."""
+
+    structure: Any
+    plan: Plan
+    file: str
+
+    def __call__(self, base: Workload) -> Workload:
+        """Return the workload with the weights of the file.
+
+        Raises
+        ------
+        InputError
+            Its structure is not that of the file: only the phase may be another.
+        """
+        build = base._build  # pyright: ignore[reportPrivateUsage]
+        assert isinstance(build, StructureBuild)
+        ours, theirs = build.structure.model_dump(), self.structure.model_dump()
+        faults = [
+            Fault(f"is {theirs[name]!r} by the tensors of the file", path=name, file=self.file,
+                  expected="another file, or a model of the library to change")
+            for name in ours
+            if name != "phase" and ours[name] != theirs[name]
+        ]  # fmt: skip
+        if faults:
+            raise InputError(faults)
+        unit, items = base.unit, base._items  # pyright: ignore[reportPrivateUsage]
+        return Workload(
+            base.name, StoredBuild(build, self.plan), base.parameters, (unit, items),
+            precision=base.precision, origin=base.origin, notes=base.notes,
+        )  # fmt: skip
+
+
+def with_storage(graph: Graph, plan: Plan) -> Graph:
+    """Return a graph with its weights stored as a plan says.
+
+    A block of layers that are not all stored alike becomes one block for each way; their order
+    does not change what they cost.
+    """
+    return _Storing(graph, plan).graph()
+
+
+class _Storing:
+    def __init__(self, graph: Graph, plan: Plan) -> None:
+        self.old, self.plan = graph, plan
+        self.groups = dict(plan.groups)
+        self.tensors: dict[str, Tensor] = dict(graph.tensors)
+        #: What later blocks read in place of the activation that the original block left behind.
+        self.current: dict[str, str] = {}
+        for name, stored in plan.whole:
+            self.tensors[name] = _stored(graph.tensors[name], name, stored)
+
+    def graph(self) -> Graph:
+        blocks: list[Block] = []
+        for block in self.old.blocks:
+            if block.layer and block.name in self.groups:
+                blocks += self._layers(block, self.groups[block.name])
+            else:
+                operators = tuple(self._operator(o, self.current) for o in block.operators)
+                blocks.append(replace(block, operators=operators))
+        blocks = self._with_beside(blocks)
+        used = {n for b in blocks for op in b.operators for n in (*op.reads, *op.writes)}
+        used |= set(self.old.inputs)
+        return replace(
+            self.old, blocks=tuple(blocks),
+            tensors={n: t for n, t in self.tensors.items() if n in used},
+            outputs=tuple(self.current.get(n, n) for n in self.old.outputs),
+        )  # fmt: skip
+
+    def _layers(self, block: Block, kinds: Sequence[Layers]) -> list[Block]:
+        enters, leaves = carried(self.old, block)
+        total = sum(kind.count for kind in kinds)
+        made: list[Block] = []
+        before = self.current.get(enters, enters)
+        for i, kind in enumerate(kinds):
+            name = block.name if i == 0 else f"{block.name}_{i + 1}"
+            names = self._renamed(block, name) | ({enters: before} if enters else {})
+            weights = dict(kind.weights)
+            for rest in [*weights]:
+                old = f"{block.name}.{rest}"
+                new = f"{name}.{rest}"
+                self.tensors[new] = _stored(self.old.tensors[old], new, weights[rest])
+            operators = [self._operator(o, self.current | names) for o in block.operators]
+            suffix = "" if i == 0 else f"_{i + 1}"
+            operators = [
+                replace(o, name=o.name.replace(f"{block.name}.", f"{block.name}{suffix}.", 1))
+                for o in operators
+            ]
+            if kind.beside:
+                operators = self._reading(operators, f"{name}.", kind.beside)
+            made.append(
+                replace(block, name=name, operators=tuple(operators),
+                        count=_part(block.count, kind.count, total),
+                        stored=_part(block.stored, kind.count, total))
+            )  # fmt: skip
+            before = names.get(leaves, leaves)
+        self.current[leaves] = before
+        return made
+
+    def _renamed(self, block: Block, name: str) -> dict[str, str]:
+        """Return the names of a copy's own tensors."""
+        own: dict[str, str] = {}
+        written = {n for op in block.operators for n in op.writes}
+        touched = {a.tensor for op in block.operators for a in op.accesses}
+        touched |= {o.tensor for op in block.operators for nest in op.nests for o in nest.operands}
+        for old in touched:
+            tensor = self.old.tensors.get(old)
+            scores = tensor is None
+            mine = scores or old in written or tensor.role in _OWN
+            if mine and f"{block.name}." in old:
+                new = own[old] = old.replace(f"{block.name}.", f"{name}.", 1)
+                if tensor is not None and tensor.role != "weight":
+                    self.tensors[new] = replace(tensor, name=new)
+        return own
+
+    def _operator(self, operator: Operator, names: Mapping[str, str]) -> Operator:
+        """Return an operator over renamed tensors, weights with their formats."""
+        accesses: list[Access] = []
+        slots: dict[str, str] = {}
+        for access in operator.accesses:
+            old = self.old.tensors[access.tensor]
+            if old.role == "weight" and access.tensor.partition(".")[2] in self.plan.dropped:
+                continue
+            new = self.tensors[names.get(access.tensor, access.tensor)]
+            elements = access.elements
+            if old.role == "weight" and new.shape != old.shape and elements == old.elements:
+                elements = new.elements
+            if old.role == "weight" and new.format:
+                slots[old.slot] = f"weight={new.format}"
+            accesses.append(Access(new.name, access.mode, elements))
+        left, right = operator.pair
+        return replace(
+            operator, accesses=tuple(accesses),
+            pair=(slots.get(left, left), slots.get(right, right)) if operator.nests
+            else operator.pair,
+            inplace=names.get(operator.inplace, operator.inplace),
+            nests=tuple(
+                replace(nest, operands=tuple(
+                    replace(o, tensor=names.get(o.tensor, o.tensor)) for o in nest.operands
+                ))
+                for nest in operator.nests
+            ),
+        )  # fmt: skip
+
+    def _reading(
+        self, operators: list[Operator], prefix: str, beside: Sequence[tuple[str, int, str]]
+    ) -> list[Operator]:
+        """Let the first operator without a product read tensors that no operator stands for."""
+        at = next((i for i, o in enumerate(operators) if not o.nests and o.kind != "gather"), 0)
+        extra: list[Access] = []
+        for name, elements, format in beside:
+            full = f"{prefix}{name}"
+            self.tensors[full] = Tensor(full, (elements,), "weight", "vector", format)
+            extra.append(Access(full, "read", elements))
+        found = operators[at]
+        operators[at] = replace(found, accesses=(*found.accesses, *extra))
+        return operators
+
+    def _with_beside(self, blocks: list[Block]) -> list[Block]:
+        if not self.plan.beside:
+            return blocks
+        made: list[Block] = []
+        phases: set[str] = set()
+        for block in reversed(blocks):
+            if not block.layer and block.phase not in phases:
+                phases.add(block.phase)
+                operators = self._reading(list(block.operators), "", self.plan.beside)
+                block = replace(block, operators=tuple(operators))
+            made.insert(0, block)
+        return made
+
+
+def _stored(tensor: Tensor, name: str, stored: Stored) -> Tensor:
+    """Return a weight as the file stores it."""
+    same = simplify(tensor.elements) == stored.elements
+    return replace(tensor, name=name, format=stored.format,
+                   shape=tensor.shape if same else (stored.elements,))  # fmt: skip
+
+
+def _part(count: Dim, part: int, total: int) -> Dim:
+    """Return the part of a block's count that some of its layers are."""
+    if isinstance(count, Poly):
+        return simplify(Poly({m: c * part / total for m, c in count.terms.items()}))
+    return simplify(Poly({(): count * part / total}))

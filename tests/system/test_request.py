@@ -1,0 +1,188 @@
+"""A whole request: sums over a growing context against every token costed by itself."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from perfmodel.errors import InputError
+from perfmodel.hardware.library import hardware
+from perfmodel.predict import predict
+from perfmodel.system.request import request
+from perfmodel.system.request.contexts import Floats, Sums
+from perfmodel.validate import llamacpp_apple
+from perfmodel.validate.files import DataFolder
+from perfmodel.validate.llama_cpp import llama2_7b
+from perfmodel.workload.library import find
+
+CASES = [
+    ("llama_3_8b", "apple_m2_max", "q4_k_m", None, 2000, 700),
+    ("llama_3_8b", "raspberry_pi_5", "q4_0", None, 100, 300),
+    # Windows that fill on the way, beside layers without one.
+    ("gemma_2_2b", "apple_m1", "q8_0", None, 3000, 2500),
+    ("gpt_oss_20b", "rtx_4090", "mxfp4_moe", "llama_cpp_cuda_2025", 60, 500),
+    ("deepseek_v3", "h200", "fp8", "generic", 500, 200),
+    ("mamba_130m", "apple_m2_max", None, None, 512, 400),
+    # Attention in tiles: a staircase.
+    ("llama_3_8b", "h100_sxm", None, "torch_cuda", 1000, 400),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("model", "device", "precision", "runtime", "prompt", "generate"), CASES)
+def test_the_sum_is_that_over_every_token(
+    model: str, device: str, precision: str | None, runtime: str | None, prompt: int, generate: int
+) -> None:
+    found = request(model, device, precision=precision, runtime=runtime, prompt=prompt,
+                    generate=generate)  # fmt: skip
+    machine = hardware(device)
+    contexts = np.arange(prompt + 1, prompt + generate)
+    step = predict(find(model, {"phase": "decode", "context": contexts}), machine,
+                   precision=precision, runtime=runtime)  # fmt: skip
+    assert found.decode_s == pytest.approx(float(np.sum(step.latency_s)), rel=1e-9)
+    assert found.decode_energy_j == pytest.approx(float(np.sum(step.energy_j)), rel=1e-9)
+    single = [
+        float(predict(find(model, {"phase": "decode", "context": int(c)}), machine,
+                      precision=precision, runtime=runtime).latency_s)
+        for c in (contexts[0], contexts[-1])
+    ]  # fmt: skip
+    assert [found.first_step_s, found.last_step_s] == pytest.approx(single, rel=1e-12)
+    read = predict(find(model, {"phase": "prefill", "prompt": prompt}), machine,
+                   precision=precision, runtime=runtime)  # fmt: skip
+    assert found.ttft_s == read.latency_s
+    assert found.latency_s == pytest.approx(read.latency_s + math.fsum(step.latency_s), rel=1e-9)
+    assert found.peak_memory_bytes >= step.peak_memory_bytes[-1]
+
+
+def test_where_time_is_linear_a_request_is_its_mean_context() -> None:
+    """The phase ``request`` has one step more than tokens after the first."""
+    found = request("llama_2_7b", "apple_m2_max", precision="q4_0", prompt=512, generate=129)
+    whole = predict(find("llama_2_7b", {"phase": "request", "prompt": 512, "generate": 128}),
+                    hardware("apple_m2_max"), precision="q4_0")  # fmt: skip
+    assert found.latency_s == pytest.approx(float(whole.latency_s), rel=1e-6)
+
+
+def test_many_questions_equal_single_ones() -> None:
+    prompts, generated = np.array([[1], [700], [5000]]), np.array([1, 2, 900])
+    many = request("gemma_2_2b", "apple_m1", prompt=prompts, generate=generated, batch=[1, 1, 3])
+    assert many.shape == (3, 3)
+    for i in range(3):
+        for j in range(3):
+            one = request("gemma_2_2b", "apple_m1", prompt=int(prompts[i, 0]),
+                          generate=int(generated[j]), batch=(1, 1, 3)[j])  # fmt: skip
+            for name in ("ttft_s", "tpot_s", "latency_s", "energy_j", "peak_memory_bytes"):
+                assert getattr(many, name)[i, j] == pytest.approx(getattr(one, name), rel=1e-9)
+            assert many.feasible[i, j] == one.feasible
+    table = many.table
+    assert len(table) == 9
+    assert table.units["ttft_s"] == "s"
+
+
+def test_a_request_never_gets_cheaper_as_it_grows() -> None:
+    lengths = np.arange(1, 60) * 97
+    for found in (
+        request("gemma_2_2b", "apple_m1", prompt=lengths, generate=50),
+        request("gemma_2_2b", "apple_m1", prompt=50, generate=lengths),
+    ):
+        assert np.all(np.diff(found.latency_s) > 0)
+        assert np.all(np.diff(found.energy_j) > 0)
+        assert np.all(np.diff(found.peak_memory_bytes) > 0)
+
+
+def test_one_token_takes_no_step() -> None:
+    found = request("llama_3_8b", "apple_m2_max", precision="q4_0", prompt=100, generate=1)
+    assert found.latency_s == found.ttft_s
+    assert found.decode_energy_j == 0.0
+    assert found.tpot_s == found.first_step_s
+
+
+def test_what_does_not_fit_is_a_result() -> None:
+    found = request("llama_3_70b", "apple_m1", precision="q4_0")
+    assert found.feasible is False
+    assert "must hold" in found.violations[0]
+    assert "does not fit" in repr(found)
+
+
+def test_every_fault_at_once() -> None:
+    with pytest.raises(InputError) as error:
+        request("resnet18", "apple_m2_mox", prompt=0, generate=[2.5], set={"context": 3})
+    text = str(error.value)
+    for part in ("0 counts no tokens", "2.5 counts no tokens", "'context' is not set here",
+                 "did you mean 'apple_m2_max'"):  # fmt: skip
+        assert part in text
+    with pytest.raises(InputError, match="generates no tokens"):
+        request("resnet18", "apple_m2_max")
+    with pytest.raises(InputError, match="generates no tokens"):
+        request("bert_base", "apple_m2_max")
+    with pytest.raises(InputError, match="do not go together"):
+        request("llama_3_8b", "apple_m2_max", prompt=[1, 2, 3], generate=[1, 2])
+    with pytest.raises(InputError, match="varies over points"):
+        request(
+            "llama_3_8b", "apple_m2_max", set={"memories.dram.bandwidth": np.array([1e11, 2e11])}
+        )
+
+
+def test_hostile_lengths_are_refused() -> None:
+    for bad in (float("nan"), float("inf"), -1, 2**60, "many", []):
+        with pytest.raises(InputError):
+            request("llama_3_8b", "apple_m2_max", generate=bad)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.integers(1, 20_000), min_size=0, max_size=4),
+    st.lists(st.tuples(st.integers(1, 20_000), st.integers(0, 4000)), min_size=1, max_size=5),
+    st.sampled_from([0, 16, 128]),
+)
+def test_sums_equal_brute_force(
+    kinks: list[int], asked: list[tuple[int, int]], stairs: int
+) -> None:
+    """Piecewise linear costs, with or without stairs on top, over ranges that overlap."""
+
+    def costs(contexts: Floats) -> Floats:
+        line = 1.0 + 1e-4 * contexts
+        for i, kink in enumerate(kinks):
+            line = line + 3e-4 * (i + 1) * np.maximum(contexts - kink, 0.0)
+        if stairs:
+            line = line + 1e-3 * np.ceil(contexts / stairs)
+        return np.array([line, 2.0 * line + 5.0])
+
+    ranges = [(first, first + more) for first, more in asked]
+    sums = Sums(costs, ranges)
+    for first, last in ranges:
+        every = costs(np.arange(first, last + 1, dtype=float)).sum(axis=1)
+        np.testing.assert_allclose(sums.between(first, last), every, rtol=1e-9)
+
+
+def test_few_contexts_are_costed_where_the_cost_is_linear() -> None:
+    def costs(contexts: Floats) -> Floats:
+        return np.array([2.0 + 1e-4 * contexts])
+
+    sums = Sums(costs, [(1, 1_000_000)])
+    assert sums.evaluated < 20
+    assert sums.between(1, 1_000_000)[0] == pytest.approx(2e6 + 1e-4 * 500_000.5e6, rel=1e-12)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(("cases", "group", "rows", "mean", "most"), [
+    (llamacpp_apple, "", 45, 0.035, 0.10), (llama2_7b, "CUDA", 8, 0.03, 0.09),
+])  # fmt: skip
+def test_measured_requests(
+    cases: object, group: str, rows: int, mean: float, most: float, data: Path
+) -> None:
+    """pp512 and then tg128 of llama-bench, which starts from an empty context."""
+    errors: list[float] = []
+    for case in cases.load(DataFolder(data)).cases:  # type: ignore[attr-defined]
+        told = {q.target: q.measured for q in case.questions}
+        if len(told) < 2 or (group and case.group != group):
+            continue
+        measured = told["prefill_latency_s"] + 128 * told["latency_s"]
+        read = request("llama_2_7b", case.machine, prompt=512, generate=1, precision=case.precision)
+        steps = request("llama_2_7b", case.machine, prompt=1, generate=129,
+                        precision=case.precision)  # fmt: skip
+        errors.append((read.latency_s + steps.decode_s) / measured - 1.0)
+    assert len(errors) == rows
+    assert np.mean(np.abs(errors)) < mean
+    assert np.max(np.abs(errors)) < most
