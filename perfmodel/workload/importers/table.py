@@ -49,6 +49,7 @@ READERS: Final[Sequence[Reader]] = (
     Reader("operator graph .json", (".json",),
            "perfmodel.workload.importers.operator_graph", "load_operator_graph"),
     Reader("ONNX", (".onnx",), "perfmodel.workload.importers.onnx", "load_onnx"),
+    Reader("TensorFlow Lite", (".tflite",), "perfmodel.workload.importers.tflite", "load_tflite"),
 )  # fmt: skip
 
 #: Suffixes of files that are imported rather than read as entries of the library.

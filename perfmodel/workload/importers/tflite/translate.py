@@ -1,0 +1,219 @@
+"""Translate the operators of a TensorFlow Lite subgraph into nodes of the ONNX importer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from perfmodel.workload.importers.onnx.read import RawGraph, RawModel, RawNode, RawTensor, RawValue
+from perfmodel.workload.importers.tflite.read import (
+    UNPACKED,
+    TfliteModel,
+    TfliteOperator,
+    TfliteSubgraph,
+    TfliteTensor,
+)
+from perfmodel.workload.importers.tflite.schema import ACTIVATIONS
+
+__all__ = ["DOMAIN", "Translator", "translate"]
+
+#: Domain of nodes that mean something else than the standard's; see ``operators.py``.
+DOMAIN: Final = "tflite"
+
+#: Axes of an image that a file leaves free, by their place.
+_IMAGE: Final = ("batch", "height", "width")
+
+#: Version of the ONNX standard that the nodes are of.
+_OPSET: Final = 18
+
+
+@dataclass
+class Translator:
+    """Nodes, constants and declarations of a subgraph as they come about.
+
+    Attributes
+    ----------
+    alias
+        Index of a tensor -> that of the constant which it is unpacked from.
+    states
+        Name of a resource -> the value that it holds.
+    """
+
+    model: TfliteModel
+    graph: TfliteSubgraph
+    nodes: list[RawNode] = field(default_factory=list[RawNode])
+    stored: dict[str, RawTensor] = field(default_factory=dict[str, RawTensor])
+    declared: dict[str, RawValue] = field(default_factory=dict[str, RawValue])
+    alias: dict[int, int] = field(default_factory=dict[int, int])
+    states: dict[str, str] = field(default_factory=dict[str, str])
+    handles: dict[int, str] = field(default_factory=dict[int, str])
+    more_inputs: list[RawValue] = field(default_factory=list[RawValue])
+    more_outputs: list[str] = field(default_factory=list[str])
+    place: int = 0
+    operator: str = ""
+    made: int = 0
+
+    # tensors
+
+    def tensor(self, index: int) -> TfliteTensor:
+        """Return a tensor; the constant behind it where it is only unpacked."""
+        return self.graph.tensors[self.alias.get(index, index)]
+
+    def name(self, index: int) -> str:
+        """Return the name of a tensor, empty where it is absent."""
+        return self.tensor(index).name if index >= 0 else ""
+
+    def input(self, o: TfliteOperator, i: int) -> str:
+        """Return the name of an operator's input, empty where it is absent."""
+        return self.name(o.inputs[i]) if i < len(o.inputs) else ""
+
+    def inputs(self, o: TfliteOperator) -> tuple[str, ...]:
+        """Return the names of an operator's inputs."""
+        return tuple(self.name(i) for i in o.inputs)
+
+    def rank(self, o: TfliteOperator, i: int = 0) -> int:
+        """Return how many axes an input has."""
+        return len(self.tensor(o.inputs[i]).shape) if i < len(o.inputs) and o.inputs[i] >= 0 else 0
+
+    def numbers(self, o: TfliteOperator, i: int) -> tuple[int, ...] | None:
+        """Return the whole numbers of a constant input, ``None`` where they are computed."""
+        if i >= len(o.inputs) or o.inputs[i] < 0:
+            return None
+        found = self.tensor(o.inputs[i])
+        if not found.constant or found.numbers is None:
+            return None
+        return tuple(int(n) for n in found.numbers)
+
+    def fresh(self, what: str, like: str = "") -> str:
+        """Return a new name; declared as another value is, where one is given."""
+        self.made += 1
+        name = f"{self.operator}_{self.place}.{what}{self.made}"
+        while name in self.stored or name in self.declared:
+            name += "'"
+        if like and like in self.declared:
+            other = self.declared[like]
+            self.declared[name] = RawValue(name, other.shape, other.format)
+        return name
+
+    def constant(self, numbers: Sequence[int | float], *, scalar: bool = False) -> str:
+        """Store a constant of whole numbers (or of one number), and return its name."""
+        name = self.fresh("constant")
+        whole = all(isinstance(n, int) for n in numbers)
+        shape = () if scalar else (len(numbers),)
+        self.stored[name] = RawTensor(shape, "int64" if whole else "fp32", tuple(numbers))
+        return name
+
+    # nodes
+
+    def emit(
+        self, op: str, inputs: Sequence[str], outputs: Sequence[str],
+        attributes: Mapping[str, Any] | None = None, domain: str = "",
+    ) -> None:  # fmt: skip
+        """Add a node; it is called by the operator and its place in the file."""
+        trimmed = list(inputs)
+        while trimmed and not trimmed[-1]:
+            trimmed.pop()
+        self.nodes.append(
+            RawNode(op, domain, f"{self.operator}_{self.place}", tuple(trimmed), tuple(outputs),
+                    dict(attributes or {}))
+        )  # fmt: skip
+
+    def own(
+        self, op: str, inputs: Sequence[str], outputs: Sequence[str],
+        attributes: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
+        """Add a node of this format's own meaning."""
+        self.emit(op, inputs, outputs, attributes, DOMAIN)
+
+    def activated(self, o: TfliteOperator) -> str:
+        """Return what an operator with a fused activation writes; the activation is a node after.
+
+        Call it before the operator's own node and `activate` behind it.
+        """
+        out = self.name(o.outputs[0])
+        return out if not o.options.get("activation") else self.fresh("sum", out)
+
+    def activate(self, o: TfliteOperator, source: str) -> None:
+        """Add the fused activation of an operator that wrote `source`."""
+        number = o.options.get("activation")
+        if number:
+            self.function(ACTIVATIONS[number], source, self.name(o.outputs[0]))
+
+    def function(self, activation: str, source: str, out: str) -> None:
+        """Add an activation."""
+        bounds = {"RELU6": (0.0, 6.0), "RELU_N1_TO_1": (-1.0, 1.0), "RELU_0_TO_1": (0.0, 1.0)}
+        if activation in bounds:
+            limits = [self.constant((b,), scalar=True) for b in bounds[activation]]
+            self.emit("Clip", (source, *limits), (out,))
+        else:
+            op = {"RELU": "Relu", "TANH": "Tanh", "SIGN_BIT": "Sign"}[activation]
+            self.emit(op, (source,), (out,))
+
+
+def translate(model: TfliteModel) -> tuple[RawModel, list[str]]:
+    """Return a model of the ONNX importer, and notes for its reader."""
+    from perfmodel.workload.importers.tflite.operator_table import HANDLERS
+
+    graph = model.subgraphs[0]
+    t = Translator(model, graph)
+    read = {i for o in graph.operators for i in o.inputs}
+    for index, tensor in enumerate(graph.tensors):
+        if tensor.constant:
+            t.stored[tensor.name] = RawTensor(tensor.shape, tensor.format, tensor.numbers)
+        else:
+            t.declared[tensor.name] = RawValue(tensor.name, tensor.signature, tensor.format)
+            if tensor.variable and index in read and index not in graph.inputs:
+                t.more_inputs.append(RawValue(tensor.name, tensor.shape, tensor.format))
+    for place, o in enumerate(graph.operators):
+        t.place, t.operator = place, o.op
+        if o.op in UNPACKED and o.inputs and t.tensor(o.inputs[0]).constant and o.outputs:
+            # Unpacked once, when the network is loaded: what is stored is what is read.
+            t.alias[o.outputs[0]] = t.alias.get(o.inputs[0], o.inputs[0])
+            continue
+        handler = HANDLERS.get(o.op)
+        if handler is not None and not o.custom:
+            handler(t, o)
+        else:
+            t.emit(o.op, t.inputs(o), [t.name(i) for i in o.outputs], {},
+                   f"{DOMAIN}.custom" if o.custom else DOMAIN)  # fmt: skip
+    inputs = [_input(t.graph.tensors[i], first=i == graph.inputs[0]) for i in graph.inputs]
+    outputs = [t.name(i) for i in graph.outputs]
+    raw = RawGraph(
+        graph.name, t.nodes, t.stored, [*inputs, *t.more_inputs],
+        list(dict.fromkeys([*outputs, *t.more_outputs])), t.declared,
+    )  # fmt: skip
+    return RawModel(raw, {"": _OPSET}, model.file), _notes(t)
+
+
+def _input(tensor: TfliteTensor, *, first: bool) -> RawValue:
+    """Return an input of the network; its free extents are named by their place."""
+    rank = len(tensor.shape)
+    shape: list[int | str | None] = []
+    for axis, extent in enumerate(tensor.signature):
+        image = first and rank == 4 and axis < 3
+        named = image or (axis == 0 and rank > 1)
+        shape.append(extent if extent is not None else _IMAGE[axis] if named else None)
+    return RawValue(tensor.name, tuple(shape), tensor.format)
+
+
+def _notes(t: Translator) -> list[str]:
+    notes: list[str] = []
+    others = t.model.subgraphs[1:]
+    if others:
+        listed = ", ".join(f"'{g.name}' ({len(g.operators)} operators)" for g in others[:4])
+        more = f" and {len(others) - 4} more" if len(others) > 4 else ""
+        notes.append(f"subgraphs that the first one runs are not priced: {listed}{more}")
+    sparse = [x for x in t.graph.tensors if x.sparse and x.constant]
+    if sparse:
+        held = sum(x.stored_bytes for x in sparse)
+        notes.append(
+            f"{len(sparse)} weights are stored sparse, in {held} bytes; they are unpacked when the "
+            f"network is loaded and priced dense"
+        )
+    half = [i for i in set(t.alias.values()) if t.graph.tensors[i].format == "fp16"]
+    if half:
+        notes.append(f"{len(half)} weights are stored in fp16 and unpacked when it is loaded")
+    if t.states:
+        notes.append(f"{len(t.states)} states are kept from one run to the next")
+    return notes
