@@ -250,6 +250,18 @@ def _runs(t: Translator, o: TfliteOperator) -> None:
           {"runs": "it runs the subgraphs " + " and ".join(named)})  # fmt: skip
 
 
+def _if(t: Translator, o: TfliteOperator) -> None:
+    """``IF``: both branches are walked, and the costlier one is priced where the data decide."""
+    numbers = (o.options["then_subgraph"], o.options["else_subgraph"])
+    bodies = [t.branch(n, o.inputs[1:], len(o.outputs)) for n in numbers]
+    then_body, else_body = bodies
+    if then_body is None or else_body is None:
+        _runs(t, o)
+        return
+    t.emit("If", (t.input(o, 0),), [t.name(i) for i in o.outputs])
+    t.nodes[-1].graphs.update(then_branch=then_body, else_branch=else_body)
+
+
 def _once(t: Translator, o: TfliteOperator) -> None:
     """``CALL_ONCE`` sets states up before the first run: no part of any other."""
 
@@ -269,7 +281,8 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     **dict.fromkeys(("DEPTH_TO_SPACE", "SPACE_TO_DEPTH"), _blocks),
     **dict.fromkeys(("UNIDIRECTIONAL_SEQUENCE_LSTM", "LSTM"), _lstm),
     **dict.fromkeys(("UNIDIRECTIONAL_SEQUENCE_RNN", "RNN"), _rnn),
-    **dict.fromkeys(("IF", "WHILE", "CALL"), _runs),
+    "IF": _if,
+    **dict.fromkeys(("WHILE", "CALL"), _runs),
     "CALL_ONCE": _once,
     "FULLY_CONNECTED": _dense,
     "BATCH_MATMUL": _matmul,

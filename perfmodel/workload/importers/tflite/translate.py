@@ -24,6 +24,9 @@ DOMAIN: Final = "tflite"
 #: Axes of an image that a file leaves free, by their place.
 _IMAGE: Final = ("batch", "height", "width")
 
+#: How deep branches may be nested.
+_DEEPEST: Final = 4
+
 #: Version of the ONNX standard that the nodes are of.
 _OPSET: Final = 18
 
@@ -36,6 +39,10 @@ class Translator:
     ----------
     alias
         Index of a tensor -> that of the constant which it is unpacked from.
+    outer
+        Index of an input of this subgraph -> name of the value that it is called with.
+    prefix, depth
+        What tells its names from those of the subgraph that runs it, and how deep it is nested.
     states
         Name of a resource -> the value that it holds.
     """
@@ -46,6 +53,9 @@ class Translator:
     stored: dict[str, RawTensor] = field(default_factory=dict[str, RawTensor])
     declared: dict[str, RawValue] = field(default_factory=dict[str, RawValue])
     alias: dict[int, int] = field(default_factory=dict[int, int])
+    outer: dict[int, str] = field(default_factory=dict[int, str])
+    prefix: str = ""
+    depth: int = 0
     states: dict[str, str] = field(default_factory=dict[str, str])
     handles: dict[int, str] = field(default_factory=dict[int, str])
     more_inputs: list[RawValue] = field(default_factory=list[RawValue])
@@ -62,7 +72,9 @@ class Translator:
 
     def name(self, index: int) -> str:
         """Return the name of a tensor, empty where it is absent."""
-        return self.tensor(index).name if index >= 0 else ""
+        if index < 0:
+            return ""
+        return self.outer.get(index) or self.prefix + self.tensor(index).name
 
     def input(self, o: TfliteOperator, i: int) -> str:
         """Return the name of an operator's input, empty where it is absent."""
@@ -88,7 +100,7 @@ class Translator:
     def fresh(self, what: str, like: str = "") -> str:
         """Return a new name; declared as another value is, where one is given."""
         self.made += 1
-        name = f"{self.operator}_{self.place}.{what}{self.made}"
+        name = f"{self.prefix}{self.operator}_{self.place}.{what}{self.made}"
         while name in self.stored or name in self.declared:
             name += "'"
         if like and like in self.declared:
@@ -115,7 +127,7 @@ class Translator:
         while trimmed and not trimmed[-1]:
             trimmed.pop()
         self.nodes.append(
-            RawNode(op, domain, f"{self.operator}_{self.place}", tuple(trimmed), tuple(outputs),
+            RawNode(op, domain, f"{self.prefix}{self.operator}_{self.place}", tuple(trimmed), tuple(outputs),
                     dict(attributes or {}))
         )  # fmt: skip
 
@@ -150,34 +162,65 @@ class Translator:
             op = {"RELU": "Relu", "TANH": "Tanh", "SIGN_BIT": "Sign"}[activation]
             self.emit(op, (source,), (out,))
 
+    # the subgraph
+
+    def run(self) -> None:
+        """Translate every operator of the subgraph."""
+        from perfmodel.workload.importers.tflite.operator_table import HANDLERS
+
+        graph = self.graph
+        read = {i for o in graph.operators for i in o.inputs}
+        for index, tensor in enumerate(graph.tensors):
+            name = self.name(index)
+            if tensor.constant:
+                self.stored[name] = RawTensor(tensor.shape, tensor.format, tensor.numbers)
+            elif index not in self.outer:
+                self.declared[name] = RawValue(name, tensor.signature, tensor.format)
+                if tensor.variable and index in read and index not in graph.inputs:
+                    self.more_inputs.append(RawValue(name, tensor.shape, tensor.format))
+        for place, o in enumerate(graph.operators):
+            self.place, self.operator = place, o.op
+            if o.op in UNPACKED and o.inputs and o.outputs and self.tensor(o.inputs[0]).constant:
+                # Unpacked once, when the network is loaded: what is stored is what is read.
+                self.alias[o.outputs[0]] = self.alias.get(o.inputs[0], o.inputs[0])
+                continue
+            handler = HANDLERS.get(o.op)
+            if handler is not None and not o.custom:
+                handler(self, o)
+            else:
+                self.emit(o.op, self.inputs(o), [self.name(i) for i in o.outputs], {},
+                          f"{DOMAIN}.custom" if o.custom else DOMAIN)  # fmt: skip
+
+    def branch(self, number: int, arguments: Sequence[int], results: int) -> RawGraph | None:
+        """Return a subgraph as the body of a branch that sees what is outside of it.
+
+        ``None`` where it does not fit what it is called with, keeps states, or is nested too deep
+        (a subgraph may even run itself).
+        """
+        if not 0 <= number < len(self.model.subgraphs) or self.depth >= _DEEPEST:
+            return None
+        graph = self.model.subgraphs[number]
+        fits = len(graph.inputs) == len(arguments) and len(graph.outputs) == results
+        if not fits or any(i < 0 for i in arguments):
+            return None
+        names = {i: self.name(a) for i, a in zip(graph.inputs, arguments, strict=True)}
+        inner = Translator(
+            self.model, graph, outer=names, depth=self.depth + 1,
+            prefix=f"{self.prefix}{self.operator}_{self.place}/{number}/",
+        )  # fmt: skip
+        inner.run()
+        if inner.more_inputs or inner.more_outputs:
+            return None
+        outputs = [inner.name(i) for i in graph.outputs]
+        return RawGraph(graph.name, inner.nodes, inner.stored, [], outputs, inner.declared)
+
 
 def translate(model: TfliteModel) -> tuple[RawModel, list[str]]:
     """Return a model of the ONNX importer, and notes for its reader."""
-    from perfmodel.workload.importers.tflite.operator_table import HANDLERS
-
-    graph = model.subgraphs[0]
-    t = Translator(model, graph)
-    read = {i for o in graph.operators for i in o.inputs}
-    for index, tensor in enumerate(graph.tensors):
-        if tensor.constant:
-            t.stored[tensor.name] = RawTensor(tensor.shape, tensor.format, tensor.numbers)
-        else:
-            t.declared[tensor.name] = RawValue(tensor.name, tensor.signature, tensor.format)
-            if tensor.variable and index in read and index not in graph.inputs:
-                t.more_inputs.append(RawValue(tensor.name, tensor.shape, tensor.format))
-    for place, o in enumerate(graph.operators):
-        t.place, t.operator = place, o.op
-        if o.op in UNPACKED and o.inputs and t.tensor(o.inputs[0]).constant and o.outputs:
-            # Unpacked once, when the network is loaded: what is stored is what is read.
-            t.alias[o.outputs[0]] = t.alias.get(o.inputs[0], o.inputs[0])
-            continue
-        handler = HANDLERS.get(o.op)
-        if handler is not None and not o.custom:
-            handler(t, o)
-        else:
-            t.emit(o.op, t.inputs(o), [t.name(i) for i in o.outputs], {},
-                   f"{DOMAIN}.custom" if o.custom else DOMAIN)  # fmt: skip
-    inputs = [_input(t.graph.tensors[i], first=i == graph.inputs[0]) for i in graph.inputs]
+    t = Translator(model, model.subgraphs[0])
+    t.run()
+    graph = t.graph
+    inputs = [_input(graph.tensors[i], first=i == graph.inputs[0]) for i in graph.inputs]
     outputs = [t.name(i) for i in graph.outputs]
     raw = RawGraph(
         graph.name, t.nodes, t.stored, [*inputs, *t.more_inputs],
@@ -203,7 +246,7 @@ def _notes(t: Translator) -> list[str]:
     if others:
         listed = ", ".join(f"'{g.name}' ({len(g.operators)} operators)" for g in others[:4])
         more = f" and {len(others) - 4} more" if len(others) > 4 else ""
-        notes.append(f"subgraphs that the first one runs are not priced: {listed}{more}")
+        notes.append(f"beside the network the file holds the subgraphs {listed}{more}")
     sparse = [x for x in t.graph.tensors if x.sparse and x.constant]
     if sparse:
         held = sum(x.stored_bytes for x in sparse)
