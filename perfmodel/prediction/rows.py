@@ -229,8 +229,9 @@ def rate(value: float) -> str:
 def _title(prediction: Prediction) -> str:
     m = prediction.machine
     bound = ", ".join(f"{k}={brief(v)}" for k, v in prediction.workload.parameters.items())
+    name = f"{prediction.workload.name} ({bound})" if bound else prediction.workload.name
     return (
-        f"{prediction.workload.name} ({bound}) on {m.device.name}, {prediction.precision}, "
+        f"{name} on {m.device.name}, {prediction.precision}, "
         f"runtime {m.runtime.name}"
     )
 

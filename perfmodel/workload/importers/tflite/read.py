@@ -11,11 +11,13 @@ from perfmodel.errors import Fault, InputError
 from perfmodel.workload.importers.onnx.read import KEPT, LARGEST_BYTES, LARGEST_EXTENT
 from perfmodel.workload.importers.tflite.flatbuffer import Flatbuffer, Table
 from perfmodel.workload.importers.tflite.schema import (
+    ACTIVATIONS,
     BUILTINS,
     ELEMENT_BITS,
     FORMATS,
     IDENTIFIER,
     OPTIONS,
+    PADDINGS,
 )
 
 __all__ = ["TfliteModel", "TfliteOperator", "TfliteSubgraph", "TfliteTensor", "read_tflite"]
@@ -27,6 +29,12 @@ _STORED: Final = {
     "int32": "int32", "int64": "int64", "uint8": "uint8", "int8": "int8", "bool": "uint8",
     "int16": "int16", "fp32": "float32", "fp64": "float64",
 }  # fmt: skip
+
+#: Options that are one of some names.
+_NAMED: Final = {"activation": ACTIVATIONS, "padding": PADDINGS}
+
+#: Operators that may make no tensor; of custom ones nothing is known.
+_SILENT: Final = frozenset({"ASSIGN_VARIABLE", "CALL_ONCE", "IF", "WHILE", "CALL"})
 
 #: Operators between constants of float16 or a sparse form and those that use them.
 UNPACKED: Final = frozenset({"DEQUANTIZE", "DENSIFY"})
@@ -271,15 +279,16 @@ class _Reader:
             if i in made and not tensors[i].variable:
                 table.fault("outputs", f"{name} makes '{tensors[i].name}', which is there already",
                             "each tensor once")  # fmt: skip
+        if not outputs and not custom and name not in _SILENT and not self.source.faults:
+            table.fault("outputs", f"{name} makes nothing", "a tensor")
         made.update(outputs)
         return TfliteOperator(name, custom, version, inputs, outputs, self.options(table, name))
 
     def options(self, table: Table, op: str) -> dict[str, Any]:
         """Read the options of an operator that has some; defaults where it says none."""
-        known = OPTIONS.get(op)
-        if known is None:
+        if op not in OPTIONS:
             return {}
-        number, fields = known
+        number, fields = OPTIONS[op]
         stated = table.scalar(3, "uint8", "builtin_options_type")
         inner = table.table(4, "builtin_options") if stated else None
         if stated not in {0, number}:
@@ -296,6 +305,11 @@ class _Reader:
                 found[name] = inner.text(slot, name)
             else:
                 found[name] = inner.scalar(slot, kind, name, default)
+            known = _NAMED.get(name)
+            if known is not None and not 0 <= found[name] < len(known):
+                table.fault(f"builtin_options.{name}", f"{op} with {name} {found[name]}",
+                            "from 0: " + ", ".join(known))  # fmt: skip
+                found[name] = 0
         return found
 
     def tensor(self, table: Table) -> TfliteTensor:

@@ -27,6 +27,9 @@ _IMAGE: Final = ("batch", "height", "width")
 #: How deep branches may be nested.
 _DEEPEST: Final = 4
 
+#: Operators of branches that are written out at most: a branch may be run from many places.
+_MOST_WRITTEN: Final = 50_000
+
 #: Version of the ONNX standard that the nodes are of.
 _OPSET: Final = 18
 
@@ -43,6 +46,8 @@ class Translator:
         Index of an input of this subgraph -> name of the value that it is called with.
     prefix, depth
         What tells its names from those of the subgraph that runs it, and how deep it is nested.
+    written
+        How many operators of branches were written out, all together.
     states
         Name of a resource -> the value that it holds.
     """
@@ -56,6 +61,7 @@ class Translator:
     outer: dict[int, str] = field(default_factory=dict[int, str])
     prefix: str = ""
     depth: int = 0
+    written: list[int] = field(default_factory=lambda: [0])
     states: dict[str, str] = field(default_factory=dict[str, str])
     handles: dict[int, str] = field(default_factory=dict[int, str])
     more_inputs: list[RawValue] = field(default_factory=list[RawValue])
@@ -170,9 +176,16 @@ class Translator:
 
         graph = self.graph
         read = {i for o in graph.operators for i in o.inputs}
+        first: dict[tuple[int, str, tuple[int, ...]], int] = {}
         for index, tensor in enumerate(graph.tensors):
             name = self.name(index)
             if tensor.constant:
+                if tensor.stored_bytes:
+                    # Tensors that share a buffer are stored once.
+                    same = first.setdefault((tensor.buffer, tensor.format, tensor.shape), index)
+                    if same != index:
+                        self.alias[index] = same
+                        continue
                 self.stored[name] = RawTensor(tensor.shape, tensor.format, tensor.numbers)
             elif index not in self.outer:
                 self.declared[name] = RawValue(name, tensor.signature, tensor.format)
@@ -200,12 +213,15 @@ class Translator:
         if not 0 <= number < len(self.model.subgraphs) or self.depth >= _DEEPEST:
             return None
         graph = self.model.subgraphs[number]
+        self.written[0] += len(graph.operators)
+        if self.written[0] > _MOST_WRITTEN:
+            return None
         fits = len(graph.inputs) == len(arguments) and len(graph.outputs) == results
         if not fits or any(i < 0 for i in arguments):
             return None
         names = {i: self.name(a) for i, a in zip(graph.inputs, arguments, strict=True)}
         inner = Translator(
-            self.model, graph, outer=names, depth=self.depth + 1,
+            self.model, graph, outer=names, depth=self.depth + 1, written=self.written,
             prefix=f"{self.prefix}{self.operator}_{self.place}/{number}/",
         )  # fmt: skip
         inner.run()
@@ -251,12 +267,13 @@ def _notes(t: Translator) -> list[str]:
     if sparse:
         held = sum(x.stored_bytes for x in sparse)
         notes.append(
-            f"{len(sparse)} weights are stored sparse, in {held} bytes; they are unpacked when the "
-            f"network is loaded and priced dense"
+            f"{len(sparse)} weights are stored sparse, in {held} bytes, and unpacked when it is "
+            "loaded; counted dense"
         )
     half = [i for i in set(t.alias.values()) if t.graph.tensors[i].format == "fp16"]
     if half:
-        notes.append(f"{len(half)} weights are stored in fp16 and unpacked when it is loaded")
+        notes.append(f"{len(half)} weights are stored in fp16 and unpacked when it is loaded; "
+                     "counted as stored")  # fmt: skip
     if t.states:
         notes.append(f"{len(t.states)} states are kept from one run to the next")
     return notes
