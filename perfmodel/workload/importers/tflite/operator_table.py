@@ -38,6 +38,7 @@ _OWN: Final[Mapping[str, str]] = {
     "SQUARED_DIFFERENCE": "SquaredDifference", "BATCH_TO_SPACE_ND": "BatchToSpace",
     "SPACE_TO_BATCH_ND": "SpaceToBatch", "RESIZE_BILINEAR": "Resize",
     "RESIZE_NEAREST_NEIGHBOR": "Resize", "REVERSE_V2": "Copy", "BITCAST": "Copy",
+    "RFFT2D": "RFFT2D", "COMPLEX_ABS": "ComplexAbs", "REAL": "Real", "IMAG": "Imag",
 }  # fmt: skip
 
 _REDUCTIONS: Final[Mapping[str, str]] = {

@@ -8,6 +8,7 @@ into nodes of the ONNX standard.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -31,7 +32,8 @@ from perfmodel.workload.importers.onnx.operators_products import (
 from perfmodel.workload.importers.onnx.operators_quantised import convert
 from perfmodel.workload.importers.onnx.pricing import Pricer, Pricing
 from perfmodel.workload.importers.onnx.shapes import Rule, give, per_axis, spread
-from perfmodel.workload.importers.onnx.shapes_movement import numbers
+from perfmodel.workload.importers.onnx.shapes_movement import numbers, sliced
+from perfmodel.workload.importers.tflite.masks import masked
 from perfmodel.workload.importers.tflite.recurrent import lstm, sequence_shape, simple_rnn, svdf
 from perfmodel.workload.importers.tflite.recurrent import svdf_shape as filtered
 from perfmodel.workload.symbols import Dim, constant, product, simplify
@@ -184,6 +186,38 @@ def gathered(node: Node) -> None:
     give(node, (*x[:axis], *indices[batch:], *x[axis + 1 :]))
 
 
+def strided(node: Node) -> None:
+    """``STRIDED_SLICE`` whose bounds are worked out in the network, from shapes."""
+    x = node.need(0)
+    begin, end = numbers(node.get(1), "the begin"), numbers(node.get(2), "the end")
+    step = [fixed(v, "a step") for v in numbers(node.get(3), "the steps")]
+    cuts, gone, new = masked(node.attributes, begin, end, step, len(x.known))
+    bounds = [
+        Edge(f"{node.name}.{k}", (len(cuts),), "constant", "int64", tuple(c[k] for c in cuts))
+        for k in range(4)
+    ]
+    made = Edge(f"{node.name}.cut")
+    sliced(Node("Slice", node.name, (x, *bounds), (made,)))
+    shape = [d for i, d in enumerate(made.known) if i not in gone]
+    for axis in new:
+        shape.insert(axis, 1)
+    give(node, shape)
+
+
+def transformed(node: Node) -> None:
+    """``RFFT2D``: half of the spectrum of real images, and one number more."""
+    x = node.need(0).known
+    length = [fixed(v, "a length") for v in numbers(node.get(1), "the lengths")]
+    if len(length) != 2 or len(x) < 2 or min(length) < 1:
+        raise NotPricedError("its lengths do not fit the input")
+    give(node, (*x[:-2], length[0], length[1] // 2 + 1), format="fp64")
+
+
+def real_part(node: Node) -> None:
+    """One real number of each complex one."""
+    give(node, node.need(0).known, format="")
+
+
 def same(node: Node) -> None:
     """Shaped as the first input."""
     give(node, node.need(0).known)
@@ -321,6 +355,26 @@ def normalise(p: Pricer, n: Node) -> None:
           attributes={"function": "l2_normalization"})  # fmt: skip
 
 
+def fourier(p: Pricer, n: Node) -> None:
+    """Price ``RFFT2D``: ``5 n log2 n`` operations a complex transform (Cooley and Tukey's radix 2),
+    half of it for real rows; columns of one number are none."""
+    x = n.need(0)
+    rows, columns = (fixed(d, "a length") for d in numbers(n.get(1), "the lengths"))
+    images = product(*x.known[:-2])
+    ops = rows * 2.5 * columns * math.log2(columns)
+    ops += (columns // 2 + 1) * 5.0 * rows * math.log2(rows)
+    p.add(n, "elementwise", [p.tensor(x)], ops=product(images, ops),
+          attributes={"function": "fft"})  # fmt: skip
+
+
+def magnitude(p: Pricer, n: Node) -> None:
+    """Price ``COMPLEX_ABS``: two squares, their sum and a root; a part is only read."""
+    x = n.need(0)
+    each = 7 if n.op == "ComplexAbs" else 0
+    p.add(n, "elementwise", [p.tensor(x)], ops=product(each, x.elements),
+          attributes={"function": "complex"})  # fmt: skip
+
+
 def squared_difference(p: Pricer, n: Node) -> None:
     """Price ``SQUARED_DIFFERENCE``: a difference and a product an element."""
     p.add(n, "elementwise", p.reads(*n.present), ops=product(2, n.out.elements),
@@ -343,6 +397,9 @@ RULES: Mapping[str, Rule] = {
     "BatchMatMul": multiplied,
     **dict.fromkeys(("Quantize", "Dequantize"), converted),
     "Gather": gathered,
+    "StridedSlice": strided,
+    "RFFT2D": transformed,
+    **dict.fromkeys(("ComplexAbs", "Real", "Imag"), real_part),
     **dict.fromkeys(("Copy", "L2Normalization"), same),
     "SquaredDifference": broadcast,
     "SVDF": filtered,
@@ -364,6 +421,8 @@ PRICES: Mapping[str, Pricing] = {
     "Gather": lookup,
     "L2Normalization": normalise,
     "SquaredDifference": squared_difference,
+    "RFFT2D": fourier,
+    **dict.fromkeys(("ComplexAbs", "Real", "Imag"), magnitude),
     "SVDF": svdf,
     "SequenceLSTM": lstm,
     "SequenceRNN": simple_rnn,

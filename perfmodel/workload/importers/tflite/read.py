@@ -271,6 +271,10 @@ class _Reader:
         inputs = self.indices(table, 1, "inputs", len(tensors), -1)
         outputs = self.indices(table, 2, "outputs", len(tensors))
         for i in inputs:
+            if i >= 0 and i not in made and not tensors[i].elements:
+                # An empty constant has no bytes anywhere.
+                tensors[i].constant = True
+                made.add(i)
             if i >= 0 and i not in made:
                 table.fault("inputs", f"{name} reads '{tensors[i].name}', which nothing made before",
                             "operators in the order in which they run")  # fmt: skip
@@ -340,9 +344,9 @@ class _Reader:
                         "one each")  # fmt: skip
         buffer = self.buffers[index] if index < len(self.buffers) else _Buffer()
         format, size = FORMATS[kind], prod(shape)
-        # Buffer 0 is empty by convention; an empty constant has no bytes anywhere.
+        # Buffer 0 is empty by convention.
         made = TfliteTensor(
-            name, shape, signature, format, buffer.size > 0 or size == 0, index, buffer.size,
+            name, shape, signature, format, buffer.size > 0, index, buffer.size,
             None, scales, sparse, bool(table.scalar(5, "bool", "is_variable")),
         )  # fmt: skip
         needed = (size * ELEMENT_BITS[kind] + 7) // 8

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from perfmodel.workload.importers.tflite.masks import TO_THE_END, masked
 from perfmodel.workload.importers.tflite.read import TfliteOperator
 from perfmodel.workload.importers.tflite.translate import Translator
 
 __all__ = ["SLICES"]
-
-#: What the ONNX standard reads as "to the end".
-_END: Final = 2**31 - 1
 
 
 def _reshape(t: Translator, o: TfliteOperator) -> None:
@@ -53,51 +51,22 @@ def _slice(t: Translator, o: TfliteOperator) -> None:
     if begin is None or size is None or len(begin) != len(size):
         t.own("StridedSlice", t.inputs(o), out)
         return
-    ends = [_END if s < 0 else b + s for b, s in zip(begin, size, strict=True)]
+    ends = [TO_THE_END if s < 0 else b + s for b, s in zip(begin, size, strict=True)]
     t.emit("Slice", (t.input(o, 0), t.constant(begin), t.constant(ends)), out)
 
 
 def _strided_slice(t: Translator, o: TfliteOperator) -> None:
-    """``STRIDED_SLICE``: bits of five masks say of each entry whether it cuts from the very begin
-    or to the very end, stands for all axes that are left, adds an axis, or takes one away."""
+    """``STRIDED_SLICE``: a slice of the standard where its bounds are constants."""
     begin, end, step = (t.numbers(o, i) for i in (1, 2, 3))
     out = t.name(o.outputs[0])
     if begin is None or end is None or step is None or not len(begin) == len(end) == len(step):
-        t.own("StridedSlice", t.inputs(o), (out,))
+        t.own("StridedSlice", t.inputs(o), (out,), {k: int(v) for k, v in o.options.items()})
         return
-
-    def bit(name: str, i: int) -> bool:
-        return bool(o.options[name] >> i & 1)
-
-    rows: list[tuple[int, int, int, int]] = []
-    gone: list[int] = []
-    new: list[int] = []
-    axis = place = 0
-    taken = sum(not bit("new_axis_mask", i) and not bit("ellipsis_mask", i)
-                for i in range(len(begin)))  # fmt: skip
-    for i, (first, last, stride) in enumerate(zip(begin, end, step, strict=True)):
-        if bit("ellipsis_mask", i):
-            axis += t.rank(o) - taken
-            place += t.rank(o) - taken
-        elif bit("new_axis_mask", i):
-            new.append(place)
-            place += 1
-        elif bit("shrink_axis_mask", i):
-            rows.append((axis, first, _END if first == -1 else first + 1, 1))
-            gone.append(axis)
-            axis += 1
-        else:
-            last = first + last if o.options["offset"] else last
-            low, high = (0, _END) if stride > 0 else (_END, -_END)
-            first = low if bit("begin_mask", i) else first
-            last = high if bit("end_mask", i) else last
-            rows.append((axis, first, last, stride))
-            axis, place = axis + 1, place + 1
-    source = t.input(o, 0)
+    cuts, gone, new = masked(o.options, begin, end, step, t.rank(o))
     after = [(op, axes) for op, axes in (("Squeeze", gone), ("Unsqueeze", new)) if axes]
     cut = out if not after else t.fresh("cut")
-    bounds = [t.constant(tuple(r[k] for r in rows)) for k in (1, 2, 0, 3)]
-    t.emit("Slice", (source, *bounds), (cut,))
+    bounds = [t.constant([c[k] for c in cuts]) for k in range(4)]
+    t.emit("Slice", (t.input(o, 0), *bounds), (cut,))
     for i, (op, axes) in enumerate(after):
         made = out if i == len(after) - 1 else t.fresh("cut")
         t.emit(op, (cut, t.constant(axes)), (made,))

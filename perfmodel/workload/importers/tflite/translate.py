@@ -186,11 +186,11 @@ class Translator:
                     if same != index:
                         self.alias[index] = same
                         continue
-                self.stored[name] = RawTensor(tensor.shape, tensor.format, tensor.numbers)
+                self.stored[name] = RawTensor(tensor.shape, _sized(tensor), tensor.numbers)
             elif index not in self.outer:
-                self.declared[name] = RawValue(name, tensor.signature, tensor.format)
+                self.declared[name] = RawValue(name, tensor.signature, _sized(tensor))
                 if tensor.variable and index in read and index not in graph.inputs:
-                    self.more_inputs.append(RawValue(name, tensor.shape, tensor.format))
+                    self.more_inputs.append(RawValue(name, tensor.shape, _sized(tensor)))
         for place, o in enumerate(graph.operators):
             self.place, self.operator = place, o.op
             if o.op in UNPACKED and o.inputs and o.outputs and self.tensor(o.inputs[0]).constant:
@@ -253,7 +253,12 @@ def _input(tensor: TfliteTensor, *, first: bool) -> RawValue:
         image = first and rank == 4 and axis < 3
         named = image or (axis == 0 and rank > 1)
         shape.append(extent if extent is not None else _IMAGE[axis] if named else None)
-    return RawValue(tensor.name, tuple(shape), tensor.format)
+    return RawValue(tensor.name, tuple(shape), _sized(tensor))
+
+
+def _sized(tensor: TfliteTensor) -> str:
+    """Return a tensor's format; a complex number has the bytes of one of twice the width."""
+    return {"complex64": "fp64", "complex128": "fp64"}.get(tensor.format, tensor.format)
 
 
 def _notes(t: Translator) -> list[str]:
