@@ -3,8 +3,9 @@
     python examples/make_tflite.py kws kws_int8.tflite
 
 ``kws`` is the DS-CNN of keyword spotting, ``vww`` the MobileNetV1 of visual wake words,
-``mobilenet_v1`` the same at full width for ImageNet, which no small microcontroller holds. The layers
-are those of the benchmark's training code; the file runs in LiteRT and in TensorFlow Lite Micro.
+``mobilenet_v1`` the same at full width for ImageNet, which no small microcontroller holds. The
+layers are those of the benchmark's training code; the file runs in LiteRT and in TensorFlow Lite
+Micro.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Numbers:
 
 @dataclass
 class Table:
-    """A flatbuffer table: slot -> ``(letter, number)``, text, `Numbers`, a table or a list of them."""
+    """A flatbuffer table: slot -> ``(letter, number)``, text, `Numbers`, a table or a list."""
 
     fields: dict[int, object]
 

@@ -2,9 +2,9 @@
 
 The layout is that of flatbuffers' "Internals": a table begins with a signed offset back to its
 vtable, which holds the place of each field; offsets elsewhere point forward; strings and vectors
-begin with their length. The generated readers of the packages ``flatbuffers`` and ``tflite`` follow
-offsets wherever they point and raise bare ``struct.error`` or return bytes of something else where a
-file is broken, so this one is separate: a fault names the byte and the field.
+begin with their length. The generated readers of the packages ``flatbuffers`` and ``tflite``
+follow offsets wherever they point, and raise a bare ``struct.error`` or return bytes of something
+else where a file is broken, so this one is separate: a fault names the byte and the field.
 """
 
 from __future__ import annotations

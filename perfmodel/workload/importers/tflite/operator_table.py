@@ -243,7 +243,7 @@ def _write_state(t: Translator, o: TfliteOperator) -> None:
 
 
 def _runs(t: Translator, o: TfliteOperator) -> None:
-    numbers = [v for k, v in o.options.items() if k.endswith("subgraph")]
+    numbers: list[int] = [v for k, v in o.options.items() if k.endswith("subgraph")]
     named = [
         f"'{t.model.subgraphs[n].name}'" for n in numbers if 0 <= n < len(t.model.subgraphs)
     ]  # fmt: skip

@@ -343,6 +343,12 @@ def block_copy(p: Pricer, n: Node) -> None:
     copy(p, n)
 
 
+def converting(p: Pricer, n: Node) -> None:
+    """Price ``QUANTIZE`` and ``DEQUANTIZE`` of what is computed."""
+    op = "QuantizeLinear" if n.op == "Quantize" else "DequantizeLinear"
+    convert(p, Node(op, n.name, n.inputs, n.outputs))
+
+
 def lookup(p: Pricer, n: Node) -> None:
     """Price a lookup: the indices and the elements picked."""
     p.add(n, "gather", [*p.reads(n.get(1)), (p.tensor(n.need(0)), n.out.elements)])
@@ -356,8 +362,10 @@ def normalise(p: Pricer, n: Node) -> None:
 
 
 def fourier(p: Pricer, n: Node) -> None:
-    """Price ``RFFT2D``: ``5 n log2 n`` operations a complex transform (Cooley and Tukey's radix 2),
-    half of it for real rows; columns of one number are none."""
+    """Price ``RFFT2D``: ``5 n log2 n`` operations a complex transform.
+
+    That is Cooley and Tukey's radix 2; half of it for real rows, none for columns of one number.
+    """
     x = n.need(0)
     rows, columns = (fixed(d, "a length") for d in numbers(n.get(1), "the lengths"))
     images = product(*x.known[:-2])
@@ -417,7 +425,7 @@ PRICES: Mapping[str, Pricing] = {
     "StridedSlice": part,
     "FullyConnected": fully_connected,
     "BatchMatMul": batch_matmul,
-    **dict.fromkeys(("Quantize", "Dequantize"), convert),
+    **dict.fromkeys(("Quantize", "Dequantize"), converting),
     "Gather": lookup,
     "L2Normalization": normalise,
     "SquaredDifference": squared_difference,

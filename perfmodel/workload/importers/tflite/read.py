@@ -187,11 +187,12 @@ class _Reader:
         subgraphs = [g for g in found if g is not None]
         if not found:
             root.fault("subgraphs", "holds no subgraph", "at least one")
-        elif subgraphs and subgraphs[0] is found[0] and not subgraphs[0].operators:
-            root.fault("subgraphs[0].operators", "holds no operator", "at least one")
-        elif subgraphs and subgraphs[0] is found[0] and not subgraphs[0].outputs:
-            root.fault("subgraphs[0].outputs", "the network has no output",
-                       "a tensor that an operator makes")  # fmt: skip
+        elif subgraphs and subgraphs[0] is found[0] and not self.source.faults:
+            for name, there in (
+                ("operators", subgraphs[0].operators), ("outputs", subgraphs[0].outputs)
+            ):  # fmt: skip
+                if not there:
+                    root.fault(f"subgraphs[0].{name}", "holds none", "at least one")
         description = root.text(3, "description")
         names = root.each(6, "metadata", lambda t: t.text(0, "name"))
         if self.source.faults:
@@ -215,7 +216,7 @@ class _Reader:
 
     def code(self, table: Table) -> tuple[str, bool, int]:
         """Read an operator code: old files have one byte for it, new ones both numbers."""
-        number = max(
+        number: int = max(
             table.scalar(0, "int8", "deprecated_builtin_code"),
             table.scalar(3, "int32", "builtin_code"),
         )
@@ -224,7 +225,7 @@ class _Reader:
         if not 0 <= number < len(BUILTINS):
             # A newer schema may have it: it is named, and not priced.
             return f"BUILTIN_{number}", False, version
-        name = BUILTINS[number]
+        name: str = BUILTINS[number]
         return (custom or name, True, version) if name == "CUSTOM" else (name, False, version)
 
     def subgraph(self, table: Table) -> TfliteSubgraph:
@@ -256,13 +257,15 @@ class _Reader:
         found: tuple[int, ...] = table.vector(slot, "int32", name)
         wrong = [i for i in found if not least <= i < count]
         for index in wrong[:4]:
-            table.fault(name, f"there is no tensor {index}", f"an index from {least} to {count - 1}")
+            table.fault(
+                name, f"there is no tensor {index}", f"an index from {least} to {count - 1}"
+            )
         return () if wrong else found
 
     def operator(
         self, table: Table, tensors: list[TfliteTensor], made: set[int]
     ) -> TfliteOperator | None:
-        index = table.scalar(0, "uint32", "opcode_index")
+        index: int = table.scalar(0, "uint32", "opcode_index")
         if index >= len(self.codes):
             table.fault("opcode_index", f"there is no operator code {index}",
                         f"an index below {len(self.codes)}")  # fmt: skip
@@ -276,7 +279,7 @@ class _Reader:
                 tensors[i].constant = True
                 made.add(i)
             if i >= 0 and i not in made:
-                table.fault("inputs", f"{name} reads '{tensors[i].name}', which nothing made before",
+                table.fault("inputs", f"{name} reads '{tensors[i].name}', which nothing made yet",
                             "operators in the order in which they run")  # fmt: skip
                 made.add(i)
         for i in outputs:

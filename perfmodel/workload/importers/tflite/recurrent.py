@@ -116,8 +116,10 @@ def _cells(
 
 
 def lstm(p: Pricer, n: Node) -> None:
-    """Price ``UNIDIRECTIONAL_SEQUENCE_LSTM`` and ``LSTM``: eight matrices, or six where a gate is
-    coupled to another, and a projection."""
+    """Price ``UNIDIRECTIONAL_SEQUENCE_LSTM`` and ``LSTM``.
+
+    Eight matrices, or six where a gate is coupled to another, and a projection.
+    """
 
     def there(*at: int) -> list[Edge]:
         return [e for e in (n.get(i) for i in at) if e is not None and e.shape is not None]
@@ -131,8 +133,10 @@ def lstm(p: Pricer, n: Node) -> None:
 
 
 def simple_rnn(p: Pricer, n: Node) -> None:
-    """Price ``RNN`` and ``UNIDIRECTIONAL_SEQUENCE_RNN``: input, weights, recurrent weights, bias,
-    state."""
+    """Price ``RNN`` and ``UNIDIRECTIONAL_SEQUENCE_RNN``.
+
+    Inputs are the data, weights, recurrent weights, a bias and the state.
+    """
     x, w, r, bias, state = (n.need(i) for i in range(5))
     fixed(simplify(w.known[0]), "the width of the state")
     _cells(p, n, x, [w], [r], [bias], [state], "rnn", 1)

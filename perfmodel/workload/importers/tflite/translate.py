@@ -133,8 +133,8 @@ class Translator:
         while trimmed and not trimmed[-1]:
             trimmed.pop()
         self.nodes.append(
-            RawNode(op, domain, f"{self.prefix}{self.operator}_{self.place}", tuple(trimmed), tuple(outputs),
-                    dict(attributes or {}))
+            RawNode(op, domain, f"{self.prefix}{self.operator}_{self.place}", tuple(trimmed),
+                    tuple(outputs), dict(attributes or {}))
         )  # fmt: skip
 
     def own(
@@ -154,7 +154,7 @@ class Translator:
 
     def activate(self, o: TfliteOperator, source: str) -> None:
         """Add the fused activation of an operator that wrote `source`."""
-        number = o.options.get("activation")
+        number: int = o.options.get("activation", 0)
         if number:
             self.function(ACTIVATIONS[number], source, self.name(o.outputs[0]))
 
