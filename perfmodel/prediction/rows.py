@@ -229,10 +229,8 @@ def rate(value: float) -> str:
 def _title(prediction: Prediction) -> str:
     m = prediction.machine
     bound = ", ".join(f"{k}={brief(v)}" for k, v in prediction.workload.parameters.items())
-    return (
-        f"{prediction.workload.name} ({bound}) on {m.device.name}, {prediction.precision}, "
-        f"runtime {m.runtime.name}"
-    )
+    name = f"{prediction.workload.name} ({bound})" if bound else prediction.workload.name
+    return f"{name} on {m.device.name}, {prediction.precision}, runtime {m.runtime.name}"
 
 
 def brief(value: Any) -> str:

@@ -52,6 +52,7 @@ READERS: Final[Sequence[Reader]] = (
            "perfmodel.workload.importers.operator_graph", "load_operator_graph"),
     Reader("GGUF", (".gguf",), "perfmodel.workload.importers.gguf", "load_gguf", structured=True),
     Reader("ONNX", (".onnx",), "perfmodel.workload.importers.onnx", "load_onnx"),
+    Reader("TensorFlow Lite", (".tflite",), "perfmodel.workload.importers.tflite", "load_tflite"),
 )  # fmt: skip
 
 #: Suffixes of files that are imported rather than read as entries of the library.

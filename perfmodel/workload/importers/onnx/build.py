@@ -66,12 +66,14 @@ class OnnxBuild:
         """Build the graph."""
         walked = self.walk()
         self.notes = list(walked.notes)
+        # Whichever branch is taken, what it is decided by is worked out before.
+        wanted = [*walked.outputs, *_conditions(walked.steps)]
         steps = self.choose(walked.steps, {**walked.defaults, **self.numbers})
-        steps, integer = fold_quantisation(steps, walked.outputs)
+        steps, integer = fold_quantisation(steps, wanted)
         if integer:
             self.notes.append(f"{integer} operators run on the integers that the file holds")
         if not semantics.runs_dead_branches:
-            steps = _alive(steps, walked.outputs)
+            steps = _alive(steps, wanted)
         builder = SequenceBuilder(self.name)
         pricer = Pricer(builder)
         for edge in walked.inputs:
@@ -140,6 +142,17 @@ def _cost(steps: list[Step], numbers: Mapping[str, float]) -> tuple[float, float
         if isinstance(step, Node):
             step.inputs = inputs[id(step)]
     return float(evaluate(graph.macs, numbers)), float(evaluate(work, numbers))
+
+
+def _conditions(steps: list[Step]) -> list[Edge]:
+    """Return what branches are decided by, wherever only the data decide."""
+    found: list[Edge] = []
+    for step in steps:
+        if isinstance(step, Repeat):
+            found += _conditions(step.steps)
+        elif isinstance(step, Choice):
+            found += [*step.node.present, *_conditions([*step.then_steps, *step.else_steps])]
+    return found
 
 
 def _touched(step: Step) -> list[Edge]:

@@ -17,7 +17,7 @@ from perfmodel.workload.importers.onnx.node import (
     NotPricedError,
     Shape,
 )
-from perfmodel.workload.importers.onnx.pricing import MALFORMED, STANDARD
+from perfmodel.workload.importers.onnx.pricing import ELSEWHERE, MALFORMED, STANDARD
 from perfmodel.workload.importers.onnx.read import FORMATS
 from perfmodel.workload.importers.onnx.shapes import RULES as PLAIN
 from perfmodel.workload.importers.onnx.shapes import Rule
@@ -73,6 +73,8 @@ def _rule(node: Node) -> Rule | None:
         return _STANDARD.get(node.op) or _CONTRIBUTED.get(node.op)
     if node.domain.startswith("com.microsoft"):
         return _CONTRIBUTED.get(node.op) or _STANDARD.get(node.op)
+    if node.domain in ELSEWHERE:
+        return import_module(ELSEWHERE[node.domain]).RULES.get(node.op)
     return learned.RULES.get(node.op) if node.domain == "ai.onnx.ml" else None
 
 

@@ -52,10 +52,10 @@ class OnnxWorkload(Workload):
         self._model = model
         self._extents: dict[Dim, str] = made.walked.extents
         self.structural = made.structural
-        notes = (*_assumed(made.walked, settings), *_needed(made.structural))
+        notes = (*model.notes, *_assumed(made.walked, settings), *_needed(made.structural))
         super().__init__(
             name, made.build, made.parameters, _items(made.walked.inputs),
-            precision=_precision(made.build), origin=model.file, notes=notes,
+            precision=model.precision or _precision(made.build), origin=model.file, notes=notes,
         )  # fmt: skip
 
     def graph(self, semantics: Semantics = PLAIN) -> Graph:

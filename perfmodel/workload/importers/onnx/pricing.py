@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 
 from perfmodel.errors import nearest
 from perfmodel.workload.builder import VECTOR_OPS
@@ -23,6 +24,12 @@ RANDOM = frozenset(
 
 #: Domains of the standard's own operators.
 STANDARD = frozenset({"", "ai.onnx"})
+
+#: Domains of other formats, and the module with their ``PRICES`` and ``RULES``.
+ELSEWHERE: Mapping[str, str] = {
+    "tflite": "perfmodel.workload.importers.tflite.operators",
+    "tflite.custom": "perfmodel.workload.importers.tflite.operators",
+}
 
 
 #: What rules raise on attributes and shapes that the standard does not allow.
@@ -206,4 +213,6 @@ def find_pricing(op: str, domain: str) -> Pricing | None:
         return table.get(op)
     if domain == operators.LEARNING:
         return operators.LEARNED.get(op)
+    if domain in ELSEWHERE:
+        return import_module(ELSEWHERE[domain]).PRICES.get(op)
     return operators.CONTRIBUTED.get(op) or (table.get(op) if domain in operators.DOMAINS else None)

@@ -78,6 +78,12 @@ class RawModel:
     graph: RawGraph
     opsets: dict[str, int]
     file: str
+    pinned: bool = False
+    """Whether plain fp32 is the file's own choice too, as beside integers."""
+    precision: str = ""
+    """The precision that the file is in; empty: told by its weights."""
+    notes: tuple[str, ...] = ()
+    """What a reader of the result should know of the file."""
 
     @property
     def opset(self) -> int:

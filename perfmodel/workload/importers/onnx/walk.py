@@ -14,7 +14,7 @@ from perfmodel.workload.importers.onnx.infer import infer
 from perfmodel.workload.importers.onnx.loops import runs_through, scan_axes
 from perfmodel.workload.importers.onnx.node import Edge, Node, NotPricedError
 from perfmodel.workload.importers.onnx.numbers import work_out
-from perfmodel.workload.importers.onnx.pricing import MALFORMED, RANDOM, STANDARD
+from perfmodel.workload.importers.onnx.pricing import ELSEWHERE, MALFORMED, RANDOM, STANDARD
 from perfmodel.workload.importers.onnx.read import RawGraph, RawModel, RawNode, RawTensor
 from perfmodel.workload.symbols import Dim, Poly, constant, symbol
 
@@ -46,7 +46,8 @@ class Choice:
 
 
 #: Operators with windows, which need an input of some size.
-_WINDOWED = frozenset({"Conv", "ConvInteger", "QLinearConv", "MaxPool", "AveragePool", "LpPool"})
+_WINDOWED = frozenset({"Conv", "ConvInteger", "QLinearConv", "MaxPool", "AveragePool", "LpPool",
+                       "Conv2D", "DepthwiseConv2D", "Conv3D"})  # fmt: skip
 
 _BRANCHES = {"then_branch", "else_branch"}
 
@@ -92,7 +93,7 @@ class Walker:
         self.notes: list[str] = []
         self.defaults: dict[str, float] = {}
         self.extents: dict[Dim, str] = {}
-        self.mixed = _mixed(model.graph)
+        self.mixed = model.pinned or _mixed(model.graph)
         self.faults: list[Fault] = []
         #: Whether fixed numbers are the file's own, and every node walked is sure to run: with
         #: numbers bound to free dimensions, a default may be what does not fit.
@@ -280,7 +281,8 @@ class Walker:
     def watch(self, node: Node) -> None:
         """Remember extents that a small input would leave empty."""
         if node.op in _WINDOWED and node.made and node.out.is_data and node.out.shape is not None:
-            for dim in node.out.shape[2:]:
+            shape = node.out.shape
+            for dim in shape[1:-1] if node.domain in ELSEWHERE else shape[2:]:
                 number = constant(dim)
                 if number is None or number < 1:
                     self.extents.setdefault(dim, node.label)
