@@ -46,6 +46,9 @@ class Reader:
 READERS: Final[Sequence[Reader]] = (
     Reader("Hugging Face config.json", ("config.json",),
            "perfmodel.workload.importers.huggingface", "load_config", structured=True),
+    Reader("Keras .json", (".json",), "perfmodel.workload.importers.keras", "load_keras",
+           keys=("class_name", "modelTopology")),
+    Reader("Keras archive", (".keras",), "perfmodel.workload.importers.keras", "load_keras"),
     Reader("operator graph .json", (".json",),
            "perfmodel.workload.importers.operator_graph", "load_operator_graph"),
     Reader("ONNX", (".onnx",), "perfmodel.workload.importers.onnx", "load_onnx"),

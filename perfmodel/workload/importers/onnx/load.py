@@ -36,7 +36,7 @@ class OnnxWorkload(Workload):
     __slots__ = ("_extents", "_model", "structural")
 
     def __init__(self, model: RawModel, settings: Mapping[str, Value]) -> None:
-        name = Path(model.file).stem
+        name = model.name or Path(model.file).stem
         length = LENGTH_DEFAULT
         while True:
             made = _resolved(model, name, settings, length)

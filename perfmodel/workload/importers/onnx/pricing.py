@@ -206,4 +206,8 @@ def find_pricing(op: str, domain: str) -> Pricing | None:
         return table.get(op)
     if domain == operators.LEARNING:
         return operators.LEARNED.get(op)
+    if domain in operators.ELSEWHERE:
+        return operators.ELSEWHERE[domain].get(op)
+    if domain == operators.UNKNOWN:
+        return operators.unpriced
     return operators.CONTRIBUTED.get(op) or (table.get(op) if domain in operators.DOMAINS else None)

@@ -78,6 +78,8 @@ class RawModel:
     graph: RawGraph
     opsets: dict[str, int]
     file: str
+    name: str = ""
+    """What the file calls the network; that of the file where empty."""
 
     @property
     def opset(self) -> int:
