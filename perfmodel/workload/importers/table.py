@@ -13,7 +13,7 @@ from perfmodel.arrays import Value
 from perfmodel.errors import Fault, InputError
 from perfmodel.workload.workload import Workload
 
-__all__ = ["IMPORTED", "READERS", "Reader", "is_imported", "load_file", "shown_suffixes"]
+__all__ = ["IMPORTED", "READERS", "Reader", "is_imported", "load_file", "load_object", "shown_suffixes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,7 @@ READERS: Final[Sequence[Reader]] = (
     Reader("Keras archive", (".keras",), "perfmodel.workload.importers.keras", "load_keras"),
     Reader("operator graph .json", (".json",),
            "perfmodel.workload.importers.operator_graph", "load_operator_graph"),
+    Reader("torch.export", (".pt2",), "perfmodel.workload.importers.torch_export", "load_pt2"),
     Reader("ONNX", (".onnx",), "perfmodel.workload.importers.onnx", "load_onnx"),
 )  # fmt: skip
 
@@ -98,6 +99,24 @@ def load_file(path: Path, settings: Mapping[str, Value]) -> Workload:
     load: Callable[[Path, Mapping[str, Value]], Workload]
     load = getattr(import_module(reader.module), reader.function)
     return load(path, settings)
+
+
+def load_object(model: object, settings: Mapping[str, Value]) -> Workload:
+    """Return the workload of a model in memory.
+
+    Raises
+    ------
+    InputError
+        It is of no kind that is known.
+    """
+    if type(model).__module__.startswith("torch.export"):
+        from perfmodel.workload.importers.torch_export import load_exported
+
+        return load_exported(model, settings)
+    raise InputError(
+        Fault(f"a {type(model).__name__} is no workload",
+              expected="a name, a path, a workload, or a torch.export.ExportedProgram")
+    )  # fmt: skip
 
 
 def _top_level(path: Path) -> Mapping[str, Any] | None:

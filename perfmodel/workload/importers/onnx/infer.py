@@ -77,7 +77,7 @@ def _rule(node: Node) -> Rule | None:
         return qonnx.RULES.get(node.op)
     if node.domain == own.DOMAIN:
         return own.RULES.get(node.op)
-    if node.domain == own.UNKNOWN:
+    if node.domain in {own.UNKNOWN, own.TYPED}:
         return own.stated
     return learned.RULES.get(node.op) if node.domain == "ai.onnx.ml" else None
 

@@ -31,6 +31,7 @@ LEARNED: Mapping[str, Pricing] = learned.LEARNED
 #: Other domains: those of quantisation tools, and of other importers.
 ELSEWHERE: Mapping[str, Mapping[str, Pricing]] = {
     **dict.fromkeys(sorted(qonnx.DOMAINS), qonnx.PRICES), own.DOMAIN: own.PRICES,
+    own.TYPED: {**TABLE, **own.PRICES},
 }  # fmt: skip
 
 #: Domain of what is only listed, and what lists it.

@@ -12,13 +12,17 @@ from perfmodel.workload.importers.onnx.pricing import Pricer, Pricing
 from perfmodel.workload.importers.onnx.shapes import Rule, give, ranked, stacked
 from perfmodel.workload.symbols import Dim, product
 
-__all__ = ["DOMAIN", "PRICES", "RULES", "UNKNOWN"]
+__all__ = ["DOMAIN", "PRICES", "RULES", "TYPED", "UNKNOWN"]
 
 #: Domain of these operators: no file of ONNX uses it.
 DOMAIN: Final = "perfmodel"
 
 #: Domain of layers and operators that have no price; their shapes are stated, if anything is.
 UNKNOWN: Final = "perfmodel.unknown"
+
+
+#: Domain of operators of the standard whose shapes and formats the file states.
+TYPED: Final = "perfmodel.typed"
 
 
 def viewed(node: Node) -> None:
@@ -52,9 +56,10 @@ def price_linear(p: Pricer, n: Node) -> None:
 def stated(node: Node) -> None:
     """Shapes of what has no price are attributes, ``None`` where nothing tells."""
     shapes = cast("tuple[Shape | None, ...]", node.attributes.get("shapes", ()))
+    formats = cast("tuple[str | None, ...]", node.attributes.get("formats", ()))
     for i, shape in enumerate(shapes):
         if shape is not None:
-            give(node, shape, i)
+            give(node, shape, i, formats[i] if i < len(formats) else None)
 
 
 def price_unknown(p: Pricer, n: Node) -> None:

@@ -33,6 +33,8 @@ class RawTensor:
     shape: tuple[int, ...]
     format: str
     numbers: tuple[int | float, ...] | None = None
+    buffer: bool = False
+    """No parameter: statistics, masks, positions."""
 
 
 @dataclass(slots=True)
