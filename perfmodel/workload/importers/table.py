@@ -13,7 +13,15 @@ from perfmodel.arrays import Value
 from perfmodel.errors import Fault, InputError
 from perfmodel.workload.workload import Workload
 
-__all__ = ["IMPORTED", "READERS", "Reader", "is_imported", "load_file", "load_object", "shown_suffixes"]
+__all__ = [
+    "IMPORTED",
+    "READERS",
+    "Reader",
+    "is_imported",
+    "load_file",
+    "load_object",
+    "shown_suffixes",
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,12 +101,14 @@ def calls_of(entry: Fields, names: Mapping[str, Fields], flaws: list[Flaw]) -> l
         return []
     calls: list[Call] = []
     for i, node in enumerate(cast("list[Any]", given)):
-        call = _of_keras_3(cast("dict[str, Any]", node)) if isinstance(node, dict) else _of_keras_2(
-            cast("list[Any]", node) if isinstance(node, list) else [])  # fmt: skip
-        for reference in call.all:
-            if reference.layer not in names:
-                flaws.append(Flaw((*place, i), f"reads '{reference.layer}'", "a layer of the model",
-                                  nearest(reference.layer, names)))  # fmt: skip
+        if isinstance(node, dict):
+            call = _of_keras_3(cast("dict[str, Any]", node))
+        else:
+            call = _of_keras_2(cast("list[Any]", node) if isinstance(node, list) else [])
+        flaws += (
+            Flaw((*place, i), f"reads '{r.layer}'", "a layer of the model", nearest(r.layer, names))
+            for r in call.all if r.layer not in names
+        )  # fmt: skip
         calls.append(call)
     return calls
 

@@ -43,8 +43,9 @@ class Fields:
         """Return the error of a field that is missing or of the wrong kind."""
         if key not in self.data:
             return LayerError(Flaw(self.place, f"missing key '{key}'", expected, on_key=True))
-        value = self.data[key]
-        shown = repr(value) if not isinstance(value, dict | list) else f"a {type(value).__name__}"
+        value: Any = self.data[key]
+        kind = type(cast("object", value)).__name__
+        shown = repr(value) if not isinstance(value, dict | list) else f"a {kind}"
         return LayerError(Flaw((*self.place, key), f"{shown[:60]} is not valid", expected))
 
     def has(self, key: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from perfmodel.workload.importers.keras.fields import Fields, LayerError
 from perfmodel.workload.importers.keras.quantisers import format_of, is_quantiser, quantiser_name
@@ -111,7 +111,7 @@ class Layer:
         return self.trace.permuted(chosen.name, [0, *range(2, rank), 1])
 
     def front(self, value: Value | None = None) -> str:
-        """Return a value with its channels first, as the layer's ``data_format`` has them or not."""
+        """Return a value with its channels first, whatever the layer's ``data_format``."""
         chosen = self.x if value is None else value
         if chosen.first or not self.last:
             return self.plain(chosen) if not self.last else chosen.name
@@ -176,8 +176,8 @@ class Layer:
         if op in {"Softmax", "LogSoftmax"}:
             rank = len(self.trace.shape(value.name))
             attributes = {"axis": 1 if value.first else rank - 1}
-        return Value(self.add(op, [value.name], "activation" if self.class_name not in
-                              {"Activation", "Softmax"} else "", **attributes), value.first)  # fmt: skip
+        suffix = "" if self.class_name in {"Activation", "Softmax"} else "activation"
+        return Value(self.add(op, [value.name], suffix, **attributes), value.first)
 
 
 #: Functions that QKeras applies before it rounds.
@@ -204,7 +204,7 @@ def activation_name(fields: Fields, key: str) -> str:
     """Return the activation at a key by its name in Keras."""
     value: Any = fields.data.get(key)
     if isinstance(value, dict):
-        mapping: dict[str, Any] = value
+        mapping = cast("dict[str, Any]", value)
         inner = mapping.get("config")
         value = inner if isinstance(inner, str) else mapping.get("class_name")
     if value is None:

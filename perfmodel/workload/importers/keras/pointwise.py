@@ -221,5 +221,6 @@ HANDLERS: Mapping[str, Handler] = {
          "RandomTranslation", "RandomBrightness", "StochasticDepth", "StopGradient"),
         same,
     ),
-    "LayerScale": layer_scale, "Normalization": standardise, "Rescaling": rescale, "TFOpLambda": tf_function,
+    "LayerScale": layer_scale, "Normalization": standardise, "Rescaling": rescale,
+    "TFOpLambda": tf_function,
 }  # fmt: skip

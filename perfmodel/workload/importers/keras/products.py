@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from perfmodel.workload.importers.keras.layer import Handler, Layer, Made, Value
 from perfmodel.workload.importers.onnx.node import NotPricedError
@@ -19,7 +20,7 @@ def axes_of(layer: Layer) -> int:
 
 def padding(
     layer: Layer, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Return the padding as attributes: written out where the extents are known."""
     mode = layer.fields.text("padding", "valid").lower()
     axes = len(kernel)
@@ -73,7 +74,9 @@ def _convolved(
     f, axes = layer.fields, len(kernel)
     stride = [1] * axes if plain else f.wholes("strides", axes, 1)
     dilation = [1] * axes if plain else f.wholes("dilation_rate", axes, 1)
-    pads = {"pads": (0,) * (2 * axes)} if plain else padding(layer, kernel, stride, dilation)
+    pads: dict[str, Any] = (
+        {"pads": (0,) * (2 * axes)} if plain else padding(layer, kernel, stride, dilation)
+    )
     read = [source or layer.front(), weights]
     if biased and f.flag("use_bias", True):
         read.append(layer.weight("bias", (filters,), bias_key))
@@ -119,11 +122,13 @@ def transposed(layer: Layer) -> Made:
     extra = [0 if same else max(s - k, 0) for k, s in zip(reach, stride, strict=True)]
     if f.has("output_padding"):
         extra = f.wholes("output_padding", axes, least=0)
-    read = [layer.front(),
-            layer.weight("kernel", (layer.channels, filters, *kernel), "kernel_quantizer")]  # fmt: skip
+    weights = layer.weight("kernel", (layer.channels, filters, *kernel), "kernel_quantizer")
+    read = [layer.front(), weights]
     if f.flag("use_bias", True):
         read.append(layer.weight("bias", (filters,), "bias_quantizer"))
-    pads = {"auto_pad": "SAME_UPPER"} if same else {"pads": (0,) * (2 * axes)}
+    pads: dict[str, Any] = {"pads": (0,) * (2 * axes)}
+    if same:
+        pads = {"auto_pad": "SAME_UPPER"}
     made = layer.add(
         "ConvTranspose", read, kernel_shape=tuple(kernel), strides=tuple(stride),
         dilations=tuple(dilation), output_padding=tuple(extra), **pads,

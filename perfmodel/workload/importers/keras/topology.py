@@ -41,6 +41,7 @@ class Models:
     depth: int = 0
 
     def fault(self, place: Place, message: str, expected: str = "", near: str = "") -> None:
+        """Add a fault."""
         self.flaws.append(Flaw(place, message, expected, near))
 
     def run(
@@ -61,8 +62,8 @@ class Models:
         config: Any = entry.data.get("config")
         place = (*entry.place, "config")
         listed = isinstance(config, list)
-        layers: Any = config if listed else cast("dict[str, Any]", config).get("layers") if isinstance(
-            config, dict) else None  # fmt: skip
+        inside = cast("dict[str, Any]", config) if isinstance(config, dict) else {}
+        layers: Any = cast("list[Any]", config) if listed else inside.get("layers")
         if not isinstance(layers, list) or not layers:
             self.fault(place, "holds no list of layers", "a Sequential or Functional model")
             return [None]
@@ -72,7 +73,7 @@ class Models:
             return [None]
         self.depth += 1
         try:
-            fields = Fields({} if listed else cast("dict[str, Any]", config), place)
+            fields = Fields(inside, place)
             if entry.data.get("class_name") == "Sequential" or listed:
                 return [self.sequential(entry, fields, entries, inputs, prefix)]
             return self.functional(fields, entries, inputs, prefix)
@@ -103,6 +104,7 @@ class Models:
         self, model: Fields, config: Fields, entries: list[Fields], inputs: list[Value] | None,
         prefix: str,
     ) -> Value | None:  # fmt: skip
+        """Write layers one after the other."""
         x: Value | None = inputs[0] if inputs else None
         if inputs is not None and x is None:
             return None
@@ -126,6 +128,7 @@ class Models:
         return x
 
     def build_shape(self, model: Fields, config: Fields) -> object:
+        """Return the shape that a model without an input layer was built with."""
         built: Any = model.data.get("build_config")
         if isinstance(built, dict):
             return cast("dict[str, Any]", built).get("input_shape")
@@ -137,23 +140,22 @@ class Models:
             entry.data["config"], dict) else {}, (*entry.place, "config"))  # fmt: skip
         shape: Any = next((config.data[k] for k in ("batch_shape", "batch_input_shape")
                            if config.has(k)), otherwise)  # fmt: skip
-        if (
-            isinstance(shape, list)
-            and len(cast("list[Any]", shape)) == 1
-            and isinstance(cast("list[Any]", shape)[0], list)
-        ):
-            shape = cast("list[Any]", shape)[0]
-        if shape is None:
-            self.fault(entry.place, "nothing states the shape of the input",
-                       "a 'batch_shape' or 'batch_input_shape', null where an extent is free")  # fmt: skip
-            return None
+        given: object = shape
         extents = cast("list[Any]", shape) if isinstance(shape, list) else []
+        if len(extents) == 1 and isinstance(extents[0], list):
+            extents = cast("list[Any]", extents[0])
+        if shape is None:
+            self.fault(
+                entry.place, "nothing states the shape of the input",
+                "a 'batch_shape' or 'batch_input_shape', null where an extent is free",
+            )  # fmt: skip
+            return None
         good = 1 <= len(extents) <= 8 and all(
             d is None or (isinstance(d, int) and not isinstance(d, bool) and 0 < d <= 2**31)
             for d in extents
         )
         if not good:
-            self.fault(entry.place, f"{str(shape)[:60]} is no shape of an input",
+            self.fault(entry.place, f"{str(extents or given)[:60]} is no shape of an input",
                        "a list of whole numbers, null where an extent is free")  # fmt: skip
             return None
         dtype = config.data.get("dtype")
@@ -168,6 +170,7 @@ class Models:
     def functional(
         self, config: Fields, entries: list[Fields], inputs: list[Value] | None, prefix: str
     ) -> list[Value | None]:
+        """Write what the outputs of a graph of layers wait for."""
         by_name: dict[str, Fields] = {}
         for entry in entries:
             name = name_of(entry)

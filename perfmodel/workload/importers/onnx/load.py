@@ -16,6 +16,7 @@ from perfmodel.workload.importers.onnx.build import OnnxBuild
 from perfmodel.workload.importers.onnx.dimensions import LENGTH_DEFAULT
 from perfmodel.workload.importers.onnx.extents import symbols_of
 from perfmodel.workload.importers.onnx.node import Edge
+from perfmodel.workload.importers.onnx.qonnx import stated_precision
 from perfmodel.workload.importers.onnx.read import RawModel, read_onnx
 from perfmodel.workload.importers.onnx.walk import Walked
 from perfmodel.workload.symbols import Dim, evaluate
@@ -55,7 +56,8 @@ class OnnxWorkload(Workload):
         notes = (*_assumed(made.walked, settings), *_needed(made.structural))
         super().__init__(
             name, made.build, made.parameters, _items(made.walked.inputs),
-            precision=_precision(made.build), origin=model.file, notes=notes,
+            precision=stated_precision(model, made.build(PLAIN)) or _precision(made.build),
+            origin=model.file, notes=notes,
         )  # fmt: skip
 
     def graph(self, semantics: Semantics = PLAIN) -> Graph:

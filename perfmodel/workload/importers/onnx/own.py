@@ -1,4 +1,4 @@
-"""Operators that importers of other formats hand to the walk: views, linear layers, unknown ones."""
+"""Operators that other importers hand to the walk: views, linear layers, unknown ones."""
 
 from __future__ import annotations
 

@@ -16,13 +16,15 @@ from typing import Final
 
 from perfmodel.formats import find
 from perfmodel.workload.builder import VECTOR_OPS
+from perfmodel.workload.graph import Graph
 from perfmodel.workload.importers.onnx.node import Edge, Node, NotPricedError
 from perfmodel.workload.importers.onnx.pricing import Pricer, Pricing
+from perfmodel.workload.importers.onnx.read import RawModel
 from perfmodel.workload.importers.onnx.shapes import Rule, give
 from perfmodel.workload.importers.onnx.walk import Choice, Repeat, Step
 from perfmodel.workload.symbols import constant, product
 
-__all__ = ["DOMAINS", "PRICES", "RULES", "fold_formats"]
+__all__ = ["DOMAINS", "PRICES", "RULES", "fold_formats", "stated_precision"]
 
 DOMAINS: Final = frozenset(
     {"qonnx.custom_op.general", "finn.custom_op.general", "onnx.brevitas", "finn",
@@ -109,7 +111,7 @@ def fold_formats(steps: list[Step], outputs: list[Edge]) -> list[Step]:
             continue
         x, y = step.need(0), step.out
         if not _is_quantiser(step):
-            if step.op in _PASSING and x.format and y.format == "" and x.is_data:
+            if step.op in _PASSING and x.format and y.format == "":
                 same = step.op != "Concat" or len({e.format for e in step.present}) == 1
                 for edge in step.made if same else ():
                     edge.format = edge.format or x.format
@@ -123,22 +125,34 @@ def fold_formats(steps: list[Step], outputs: list[Edge]) -> list[Step]:
             continue
         maker = makers.get(id(x))
         y.format = format
-        alone = (
-            readers.get(id(x)) == 1 and id(x) not in kept and len(maker.made if maker else ()) == 1
-        )
-        if (
-            format
-            and step.op != "MultiThreshold"
-            and maker is not None
-            and alone
-            and x.format == ""
-        ):
-            if not _is_quantiser(maker):
-                maker.outputs = (y,)
-                makers[id(y)] = maker
-                continue
+        alone = readers.get(id(x)) == 1 and id(x) not in kept and x.format == ""
+        free = maker is not None and len(maker.made) == 1 and not _is_quantiser(maker)
+        if maker is not None and free and alone and format and step.op != "MultiThreshold":
+            maker.outputs = (y,)
+            makers[id(y)] = maker
+            continue
         left.append(step)
     return left
+
+
+def stated_precision(model: RawModel, graph: Graph) -> str:
+    """Return the precision of a network whose products a file's quantisers all state, or ``""``.
+
+    It stands for what no quantiser touches (the input, the result): the widest weights and the
+    widest activations.
+    """
+    if not any(node.domain in DOMAINS for node in model.graph.nodes):
+        return ""
+    widest = {"weight": 0, "activation": 0}
+    for _, operator in graph.walk():
+        for slot, role in zip(operator.pair if operator.nests else (), widest, strict=False):
+            format = find(slot.removeprefix("=")) if slot.startswith("=") else None
+            if format is None and role == "weight":
+                return ""
+            if format is not None and format.family in {"int", "ternary"}:
+                widest[role] = max(widest[role], int(format.element_bits))
+    weight, activation = widest.values()
+    return f"w{weight}a{activation}" if weight and activation else ""
 
 
 def _read_by(steps: list[Step]) -> list[Edge]:

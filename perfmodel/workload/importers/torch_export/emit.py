@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from perfmodel.errors import Fault, InputError
 from perfmodel.workload.importers.onnx.node import NotPricedError, Shape
@@ -65,7 +65,8 @@ class Emitter:
         for name, meta in self.program.metas.items():
             try:
                 self.shapes[name] = tuple(
-                    size if isinstance(size, int) else extent(size, self.names) for size in meta.shape
+                    size if isinstance(size, int) else extent(size, self.names)
+                    for size in meta.shape
                 )
             except ExpressionError as error:
                 # The size that it was traced with stands for what has no closed form.
@@ -116,7 +117,7 @@ class Emitter:
         """Return all arguments that are tensors, in order."""
         found: list[str] = []
         for value in call.arguments.values():
-            items: Sequence[Any] = value if isinstance(value, list) else [value]
+            items = cast("list[Any]", value) if isinstance(value, list) else [value]
             found += [item.name for item in items if isinstance(item, Ref)]
         return found
 
@@ -125,7 +126,7 @@ class Emitter:
         value = call.arguments.get(name)
         if value is None or value == []:
             return (default,) * count
-        items: list[Any] = value if isinstance(value, list) else [value] * count
+        items = cast("list[Any]", value) if isinstance(value, list) else [value] * count
         if len(items) == 1:
             items = items * count
         good = len(items) == count and all(type(v) is int and abs(v) < 2**31 for v in items)
@@ -153,7 +154,9 @@ class Emitter:
             if given and given not in self.shapes:
                 raise NotPricedError(f"'{given}' is made by nothing")
         shapes = tuple(self.shapes.get(n) if n else None for n in made)
-        formats = tuple(self.program.metas[n].format if n in self.program.metas else None for n in made)
+        formats = tuple(
+            self.program.metas[n].format if n in self.program.metas else None for n in made
+        )
         self.nodes.append(
             RawNode(op, domain, name or made[0] or call.name, tuple(inputs), made,
                     {**attributes, "shapes": shapes, "formats": formats})
@@ -179,7 +182,9 @@ class Emitter:
         InputError
             It returns what nothing makes.
         """
-        made = {o for n in self.nodes for o in n.outputs} | set(self.stored) | set(self.program.inputs)
+        made = (
+            {o for n in self.nodes for o in n.outputs} | set(self.stored) | set(self.program.inputs)
+        )
         faults = [
             Fault(f"nothing makes '{o}'", path="output_specs", file=self.file,
                   expected="a tensor that an operator makes")
@@ -193,5 +198,3 @@ class Emitter:
         graph = RawGraph(name, self.nodes, self.stored, self.inputs,
                          list(dict.fromkeys(self.program.outputs)), {})  # fmt: skip
         return RawModel(graph, {"": _OPSET}, self.file, name)
-
-

@@ -62,7 +62,9 @@ def _called(made: Program, node: Any, value: Any) -> None:
         outputs = [node.name]
         made.metas[node.name] = _meta(value)
     elif isinstance(value, tuple | list):
-        parts = {u.args[1]: u.name for u in node.users if getattr(u.target, "__name__", "") == "getitem"}
+        parts = {
+            u.args[1]: u.name for u in node.users if getattr(u.target, "__name__", "") == "getitem"
+        }
         for i, item in enumerate(value):  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
             name = parts.get(i, "" if i else f"{node.name}.0")
             outputs.append(name)

@@ -6,8 +6,8 @@ import ast
 from collections.abc import Mapping
 from typing import Final
 
-from perfmodel.workload.importers.onnx.extents import larger, smaller
 from perfmodel.workload.importers.onnx.extents import floor_div as divided
+from perfmodel.workload.importers.onnx.extents import larger, smaller
 from perfmodel.workload.symbols import Dim, constant, simplify, symbol
 
 __all__ = ["ExpressionError", "extent", "symbol_of"]

@@ -62,8 +62,10 @@ def _write(emitter: Emitter, call: Call) -> None:
         return
     unread = [n for n in emitter.tensors(call) if n not in emitter.shapes]
     if unread:
-        raise InputError(Fault(f"reads '{unread[0]}'", path=call.place or call.name,
-                               file=emitter.file, expected="a tensor that something makes"))  # fmt: skip
+        raise InputError(
+            Fault(f"reads '{unread[0]}'", path=call.place or call.name, file=emitter.file,
+                  expected="a tensor that something makes")
+        )  # fmt: skip
     known = "aten." in call.target
     writer = OPERATORS.get(call.op) if known else None
     before = len(emitter.nodes)

@@ -72,7 +72,8 @@ _COPIES: Mapping[str, str] = {
 }  # fmt: skip
 _MADE: Final = (
     "arange", "zeros", "ones", "full", "new_zeros", "new_ones", "new_full", "zeros_like",
-    "ones_like", "full_like", "empty", "empty_like", "new_empty", "scalar_tensor", "eye", "linspace",
+    "ones_like", "full_like", "empty", "empty_like", "new_empty", "scalar_tensor", "eye",
+    "linspace",
 )  # fmt: skip
 
 
@@ -162,8 +163,15 @@ def attention(e: Emitter, c: Call) -> None:
     q, k, v = e.tensor(c, "query"), e.tensor(c, "key"), e.tensor(c, "value")
     mask = e.optional(c, "attn_mask", "attn_bias")
     inputs = [q, k, v, mask] if mask else [q, k, v]
-    alone = {"q_num_heads": 1, "kv_num_heads": 1} if len(e.shapes[q]) == 3 else {}
-    e.add(c, "Attention", inputs, outputs=c.outputs[:1], is_causal=int(e.flag(c, "is_causal")), **alone)
+    alone: dict[str, Any] = {"q_num_heads": 1, "kv_num_heads": 1} if len(e.shapes[q]) == 3 else {}
+    e.add(
+        c,
+        "Attention",
+        inputs,
+        outputs=c.outputs[:1],
+        is_causal=int(e.flag(c, "is_causal")),
+        **alone,
+    )
 
 
 def embedding(e: Emitter, c: Call) -> None:
@@ -264,8 +272,9 @@ OPERATORS: Mapping[str, Writer] = {
          "_native_batch_norm_legit", "cudnn_batch_norm", "_batch_norm_no_update"),
         _norm("BatchNormalization"),
     ),
-    **{f"{kind}_pool{n}d{extra}": _pool(op) for kind, op in (("max", "MaxPool"), ("avg", "AveragePool"))
-       for n in (1, 2, 3) for extra in ("", "_with_indices")},
+    **{f"max_pool{n}d{extra}": _pool("MaxPool") for n in (1, 2, 3)
+       for extra in ("", "_with_indices")},
+    **{f"avg_pool{n}d": _pool("AveragePool") for n in (1, 2, 3)},
     **dict.fromkeys(("softmax", "_softmax"), _softmax("Softmax")),
     **dict.fromkeys(("log_softmax", "_log_softmax"), _softmax("LogSoftmax")),
     **{f"upsample_nearest{n}d": _resized("nearest") for n in (1, 2, 3)},

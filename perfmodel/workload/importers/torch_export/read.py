@@ -138,7 +138,8 @@ def _meta(value: object, path: str) -> Meta:
     for stride in cast("list[Any]", data.get("strides") or []):
         number: Any = stride.get("as_int")
         if number is None:
-            number = (stride["as_expr"].get("hint") or {}).get("as_int", 0)
+            hinted: Any = stride["as_expr"].get("hint") or {}
+            number = hinted.get("as_int", 0)
         strides.append(int(number))
     kind: Any = data["dtype"]
     if kind not in FORMATS:
@@ -181,8 +182,8 @@ def _call(node: object, path: str) -> Call:
     outputs: list[str] = []
     for item in _list(data["outputs"], f"{path}.outputs"):
         found = _argument(item, f"{path}.outputs")
-        for value in cast("list[Any]", found) if isinstance(found, list) else [found]:
-            outputs.append(value.name if isinstance(value, Ref) else "")
+        made = cast("list[Any]", found) if isinstance(found, list) else [found]
+        outputs += [value.name if isinstance(value, Ref) else "" for value in made]
     target = data["target"]
     if not isinstance(target, str):
         raise _Malformed(f"{path}.target", "is no name")
@@ -198,8 +199,8 @@ def _argument(value: object, path: str, depth: int = 6) -> Any:
         if kind == "as_tensor":
             return Ref(str(content["name"]))
         if kind in {"as_tensors", "as_nested_tensors"}:
-            return [Ref(str(item["name"])) if isinstance(item, dict) else None
-                    for item in _list(content, path)]  # fmt: skip
+            names = [item["name"] if item is not None else None for item in _list(content, path)]
+            return [Ref(str(name)) if name is not None else None for name in names]
         if kind in {"as_optional_tensor", "as_sym_int", "as_sym_bool", "as_sym_float"}:
             return _argument(content, path, depth - 1)
         if kind in {"as_optional_tensors", "as_sym_ints", "as_sym_floats"}:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, cast
 
 from perfmodel.workload.importers.onnx.node import NotPricedError
 from perfmodel.workload.importers.onnx.read import RawTensor
@@ -17,10 +18,9 @@ _CELLS: Mapping[str, str] = {"lstm": "LSTM", "gru": "GRU", "rnn_tanh": "RNN", "r
 
 def recurrent(e: Emitter, c: Call) -> None:
     """``lstm``, ``gru``, ``rnn``: one operator a layer, the weights of both directions stacked."""
-    given = c.arguments.get("params")
-    if not isinstance(given, list) or not all(isinstance(p, Ref) for p in given):
-        raise NotPricedError("its parameters are no tensors")
-    names = [p.name for p in given if isinstance(p, Ref)]
+    given: Any = c.arguments.get("params")
+    listed = cast("list[Any]", given) if isinstance(given, list) else []
+    names = [p.name for p in listed if isinstance(p, Ref)]
     layers, biased = e.whole(c, "num_layers", 1), e.flag(c, "has_biases", True)
     directions = 1 + e.flag(c, "bidirectional")
     each = 4 if biased else 2
@@ -43,7 +43,14 @@ def recurrent(e: Emitter, c: Call) -> None:
             e.shapes[y] = shape
             e.program.metas[y] = e.meta(c.outputs[0])
         made = c.outputs if last else [y]
-        e.add(c, _CELLS[c.op], inputs, outputs=made, name=f"{c.outputs[0]}.{layer}", layout=int(batch_first))
+        e.add(
+            c,
+            _CELLS[c.op],
+            inputs,
+            outputs=made,
+            name=f"{c.outputs[0]}.{layer}",
+            layout=int(batch_first),
+        )
         x = y
 
 
