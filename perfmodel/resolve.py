@@ -28,7 +28,8 @@ __all__ = [
     "with_bits",
 ]
 
-WorkloadLike: TypeAlias = str | Path | Workload
+#: A name, a path, a workload, or a model in memory that an importer reads (torch.export).
+WorkloadLike: TypeAlias = str | Path | Workload | Any
 DeviceLike: TypeAlias = str | Path | Device | Machine
 
 

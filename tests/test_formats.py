@@ -167,7 +167,7 @@ def test_a_mixture_stores_each_share_in_its_own_format() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["mix(int8:0.5/int2:0.6)", "mix(int8)", "mix(int9:1)", "mix()", "mix(int8:x/int2:1)",
+    "text", ["mix(int8:0.5/int2:0.6)", "mix(int8)", "mix(int65:1)", "mix()", "mix(int8:x/int2:1)",
              "mix(mix(int8:1):1)", "mix(int8:1.5/int2:-0.5)"]
 )  # fmt: skip
 def test_what_is_no_mixture_is_refused(text: str) -> None:

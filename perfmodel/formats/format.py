@@ -190,6 +190,9 @@ def find(name: str) -> Format | None:
         return _KNOWN[key]
     if key.startswith("mix(") and key.endswith(")"):
         return _mixture(key)
+    if key.startswith("int") and key[3:].isdecimal() and key[3] != "0" and len(key) <= 5:
+        # Circuits have integers of any width, named or not.
+        return _integer(int(key[3:])) if int(key[3:]) <= 64 else None
     base, mark, group = key.rpartition("g")
     if mark and group.isdigit() and 0 < int(group) <= 65536 and base in _KNOWN:
         found = _KNOWN[base]

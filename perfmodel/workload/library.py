@@ -15,7 +15,7 @@ from perfmodel.arrays import Value, is_array
 from perfmodel.errors import Fault, InputError, few, nearest
 from perfmodel.shipped import data_root
 from perfmodel.workload.families import Family, family
-from perfmodel.workload.importers.table import IMPORTED, load_file, shown_suffixes
+from perfmodel.workload.importers.table import IMPORTED, load_file, load_object, shown_suffixes
 from perfmodel.workload.workload import Workload, check_extent, from_family
 
 if TYPE_CHECKING:
@@ -71,14 +71,15 @@ class Entry:
     rewrite: Callable[[Workload], Workload] | None = None
 
 
-def find(name: str | Path, settings: Mapping[str, Value] | None = None) -> Workload:
+def find(name: object, settings: Mapping[str, Value] | None = None) -> Workload:
     """Return a workload by name, alias or path.
 
     Parameters
     ----------
     name
         A model of the library; or a path: ``.yaml`` (the library's form), or a file that an
-        importer reads (`perfmodel.workload.importers.table.READERS`).
+        importer reads (`perfmodel.workload.importers.table.READERS`). Or a
+        ``torch.export.ExportedProgram``.
     settings
         Free dimensions (``batch=8``, ``context=[...]``) to bind, and fields of the family's
         structure to replace (``phase="prefill"``, ``layers=16``, ``"experts.per_token"=4``). An
@@ -92,6 +93,8 @@ def find(name: str | Path, settings: Mapping[str, Value] | None = None) -> Workl
     """
     found = _KNOWN.get(name) if type(name) is str else None
     if found is None:
+        if not isinstance(name, str | Path):
+            return load_object(name, settings or {})
         text = str(name)
         if isinstance(name, Path) or _is_path(text):
             if not text.endswith((".yaml", ".yml")):

@@ -13,7 +13,15 @@ from perfmodel.arrays import Value
 from perfmodel.errors import Fault, InputError
 from perfmodel.workload.workload import Workload
 
-__all__ = ["IMPORTED", "READERS", "Reader", "is_imported", "load_file", "shown_suffixes"]
+__all__ = [
+    "IMPORTED",
+    "READERS",
+    "Reader",
+    "is_imported",
+    "load_file",
+    "load_object",
+    "shown_suffixes",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +59,10 @@ READERS: Final[Sequence[Reader]] = (
     Reader("operator graph .json", (".json",),
            "perfmodel.workload.importers.operator_graph", "load_operator_graph"),
     Reader("GGUF", (".gguf",), "perfmodel.workload.importers.gguf", "load_gguf", structured=True),
+    Reader("Keras .json", (".json",), "perfmodel.workload.importers.keras", "load_keras",
+           keys=("class_name", "modelTopology")),
+    Reader("Keras archive", (".keras",), "perfmodel.workload.importers.keras", "load_keras"),
+    Reader("torch.export", (".pt2",), "perfmodel.workload.importers.torch_export", "load_pt2"),
     Reader("ONNX", (".onnx",), "perfmodel.workload.importers.onnx", "load_onnx"),
     Reader("TensorFlow Lite", (".tflite",), "perfmodel.workload.importers.tflite", "load_tflite"),
 )  # fmt: skip
@@ -99,6 +111,24 @@ def load_file(path: Path, settings: Mapping[str, Value]) -> Workload:
     load: Callable[[Path, Mapping[str, Value]], Workload]
     load = getattr(import_module(reader.module), reader.function)
     return load(path, settings)
+
+
+def load_object(model: object, settings: Mapping[str, Value]) -> Workload:
+    """Return the workload of a model in memory.
+
+    Raises
+    ------
+    InputError
+        It is of no kind that is known.
+    """
+    if type(model).__module__.startswith("torch.export"):
+        from perfmodel.workload.importers.torch_export import load_exported
+
+        return load_exported(model, settings)
+    raise InputError(
+        Fault(f"a {type(model).__name__} is no workload",
+              expected="a name, a path, a workload, or a torch.export.ExportedProgram")
+    )  # fmt: skip
 
 
 def _top_level(path: Path) -> Mapping[str, Any] | None:

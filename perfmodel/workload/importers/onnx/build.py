@@ -10,6 +10,7 @@ from perfmodel.workload.graph import Graph
 from perfmodel.workload.importers.onnx.dimensions import LENGTH_DEFAULT, Dimensions
 from perfmodel.workload.importers.onnx.node import Edge, Node
 from perfmodel.workload.importers.onnx.pricing import Pricer
+from perfmodel.workload.importers.onnx.qonnx import fold_formats
 from perfmodel.workload.importers.onnx.quantised import fold_quantisation
 from perfmodel.workload.importers.onnx.read import RawModel
 from perfmodel.workload.importers.onnx.walk import CALL, Choice, Repeat, Step, Walked, Walker
@@ -69,6 +70,7 @@ class OnnxBuild:
         # Whichever branch is taken, what it is decided by is worked out before.
         wanted = [*walked.outputs, *_conditions(walked.steps)]
         steps = self.choose(walked.steps, {**walked.defaults, **self.numbers})
+        steps = fold_formats(steps, wanted)
         steps, integer = fold_quantisation(steps, wanted)
         if integer:
             self.notes.append(f"{integer} operators run on the integers that the file holds")

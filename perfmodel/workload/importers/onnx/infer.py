@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
-from perfmodel.workload.importers.onnx import attention
+from perfmodel.workload.importers.onnx import attention, own, qonnx
 from perfmodel.workload.importers.onnx import shapes_ml as learned
 from perfmodel.workload.importers.onnx import shapes_movement as movement
 from perfmodel.workload.importers.onnx import shapes_special as special
@@ -75,6 +75,12 @@ def _rule(node: Node) -> Rule | None:
         return _CONTRIBUTED.get(node.op) or _STANDARD.get(node.op)
     if node.domain in ELSEWHERE:
         return import_module(ELSEWHERE[node.domain]).RULES.get(node.op)
+    if node.domain in qonnx.DOMAINS:
+        return qonnx.RULES.get(node.op)
+    if node.domain == own.DOMAIN:
+        return own.RULES.get(node.op)
+    if node.domain in {own.UNKNOWN, own.TYPED}:
+        return own.stated
     return learned.RULES.get(node.op) if node.domain == "ai.onnx.ml" else None
 
 
@@ -85,10 +91,10 @@ def _standard_inference(node: Node, opsets: Mapping[str, int]) -> None:
     if not all(e.shape is not None and all(constant(d) is not None for d in e.shape)
                for e in node.present):  # fmt: skip
         return
-    onnx: Any = import_module("onnx")
-    inference: Any = import_module("onnx.shape_inference")
-    helper = onnx.helper
     try:
+        onnx: Any = import_module("onnx")
+        inference: Any = import_module("onnx.shape_inference")
+        helper = onnx.helper
         opset = opsets.get("", opsets.get("ai.onnx", 1))
         schema = onnx.defs.get_schema(node.op, opset)
         attributes: dict[str, Any] = {
@@ -104,7 +110,7 @@ def _standard_inference(node: Node, opsets: Mapping[str, int]) -> None:
             schema, proto, types, {k: v for k, v in data.items() if v is not None},
             opset_imports=[helper.make_opsetid("", opset)],
         )  # fmt: skip
-    except Exception:  # onnx's C++ raises what it likes; there is just no answer then
+    except Exception:  # onnx is absent, or its C++ raises what it likes: there is no answer then
         return
     for edge in node.made:
         kind = made.get(edge.name)

@@ -16,6 +16,7 @@ from perfmodel.workload.importers.onnx.build import OnnxBuild
 from perfmodel.workload.importers.onnx.dimensions import LENGTH_DEFAULT
 from perfmodel.workload.importers.onnx.extents import symbols_of
 from perfmodel.workload.importers.onnx.node import Edge
+from perfmodel.workload.importers.onnx.qonnx import stated_precision
 from perfmodel.workload.importers.onnx.read import RawModel, read_onnx
 from perfmodel.workload.importers.onnx.walk import Walked
 from perfmodel.workload.symbols import Dim, evaluate
@@ -36,7 +37,7 @@ class OnnxWorkload(Workload):
     __slots__ = ("_extents", "_model", "structural")
 
     def __init__(self, model: RawModel, settings: Mapping[str, Value]) -> None:
-        name = Path(model.file).stem
+        name = model.name or Path(model.file).stem
         length = LENGTH_DEFAULT
         while True:
             made = _resolved(model, name, settings, length)
@@ -55,7 +56,9 @@ class OnnxWorkload(Workload):
         notes = (*model.notes, *_assumed(made.walked, settings), *_needed(made.structural))
         super().__init__(
             name, made.build, made.parameters, _items(made.walked.inputs),
-            precision=model.precision or _precision(made.build), origin=model.file, notes=notes,
+            precision=model.precision or stated_precision(model, made.build(PLAIN))
+            or _precision(made.build),
+            origin=model.file, notes=notes,
         )  # fmt: skip
 
     def graph(self, semantics: Semantics = PLAIN) -> Graph:

@@ -89,6 +89,8 @@ class Pricer:
         """Fold what depends on weights and constants only, as every runtime does on loading."""
         if node.op in RANDOM or any(e.is_data for e in node.present) or not node.made:
             return False
+        if node.present and all(e.kind == "data" for e in node.made):
+            return False  # a framework that folds nothing made of weights
         if not node.present and not all(e.kind == "constant" for e in node.made):
             return False
         if any(isinstance(d, Poly) for e in node.made for d in e.shape or ()):
@@ -215,4 +217,8 @@ def find_pricing(op: str, domain: str) -> Pricing | None:
         return operators.LEARNED.get(op)
     if domain in ELSEWHERE:
         return import_module(ELSEWHERE[domain]).PRICES.get(op)
+    if domain in operators.ELSEWHERE:
+        return operators.ELSEWHERE[domain].get(op)
+    if domain == operators.UNKNOWN:
+        return operators.unpriced
     return operators.CONTRIBUTED.get(op) or (table.get(op) if domain in operators.DOMAINS else None)

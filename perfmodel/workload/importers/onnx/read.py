@@ -33,6 +33,8 @@ class RawTensor:
     shape: tuple[int, ...]
     format: str
     numbers: tuple[int | float, ...] | None = None
+    buffer: bool = False
+    """No parameter: statistics, masks, positions."""
 
 
 @dataclass(slots=True)
@@ -84,6 +86,8 @@ class RawModel:
     """The precision that the file is in; empty: told by its weights."""
     notes: tuple[str, ...] = ()
     """What a reader of the result should know of the file."""
+    name: str = ""
+    """What the file calls the network; that of the file where empty."""
 
     @property
     def opset(self) -> int:

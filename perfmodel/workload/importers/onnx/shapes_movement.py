@@ -154,8 +154,10 @@ def concat(node: Node) -> None:
             raise NotPricedError("inputs of different rank")
         total = total + shape[axis]
     data = [e.format for e in node.present if e.is_data]
-    rest = [spread(*((s[i],) for s in shapes))[0] for i in range(len(shapes[0]))]
-    give(node, (*rest[:axis], total, *rest[axis + 1 :]), format=data[0] if data else None)
+    whole = [
+        total if i == axis else spread(*((s[i],) for s in shapes))[0] for i in range(len(shapes[0]))
+    ]
+    give(node, whole, format=data[0] if data else None)
 
 
 def split(node: Node) -> None:

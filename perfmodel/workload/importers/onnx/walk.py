@@ -14,6 +14,7 @@ from perfmodel.workload.importers.onnx.infer import infer
 from perfmodel.workload.importers.onnx.loops import runs_through, scan_axes
 from perfmodel.workload.importers.onnx.node import Edge, Node, NotPricedError
 from perfmodel.workload.importers.onnx.numbers import work_out
+from perfmodel.workload.importers.onnx.own import TYPED
 from perfmodel.workload.importers.onnx.pricing import ELSEWHERE, MALFORMED, RANDOM, STANDARD
 from perfmodel.workload.importers.onnx.read import RawGraph, RawModel, RawNode, RawTensor
 from perfmodel.workload.symbols import Dim, Poly, constant, symbol
@@ -149,7 +150,7 @@ class Walker:
         Whole numbers of 32 bits and more are shapes and indices, not parameters.
         """
         parameter = raw.format not in {"int64", "int32", "bool", "string"} and raw.shape != ()
-        if raw.numbers is not None and len(raw.numbers) == 1:
+        if raw.buffer or (raw.numbers is not None and len(raw.numbers) == 1):
             parameter = False
         return Edge(
             name, raw.shape, "weight" if parameter else "constant", self.format(raw.format),
@@ -211,7 +212,8 @@ class Walker:
         present = node.present
         lost = frozenset[str]().union(*(e.depends for e in present))
         node.runs = self.runs(raw, node, graph)
-        if raw.op not in RANDOM and not any(e.is_data for e in present):
+        foldable = raw.domain != TYPED or not any(e.kind == "weight" for e in present)
+        if raw.op not in RANDOM and foldable and not any(e.is_data for e in present):
             kind = "weight" if any(e.kind == "weight" for e in present) else "constant"
             for edge in node.made:
                 edge.kind = kind

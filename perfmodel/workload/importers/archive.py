@@ -1,0 +1,65 @@
+"""Read one file of a zip archive: nothing is written, and no more than a limit is read."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from perfmodel.errors import Fault, InputError
+
+__all__ = ["unpacked"]
+
+#: Files that an archive may list.
+_ENTRIES: Final = 100_000
+_MOST: Final = 16 * 2**20
+
+
+def unpacked(
+    path: Path, wanted: str | Callable[[str], bool], what: str, most: int = _MOST
+) -> tuple[str, bytes]:
+    """Return the name and content of the first file that is wanted.
+
+    Parameters
+    ----------
+    wanted
+        Its name, or what tells it by its name.
+    what
+        How a message calls it.
+    most
+        Bytes that it may hold, unpacked.
+
+    Raises
+    ------
+    InputError
+        It is no archive, lacks the file, or the file is damaged, encrypted or too large.
+    """
+    file, expected = str(path), f"a zip archive with a '{what}'"
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            if len(names) > _ENTRIES:
+                raise InputError(Fault(f"lists more than {_ENTRIES} files", file=file,
+                                       expected=expected))  # fmt: skip
+            is_wanted = wanted if callable(wanted) else wanted.__eq__
+            member = next((name for name in names if is_wanted(name)), None)
+            if member is None:
+                raise InputError(Fault(f"holds no '{what}'", file=file, expected=expected))
+            with archive.open(member) as stream:
+                content = stream.read(most + 1)
+    except OSError as error:
+        reason = (error.strerror or "cannot be read").lower()
+        raise InputError(Fault(reason, file=file, expected="a readable file")) from None
+    except (
+        zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError,
+        KeyError, OverflowError,
+    ) as error:  # fmt: skip
+        reason = str(error).splitlines()[0].lower() if str(error) else "damaged"
+        raise InputError(Fault(f"is no archive that can be read: {reason}", file=file,
+                               expected=expected)) from None  # fmt: skip
+    if len(content) > most:
+        raise InputError(Fault(f"'{what}' is larger than {most >> 20} MiB", file=file,
+                               expected="a model without its weights"))  # fmt: skip
+    return member, content

@@ -1,0 +1,156 @@
+"""How often each layer is called and with what: ``inbound_nodes`` of Keras 2 and Keras 3."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, cast
+
+from perfmodel.errors import nearest
+from perfmodel.pydantic_faults import Flaw
+from perfmodel.workload.importers.keras.fields import Fields
+
+__all__ = ["Call", "Reference", "calls_of", "references"]
+
+_TENSOR: Final = "__keras_tensor__"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """An output of a call of a layer, and its shape where the file states it."""
+
+    layer: str
+    call: int
+    tensor: int
+    shape: tuple[int | None, ...] | None = None
+
+    @property
+    def key(self) -> tuple[str, int, int]:
+        """Without the shape."""
+        return self.layer, self.call, self.tensor
+
+
+@dataclass
+class Call:
+    """One call: tensors in order and by keyword, and other arguments."""
+
+    arguments: list[Reference] = field(default_factory=list[Reference])
+    keywords: dict[str, Reference] = field(default_factory=dict[str, Reference])
+    constants: list[Any] = field(default_factory=list[Any])
+
+    @property
+    def all(self) -> list[Reference]:
+        """Everything that it reads."""
+        return [*self.arguments, *self.keywords.values()]
+
+
+def references(value: object, names: Collection[str]) -> list[Reference]:
+    """Return the outputs named by ``input_layers`` or ``output_layers``, however nested."""
+    return [r for r in _found(value) if r.layer in names]
+
+
+def _found(value: object, depth: int = 8) -> Iterator[Reference]:
+    if depth == 0:
+        return
+    one = _reference(value)
+    if one is not None:
+        yield one
+    elif isinstance(value, list):
+        for item in cast("list[Any]", value):
+            yield from _found(item, depth - 1)
+    elif isinstance(value, dict):
+        for item in cast("dict[str, Any]", value).values():
+            yield from _found(item, depth - 1)
+
+
+def _reference(value: object) -> Reference | None:
+    """Return a reference: ``[name, call, tensor]``, or a tensor of Keras 3."""
+    if isinstance(value, dict):
+        data = cast("dict[str, Any]", value)
+        if data.get("class_name") != _TENSOR or not isinstance(data.get("config"), dict):
+            return None
+        config = cast("dict[str, Any]", data["config"])
+        found = _reference(config.get("keras_history"))
+        shape: Any = config.get("shape")
+        if found is None or not isinstance(shape, list):
+            return found
+        dims = cast("list[Any]", shape)
+        good = len(dims) <= 8 and all(
+            d is None or (isinstance(d, int) and not isinstance(d, bool) and 0 <= d < 2**31)
+            for d in dims
+        )
+        return Reference(found.layer, found.call, found.tensor, tuple(dims) if good else None)
+    if not isinstance(value, list):
+        return None
+    items = cast("list[Any]", value)
+    if len(items) < 3 or not isinstance(items[0], str):
+        return None
+    if not all(isinstance(i, int) and not isinstance(i, bool) for i in items[1:3]):
+        return None
+    return Reference(items[0], items[1], items[2])
+
+
+def calls_of(entry: Fields, names: Mapping[str, Fields], flaws: list[Flaw]) -> list[Call]:
+    """Return the calls of a layer; references to layers that are not there become flaws."""
+    given: Any = entry.data.get("inbound_nodes")
+    place = (*entry.place, "inbound_nodes")
+    if given is None:
+        return []
+    if not isinstance(given, list):
+        flaws.append(Flaw(place, "is no list of calls", "a list with an entry a call"))
+        return []
+    calls: list[Call] = []
+    for i, node in enumerate(cast("list[Any]", given)):
+        if isinstance(node, dict):
+            call = _of_keras_3(cast("dict[str, Any]", node))
+        else:
+            call = _of_keras_2(cast("list[Any]", node) if isinstance(node, list) else [])
+        flaws += (
+            Flaw((*place, i), f"reads '{r.layer}'", "a layer of the model", nearest(r.layer, names))
+            for r in call.all if r.layer not in names
+        )  # fmt: skip
+        calls.append(call)
+    return calls
+
+
+def _of_keras_3(node: Mapping[str, Any]) -> Call:
+    call = Call()
+    arguments: Any = node.get("args")
+    for argument in cast("list[Any]", arguments) if isinstance(arguments, list) else []:
+        found = list(_found(argument))
+        call.arguments += found
+        if not found:
+            call.constants.append(argument)
+    keywords: Any = node.get("kwargs")
+    if isinstance(keywords, dict):
+        _keywords(call, cast("dict[str, Any]", keywords))
+    return call
+
+
+def _of_keras_2(node: Sequence[Any]) -> Call:
+    call = Call()
+    # A call of a single tensor may stand without a list around it.
+    rows: Sequence[Any] = [node] if node and isinstance(node[0], str) else node
+    for row in rows:
+        found = _reference(row)
+        if found is None:
+            continue
+        if found.layer == "_CONSTANT_VALUE":
+            call.constants.append(found.tensor)
+            continue
+        call.arguments.append(found)
+        extra: Any = row[3] if len(row) > 3 else None
+        if isinstance(extra, dict):
+            _keywords(call, cast("dict[str, Any]", extra))
+    return call
+
+
+def _keywords(call: Call, given: Mapping[str, Any]) -> None:
+    for name, value in given.items():
+        found = list(_found(value))
+        if len(found) == 1:
+            call.keywords[name] = found[0]
+        elif found:
+            call.arguments += found
+        elif value is not None:
+            call.constants.append(value)

@@ -1,0 +1,143 @@
+"""Fields of a layer's configuration, each read with its place; bad ones become flaws."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, cast
+
+from perfmodel.pydantic_faults import Flaw
+
+__all__ = ["Fields", "LayerError", "Place"]
+
+Place = tuple[str | int, ...]
+
+#: The largest number that a size may be.
+_LARGEST: Final = 2**31 - 1
+_MISSING: Final = object()
+
+
+class LayerError(Exception):
+    """A layer cannot be read; carries the flaws."""
+
+    def __init__(self, *flaws: Flaw) -> None:
+        super().__init__()
+        self.flaws = flaws
+
+
+class Fields:
+    """The configuration of a layer.
+
+    Parameters
+    ----------
+    data
+        The mapping of the file.
+    place
+        Where it stands.
+    """
+
+    def __init__(self, data: Mapping[str, Any], place: Place) -> None:
+        self.data = data
+        self.place = place
+
+    def bad(self, key: str, expected: str) -> LayerError:
+        """Return the error of a field that is missing or of the wrong kind."""
+        if key not in self.data:
+            return LayerError(Flaw(self.place, f"missing key '{key}'", expected, on_key=True))
+        value: Any = self.data[key]
+        kind = type(cast("object", value)).__name__
+        shown = repr(value) if not isinstance(value, dict | list) else f"a {kind}"
+        return LayerError(Flaw((*self.place, key), f"{shown[:60]} is not valid", expected))
+
+    def has(self, key: str) -> bool:
+        """Whether a field is there and no null."""
+        return self.data.get(key) is not None
+
+    def whole(self, key: str, default: int | None = None, least: int = 1) -> int:
+        """Return a whole number."""
+        value = self.data.get(key)
+        if value is None and default is not None:
+            return default
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _LARGEST:
+            raise self.bad(key, f"a whole number from {least}")
+        return value
+
+    def number(self, key: str, default: float) -> float:
+        """Return a number."""
+        value = self.data.get(key, default)
+        if value is None:
+            return default
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.bad(key, "a number")
+        return float(value)
+
+    def wholes(self, key: str, count: int, default: int | None = None, least: int = 1) -> list[int]:
+        """Return as many whole numbers as there are axes; a single one stands for all."""
+        value: Any = self.data.get(key)
+        if isinstance(value, list):
+            items = cast("list[Any]", value)
+            if len(items) == 1 and count > 1:
+                items = items * count
+            good = len(items) == count and all(_whole(v, least) for v in items)
+            if not good:
+                raise self.bad(key, f"{count} whole numbers from {least}")
+            return [int(v) for v in items]
+        return [self.whole(key, default, least)] * count
+
+    def pairs(self, key: str, count: int, default: int | None = None) -> list[tuple[int, int]]:
+        """Return numbers before and after each axis: one for all, one an axis, or two an axis."""
+        value: Any = self.data.get(key)
+        if isinstance(value, list) and all(isinstance(v, list) for v in cast("list[Any]", value)):
+            rows = cast("list[list[Any]]", value)
+            if len(rows) != count or any(
+                len(r) != 2 or not all(_whole(v, 0) for v in r) for r in rows
+            ):
+                raise self.bad(key, f"two numbers for each of {count} axes")
+            return [(int(a), int(b)) for a, b in rows]
+        if count == 1 and isinstance(value, list) and len(cast("list[Any]", value)) == 2:
+            first, last = self.wholes(key, 2, least=0)
+            return [(first, last)]
+        return [(n, n) for n in self.wholes(key, count, default, 0)]
+
+    def flag(self, key: str, default: bool) -> bool:
+        """Return true or false."""
+        value = self.data.get(key, default)
+        if value is None:
+            return default
+        if isinstance(value, int) and value in (0, 1):
+            value = bool(value)
+        if not isinstance(value, bool):
+            raise self.bad(key, "true or false")
+        return value
+
+    def text(self, key: str, default: str, choices: Sequence[str] = ()) -> str:
+        """Return a text."""
+        value = self.data.get(key, default)
+        if value is None:
+            return default
+        if not isinstance(value, str) or (choices and value not in choices):
+            raise self.bad(key, "one of " + ", ".join(choices) if choices else "a text")
+        return value
+
+    def axes(self, key: str, default: int, rank: int) -> list[int]:
+        """Return axes, counted from the front."""
+        value: Any = self.data.get(key)
+        items: list[Any] = [default] if value is None else (
+            cast("list[Any]", value) if isinstance(value, list) else [value]
+        )  # fmt: skip
+        if not all(_whole(v, -rank) and v < rank for v in items):
+            raise self.bad(key, f"axes of {rank} dimensions")
+        return [int(v) % rank for v in items]
+
+    def inner(self, key: str) -> Fields:
+        """Return a mapping inside this one."""
+        value = self.data.get(key)
+        if not isinstance(value, dict):
+            raise self.bad(key, "a mapping")
+        return Fields(cast("dict[str, Any]", value), (*self.place, key))
+
+
+def _whole(value: object, least: int) -> bool:
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    return whole and not isinstance(value, bool) and least <= cast("float", value) <= _LARGEST

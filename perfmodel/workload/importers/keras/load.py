@@ -1,0 +1,88 @@
+"""Files of Keras and QKeras as workloads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+from pathlib import Path
+from typing import Any, cast
+
+from perfmodel.arrays import Value
+from perfmodel.errors import Fault, InputError
+from perfmodel.pydantic_faults import locate
+from perfmodel.workload.importers.keras.read import Found, find_model
+from perfmodel.workload.importers.keras.topology import Models, name_of
+from perfmodel.workload.importers.onnx.load import OnnxWorkload
+from perfmodel.workload.importers.trace import TooLargeError
+from perfmodel.workload.workload import Workload
+
+__all__ = ["load_keras"]
+
+
+def load_keras(path: str | Path, settings: Mapping[str, Value] | None = None) -> Workload:
+    """Read a model of Keras or QKeras without its weights.
+
+    Parameters
+    ----------
+    path
+        What ``model.to_json()`` of Keras 2 or 3 returned, a ``.keras`` archive (its ``config.json``
+        alone is read), or the ``model.json`` of a TensorFlow.js layers-model.
+    settings
+        Free dimension -> number or array: ``batch``, and ``dim_<input>_<axis>`` for others that the
+        file leaves open.
+
+    Raises
+    ------
+    InputError
+        The file holds no model of layers; layers that do not fit each other, or whose output has
+        a shape that cannot be known. All faults at once, each with the path of its layer.
+    """
+    found = find_model(Path(path))
+    models = Models()
+    try:
+        made = models.run(found.model, None)
+    except TooLargeError:
+        raise InputError(Fault("unfolds to more layers than a network has", file=found.file,
+                               expected="fewer calls of nested models")) from None  # fmt: skip
+    if models.flaws:
+        raise InputError(locate(models.flaws, found.marks, found.file))
+    outputs = [value.name for value in made if value is not None]
+    file = str(path)
+    if not outputs or not models.trace.inputs or not models.trace.nodes:
+        raise InputError(Fault("holds no layer that computes", file=found.file,
+                               expected="a model with inputs, layers and outputs"))  # fmt: skip
+    model = models.trace.model(outputs, file, name_of(found.model))
+    workload = OnnxWorkload(model, settings or {})
+    workload.notes = (*workload.notes, *_manifest_notes(found, models))
+    return workload
+
+
+def _manifest_notes(found: Found, models: Models) -> list[str]:
+    """Return what the stored weights of a TensorFlow.js file say beside the layers."""
+    stored: dict[str, int] = {}
+    for group in found.manifest:
+        weights: Any = (
+            cast("dict[str, Any]", group).get("weights") if isinstance(group, dict) else []
+        )
+        for item in cast("list[Any]", weights) if isinstance(weights, list) else []:
+            entry = cast("dict[str, Any]", item) if isinstance(item, dict) else {}
+            shape: Any = entry.get("shape")
+            if not isinstance(shape, list) or not all(
+                isinstance(d, int) and 0 <= d < 2**31 for d in cast("list[Any]", shape)
+            ):
+                continue
+            packed: Any = entry.get("quantization")
+            kind = cast("dict[str, Any]", packed).get("dtype") if isinstance(packed, dict) else None
+            name = str(kind or entry.get("dtype", "float32"))
+            stored[name] = stored.get(name, 0) + prod(cast("list[int]", shape))
+    if not stored:
+        return []
+    total = sum(stored.values())
+    notes = [
+        f"the file stores {count:,} numbers as {name}, which TensorFlow.js unpacks to float32"
+        for name, count in stored.items() if name != "float32"
+    ]  # fmt: skip
+    counted = sum(prod(t.shape) for t in models.trace.stored.values() if t.format != "int64")
+    if counted != total:
+        notes.append(f"its layers have {counted:,} parameters, its weights are {total:,} numbers")
+    return notes

@@ -1,0 +1,226 @@
+"""Activations, merges, normalisations and pools of Keras."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+
+from perfmodel.workload.importers.keras.layer import Handler, Layer, Made, Value
+from perfmodel.workload.importers.keras.products import axes_of, padding
+from perfmodel.workload.importers.onnx.node import NotPricedError
+
+__all__ = ["HANDLERS"]
+
+_MERGES: Mapping[str, tuple[str, str]] = {
+    "Add": ("Add", "Sum"), "Subtract": ("Sub", ""), "Multiply": ("Mul", ""),
+    "Average": ("Mean", "Mean"), "Maximum": ("Max", "Max"), "Minimum": ("Min", "Min"),
+}  # fmt: skip
+
+#: Operations of Keras 3 and functions of TensorFlow, as operators of two inputs.
+_PAIRS: Mapping[str, str] = {
+    "Add": "Add", "Subtract": "Sub", "Multiply": "Mul", "Divide": "Div", "TrueDivide": "Div",
+    "Maximum": "Max", "Minimum": "Min", "Power": "Pow",
+}  # fmt: skip
+_FUNCTIONS: Mapping[str, str] = {
+    "math.add": "Add", "__operators__.add": "Add", "math.subtract": "Sub",
+    "math.multiply": "Mul", "math.truediv": "Div", "math.divide": "Div", "math.maximum": "Max",
+    "math.minimum": "Min", "math.pow": "Pow", "nn.relu": "Relu", "nn.relu6": "Clip",
+    "nn.sigmoid": "Sigmoid", "math.sigmoid": "Sigmoid", "nn.silu": "Swish", "nn.swish": "Swish",
+    "math.tanh": "Tanh", "nn.tanh": "Tanh", "math.exp": "Exp", "math.sqrt": "Sqrt",
+    "math.abs": "Abs", "math.negative": "Neg", "nn.gelu": "Gelu", "nn.softmax": "Softmax",
+}  # fmt: skip
+_SINGLE: Mapping[str, str] = {
+    "Relu": "Relu", "Relu6": "Clip", "Sigmoid": "Sigmoid", "Silu": "Swish", "Tanh": "Tanh",
+    "Exp": "Exp", "Sqrt": "Sqrt", "Absolute": "Abs", "Negative": "Neg", "Gelu": "Gelu",
+    "Square": "Mul", "HardSigmoid": "HardSigmoid", "HardSilu": "HardSwish", "Log": "Log",
+}  # fmt: skip
+
+
+def aligned(layer: Layer) -> tuple[list[str], bool]:
+    """Return the inputs in one order of axes, and whether channels come first in it."""
+    ranks = {len(layer.shape(v)) for v in layer.inputs}
+    first = any(v.first for v in layer.inputs) and len(ranks) == 1
+    if not first:
+        return [layer.plain(v) for v in layer.inputs], False
+    names: list[str] = []
+    for value in layer.inputs:
+        rank = len(layer.shape(value))
+        order = [0, rank - 1, *range(1, rank - 1)]
+        names.append(value.name if value.first else layer.trace.permuted(value.name, order))
+    return names, True
+
+
+def merge(layer: Layer) -> Made:
+    """``Add`` and its like: two inputs or more, broadcast."""
+    names, first = aligned(layer)
+    two, many = _MERGES[layer.class_name]
+    if len(names) == 1 and layer.constants:
+        return operation(layer)
+    if len(names) < 2:
+        raise NotPricedError("it merges a single input")
+    if len(names) == 2 or many:
+        return Value(layer.add(two if len(names) == 2 else many, names), first)
+    x = names[0]
+    for other in names[1:]:
+        x = layer.add(two, [x, other])
+    return Value(x, first)
+
+
+def operation(layer: Layer) -> Made:
+    """Elementwise operations of Keras 3 and functions of TensorFlow (constants fold in)."""
+    names, first = aligned(layer)
+    name = layer.fields.text("function", "") if layer.class_name == "TFOpLambda" else ""
+    op = _FUNCTIONS.get(name, "") or _PAIRS.get(layer.class_name) or _SINGLE[layer.class_name]
+    if layer.class_name == "Square":
+        names = names * 2
+    return Value(layer.add(op, names), first)
+
+
+def activation(layer: Layer) -> Made:
+    """``Activation`` and ``QActivation``."""
+    if layer.class_name == "AdaptiveActivation":
+        bits = layer.fields.whole("total_bits", 8)
+        relu = layer.add("Relu", [layer.x.name])
+        return Value(
+            layer.add("Quant", [relu], "quantise", domain="qonnx.custom_op.general",
+                      format=f"int{bits}"), layer.x.first,
+        )  # fmt: skip
+    return layer.activated(layer.x)
+
+
+def relu(layer: Layer) -> Made:
+    """``ReLU`` with a largest value or a slope."""
+    f = layer.fields
+    slope = f.number("negative_slope", 0.0)
+    op = "LeakyRelu" if slope else "Clip" if f.has("max_value") else "Relu"
+    return Value(layer.add(op, [layer.x.name]), layer.x.first)
+
+
+def named(op: str) -> Handler:
+    """Return a layer that is one operator of one input."""
+
+    def handler(layer: Layer) -> Made:
+        return Value(layer.add(op, [layer.x.name]), layer.x.first)
+
+    return handler
+
+
+def softmax(layer: Layer) -> Made:
+    """``Softmax``."""
+    return layer.function(layer.x, "softmax")
+
+
+def prelu(layer: Layer) -> Made:
+    """``PReLU``: a slope an element, or one for axes that share it."""
+    shape = list(layer.shape())
+    shared: object = layer.fields.data.get("shared_axes")
+    axes = layer.fields.axes("shared_axes", -1, len(shape)) if shared else []
+    sizes = [1 if i in axes else layer.size(i) for i in range(1, len(shape))]
+    x = layer.plain()
+    return Value(layer.add("PRelu", [x, layer.weight("alpha", sizes)]))
+
+
+def batch_norm(layer: Layer) -> Made:
+    """``BatchNormalization`` at inference."""
+    f, rank = layer.fields, len(layer.shape())
+    (axis,) = f.axes("axis", -1, rank)[:1] or [rank - 1]
+    size = (layer.size(axis),)
+    read = [layer.weight(n, size, f"{n}_quantizer")
+            for n, there in (("gamma", f.flag("scale", True)), ("beta", f.flag("center", True)))
+            if there]  # fmt: skip
+    read += [layer.weight("moving_mean", size, "mean_quantizer"),
+             layer.weight("moving_variance", size, "variance_quantizer")]  # fmt: skip
+    return Value(layer.add("BatchNormalization", [layer.x.name, *read]), layer.x.first)
+
+
+def layer_norm(layer: Layer) -> Made:
+    """``LayerNormalization``, ``RMSNormalization``, ``GroupNormalization``."""
+    f, rank = layer.fields, len(layer.shape())
+    axes = f.axes("axis", -1, rank)
+    size = (prod(layer.size(a) for a in axes),)
+    rms = layer.class_name == "RMSNormalization" or f.flag("rms_scaling", False)
+    scale, centre = f.flag("scale", True), f.flag("center", True) and not rms
+    read = [layer.weight("gamma", size)] if scale or rms else []
+    read += [layer.weight("beta", size)] if centre else []
+    op = "RMSNormalization" if rms else layer.class_name
+    return Value(layer.add(op, [layer.x.name, *read]), layer.x.first)
+
+
+def pool(layer: Layer) -> Made:
+    """``MaxPooling`` and ``AveragePooling`` in one to three axes."""
+    f, axes = layer.fields, axes_of(layer)
+    kernel = f.wholes("pool_size", axes, 2)
+    stride = f.wholes("strides", axes) if f.has("strides") else kernel
+    op = "MaxPool" if layer.class_name.startswith("Max") else "AveragePool"
+    made = layer.add(op, [layer.front()], kernel_shape=tuple(kernel), strides=tuple(stride),
+                     **padding(layer, kernel, stride, [1] * axes))  # fmt: skip
+    value = layer.imaged(made)
+    return layer.activated(value) if layer.quantised else value
+
+
+def global_pool(layer: Layer) -> Made:
+    """``GlobalMaxPooling`` and ``GlobalAveragePooling``: the spatial axes go, or stay as ones."""
+    op = "GlobalMaxPool" if "Max" in layer.class_name else "GlobalAveragePool"
+    x = layer.add(op, [layer.front()])
+    if layer.fields.flag("keepdims", False):
+        return layer.imaged(x)
+    value = Value(layer.trace.view(x, [(1, (0,)), (1, (1,))], name=f"{layer.name}.flat"))
+    return layer.activated(value) if layer.quantised else value
+
+
+def same(layer: Layer) -> Made:
+    """What does nothing at inference: dropouts, noise, masks, the network's input."""
+    return list(layer.inputs) if len(layer.inputs) > 1 else layer.x
+
+
+def standardise(layer: Layer) -> Made:
+    """``Normalization``: minus a stored mean, over a stored deviation."""
+    if layer.fields.has("mean"):
+        return rescale(layer)  # numbers of the configuration, not weights
+    rank = len(layer.shape())
+    axes = layer.fields.axes("axis", -1, rank) if layer.fields.has("axis") else []
+    sizes = [layer.size(a) for a in axes] or [1]
+    x = layer.add("Sub", [layer.plain(), layer.weight("mean", sizes)], "centred")
+    return Value(layer.add("Div", [x, layer.weight("variance", sizes)]))
+
+
+def rescale(layer: Layer) -> Made:
+    """``Rescaling``: times a number, plus a number."""
+    x = layer.add("Affine", [layer.x.name], domain="com.microsoft")
+    return Value(x, layer.x.first)
+
+
+def layer_scale(layer: Layer) -> Made:
+    """``LayerScale`` of ConvNeXt: a factor a channel."""
+    size = (layer.fields.whole("projection_dim", layer.size()),)
+    return Value(layer.add("Mul", [layer.plain(), layer.weight("gamma", size)]))
+
+
+def tf_function(layer: Layer) -> Made:
+    """``TFOpLambda``: a function of TensorFlow by name."""
+    if layer.fields.text("function", "") in _FUNCTIONS:
+        return operation(layer)
+    raise KeyError
+
+
+HANDLERS: Mapping[str, Handler] = {
+    **dict.fromkeys(_MERGES, merge),
+    **dict.fromkeys((*(set(_PAIRS) - set(_MERGES)), *_SINGLE), operation),
+    "Activation": activation, "AdaptiveActivation": activation, "ReLU": relu,
+    "LeakyReLU": named("LeakyRelu"), "ELU": named("Elu"), "ThresholdedReLU": named("Relu"),
+    "Softmax": softmax, "PReLU": prelu, "BatchNormalization": batch_norm,
+    "SyncBatchNormalization": batch_norm,
+    **dict.fromkeys(("LayerNormalization", "RMSNormalization", "GroupNormalization"), layer_norm),
+    "UnitNormalization": named("LpNormalization"),
+    **{f"{kind}Pooling{n}D": pool for kind in ("Max", "Average") for n in (1, 2, 3)},
+    **{f"Global{kind}Pooling{n}D": global_pool for kind in ("Max", "Average") for n in (1, 2, 3)},
+    **dict.fromkeys(
+        ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "GaussianNoise",
+         "GaussianDropout", "AlphaDropout", "ActivityRegularization", "Masking", "Identity",
+         "InputLayer", "RandomFlip", "RandomRotation", "RandomZoom", "RandomContrast",
+         "RandomTranslation", "RandomBrightness", "StochasticDepth", "StopGradient"),
+        same,
+    ),
+    "LayerScale": layer_scale, "Normalization": standardise, "Rescaling": rescale,
+    "TFOpLambda": tf_function,
+}  # fmt: skip

@@ -1,0 +1,71 @@
+"""Find the model in a file: JSON of Keras 2 and 3, a ``.keras`` archive, TensorFlow.js layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple, cast
+
+from perfmodel.errors import Fault, InputError
+from perfmodel.marks import Marks
+from perfmodel.specfile import read
+from perfmodel.workload.importers.archive import unpacked
+from perfmodel.workload.importers.keras.fields import Fields, Place
+
+__all__ = ["Found", "find_model"]
+
+_CONFIG: Final = "config.json"
+
+
+class Found(NamedTuple):
+    """A model and what stands beside it.
+
+    Attributes
+    ----------
+    model
+        Its ``class_name`` and ``config``, with their place.
+    manifest
+        Groups of stored weights of a TensorFlow.js file.
+    """
+
+    model: Fields
+    marks: Marks
+    file: str
+    manifest: list[Any]
+
+
+def find_model(path: Path) -> Found:
+    """Read a file.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, is no JSON or archive, or holds no model of layers.
+    """
+    file = str(path)
+    if path.name.endswith(".keras"):
+        file = f"{path}/{_CONFIG}"
+        data, marks = read(unpacked(path, _CONFIG, _CONFIG)[1], file, json_text=True)
+    else:
+        data, marks = read(path, json_text=True)
+    if not isinstance(data, dict):
+        raise InputError(Fault("is not a mapping", file=file, line=1, column=1,
+                               expected="a model with 'class_name' and 'config'"))  # fmt: skip
+    root = cast("dict[str, Any]", data)
+    place: Place = ()
+    manifest: Any = root.get("weightsManifest")
+    model: Mapping[str, Any] = root
+    for key in ("modelTopology", "model_config"):
+        inside: Any = model.get(key)
+        if isinstance(inside, dict):
+            model, place = cast("dict[str, Any]", inside), (*place, key)
+    if "class_name" not in model:
+        line, column = marks.at(place)
+        graph = root.get("format") == "graph-model" or "node" in model
+        message = "is a graph of TensorFlow, not of layers" if graph else "holds no model of layers"
+        raise InputError(
+            Fault(message, path=marks.show(place), file=file, line=line, column=column,
+                  expected="a layers-model with 'class_name' and 'config'")
+        )  # fmt: skip
+    return Found(Fields(model, place), marks, file,
+                 cast("list[Any]", manifest) if isinstance(manifest, list) else [])  # fmt: skip

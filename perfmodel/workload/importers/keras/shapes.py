@@ -1,0 +1,109 @@
+"""Layers of Keras that move, reshape, pad and join."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from perfmodel.workload.importers.keras.layer import Handler, Layer, Made, Value
+from perfmodel.workload.importers.keras.pointwise import aligned
+from perfmodel.workload.importers.keras.products import axes_of
+from perfmodel.workload.importers.onnx.node import NotPricedError
+
+__all__ = ["HANDLERS"]
+
+
+def flatten(layer: Layer) -> Made:
+    """``Flatten``: everything but the batch in one axis."""
+    x = layer.plain()
+    rank = len(layer.trace.shape(x))
+    axes = [(1, (0,)), (1, tuple(range(1, rank)))]
+    return Value(layer.trace.view(x, axes, name=layer.name))
+
+
+def reshape(layer: Layer) -> Made:
+    """``Reshape``: everything but the batch in other axes."""
+    target: Any = layer.fields.data.get("target_shape")
+    if not isinstance(target, list) or not all(
+        isinstance(d, int) and not isinstance(d, bool) and (d > 0 or d == -1)
+        for d in cast("list[Any]", target)
+    ):
+        raise layer.fields.bad("target_shape", "a list of whole numbers, -1 for one of them")
+    return Value(layer.add("Reshape", [layer.plain()], shape=(0, *cast("list[int]", target))))
+
+
+def permute(layer: Layer) -> Made:
+    """``Permute``: axes are counted from 1, the batch stays."""
+    rank = len(layer.shape())
+    dims = layer.fields.wholes("dims", rank - 1)
+    if sorted(dims) != list(range(1, rank)):
+        raise layer.fields.bad("dims", f"the numbers 1 to {rank - 1} in some order")
+    return Value(layer.add("Transpose", [layer.plain()], perm=(0, *dims)))
+
+
+def repeat(layer: Layer) -> Made:
+    """``RepeatVector``: ``(batch, n, features)``."""
+    times = layer.fields.whole("n")
+    x = layer.trace.view(layer.plain(), [(1, (0,)), (1, ()), (1, (1,))], name=f"{layer.name}.one")
+    return Value(layer.add("Tile", [x, layer.trace.whole(f"{layer.name}.times", (1, times, 1))]))
+
+
+def concatenate(layer: Layer) -> Made:
+    """``Concatenate`` along an axis of Keras's order."""
+    names, first = aligned(layer)
+    if len(names) == 1:
+        return layer.x
+    rank = len(layer.trace.shape(names[0]))
+    (axis,) = layer.fields.axes("axis", -1, rank)[:1]
+    if first and axis:
+        axis = 1 if axis == rank - 1 else axis + 1
+    return Value(layer.add("Concat", names, axis=axis), first)
+
+
+def pad(layer: Layer) -> Made:
+    """``ZeroPadding``."""
+    pairs = layer.fields.pairs("padding", axes_of(layer), 1)
+    pads = (0, 0, *(a for a, _ in pairs), 0, 0, *(b for _, b in pairs))
+    return layer.imaged(layer.add("Pad", [layer.front()], pads=pads))
+
+
+def crop(layer: Layer) -> Made:
+    """``Cropping``: what stays is read and written."""
+    axes = axes_of(layer)
+    pairs = layer.fields.pairs("cropping", axes, 1)
+    ends = tuple(-b if b else 2**31 - 1 for _, b in pairs)
+    made = layer.add("Slice", [layer.front()], starts=tuple(a for a, _ in pairs), ends=ends,
+                     axes=tuple(range(2, 2 + axes)))  # fmt: skip
+    return layer.imaged(made)
+
+
+def upsample(layer: Layer) -> Made:
+    """``UpSampling``: nearest, or interpolated."""
+    sizes = layer.fields.wholes("size", axes_of(layer), 2)
+    mode = {"nearest": "nearest", "bilinear": "linear", "bicubic": "cubic"}.get(
+        layer.fields.text("interpolation", "nearest"), "linear"
+    )
+    scales = (1.0, 1.0, *map(float, sizes))
+    return layer.imaged(layer.add("Upsample", [layer.front()], scales=scales, mode=mode))
+
+
+def resize(layer: Layer) -> Made:
+    """``Resizing`` to a height and width."""
+    height, width = layer.fields.whole("height"), layer.fields.whole("width")
+    x = layer.front()
+    batch, channels = layer.trace.shape(x)[:2]
+    del batch
+    if not isinstance(channels, int):
+        raise NotPricedError("how many channels it has is not known")
+    sizes = layer.trace.whole(f"{layer.name}.sizes", (height, width))
+    mode = "nearest" if layer.fields.text("interpolation", "bilinear") == "nearest" else "linear"
+    return layer.imaged(layer.add("Resize", [x, "", "", sizes], axes=(2, 3), mode=mode))
+
+
+HANDLERS: Mapping[str, Handler] = {
+    "Flatten": flatten, "Reshape": reshape, "Permute": permute, "RepeatVector": repeat,
+    "Concatenate": concatenate, "Resizing": resize,
+    **{f"ZeroPadding{n}D": pad for n in (1, 2, 3)},
+    **{f"Cropping{n}D": crop for n in (1, 2, 3)},
+    **{f"UpSampling{n}D": upsample for n in (1, 2, 3)},
+}  # fmt: skip

@@ -1,0 +1,110 @@
+"""A `torch.export.ExportedProgram` in memory as the records of `program`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from perfmodel.catalog import need
+from perfmodel.errors import Fault, InputError
+from perfmodel.workload.importers.torch_export.program import Call, Meta, Program, Ref
+
+__all__ = ["records"]
+
+_TYPES = {
+    "uint8": "uint8", "int8": "int8", "int16": "int16", "int32": "int32", "int64": "int64",
+    "float16": "fp16", "float32": "fp32", "float64": "fp64", "bool": "bool", "bfloat16": "bf16",
+    "float8_e4m3fn": "fp8_e4m3", "float8_e5m2": "fp8_e5m2", "complex64": "fp64",
+}  # fmt: skip
+
+
+def records(program: Any) -> Program:
+    """Return the records of a program; no tensor of it is read.
+
+    Raises
+    ------
+    InputError
+        torch is not installed, or it is no exported program.
+    """
+    torch: Any = need("torch")
+    if not isinstance(program, torch.export.ExportedProgram):
+        raise InputError(Fault(f"a {type(program).__name__} is no exported program",
+                               expected="torch.export.export(module, arguments)"))  # fmt: skip
+    made = Program()
+    signature = program.graph_signature
+    made.parameters = dict(signature.inputs_to_parameters)
+    made.buffers = {
+        **dict(signature.inputs_to_buffers),
+        **dict(signature.inputs_to_lifted_tensor_constants),
+    }
+    for node in program.graph.nodes:
+        value = node.meta.get("val")
+        if node.op == "placeholder":
+            if _is_tensor(value):
+                made.metas[node.name] = _meta(value)
+        elif node.op == "call_function":
+            _called(made, node, value)
+    made.inputs = [n for n in signature.user_inputs if n in made.metas]
+    made.outputs = [n for n in signature.user_outputs if isinstance(n, str) and n in made.metas]
+    # A part of a result of several is a name of its own.
+    return made
+
+
+def _is_tensor(value: Any) -> bool:
+    return hasattr(value, "dtype") and hasattr(value, "shape") and not isinstance(value, str)
+
+
+def _called(made: Program, node: Any, value: Any) -> None:
+    target = str(node.target)
+    if getattr(node.target, "__name__", "") == "getitem":
+        return
+    outputs: list[str] = []
+    if _is_tensor(value):
+        outputs = [node.name]
+        made.metas[node.name] = _meta(value)
+    elif isinstance(value, tuple | list):
+        parts = {
+            u.args[1]: u.name for u in node.users if getattr(u.target, "__name__", "") == "getitem"
+        }
+        for i, item in enumerate(value):  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+            name = parts.get(i, "" if i else f"{node.name}.0")
+            outputs.append(name)
+            if name and _is_tensor(item):
+                made.metas[name] = _meta(item)
+    schema = getattr(node.target, "_schema", None)
+    names = [a.name for a in schema.arguments] if schema is not None else []
+    arguments: dict[str, Any] = {
+        (names[i] if i < len(names) else str(i)): _argument(a) for i, a in enumerate(node.args)
+    }
+    arguments |= {k: _argument(v) for k, v in node.kwargs.items()}
+    made.calls.append(Call(target, arguments, outputs, node.name))
+
+
+def _argument(value: Any) -> Any:
+    if isinstance(value, tuple | list):
+        return [_argument(v) for v in value]  # pyright: ignore[reportUnknownVariableType]
+    if hasattr(value, "op") and hasattr(value, "users"):
+        return Ref(value.name) if _is_tensor(value.meta.get("val")) else value.name
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return str(value)
+
+
+def _meta(value: Any) -> Meta:
+    kind = str(value.dtype).removeprefix("torch.")
+    shape: list[int | str] = []
+    hints: list[int] = []
+    for size in value.shape:
+        if isinstance(size, int):
+            shape.append(size)
+            hints.append(size)
+            continue
+        sympy: Any = need("sympy")
+        shape.append(str(sympy.srepr(size.node.expr)))
+        hints.append(_hint(size))
+    strides = tuple(s if isinstance(s, int) else _hint(s) for s in value.stride())
+    return Meta(tuple(shape), _TYPES.get(kind, "fp32"), tuple(hints), strides)
+
+
+def _hint(size: Any) -> int:
+    found = size.node.hint
+    return int(found) if found is not None else 1

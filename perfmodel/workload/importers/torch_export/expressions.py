@@ -1,0 +1,101 @@
+"""Extents that torch.export writes as SymPy expressions, read without running them."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from typing import Final
+
+from perfmodel.workload.importers.onnx.extents import floor_div as divided
+from perfmodel.workload.importers.onnx.extents import larger, smaller
+from perfmodel.workload.symbols import Dim, constant, simplify, symbol
+
+__all__ = ["ExpressionError", "extent", "symbol_of"]
+
+_LONGEST: Final = 4000
+
+
+class ExpressionError(Exception):
+    """An expression that is not understood."""
+
+
+def symbol_of(text: str) -> str | None:
+    """Return the name of an expression that is a single symbol."""
+    try:
+        node = ast.parse(text[:_LONGEST], mode="eval").body
+        return _symbol(node)
+    except (ExpressionError, SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def extent(text: str, names: Mapping[str, str]) -> Dim:
+    """Return an expression as a dimension.
+
+    Parameters
+    ----------
+    text
+        As SymPy's ``srepr`` writes it: ``Add(Symbol('s0', integer=True), Integer(1))``.
+    names
+        Symbol -> free dimension.
+
+    Raises
+    ------
+    ExpressionError
+        It has functions that are not known.
+    """
+    if len(text) > _LONGEST:
+        raise ExpressionError("is too long")
+    try:
+        return simplify(_value(ast.parse(text, mode="eval").body, names))
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise ExpressionError(str(error) or "is nested too deeply") from None
+
+
+def _symbol(node: ast.expr) -> str:
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+        raise ExpressionError("is no call")
+    first = node.args[0] if node.args else None
+    if node.func.id not in {"Symbol", "Dummy"} or not isinstance(first, ast.Constant):
+        raise ExpressionError(f"'{node.func.id}' is no symbol")
+    return str(first.value)
+
+
+def _value(node: ast.expr, names: Mapping[str, str]) -> Dim:
+    if isinstance(node, ast.Constant) and isinstance(node.value, int):
+        return node.value
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        return simplify(-1 * _value(node.operand, names))
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+        raise ExpressionError("is no call")
+    name = node.func.id
+    if name == "Symbol":
+        found = _symbol(node)
+        return symbol(names.get(found, found))
+    values = [_value(a, names) for a in node.args]
+    if name == "Integer" and len(values) == 1:
+        return values[0]
+    if name == "Add" and values:
+        total = values[0]
+        for value in values[1:]:
+            total = total + value
+        return total
+    if name == "Mul" and values:
+        total = values[0]
+        for value in values[1:]:
+            total = total * value
+        return total
+    if name in {"FloorDiv", "CleanDiv"} and len(values) == 2:
+        by = constant(values[1])
+        if by is not None and by > 0 and by == int(by):
+            return divided(values[0], int(by))
+    if name in {"Max", "Min"} and values:
+        best = values[0]
+        for value in values[1:]:
+            best = larger(best, value) if name == "Max" else smaller(best, value)
+        return best
+    if name == "Pow" and len(values) == 2 and constant(values[1]) in {1, 2, 3}:
+        power = values[0]
+        for _ in range(int(constant(values[1]) or 1) - 1):
+            power = power * values[0]
+        return power
+    raise ExpressionError(f"has a '{name}' that is not known")

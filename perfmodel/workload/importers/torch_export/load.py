@@ -1,0 +1,78 @@
+"""Programs of torch.export as workloads: files without torch, objects in memory with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from perfmodel.arrays import Value
+from perfmodel.errors import Fault, InputError
+from perfmodel.workload.importers.onnx.load import OnnxWorkload
+from perfmodel.workload.importers.onnx.node import NotPricedError
+from perfmodel.workload.importers.onnx.pricing import MALFORMED
+from perfmodel.workload.importers.torch_export.emit import Emitter
+from perfmodel.workload.importers.torch_export.operators import OPERATORS, SKIPPED
+from perfmodel.workload.importers.torch_export.program import Call, Program
+from perfmodel.workload.importers.torch_export.read import read_pt2
+from perfmodel.workload.workload import Workload
+
+__all__ = ["load_exported", "load_pt2"]
+
+
+def load_pt2(path: str | Path, settings: Mapping[str, Value] | None = None) -> Workload:
+    """Read a ``.pt2`` file, as ``torch.export.save`` writes it; its graph alone, without torch.
+
+    Parameters
+    ----------
+    path
+        The archive. No weight is read, nothing is unpickled, no code runs.
+    settings
+        Free dimension -> number or array: ``batch`` for a leading extent that was exported as
+        dynamic, ``dim_<input>_<axis>`` for another.
+
+    Raises
+    ------
+    InputError
+        It is no such archive, or its graph is not well-formed; or settings that it does not have.
+    """
+    file = Path(path)
+    return _workload(read_pt2(file), str(file), file.stem, settings)
+
+
+def load_exported(program: Any, settings: Mapping[str, Value] | None = None) -> Workload:
+    """Return the workload of a ``torch.export.ExportedProgram``; as `load_pt2`."""
+    from perfmodel.workload.importers.torch_export.exported import records
+
+    return _workload(records(program), "exported program", "exported", settings)
+
+
+def _workload(
+    program: Program, file: str, name: str, settings: Mapping[str, Value] | None
+) -> Workload:
+    emitter = Emitter(program, file)
+    for call in program.calls:
+        _write(emitter, call)
+    return OnnxWorkload(emitter.model(name), settings or {})
+
+
+def _write(emitter: Emitter, call: Call) -> None:
+    """Write one call; what makes no tensor is arithmetic on extents."""
+    if call.op in SKIPPED or not any(name in emitter.shapes for name in call.outputs):
+        return
+    unread = [n for n in emitter.tensors(call) if n not in emitter.shapes]
+    if unread:
+        raise InputError(
+            Fault(f"reads '{unread[0]}'", path=call.place or call.name, file=emitter.file,
+                  expected="a tensor that something makes")
+        )  # fmt: skip
+    known = "aten." in call.target
+    writer = OPERATORS.get(call.op) if known else None
+    before = len(emitter.nodes)
+    try:
+        if writer is None:
+            raise NotPricedError("no operator that has a price")
+        writer(emitter, call)
+    except (NotPricedError, *MALFORMED) as error:
+        del emitter.nodes[before:]
+        emitter.unknown(call, str(error))

@@ -1,0 +1,208 @@
+"""Write a network of another format as nodes for the ONNX walk, shapes known at every step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from perfmodel.workload.importers.onnx.dimensions import Dimensions
+from perfmodel.workload.importers.onnx.infer import infer
+from perfmodel.workload.importers.onnx.node import Edge, Node, NotPricedError, Shape
+from perfmodel.workload.importers.onnx.numbers import work_out
+from perfmodel.workload.importers.onnx.own import DOMAIN, UNKNOWN
+from perfmodel.workload.importers.onnx.pricing import MALFORMED
+from perfmodel.workload.importers.onnx.read import (
+    LARGEST_EXTENT,
+    RawGraph,
+    RawModel,
+    RawNode,
+    RawTensor,
+    RawValue,
+)
+from perfmodel.workload.symbols import Dim, constant, product
+
+__all__ = ["DOMAIN", "UNKNOWN", "TooLargeError", "Tracer"]
+
+#: Operator set that the nodes are written in.
+_OPSET: Final = 23
+
+#: Nodes that a file may unfold to.
+_MOST: Final = 200_000
+
+
+class TooLargeError(Exception):
+    """A file unfolds to more nodes than any network has."""
+
+
+@dataclass
+class Tracer:
+    """Collects nodes, and infers what each writes with the rules that the walk will use.
+
+    Attributes
+    ----------
+    edges
+        Value -> shape, kind and format, as far as known.
+    """
+
+    nodes: list[RawNode] = field(default_factory=list[RawNode])
+    stored: dict[str, RawTensor] = field(default_factory=dict[str, RawTensor])
+    inputs: list[RawValue] = field(default_factory=list[RawValue])
+    edges: dict[str, Edge] = field(default_factory=dict[str, Edge])
+    dimensions: Dimensions = field(default_factory=Dimensions)
+    taken: dict[str, int] = field(default_factory=dict[str, int])
+
+    def name(self, wanted: str) -> str:
+        """Return a name that nothing has yet."""
+        n = self.taken[wanted] = self.taken.get(wanted, 0) + 1
+        return wanted if n == 1 else self.name(f"{wanted}_{n}")
+
+    def input(self, name: str, shape: Sequence[int | str | None], format: str = "fp32") -> str:
+        """Declare an input of the network; extents without a number are free."""
+        value = RawValue(self.name(name), tuple(shape), format)
+        self.inputs.append(value)
+        fixed = "" if format == "fp32" else format
+        self.edges[value.name] = Edge(value.name, self.dimensions.shape(value), format=fixed)
+        return value.name
+
+    def weight(self, name: str, shape: Sequence[int], format: str = "fp32") -> str:
+        """Declare parameters, once for a name."""
+        if name not in self.stored:
+            self.taken.setdefault(name, 1)
+            self.stored[name] = RawTensor(tuple(shape), format)
+            self.edges[name] = Edge(
+                name, tuple(shape), "weight", "" if format == "fp32" else format
+            )
+        return name
+
+    def whole(self, name: str, values: Sequence[int]) -> str:
+        """Declare a list of whole numbers that a shape hangs on."""
+        label = self.name(name)
+        numbers = tuple(values)
+        self.stored[label] = RawTensor((len(numbers),), "int64", numbers)
+        self.edges[label] = Edge(label, (len(numbers),), "constant", "int64", numbers)
+        return label
+
+    def shape(self, name: str) -> Shape:
+        """Return the shape of a value.
+
+        Raises
+        ------
+        NotPricedError
+            It is not known.
+        """
+        return self.edges[name].known
+
+    def add(
+        self, op: str, inputs: Sequence[str], *, name: str = "", domain: str = "",
+        outputs: int | Sequence[bool] = 1, **attributes: Any,
+    ) -> list[str]:  # fmt: skip
+        """Add a node and return the names of its outputs (empty where one is left out).
+
+        Raises
+        ------
+        NotPricedError
+            Its attributes and the shapes of its inputs do not fit each other.
+        TooLargeError
+            There are more nodes than a network has.
+        """
+        if len(self.nodes) >= _MOST:
+            raise TooLargeError
+        label = self.name(name or op)
+        wanted = (True,) * outputs if isinstance(outputs, int) else tuple(outputs)
+        made = [
+            (label if i == 0 and len(wanted) == 1 else f"{label}.{i}") if there else ""
+            for i, there in enumerate(wanted)
+        ]
+        raw = RawNode(op, domain, label, tuple(inputs), tuple(made), attributes)
+        edges = tuple(Edge(n) if n else None for n in made)
+        node = Node(
+            op, label, tuple(self.edges.get(n) if n else None for n in inputs), edges, attributes,
+            domain,
+        )  # fmt: skip
+        infer(node, {"": _OPSET}, [None] * len(edges), [""] * len(edges))
+        for edge in node.made:
+            if edge.shape is not None:
+                size = constant(product(*edge.shape))
+                if size is not None and size > LARGEST_EXTENT:
+                    raise NotPricedError(f"it would make {size:g} elements")
+        if node.present and not any(e.is_data for e in node.present):
+            for edge in node.made:
+                edge.kind = (
+                    "weight" if any(e.kind == "weight" for e in node.present) else "constant"
+                )
+            try:
+                work_out(node)
+            except (NotPricedError, *MALFORMED):
+                pass  # its numbers are not needed
+        self.edges |= {edge.name: edge for edge in node.made}
+        self.nodes.append(raw)
+        return made
+
+    def view(
+        self, x: str, axes: Sequence[tuple[int, Sequence[int]]], like: str = "", name: str = "",
+    ) -> str:  # fmt: skip
+        """Add a free change of shape; see `perfmodel.workload.importers.onnx.own.viewed`."""
+        entries = tuple((int(n), tuple(a)) for n, a in axes)
+        read = [x, like] if like else [x]
+        return self.add("View", read, name=name or f"{x}.view", domain=DOMAIN, axes=entries)[0]
+
+    def permuted(self, x: str, order: Sequence[int]) -> str:
+        """Add a change of the order of axes that costs nothing: another way to name them."""
+        return self.view(x, [(1, (axis,)) for axis in order], name=f"{x}.order")
+
+    def unknown(
+        self, op: str, inputs: Sequence[str], shapes: Sequence[Sequence[Dim] | None], reason: str,
+        name: str = "",
+    ) -> list[str]:  # fmt: skip
+        """Add what has no price: it is listed, with the shapes that are known of it."""
+        stated = tuple(None if s is None else tuple(s) for s in shapes)
+        return self.add(op, inputs, name=name, domain=UNKNOWN, outputs=len(stated), shapes=stated,
+                        reason=reason)  # fmt: skip
+
+    def model(self, outputs: Sequence[str], file: str, name: str = "") -> RawModel:
+        """Return the network; inputs that are only read in another order are declared in it."""
+        self._reorder(outputs)
+        graph = RawGraph(
+            name, self.nodes, self.stored, self.inputs, list(dict.fromkeys(outputs)), {}
+        )
+        return RawModel(graph, {"": _OPSET}, file, name)
+
+    def _reorder(self, outputs: Sequence[str]) -> None:
+        readers: dict[str, list[RawNode]] = {v.name: [] for v in self.inputs}
+        for node in self.nodes:
+            for name in node.inputs:
+                if name in readers:
+                    readers[name].append(node)
+        gone: set[int] = set()
+        renamed: dict[str, str] = {}
+        for i, value in enumerate(self.inputs):
+            nodes = readers[value.name]
+            orders = {_order(node) for node in nodes}
+            if len(orders) != 1 or value.name in outputs or value.shape is None:
+                continue
+            (order,) = orders
+            if order is None or any(n.outputs[0] in outputs for n in nodes):
+                continue
+            if any(not isinstance(value.shape[a], int) for a in order[1:]) and order[0] != 0:
+                continue
+            named = self.dimensions.shape(value) or ()
+            shape = tuple(
+                value.shape[a] if isinstance(value.shape[a], int) else str(named[a]) for a in order
+            )
+            self.inputs[i] = RawValue(value.name, shape, value.format)
+            gone |= {id(n) for n in nodes}
+            renamed |= {n.outputs[0]: value.name for n in nodes}
+        if gone:
+            self.nodes = [n for n in self.nodes if id(n) not in gone]
+            for node in self.nodes:
+                node.inputs = tuple(renamed.get(name, name) for name in node.inputs)
+
+
+def _order(node: RawNode) -> tuple[int, ...] | None:
+    """Return the order that a view only brings axes into, ``None`` where it is something else."""
+    if node.op != "View" or node.domain != DOMAIN or len(node.inputs) != 1:
+        return None
+    axes: Any = node.attributes["axes"]
+    order = tuple(a[0] for n, a in axes if n == 1 and len(a) == 1)
+    return order if len(order) == len(axes) and len(set(order)) == len(order) else None
