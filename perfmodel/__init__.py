@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from perfmodel.search.face import search, space
     from perfmodel.search.oracle import Oracle
     from perfmodel.system.serving import serve
+    from perfmodel.system.split import split
 
 # Which module answers for each word of the face.
 _HOME = {
@@ -69,6 +70,7 @@ _HOME = {
     "serve": "system.serving",
     "solve": "api",
     "space": "search.face",
+    "split": "system.split",
     "stream": "api",
     "sweep": "api",
     "traffic": "api",
@@ -107,6 +109,7 @@ __all__ = [
     "serve",
     "solve",
     "space",
+    "split",
     "stream",
     "sweep",
     "traffic",

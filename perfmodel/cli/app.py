@@ -30,6 +30,7 @@ COMMANDS = {
     "place": "Place weights and KV cache in the memories of a device.",
     "stream": "Stream weights from an outer memory while a model runs.",
     "assign": "Find the engine of every operator, on one device or over several.",
+    "split": "Find where to cut a network between a device and a server, by the link's rate.",
     "serve": "Predict what requests see of an LLM server under load.",
     "hardwire": "Find what a model takes and costs with its weights as wires.",
     "search": "Find the formats, widths or architecture that are best under limits.",
