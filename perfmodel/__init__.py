@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from perfmodel.errors import Fault, InfeasibleError, InputError, PerfmodelError
     from perfmodel.search import accuracy
     from perfmodel.search.face import search, space
+    from perfmodel.search.finetune import finetune
     from perfmodel.search.oracle import Oracle
     from perfmodel.system.serving import serve
     from perfmodel.system.split import split
@@ -58,6 +59,7 @@ _HOME = {
     "collective": "api",
     "calibrate": "api",
     "compare": "api",
+    "finetune": "search.finetune",
     "hardware": "api",
     "patches": "api",
     "place": "api",
@@ -97,6 +99,7 @@ __all__ = [
     "calibrate",
     "collective",
     "compare",
+    "finetune",
     "hardware",
     "patches",
     "place",

@@ -34,6 +34,7 @@ COMMANDS = {
     "serve": "Predict what requests see of an LLM server under load.",
     "hardwire": "Find what a model takes and costs with its weights as wires.",
     "search": "Find the formats, widths or architecture that are best under limits.",
+    "finetune": "Find what of a network can be trained within a memory, and what a step takes.",
     "solve": "Find the value of one number at which a condition starts to hold.",
     "calibrate": "Fit multipliers to a few measured rows of a device.",
     "validate": "Compare predictions with measured rows.",
