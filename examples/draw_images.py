@@ -84,9 +84,18 @@ def figures():
     tables = pm.predict(bitnet, pm.hardware("tellme"), precision=in_tables)
     prompt = pm.workload("llama_3_8b", phase="prefill", batch=1, prompt=256)
     serial = pm.predict(prompt, pm.hardware("bitmod"), precision="w=bitmod6,a=fp16,kv=int8")
+    cut = pm.split(
+        "mobilenet_v2",
+        "galaxy_s7",
+        "rtx_4090",
+        rate="logspace(1 Mbit/s, 200 Mbit/s, 60)",
+        latency="5 ms",
+        link_format="int8",
+    )
     if strips is None:
         raise SystemExit("MobileNetV2 no longer fits 256 KiB in strips")
     return {
+        "split": cut.plot.latency(cuts=4),
         "search_front": bits.plot.front(),
         "search_layers": bits.plot.layers(),
         "patches": draw_patches(strips, capacity="256 KiB"),

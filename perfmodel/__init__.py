@@ -48,9 +48,11 @@ if TYPE_CHECKING:
     from perfmodel.errors import Fault, InfeasibleError, InputError, PerfmodelError
     from perfmodel.search import accuracy
     from perfmodel.search.face import search, space
+    from perfmodel.search.finetune import finetune
     from perfmodel.search.oracle import Oracle
     from perfmodel.system.request import request
     from perfmodel.system.serving import serve
+    from perfmodel.system.split import split
 
 # Which module answers for each word of the face.
 _HOME = {
@@ -60,6 +62,7 @@ _HOME = {
     "calibrate": "api",
     "cite": "api",
     "compare": "api",
+    "finetune": "search.finetune",
     "hardware": "api",
     "patches": "api",
     "place": "api",
@@ -73,6 +76,7 @@ _HOME = {
     "serve": "system.serving",
     "solve": "api",
     "space": "search.face",
+    "split": "system.split",
     "stream": "api",
     "sweep": "api",
     "traffic": "api",
@@ -100,6 +104,7 @@ __all__ = [
     "cite",
     "collective",
     "compare",
+    "finetune",
     "hardware",
     "patches",
     "place",
@@ -113,6 +118,7 @@ __all__ = [
     "serve",
     "solve",
     "space",
+    "split",
     "stream",
     "sweep",
     "traffic",

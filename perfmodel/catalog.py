@@ -61,6 +61,7 @@ BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
         "prediction": "perfmodel.plots:prediction_plots",
         "schedule": "perfmodel.plots.schedule:schedule_plots",
         "search": "perfmodel.plots.search:search_plots",
+        "split": "perfmodel.plots.split:split_plots",
         "stream": "perfmodel.plots.streams:stream_plots",
         "table": "perfmodel.plots:table_plots",
     },

@@ -21,6 +21,7 @@ from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.hardware.technology.tables import cited
 from perfmodel.settings import FaultList
+from perfmodel.specfile import read
 from perfmodel.table import Table
 
 __all__ = [
@@ -235,13 +236,24 @@ def check_hardware(*specs: str, json: bool = False) -> int:
     else:
         for r in results:
             if r["ok"]:
-                letter = f"{r['grade']} ({r['score']:.2f})" if "grade" in r else "runtime"
+                letter = f"{r['grade']} ({r['score']:.2f})" if "grade" in r else r["kind"]
                 say(f"{r['name']}: {letter}  {r.get('advice', '')}".rstrip())
     note(*(f"error: {fault}" for fault in faults))
     return BAD_INPUT if faults else DONE
 
 
+def _is_system(name: str) -> bool:
+    """Whether a spec file is of two devices and a link."""
+    if Path(name).suffix not in (".yaml", ".yml", ".json"):
+        return False
+    keys = read(Path(name))[1].root.children
+    return "server" in keys and "engines" not in keys
+
+
 def _checked(name: str) -> dict[str, Any]:
+    if _is_system(name):
+        library.system(name)
+        return {"name": name, "ok": True, "kind": "system", "faults": [], "_faults": []}
     spec = _spec(name)
     # A grade names a place only where the numbers stand in the file itself.
     file = name if Path(name).suffix else spec.name
@@ -290,7 +302,7 @@ def diff_hardware(a: str, b: str, /, *, runtime: str | None = None, json: bool =
     return DONE
 
 
-def schema_hardware(kind: Literal["device", "runtime"] = "device", /) -> int:
+def schema_hardware(kind: Literal["device", "runtime", "system"] = "device", /) -> int:
     """JSON Schema of spec files.
 
     Parameters

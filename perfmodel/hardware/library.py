@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from perfmodel.hardware.device import Device
     from perfmodel.hardware.quantity import Spec
     from perfmodel.hardware.runtime import Runtime
+    from perfmodel.hardware.system import System
 
 __all__ = [
     "Entry",
@@ -34,6 +35,7 @@ __all__ = [
     "names",
     "runtime",
     "select",
+    "system",
 ]
 
 S = TypeVar("S", bound="Spec")
@@ -160,6 +162,16 @@ def runtime(name: str | Path | Runtime, directories: Iterable[str | Path] = ()) 
     from perfmodel.hardware.runtime import Runtime
 
     return name if isinstance(name, Runtime) else _find(name, "runtimes", Runtime, directories)
+
+
+def system(path: str | Path | System) -> System:
+    """A system of two devices by the path of its spec file; errors as `hardware`."""
+    from perfmodel.hardware.system import System
+
+    if isinstance(path, System):
+        return path
+    data, marks = read(Path(path))
+    return validate(System, data, marks, str(path))
 
 
 def check(

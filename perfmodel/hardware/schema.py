@@ -17,11 +17,12 @@ from perfmodel.hardware.runtime import (
     SCALE_CLASSES,
     Runtime,
 )
+from perfmodel.hardware.system import System
 from perfmodel.shipped import data_root
 
 __all__ = ["json_schema", "main", "stale", "write"]
 
-_MODELS: Final = {"device": Device, "runtime": Runtime}
+_MODELS: Final = {"device": Device, "runtime": Runtime, "system": System}
 
 
 def json_schema(kind: str) -> dict[str, Any]:
@@ -29,7 +30,7 @@ def json_schema(kind: str) -> dict[str, Any]:
 
     Parameters
     ----------
-    kind : {"device", "runtime"}
+    kind : {"device", "runtime", "system"}
 
     Returns
     -------
@@ -40,7 +41,16 @@ def json_schema(kind: str) -> dict[str, Any]:
     schema = _MODELS[kind].model_json_schema(mode="validation")
     required = [name for name in schema.pop("required", []) if name != "name"]
     schema["required"] = ["name"]
-    if required:
+    if kind == "system":
+        schema["required"] += required
+        for side in ("device", "server"):
+            field = schema["properties"][side]
+            alone = {"type": "string", "description": "The name of the device alone."}
+            schema["properties"][side] = {
+                "description": field.pop("description"),
+                "anyOf": [alone, field],
+            }
+    elif required:
         schema["if"] = {"not": {"required": ["base"]}}
         schema["then"] = {"required": required}
     _loosen(schema)

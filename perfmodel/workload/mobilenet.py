@@ -81,7 +81,7 @@ class MobileNetStructure(ImageStructure):
         Its blocks in order.
     head
         Channels of the last convolution at width 1 (V2, Lite), or their ratio to its input (V3: 6,
-        EfficientNet: 4).
+        EfficientNet: 4); 0 for a network without one.
     head_channels
         Channels of the last convolution at width 1, scaled; replaces `head`.
     hidden
@@ -94,7 +94,7 @@ class MobileNetStructure(ImageStructure):
     stem: _Channels = 32
     stem_activation: Activation = "relu6"
     stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=200)]
-    head: _Channels = 1280
+    head: Annotated[int, Field(ge=0, le=10**6)] = 1280
     head_channels: _Channels | None = None
     hidden: Annotated[int, Field(ge=0, le=10**6)] = 0
     depth_multiplier: Annotated[float, Field(gt=0, le=100)] = 1.0
@@ -134,7 +134,8 @@ def build(structure: MobileNetStructure, semantics: Semantics) -> Graph:
         width = divisible(s.head * maximum(1, symbol("width_multiplier")), 8)
     else:
         width = simplify(x.shape[1] * s.head)
-    x = g.conv_norm(x, width, 1, activation=last, name="head")
+    if s.head or s.head_channels is not None:
+        x = g.conv_norm(x, width, 1, activation=last, name="head")
     x = g.global_pool(x, name="avgpool")
     if s.hidden:
         x = g.linear(x, scaled(s.hidden), name="classifier.hidden")

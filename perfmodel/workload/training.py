@@ -25,6 +25,9 @@ _FROM_OUTPUT = frozenset(
 )
 #: Formats of indices and masks, which have no gradient.
 _INDICES = frozenset({"int64", "int32", "bool"})
+#: Optimiser -> tensors of state for each trained weight, arithmetic operations for each element:
+#: ``w -= lr g``; ``m = b m + g; w -= lr m``; Kingma and Ba 2015, algorithm 1.
+OPTIMIZERS = {"sgd": (0, 2), "momentum": (1, 4), "adam": (2, 12)}
 #: Operators that move data and whose backward pass moves it back.
 _MOVES = frozenset({"view", "copy", "quantise"})
 
@@ -35,8 +38,9 @@ def backward(
     *,
     inputs: bool = False,
     values: Mapping[str, float] | None = None,
+    optimizer: str = "",
 ) -> Graph:
-    """Return a training step: the forward operators, then the backward ones.
+    """Return a training step: the forward operators, the backward ones, and the update.
 
     The gradients of the outputs come in as inputs (``out.grad``); those of the trainable weights
     go out (``weight.grad``). Attention recomputes its scores, as flash attention does (Dao et al.
@@ -54,28 +58,35 @@ def backward(
         Whether the network's inputs need gradients too.
     values
         Numbers for free counts, as for `Graph.unroll`.
+    optimizer
+        One of `OPTIMIZERS`, whose update of the trained weights closes the step (a block of phase
+        ``update``, an operator ``weight.update`` each); empty for a step that ends with gradients.
 
     Raises
     ------
     InputError
-        A pattern names no weight.
+        A pattern names no weight, or the optimiser is unknown.
     """
     flat = graph.unroll(values)
     patterns = (trainable,) if isinstance(trainable, str) else tuple(trainable)
     weights = [name for name, tensor in flat.tensors.items() if tensor.role == "weight"]
-    _check(patterns, weights)
+    _check(patterns, weights, optimizer)
     chosen = {w for w in weights if any(fnmatchcase(w, pattern) for pattern in patterns)}
     images = {n for n in flat.inputs if flat.tensors[n].format not in _INDICES}
     step = _Step(flat, chosen | images if inputs else chosen)
-    return step.graph()
+    return step.graph(optimizer)
 
 
-def _check(patterns: Sequence[str], weights: Sequence[str]) -> None:
+def _check(patterns: Sequence[str], weights: Sequence[str], optimizer: str) -> None:
     faults = [
         Fault(f"no weight is named '{pattern}'", path="trainable", expected="a pattern such as "
               "'*' or 'head*'", suggestion=nearest(pattern, weights))
         for pattern in patterns if not any(fnmatchcase(w, pattern) for w in weights)
     ]  # fmt: skip
+    if optimizer and optimizer not in OPTIMIZERS:
+        faults.append(Fault(f"'{optimizer}' is no optimiser", path="optimizer",
+                            expected="one of " + ", ".join(OPTIMIZERS),
+                            suggestion=nearest(optimizer, OPTIMIZERS)))  # fmt: skip
     if faults:
         raise InputError(faults)
 
@@ -98,8 +109,8 @@ class _Step:
     made: list[Operator] = field(default_factory=list[Operator])
     wanted: set[str] = field(default_factory=set[str])
 
-    def graph(self) -> Graph:
-        """Return forward and backward operators as one graph."""
+    def graph(self, optimizer: str = "") -> Graph:
+        """Return forward and backward operators, and the update, as one graph."""
         flat = self.flat
         self.tensors = dict(flat.tensors)
         self.wanted = set(self.leaves)
@@ -118,6 +129,16 @@ class _Step:
             if self.made:
                 blocks.append(Block(block.name, 1, tuple(self.made), "backward", block.layer))
         gradients = tuple(self.grads[n] for n in sorted(self.leaves) if n in self.grads)
+        if optimizer:
+            self.made = []
+            for name in sorted(self.leaves):
+                if name in self.grads and flat.tensors[name].role == "weight":
+                    self._update(name, *OPTIMIZERS[optimizer])
+            blocks.append(Block("update", 1, tuple(self.made), "update"))
+            gradients = tuple(
+                self.grads[n] for n in sorted(self.leaves)
+                if n in self.grads and flat.tensors[n].role != "weight"
+            )  # fmt: skip
         return replace(
             flat, name=f"{flat.name}_training", tensors=self.tensors, blocks=tuple(blocks),
             inputs=(*flat.inputs, *loss_inputs), outputs=(*flat.outputs, *gradients),
@@ -165,6 +186,19 @@ class _Step:
         self.made.append(
             Operator(name, kind, tuple(accesses), nests, simplify(vector_ops), pair,
                      simplify(masked_macs), scores, inplace, attributes)
+        )  # fmt: skip
+
+    def _update(self, name: str, states: int, operations: int) -> None:
+        """Add what an optimiser makes of a gradient: the weight and its state, in place."""
+        size = self.flat.tensors[name].elements
+        kept = [f"{name}.state{i}" for i in range(1, states + 1)]
+        for each in kept:
+            self.tensors[each] = Tensor(each, self.flat.tensors[name].shape, "state")
+        self._emit(
+            f"{name}.update", "elementwise",
+            [(self.grads[name], size), *((n, size) for n in (name, *kept))],
+            [(n, size) for n in (name, *kept)], vector_ops=operations * size,
+            attributes=(("function", "update"),),
         )  # fmt: skip
 
     # operators

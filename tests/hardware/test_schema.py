@@ -18,14 +18,15 @@ def test_committed_schemas_are_current(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_drift_is_noticed(tmp_path: Path) -> None:
-    assert [path.name for path in stale(tmp_path)] == ["device.schema.json", "runtime.schema.json"]
+    names = [path.name for path in stale(tmp_path)]
+    assert names == ["device.schema.json", "runtime.schema.json", "system.schema.json"]
     written = write(tmp_path)
     assert stale(tmp_path) == []
     written[0].write_text("{}")
     assert stale(tmp_path) == [written[0]]
 
 
-@pytest.mark.parametrize("kind", ["device", "runtime"])
+@pytest.mark.parametrize("kind", ["device", "runtime", "system"])
 def test_every_field_is_described(kind: str) -> None:
     schema = json_schema(kind)
     for owner in (schema, *schema["$defs"].values()):
@@ -79,3 +80,15 @@ def test_an_heir_may_leave_out_what_its_base_says() -> None:
 def test_the_schema_is_json_with_a_dialect() -> None:
     text = json.dumps(json_schema("device"))
     assert json.loads(text)["$schema"].startswith("https://json-schema.org/draft/2020-12")
+
+
+def test_a_system_of_the_examples_agrees_with_the_schema(checkout: Path) -> None:
+    checker = validator("system")
+    text = (checkout / "examples" / "pi_and_gpu_over_wifi.yaml").read_text()
+    assert not [*checker.iter_errors(read(text)[0])]
+    for old, new in (
+        ("18.88 Mbit/s", "18.88"),
+        ("latency:", "latncy:"),
+        ("device: rasp", "devic: rasp"),
+    ):
+        assert [*checker.iter_errors(read(text.replace(old, new, 1))[0])], new

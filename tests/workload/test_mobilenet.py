@@ -117,7 +117,7 @@ def test_blocks_hold_what_they_should(load: Callable[..., Workload]) -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("variant", "v4"), ("stages", ()), ("head", 0), ("depth_multiplier", -1.0), ("widht", 1)],
+    [("variant", "v4"), ("stages", ()), ("head", -1), ("depth_multiplier", -1.0), ("widht", 1)],
 )
 def test_wrong_structures_are_refused(field: str, value: object) -> None:
     data: dict[str, Any] = {"variant": "v2", "stages": ({"channels": 16},)}

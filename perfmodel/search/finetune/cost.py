@@ -1,0 +1,151 @@
+"""Seconds and joule of a training step, from the rows of `predict`.
+
+The whole training graph (`perfmodel.workload.training.backward`) is predicted once; a choice of
+trained parts then takes its rows: the forward pass, the gradients that flow as far as the first
+trained layer, and of each trained layer its own. Backward kernels are priced as the kernels of the
+same class that the runtime has for inference.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from perfmodel.formats import Precision
+from perfmodel.hardware.machine import Machine
+from perfmodel.predict import predict
+from perfmodel.prediction.prediction import Prediction
+from perfmodel.search.finetune.memory import Part, Scheme
+from perfmodel.search.finetune.step import Step
+from perfmodel.workload.fuse import aliases
+from perfmodel.workload.graph import Graph
+from perfmodel.workload.training import backward
+from perfmodel.workload.workload import Workload
+
+__all__ = ["Costs", "costs_of"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A kernel of the backward pass or the update.
+
+    Attributes
+    ----------
+    needs
+        Layers (by index) of which one must be trained for it to run.
+    share_of
+        Layer whose trained share it is proportional to; -1 for none.
+    of_bias
+        Whether it is of that layer's bias.
+    """
+
+    seconds: float
+    macs: float
+    needs: frozenset[int]
+    share_of: int = -1
+    of_bias: bool = False
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What a step costs on a machine.
+
+    Attributes
+    ----------
+    forward
+        Prediction of the forward pass.
+    power_w
+        Mean power while training; NaN where the device says nothing.
+    """
+
+    forward: Prediction
+    rows: tuple[Row, ...]
+    power_w: float
+
+    def of(self, scheme: Scheme) -> tuple[float, float]:
+        """Return seconds and multiply-accumulates of the backward pass and the update."""
+        seconds = macs = 0.0
+        trained = {layer for layer, part in scheme.items() if part.bias or part.share or part.rank}
+        for row in self.rows:
+            if not row.needs & trained:
+                continue
+            share = 1.0
+            if row.share_of >= 0:
+                share = _share(scheme.get(row.share_of), bias=row.of_bias)
+            seconds += share * row.seconds
+            macs += share * row.macs
+        return seconds, macs
+
+
+def _share(part: Part | None, *, bias: bool) -> float:
+    if part is None:
+        return 0.0
+    if bias:
+        return 1.0 if part.bias else 0.0
+    return 1.0 if part.rank else part.share
+
+
+def costs_of(
+    workload: Workload, machine: Machine, precision: Precision, step: Step, optimizer: str
+) -> Costs:
+    """Return what a step costs on a machine, whatever is trained of it."""
+    forward = predict(workload, machine, precision=precision)
+    graph = backward(workload.graph(), values=workload.parameters, optimizer=optimizer)
+    whole = Workload(f"{workload.name}_training", lambda _: graph, workload.parameters)
+    told = predict(whole, machine, precision=precision, fuse=False)
+    table = told.table
+    rows: list[Row] = []
+    reader = _Reader(step, graph)
+    for i, names in enumerate(told.kernels):
+        phase = str(table["phase"][i])
+        if phase == "forward":
+            continue
+        found = reader.row(names[0], float(table["total_s"][i]),
+                           float(table["macs"][i] * table["count"][i]))  # fmt: skip
+        if found is not None:
+            rows.append(found)
+    return Costs(forward, tuple(rows), float(np.asarray(told.power_w)))
+
+
+class _Reader:
+    """Says of what a kernel of the training graph is."""
+
+    def __init__(self, step: Step, graph: Graph) -> None:
+        self.above = step.above()
+        self.by_operator = {layer.operator: i for i, layer in enumerate(step.layers)}
+        self.by_weight: dict[str, tuple[int, bool]] = {}
+        for i, layer in enumerate(step.layers):
+            self.by_weight[layer.weight] = (i, False)
+            if layer.bias:
+                self.by_weight[layer.bias] = (i, True)
+        alias = aliases(step.graph)
+        self.reads: dict[str, list[str]] = {}
+        self.tensors = step.graph.tensors
+        for _, op in step.graph.walk():
+            self.reads[op.name] = [alias.get(n, n) for n in op.reads
+                                   if step.graph.tensors[n].role == "activation"]  # fmt: skip
+        del graph
+
+    def row(self, name: str, seconds: float, macs: float) -> Row | None:
+        """Return a row, or None for one that belongs to no layer that may be trained."""
+        if name.endswith(".update"):
+            found = self.by_weight.get(name.removesuffix(".update"))
+            if found is None:
+                return None
+            return Row(seconds, macs, frozenset({found[0]}), found[0], found[1])
+        if name.endswith(".accumulate"):
+            tensor = name.removesuffix(".accumulate").rpartition(".grad")[0]
+            return Row(seconds, macs, self._upstream([tensor]))
+        operator, _, side = name.partition(".backward")
+        layer = self.by_operator.get(operator, -1)
+        if layer >= 0 and side in (".weight", ".bias"):
+            return Row(seconds, macs, frozenset({layer}), layer, side == ".bias")
+        needs = self._upstream(self.reads.get(operator, []))
+        return Row(seconds, macs, needs) if needs else None
+
+    def _upstream(self, names: list[str]) -> frozenset[int]:
+        found: set[int] = set()
+        for name in names:
+            found |= self.above.get(name, set())
+        return frozenset(found)

@@ -1,0 +1,233 @@
+"""Memory over a training step as linear functions of what is trained.
+
+One row a kernel forward, one a kernel backward. What a row holds is a number (activations that the
+forward pass needs anyway), plus what each choice adds. Evaluating a choice and looking for the best
+one read the same matrix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from perfmodel.search.finetune.step import Step
+
+__all__ = ["Memory", "Part", "Scheme", "memory_of"]
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What of a layer is trained.
+
+    Attributes
+    ----------
+    share
+        Of the input channels of the weight, whole channels counted; 0 for none.
+    bias
+        Whether its bias is.
+    rank
+        Of matrices beside the weight (LoRA, Hu et al. 2022, arXiv:2106.09685); 0 for none.
+    """
+
+    share: float = 0.0
+    bias: bool = True
+    rank: int = 0
+
+    def __str__(self) -> str:
+        if self.rank:
+            return f"lora{self.rank}"
+        return "bias" if self.share == 0.0 else f"{self.share:g}"
+
+    def channels(self, of: int) -> int:
+        """Return how many of the input channels are trained."""
+        return int(of * self.share)
+
+
+#: Layer (its index) -> what of it is trained; a layer that is not named is frozen.
+Scheme = Mapping[int, Part]
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of a step as a matrix.
+
+    Attributes
+    ----------
+    choices
+        (layer, part) of the first columns: whether it is chosen, 0 or 1.
+    constant
+        Of each row, whatever is trained; forward rows, then backward rows.
+    matrix
+        Bytes of each row that a column adds.
+    kept_bytes, trained_bytes, gradient_bytes
+        Of each column alone: what of the forward pass is kept, trained weights with the state of
+        their optimiser, and their gradients. Of the last the memory holds a layer's at a time,
+        where updates are immediate.
+    lower
+        Column -> (column, factor) pairs: it is at least factor times each of them.
+    """
+
+    step: Step
+    choices: tuple[tuple[int, Part], ...]
+    constant: Floats
+    matrix: Floats
+    kept_bytes: Floats
+    trained_bytes: Floats
+    gradient_bytes: Floats
+    lower: Mapping[int, tuple[tuple[int, float], ...]]
+    at: Mapping[tuple[int, Part], int] = field(repr=False)
+
+    @property
+    def width(self) -> int:
+        """Number of columns."""
+        return self.matrix.shape[1]
+
+    def values(self, scheme: Scheme) -> Floats:
+        """Return the columns' values of a scheme."""
+        out = np.zeros(self.width)
+        for layer, part in scheme.items():
+            out[self.at[layer, part]] = 1.0
+        for column, least in self.lower.items():
+            out[column] = max((factor * out[c] for c, factor in least), default=0.0)
+        return out
+
+    def rows(self, scheme: Scheme) -> Floats:
+        """Return the bytes of each row, forward ones first."""
+        found: Floats = self.constant + self.matrix @ self.values(scheme)
+        return found
+
+    def peak_bytes(self, scheme: Scheme) -> float:
+        """Return the most bytes at any time."""
+        return float(self.rows(scheme).max())
+
+
+def memory_of(
+    step: Step, parts: Mapping[int, Sequence[Part]], *, states: int = 0, late: bool = False
+) -> Memory:
+    """Return the memory of a step.
+
+    Parameters
+    ----------
+    parts
+        Layer -> what of it may be trained.
+    states
+        Tensors of the optimiser for each trained weight.
+    late
+        Gradients of weights stay until all are there; otherwise each is applied as it is made, and
+        its memory is free again.
+    """
+    choices = [(layer, part) for layer in sorted(parts) for part in parts[layer]]
+    at = {choice: i for i, choice in enumerate(choices)}
+    by_layer: dict[int, list[int]] = {}
+    for i, (layer, _) in enumerate(choices):
+        by_layer.setdefault(layer, []).append(i)
+    above = step.above()
+    n, count = step.kernels, len(choices)
+    lower: dict[int, list[tuple[int, float]]] = {}
+    width = count
+
+    def column(least: list[tuple[int, float]]) -> int:
+        nonlocal width
+        lower[width] = least
+        width += 1
+        return width - 1
+
+    wanted: dict[str, int] = {}
+    for name in above:
+        columns = [(c, 1.0) for layer in sorted(above[name]) for c in by_layer.get(layer, ())]
+        if columns:
+            wanted[name] = column(columns)
+    # Tensor -> kernel that needs it -> columns and the shares of it that they need.
+    needs: dict[str, dict[int, list[tuple[int, float]]]] = {}
+    masks: list[tuple[int, int, float]] = []
+    size: dict[str, float] = {name: live.size_bytes for name, live in step.lives.items()}
+    made: dict[str, int] = {name: live.first for name, live in step.lives.items()}
+    for kept in step.passing:
+        gate = wanted.get(kept.wanted)
+        if gate is None:
+            continue
+        if not kept.tensor:
+            masks.append((kept.kernel, gate, kept.size_bytes))
+            continue
+        size.setdefault(kept.tensor, kept.size_bytes)
+        made.setdefault(kept.tensor, kept.kernel)
+        needs.setdefault(kept.tensor, {}).setdefault(kept.kernel, []).append((gate, 1.0))
+    beside: list[tuple[int, int, float]] = []
+    for i, (index, part) in enumerate(choices):
+        layer = step.layers[index]
+        share = 1.0 if part.rank else part.channels(layer.channels) / layer.channels
+        if share > 0.0:
+            needs.setdefault(layer.source, {}).setdefault(layer.kernel, []).append((i, share))
+        if part.rank:
+            # The product with the first of the two matrices, which the second's gradient needs.
+            rows = size[layer.source] / layer.channels
+            beside.append((layer.kernel, i, rows * part.rank))
+    entries: list[tuple[int, int, float]] = []
+    kept_by: list[tuple[int, float]] = []
+    for kernel, gate, bytes_ in (*masks, *beside):
+        kept_by.append((gate, bytes_))
+        entries += [(j, gate, bytes_) for j in range(kernel, n)]
+        entries += [(n + j, gate, bytes_) for j in range(kernel, n)]
+    for name, kernels in needs.items():
+        _keep(step, name, size[name], made[name], kernels, n, column, entries, kept_by)
+    for name, live in step.lives.items():
+        gate = wanted.get(name)
+        if gate is not None:
+            bytes_ = live.size_bytes * step.gradient_scale
+            entries += [(n + j, gate, bytes_) for j in range(max(live.first, 0), live.last + 1)]
+    trained, gradient = np.zeros(width), np.zeros(width)
+    for i, (index, part) in enumerate(choices):
+        layer = step.layers[index]
+        held = _trained(step, index, part)
+        trained[i] = held * (1 + states)
+        gradient[i] = held * step.gradient_scale
+        rows = range(layer.kernel + 1) if late else (layer.kernel,)
+        entries += [(n + j, i, float(gradient[i])) for j in rows]
+    matrix = np.zeros((2 * n, width))
+    for row, col, bytes_ in entries:
+        matrix[row, col] += bytes_
+    matrix += trained
+    constant = np.zeros(2 * n)
+    for live in step.lives.values():
+        constant[max(live.first, 0) : live.last + 1] += live.size_bytes
+    alone = np.zeros(width)
+    for col, bytes_ in kept_by:
+        alone[col] += bytes_
+    return Memory(step, tuple(choices), constant, matrix, alone, trained, gradient,
+                  {c: tuple(least) for c, least in lower.items()}, at)  # fmt: skip
+
+
+def _trained(step: Step, index: int, part: Part) -> float:
+    """Return bytes of what is trained of a layer."""
+    layer = step.layers[index]
+    bias = layer.bias_bytes if part.bias else 0.0
+    if part.rank:
+        outputs = layer.weights / layer.channels
+        each = layer.weight_bytes / layer.weights
+        return part.rank * (layer.channels + outputs) * each + bias
+    return layer.weight_bytes * part.channels(layer.channels) / layer.channels + bias
+
+
+def _keep(
+    step: Step, name: str, size: float, made: int, kernels: Mapping[int, list[tuple[int, float]]],
+    n: int, column: Callable[[list[tuple[int, float]]], int],
+    entries: list[tuple[int, int, float]], kept_by: list[tuple[int, float]],
+) -> None:  # fmt: skip
+    """Add the rows in which a tensor is kept, and no longer or not yet live."""
+    order = sorted(kernels)
+    live = step.lives.get(name)
+    last = live.last if live is not None else made - 1
+    # Backward, a need is over once its kernel's is done: further down others of lower kernels rest.
+    for position, kernel in enumerate(order):
+        least = [pair for k in order[: position + 1] for pair in kernels[k]]
+        gate = column(least)
+        until = order[position + 1] if position + 1 < len(order) else n
+        entries += [(n + j, gate, size) for j in range(kernel, until)]
+        if position == len(order) - 1:
+            entries += [(j, gate, size) for j in range(max(last + 1, made), n)]
+            kept_by.append((gate, size))

@@ -1,0 +1,339 @@
+"""What fine-tuning takes: what is trained, memory with its parts, time, energy."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from perfmodel.cost.capacity import Violation
+from perfmodel.search.finetune.cost import Costs
+from perfmodel.search.finetune.memory import Floats, Memory, Part, Scheme
+from perfmodel.search.finetune.step import Step
+from perfmodel.units import binary as binary_of
+from perfmodel.units import show
+
+if TYPE_CHECKING:
+    from perfmodel.table import Table
+
+__all__ = ["FineTuning"]
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """A choice of trained parts and what a step of it takes.
+
+    Attributes
+    ----------
+    scheme
+        Layer (its index) -> what of it is trained.
+    limit_bytes
+        Most that the memory may hold; None where none was asked for.
+    gain, bound
+        What the choice is worth, and what nothing within the limit exceeds.
+    """
+
+    step: Step = field(repr=False)
+    memory: Memory = field(repr=False)
+    costs: Costs | None = field(repr=False)
+    scheme: Scheme
+    workload: str
+    device: str
+    optimizer: str
+    states: int
+    limit_bytes: float | None
+    gain: float
+    bound: float
+    proved: bool
+    chosen: bool
+    found: bool = True
+    flash_bytes: float | None = None
+    flash_limit_bytes: float | None = None
+
+    # memory
+
+    @cached_property
+    def rows_bytes(self) -> Floats:
+        """Bytes at each kernel: the forward pass, then the backward pass from its end."""
+        rows = self.memory.rows(self.scheme)
+        n = self.step.kernels
+        return np.concatenate([rows[:n], rows[n:][::-1]])
+
+    @property
+    def peak_bytes(self) -> float:
+        """Most bytes of SRAM at any time of the step."""
+        return float(self.rows_bytes.max())
+
+    @property
+    def peak_at(self) -> str:
+        """When that is: ``forward`` or ``backward``, and the kernel's place in the order."""
+        at, n = int(np.argmax(self.rows_bytes)), self.step.kernels
+        return f"forward {at + 1} of {n}" if at < n else f"backward {at + 1 - n} of {n}"
+
+    @property
+    def inference_bytes(self) -> float:
+        """Peak of the activations of the forward pass alone."""
+        return float(self.memory.constant.max())
+
+    @property
+    def kept_bytes(self) -> float:
+        """What of the forward pass is kept for the backward pass."""
+        return float(self.memory.kept_bytes @ self.memory.values(self.scheme))
+
+    @property
+    def trained_bytes(self) -> float:
+        """Trained weights, which SRAM holds, without the state of their optimiser."""
+        values = self.memory.values(self.scheme)
+        return float(self.memory.trained_bytes @ values) / (1 + self.states)
+
+    @property
+    def state_bytes(self) -> float:
+        """State of the optimiser."""
+        return self.trained_bytes * self.states
+
+    @property
+    def gradient_bytes(self) -> float:
+        """Gradients of all trained weights; no more than a layer's at a time are in memory."""
+        return float(self.memory.gradient_bytes @ self.memory.values(self.scheme))
+
+    @property
+    def extra_bytes(self) -> float:
+        """Beyond inference by rule: kept activations, trained weights, their optimiser's state."""
+        return self.kept_bytes + self.trained_bytes + self.state_bytes
+
+    @property
+    def trained_parameters(self) -> float:
+        """Number of trained parameters."""
+        return sum(_parameters(self.step, i, part) for i, part in self.scheme.items())
+
+    @property
+    def parameters(self) -> float:
+        """Number of parameters of all layers."""
+        return sum(layer.weights + layer.biases for layer in self.step.layers)
+
+    # time
+
+    @cached_property
+    def _backward(self) -> tuple[float, float]:
+        if self.costs is None:
+            return float("nan"), float("nan")
+        return self.costs.of(self.scheme)
+
+    @property
+    def forward_s(self) -> float:
+        """Seconds of the forward pass; NaN without a device."""
+        if self.costs is None:
+            return float("nan")
+        return float(np.asarray(self.costs.forward.latency_s))
+
+    @property
+    def backward_s(self) -> float:
+        """Seconds of the backward pass and the update."""
+        return self._backward[0]
+
+    @property
+    def latency_s(self) -> float:
+        """Seconds of a step."""
+        return self.forward_s + self.backward_s
+
+    @property
+    def energy_j(self) -> float:
+        """Joule of a step: the mean power of training x its time; NaN where nothing is stated."""
+        return float("nan") if self.costs is None else self.costs.power_w * self.latency_s
+
+    @property
+    def macs(self) -> float:
+        """Multiply-accumulates of a step."""
+        if self.costs is None:
+            return float("nan")
+        return float(np.asarray(self.costs.forward.macs)) + self._backward[1]
+
+    # limits
+
+    @cached_property
+    def violations(self) -> list[Violation]:
+        """Limits that the step exceeds, with what would help."""
+        out: list[Violation] = []
+        limit = self.limit_bytes
+        need = self.peak_bytes
+        if limit is not None and (need > limit * (1 + 1e-9) or not self.found):
+            forward = self.inference_bytes
+            said = f"a step holds {binary(need)} and may hold {binary(limit)}"
+            levers = ["fewer or narrower trained parts"]
+            if forward > limit:
+                said = (f"the forward pass alone holds {binary(forward)} and may hold "
+                        f"{binary(limit)}")  # fmt: skip
+                levers = [f"a limit of {binary(forward)}", "smaller images",
+                          "patches in the first layers (perfmodel patches)"]  # fmt: skip
+                need = forward
+            out.append(Violation("memory", need, limit, need - limit, tuple(levers), said))
+        if self.flash_bytes is not None and self.flash_limit_bytes is not None:
+            gap = self.flash_bytes - self.flash_limit_bytes
+            if gap > 0:
+                said = (f"frozen weights take {binary(self.flash_bytes)}, and their memory "
+                        f"has {binary(self.flash_limit_bytes)}")  # fmt: skip
+                out.append(Violation("weights", self.flash_bytes, self.flash_limit_bytes, gap, (),
+                                     said))  # fmt: skip
+        return out
+
+    @property
+    def feasible(self) -> bool:
+        """Whether the step fits."""
+        return not self.violations
+
+    # told
+
+    @cached_property
+    def table(self) -> Table:
+        """One row a layer: what of it is trained, and what that keeps."""
+        from perfmodel.table import Table
+
+        layers = self.step.layers
+        parts = [self.scheme.get(i) for i in range(len(layers))]
+        own = [0.0 if p is None else self._own(i, p) for i, p in enumerate(parts)]
+        return Table({
+            "layer": np.array([layer.name for layer in layers], dtype=object),
+            "part": np.array(["frozen" if p is None else str(p) for p in parts], dtype=object),
+            "parameters": np.array([layer.weights + layer.biases for layer in layers]),
+            "trained_parameters": np.array(
+                [0.0 if p is None else _parameters(self.step, i, p) for i, p in enumerate(parts)]
+            ),
+            "input_bytes": np.array([self.step.lives[layer.source].size_bytes for layer in layers]),
+            "trained_bytes": np.array(own),
+            "macs": np.array([layer.macs for layer in layers]),
+        })  # fmt: skip
+
+    def _own(self, layer: int, part: Part) -> float:
+        return float(self.memory.trained_bytes[self.memory.at[layer, part]])
+
+    def explain(self) -> str:
+        """Return what the memory holds at its peak, and what the layers keep."""
+        rows = [
+            ("activations of the forward pass at its own peak", self.inference_bytes),
+            ("kept for the backward pass, all of it", self.kept_bytes),
+            ("trained weights", self.trained_bytes),
+            (f"state of {self.optimizer}", self.state_bytes),
+            ("gradients of weights, all of them", self.gradient_bytes),
+            (f"peak, at {self.peak_at}", self.peak_bytes),
+        ]
+        width = max(len(name) for name, _ in rows)
+        lines = [f"  {name.ljust(width)}  {binary(size)}" for name, size in rows]
+        return "\n".join([self._head, *lines, *self._trained()])
+
+    def _trained(self) -> list[str]:
+        groups: dict[str, list[str]] = {}
+        for i in sorted(self.scheme):
+            groups.setdefault(str(self.scheme[i]), []).append(self.step.layers[i].name)
+        words = {"bias": "bias alone", "1": "all of it"}
+        return [
+            f"  {words.get(part, part)}: {_few(names)}"
+            for part, names in sorted(groups.items(), key=lambda item: item[0])
+        ]
+
+    @property
+    def _head(self) -> str:
+        where = f" on {self.device}" if self.device else ""
+        return (f"{self.workload}{where}: {len(self.scheme)} of {len(self.step.layers)} "
+                f"layers trained, {self.trained_parameters:.0f} of {self.parameters:.0f} "
+                "parameters")  # fmt: skip
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it ready for JSON; what is unknown is null."""
+        out: dict[str, Any] = {
+            "workload": self.workload, "device": self.device or None,
+            "optimizer": self.optimizer, "feasible": self.feasible, "chosen": self.chosen,
+            "proved": self.proved, "peak_at": self.peak_at,
+        }  # fmt: skip
+        for name in (
+            "peak_bytes", "limit_bytes", "inference_bytes", "kept_bytes", "trained_bytes",
+            "state_bytes", "gradient_bytes", "extra_bytes", "trained_parameters", "parameters",
+            "latency_s", "forward_s", "backward_s", "energy_j", "macs", "gain", "bound",
+        ):  # fmt: skip
+            value = getattr(self, name)
+            out[name] = value if value is not None and math.isfinite(value) else None
+        out["trained"] = {
+            self.step.layers[i].name: str(self.scheme[i]) for i in sorted(self.scheme)
+        }
+        out["violations"] = [
+            {n: getattr(v, n) for n in ("limit", "demand", "bound", "gap", "message")}
+            | {"levers": list(v.levers)}
+            for v in self.violations
+        ]
+        return out
+
+    def to_json(self, *, indent: int | None = None) -> str:
+        """Return `to_dict` as JSON."""
+        return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
+
+    def _rows(self) -> list[tuple[str, str]]:
+        limit = "" if self.limit_bytes is None else f" of {binary(self.limit_bytes)}"
+        rows = [
+            ("peak", f"{binary(self.peak_bytes)}{limit}, at {self.peak_at}"),
+            ("inference alone", binary(self.inference_bytes)),
+            ("kept activations", binary(self.kept_bytes)),
+            ("trained weights", binary(self.trained_bytes)),
+            ("gradients", f"{binary(self.gradient_bytes)} in all"),
+        ]
+        if self.states:
+            rows.insert(4, (f"state of {self.optimizer}", binary(self.state_bytes)))
+        if self.costs is not None:
+            whole, forward = show(self.latency_s, "time"), show(self.forward_s, "time")
+            rows.append(("step", f"{whole} (forward {forward})"))
+            unknown = f"unknown: {self.device} states neither energies nor power"
+            joule = self.energy_j
+            rows.append(("energy", show(joule, "energy") if math.isfinite(joule) else unknown))
+        if self.chosen and self.found:
+            proof = "nothing within the limit is worth more" if self.proved else (
+                f"not proved; at most {self.bound:.6g}")  # fmt: skip
+            rows.append(("worth", f"{self.gain:.6g} ({proof})"))
+        return rows
+
+    def __repr__(self) -> str:
+        if not self.found:
+            return "\n".join([f"{self._head}: does not fit", *(f"  {v}" for v in self.violations)])
+        rows = self._rows()
+        width = max(len(name) for name, _ in rows)
+        lines = [f"  {name.ljust(width)}  {text}" for name, text in rows]
+        told = [f"  does not fit: {v}" for v in self.violations]
+        return "\n".join([self._head, *lines, *self._trained(), *told])
+
+    def _repr_html_(self) -> str:
+        body = "".join(f"<tr><th style='text-align:left'>{escape(a)}</th><td>{escape(b)}</td></tr>"
+                       for a, b in self._rows())  # fmt: skip
+        told = "".join(f"<div style='color:#B24700'>&#9888; {escape(str(v))}</div>"
+                       for v in self.violations)  # fmt: skip
+        return f"<div><b>{escape(self._head)}</b>{told}<table>{body}</table></div>"
+
+
+def _few(names: list[str]) -> str:
+    if len(names) <= 8:
+        return ", ".join(names)
+    return f"{', '.join(names[:3])} ... {names[-1]} ({len(names)} layers)"
+
+
+def binary(value: float) -> str:
+    """Return bytes with a binary prefix, as memories of microcontrollers are sized."""
+    return binary_of(value, digits=4)
+
+
+def _parameters(step: Step, index: int, part: Part) -> float:
+    layer = step.layers[index]
+    biases = layer.biases if part.bias else 0.0
+    if part.rank:
+        return part.rank * (layer.channels + layer.weights / layer.channels) + biases
+    return layer.weights * part.channels(layer.channels) / layer.channels + biases
+
+
+def gains_of(
+    memory: Memory, given: Mapping[tuple[int, Part], float]
+) -> dict[tuple[int, Part], float]:
+    """Return what each choice is worth: as given, else the parameters that it trains."""
+    if given:
+        return {choice: given.get(choice, 0.0) for choice in memory.choices}
+    return {(i, part): _parameters(memory.step, i, part) for i, part in memory.choices}

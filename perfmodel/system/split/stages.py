@@ -1,0 +1,312 @@
+"""A network as stages of which each runs whole on one side, and the tensors between them.
+
+A stage is what cannot be cut: a kernel of either side's runtime with the operators that ride on it,
+and operators that share a KV cache or a recurrent state. What a stage takes on a side is the sum of
+its rows there, so that what a part takes is the sum of its stages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from perfmodel.arrays import Value
+from perfmodel.cost.setting import Setting
+from perfmodel.errors import Fault, InputError
+from perfmodel.formats import Precision
+from perfmodel.hardware.device import Device
+from perfmodel.hardware.machine import Machine
+from perfmodel.kinds.rates import vector_peak
+from perfmodel.predict import machine_for, precision_for, static_for
+from perfmodel.prediction.job import Job
+from perfmodel.prediction.prediction import Prediction
+from perfmodel.workload.executed import executed
+from perfmodel.workload.fuse import aliases
+from perfmodel.workload.graph import Graph, Operator
+from perfmodel.workload.lower import Lowered, lower
+from perfmodel.workload.symbols import evaluate
+from perfmodel.workload.workload import Workload
+
+__all__ = ["Costs", "Flow", "Stages", "costs", "stages_of"]
+
+Floats = npt.NDArray[np.float64]
+
+#: Formats of indices and masks, which a link carries as they are.
+INDICES = frozenset({"int64", "int32", "bool"})
+#: Tensors that stay with those that write and read them.
+_KEPT = frozenset({"kv", "state"})
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """An activation between stages.
+
+    Attributes
+    ----------
+    maker
+        Stage that makes it; -1 for an input of the network, which the device has.
+    readers
+        Stages that read it, in order, its maker not among them.
+    wanted
+        Whether it is an output of the network, which the device wants.
+    fixed
+        Whether a link carries it in its own format: indices and masks.
+    """
+
+    tensor: str
+    maker: int
+    readers: tuple[int, ...]
+    wanted: bool
+    elements: float
+    fixed: bool
+
+
+@dataclass(frozen=True)
+class Stages:
+    """Stages in an order of execution.
+
+    Attributes
+    ----------
+    members
+        Names of the operators of each stage.
+    flows
+        Activations that enter or leave a stage.
+    weights, caches
+        Tensor -> (stages that touch it, elements).
+    """
+
+    graph: Graph
+    members: tuple[tuple[str, ...], ...]
+    flows: tuple[Flow, ...]
+    weights: Mapping[str, tuple[tuple[int, ...], float]]
+    caches: Mapping[str, tuple[tuple[int, ...], float]]
+
+    @property
+    def count(self) -> int:
+        """Number of stages."""
+        return len(self.members)
+
+    def before(self) -> list[set[int]]:
+        """Return the stages whose tensors each stage reads."""
+        found: list[set[int]] = [set() for _ in self.members]
+        for flow in self.flows:
+            for reader in flow.readers:
+                if flow.maker >= 0:
+                    found[reader].add(flow.maker)
+        return found
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What the stages take on one side.
+
+    Attributes
+    ----------
+    prediction
+        Of the whole network there.
+    seconds
+        Of each stage.
+    totals
+        Key of the totals that energy follows from -> what each stage adds to it.
+    once_s
+        Seconds of a run beside its rows, where the side runs anything.
+    activation_bits
+        Of a tensor's slot, by tensor.
+    vector_ops_per_s
+        Of conversions.
+    """
+
+    prediction: Prediction
+    seconds: Floats
+    totals: Mapping[str, Floats]
+    priced: tuple[str, ...]
+    once_s: float
+    precision: Precision
+    vector_ops_per_s: float
+
+    @property
+    def setting(self) -> Setting:
+        """What cost functions read."""
+        return self.prediction._setting  # pyright: ignore[reportPrivateUsage]
+
+    def bytes_of(self, graph: Graph, tensor: str, elements: float) -> float:
+        """Return what a tensor occupies on this side."""
+        bits = self.precision.bits(graph.tensors[tensor].slot)
+        return elements * float(np.asarray(bits).reshape(-1)[0]) / 8.0
+
+
+def stages_of(
+    workload: Workload,
+    sides: Sequence[tuple[Device | Machine, str | Precision | None, str | None, str | None]],
+) -> tuple[Stages, tuple[Costs, ...]]:
+    """Return the stages of a network, and what they take on each side.
+
+    Parameters
+    ----------
+    sides
+        Device, precision, runtime and engine of each; what runs is the network as the first side's
+        runtime would (`perfmodel.workload.families.Semantics`).
+
+    Raises
+    ------
+    InputError
+        Dimensions that are arrays; a network of sizes alone, or that computes nothing; unknown
+        names.
+    """
+    if workload.shape:
+        expected = "one number for each dimension; the rate of the link may be an array"
+        raise InputError(Fault("a split is of one network", "workload", expected=expected))
+    machines = [machine_for(workload, device, runtime, engine)
+                for device, _, runtime, engine in sides]  # fmt: skip
+    written = workload.graph(static_for(machines[0], None).semantics)
+    if written.schedulable_only:
+        said = f"'{workload.name}' can be scheduled but not split: it holds sizes only"
+        raise InputError(Fault(said, expected="a workload with operators"))
+    graph = written.unroll(workload.parameters)
+    lowered: list[Lowered] = []
+    precisions: list[Precision] = []
+    for machine, (_, precision, _, _) in zip(machines, sides, strict=True):
+        static = static_for(machine, None)
+        chosen = precision_for(precision, workload, machine, static.engine)
+        run = graph
+        if static.execution is not None:
+            run = executed(graph, static.execution, chosen.activations.compute)
+        lowered.append(lower(run, static.fusion, tagged=bool(chosen.weights.overrides)))
+        precisions.append(chosen)
+    if not any(each.rows for each in lowered):
+        raise InputError(Fault(f"'{workload.name}' computes nothing", file=workload.origin))
+    found, at = _stages(graph, workload, lowered)
+    return found, tuple(
+        costs(workload, machine, precision, each, at, found.count)
+        for machine, precision, each in zip(machines, precisions, lowered, strict=True)
+    )
+
+
+def costs(
+    workload: Workload, machine: Machine, precision: Precision, lowered: Lowered,
+    at: Mapping[str, int], count: int,
+) -> Costs:  # fmt: skip
+    """Return what stages take on a machine: sums over its rows.
+
+    What a runtime adds of its own (conversions of layout or format) counts with the next operator
+    of the network.
+
+    Parameters
+    ----------
+    at
+        Operator -> its stage.
+    """
+    static = static_for(machine, None)
+    prediction = Job(workload, machine, precision, static, lowered, False, False, False).run()
+    table, terms = prediction._opened  # pyright: ignore[reportPrivateUsage]
+    n = len(table.rows)
+    stage = np.empty(n, dtype=np.intp)
+    following = count - 1
+    for i in range(n - 1, -1, -1):
+        known = [at[name] for name in table.rows[i].operators if name in at]
+        following = stage[i] = known[0] if known else following
+    times = _column(table.count, n)
+
+    def summed(values: Value) -> Floats:
+        out = np.zeros(count)
+        np.add.at(out, stage, times * _column(values, n))
+        return out
+
+    totals = {f"operations {name}": summed(done) for name, done in terms.operations.items()}
+    totals |= {f"traffic {name}": summed(moved) for name, moved in terms.traffic.items()}
+    totals |= {f"energy {name}": summed(joule) for name, joule in terms.energy.items()}
+    setting = prediction._setting  # pyright: ignore[reportPrivateUsage]
+    return Costs(
+        prediction, summed(terms.row_s), totals, tuple(terms.priced) if terms.energy else (),
+        float(np.asarray(prediction.once_a_run_s)), precision,
+        float(np.asarray(vector_peak(setting)[1]).reshape(-1)[0]),
+    )  # fmt: skip
+
+
+def _column(values: Value, n: int) -> Floats:
+    array = np.asarray(values, dtype=np.float64)
+    return np.broadcast_to(array.reshape(-1, 1) if array.ndim < 2 else array, (n, 1))[:, 0]
+
+
+def _stages(
+    graph: Graph, workload: Workload, lowered: Sequence[Lowered]
+) -> tuple[Stages, dict[str, int]]:
+    """Return stages, and the stage of each operator that is no view."""
+    import networkx
+
+    nx: Any = networkx
+    alias = aliases(graph)
+    operators = [op for _, op in graph.walk() if op.kind != "view"]
+    place = {op.name: i for i, op in enumerate(operators)}
+    joined = nx.Graph()
+    joined.add_nodes_from(range(len(operators)))
+    for each in lowered:
+        for kernel in each.kernels:
+            nx.add_path(joined, [place[op.name] for op in kernel.operators if op.name in place])
+    for touched in _touched(graph, operators, alias, _KEPT).values():
+        nx.add_path(joined, touched)
+    groups = {i: g for g, members in enumerate(nx.connected_components(joined)) for i in members}
+    # Operators that ride on kernels of both sides may close a circle: it is one stage.
+    between = nx.DiGraph()
+    between.add_nodes_from(set(groups.values()))
+    makers: dict[str, int] = {}
+    for i, op in enumerate(operators):
+        for name in {alias.get(n, n) for n in op.reads}:
+            if name in makers and groups[makers[name]] != groups[i]:
+                between.add_edge(groups[makers[name]], groups[i])
+        makers |= {alias.get(n, n): i for n in op.writes}
+    whole = nx.condensation(between)
+    first: dict[int, int] = {}
+    part: dict[int, int] = dict(whole.graph["mapping"])
+    for i in range(len(operators)):
+        first.setdefault(part[groups[i]], i)
+    sequence: list[int] = list(nx.lexicographical_topological_sort(whole, key=first.__getitem__))
+    order = {c: k for k, c in enumerate(sequence)}
+    at = {op.name: order[part[groups[i]]] for i, op in enumerate(operators)}
+    members: list[list[str]] = [[] for _ in order]
+    for op in operators:
+        members[at[op.name]].append(op.name)
+    values = {**graph.defaults, **workload.parameters}
+
+    def elements(name: str) -> float:
+        return float(evaluate(graph.tensors[name].elements, values))
+
+    def held(roles: frozenset[str]) -> dict[str, tuple[tuple[int, ...], float]]:
+        found = _touched(graph, operators, alias, roles)
+        return {name: (_sorted(at[operators[i].name] for i in touched), elements(name))
+                for name, touched in found.items()}  # fmt: skip
+
+    flows: list[Flow] = []
+    outputs = {alias.get(n, n) for n in graph.outputs}
+    activations = _touched(graph, operators, alias, frozenset({"activation"}))
+    for name, touched in activations.items():
+        made = {i for i in touched if name in {alias.get(n, n) for n in operators[i].writes}}
+        maker = at[operators[min(made)].name] if made else -1
+        readers = _sorted(s for i in touched if (s := at[operators[i].name]) != maker)
+        if readers or name in outputs:
+            fixed = graph.tensors[name].format in INDICES
+            flows.append(Flow(name, maker, readers, name in outputs and maker >= 0,
+                              elements(name), fixed))  # fmt: skip
+    stages = Stages(graph, tuple(map(tuple, members)), tuple(flows),
+                    held(frozenset({"weight"})), held(_KEPT))  # fmt: skip
+    return stages, at
+
+
+def _sorted(values: Iterable[int]) -> tuple[int, ...]:
+    return tuple(sorted(set(values)))
+
+
+def _touched(
+    graph: Graph, operators: Sequence[Operator], alias: Mapping[str, str], roles: frozenset[str]
+) -> dict[str, list[int]]:
+    """Return tensor of some roles -> operators that read or write it, in order."""
+    found: dict[str, list[int]] = {}
+    for i, op in enumerate(operators):
+        for name in dict.fromkeys(alias.get(n, n) for n in (*op.reads, *op.writes)):
+            if graph.tensors[name].role in roles:
+                found.setdefault(name, []).append(i)
+    return found

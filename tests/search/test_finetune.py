@@ -1,0 +1,193 @@
+"""Fine-tuning: memory against published schemes, schedules, closed forms, enumeration."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import perfmodel as pm
+from perfmodel.errors import InputError
+from perfmodel.formats import as_precision
+from perfmodel.reproduce.systems.mcunet_v3 import SCHEMES, extra_kib, scheme_of, training_step
+from perfmodel.schedule.graphs import scheduled
+from perfmodel.schedule.peak.minimum import peak_of
+from perfmodel.search.finetune.choose import best
+from perfmodel.search.finetune.memory import Part, memory_of
+from perfmodel.search.finetune.result import gains_of
+from perfmodel.search.finetune.run import part_of
+from perfmodel.search.finetune.step import step_of
+from perfmodel.workload.builder import GraphBuilder
+from perfmodel.workload.fuse import Fusion
+from perfmodel.workload.graph import Graph
+from perfmodel.workload.training import backward
+from perfmodel.workload.workload import Workload
+
+PLAIN = Fusion(False, True)
+
+
+def network(graph: Graph) -> Workload:
+    return Workload(graph.name, lambda _: graph, graph.defaults)
+
+
+def chain(widths: list[int], activation: str = "", batch: int = 8) -> Workload:
+    g = GraphBuilder("chain")
+    x = g.input("x", (batch, widths[0]))
+    for i, width in enumerate(widths[1:]):
+        x = g.linear(x, width, name=f"fc{i}")
+        if activation and i < len(widths) - 2:
+            x = g.elementwise(activation, x, name=f"act{i}")
+    g.output(x)
+    return network(g.build())
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_sixteen_published_schemes_keep_what_their_names_say(name: str) -> None:
+    """Names are KiB rounded down (Lin et al. 2022, their own accounting)."""
+    step = training_step(name)
+    for kib in SCHEMES[name]:
+        assert int(extra_kib(step, scheme_of(step, name, kib))) == kib
+
+
+def test_a_linear_chain_peaks_as_its_scheduled_training_graph() -> None:
+    """Without functions nothing but inputs is kept: the graph of the step, replayed, agrees."""
+    widths = [64, 32, 96, 16, 48]
+    w = chain(widths)
+    step = step_of(w, as_precision("w16a16"), PLAIN)
+    for trained in ([0, 1, 2, 3], [2, 3], [1], [3]):
+        scheme = {i: Part(1.0) for i in trained}
+        memory = memory_of(step, {i: [p] for i, p in scheme.items()})
+        names = [f"fc{i}.{part}" for i in trained for part in ("weight", "bias")]
+        graph = backward(w.graph(), names)
+        problem = scheduled(network(graph), as_precision("w16a16"), PLAIN, in_place=False).problem
+        rows = memory.rows(scheme) - memory.trained_bytes @ memory.values(scheme)
+        # The schedule frees what nobody reads: gradients of weights vanish when they are made. The
+        # gradient of the output comes in as an input there, before the first step.
+        loss = widths[-1] * 8 * 2
+        order = range(len(problem.steps))
+        assert peak_of(problem, order) == pytest.approx(float(rows.max()), abs=loss + 2 * 96)
+
+
+@pytest.mark.parametrize(("activation", "kept"), [("relu", 1 / 16), ("gelu", 1.0), ("", 0.0)])
+def test_functions_keep_a_mask_or_their_input(activation: str, kept: float) -> None:
+    w = chain([32, 64, 64, 16], activation)
+    step = step_of(w, as_precision("w16a16"), PLAIN)
+    scheme = {0: Part()}
+    memory = memory_of(step, {0: [Part()]})
+    got = float(memory.kept_bytes @ memory.values(scheme))
+    assert got == pytest.approx(2 * 8 * 64 * 2 * kept)
+    head = {2: Part(1.0)}
+    only = memory_of(step, {2: [Part(1.0)]})
+    # Below the first trained layer nothing is kept: the last layer needs its own input.
+    assert float(only.kept_bytes @ only.values(head)) == 8 * 64 * 2
+
+
+def test_shares_of_channels_ranks_and_optimisers() -> None:
+    step = step_of(chain([64, 32]), as_precision("w16a16"), PLAIN)
+    for part, kept, trained in (
+        (Part(0.25), 8 * 16 * 2, 16 * 32 * 2 + 64), (Part(0.0, False, 4), 8 * (64 + 4) * 2,
+                                                     4 * (64 + 32) * 2),
+        (Part(), 0, 64),
+    ):  # fmt: skip
+        for states in (0, 2):
+            memory = memory_of(step, {0: [part]}, states=states)
+            values = memory.values({0: part})
+            assert float(memory.kept_bytes @ values) == kept
+            assert float(memory.trained_bytes @ values) == trained * (1 + states)
+
+
+def test_activations_of_a_transformer_layer_are_those_of_korthikanti() -> None:
+    """34 sbh bytes a layer in 16 bits with recomputed scores (arXiv:2205.05198, equation 2 and 5),
+
+    of which 2 sbh are masks of dropout, which these layers do not have.
+    """
+    s, b, h = 128, 4, 768
+    kept: list[float] = []
+    for layers in (2, 3):
+        w = pm.workload("gpt2", phase="prefill", batch=b, prompt=s, layers=layers)
+        step = step_of(w, as_precision("w16a16"), PLAIN)
+        scheme = {i: Part(1.0) for i in range(len(step.layers))}
+        memory = memory_of(step, {i: [p] for i, p in scheme.items()})
+        kept.append(float(memory.kept_bytes @ memory.values(scheme)))
+    assert (kept[1] - kept[0]) / (s * b * h) == pytest.approx(34 - 2)
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+def test_the_choice_is_that_of_an_enumeration(activation: str) -> None:
+    w = chain([24, 40, 8, 32, 12], activation, batch=4)
+    step = step_of(w, as_precision("w8a8"), PLAIN)
+    parts = (Part(), Part(0.5), Part(1.0))
+    memory = memory_of(step, {i: list(parts) for i in range(4)})
+    gains = gains_of(memory, {})
+    options = list(itertools.product([None, *parts], repeat=4))
+    values = []
+    for option in options:
+        scheme = {i: p for i, p in enumerate(option) if p is not None}
+        values.append((memory.peak_bytes(scheme), sum(gains[c] for c in scheme.items())))
+    floor, top = min(v[0] for v in values), max(v[0] for v in values)
+    for limit in np.linspace(floor, top, 9):
+        wanted = max(gain for peak, gain in values if peak <= limit + 1e-9)
+        found, bound, proved = best(memory, gains, float(limit) + 1e-6, 20.0)
+        assert found is not None
+        assert proved
+        assert sum(gains[c] for c in found.items()) == pytest.approx(wanted)
+        assert bound == pytest.approx(wanted)
+        assert memory.peak_bytes(found) <= limit + 1e-3
+    assert best(memory, gains, floor * 0.9, 20.0)[0] is None
+
+
+RES = {"height": 128, "width": 128, "classes": 10}
+
+
+def test_under_256_kib_on_a_microcontroller() -> None:
+    f = pm.finetune("mcunet_5fps", "stm32f746", limit="256 KiB", set=RES)
+    assert f.feasible
+    assert f.proved
+    assert f.peak_bytes <= 256 * 1024
+    assert f.gain == f.trained_parameters
+    more = pm.finetune("mcunet_5fps", "stm32f746", limit="300 KiB", set=RES)
+    assert more.gain > f.gain
+    alone = pm.predict(pm.workload("mcunet_5fps", **RES), pm.hardware("stm32f746"))
+    assert f.forward_s == pytest.approx(alone.latency_s)
+    assert f.inference_bytes == pytest.approx(alone.activation_bytes)
+
+
+def test_time_follows_what_is_trained() -> None:
+    def of(train: str, **more: Any) -> Any:
+        return pm.finetune("mcunet_5fps", "stm32h743", train=train, set=RES, **more)
+
+    every, head, bias = of("*=all"), of("classifier=all"), of("*=bias")
+    half = of("*=0.5")
+    # Each product has two in return, but the first has no input to return to.
+    forward = pm.workload("mcunet_5fps", **RES).macs
+    stem = every.step.layers[0].macs
+    assert every.macs == pytest.approx(3 * forward - stem)
+    assert bias.macs == pytest.approx(2 * forward - stem)
+    assert head.latency_s < bias.latency_s < half.latency_s < every.latency_s
+    assert head.backward_s < 0.05 * every.backward_s
+    assert every.energy_j == pytest.approx(every.costs.power_w * every.latency_s)
+    assert not every.feasible
+    assert every.violations[0].limit == "memory"
+    assert of("*=bias", optimizer="adam").state_bytes == pytest.approx(2 * bias.trained_bytes)
+    assert of("*=all", late_updates=True).peak_bytes > every.peak_bytes
+
+
+def test_gains_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "gains.csv"
+    path.write_text("layer,part,gain\nstage12.0.expand,bias,0.2\nstage13.0.expand,1,1.5\n")
+    f = pm.finetune("mcunet_5fps", limit="256 KiB", set=RES, gains=path)
+    assert f.to_dict()["trained"] == {"stage12.0.expand": "bias", "stage13.0.expand": "1"}
+    assert f.gain == pytest.approx(1.7)
+    path.write_text("layer,part,gain\nstage12.0.expnd,bias,0.2\nstem,all of it,1.5\n")
+    with pytest.raises(InputError) as caught:
+        pm.finetune("mcunet_5fps", limit="256 KiB", set=RES, gains=path)
+    assert [(f.line, f.column) for f in caught.value.faults] == [(2, 1), (3, 6)]
+
+
+@pytest.mark.parametrize("text", ["", "biass", "0", "1.5", "1/0", "lora0", "lora", "nan"])
+def test_what_is_no_part(text: str) -> None:
+    with pytest.raises(InputError, match="is no part of a layer"):
+        part_of(text)
