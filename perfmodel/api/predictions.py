@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from perfmodel.asked import remember
 from perfmodel.formats import Precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
@@ -90,7 +91,7 @@ def compare(
     """
     from perfmodel.compare import compare as run
 
-    return run(workload, a, b, **options)
+    return remember(run(workload, a, b, **options), "compare", (workload, a, b), options)
 
 
 def sweep(
@@ -124,7 +125,8 @@ def sweep(
     """
     from perfmodel.sweep import sweep as run
 
-    return run(workloads, devices, set, **options)
+    given = {"set": set, **options}
+    return remember(run(workloads, devices, set, **options), "sweep", (workloads, devices), given)
 
 
 def solve(

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from perfmodel.atomic import output_faults, write_text
 from perfmodel.cli import DONE
 from perfmodel.cli.common import Count, print_json, say, scalars, to_json
+from perfmodel.cli.reporting import report_faults, write_report
 from perfmodel.compare import Comparison
 from perfmodel.compare import compare as run
 from perfmodel.errors import Fault
@@ -31,6 +32,7 @@ def compare(
     model: str | None = None,
     warm: bool = False,
     rows: Count = 10,
+    report: Path | None = None,
     json: bool = False,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
 ) -> int:
@@ -54,6 +56,8 @@ def compare(
         Weights stay in the nearest memory that holds everything.
     rows
         How many kernels to show; 10 by default.
+    report
+        Write the answer as one HTML file that needs nothing else.
     json
         Print JSON.
     output
@@ -63,6 +67,7 @@ def compare(
     settings = scalars(set or (), faults)
     if output is not None:
         faults.extend(output_faults(output, (".json", ".csv", ".parquet", ".txt")))
+    faults.extend(report_faults(report))
     pair = {"precision": _pair("precision", precision, faults),
             "runtime": _pair("runtime", runtime, faults)}  # fmt: skip
     found = faults.trying(
@@ -71,6 +76,7 @@ def compare(
     faults.settle()
     assert found is not None
     text = _text(found, rows)
+    write_report(report, "comparison", found)
     if output is not None:
         if output.suffix in (".csv", ".parquet"):
             getattr(found.table, f"to_{output.suffix[1:]}")(output)

@@ -11,6 +11,7 @@ from perfmodel.atomic import output_faults
 from perfmodel.calibrate.overlay import calibrated, read_overlay
 from perfmodel.cli import DONE, INFEASIBLE
 from perfmodel.cli.common import Count, print_json, say, scalars, write_result
+from perfmodel.cli.reporting import report_faults, write_report
 from perfmodel.errors import Fault, InputError
 from perfmodel.hardware.library import hardware
 from perfmodel.hardware.library import runtime as find_runtime
@@ -44,6 +45,7 @@ def predict(
     overlay: Path | None = None,
     explain: bool = False,
     rows: Count = 8,
+    report: Path | None = None,
     json: bool = False,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
 ) -> int:
@@ -81,6 +83,8 @@ def predict(
         Show the arithmetic behind the latency, with sources, and the table of kernels.
     rows
         How many kernels --explain opens; 8 by default.
+    report
+        Write the answer as one HTML file that needs nothing else.
     json
         Print JSON.
     output
@@ -90,6 +94,7 @@ def predict(
     settings = scalars(set or (), faults)
     if output is not None:
         faults.extend(output_faults(output, _SUFFIXES))
+    faults.extend(report_faults(report))
     scheduled = None if plan is None else faults.trying(_plan, plan)
     machine = device if overlay is None else faults.trying(_calibrated, device, runtime, overlay)
     subject = resolve(
@@ -108,6 +113,7 @@ def predict(
         flash_attention=flash_attention, plan=scheduled,
     )  # fmt: skip
     text = _text(found, explain, rows)
+    write_report(report, "prediction", found)
     if output is not None:
         write_result(output, found, text=text)
     if json:
