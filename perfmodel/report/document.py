@@ -108,7 +108,8 @@ class Document:
         subtitle = f'<p class="soft">{escape(self.subtitle)}</p>' if self.subtitle else ""
         silent = (
             "<noscript><p class='soft'>The pictures need JavaScript; all numbers of this page "
-            "stand in its text and tables, and the data of each picture below its place.</p></noscript>"
+            "stand in its text and tables, and the data of each picture below its place.</p>"
+            "</noscript>"
             if self._figures
             else ""
         )

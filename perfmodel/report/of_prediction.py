@@ -11,7 +11,7 @@ import numpy as np
 from perfmodel.columns import dimension_of
 from perfmodel.differences import show_fact
 from perfmodel.errors import InputError
-from perfmodel.plots.style import bound_colors
+from perfmodel.plots.style import bound_colors, si
 from perfmodel.plots.subject import Subject
 from perfmodel.prediction.explain import used_facts
 from perfmodel.prediction.rows import facts_line, rate, remarks, seconds_by_bound
@@ -166,8 +166,8 @@ def _kernels(p: Prediction) -> str:
         share = row.total_s / whole
         body.append([
             str(row.name), str(row.kind), Cell(f"{row['count']:g}", row["count"]),
-            Cell(rate(row.macs) if row.macs else "", row.macs),
-            *(Cell(show(row[f"{n}_bytes"], "bytes"), row[f"{n}_bytes"]) for n in levels),
+            Cell(si(row.macs, "") if row.macs else "", row.macs),
+            *(Cell(si(row[f"{n}_bytes"], "B"), row[f"{n}_bytes"]) for n in levels),
             Cell(show(row.row_s, "time"), row.row_s), Cell(show(row.total_s, "time"), row.total_s),
             Cell(f"{100 * share:.1f} %", share), str(row.bound_by),
         ])  # fmt: skip

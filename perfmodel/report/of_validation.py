@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from perfmodel.asked import asked_for
 from perfmodel.plots.measured import measured
 from perfmodel.report.document import Document
 from perfmodel.report.html import Cell, items, paragraph, preformatted, rows
@@ -28,6 +29,8 @@ def validation_report(
     results = list(found) if isinstance(found, Sequence) else [found]
     title = f"Validation: {results[0].name}" if len(results) == 1 else "Validation"
     made = Document(title, "predictions beside measured rows", asked.date)
+    if not asked.command and not asked.python and len(results) == 1:
+        asked = asked._replace(python=asked_for(results[0]))
     made.head(question(asked))
     body: list[list[Cell | str]] = []
     for r in results:
