@@ -17,7 +17,7 @@ from perfmodel.report.pictures import picture_rows
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-__all__ = ["Document"]
+__all__ = ["Document", "look", "style"]
 
 #: Rows of a picture's data that stand below it.
 _MOST = 200
@@ -86,8 +86,7 @@ class Document:
     def render(self) -> str:
         """Return the page."""
         room = files("perfmodel.report")
-        style = room.joinpath("page.css").read_text(encoding="utf-8")
-        script = room.joinpath("page.js").read_text(encoding="utf-8")
+        script = look() + room.joinpath("page.js").read_text(encoding="utf-8")
         heights = "".join(
             f".js #figure-{i}.waiting{{min-height:{height}px}}"
             for i, height in enumerate(map(_height, self._figures))
@@ -118,7 +117,7 @@ class Document:
             '<meta name="viewport" content="width=device-width,initial-scale=1">'
             '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
             "style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:\">"
-            f"<title>{escape(self.title)}</title><style>{style}{heights}</style>"
+            f"<title>{escape(self.title)}</title><style>{style()}{heights}</style>"
             "<script>document.documentElement.classList.add('js')</script></head>\n<body>\n"
             f"<main><h1>{escape(self.title)}</h1>{subtitle}\n{self._head}\n"
             f'<nav aria-label="parts of this page">{links}</nav>\n{silent}{parts}\n</main>\n'
@@ -142,3 +141,13 @@ class Document:
 def _height(text: str) -> int:
     layout: dict[str, Any] = json.loads(text)["layout"]
     return int(layout.get("height", 600))
+
+
+def style() -> str:
+    """Return the style sheet of pages."""
+    return files("perfmodel.report").joinpath("page.css").read_text(encoding="utf-8")
+
+
+def look() -> str:
+    """Return the script that repaints figures for a dark ground and fits them to a screen."""
+    return files("perfmodel.report").joinpath("look.js").read_text(encoding="utf-8")

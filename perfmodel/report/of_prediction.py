@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from perfmodel.hardware.device import Source
     from perfmodel.prediction import Prediction
 
-__all__ = ["answer", "prediction_report", "verdict"]
+__all__ = ["answer", "prediction_report", "sentence", "verdict"]
 
 _MOST_ROWS = 500
 _LEVERS = 6
@@ -71,7 +71,7 @@ def prediction_report(prediction: Prediction, asked: Asked) -> Document:
 def verdict(p: Prediction) -> str:
     """Return whether it fits; where not, what is missing and what would mend it."""
     if p.feasible:
-        return '<div class="verdict fits"><b>Fits.</b> ' + escape(_sentence(p)) + "</div>"
+        return '<div class="verdict fits"><b>Fits.</b> ' + escape(sentence(p)) + "</div>"
     inner = "<b>Does not fit.</b>"
     for v in p.violations:
         inner += f"<p>{escape(v.message or v.limit)}</p>"
@@ -83,7 +83,7 @@ def verdict(p: Prediction) -> str:
     )
 
 
-def _sentence(p: Prediction) -> str:
+def sentence(p: Prediction) -> str:
     """Return the answer as a sentence."""
     spent = seconds_by_bound(p)
     whole = float(p.latency_s) or 1.0

@@ -99,7 +99,9 @@ def test_faults_of_both_are_told_at_once(run: Callable[..., Any], tmp_path: Path
     assert done.code == 2
     assert "did you mean 'predict'" in done.err
     assert "-o" in done.err
-    done = run("report", "predict", "resnet18", "a100", "--bathc", "3", "-o", str(tmp_path / "r.html"))
+    done = run(
+        "report", "predict", "resnet18", "a100", "--bathc", "3", "-o", str(tmp_path / "r.html")
+    )
     assert done.code == 2
     assert "--bathc" in done.err
     assert list(tmp_path.iterdir()) == []

@@ -132,8 +132,7 @@ class Tab:
     ) -> None:  # fmt: skip
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height,
-                  deviceScaleFactor=1, mobile=width < 600)  # fmt: skip
+        self.size(width, height)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
         if offline:
@@ -141,6 +140,11 @@ class Tab:
                       downloadThroughput=-1, uploadThroughput=-1)  # fmt: skip
         if not scripts:
             self.call("Emulation.setScriptExecutionDisabled", value=True)
+
+    def size(self, width: int, height: int) -> None:
+        """Make the window as large as that; a narrow one is a phone's."""
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height,
+                  deviceScaleFactor=1, mobile=width < 600)  # fmt: skip
 
     def happened(self, method: str, event: dict[str, Any]) -> None:
         """Note an event."""

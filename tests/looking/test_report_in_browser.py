@@ -45,7 +45,9 @@ def test_it_opens_without_a_network(
     dark = name in ("sweep", "search")
     tab = open_page(path.as_uri(), offline=True, dark=dark)
     tab.wait(DRAWN)
-    drawn = "[...document.querySelectorAll('.plot')].map(p => p.querySelectorAll('.main-svg').length"
+    drawn = (
+        "[...document.querySelectorAll('.plot')].map(p => p.querySelectorAll('.main-svg').length"
+    )
     assert all(tab.run(f"{drawn} > 0)"))
     assert tab.run("document.querySelectorAll('.plot').length") == figures
     # Something with an extent is in each: a bar, a line, a marker.
@@ -62,16 +64,16 @@ def test_it_opens_without_a_network(
     # On a dark ground the figures are dark too.
     paper = tab.run("document.querySelector('.plot')._fullLayout.paper_bgcolor")
     assert paper == ("#16181b" if dark else "white")
-
-
-def test_a_phone_has_no_sideways_page_and_tables_sort_by_the_keyboard(
-    open_page: Callable[..., Any], pages: dict[str, tuple[Path, int]]
-) -> None:
-    tab = open_page(pages["prediction"][0].as_uri(), width=390, height=844)
-    tab.wait(DRAWN)
+    # On a phone the page does not scroll sideways; the figures do, in their frames.
+    tab.size(390, 844)
+    tab.wait("document.querySelector('.wide') !== null")
     assert tab.run("document.documentElement.scrollWidth") <= 390
-    # The figures scroll in their frames.
     assert tab.run("document.querySelector('.plot').scrollWidth") > 390
+    if name == "prediction":
+        sorts_by_the_keyboard(tab)
+
+
+def sorts_by_the_keyboard(tab: Any) -> None:
     head = "document.querySelector('table.sorts').tHead.rows[0].cells[2]"
     tab.run(f"{head}.firstChild.focus()")
     for _ in range(2):
@@ -85,7 +87,6 @@ def test_a_phone_has_no_sideways_page_and_tables_sort_by_the_keyboard(
     assert len(found) > 5
     assert found == sorted(found)
     assert tab.run(f"{head}.ariaSort") == "ascending"
-    assert tab.errors == []
 
 
 def test_it_is_readable_with_scripts_off(
