@@ -65,8 +65,8 @@ class Side(NamedTuple):
 
     Attributes
     ----------
-    sentence
-        The answer in words.
+    verdict, sentence
+        Whether it fits, and the answer in words.
     numbers
         Label, number, and what stands small below it.
     missing
@@ -76,9 +76,9 @@ class Side(NamedTuple):
     """
 
     device: str
+    verdict: str
     sentence: str
     numbers: list[tuple[str, str, str]]
-    fits: bool
     missing: list[str]
     notes: list[str]
 
@@ -217,7 +217,8 @@ def _side(p: Prediction, limits: Mapping[str, float], call: Call) -> Side:
             texts = [quantity(number, dimension) for number in (value, value - bound, bound)]
             said = f"{metric} is {texts[0]}, {texts[1]} above the limit of {texts[2]}"
             missing.append(said + (_lever(p, call, bound) if metric == "latency_s" else ""))
-    return Side(p.device, sentence(p), numbers, not missing, missing, [*remarks(p), *p.notes])
+    verdict = "Does not fit." if not p.feasible else "Above a limit." if missing else "Fits."
+    return Side(p.device, verdict, sentence(p), numbers, missing, [*remarks(p), *p.notes])
 
 
 def _lever(p: Prediction, call: Call, bound: float) -> str:
@@ -257,7 +258,11 @@ def _front(
     second = "energy_j" if _known(table, "energy_j") else "peak_memory_bytes"
     rates = [n for n in ("tokens_per_s", "frames_per_s") if _known(table, n)]
     first = rates[0] if rates else "latency_s"
-    under = " and ".join(f"{name} <= {value!r}" for name, value in limits.items())
+    # As it was typed: a text with its unit is a condition too.
+    under = " and ".join(
+        f"{LIMITS[name][0]} <= {text.strip()}" for name, text in asked.limits.items()
+        if LIMITS[name][0] in limits
+    )  # fmt: skip
     drawn = table.plot.pareto(first, second, under=under or None)
     drawn.add_scatter(
         x=[float(getattr(found, first))], y=[float(getattr(found, second))], mode="markers",

@@ -35,6 +35,8 @@ display:grid;gap:8px;min-width:0}
 .sides h2{border:0;margin:0;padding:0}.sides .verdict{margin:8px 0}
 .figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,620px),1fr));gap:0 20px}
 .figures figure{min-width:0}
+@media(min-width:901px){.knobs{position:sticky;top:12px;align-self:start;max-height:97vh;
+overflow-y:auto;padding:0 4px 8px 2px}}
 @media(max-width:900px){.desk{grid-template-columns:minmax(0,1fr)}}
 #busy{min-height:1.3em;font-size:13px}
 :root{--Dash-Fill-Inverse-Strong:var(--ground);--Dash-Text-Primary:var(--ink);
@@ -192,7 +194,7 @@ def _shown(html: Any, found: Answer) -> list[Any]:
         faults = [html.Div(said, className="verdict fails")]
     sides: list[Any] = []
     for side in found.sides:
-        inner = [html.B("Fits." if side.fits else "Does not fit."), f" {side.sentence}"]
+        inner = [html.B(side.verdict), f" {side.sentence}"]
         if side.missing:
             inner.append(html.Ul([html.Li(text) for text in side.missing]))
         cards = [
@@ -200,7 +202,7 @@ def _shown(html: Any, found: Answer) -> list[Any]:
             for n, text, more in side.numbers
         ]
         notes = [html.P(note, className="note") for note in side.notes]
-        kind = "fits" if side.fits else "fails"
+        kind = "fails" if side.missing else "fits"
         sides.append(html.Section([
             html.H2(side.device), html.Div(inner, className=f"verdict {kind}"),
             html.Dl(cards, className="cards"), *notes,

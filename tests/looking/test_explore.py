@@ -31,7 +31,7 @@ def test_it_says_what_predict_says() -> None:
     assert found.faults == []
     assert numbers(found)["latency"] == show(p.latency_s, "time")
     assert numbers(found)["memory"] == show(p.peak_memory_bytes, "bytes")
-    assert found.sides[0].fits
+    assert found.sides[0].verdict == "Fits."
     assert set(found.figures) == {"roofline", "bottlenecks", "memory", "front"}
     # The point that is chosen lies where the prediction is.
     (here,) = [t for t in found.figures["front"]["data"] if t.get("name") == "chosen"]
@@ -65,7 +65,7 @@ def test_its_calls_give_the_numbers_on_the_page(
 def test_a_limit_says_by_how_much_and_what_would_meet_it() -> None:
     found = answer(replace(LLAMA, limits={"latency": "10 ms", "memory": "1 TB"}), CHOICES)
     side = found.sides[0]
-    assert not side.fits
+    assert side.verdict == "Above a limit."
     (line,) = side.missing
     assert "above the limit of 10 ms" in line
     # The memory that it names does meet the limit, and a little less does not.
@@ -79,13 +79,14 @@ def test_a_limit_says_by_how_much_and_what_would_meet_it() -> None:
         "no bandwidth of main memory alone meets it"
         in answer(replace(LLAMA, limits={"latency": "1 us"}), CHOICES).sides[0].missing[0]
     )
-    assert answer(replace(LLAMA, limits={"latency": "10 s"}), CHOICES).sides[0].fits
+    assert answer(replace(LLAMA, limits={"latency": "10 s"}), CHOICES).sides[0].missing == []
 
 
 def test_what_does_not_fit_is_told_with_its_levers() -> None:
     found = answer(Asked("llama_3_8b", "raspberry_pi_5", precision="fp16"), CHOICES)
     (violation,) = pm.predict("llama_3_8b", "raspberry_pi_5", precision="fp16").violations
     assert found.sides[0].missing == [str(violation)]
+    assert found.sides[0].verdict == "Does not fit."
 
 
 def test_two_devices_stand_side_by_side() -> None:
