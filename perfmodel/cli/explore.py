@@ -51,13 +51,13 @@ def explore(
     browser
         Open it in a browser.
     """
-    need("dash", "perfmodel predict --report FILE")
     from perfmodel.explore.answer import Asked
     from perfmodel.explore.choices import Choices
     from perfmodel.explore.page import application
     from perfmodel.explore.serve import serve
 
     faults = FaultList()
+    faults.trying(need, "dash", "perfmodel predict --report FILE")
     faults.trying(find, workload, {})
     for name in (device, beside):
         if name is not None:
