@@ -24,6 +24,7 @@ __all__ = [
     "names",
     "need",
     "plots_of",
+    "write_report",
 ]
 
 #: Entry-point group -> name -> ``module:attribute``.
@@ -64,6 +65,15 @@ BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
         "split": "perfmodel.plots.split:split_plots",
         "stream": "perfmodel.plots.streams:stream_plots",
         "table": "perfmodel.plots:table_plots",
+    },
+    "perfmodel.reports": {
+        "comparison": "perfmodel.report.of_comparison:comparison_report",
+        "curve": "perfmodel.report.of_schedule:curve_report",
+        "prediction": "perfmodel.report.of_prediction:prediction_report",
+        "schedule": "perfmodel.report.of_schedule:schedule_report",
+        "search": "perfmodel.report.of_search:search_report",
+        "sweep": "perfmodel.report.of_sweep:sweep_report",
+        "validation": "perfmodel.report.of_validation:validation_report",
     },
 }
 
@@ -150,6 +160,12 @@ def is_kind(name: str) -> bool:
 def plots_of(subject: Any, of: str = "prediction") -> Any:
     """The plots of a prediction or of a ``table``: an object with a method a plot."""
     return load("perfmodel.plots", of)(subject)
+
+
+def write_report(of: str, found: Any, path: Any, asked: Any = None, **options: Any) -> None:
+    """Write the report of a result of some sort; see `perfmodel.report.write`."""
+    made = load("perfmodel.reports", of)
+    import_module("perfmodel.report").write(made, found, path, asked, **options)
 
 
 def need(module: str, instead: str = "") -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 from html import escape
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -255,6 +256,12 @@ class Comparison:
             return f"{a} and {b} take the same time: {first}"
         word, factor = ("faster", self.ratio) if self.ratio > 1 else ("slower", 1 / self.ratio)
         return f"{b} is {factor:.3g} times {word} than {a}: {second}, not {first}"
+
+    def report(self, path: str | Path, asked: Any = None) -> None:
+        """Write a report, one HTML file that needs nothing else; see `perfmodel.report.write`."""
+        from perfmodel.catalog import write_report
+
+        write_report("comparison", self, path, asked)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON."""

@@ -43,6 +43,11 @@ SHOWN = {
         "its own network", "half as much noise again",
     )),
     "first_roofline.ipynb": (4, ("llama_3_8b", "latency_s = ", "too much")),
+    "fpga_budget.ipynb": (5, (
+        "DSP       220", "0.19*", "takes 1273 DSP, 5.79 times the part's 220",
+        "1512 combinations, 44 fit", "760 ns at 63 % of the scarcest", "605 ns at 80 %",
+        "density 0.3:   245 ns,   68 % of the scarcest, fits", "11.87 ms  URAM 96 %",
+    )),
     "mixed_precision_under_an_sram_budget.ipynb": (2, (
         "12.14 MiB with 8 bits everywhere", "sensitivity          1.273  (table)",
         "proved of the model", "value 1.273142, bound 1.273142, proved: True",

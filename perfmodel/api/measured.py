@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from perfmodel.api.things import hardware
+from perfmodel.asked import remember
 from perfmodel.errors import Fault
 from perfmodel.hardware import library as devices
 from perfmodel.hardware.machine import Machine
@@ -25,7 +26,10 @@ def validate(names: str | Iterable[str] | None = None, **options: Any) -> Any:
     from importlib import import_module
 
     chosen = [names] if isinstance(names, str) else names
-    return import_module("perfmodel.validate").validate(chosen, **options)
+    found = import_module("perfmodel.validate").validate(chosen, **options)
+    for result in found:
+        remember(result, "validate", (names if isinstance(names, str) else result.name,), options)
+    return found
 
 
 def calibrate(

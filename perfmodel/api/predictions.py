@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
+from perfmodel.asked import remember
 from perfmodel.errors import Fault, InputError
 from perfmodel.formats import Precision
 from perfmodel.hardware.device import Device
@@ -151,7 +152,7 @@ def compare(
     """
     from perfmodel.compare import compare as run
 
-    return run(workload, a, b, **options)
+    return remember(run(workload, a, b, **options), "compare", (workload, a, b), options)
 
 
 def sweep(
@@ -185,7 +186,8 @@ def sweep(
     """
     from perfmodel.sweep import sweep as run
 
-    return run(workloads, devices, set, **options)
+    given = {"set": set, **options}
+    return remember(run(workloads, devices, set, **options), "sweep", (workloads, devices), given)
 
 
 def solve(

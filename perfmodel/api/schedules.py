@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
+from perfmodel.asked import remember
 from perfmodel.formats import Precision
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.resolve import DeviceLike, WorkloadLike, resolve
@@ -82,7 +83,9 @@ def schedule(
     """
     from perfmodel.schedule.face import schedule as run
 
-    return run(workload, device, capacity=capacity, settings=set, **options)
+    found = run(workload, device, capacity=capacity, settings=set, **options)
+    given = {"capacity": capacity, "set": set, **options}
+    return remember(found, "schedule", (workload, device), given)
 
 
 def assign(

@@ -6,11 +6,12 @@ stderr.
 
 from __future__ import annotations
 
+import contextvars
 import os
 import sys
 from collections.abc import Sequence
 
-__all__ = ["BAD_INPUT", "DONE", "INFEASIBLE", "main"]
+__all__ = ["BAD_INPUT", "DONE", "INFEASIBLE", "main", "run_words"]
 
 DONE = 0
 INFEASIBLE = 1
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        code = _run(given)
+        code = contextvars.copy_context().run(_typed, given)
         sys.stdout.flush()
         return code
     except BrokenPipeError:
@@ -47,7 +48,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def _run(given: list[str]) -> int:
+def _typed(given: list[str]) -> int:
+    """Run what was typed; a report says it."""
+    from perfmodel.cli.reporting import TYPED
+
+    TYPED.set(tuple(given))
+    return run_words(given)
+
+
+def run_words(given: list[str]) -> int:
+    """Run a command line and return its exit code; its faults are told on stderr."""
     from cyclopts.exceptions import CycloptsError
 
     from perfmodel.cli.app import app

@@ -41,6 +41,8 @@ COMMANDS = {
     "calibrate": "Fit multipliers to a few measured rows of a device.",
     "validate": "Compare predictions with measured rows.",
     "reproduce": "Predict what published systems claim.",
+    "report": "Write the answer of another command as one HTML file.",
+    "explore": "Open a page to turn the knobs of a prediction and watch it move.",
     "doctor": "Say what is installed and whether it works; measure this host.",
 }
 GROUPS = {

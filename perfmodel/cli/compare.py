@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from perfmodel.atomic import output_faults, write_text
 from perfmodel.cli import DONE
 from perfmodel.cli.common import Count, print_json, say, scalars, to_json
+from perfmodel.cli.reporting import report_faults, write_report
 from perfmodel.compare import Comparison
 from perfmodel.compare import compare as run
 from perfmodel.errors import Fault
@@ -32,6 +33,7 @@ def compare(
     warm: bool = False,
     layers: bool = False,
     rows: Count | None = None,
+    report: Path | None = None,
     json: bool = False,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
 ) -> int:
@@ -57,6 +59,8 @@ def compare(
         Layer by layer: what each takes on both, largest difference first, and nothing else.
     rows
         How many kernels (or layers) to show; by default 10 kernels, or all layers.
+    report
+        Write the answer as one HTML file that needs nothing else.
     json
         Print JSON.
     output
@@ -67,6 +71,7 @@ def compare(
     settings = scalars(set or (), faults)
     if output is not None:
         faults.extend(output_faults(output, (".json", ".csv", ".parquet", ".txt")))
+    faults.extend(report_faults(report))
     pair = {"precision": _pair("precision", precision, faults),
             "runtime": _pair("runtime", runtime, faults)}  # fmt: skip
     found = faults.trying(
@@ -75,6 +80,7 @@ def compare(
     faults.settle()
     assert found is not None
     text = _layers_text(found, rows) if layers else _text(found, 10 if rows is None else rows)
+    write_report(report, "comparison", found)
     if output is not None:
         if output.suffix in (".csv", ".parquet"):
             getattr(found.layers if layers else found.table, f"to_{output.suffix[1:]}")(output)

@@ -12,6 +12,7 @@ from perfmodel.atomic import output_faults
 from perfmodel.calibrate.overlay import calibrated, expected, read_overlay
 from perfmodel.cli import DONE, INFEASIBLE
 from perfmodel.cli.common import Count, print_json, say, scalars, write_result
+from perfmodel.cli.reporting import report_faults, write_report
 from perfmodel.errors import Fault, InputError
 from perfmodel.hardware.library import hardware
 from perfmodel.hardware.library import runtime as find_runtime
@@ -46,6 +47,7 @@ def predict(
     overlay: Path | None = None,
     explain: bool = False,
     rows: Count = 8,
+    report: Path | None = None,
     json: bool = False,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
 ) -> int:
@@ -83,6 +85,8 @@ def predict(
         Show the arithmetic behind the latency, with sources, and the table of kernels.
     rows
         How many kernels --explain opens; 8 by default.
+    report
+        Write the answer as one HTML file that needs nothing else.
     json
         Print JSON.
     output
@@ -92,6 +96,7 @@ def predict(
     settings = scalars(set or (), faults)
     if output is not None:
         faults.extend(output_faults(output, _SUFFIXES))
+    faults.extend(report_faults(report))
     scheduled = None if plan is None else faults.trying(_plan, plan)
     machine = device if overlay is None else faults.trying(_calibrated, device, runtime, overlay)
     subject = resolve(
@@ -114,6 +119,7 @@ def predict(
     likely = None if spread is None else expected(found, spread)
     if likely is not None:
         text = _with_expected(text, likely)
+    write_report(report, "prediction", found)
     if output is not None:
         write_result(output, found, text=text, data=_data(found, likely))
     if json:

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from perfmodel.atomic import output_faults, write_text
 from perfmodel.cli import DONE, INFEASIBLE
 from perfmodel.cli.common import Whole, named_options, note, print_json, say, scalars, write_result
+from perfmodel.cli.reporting import report_faults, write_report
 from perfmodel.errors import Fault
 from perfmodel.schedule.curve import Curve
 from perfmodel.schedule.face import schedule as run
@@ -46,6 +47,7 @@ def schedule(
     time_limit: float = 20.0,
     alternatives: bool = False,
     curve: bool = False,
+    report: Path | None = None,
     json: bool = False,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
     plan: Path | None = None,
@@ -93,6 +95,8 @@ def schedule(
         Also say what fusion, tiles, patches and more capacity would do.
     curve
         Also every capacity at which fewer bytes need to be spilled, and how many.
+    report
+        Write the answer as one HTML file that needs nothing else.
     json
         Print JSON.
     output
@@ -112,6 +116,7 @@ def schedule(
     ):  # fmt: skip
         if path is not None:
             faults.extend(output_faults(path, suffixes, option))
+    faults.extend(report_faults(report))
     if capacity is not None and ("," in capacity or ".." in capacity):
         faults.extend(
             Fault(f"{what} of one capacity", file=option, expected="a single --capacity")
@@ -148,6 +153,7 @@ def schedule(
             note(f"{lp} is not written: everything fits, there is nothing to decide")
         else:
             found.write_lp(lp)
+    write_report(report, "curve" if isinstance(found, Curve) else "schedule", found)
     changes = None
     if alternatives and not isinstance(found, Curve):
         changes = found.alternatives()

@@ -13,6 +13,7 @@ from cyclopts import Parameter
 from perfmodel.atomic import output_faults, write_text
 from perfmodel.cli import DONE, INFEASIBLE
 from perfmodel.cli.common import Whole, note, print_json, say, scalars, to_json
+from perfmodel.cli.reporting import report_faults, write_report
 from perfmodel.errors import Fault, InputError
 from perfmodel.search.declared import SearchProblem
 from perfmodel.search.problem_file import load
@@ -55,6 +56,7 @@ def search(
     seed: Whole | None = None,
     front: bool = False,
     relief: bool = False,
+    report: Path | None = None,
     json: bool = False,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
     plot: Path | None = None,
@@ -106,6 +108,8 @@ def search(
         Also find the front: the objective against the metric of the first constraint.
     relief
         Also say what 10 % more of each limit would change.
+    report
+        Write the answer as one HTML file that needs nothing else.
     json
         Print JSON.
     output
@@ -119,6 +123,7 @@ def search(
     for path, suffixes, option in ((output, _SUFFIXES, "-o"), (plot, (".html",), "--plot")):
         if path is not None:
             faults.extend(output_faults(path, suffixes, option))
+    faults.extend(report_faults(report))
     scalar: dict[str, Any] = {
         "method": method, "seconds": seconds, "evaluations": evaluations, "seed": seed,
     }  # fmt: skip
@@ -159,7 +164,7 @@ def search(
     if problem is None:
         faults.settle()
     assert problem is not None
-    return _told(problem.search(faults), front, relief, json, output, plot)
+    return _told(problem.search(faults), front, relief, json, output, plot, report)
 
 
 def _any_loss(choices: Any) -> Any:
@@ -247,7 +252,7 @@ def _fact(text: str) -> Any:
 
 def _told(
     found: SearchResult, front: bool, relief: bool, json: bool, output: Path | None,
-    plot: Path | None,
+    plot: Path | None, report: Path | None,
 ) -> int:  # fmt: skip
     """Ask what else was asked for, then write and print."""
     eased = found.relief() if relief else None
@@ -265,6 +270,7 @@ def _told(
             write_text(plot, found.plot.page(front=front))
         else:
             note(f"{plot} is not written: nothing satisfies the constraints")
+    write_report(report, "search", found)
     if output is not None:
         _write(found, table, output, text, data)
     if json:

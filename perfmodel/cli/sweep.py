@@ -12,6 +12,7 @@ from cyclopts import Parameter
 
 from perfmodel.cli import DONE, INFEASIBLE
 from perfmodel.cli.common import Count, Whole, note, pairs, print_json, say
+from perfmodel.cli.reporting import report_faults, write_report
 from perfmodel.settings import OPTIONS, FaultList, text_list
 from perfmodel.sweep.executor import executor_named
 from perfmodel.sweep.plan import EXTRA, METRICS, Options, Plan, make_plan, provisional_columns
@@ -32,6 +33,8 @@ __all__ = ["sweep"]
 
 #: Rows that JSON lists without being asked for the best or the front alone.
 _MOST_ROWS = 100_000
+#: Best rows that a report has where they are too many to keep.
+_REPORTED = 200
 
 
 def sweep(
@@ -56,6 +59,7 @@ def sweep(
     resume: bool = False,
     dry_run: bool = False,
     top: Count = 10,
+    report: Path | None = None,
     json: bool = False,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
 ) -> int:
@@ -107,6 +111,8 @@ def sweep(
         Say how many points, how long and how large, from a pilot; write nothing.
     top
         How many rows to print where no --best, --pareto or --output is asked for; 10 by default.
+    report
+        Write the answer as one HTML file that needs nothing else.
     json
         Print JSON.
     output
@@ -126,6 +132,7 @@ def sweep(
     chosen = faults.trying(executor_named, executor)
     if output is not None:
         faults += store_faults(output)
+    faults += report_faults(report)
     if resume and output is None:
         faults.append(_needs_output())
     plan = make_plan(
@@ -138,25 +145,50 @@ def sweep(
     if dry_run:
         return _dry_run(plan, condition, output, chosen.workers, json)
     quiet = best or objectives or output is not None
-    summary = Summary(best or "", objectives, top=0 if quiet else top, per=groups)
+    rows = 0 if quiet else top
+    listed = rows if report is None else max(rows, _REPORTED)
+    summary = Summary(best or "", objectives, top=listed, per=groups)
     try:
         with _progress(plan.points) as progress:
             outcome = run_plan(
                 plan, where=condition, output=output, executor=chosen, resume=resume,
                 progress=progress, summary=summary, argv=sys.argv,
-                keep=json and output is None and plan.points <= _MOST_ROWS,
+                keep=(json or report is not None) and output is None and plan.points <= _MOST_ROWS,
             )  # fmt: skip
     except KeyboardInterrupt:
         if output is not None:
             note(f"{summary.points} of {plan.points} points are done: --resume goes on from there")
         raise
+    _report(report, outcome, plan, output, best, objectives)
     if json:
         data = outcome_to_dict(outcome, plan, outcome.table)
         data["output"] = str(output) if output is not None else None
         print_json(data)
     else:
-        _print(outcome, plan, output, best, objectives, groups)
+        _print(outcome, plan, output, best, objectives, groups, rows)
     return DONE if summary.feasible else INFEASIBLE
+
+
+def _report(
+    path: Path | None, outcome: Outcome, plan: Plan, output: Path | None, best: str | None,
+    pareto: list[str],
+) -> None:  # fmt: skip
+    """Write the report: of all rows, or of the front and the best where they are too many."""
+    if path is None:
+        return
+    from perfmodel.report.of_sweep import Counted
+
+    summary = outcome.summary
+    table = outcome.table
+    if table is None and output is not None and summary.rows <= _MOST_ROWS:
+        table = Table.read(output)
+        table.axes = plan.axis_columns
+    if table is None:
+        parts = [t for t in (summary.front, summary.top or summary.unfit) if t is not None]
+        table = Table.concat(parts)
+    counted = Counted(summary.points, summary.rows, summary.feasible)
+    write_report(path, "sweep", table, best=best or "", pareto=pareto, counted=counted,
+                 notes=plan.notes)  # fmt: skip
 
 
 def _needs_output() -> Any:
@@ -192,7 +224,7 @@ def _dry_run(plan: Plan, where: Any, output: Path | None, workers: int, json: bo
 
 def _print(
     outcome: Outcome, plan: Plan, output: Path | None, best: str | None, pareto: list[str],
-    per: list[str],
+    per: list[str], rows: int,
 ) -> None:  # fmt: skip
     summary = outcome.summary
     kept = "" if summary.rows == summary.points else f", {summary.rows} satisfy the condition"
@@ -214,10 +246,8 @@ def _print(
         say(f"{size} rows on the front of {', '.join(pareto)}:")
         if summary.front is not None:
             say(as_text(_brief(summary.front, plan, pareto), rows=200))
-    if not best and not pareto and summary.top is not None:
-        say(as_text(_brief(summary.top, plan, []), rows=len(summary.top)))
-    elif not best and not pareto and summary.unfit is not None:
-        say(as_text(_brief(summary.unfit, plan, []), rows=len(summary.unfit)))
+    if rows and not best and not pareto and (found := summary.top or summary.unfit) is not None:
+        say(as_text(_brief(found.head(rows), plan, []), rows=rows))
 
 
 def _print_groups(summary: Summary, plan: Plan, best: str, per: list[str]) -> None:

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from perfmodel.atomic import output_faults, write_text
 from perfmodel.cli import DONE
 from perfmodel.cli.common import note, print_json, say, to_json
+from perfmodel.cli.reporting import report_faults, write_report
 from perfmodel.settings import FaultList
 
 __all__ = ["validate"]
@@ -23,6 +24,7 @@ def validate(
     devices: Path | None = None,
     left_out: bool = False,
     trust: Path | None = None,
+    report: Path | None = None,
     json: bool = False,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
 ) -> int:
@@ -45,6 +47,8 @@ def validate(
         Refit fitted constants with each device left out, and report the errors on it.
     trust
         Write a page of all errors (Markdown), with published results beside measured rows.
+    report
+        Write the answer as one HTML file that needs nothing else.
     json
         Print JSON.
     output
@@ -55,6 +59,7 @@ def validate(
         faults.extend(output_faults(output, (".json",)))
     if trust is not None:
         faults.extend(output_faults(trust, (".md",), "--trust"))
+    faults.extend(report_faults(report))
     faults.settle()
     module: Any = import_module("perfmodel.validate")
     results = module.validate(
@@ -69,6 +74,8 @@ def validate(
         write_text(
             trust, import_module("perfmodel.validate.trust").trust_page(results, claims, root)
         )
+    if results:
+        write_report(report, "validation", results)
     if json:
         print_json(found)
     elif output is None and trust is None:

@@ -129,6 +129,12 @@ class TablePlots:
 
         return curves(self._table, x, y)
 
+    def heatmap(self, x: str, y: str, metric: str) -> Figure:
+        """A metric over two axes of a sweep; see `perfmodel.plots.heatmap.heatmap`."""
+        from perfmodel.plots.heatmap import heatmap
+
+        return heatmap(self._table, x, y, metric)
+
     def __getattr__(self, name: str) -> Callable[..., Any]:
         return further(TABLE_GROUP, name, self._table)
 
@@ -136,7 +142,7 @@ class TablePlots:
         return sorted({*super().__dir__(), *names(TABLE_GROUP)})
 
     def __repr__(self) -> str:
-        return f"plots: {', '.join(names(TABLE_GROUP, ('pareto', 'curves')))}"
+        return f"plots: {', '.join(names(TABLE_GROUP, ('pareto', 'curves', 'heatmap')))}"
 
 
 def further(group: str, name: str, subject: Any) -> Callable[..., Any]:

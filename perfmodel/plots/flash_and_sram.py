@@ -11,9 +11,9 @@ from perfmodel.errors import Fault, InputError
 from perfmodel.plots.style import (
     BLUE,
     GREEN,
+    GREY,
     INK,
     PALE,
-    PURPLE,
     VERMILION,
     axis,
     figure,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Need", "flash_and_sram", "needs"]
 
-_COLORS = {"weights": BLUE, "library": PURPLE, "activations": GREEN, "free": PALE}
+_COLORS = {"weights": BLUE, "code": GREY, "activations": GREEN, "free": PALE}
 
 
 class Need(NamedTuple):
@@ -40,7 +40,7 @@ class Need(NamedTuple):
     name
         Network, part and library.
     stored
-        ``weights``, and ``library`` where the runtime says what its code takes.
+        ``weights``, and ``code`` where the runtime says what its code takes.
     live
         Activations at their peak, and weights where they have no memory of their own.
     flash, sram
@@ -65,7 +65,7 @@ def needs(prediction: Prediction) -> Need:
     machine = p.machine
     weights, live = float(p.weight_bytes), float(p.activation_bytes)
     code = machine.facts.get("runtime.code")
-    extra = {"library": float(np.asarray(code))} if code is not None else {}
+    extra = {"code": float(np.asarray(code))} if code is not None else {}
     places = p.placement
     main = machine.main_memory
     store = next((m for m, place in places.items() if "weights" in place["holds"]), main)

@@ -100,13 +100,16 @@ def compute_roofs(subject: Subject) -> list[Roof]:
     columns, setting = subject.columns, subject.setting
     # Where memory multiplies too, only the engine's own work says how fast the engine is.
     macs = columns.get("host_macs", columns["macs"])
+    # A kind that names its units otherwise has its products in its first term.
+    term = "matrix" if "matrix_s" in columns else next(iter(subject.terms.compute))
+    products = columns[f"{term}_s"]
     out: list[Roof] = []
     for name, rows in subject.formats().items():
         # Products may run elsewhere than on the matrix units: attention beside memory arrays.
-        here = columns["matrix_s"][rows] > 0
+        here = products[rows] > 0
         if not here.any():
             continue
-        rates = 2.0 * macs[rows][here] / columns["matrix_s"][rows][here]
+        rates = 2.0 * macs[rows][here] / products[rows][here]
         peak = setting.facts.get(f"engines.{setting.engine}.peaks.{name}")
         best = float(np.max(rates))
         out.append(Roof(name, best, float(peak) if peak is not None else best))

@@ -37,7 +37,10 @@ class Subject:
         self.setting = self.prediction._setting  # pyright: ignore[reportPrivateUsage]
         self.job = self.prediction._job  # pyright: ignore[reportPrivateUsage]
         self.levels = tuple(
-            level for level in self.terms.traffic if np.any(self.columns[f"{level}_bytes"] > 0)
+            level
+            for level in self.terms.traffic
+            # Bytes of a memory may wait in another term (cold weights from a drive).
+            if np.any(self.columns[f"{level}_bytes"] > 0) and f"{level}_s" in self.columns
         )
 
     @property

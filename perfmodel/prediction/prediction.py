@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -466,6 +467,12 @@ class Prediction:
         from perfmodel.catalog import plots_of
 
         return plots_of(self)
+
+    def report(self, path: str | Path, asked: Any = None) -> None:
+        """Write a report, one HTML file that needs nothing else; see `perfmodel.report.write`."""
+        from perfmodel.catalog import write_report
+
+        write_report("prediction", self, path, asked)
 
     def to_dict(self) -> dict[str, Any]:
         """Return every metric with what it depends on, ready for JSON (arrays as lists)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from perfmodel.axes import parse_axis
@@ -59,6 +60,12 @@ class Curve:
         from perfmodel.catalog import plots_of
 
         return plots_of(self, "curve")
+
+    def report(self, path: str | Path, asked: Any = None) -> None:
+        """Write a report, one HTML file that needs nothing else; see `perfmodel.report.write`."""
+        from perfmodel.catalog import write_report
+
+        write_report("curve", self, path, asked)
 
     def to_dict(self) -> dict[str, Any]:
         """Return every schedule, ready for JSON."""

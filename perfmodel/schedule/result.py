@@ -274,6 +274,12 @@ class Schedule:
 
         return plots_of(self, "schedule")
 
+    def report(self, path: str | Path, asked: Any = None) -> None:
+        """Write a report, one HTML file that needs nothing else; see `perfmodel.report.write`."""
+        from perfmodel.catalog import write_report
+
+        write_report("schedule", self, path, asked)
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything, ready for JSON."""
         from perfmodel.schedule.text import to_dict

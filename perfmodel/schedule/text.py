@@ -11,10 +11,12 @@ if TYPE_CHECKING:
     from perfmodel.schedule.curve import Curve
     from perfmodel.schedule.result import Schedule
 
-__all__ = ["curve_html", "curve_text", "html", "text", "to_dict"]
+__all__ = [
+    "curve_html", "curve_rows", "curve_text", "glance", "head_line", "html", "text", "to_dict",
+]  # fmt: skip
 
 
-def _lines(s: Schedule) -> list[tuple[str, str]]:
+def glance(s: Schedule) -> list[tuple[str, str]]:
     """Return what is said at a glance: label and text."""
     lines: list[tuple[str, str]] = []
     most = s.working_set_bytes
@@ -69,16 +71,17 @@ def _proof(s: Schedule) -> str:
     return f"not proved: {shown}{gap}"
 
 
-def _head(s: Schedule) -> str:
+def head_line(s: Schedule) -> str:
+    """Return what was scheduled, and how."""
     steps = sum(not step.load for step in s.problem.steps)
     return f"{s.problem.name}: {steps} steps, {s.scheduled.precision}, {s.method}, {s.objective}"
 
 
 def text(s: Schedule) -> str:
     """Return the schedule at a glance."""
-    lines = _lines(s)
+    lines = glance(s)
     width = max(len(label) for label, _ in lines)
-    out = [_head(s), *(f"  {label:<{width}}  {said}" for label, said in lines)]
+    out = [head_line(s), *(f"  {label:<{width}}  {said}" for label, said in lines)]
     if s.infeasible is not None:
         out += ["", s.infeasible.text()]
     out += [f"  note: {note}" for note in s.notes]
@@ -90,14 +93,14 @@ def html(s: Schedule) -> str:
     rows = "".join(
         f"<tr><th style='text-align:left;padding:2px 10px 2px 0;opacity:.65;font-weight:normal'>"
         f"{escape(label)}</th><td>{escape(said)}</td></tr>"
-        for label, said in _lines(s)
+        for label, said in glance(s)
     )
     why = "" if s.infeasible is None else f"<pre>{escape(s.infeasible.text())}</pre>"
     notes = "".join(f"<div style='color:#B24700'>&#9888; {escape(n)}</div>" for n in s.notes)
-    return f"<div><b>{escape(_head(s))}</b>{notes}<table>{rows}</table>{why}</div>"
+    return f"<div><b>{escape(head_line(s))}</b>{notes}<table>{rows}</table>{why}</div>"
 
 
-def _curve_rows(curve: Curve) -> list[list[str]]:
+def curve_rows(curve: Curve) -> list[list[str]]:
     """Return a row a capacity, the titles first."""
     timed = any(s.latency_s is not None for s in curve.schedules)
     head = ["capacity", "spilled", "reloaded", "at least", "off chip", "on chip"]
@@ -117,12 +120,12 @@ def _curve_rows(curve: Curve) -> list[list[str]]:
 
 def _curve_head(curve: Curve) -> str:
     last = curve.schedules[-1]
-    return f"{_head(last)}; largest working set {binary(last.working_set_bytes)}"
+    return f"{head_line(last)}; largest working set {binary(last.working_set_bytes)}"
 
 
 def curve_text(curve: Curve) -> str:
     """Return schedules over capacities as a table."""
-    rows = _curve_rows(curve)
+    rows = curve_rows(curve)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join(
@@ -138,7 +141,7 @@ def curve_html(curve: Curve) -> str:
     rows = "".join(
         "<tr>" + "".join(f"<{tag} style='padding:2px 10px'>{escape(c)}</{tag}>" for c in row)
         + "</tr>"
-        for tag, row in zip(("th", *["td"] * len(curve.schedules)), _curve_rows(curve), strict=True)
+        for tag, row in zip(("th", *["td"] * len(curve.schedules)), curve_rows(curve), strict=True)
     )  # fmt: skip
     return (
         f"<div><b>{escape(_curve_head(curve))}</b>"

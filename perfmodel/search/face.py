@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from perfmodel.asked import remember
 from perfmodel.formats import Precision
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.resolve import DeviceLike, WorkloadLike, resolve
@@ -103,16 +104,16 @@ def search(
     from perfmodel.search.space import ConfigurationSpace
     from perfmodel.workload.nas_spaces import ArchitectureSpace
 
+    beside: dict[str, Any] = {
+        "choices": choices, "constraints": constraints or None, "objective": objective or None,
+        "accuracy": accuracy, "precision": precision, "runtime": runtime, "set": set,
+        "engine": engine, "model": model, **options,
+    }  # fmt: skip
     if device is None:
         from perfmodel.search.problem_file import load
 
-        beside: dict[str, Any] = {
-            "choices": choices, "constraints": constraints or None, "objective": objective or None,
-            "accuracy": accuracy, "precision": precision, "runtime": runtime, "set": set,
-            "engine": engine, "model": model, **options,
-        }  # fmt: skip
         stated = [name for name, value in beside.items() if value is not None]
-        return load(workload, stated).search()
+        return remember(load(workload, stated).search(), "search", (workload,), beside)
     if isinstance(workload, ArchitectureSpace | ConfigurationSpace):
         sample = workload.workload((0,) * len(workload.decisions))
         subject = resolve(sample, device, precision, runtime, set, engine, model)
@@ -120,8 +121,9 @@ def search(
     else:
         subject = resolve(workload, device, precision, runtime, set, engine, model)
         network = subject.workload
-    return run(
+    found = run(
         network, subject.device, choices=choices, constraints=constraints, objective=objective,
         accuracy=accuracy, precision=subject.precision, runtime=subject.runtime,
         engine=subject.engine, model=subject.model, **options,
     )  # fmt: skip
+    return remember(found, "search", (workload, device), beside)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -175,6 +176,12 @@ class SearchResult:
     def plot(self) -> Any:
         """Plots: ``.front()``, ``.layers()``; see `perfmodel.plots.search`."""
         return plots_of(self, "search")
+
+    def report(self, path: str | Path, asked: Any = None) -> None:
+        """Write a report, one HTML file that needs nothing else; see `perfmodel.report.write`."""
+        from perfmodel.catalog import write_report
+
+        write_report("search", self, path, asked)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything that JSON can hold."""

@@ -54,7 +54,7 @@ class Table:
     tables. ``len(table)`` counts rows; iterating gives the names of columns.
     """
 
-    __slots__ = ("_columns", "_rows", "axes", "dimensions")
+    __slots__ = ("_asked", "_columns", "_rows", "axes", "dimensions")
 
     def __init__(
         self,
@@ -305,6 +305,20 @@ class Table:
         return plots_of(self, "table")
 
     # ways out
+
+    def report(self, path: str | Path, asked: Any = None, **options: Any) -> None:
+        """Write a report of a sweep, one HTML file that needs nothing else.
+
+        Parameters
+        ----------
+        path, asked
+            As for `perfmodel.report.write`.
+        **options
+            ``best``, ``pareto``: columns that matter; as for `perfmodel.report.of_sweep`.
+        """
+        from perfmodel.catalog import write_report
+
+        write_report("sweep", self, path, asked, **options)
 
     def to_dict(self) -> dict[str, list[Any]]:
         """Column -> list of plain values, ready for JSON (NaN as ``None``)."""

@@ -22,7 +22,7 @@ def as_text(table: Table, rows: int = _ROWS) -> str:
     """The first rows as aligned text: names, units, values."""
     if not table.columns:
         return "Table (empty)"
-    names, units, cells = _cells(table, rows)
+    names, units, cells = shown_cells(table, rows)
     columns = [
         [name, unit, *column] for name, unit, column in zip(names, units, cells, strict=True)
     ]
@@ -44,7 +44,7 @@ def as_text(table: Table, rows: int = _ROWS) -> str:
 
 def as_html(table: Table, rows: int = _ROWS) -> str:
     """The first rows as an HTML table."""
-    names, units, cells = _cells(table, rows)
+    names, units, cells = shown_cells(table, rows)
     head = "".join(
         f"<th>{escape(name)}{f'<br><small>{escape(unit)}</small>' if unit else ''}</th>"
         for name, unit in zip(names, units, strict=True)
@@ -57,7 +57,8 @@ def as_html(table: Table, rows: int = _ROWS) -> str:
     return f"<div><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}</div>"
 
 
-def _cells(table: Table, rows: int) -> tuple[list[str], list[str], list[list[str]]]:
+def shown_cells(table: Table, rows: int) -> tuple[list[str], list[str], list[list[str]]]:
+    """Names, units and texts of the first rows, column by column."""
     names = list(table.columns)
     units: list[str] = []
     cells: list[list[str]] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 from perfmodel.validate.metrics import Errors
@@ -77,6 +78,12 @@ class ValidationResult:
         """Mean absolute percentage error of the primary target, as a fraction."""
         found = self.targets.get(self.primary)
         return found["mape"] if found else None
+
+    def report(self, path: str | Path, asked: Any = None) -> None:
+        """Write a report, one HTML file that needs nothing else; see `perfmodel.report.write`."""
+        from perfmodel.catalog import write_report
+
+        write_report("validation", self, path, asked)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result ready for JSON."""

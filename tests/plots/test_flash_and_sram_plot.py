@@ -20,11 +20,11 @@ def test_bars_are_weights_code_and_activations() -> None:
     assert needs(small).fits
     need = needs(large)
     assert not need.fits
-    assert need.stored == {"weights": float(large.weight_bytes), "library": 346e3}
+    assert need.stored == {"weights": float(large.weight_bytes), "code": 346e3}
     assert need.live == {"activations": float(large.activation_bytes)}
     drawn = small.plot.flash_and_sram(large)
     bars = {(t.meta["memory"], t.meta["part"]): t.x for t in drawn.data}
-    assert bars["flash", "library"][1] == 346e3
+    assert bars["flash", "code"][1] == 346e3
     assert bars["sram", "free"][1] == 0.0
     assert bars["sram", "free"][0] + bars["sram", "activations"][0] == 640 * 1024
     assert "too much" in str(drawn.layout.annotations)

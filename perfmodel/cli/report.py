@@ -1,0 +1,75 @@
+"""``perfmodel report``: another command, with its answer as a page."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from cyclopts import Parameter
+
+from perfmodel.cli.reporting import DATE
+from perfmodel.errors import Fault, InputError, nearest
+
+__all__ = ["REPORTED", "report"]
+
+#: Commands that take ``--report FILE``.
+REPORTED: Final = ("compare", "predict", "schedule", "search", "sweep", "validate")
+
+
+def report(
+    command: str,
+    /,
+    *words: Annotated[str, Parameter(allow_leading_hyphen=True)],
+) -> int:
+    """Run a command and write its answer as one HTML file that needs nothing else.
+
+    The same as COMMAND ... --report FILE.
+
+    Parameters
+    ----------
+    command
+        predict, sweep, compare, schedule, search or validate.
+    words
+        What follows that command; and -o FILE (.html) for the report, --date TEXT to be written
+        into it.
+    """
+    rest, output, date = _taken(list(words))
+    faults: list[Fault] = []
+    if command not in REPORTED:
+        meant = nearest(command, REPORTED)
+        faults.append(Fault(f"perfmodel report has no command '{command}'", suggestion=meant,
+                            expected="" if meant else "one of " + ", ".join(REPORTED)))  # fmt: skip
+    if output is None and "--help" not in rest:
+        faults.append(Fault("the file of the report is missing", file="-o",
+                            expected="-o FILE.html"))  # fmt: skip
+    if faults:
+        raise InputError(faults)
+    from perfmodel.cli import run_words
+
+    token = DATE.set(date)
+    try:
+        return run_words([command, *rest, *(["--report", output] if output else [])])
+    finally:
+        DATE.reset(token)
+
+
+def _taken(words: list[str]) -> tuple[list[str], str | None, str]:
+    """Return the words without the report's own, its file and its date."""
+    output: str | None = None
+    date = ""
+    rest: list[str] = []
+    while words:
+        word = words.pop(0)
+        name, mark, value = word.partition("=")
+        if name in ("-o", "--output", "--date"):
+            if not mark:
+                if not words:
+                    raise InputError(Fault(f"{name} has no value", file="perfmodel report",
+                                           expected=f"{name} VALUE"))  # fmt: skip
+                value = words.pop(0)
+            if name == "--date":
+                date = value
+            else:
+                output = value
+        else:
+            rest.append(word)
+    return rest, output, date

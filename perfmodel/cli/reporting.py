@@ -1,0 +1,41 @@
+"""Reports on the command line: ``--report FILE`` of a command, with the words that were typed."""
+
+from __future__ import annotations
+
+import shlex
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+from perfmodel.atomic import output_faults
+from perfmodel.errors import Fault
+
+__all__ = ["DATE", "TYPED", "report_faults", "write_report"]
+
+#: Words of the command line that is being run, without the program's name.
+TYPED: ContextVar[tuple[str, ...]] = ContextVar("TYPED", default=())
+#: A date for the report; empty for none.
+DATE: ContextVar[str] = ContextVar("DATE", default="")
+
+
+def report_faults(path: Path | None) -> list[Fault]:
+    """Faults of the file of a report: found before any work is done."""
+    return [] if path is None else output_faults(path, (".html",), "--report")
+
+
+def write_report(path: Path | None, of: str, found: Any, **options: Any) -> None:
+    """Write the report of a result where one is asked for.
+
+    Parameters
+    ----------
+    of
+        Sort of result, as `perfmodel.catalog` has it.
+    """
+    if path is None:
+        return
+    from perfmodel.catalog import write_report as write
+    from perfmodel.report import Asked
+
+    typed = TYPED.get()
+    command = shlex.join(("perfmodel", *typed)) if typed else ""
+    write(of, found, path, Asked(command=command, date=DATE.get()), **options)

@@ -1,0 +1,89 @@
+"""What the page lets its reader choose: names of the library, and files named at the start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+
+from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.hardware import library
+from perfmodel.workload.library import find, names
+
+__all__ = ["LENGTHS", "PRECISIONS", "Choices", "parameters_of", "phases_of"]
+
+#: Offered; any other text that a precision may be can be typed.
+PRECISIONS = ("fp32", "fp16", "bf16", "int8", "w8a8", "w8a16", "w4a16", "w4a16kv8", "w4a8",
+              "q8_0", "q6_k", "q5_k_m", "q4_k_m", "q4_0", "q2_k", "mxfp4")  # fmt: skip
+
+#: Parameters that the slider of lengths may be of, the first that a workload has.
+LENGTHS = ("context", "prompt", "tokens", "length")
+
+_PHASES = ("decode", "prefill", "request")
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Names that may be chosen; nothing else is read, whatever a request says.
+
+    Attributes
+    ----------
+    workloads, devices
+        Names of the library, and the paths that were given when the page was started.
+    """
+
+    workloads: tuple[str, ...] = field(default_factory=lambda: tuple(names()))
+    devices: tuple[str, ...] = field(default_factory=lambda: tuple(library.device_names()))
+
+    def with_files(self, workload: str, device: str, beside: str) -> Choices:
+        """Return the choices with names and paths of a command line first."""
+        more = [name for name in (device, beside) if name and name not in self.devices]
+        own = () if workload in self.workloads else (workload,)
+        return Choices((*own, *self.workloads), (*dict.fromkeys(more), *self.devices))
+
+    def faults(self, workload: str, device: str, beside: str, runtime: str) -> list[Fault]:
+        """Faults of what a request says it chose."""
+        asked = (("workload", workload, self.workloads), ("device", device, self.devices),
+                 ("beside", beside, ("", *self.devices)),
+                 ("runtime", runtime, ("", *library.names("runtimes"))))  # fmt: skip
+        return [
+            Fault(f"'{name}' is none of the choices", path=path, suggestion=nearest(name, known))
+            for path, name, known in asked
+            if name not in known
+        ]
+
+    @staticmethod
+    def runtimes(device: str) -> list[str]:
+        """Names of the runtimes that are meant for a device."""
+        try:
+            spec = library.hardware(device)
+        except InputError:
+            return []
+        return [n for n in library.names("runtimes") if library.runtime(n).suits(spec)]
+
+
+@lru_cache(maxsize=256)
+def phases_of(workload: str) -> tuple[str, ...]:
+    """Return the phases that a workload has; none for one that runs as a whole."""
+    out: list[str] = []
+    for phase in _PHASES:
+        try:
+            find(workload, {"phase": phase})
+        except InputError:
+            continue
+        out.append(phase)
+    return tuple(out)
+
+
+@lru_cache(maxsize=1024)
+def parameters_of(workload: str, phase: str) -> dict[str, float]:
+    """Return the free dimensions of a workload with their defaults; none where it has faults."""
+    try:
+        found = find(workload, {"phase": phase} if phase else {})
+    except InputError:
+        return {}
+    return {
+        name: float(np.asarray(value, dtype=float).reshape(-1)[0])
+        for name, value in found.parameters.items()
+    }

@@ -1,0 +1,162 @@
+"""The call that makes a prediction again, as it is typed and as Python has it.
+
+A prediction knows what it was made of, not how it was asked for. So the call is put together from
+its parts and then run: it is shown only where it gives the same numbers.
+"""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from perfmodel.errors import PerfmodelError
+from perfmodel.hardware.library import hardware
+from perfmodel.predict import predict
+from perfmodel.resolve import resolve
+from perfmodel.shipped import data_root
+
+if TYPE_CHECKING:
+    from perfmodel.prediction import Prediction
+
+__all__ = ["Call", "call_of"]
+
+
+@dataclass(frozen=True)
+class Call:
+    """What `predict` is asked, by names alone.
+
+    Attributes
+    ----------
+    workload, device
+        Names of the library, or paths.
+    settings
+        Parameters of the workload and facts of the device: numbers (SI) or texts.
+    options
+        ``precision``, ``runtime``, ``engine``, ``model`` ... as `predict` takes them.
+    """
+
+    workload: str
+    device: str
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def command(self) -> str:
+        """As it is typed."""
+        words = ["perfmodel", "predict", self.workload, self.device]
+        for name, value in self.settings.items():
+            words += ["--set", f"{name}={_typed(value)}"]
+        for name, value in self.options.items():
+            words += [f"--{name}"] if value is True else [f"--{name}", str(value)]
+        return shlex.join(words)
+
+    @property
+    def python(self) -> str:
+        """As Python has it."""
+        plain = {n: v for n, v in self.settings.items() if "." not in n}
+        facts = {n: v for n, v in self.settings.items() if "." in n}
+        workload = "".join(f", {name}={_python(value)}" for name, value in plain.items())
+        inner = f"pm.workload({self.workload!r}{workload})" if plain else repr(self.workload)
+        rest = "".join(f", {name}={value!r}" for name, value in self.options.items())
+        if facts:
+            said = ", ".join(f"{name!r}: {_python(value)}" for name, value in facts.items())
+            rest = f", set={{{said}}}{rest}"
+        return f"import perfmodel as pm\np = pm.predict({inner}, {self.device!r}{rest})".replace(
+            "'", '"'
+        )
+
+    def run(self) -> Prediction:
+        """Return the prediction.
+
+        Raises
+        ------
+        InputError
+            Every fault at once.
+        """
+        options = dict(self.options)
+        names = ("precision", "runtime", "engine", "model")
+        chosen = {name: options.pop(name, None) for name in names}
+        subject = resolve(
+            self.workload, self.device, chosen["precision"], chosen["runtime"], self.settings,
+            chosen["engine"], chosen["model"],
+        )  # fmt: skip
+        return predict(
+            subject.workload, subject.device, precision=subject.precision,
+            runtime=subject.runtime, engine=subject.engine, model=subject.model, **options,
+        )  # fmt: skip
+
+
+def call_of(prediction: Prediction) -> Call | None:
+    """Return the call that gives a prediction of one point; None where none by names does."""
+    p = prediction
+    if p.shape:
+        return None
+    job = p._job  # pyright: ignore[reportPrivateUsage]
+    workload, machine = p.workload, p.machine
+    origin = Path(workload.origin)
+    library = data_root("workloads")
+    name = origin.stem if origin.parent == library else str(workload.origin)
+    device = machine.device.name
+    try:
+        if not name or hardware(device) != machine.device:
+            return None
+    except PerfmodelError:
+        return None
+    phases = {row.phase for row in job.lowered.rows} - {""}
+    phase = phases.pop() if len(phases) == 1 else "request" if phases else ""
+    settings: dict[str, Any] = {"phase": phase} if phase else {}
+    settings |= {name: _number(value) for name, value in workload.parameters.items()}
+    settings |= {path: _number(value) for path, value in machine.varied.items()}
+    options: dict[str, Any] = {"precision": str(job.precision), "runtime": machine.runtime.name}
+    if job.bare:
+        options["model"] = "roofline"
+    options |= {word: True for word in ("warm", "relaxed") if getattr(job, word)}
+    return _shortest(Call(name, device, settings, options), p)
+
+
+def _shortest(call: Call, p: Prediction) -> Call | None:
+    """Return the call without what the defaults say anyway; None where it gives other numbers."""
+    if not _same(call, p):
+        return None
+    for part in ("settings", "options"):
+        for name in list(getattr(call, part)):
+            rest = {n: v for n, v in getattr(call, part).items() if n != name}
+            changed: dict[str, Any] = {part: rest}
+            shorter = replace(call, **changed)
+            if _same(shorter, p):
+                call = shorter
+    return call
+
+
+def _same(call: Call, p: Prediction) -> bool:
+    try:
+        again = call.run()
+    except PerfmodelError:
+        return False
+    same = [(again.precision, p.precision), (again.runtime, p.runtime)]
+    same += [(dict(again.parameters_bound), dict(p.parameters_bound))]
+    same += [(again.varied.keys(), p.varied.keys())]
+    names = ("latency_s", "energy_j", "peak_memory_bytes", "macs")
+    numbers = [(float(getattr(again, n)), float(getattr(p, n))) for n in names]
+    return all(a == b for a, b in same) and all(
+        a == b or (math.isnan(a) and math.isnan(b)) for a, b in numbers
+    )
+
+
+def _number(value: Any) -> Any:
+    plain = float(np.asarray(value, dtype=float).reshape(-1)[0])
+    return int(plain) if plain.is_integer() else plain
+
+
+def _typed(value: Any) -> str:
+    return f"{value:.17g}" if isinstance(value, float) else str(value)
+
+
+def _python(value: Any) -> str:
+    return repr(value)

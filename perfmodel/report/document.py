@@ -1,0 +1,153 @@
+"""A page that needs nothing else: its parts in order, its style, its pictures, its script."""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import dataclass, field
+from html import escape
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from perfmodel._version import __version__
+from perfmodel.report.html import details, paragraph, rows
+from perfmodel.report.library import packed_plotly
+from perfmodel.report.pictures import picture_rows
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+__all__ = ["Document", "look", "style"]
+
+#: Rows of a picture's data that stand below it.
+_MOST = 200
+
+
+@dataclass
+class Document:
+    """A report while it is put together.
+
+    Attributes
+    ----------
+    title, subtitle
+        What it is of, and everything else that was chosen.
+    date
+        Written into the page where it is given; nothing else in a page depends on the day.
+    """
+
+    title: str
+    subtitle: str = ""
+    date: str = ""
+    _parts: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    _figures: list[str] = field(default_factory=list[str])
+    _head: str = ""
+
+    def head(self, html: str) -> None:
+        """Add what stands above the first heading: the question, the answer."""
+        self._head += html
+
+    def part(self, title: str, *html: str) -> None:
+        """Add a part with a heading; one with nothing in it is left out."""
+        inner = "\n".join(h for h in html if h)
+        if inner:
+            self._parts.append((title, inner))
+
+    def picture(self, figure: Figure, said: str = "") -> str:
+        """Return a figure with its text alternative and its data; its drawing waits in the page.
+
+        Parameters
+        ----------
+        said
+            A sentence to read it by, shown above it.
+        """
+        made: Any = figure
+        number = len(self._figures)
+        data = made.to_plotly_json()
+        alt = str(data["layout"]["meta"]["alt"])
+        text = made.to_json(engine="json")
+        # A script's text ends at the first `</`, whatever its type.
+        self._figures.append(
+            json.dumps(json.loads(text), separators=(",", ":")).replace("<", "\\u003c")
+        )
+        heads, body, count = picture_rows(data, _MOST)
+        caption = f"the first {len(body)} of {count} points" if count > len(body) else ""
+        width, height = (
+            int(data["layout"].get(n, s)) for n, s in (("width", 900), ("height", 600))
+        )
+        return (
+            "<figure>"
+            + (f"<figcaption>{escape(said)}</figcaption>" if said else "")
+            + f'<div class="plot waiting" id="figure-{number}" role="img" tabindex="0" '
+            f'aria-label="{escape(alt)}" data-width="{width}" data-height="{height}"></div>'
+            + details("in words, and its data", paragraph(alt) + rows(heads, body, caption))
+            + "</figure>"
+        )  # fmt: skip
+
+    def render(self) -> str:
+        """Return the page."""
+        room = files("perfmodel.report")
+        script = look() + room.joinpath("page.js").read_text(encoding="utf-8")
+        heights = "".join(
+            f".js #figure-{i}.waiting{{min-height:{height}px}}"
+            for i, height in enumerate(map(_height, self._figures))
+        )
+        links = "".join(
+            f'<a href="#part-{i}">{escape(title)}</a>' for i, (title, _) in enumerate(self._parts)
+        )
+        parts = "\n".join(
+            f'<section><h2 id="part-{i}">{escape(title)}</h2>\n{inner}\n</section>'
+            for i, (title, inner) in enumerate(self._parts)
+        )
+        drawn = "".join(
+            f'<script type="application/json" id="figure-{i}-data">{text}</script>\n'
+            for i, text in enumerate(self._figures)
+        )
+        if self._figures:
+            drawn += f'<script type="text/plain" id="plotly">{packed_plotly()}</script>\n'
+        subtitle = f'<p class="soft">{escape(self.subtitle)}</p>' if self.subtitle else ""
+        silent = (
+            "<noscript><p class='soft'>The pictures need JavaScript; all numbers of this page "
+            "stand in its text and tables, and the data of each picture below its place.</p>"
+            "</noscript>"
+            if self._figures
+            else ""
+        )
+        return (
+            '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+            '<meta name="viewport" content="width=device-width,initial-scale=1">'
+            '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
+            "style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:\">"
+            f"<title>{escape(self.title)}</title><style>{style()}{heights}</style>"
+            "<script>document.documentElement.classList.add('js')</script></head>\n<body>\n"
+            f"<main><h1>{escape(self.title)}</h1>{subtitle}\n{self._head}\n"
+            f'<nav aria-label="parts of this page">{links}</nav>\n{silent}{parts}\n</main>\n'
+            f"<footer>{escape(self._made())}</footer>\n{drawn}<script>{script}</script>\n"
+            "</body></html>\n"
+        )
+
+    def _made(self) -> str:
+        import numpy as np
+
+        made = (
+            f"perfmodel {__version__}, Python {platform.python_version()}, NumPy {np.__version__}"
+        )
+        if self._figures:
+            from importlib.metadata import version
+
+            made += f", plotly {version('plotly')}"
+        return made + (f"; {self.date}" if self.date else "")
+
+
+def _height(text: str) -> int:
+    layout: dict[str, Any] = json.loads(text)["layout"]
+    return int(layout.get("height", 600))
+
+
+def style() -> str:
+    """Return the style sheet of pages."""
+    return files("perfmodel.report").joinpath("page.css").read_text(encoding="utf-8")
+
+
+def look() -> str:
+    """Return the script that repaints figures for a dark ground and fits them to a screen."""
+    return files("perfmodel.report").joinpath("look.js").read_text(encoding="utf-8")

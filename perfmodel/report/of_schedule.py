@@ -1,0 +1,128 @@
+"""The reports of a schedule, and of schedules over capacities."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+from perfmodel.asked import asked_for
+from perfmodel.report.document import Document
+from perfmodel.report.html import Cell, cards, data_table, items, paragraph, preformatted, rows
+from perfmodel.report.question import question
+from perfmodel.report.terms import terms
+from perfmodel.report.write import Asked
+from perfmodel.schedule.text import curve_rows, glance, head_line
+from perfmodel.units import binary
+
+if TYPE_CHECKING:
+    from perfmodel.schedule.curve import Curve
+    from perfmodel.schedule.result import Schedule
+
+__all__ = ["curve_report", "schedule_report"]
+
+_WORDS = ("spill, reload", "memory", "latency")
+#: Steps that are listed at most.
+_STEPS = 400
+
+
+def schedule_report(found: Schedule, asked: Asked) -> Document:
+    """Return the report of a schedule: at a glance, its memory, its timeline, its proof, stays."""
+    s = found
+    made = Document(f"Schedule of {s.problem.name}", head_line(s), asked.date)
+    made.head(question(_asked(found, asked)))
+    made.head(_verdict(s))
+    made.head(cards((label, text, "") for label, text in glance(s) if label != "proof"))
+    made.head(items(s.notes, "note"))
+    made.part("Pictures", *_pictures(made, s))
+    if s.outcome.script is not None:
+        made.part("Proof", _proof(s))
+        made.part("Stays on chip", data_table(
+            s.residency, f"one row a stay: positions in the order, address, spilled or reloaded; "
+            f"{len(s.residency)} in all", most=_STEPS))  # fmt: skip
+        order = [(Cell(str(i + 1), float(i + 1)), name) for i, name in enumerate(s.order[:_STEPS])]
+        more = f"the first {_STEPS} of {len(s.order)} steps" if s.order[_STEPS:] else ""
+        made.part("Order of the steps", rows(("position", "step"), order, more))
+    made.part("What the words mean", terms(_WORDS))
+    made.part("What the model leaves out", items(_left_out(s)))
+    return made
+
+
+def curve_report(found: Curve, asked: Asked) -> Document:
+    """Return the report of schedules over capacities: the curve, its table, the tightest one."""
+    last = found.schedules[-1]
+    fitting = [s for s in found.schedules if s.outcome.script is not None]
+    made = Document(
+        f"Schedules of {last.problem.name} over capacities", head_line(last), asked.date
+    )
+    made.head(question(_asked(found, asked)))
+    least = binary(last.working_set_bytes)
+    failed = [s for s in found.schedules if not s.feasible]
+    if failed:
+        count = f"{len(failed)} of {len(found.schedules)} capacities do not fit."
+        why = failed[-1].infeasible
+        made.head(
+            f'<div class="verdict fails"><b>{escape(count)}</b><p>The largest working set is '
+            f"{escape(least)}.</p>{preformatted(why.text()) if why else ''}</div>"
+        )
+    else:
+        made.head(f'<div class="verdict fits"><b>Fits at every capacity</b> asked for; the largest '
+                  f"working set is {escape(least)}.</div>")  # fmt: skip
+    if fitting:
+        made.part("Bytes over capacity", made.picture(
+            found.plot.curve(), "What each further KiB saves."))  # fmt: skip
+    head, *body = curve_rows(found)
+    made.part("Capacities", rows([title or "proof" for title in head], body))
+    if fitting:
+        made.part(
+            f"The tightest that fits: {binary(fitting[0].capacity_bytes or 0)}",
+            _verdict(fitting[0]), *_pictures(made, fitting[0]), _proof(fitting[0]),
+        )  # fmt: skip
+    else:
+        made.part("The largest capacity", *_pictures(made, last))
+    made.part("What the words mean", terms(_WORDS))
+    made.part("What the model leaves out", items(_left_out(last)))
+    return made
+
+
+def _asked(found: Schedule | Curve, asked: Asked) -> Asked:
+    return asked if asked.command or asked.python else asked._replace(python=asked_for(found))
+
+
+def _verdict(s: Schedule) -> str:
+    if s.infeasible is not None:
+        return (
+            '<div class="verdict fails"><b>Does not fit.</b>'
+            f"{preformatted(s.infeasible.text())}</div>"
+        )
+    cost = s.trace.cost_bytes
+    said = f"{binary(cost)} spilled and reloaded" if cost else "nothing is spilled"
+    proof = dict(glance(s))["proof"]
+    return f'<div class="verdict fits"><b>Fits</b>: {escape(said)}; {escape(proof)}.</div>'
+
+
+def _pictures(made: Document, s: Schedule) -> list[str]:
+    if s.outcome.script is None:
+        return [made.picture(s.plot.demand(), "What each step needs by itself, against what there "
+                             "is.")]  # fmt: skip
+    return [
+        made.picture(s.plot.memory(), "What lies on chip: address upwards, steps to the right."),
+        made.picture(s.plot.timeline(), "Steps and transfers over time."),
+    ]
+
+
+def _proof(s: Schedule) -> str:
+    out = paragraph(dict(glance(s)).get("proof", ""))
+    if s.unproved is not None:
+        out += preformatted(s.unproved.text())
+    counts = ", ".join(f"{name} {n}" for name, n in s.outcome.counts.items())
+    return out + (paragraph(f"Searched: {counts}.", "soft") if counts else "")
+
+
+def _left_out(s: Schedule) -> list[str]:
+    out = [
+        f"Weights are {s.weights}, as was asked.",
+        "A tensor lies on chip whole or not at all, unless operators run in tiles.",
+    ]
+    out.append("No device was named: there are no times here." if s.timing is None else
+               "Transfers run beside arithmetic at the memory's sustained bandwidth.")  # fmt: skip
+    return out

@@ -1,0 +1,18 @@
+"""The question that a report answers, in the words that ask it again."""
+
+from __future__ import annotations
+
+from perfmodel.report.html import paragraph, preformatted
+from perfmodel.report.write import Asked
+
+__all__ = ["question"]
+
+
+def question(asked: Asked) -> str:
+    """Return the command line and the call; what they are where neither is known."""
+    out = ""
+    if asked.command:
+        out += preformatted(asked.command, "ask")
+    if asked.python:
+        out += preformatted(asked.python, "ask")
+    return out or paragraph("Made from objects in memory: no command by names gives it.", "soft")

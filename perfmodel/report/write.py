@@ -1,0 +1,60 @@
+"""Write the report of a result: what ``.report(path)`` does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from perfmodel.atomic import output_faults, write_text
+from perfmodel.errors import InputError
+from perfmodel.report.document import Document
+
+__all__ = ["Asked", "write"]
+
+
+class Asked(NamedTuple):
+    """What a report answers, in the words that ask it again.
+
+    Attributes
+    ----------
+    command
+        As it is typed; empty where there is none.
+    python
+        As Python has it; empty where nothing is known of it.
+    date
+        To be written into the page; none by default, so that the same question gives the same file.
+    """
+
+    command: str = ""
+    python: str = ""
+    date: str = ""
+
+
+def write(
+    made: Callable[[Any, Asked], Document], found: Any, path: str | Path,
+    asked: Asked | str | None = None, **options: Any,
+) -> None:  # fmt: skip
+    """Write a report to a file, whole or not at all.
+
+    Parameters
+    ----------
+    made
+        What puts the document together.
+    found
+        The result.
+    path
+        Ends in ``.html``.
+    asked
+        The question; a text alone is its date.
+
+    Raises
+    ------
+    InputError
+        The file cannot be written there.
+    """
+    faults = output_faults(path, (".html",), "path")
+    if faults:
+        raise InputError(faults)
+    question = Asked(date=asked) if isinstance(asked, str) else asked or Asked()
+    write_text(path, made(found, question, **options).render())
