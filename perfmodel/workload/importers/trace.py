@@ -166,7 +166,7 @@ class Tracer:
         graph = RawGraph(
             name, self.nodes, self.stored, self.inputs, list(dict.fromkeys(outputs)), {}
         )
-        return RawModel(graph, {"": _OPSET}, file, name)
+        return RawModel(graph, {"": _OPSET}, file, name=name)
 
     def _reorder(self, outputs: Sequence[str]) -> None:
         readers: dict[str, list[RawNode]] = {v.name: [] for v in self.inputs}

@@ -197,4 +197,4 @@ class Emitter:
             raise InputError(faults)
         graph = RawGraph(name, self.nodes, self.stored, self.inputs,
                          list(dict.fromkeys(self.program.outputs)), {})  # fmt: skip
-        return RawModel(graph, {"": _OPSET}, self.file, name)
+        return RawModel(graph, {"": _OPSET}, self.file, name=name)
