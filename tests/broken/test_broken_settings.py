@@ -75,9 +75,9 @@ COMMANDS = [
         "precision: 'w4b16' is not a precision; expected one format (fp16, q4_0), widths (w4a16, w4g128a16kv8) or w=int4,a=fp16,kv=fp8; did you mean 'w4a16'?",
     ),
     (
-        ("predict", "resnet18", "a100", "--precision", "w=int9,a=fp61"),
+        ("predict", "resnet18", "a100", "--precision", "w=int99,a=fp61"),
         (
-            "precision: unknown format 'int9'; expected a format such as fp16, int8, int4g128, mxfp4, q4_0 or ternary; did you mean 'int8'?\n"
+            "precision: unknown format 'int99'; expected a format such as fp16, int8, int4g128, mxfp4, q4_0 or ternary; did you mean 'int8'?\n"
             "precision: unknown format 'fp61'; expected a format such as fp16, int8, int4g128, mxfp4, q4_0 or ternary; did you mean 'fp16'?"
         ),
     ),

@@ -60,7 +60,7 @@ def test_options_are_read_and_written(text: str, canonical: str) -> None:
     assert describe(parse_option(canonical)) == canonical
 
 
-@pytest.mark.parametrize("text", ["int9", "kept=0", "kept=2", "w=int4,w=int8", "x=3", "", "0:4"])
+@pytest.mark.parametrize("text", ["int99", "kept=0", "kept=2", "w=int4,w=int8", "x=3", "", "0:4"])
 def test_what_is_no_option_is_refused(text: str) -> None:
     with pytest.raises(InputError):
         parse_option(text)
@@ -74,7 +74,7 @@ def _faults(path: Path, text: str) -> list[str]:
 
 
 def test_every_fault_of_a_csv_file_has_its_cell(tmp_path: Path) -> None:
-    found = _faults(tmp_path / "t.csv", "layer,weights,sensitivity,mood\n,int8,1,x\na,int9,nan,\n"
+    found = _faults(tmp_path / "t.csv", "layer,weights,sensitivity,mood\n,int8,1,x\na,int99,nan,\n"
                     "b,int8,,\nb,int4,1,\nb,w=int4,1,\n")  # fmt: skip
     places = [fault.split(": ")[0] for fault in found]
     assert places == ["1:27", "2:1", "3:3", "3:8", "4:8", "6:3"]
@@ -83,7 +83,7 @@ def test_every_fault_of_a_csv_file_has_its_cell(tmp_path: Path) -> None:
 
 def test_every_fault_of_a_yaml_file_has_its_place(tmp_path: Path) -> None:
     found = _faults(tmp_path / "t.yaml", """sensitivities:
-  a: {int8: high, int9: 1, int4: true}
+  a: {int8: high, int99: 1, int4: true}
   b: 3
 unti: points
 pairs:

@@ -64,7 +64,7 @@ def test_every_fault_is_named_at_once() -> None:
              "kv_bits": [8], "expert_bits": ["8:0.5/2:0.6"], "channels": [2]},
         )  # fmt: skip
     told = "\n".join(str(fault) for fault in caught.value.faults)
-    for said in ("'weight_bitz' is no choice", "'layr*' fits no layer", "unknown format 'int9'",
+    for said in ("'weight_bitz' is no choice", "'layr*' fits no layer", "unknown format 'int99'",
                  "'2:x' is no sparsity", "has no KV cache", "has no experts", "is no mixture",
                  "2 is no fraction"):  # fmt: skip
         assert said in told

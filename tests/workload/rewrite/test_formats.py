@@ -191,7 +191,7 @@ def test_nothing_named_is_the_same_graph() -> None:
 def test_every_fault_at_once() -> None:
     with pytest.raises(InputError) as caught:
         with_formats(
-            chain(), {"a.weigth": "int8", "b.weight": "int9+3"},
+            chain(), {"a.weigth": "int8", "b.weight": "int99+3"},
             {"a.out": "int8", "sum.out": "int4", "x": "int8+2:4"}, {"cache": "int8"},
         )  # fmt: skip
     found = [(f.path, f.suggestion) for f in caught.value.faults]
@@ -274,7 +274,7 @@ def test_uniform_sparsity_is_the_precision() -> None:
         )
 
 
-@pytest.mark.parametrize("slot", ["=int9", "=int8+3:2", "=nosuch+s2"])
+@pytest.mark.parametrize("slot", ["=int99", "=int8+3:2", "=nosuch+s2"])
 def test_bad_fixed_slots_are_refused(slot: str) -> None:
     with pytest.raises(InputError):
         parse_precision("fp16").bits(slot)
