@@ -49,8 +49,8 @@ pytest: $(VENV)/.dev
 
 # Notebooks are run and shown with what they draw; the tests build the site without.
 docs: $(VENV)/.dev
-	PERFMODEL_SITE_NOTEBOOKS=1 PLOTLY_RENDERER=notebook $(PY) -m sphinx -q -c docs -W --keep-going -n . site
-	@echo "site/index.html"
+	PERFMODEL_SITE_NOTEBOOKS=1 PLOTLY_RENDERER=notebook $(PY) -m sphinx -q -c docs -W --keep-going -n -d site/doctrees . site/html
+	@echo "site/html/index.html"
 
 bench: $(VENV)/.peers
 	@$(PY) benchmarks/run.py

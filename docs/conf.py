@@ -1,7 +1,7 @@
 """The documentation site: Sphinx over the Markdown of the checkout, on nothing from other hosts.
 
-    make docs        # into site/, notebooks run and shown with what they draw
-    sphinx-build -c docs -W --keep-going -n . site    # the same without running notebooks
+    make docs        # into site/html, notebooks run and shown with what they draw
+    sphinx-build -c docs -W --keep-going -n . site/html    # the same without running notebooks
 
 The source folder is the checkout, so that a link from one page to another, to a notebook or to a
 spec file is the same path here and on a page that shows the repository.
@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 from sphinx.application import Sphinx
 
@@ -43,6 +44,7 @@ myst_enable_extensions: list[str] = []
 suppress_warnings = ["myst.header"]
 # Notebooks are tested by tests/test_notebooks.py; a site with their figures runs them once more.
 nb_execution_mode = "force" if os.environ.get("PERFMODEL_SITE_NOTEBOOKS") else "off"
+nb_execution_in_temp = True
 nb_execution_timeout = 300
 nb_execution_raise_on_error = True
 
@@ -85,7 +87,7 @@ def navigation(text: str, folder: str = "docs") -> list[tuple[str, dict[str, str
         pages: dict[str, str] = {}
         for name, link in re.findall(r"\[([^\]]+)\]\(([^)#\s]+\.(?:md|rst|ipynb))\)", rest):
             page = os.path.normpath(f"{folder}/{link}").removesuffix(Path(link).suffix)
-            pages.setdefault(page, name[0].upper() + name[1:])
+            pages.setdefault(page, name)
         found.append((title.strip(), pages))
     return found
 
@@ -103,6 +105,15 @@ def add_navigation(app: Sphinx, docname: str, source: list[str]) -> None:
         source[0] += f"\n```{{toctree}}\n:hidden:\n:caption: {title}\n\n{entries}\n```\n"
 
 
+def without_mathjax(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], tree: Any
+) -> None:
+    """Take out the script that plotly would fetch for formulas in figures; none has any."""
+    body = context.get("body", "")
+    context["body"] = re.sub(r'<script src="https://[^"]*mathjax[^"]*"></script>', "", body)
+
+
 def setup(app: Sphinx) -> None:
     """Register what this site adds."""
     app.connect("source-read", add_navigation)
+    app.connect("html-page-context", without_mathjax)

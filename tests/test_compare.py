@@ -108,3 +108,19 @@ def test_facts_that_one_machine_lacks() -> None:
     assert swapped["memories.main.bandwidth"].ratio * rows["memories.main.bandwidth"].ratio == (
         pytest.approx(1.0)
     )
+
+
+def test_a_layer_has_what_one_side_runs_beside_it() -> None:
+    """One side fuses normalisation and activation into the convolution, the other runs them."""
+    device = pm.hardware("raspberry_pi_5")
+    fused, apart = (pm.predict("mobilenet_v2", device, fuse=fuse) for fuse in (True, False))
+    found = pm.compare(fused, apart)
+    layers = {row.layer: row for row in found.layers.rows()}
+    assert "stem.norm" in found.table["kernel"]
+    assert "stem.norm" not in layers
+    rows = apart.table
+    mine = np.array([n == "stem" or n.startswith("stem.") for n in rows["name"].astype(str)])
+    assert layers["stem"].b_s == pytest.approx(rows["total_s"][mine].sum())
+    for side, whole in (("a_s", fused), ("b_s", apart)):
+        assert found.layers[side].sum() == pytest.approx(whole.latency_s)
+    assert found.layers["share_so_far"][-1] == pytest.approx(1.0)

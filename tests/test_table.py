@@ -217,3 +217,42 @@ def test_columns_of_different_length_are_refused() -> None:
     with pytest.raises(ValueError, match="3 rows expected in column b"):
         Table({"a": [1, 2, 3], "b": [1, 2], "c": 5})
     assert Table({"a": [1, 2], "b": 5, "c": None})["b"].tolist() == [5, 5]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["a", "b", "c"]), st.sampled_from([1.0, 2.0, np.nan]),
+            st.one_of(st.integers(0, 5).map(float), st.just(np.nan)), st.booleans(),
+        ),
+        max_size=30,
+    )
+)  # fmt: skip
+def test_the_best_of_each_group_against_brute_force(
+    rows: list[tuple[str, float, float, bool]],
+) -> None:
+    names, batches, joules, fits = zip(*rows, strict=True) if rows else ((), (), (), ())
+    table = Table({
+        "device": np.array(names, dtype=object), "batch": np.array(batches, dtype=float),
+        "energy_j": np.array(joules, dtype=float), "feasible": np.array(fits, dtype=bool),
+    })  # fmt: skip
+    expected: dict[tuple[str, str], float] = {}
+    for name, batch, energy, fit in rows:
+        if fit and energy == energy:
+            group = (name, str(batch))
+            expected[group] = min(expected.get(group, np.inf), energy)
+    found = table.best("energy_j", per=["device", "batch"])
+    assert {(r.device, str(r.batch)): r.energy_j for r in found.rows()} == expected
+    assert len(found) == len(expected)
+    assert list(found["device"]) == sorted(found["device"])
+    dearest = table.best("energy_j", per="device", maximize=True, feasible=False)
+    for row in dearest.rows():
+        of_it = [e for name, _, e, _ in rows if name == row.device and e == e]
+        assert row.energy_j == max(of_it)
+
+
+def test_groups_of_unknown_columns_are_refused(table: Table) -> None:
+    with pytest.raises(InputError) as refused:
+        table.best("energy", per=["devic", "batch"])
+    assert len(refused.value.faults) == 2
+    assert "did you mean 'device'?" in str(refused.value)

@@ -103,7 +103,8 @@ def staircase(asked: Schedule) -> Staircase:
         if solved < _MOST:
             size -= 1
         else:
-            size, resolution = size - apart, apart
+            # The least capacity of all is always looked at.
+            size, resolution = max(size - apart, least) if size > least else least - 1, apart
     ended = size < least
     return Staircase(
         Curve(tuple(reversed(made))), proved and ended and resolution == 1,
