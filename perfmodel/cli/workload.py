@@ -63,8 +63,12 @@ def list_workload(*, tag: str | None = None, published: bool = False, json: bool
 
 
 def _beside(counts: list[dict[str, Any]]) -> str:
-    """Counts as a text: figures in full where they agree in full."""
-    return repr_all(Table({
+    """Counts as a text, and how far the differences go."""
+    off = [abs(row["difference"]) for row in counts]
+    exact, models = sum(not each for each in off), len({row["name"] for row in counts})
+    told = (f"{len(counts)} counts of {models} models: {exact} met to the last digit, "
+            f"the largest difference {100.0 * max(off):.2f} %")  # fmt: skip
+    table = repr_all(Table({
         "name": [row["name"] for row in counts],
         "of": [row["of"] for row in counts],
         "ours": [f"{row['counted']:,.0f}" for row in counts],
@@ -72,6 +76,7 @@ def _beside(counts: list[dict[str, Any]]) -> str:
         "difference": [f"{100.0 * row['difference']:+.2f} %" for row in counts],
         "by": [row["by"] for row in counts],
     }))  # fmt: skip
+    return f"{table}\n{told}"
 
 
 def show_workload(
