@@ -16,6 +16,7 @@ from perfmodel.settings import FaultList
 from perfmodel.table import Table
 from perfmodel.workload import library
 from perfmodel.workload.importers.table import is_imported
+from perfmodel.workload.library_counts import published_counts
 from perfmodel.workload.workload import Workload
 
 __all__ = ["check_workload", "import_workload", "list_workload", "show_workload"]
@@ -23,19 +24,28 @@ __all__ = ["check_workload", "import_workload", "list_workload", "show_workload"
 Output = Annotated[Path | None, Parameter(name=["--output", "-o"])]
 
 
-def list_workload(*, tag: str | None = None, json: bool = False) -> int:
+def list_workload(*, tag: str | None = None, published: bool = False, json: bool = False) -> int:
     """Names of the models.
 
     Parameters
     ----------
     tag
         Only those with this tag.
+    published
+        Only those whose counts others published: theirs beside ours.
     json
         Print JSON.
     """
     entries = [library.describe(name) for name in library.names()]
     FaultList(tag_faults(tag, (t for e in entries for t in e.tags), "workload")).settle()
     found = [e for e in entries if tag is None or tag in e.tags]
+    if published:
+        counts = [row for e in found for row in published_counts(e)]
+        if json:
+            print_json(counts)
+        elif counts:
+            say(_beside(counts))
+        return DONE
     if json:
         print_json([
             {"name": e.name, "title": e.title, "tags": e.tags, "aliases": e.aliases,
@@ -50,6 +60,23 @@ def list_workload(*, tag: str | None = None, json: bool = False) -> int:
             "free": [", ".join(f"{k}={v:g}" for k, v in e.parameters.items()) for e in found],
         })))  # fmt: skip
     return DONE
+
+
+def _beside(counts: list[dict[str, Any]]) -> str:
+    """Counts as a text, and how far the differences go."""
+    off = [abs(row["difference"]) for row in counts]
+    exact, models = sum(not each for each in off), len({row["name"] for row in counts})
+    told = (f"{len(counts)} counts of {models} models: {exact} met to the last digit, "
+            f"the largest difference {100.0 * max(off):.2f} %")  # fmt: skip
+    table = repr_all(Table({
+        "name": [row["name"] for row in counts],
+        "of": [row["of"] for row in counts],
+        "ours": [f"{row['counted']:,.0f}" for row in counts],
+        "published": [f"{row['published']:,.0f}" for row in counts],
+        "difference": [f"{100.0 * row['difference']:+.2f} %" for row in counts],
+        "by": [row["by"] for row in counts],
+    }))  # fmt: skip
+    return f"{table}\n{told}"
 
 
 def show_workload(

@@ -143,7 +143,7 @@ def _chosen(
     """Return the name of the device to copy, and why that one."""
     if wanted.bandwidth is None and not wanted.peaks:
         if known is not None:
-            wanted = known.sketch
+            wanted, words = known.sketch, words or products.group_of(known)
         elif not words and not kind:
             raise InputError(Fault("nothing to choose a device by", file="--from",
                                    expected="a device to copy, or --like, --kind, --bandwidth "

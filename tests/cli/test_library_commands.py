@@ -98,6 +98,15 @@ def test_workload_list_and_show(run: Run) -> None:
     assert (done.code, "did you mean 'height'" in done.err) == (2, True)
 
 
+def test_workload_list_published(run: Run) -> None:
+    rows = run("workload", "list", "--published", "--tag", "mlperf_tiny", "--json").data
+    assert {row["name"] for row in rows} >= {"mlperf_tiny_ic", "mlperf_tiny_kws"}
+    # MLCommons' own files: every count to the last digit.
+    assert all(row["difference"] == 0.0 and row["url"] for row in rows)
+    shown = run("workload", "list", "--published", "--tag", "mlperf_tiny").out
+    assert "12,501,632" in shown
+
+
 def test_workload_check_and_import(run: Run, tmp_path: Path) -> None:
     config = tmp_path / "config.json"
     config.write_text(json.dumps({

@@ -12,7 +12,7 @@ from perfmodel import units
 from perfmodel.hardware.likeness.distance import Likeness, Sketch, near
 from perfmodel.shipped import data_root
 
-__all__ = ["Product", "advice", "command", "find", "products", "title_of"]
+__all__ = ["Product", "advice", "command", "find", "group_of", "products", "title_of"]
 
 #: The nearest of a product is looked for among devices with the first of these tags that it has.
 _FIRST: Final = ("phone", "laptop", "mcu", "fpga", "gpu", "datacenter", "x86", "sbc", "npu")
@@ -81,6 +81,11 @@ def _folded(name: str) -> str:
     return "".join(c for c in name.lower() if c.isalnum())
 
 
+def group_of(product: Product) -> list[str]:
+    """Return the tag among whose devices the nearest of a product is looked for."""
+    return [tag for tag in _FIRST if tag in product.sketch.tags][:1]
+
+
 def command(product: Product, like: Likeness) -> str:
     """Return the command line that makes a spec of a product from the device most like it."""
     words = [f"perfmodel hardware new {product.sketch.name} --from {like.name}"]
@@ -100,8 +105,7 @@ def advice(name: str, directories: Iterable[str | Path] = ()) -> str:
     product = find(name)
     if product is None:
         return ""
-    words = [tag for tag in _FIRST if tag in product.sketch.tags][:1]
-    like = near(product.sketch, words, 1, directories)[0]
+    like = near(product.sketch, group_of(product), 1, directories)[0]
     said = [
         _ratio(ratio, noun)
         for ratio, noun in ((like.bandwidth_ratio, "bandwidth"),

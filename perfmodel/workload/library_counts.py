@@ -1,0 +1,45 @@
+"""Counts of the library's models beside those that their publishers state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from perfmodel.workload.library import Entry
+
+__all__ = ["published_counts"]
+
+
+def published_counts(entry: Entry) -> list[dict[str, Any]]:
+    """Return every published count of a model with ours; empty where nobody published one.
+
+    Parameters
+    ----------
+    entry
+        As `perfmodel.workload.library.describe` returns it.
+
+    Returns
+    -------
+    list of dict
+        ``name``, ``of`` (parameters, active parameters, MACs), ``counted``, ``published``,
+        ``difference`` (relative), ``by``, ``source`` (title), ``url``, ``note``.
+    """
+    published = entry.published
+    if published is None:
+        return []
+    base = entry.base
+    pairs = [("parameters", published.params, lambda: base.weights),
+             ("active parameters", published.active_params,
+              lambda: base.number(base.graph().active_weight_elements)),
+             ("MACs", published.macs, lambda: base.macs)]  # fmt: skip
+    source = entry.sources[published.source]
+    rows: list[dict[str, Any]] = []
+    for of, stated, count in pairs:
+        if stated is None:
+            continue
+        counted = float(count())
+        rows.append({
+            "name": entry.name, "of": of, "counted": counted, "published": stated,
+            "difference": counted / stated - 1.0, "by": source.publisher or "",
+            "source": source.title, "url": source.url or "", "note": published.note or "",
+        })  # fmt: skip
+    return rows
