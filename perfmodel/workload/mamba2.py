@@ -57,6 +57,8 @@ class Mamba2Structure(BaseModel):
         Tokens; whether the classifier reads the embedding table.
     conv_bias, bias
         Biases of the convolution, and of the in- and out-projections.
+    gate_norm
+        Whether what the gate lets through is normalised.
     free
         Fields kept as symbols, among `FREE`.
     """
@@ -77,6 +79,7 @@ class Mamba2Structure(BaseModel):
     tied_embeddings: bool = True
     conv_bias: bool = True
     bias: bool = False
+    gate_norm: bool = True
     free: tuple[Literal["layers", "vocabulary"], ...] = ()
 
     @property
@@ -128,7 +131,8 @@ def mixer(g: SequenceBuilder, x: Tensor, s: Mamba2Structure, *, resumed: bool) -
     u = g.elementwise("silu", u, name="conv_silu")
     y = _scan(g, u, step, s, batch, steps, resumed=resumed)
     y = g.elementwise("silu_gate", y, z, name="gate", ops=8)
-    y = g.norm(y, "rms_norm", name="gate_norm", affine=1)
+    if s.gate_norm:
+        y = g.norm(y, "rms_norm", name="gate_norm", affine=1)
     return g.linear(y, width, name="out_proj", bias=s.bias, tag="ssm_out")
 
 

@@ -20,6 +20,7 @@ from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import Dim, product, simplify, symbol
 from perfmodel.workload.transformer_layers import (
     Step,
+    cross_attention,
     feed_forward,
     layer,
     norm,
@@ -119,22 +120,6 @@ class _Moonshine(SequenceBuilder):
             x = layer(self, x, inner, Step(self.batch, self.audio, self.audio))
         return norm(self, x, inner, "encoder_norm")
 
-    def cross_attention(self, x: Tensor, features: Tensor | None) -> Tensor:
-        """Attend to the audio; its keys and values are made once, when `features` are given."""
-        width = self.s.width
-        q = self.linear(x, width, name="cross_q_proj", bias=False, tag="attn_q")
-        cache = self.tensor("cross.kv", (self.batch, self.audio, 2 * width), role="kv")
-        if features is not None:
-            k = self.linear(features, width, name="cross_k_proj", bias=False, tag="attn_k")
-            v = self.linear(features, width, name="cross_v_proj", bias=False, tag="attn_v")
-            self.operator("cross_cache", "copy", [k, v], [cache])
-        y = self.attention(
-            q, batch=self.batch, queries=x.shape[1], keys=self.audio, heads=self.s.heads,
-            head_dim=width // self.s.heads, causal=False, cached=True, cache=cache,
-            write_cache=False, name="cross",
-        )  # fmt: skip
-        return self.linear(y, width, name="cross_o_proj", bias=False, tag="attn_output")
-
     def decode(
         self, queries: Dim, keys: Dim, features: Tensor | None, *, cached: bool, every: bool,
         stored: Dim | None = None,
@@ -148,7 +133,10 @@ class _Moonshine(SequenceBuilder):
         with self.repeat(self.repeated("decoder_layers"), "decoder_layer"):
             x = residual(self, x, inner, "attention",
                          lambda y: self_attention(self, y, inner, step))  # fmt: skip
-            x = residual(self, x, inner, "cross", lambda y: self.cross_attention(y, features))
+            x = residual(
+                self, x, inner, "cross",
+                lambda y: cross_attention(self, y, inner, self.batch, self.audio, features),
+            )  # fmt: skip
             x = residual(self, x, inner, "ffn",
                          lambda y: feed_forward(self, y, inner, s.ffn_width))  # fmt: skip
         if not every and queries != 1:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from perfmodel.workload.families import Family, Semantics
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import Dim, floor_div, product, simplify, symbol
 from perfmodel.workload.transformer_layers import Step, extent, layer, norm
-from perfmodel.workload.transformer_structure import Experts, TransformerStructure
+from perfmodel.workload.transformer_structure import Experts, Phase, TransformerStructure
 
-__all__ = ["FAMILY_TRANSFORMER", "TransformerStructure"]
+__all__ = ["FAMILY_TRANSFORMER", "TransformerStructure", "build_phases", "items", "parameters"]
 
 
 _PARAMETERS: Mapping[str, Mapping[str, float]] = {
@@ -37,37 +37,58 @@ def build(s: TransformerStructure, semantics: Semantics) -> Graph:
         classifier over the vocabulary and decode steps always score all of theirs.
     """
     g = SequenceBuilder("transformer")
+
+    def run(step: Step, every: bool) -> Tensor:
+        return forward(g, s, step, every=every)
+
+    return build_phases(g, s.phase, parameters(s), semantics, run)
+
+
+def build_phases(
+    g: SequenceBuilder, phase: Phase, defaults: Mapping[str, float], semantics: Semantics,
+    run: Callable[[Step, bool], Tensor],
+) -> Graph:  # fmt: skip
+    """Build the graph of a phase.
+
+    Parameters
+    ----------
+    defaults
+        Defaults of the free dimensions.
+    run
+        ``(step, every) -> scores`` adds one pass over the layers; ``every`` token is scored, or
+        the last.
+    """
     batch = symbol("batch")
-    if s.phase == "decode":
-        g.output(forward(g, s, Step(batch, 1, symbol("context"), cached=True), every=True))
-    elif s.phase == "encode":
+    if phase == "decode":
+        g.output(run(Step(batch, 1, symbol("context"), cached=True), True))
+    elif phase == "encode":
         tokens = symbol("tokens")
-        g.output(forward(g, s, Step(batch, tokens, tokens), every=True))
-    elif s.phase == "extend":
+        g.output(run(Step(batch, tokens, tokens), True))
+    elif phase == "extend":
         prompt = symbol("prompt")
         step = Step(batch, prompt, simplify(symbol("past") + prompt), cached=True)
-        g.output(forward(g, s, step, every=semantics.head_on_every_token))
+        g.output(run(step, semantics.head_on_every_token))
     else:
         prompt = symbol("prompt")
         every = semantics.head_on_every_token
-        if s.phase == "prefill":
-            g.output(forward(g, s, Step(batch, prompt, prompt), every=every))
+        if phase == "prefill":
+            g.output(run(Step(batch, prompt, prompt), every))
         else:
             generate = symbol("generate")
             mean = simplify(prompt + (generate + 1) * 0.5)
             stored = simplify(prompt + generate)
             with g.phase("prefill"):
                 # Its scores are sampled from at once: they are not held through the decoding.
-                forward(g, s, Step(batch, prompt, prompt, stored=stored), every=every)
+                run(Step(batch, prompt, prompt, stored=stored), every)
             with g.phase("decode", generate):
-                last = forward(g, s, Step(batch, 1, mean, cached=True, stored=stored), every=True)
+                last = run(Step(batch, 1, mean, cached=True, stored=stored), True)
             g.output(last)
-    graph = g.build(parameters(s))
-    if s.phase not in {"prefill", "extend", "decode"}:
+    graph = g.build(defaults)
+    if phase not in {"prefill", "extend", "decode"}:
         return graph
     # A phase by itself says which it is, so that its seconds are a TTFT or a TPOT.
-    phase = "decode" if s.phase == "decode" else "prefill"
-    return replace(graph, blocks=tuple(replace(b, phase=phase) for b in graph.blocks))
+    name = "decode" if phase == "decode" else "prefill"
+    return replace(graph, blocks=tuple(replace(b, phase=name) for b in graph.blocks))
 
 
 def forward(g: SequenceBuilder, s: TransformerStructure, step: Step, *, every: bool) -> Tensor:
@@ -166,12 +187,26 @@ def _head(
     return g.linear(x, vocabulary, name="head", bias=s.head_bias, tag="head", weight=weight)
 
 
-def parameters(s: TransformerStructure) -> dict[str, float]:
+class Phased(Protocol):
+    """A structure with a phase and fields that may be free."""
+
+    @property
+    def phase(self) -> Phase:
+        """Which phase a run is."""
+        ...
+
+    @property
+    def free(self) -> tuple[str, ...]:
+        """Fields kept as symbols."""
+        ...
+
+
+def parameters(s: Phased) -> dict[str, float]:
     """Return the free dimensions of a phase and their defaults."""
     return {**_PARAMETERS[s.phase], **{field: getattr(s, field) for field in s.free}}
 
 
-def items(s: TransformerStructure) -> tuple[str, Dim]:
+def items(s: Phased) -> tuple[str, Dim]:
     """Return what a run yields: tokens generated, or of the prompt; sequences of an encoder."""
     batch = symbol("batch")
     if s.phase == "encode":

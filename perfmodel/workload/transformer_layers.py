@@ -105,9 +105,12 @@ def residual(
 
 def self_attention(
     g: SequenceBuilder, x: Tensor, s: TransformerStructure, step: Step, window: int = 0, *,
-    rotary: bool = True,
+    rotary: bool = True, bias: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
-    """Add projections, positions, attention over the sequence itself and the output projection."""
+    """Add projections, positions, attention over the sequence itself and the output projection.
+
+    `bias` is added to every score.
+    """
     if s.latent is not None:
         return latent_attention(g, x, s, step, s.latent)
     size = s.head_size
@@ -133,11 +136,30 @@ def self_attention(
         q, batch=step.batch, queries=step.queries, keys=keys, heads=s.heads, head_dim=size,
         kv_heads=s.groups, causal=s.causal, window=window or None, cached=step.cached,
         key_value=(k, v), stored_keys=step.stored, write_cache=s.causal and step.kept,
-        sinks=g.weight("sinks", (s.heads,), tag="vector") if s.sinks else None,
+        sinks=g.weight("sinks", (s.heads,), tag="vector") if s.sinks else None, bias=bias,
     )  # fmt: skip
     if s.sub_norms:
         y = g.norm(y, s.norm, name="attention_sub_norm", affine=1)
     return g.linear(y, extent(s, "width"), name="o_proj", bias=s.output_bias, tag="attn_output")
+
+
+def cross_attention(
+    g: SequenceBuilder, x: Tensor, s: TransformerStructure, batch: Dim, source: Dim,
+    features: Tensor | None,
+) -> Tensor:  # fmt: skip
+    """Attend to `source` features; keys and values are made once, when `features` are given."""
+    inner = s.heads * s.head_size
+    q = g.linear(x, inner, name="cross_q_proj", bias=s.qkv_bias, tag="attn_q")
+    cache = g.tensor("cross.kv", (batch, source, 2 * inner), role="kv")
+    if features is not None:
+        k = g.linear(features, inner, name="cross_k_proj", bias=s.qkv_bias, tag="attn_k")
+        v = g.linear(features, inner, name="cross_v_proj", bias=s.qkv_bias, tag="attn_v")
+        g.operator("cross_cache", "copy", [k, v], [cache])
+    y = g.attention(
+        q, batch=batch, queries=x.shape[1], keys=source, heads=s.heads, head_dim=s.head_size,
+        causal=False, cached=True, cache=cache, write_cache=False, name="cross",
+    )  # fmt: skip
+    return g.linear(y, s.width, name="cross_o_proj", bias=s.output_bias, tag="attn_output")
 
 
 def latent_attention(

@@ -128,9 +128,32 @@ def test_moonshine_keeps_its_audio_and_its_text() -> None:
     assert stored(w, "kv") == 2 * 288 * 6 * (415 + 10)
 
 
+def test_gemma_3n_keeps_nothing_for_layers_that_read_others() -> None:
+    w = bound("gemma_3n_e2b", phase="decode", context=10_000)
+    # 20 of 30 layers have keys and values: 16 of them a window, 4 everything.
+    assert stored(w, "kv") == 2 * 2 * 256 * (16 * 512 + 4 * 10_000)
+    request = bound("gemma_3n_e2b", phase="request", prompt=9_000, generate=1_000)
+    assert stored(request, "kv") == 2 * 2 * 256 * (16 * 512 + 4 * 10_000)
+
+
+def test_falcon_h1_keeps_both() -> None:
+    for context in (100, 1000):
+        w = bound("falcon_h1_0_5b", phase="decode", context=context)
+        assert stored(w, "kv") == 2 * 2 * 64 * 36 * context
+        assert stored(w, "state") == 36 * (24 * 64 * 128 + 4 * (1536 + 2 * 128))
+
+
+def test_t5_keeps_the_source_and_the_target() -> None:
+    w = bound("t5_small", phase="decode", source=50, context=10)
+    assert stored(w, "kv") == 2 * 512 * 6 * (50 + 10)
+
+
 # physics
 
-PHASED = ["falcon_7b", "phi_4_mini", "smallthinker_21b_a3b", "mamba2_2_7b", "rwkv_7_1_5b"]
+PHASED = [
+    "falcon_7b", "phi_4_mini", "smallthinker_21b_a3b", "mamba2_2_7b", "rwkv_7_1_5b",
+    "gemma_3n_e2b", "falcon_h1_0_5b",
+]  # fmt: skip
 
 
 @given(st.sampled_from(PHASED), st.integers(2, 5000), st.integers(1, 3000))

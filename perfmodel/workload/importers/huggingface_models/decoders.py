@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from perfmodel.workload.importers.huggingface_models.config import Config, Made
 from perfmodel.workload.importers.huggingface_models.shared import (
@@ -76,6 +76,99 @@ def phi4_multimodal(c: Config) -> Made:
     """Phi-4-multimodal: the text part."""
     c.notes.append("text alone: the image and speech encoders and their adapters are left out")
     return phi3(c)
+
+
+def seed_oss(c: Config) -> Made:
+    """Seed-OSS: biases on queries, keys and values alone, or on the output too."""
+    made = decoder(
+        c, qkv_bias=c.flag("attention_bias", True), output_bias=c.flag("attention_out_bias", False),
+        ffn_bias=c.flag("mlp_bias", False),
+    )  # fmt: skip
+    return "transformer", made
+
+
+def arcee(c: Config) -> Made:
+    """AFM: a plain feed-forward network with squared ReLU."""
+    bias = c.flag("attention_bias", False)
+    made = decoder(c, gated=False, qkv_bias=bias, output_bias=bias,
+                   ffn_bias=c.flag("mlp_bias", False))  # fmt: skip
+    return "transformer", made | {"activation": c.activation("hidden_act", default="relu2")}
+
+
+def nemotron(c: Config) -> Made:
+    """Nemotron-4, Minitron: layer norms and a plain feed-forward network with squared ReLU."""
+    bias = c.flag("attention_bias", False)
+    made = decoder(c, norm="layer_norm", gated=False, qkv_bias=bias, output_bias=bias,
+                   ffn_bias=c.flag("mlp_bias", False))  # fmt: skip
+    made["activation"] = c.activation("hidden_act", default="relu2")
+    made["rotary_dim"] = rotary_dim(c, made, "partial_rotary_factor", 0.5)
+    return "transformer", made
+
+
+def exaone4(c: Config) -> Made:
+    """EXAONE 4: norms after the blocks, normalised heads; full layers of a mix do not rotate."""
+    made = decoder(c, norm_position="output", qk_norm=True)
+    found = windows(c, made["layers"], 4) if c.sizes("layer_types") is not None else {}
+    if found:
+        found["unrotated_layers"] = found["full_layers"]
+    return "transformer", made | found
+
+
+def ernie45(c: Config) -> Made:
+    """ERNIE 4.5, without experts."""
+    bias = c.flag("use_bias", False)
+    return "transformer", decoder(c, qkv_bias=bias, output_bias=bias, ffn_bias=bias)
+
+
+def hunyuan(c: Config) -> Made:
+    """Hunyuan, without experts: normalised heads."""
+    bias = c.flag("attention_bias", False)
+    return "transformer", decoder(c, qk_norm=True, qkv_bias=bias, output_bias=bias)
+
+
+def ministral(c: Config) -> Made:
+    """Ministral: some layers have a window."""
+    made = decoder(c)
+    return "transformer", made | windows(c, made["layers"])
+
+
+def gemma3n(c: Config) -> Made:
+    """Gemma 3n, the text part."""
+    inner = c.section("text_config")
+    if inner is not c:
+        c.notes.append("the parts for images and sound are left out: text alone")
+    c.notes.append("neurons that the first layers' sparsity leaves at zero are not skipped")
+    layers = inner.size("num_hidden_layers", field="layers")
+    shared = inner.size("num_kv_shared_layers", 15, least=0)
+    if shared >= layers and not c.flaws:
+        inner.refuse("num_kv_shared_layers", f"{shared} of {layers} layers read those before them",
+                     f"0 to {layers - 1}")  # fmt: skip
+        shared = 0
+    types = inner.sizes("layer_types")
+    if types is None:
+        types = ["full_attention" if i % 5 == 4 else "sliding_attention" for i in range(layers)]
+    if len(types) != layers or not set(map(str, types)) <= {"full_attention", "sliding_attention"}:
+        inner.refuse("layer_types", "is not the attention of each layer",
+                     f"{layers} of sliding_attention and full_attention")  # fmt: skip
+        types = ["full_attention"] * layers
+    widths = inner.data.get("intermediate_size")
+    if isinstance(widths, list):
+        if len(set(map(str, cast("list[Any]", widths)))) != 1:
+            inner.refuse("intermediate_size", "layers of several hidden widths", "one width")
+        inner.data = {**inner.data, "intermediate_size": widths[0] if widths else None}
+    made = _gemma(inner)
+    return "gemma3n", {
+        "layers": layers - shared, "full_layers": types[: layers - shared].count("full_attention"),
+        "sharing_layers": shared,
+        "sharing_full_layers": types[layers - shared :].count("full_attention"),
+        "window": inner.size("sliding_window", 512), "streams": inner.size("altup_num_inputs", 4),
+        "low_rank": inner.size("laurel_rank", 64),
+        "side_width": inner.size("hidden_size_per_layer_input", 256),
+        "side_vocabulary": inner.size("vocab_size_per_layer_input", 262_144),
+    } | {
+        key: made[key] for key in ("width", "heads", "kv_heads", "head_dim", "ffn_width",
+                                   "vocabulary")
+    }  # fmt: skip
 
 
 def bitnet(c: Config) -> Made:

@@ -10,6 +10,7 @@ from perfmodel.workload.importers.huggingface_models.shared import (
     dense_part,
     flags,
     qwen_windows,
+    rotary_dim,
     windows,
 )
 
@@ -169,3 +170,53 @@ def smallthinker(c: Config) -> Made:
     made["unrotated_layers"] = bare
     c.notes.append("experts are dense: neurons that their ReLU leaves at zero are not skipped")
     return "transformer", made
+
+
+def glm4_moe(c: Config) -> Made:
+    """GLM-4.5: shared experts, first layers dense, half of a head rotated."""
+    width = c.size("moe_intermediate_size", field="experts.ffn_width")
+    experts = {
+        "count": c.size("n_routed_experts", 128, field="experts.count"),
+        "per_token": c.size("num_experts_per_tok", 8, field="experts.per_token"),
+        "ffn_width": width, "shared_width": width * c.size("n_shared_experts", 1, least=0),
+        "dense_layers": c.size("first_k_dense_replace", 1, field="experts.dense_layers", least=0),
+        "router_bias": True,
+    }  # fmt: skip
+    made = decoder(
+        c, experts=experts, qkv_bias=c.flag("attention_bias", False),
+        qk_norm=c.flag("use_qk_norm", False),
+    )  # fmt: skip
+    made["rotary_dim"] = rotary_dim(c, made, "partial_rotary_factor", 0.5)
+    if c.size("num_nextn_predict_layers", 0, least=0):
+        c.notes.append("the multi-token prediction module is left out")
+    return "transformer", dense_part(c, made, experts)
+
+
+def llama4(c: Config) -> Made:
+    """Llama 4, the text part: a shared expert, chunks instead of windows."""
+    inner = c.section("text_config")
+    if inner is not c:
+        c.notes.append("the vision part is left out: text alone")
+    step = inner.size("interleave_moe_layer_step", 1)
+    if step != 1:
+        inner.refuse("interleave_moe_layer_step", f"experts in one of {step} layers", "1")
+    width = inner.size("intermediate_size", field="experts.ffn_width")
+    experts = {
+        "count": inner.size("num_local_experts", 16, field="experts.count"),
+        "per_token": inner.size("num_experts_per_tok", 1, field="experts.per_token"),
+        "ffn_width": width, "shared_width": width,
+    }  # fmt: skip
+    bias = inner.flag("attention_bias", False)
+    made = decoder(inner, experts=experts, qkv_bias=bias, output_bias=bias)
+    layers = made["layers"]
+    rotated = flags(inner, "no_rope_layers", layers)
+    if not rotated:
+        rotated = [(i + 1) % 4 != 0 for i in range(layers)]
+    bare = rotated.count(False)
+    chunk = inner.size("attention_chunk_size", 8192, least=0)
+    if chunk and bare < layers:
+        made |= {"window": chunk, "full_layers": bare}
+        c.notes.append("chunks of attention are priced as windows of the same size")
+    if inner.flag("use_qk_norm", True):
+        c.notes.append("the normalisation of heads, which has no weights, is not priced")
+    return "transformer", made | {"unrotated_layers": bare}

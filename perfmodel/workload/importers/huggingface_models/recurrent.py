@@ -98,3 +98,32 @@ def rwkv7(c: Config) -> Made:
         value_rank=c.size("v_low_rank_dim", 16), gate_rank=c.size("gate_low_rank_dim", 128),
         entry_norm=c.flag("norm_first", True),
     )  # fmt: skip
+
+
+def falcon_h1(c: Config) -> Made:
+    """Falcon-H1: attention and Mamba-2 beside each other."""
+    for key in ("attention_bias", "mlp_bias", "mamba_proj_bias", "projectors_bias"):
+        if c.flag(key, False):
+            c.refuse(key, "biases", "false")
+    if not c.flag("mamba_conv_bias", True):
+        c.refuse("mamba_conv_bias", "a convolution without a bias", "true")
+    width = c.size("hidden_size", field="width")
+    heads = c.size("num_attention_heads", field="heads")
+    ssm_heads = c.size("mamba_n_heads", 128, field="ssm_heads")
+    inner = c.size("mamba_d_ssm", width * c.size("mamba_expand", 2))
+    size = 0 if c.data.get("mamba_d_head") == "auto" else c.size("mamba_d_head", 0)
+    size = size or inner // max(ssm_heads, 1)
+    if ssm_heads * size != inner and not c.flaws:
+        c.refuse("mamba_n_heads", f"{ssm_heads} heads of {size} are not the {inner} channels",
+                 f"'mamba_n_heads' x 'mamba_d_head' of {inner}")  # fmt: skip
+    return "falcon_h1", {
+        "layers": c.size("num_hidden_layers", field="layers"), "width": width, "heads": heads,
+        "kv_heads": c.size("num_key_value_heads", heads, field="kv_heads"),
+        "head_dim": c.size("head_dim", 0, field="head_dim"),
+        "ffn_width": c.size("intermediate_size", field="ffn_width"), "ssm_heads": ssm_heads,
+        "ssm_head_dim": max(size, 1), "ssm_groups": c.size("mamba_n_groups", 1, field="ssm_groups"),
+        "ssm_state": c.size("mamba_d_state", 256), "kernel": c.size("mamba_d_conv", 4),
+        "chunk": c.size("mamba_chunk_size", 256), "gate_norm": c.flag("mamba_rms_norm", False),
+        "vocabulary": c.size("vocab_size", field="vocabulary"),
+        "tied_embeddings": c.flag("tie_word_embeddings", False),
+    }  # fmt: skip

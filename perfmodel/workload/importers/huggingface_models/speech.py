@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from perfmodel.workload.importers.huggingface_models.config import Config, Made
 
 
@@ -47,3 +49,34 @@ def moonshine(c: Config) -> Made:
         "width": width, "heads": heads, "ffn_width": c.size("intermediate_size", field="ffn_width"),
         "rotary_dim": rotated, "vocabulary": c.size("vocab_size", field="vocabulary"),
     }  # fmt: skip
+
+
+def wav2vec2(c: Config) -> Made:
+    """Wav2Vec2 and HuBERT, with a classifier of characters where the config names it."""
+    stable = c.flag("do_stable_layer_norm", False)
+    if c.flag("add_adapter", False):
+        c.refuse("add_adapter", "an adapter after the layers", "false")
+    for key in ("hidden_act", "feat_extract_activation"):
+        c.choice(key, ["gelu"], "gelu")
+    named = any(str(name).endswith("ForCTC") for name in c.sizes("architectures") or [])
+    made: dict[str, Any] = {
+        "layers": c.size("num_hidden_layers", 12, field="layers"),
+        "width": c.size("hidden_size", 768, field="width"),
+        "heads": c.size("num_attention_heads", 12, field="heads"),
+        "ffn_width": c.size("intermediate_size", 3072, field="ffn_width"),
+        "stem_norm": c.choice("feat_extract_norm", ["group", "layer"], "group"),
+        "stem_bias": c.flag("conv_bias", False), "norm_position": "before" if stable else "after",
+        "position_kernel": c.size("num_conv_pos_embeddings", 128),
+        "position_groups": c.size("num_conv_pos_embedding_groups", 16, field="position_groups"),
+        "classes": c.size("vocab_size", 32) if named else 0,
+    }  # fmt: skip
+    for key, field in (("conv_dim", "channels"), ("conv_kernel", "kernels"),
+                       ("conv_stride", "strides")):  # fmt: skip
+        found = c.sizes(key)
+        if found is not None:
+            if not found or any(type(n) is not int or not 0 < n <= 10**4 for n in found):
+                c.refuse(key, "is not a list of sizes", "whole numbers from 1 to 10,000")
+            else:
+                made[field] = found
+    c.notes.append("the vector that masks features in training is left out")
+    return "wav2vec2", made
