@@ -50,8 +50,8 @@ def test_the_arithmetic(run: Callable[..., Ran]) -> None:
     assert "last decode step:" in told.out
     told = run("request", EXAMPLE, "apple_m2_max", "--explain", "--prompt", "1,2")
     assert told.code == 2
-    assert told.faults == ["error: --explain: shows the arithmetic of one request; "
-                           "expected one prompt, generate and batch"]  # fmt: skip
+    (fault,) = told.faults
+    assert fault.startswith("error: --explain: shows the arithmetic of one request")
 
 
 def test_every_fault_at_once_by_its_option(run: Callable[..., Ran], tmp_path: Path) -> None:
