@@ -15,7 +15,13 @@ from perfmodel.arrays import Value, is_array
 from perfmodel.errors import Fault, InputError, few, nearest
 from perfmodel.shipped import data_root
 from perfmodel.workload.families import Family, family
-from perfmodel.workload.importers.table import IMPORTED, load_file, load_object, shown_suffixes
+from perfmodel.workload.importers.table import (
+    IMPORTED,
+    is_imported,
+    load_file,
+    load_object,
+    shown_suffixes,
+)
 from perfmodel.workload.workload import Workload, check_extent, from_family
 
 if TYPE_CHECKING:
@@ -114,9 +120,18 @@ def names(tag: str | None = None) -> list[str]:
 
 
 def describe(name: str | Path) -> Entry:
-    """Return what the library knows of a model (a name, an alias or a path to a YAML file)."""
+    """Return what the library knows of a model (a name, an alias or a path to a YAML file).
+
+    Raises
+    ------
+    InputError
+        An unknown name, faults of the file, or a file that an importer reads: no entry.
+    """
     text = str(name)
     if isinstance(name, Path) or _is_path(text):
+        if is_imported(text):
+            raise InputError(Fault("is no entry of the library", file=text,
+                                   expected="a name, or a file in its form (.yaml)"))  # fmt: skip
         return _from_path(Path(name))
     find(text)
     return _KNOWN[text]

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from perfmodel.api import sweep
 from perfmodel.errors import InputError
 from perfmodel.formats import format_named
 from perfmodel.hardware.library import hardware
 from perfmodel.predict import predict
+from perfmodel.system.serving import serve
 from perfmodel.workload.importers.gguf.load import CONTEXT
 from perfmodel.workload.importers.gguf.types import FILE_TYPES, TYPES
 from perfmodel.workload.library import find
@@ -406,3 +408,18 @@ def test_the_writer_writes_what_the_specification_says() -> None:
     assert raw[41:50] == b"\x01\0\0\0\0\0\0\0t"
     assert raw[50:70] == b"\x02\0\0\0\x20\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0"
     assert raw[70:] == b"\x08\0\0\0" + bytes(8)
+
+
+def test_sweeps_take_a_file_through_its_phases(tmp_path: Path) -> None:
+    path = write(tmp_path / "m.gguf", *llama(**SMALL, mix="Q4_K_M"))
+    table = sweep(str(path), MAC, {"phase": ["decode", "prefill"], "batch": [1, 4]})
+    for row in table.rows():
+        work = find(path, {"phase": row.phase, "batch": int(row.batch)})
+        expected = float(predict(work, hardware(MAC)).latency_s)
+        assert row.latency_s == pytest.approx(expected, rel=1e-12)
+
+
+def test_what_takes_names_of_the_library_says_so(tmp_path: Path) -> None:
+    path = write(tmp_path / "m.gguf", *llama(**SMALL, mix="Q4_K_M"))
+    with pytest.raises(InputError, match="is no entry of the library"):
+        serve(str(path), "h100")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -87,25 +87,25 @@ def _beside(tensors: Sequence[tuple[str, Held]]) -> tuple[tuple[str, int, str], 
     )  # fmt: skip
 
 
-class StoredBuild:
+class StoredBuild(StructureBuild):
     """Builds the graph of a structure with the weights of a file; pickled without the graphs."""
 
-    __slots__ = ("_graphs", "base", "plan")
+    __slots__ = ("plan",)
 
-    def __init__(self, base: Callable[[Semantics], Graph], plan: Plan) -> None:
-        self.base, self.plan = base, plan
-        self._graphs: dict[Semantics, Graph] = {}
+    def __init__(self, base: StructureBuild, plan: Plan) -> None:
+        super().__init__(base.family, base.structure)
+        self.plan = plan
 
     def __call__(self, semantics: Semantics) -> Graph:
         """Return the graph under a runtime's semantics."""
         found = self._graphs.get(semantics)
         if found is None:
-            graph = self.base(semantics)
-            found = self._graphs[semantics] = with_storage(graph, self.plan)
+            plain = StructureBuild(self.family, self.structure)(semantics)
+            found = self._graphs[semantics] = with_storage(plain, self.plan)
         return found
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return StoredBuild, (self.base, self.plan)
+        return StoredBuild, (StructureBuild(self.family, self.structure), self.plan)
 
 
 @dataclass(frozen=True, slots=True)
