@@ -349,6 +349,14 @@ def converting(p: Pricer, n: Node) -> None:
     convert(p, Node(op, n.name, n.inputs, n.outputs))
 
 
+def assign(p: Pricer, n: Node) -> None:
+    """Price ``ASSIGN_VARIABLE``: a copy to where the state lies, which is held all through a run."""
+    state = n.get(1)
+    if state is not None and state.shape == n.out.shape:
+        n.out.tensor = p.tensor(state)
+    p.add(n, "copy", [p.tensor(n.need(0))])
+
+
 def lookup(p: Pricer, n: Node) -> None:
     """Price a lookup: the indices and the elements picked."""
     p.add(n, "gather", [*p.reads(n.get(1)), (p.tensor(n.need(0)), n.out.elements)])
@@ -408,7 +416,7 @@ RULES: Mapping[str, Rule] = {
     "StridedSlice": strided,
     "RFFT2D": transformed,
     **dict.fromkeys(("ComplexAbs", "Real", "Imag"), real_part),
-    **dict.fromkeys(("Copy", "L2Normalization"), same),
+    **dict.fromkeys(("Copy", "Assign", "L2Normalization"), same),
     "SquaredDifference": broadcast,
     "SVDF": filtered,
     **dict.fromkeys(("SequenceLSTM", "SequenceRNN"), sequence_shape),
@@ -423,6 +431,7 @@ PRICES: Mapping[str, Pricing] = {
     **dict.fromkeys(("DepthToSpace", "SpaceToDepth", "SpaceToBatch", "BatchToSpace", "Copy"),
                     block_copy),
     "StridedSlice": part,
+    "Assign": assign,
     "FullyConnected": fully_connected,
     "BatchMatMul": batch_matmul,
     **dict.fromkeys(("Quantize", "Dequantize"), converting),
