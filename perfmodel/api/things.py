@@ -62,8 +62,8 @@ def workload(name: WorkloadLike, **settings: Any) -> Workload:
     Parameters
     ----------
     name
-        A name of the library (``workload.list()``), or a path: ``.yaml``, ``.onnx``, a
-        Hugging Face ``config.json``, or an operator graph ``.json``.
+        A name of the library (``workload.list()``), or a path: ``.yaml``, ``.onnx``,
+        ``.tflite``, a Hugging Face ``config.json``, or an operator graph ``.json``.
     **settings
         Free dimensions (``batch=8``, numbers or arrays) and fields of the structure
         (``phase="decode"``).

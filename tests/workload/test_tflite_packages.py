@@ -1,4 +1,4 @@
-"""TensorFlow Lite networks that others made, against what other readers and runtimes say of them."""
+"""TensorFlow Lite networks that others made, against other readers and runtimes of them."""
 
 import io
 import os

@@ -235,7 +235,11 @@ def _view(p: Pricer, edge: Edge, shape: Shape) -> Edge:
     """Return a value with its axes in the order of the ONNX importer; the tensor is the same."""
     if edge.kind == "constant" and edge.tensor is None:
         edge.kind = "weight"
-    return Edge(edge.name, shape, edge.kind, edge.format, tensor=p.tensor(edge), tag=edge.tag)
+    view = Edge(edge.name, shape, edge.kind, edge.format, tensor=edge.tensor, tag=edge.tag)
+    if edge.tensor is None:
+        # Weights are declared as they are seen here; of images the pricer knows the order.
+        edge.tensor = view.tensor = p.tensor(edge if edge.is_data else view)
+    return view
 
 
 def _padding(n: Node, spatial: Shape, kernel: Sequence[int]) -> tuple[int, ...]:
@@ -350,7 +354,7 @@ def converting(p: Pricer, n: Node) -> None:
 
 
 def assign(p: Pricer, n: Node) -> None:
-    """Price ``ASSIGN_VARIABLE``: a copy to where the state lies, which is held all through a run."""
+    """Price ``ASSIGN_VARIABLE``: a copy to where the state lies, which is held all through."""
     state = n.get(1)
     if state is not None and state.shape == n.out.shape:
         n.out.tensor = p.tensor(state)
