@@ -163,3 +163,20 @@ def test_dynamic_range_files_multiply_int8_weights_with_floats(tmp_path: Path) -
     workload = load_tflite(w.write(tmp_path / "hybrid.tflite", y))
     assert workload.precision == "w=int8,a=fp32"
     assert pm.predict(workload, "raspberry_pi_5").weight_bytes == prod((32, 64))
+
+
+def test_images_have_their_channels_second_in_a_graph(tmp_path: Path) -> None:
+    """As a network of the library has them, so that what cuts images into patches can."""
+    w = Writer()
+    x = w.input(1, 6, 8, 3)
+    y = w.op(3, 1, [x, w.weight(16, 3, 5, 3), w.weight(16)], [(1, 6, 8, 16)],
+             {1: ("i", 1), 2: ("i", 1)})  # fmt: skip
+    z = w.op(39, 26, [y, w.constant(0, 2, 1, 3)], [(1, 8, 6, 16)])
+    workload = load_tflite(w.write(tmp_path / "turned.tflite", z))
+    graph = workload.graph()
+    conv, turned = (o for _, o in graph.walk())
+    shapes = [graph.tensors[a.tensor].shape for a in conv.accesses]
+    assert shapes == [(1, 3, 6, 8), (16, 3, 3, 5), (16,), (1, 16, 6, 8)]
+    assert dict(conv.attributes)["padding"] == (1, 2, 1, 2)
+    assert graph.tensors[turned.writes[0]].shape == (1, 16, 8, 6)
+    assert dict(turned.attributes)["order"] == (0, 1, 3, 2)

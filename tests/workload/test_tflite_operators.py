@@ -21,7 +21,11 @@ def _run(tmp_path: Path, build: Build) -> tuple[list[Operator], tuple[Any, ...],
     graph = workload.graph()
     assert graph.not_priced == ()
     operators = [o for _, o in graph.walk()]
-    return operators, graph.tensors[graph.outputs[0]].shape, workload
+    shape = graph.tensors[graph.outputs[0]].shape
+    if len(shape) == 4:
+        # Of images, a graph has the channels second.
+        shape = (shape[0], *shape[2:], shape[1])
+    return operators, shape, workload
 
 
 @pytest.mark.parametrize(
