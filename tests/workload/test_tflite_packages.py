@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import struct
 import zipfile
 from collections.abc import Iterator
@@ -305,6 +306,24 @@ def test_a_spectrogram_of_any_length() -> None:
     for samples in (512, 1280, 16_000):
         frames = (samples - 512) // 160 + 1
         assert load_tflite(path, {free: samples}).macs == frames * (2 * 512 * 257 + 257 * 32)
+
+
+def test_the_page_says_what_the_files_are(networks: Any, checkout: Path) -> None:
+    """Bytes, operators, weights and multiply-accumulates of the table in docs/tflite.md."""
+    page = (checkout / "docs" / "tflite.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1:-1] for line in page.splitlines() if re.match(r"\| [a-z@].*`", line)]
+    stated = {
+        (cells[0].split()[0], cells[1].strip(" `")): [int(c.replace(",", "")) for c in cells[2:6]]
+        for cells in rows if len(cells) == 10
+    }  # fmt: skip
+    checked = 0
+    for package in PACKAGES:
+        for path in networks(package):
+            workload, model = load_tflite(path), read_tflite(path)
+            found = [model.size, len(model.subgraphs[0].operators), workload.weights, workload.macs]
+            # Three networks are in MLTK twice, converted at different times.
+            checked += stated.get((package, path.stem)) == found
+    assert checked >= 40
 
 
 @pytest.mark.skipif("PERFMODEL_TFLITE" not in os.environ, reason="PERFMODEL_TFLITE names no folder")

@@ -85,8 +85,12 @@ def _standard_inference(node: Node, opsets: Mapping[str, int]) -> None:
     if not all(e.shape is not None and all(constant(d) is not None for d in e.shape)
                for e in node.present):  # fmt: skip
         return
-    onnx: Any = import_module("onnx")
-    inference: Any = import_module("onnx.shape_inference")
+    try:
+        onnx: Any = import_module("onnx")
+        inference: Any = import_module("onnx.shape_inference")
+    except ImportError:
+        # The node is of a format that is read without that package.
+        return
     helper = onnx.helper
     try:
         opset = opsets.get("", opsets.get("ai.onnx", 1))
