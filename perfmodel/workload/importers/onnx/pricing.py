@@ -205,6 +205,8 @@ def _role(edge: Edge) -> tuple[str, str]:
 def _unknown(node: Node) -> str:
     from perfmodel.workload.importers.onnx import operators
 
+    if node.domain in ELSEWHERE:
+        return "a custom operator" if node.domain.endswith(".custom") else "has no price"
     learned = node.domain == operators.LEARNING
     known = operators.LEARNED if learned else operators.TABLE
     meant = nearest(node.op, known, cutoff=0.8)

@@ -22,7 +22,7 @@ from perfmodel.workload.importers.onnx.node import (
     axis_of,
     fixed,
 )
-from perfmodel.workload.importers.onnx.operators_movement import copy, part, resize
+from perfmodel.workload.importers.onnx.operators_movement import copy, part, resize, sample
 from perfmodel.workload.importers.onnx.operators_pointwise import pool
 from perfmodel.workload.importers.onnx.operators_products import (
     convolution,
@@ -401,6 +401,32 @@ def squared_difference(p: Pricer, n: Node) -> None:
           attributes={"function": "squared_difference"})  # fmt: skip
 
 
+def suppress(p: Pricer, n: Node) -> None:
+    """Price ``NON_MAX_SUPPRESSION_V4`` and ``_V5``.
+
+    Every box is compared with those that are kept: 12 operations an overlap, of as many as may be
+    kept (how many are only the data tell).
+    """
+    boxes, limit = n.need(0), n.get(2)
+    most = limit.number() if limit is not None else None
+    count = boxes.known[0]
+    p.add(n, "pool", p.reads(boxes, n.get(1)),
+          ops=product(count, count if most is None else most, 12))  # fmt: skip
+
+
+def detections(p: Pricer, n: Node) -> None:
+    """Price ``TFLite_Detection_PostProcess``: encoded boxes, scores of classes, anchors.
+
+    A box is decoded (20 operations with two exponentials), its best class is looked for, and it is
+    compared with those that are kept, as many as the first output holds.
+    """
+    boxes, scores = n.need(0), n.need(1)
+    kept = n.out.known[1] if len(n.out.known) > 1 else 10
+    count = product(*boxes.known[:-1])
+    p.add(n, "pool", p.reads(boxes, scores, n.get(2)),
+          ops=simplify(scores.elements + product(count, 20 + 12 * kept)))  # fmt: skip
+
+
 def control_flow(p: Pricer, n: Node) -> None:
     """Refuse what runs other subgraphs, with their names."""
     raise NotPricedError(n.text("runs", "it runs another subgraph"))
@@ -429,6 +455,9 @@ RULES: Mapping[str, Rule] = {
 PRICES: Mapping[str, Pricing] = {
     **dict.fromkeys(("Conv2D", "DepthwiseConv2D", "Conv3D"), conv),
     "TransposeConv": conv_transpose,
+    **dict.fromkeys(("NON_MAX_SUPPRESSION_V4", "NON_MAX_SUPPRESSION_V5"), suppress),
+    "TFLite_Detection_PostProcess": detections,
+    "TransformTensorBilinear": sample,
     "Convolution2DTransposeBias": biased_transpose,
     **dict.fromkeys(("AveragePool", "MaxPool", "LpPool"), pooling),
     "Resize": resizing,
