@@ -178,6 +178,43 @@ def test_another_reader_sees_the_same(package: str, networks: Any) -> None:
                 assert operator.outputs == tuple(o.Outputs(k) for k in range(o.OutputsLength()))
 
 
+@pytest.mark.parametrize("package", list(PACKAGES))
+def test_multiply_accumulates_are_those_of_the_converters_shapes(
+    package: str, networks: Any
+) -> None:
+    """Counted anew from the shapes that another reader finds, output by output."""
+    tflite = pytest.importorskip("tflite", reason=ABSENT)
+    for path in networks(package):
+        if path.name == "melspectrogram.tflite":
+            continue
+        model = tflite.Model.GetRootAs(path.read_bytes(), 0)
+        macs = 0
+        for g in range(model.SubgraphsLength()):
+            graph = model.Subgraphs(g)
+            for i in range(graph.OperatorsLength()):
+                o = graph.Operators(i)
+                code = model.OperatorCodes(o.OpcodeIndex())
+                op = schema.BUILTINS[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
+
+                def shape(index: int, graph: Any = graph) -> tuple[int, ...]:
+                    t = graph.Tensors(index)
+                    return tuple(t.Shape(k) for k in range(t.ShapeLength()))
+
+                match op:
+                    case "CONV_2D" | "FULLY_CONNECTED":
+                        macs += prod(shape(o.Outputs(0))) * prod(shape(o.Inputs(1))[1:])
+                    case "DEPTHWISE_CONV_2D":
+                        macs += prod(shape(o.Outputs(0))) * prod(shape(o.Inputs(1))[1:3])
+                    case "TRANSPOSE_CONV":
+                        macs += prod(shape(o.Inputs(2))) * prod(shape(o.Inputs(1))[:3])
+                    case "BATCH_MATMUL":
+                        macs += prod(shape(o.Outputs(0))) * shape(o.Inputs(0))[-1]
+                    case _:
+                        assert "LSTM" not in op
+                        assert "RNN" not in op
+        assert load_tflite(path).macs == macs, path.name
+
+
 def test_names_and_numbers_are_those_of_the_schema() -> None:
     tflite = pytest.importorskip("tflite", reason=ABSENT)
 
