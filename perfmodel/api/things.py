@@ -62,9 +62,10 @@ def workload(name: WorkloadLike, **settings: Any) -> Workload:
     Parameters
     ----------
     name
-        A name of the library (``workload.list()``), or a path: ``.yaml``, ``.onnx``, ``.pt2`` of
-        torch.export, Keras as ``.json`` or ``.keras``, a Hugging Face ``config.json``, or an
-        operator graph ``.json``. Or a ``torch.export.ExportedProgram``.
+        A name of the library (``workload.list()``), or a path: ``.yaml``, ``.onnx``, ``.tflite``,
+        ``.gguf``, ``.safetensors``, ``.pt2`` of torch.export, Keras as ``.json`` or ``.keras``, a
+        Hugging Face ``config.json``, or an operator graph ``.json``. Or a
+        ``torch.export.ExportedProgram``.
     **settings
         Free dimensions (``batch=8``, numbers or arrays) and fields of the structure
         (``phase="decode"``).

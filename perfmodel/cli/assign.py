@@ -63,7 +63,7 @@ def assign(
     Parameters
     ----------
     workload
-        A model of the library, or a path: .yaml, .onnx, config.json.
+        A model of the library, or a path: .yaml, .onnx, .tflite, config.json.
     devices
         One or several devices of the library, or paths to spec files; a name given twice is two.
     objective

@@ -56,7 +56,7 @@ def predict(
     Parameters
     ----------
     workload
-        A model of the library, or a path: .yaml, .onnx, config.json, operator graph .json.
+        A model of the library, or a path: .yaml, .onnx, .tflite, config.json, graph .json.
     device
         A device of the library, or a path to a spec file.
     set

@@ -93,7 +93,7 @@ def show_workload(
     Parameters
     ----------
     name
-        A model of the library, or a path: .yaml, .onnx, config.json, operator graph .json.
+        A model of the library, or a path: .yaml, .onnx, .tflite, config.json, graph .json.
     set
         NAME=VALUE, as often as needed: batch=8, phase=prefill, height=320.
     operators
@@ -264,7 +264,7 @@ def import_workload(
     Parameters
     ----------
     file
-        .onnx, a Hugging Face config.json, an operator graph .json, or .yaml.
+        .onnx, .tflite, a Hugging Face config.json, an operator graph .json, or .yaml.
     set
         NAME=VALUE, as often as needed: height=320.
     json

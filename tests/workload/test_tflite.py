@@ -1,6 +1,8 @@
 """TensorFlow Lite files: what is read, and what it is priced as."""
 
+import json
 import pickle
+import sys
 from math import prod
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 
 import perfmodel as pm
+from perfmodel.cli import main
 from perfmodel.errors import InputError
 from perfmodel.workload.importers.tflite import load_tflite
 from perfmodel.workload.importers.tflite.read import read_tflite
@@ -67,6 +70,25 @@ def test_a_large_network_does_not_fit_and_says_by_how_much(tmp_path: Path) -> No
         (f"memories.{m}.capacity", p["demand_bytes"] - p["capacity_bytes"])
         for m, p in (("sram", sram), ("flash", flash))
     ]  # fmt: skip
+
+
+def test_the_command_answers_with_an_exit_code(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "net.tflite"
+    for name, device, code in (
+        ("kws", "stm32h743", 0), ("vww", "nrf5340", 0), ("mobilenet_v1", "stm32l4r5", 1),
+    ):  # fmt: skip
+        path.write_bytes(example.NETWORKS[name]())
+        assert main(["predict", str(path), device, "--json"]) == code
+        data = json.loads(capsys.readouterr().out)
+        assert data["feasible"] == (code == 0)
+        held = pm.predict(str(path), device).placement
+        assert data["placement"]["flash"]["demand_bytes"] == held["flash"]["demand_bytes"]
+        assert data["energy_j"] > 0
+    path.write_bytes(b"TFL3" * 8)
+    assert main(["predict", str(path), "stm32l4r5"]) == 2
+    assert "model" in capsys.readouterr().err
 
 
 def test_formats_stay_those_of_the_file(tmp_path: Path) -> None:
@@ -135,7 +157,7 @@ def test_what_has_no_price_is_named(tmp_path: Path) -> None:
     workload = load_tflite(w.write(tmp_path / "unknown.tflite", z))
     assert workload.graph().not_priced == (
         "WHILE at WHILE_0: it runs the subgraphs 'main' and 'main'",
-        "SEGMENT_SUM at SEGMENT_SUM_1: unknown operator of domain 'tflite'",
+        "SEGMENT_SUM at SEGMENT_SUM_1: has no price",
     )
     assert workload.macs == 0
 
@@ -163,3 +185,43 @@ def test_dynamic_range_files_multiply_int8_weights_with_floats(tmp_path: Path) -
     workload = load_tflite(w.write(tmp_path / "hybrid.tflite", y))
     assert workload.precision == "w=int8,a=fp32"
     assert pm.predict(workload, "raspberry_pi_5").weight_bytes == prod((32, 64))
+
+
+def test_images_have_their_channels_second_in_a_graph(tmp_path: Path) -> None:
+    """As a network of the library has them, so that what cuts images into patches can."""
+    w = Writer()
+    x = w.input(1, 6, 8, 3)
+    y = w.op(3, 1, [x, w.weight(16, 3, 5, 3), w.weight(16)], [(1, 6, 8, 16)],
+             {1: ("i", 1), 2: ("i", 1)})  # fmt: skip
+    z = w.op(39, 26, [y, w.constant(0, 2, 1, 3)], [(1, 8, 6, 16)])
+    workload = load_tflite(w.write(tmp_path / "turned.tflite", z))
+    graph = workload.graph()
+    conv, turned = (o for _, o in graph.walk())
+    shapes = [graph.tensors[a.tensor].shape for a in conv.accesses]
+    assert shapes == [(1, 3, 6, 8), (16, 3, 3, 5), (16,), (1, 16, 6, 8)]
+    assert dict(conv.attributes)["padding"] == (1, 2, 1, 2)
+    assert graph.tensors[turned.writes[0]].shape == (1, 16, 8, 6)
+    assert dict(turned.attributes)["order"] == (0, 1, 3, 2)
+
+
+def test_a_file_of_gigabytes_is_not_read_whole(tmp_path: Path) -> None:
+    """Beyond 2 GiB weights lie behind the tables, by offset and size; this file is all holes."""
+    w = Writer()
+    x = w.input(1, 32_768)
+    y = w.op(9, 8, [x, w.weight(32_768, 32_768, kind=INT8)], [(1, 32_768)])
+    w.net.buffers[-1] = example.Table({1: ("Q", 2**32), 2: ("Q", 2**30)})
+    path = w.write(tmp_path / "huge.tflite", y)
+    with pytest.raises(InputError, match="lie outside the file"):
+        load_tflite(path)
+    with path.open("r+b") as stream:
+        stream.truncate(2**32 + 2**30)
+    workload = load_tflite(path)
+    assert workload.macs == workload.weights == 2**30
+    path.unlink()
+
+
+def test_onnx_is_not_needed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    path = tmp_path / "net.tflite"
+    path.write_bytes(example.NETWORKS["kws"]())
+    assert load_tflite(path).macs == 2_656_768

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+import perfmodel as pm
 from perfmodel.workload.graph import Operator
 from perfmodel.workload.importers.tflite import load_tflite
-from tests.workload.tflite_file import FP32, INT8, Writer
+from tests.workload.tflite_file import FP32, INT8, Writer, example
 
 Build = Callable[[Writer], int]
 
@@ -21,7 +22,11 @@ def _run(tmp_path: Path, build: Build) -> tuple[list[Operator], tuple[Any, ...],
     graph = workload.graph()
     assert graph.not_priced == ()
     operators = [o for _, o in graph.walk()]
-    return operators, graph.tensors[graph.outputs[0]].shape, workload
+    shape = graph.tensors[graph.outputs[0]].shape
+    if len(shape) == 4:
+        # Of images, a graph has the channels second.
+        shape = (shape[0], *shape[2:], shape[1])
+    return operators, shape, workload
 
 
 @pytest.mark.parametrize(
@@ -276,3 +281,37 @@ def _vector(*numbers: int) -> object:
     from tests.workload.tflite_file import example
 
     return example.Numbers("i", list(numbers))
+
+
+def test_boxes_are_compared_with_those_that_are_kept(tmp_path: Path) -> None:
+    def detector(w: Writer) -> int:
+        inputs = [w.input(1, 1917, 4), w.input(1, 1917, 91), w.weight(1917, 4)]
+        return w.op("TFLite_Detection_PostProcess", 0, inputs, [(1, 10, 4), (1, 10), (1, 10), (1,)])
+
+    (made,), shape, workload = _run(tmp_path, detector)
+    assert shape == (1, 10, 4)
+    assert made.vector_ops == 1917 * (91 + 20 + 12 * 10)
+    # The anchors are stored and read.
+    assert workload.weights == 1917 * 4
+
+    def suppression(w: Writer) -> int:
+        limit = w.constant(20)
+        return w.op(120, 95, [w.input(500, 4), w.input(500), limit, w.weight(1), w.weight(1)],
+                    [(20,), (1,)], kind=2)  # fmt: skip
+
+    (made,), shape, _ = _run(tmp_path, suppression)
+    assert (shape, made.vector_ops) == ((20,), 500 * 20 * 12)
+
+
+@pytest.mark.parametrize(("kind", "bits"), [(17, 4), (INT8, 8), (7, 16), (1, 16)])
+def test_narrow_weights_take_their_bits(kind: int, bits: int, tmp_path: Path) -> None:
+    def build(w: Writer) -> int:
+        weights = w.weight(64, 32, kind=INT8)
+        size = 64 * 32 * bits // 8
+        w.net.tensors[weights].fields[1] = ("b", kind)
+        w.net.buffers[-1] = example.Table({0: example.Numbers("B", bytes(size), 16)})
+        return w.op(9, 8, [w.input(1, 32, kind=7), weights], [(1, 64)], kind=7)
+
+    _, _, workload = _run(tmp_path, build)
+    found = pm.predict(workload, "raspberry_pi_5")
+    assert (found.macs, found.weight_bytes) == (64 * 32, 64 * 32 * bits / 8)

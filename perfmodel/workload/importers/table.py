@@ -74,7 +74,7 @@ IMPORTED: Final[tuple[str, ...]] = tuple(dict.fromkeys(
 
 
 def shown_suffixes() -> str:
-    """Return the suffixes for a message: ``.yaml, config.json, .json, .onnx``."""
+    """Return the suffixes for a message: ``.yaml, config.json, .json, .onnx, .tflite``."""
     return ", ".join((".yaml", *IMPORTED))
 
 

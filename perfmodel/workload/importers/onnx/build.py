@@ -77,7 +77,7 @@ class OnnxBuild:
         if not semantics.runs_dead_branches:
             steps = _alive(steps, wanted)
         builder = SequenceBuilder(self.name)
-        pricer = Pricer(builder)
+        pricer = Pricer(builder, channels_last=self.model.channels_last)
         for edge in walked.inputs:
             if edge.shape is not None:
                 builder.inputs.append(pricer.tensor(edge).name)

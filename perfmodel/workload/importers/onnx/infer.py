@@ -94,7 +94,11 @@ def _standard_inference(node: Node, opsets: Mapping[str, int]) -> None:
     try:
         onnx: Any = import_module("onnx")
         inference: Any = import_module("onnx.shape_inference")
-        helper = onnx.helper
+    except ImportError:
+        # The node is of a format that is read without that package.
+        return
+    helper = onnx.helper
+    try:
         opset = opsets.get("", opsets.get("ai.onnx", 1))
         schema = onnx.defs.get_schema(node.op, opset)
         attributes: dict[str, Any] = {

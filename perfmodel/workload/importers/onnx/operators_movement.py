@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from perfmodel.workload.graph import Tensor
 from perfmodel.workload.importers.onnx.node import Node
-from perfmodel.workload.importers.onnx.pricing import Pricer, Pricing
+from perfmodel.workload.importers.onnx.pricing import CHANNELS_SECOND, Pricer, Pricing
 from perfmodel.workload.symbols import Dim, product, simplify
 
 
@@ -31,7 +31,10 @@ def copy(p: Pricer, n: Node) -> None:
     said: dict[str, object] = {}
     if n.op == "Transpose":
         axes = range(len(n.need(0).known))
-        said["order"] = n.wholes("perm") or tuple(reversed(axes))
+        order = n.wholes("perm") or tuple(reversed(axes))
+        if p.channels_last and len(order) == 4:
+            order = tuple(CHANNELS_SECOND.index(order[axis]) for axis in CHANNELS_SECOND)
+        said["order"] = order
     p.add(n, "copy", p.reads(*(n.present if n.op == "Concat" else n.present[:1])), attributes=said)
 
 

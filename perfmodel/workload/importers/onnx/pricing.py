@@ -31,6 +31,8 @@ ELSEWHERE: Mapping[str, str] = {
     "tflite.custom": "perfmodel.workload.importers.tflite.operators",
 }
 
+#: Axes of an image with its channels last, in the order of a graph.
+CHANNELS_SECOND = (0, 3, 1, 2)
 
 #: What rules raise on attributes and shapes that the standard does not allow.
 MALFORMED = (ValueError, TypeError, IndexError, KeyError, ZeroDivisionError, OverflowError)
@@ -46,10 +48,13 @@ class Pricer:
         Where the operators go.
     notes
         What a reader of the result should know.
+    channels_last
+        Whether images of the file have their channels last; those of the graph have them second.
     """
 
     builder: SequenceBuilder
     notes: list[str] = field(default_factory=list[str])
+    channels_last: bool = False
 
     def price(self, node: Node) -> None:
         """Add the operators of one node; one that has no price is named in ``not_priced``."""
@@ -108,7 +113,10 @@ class Pricer:
     def tensor(self, edge: Edge) -> Tensor:
         """Return the tensor of a value, declared at its first use."""
         if edge.tensor is None:
-            made = Tensor(self._name(edge.name), edge.known, *_role(edge), edge.format)
+            shape = edge.known
+            if self.channels_last and edge.is_data and len(shape) == 4:
+                shape = tuple(shape[axis] for axis in CHANNELS_SECOND)
+            made = Tensor(self._name(edge.name), shape, *_role(edge), edge.format)
             edge.tensor = self.builder.tensors[made.name] = made
         return edge.tensor
 
@@ -199,6 +207,8 @@ def _role(edge: Edge) -> tuple[str, str]:
 def _unknown(node: Node) -> str:
     from perfmodel.workload.importers.onnx import operators
 
+    if node.domain in ELSEWHERE:
+        return "a custom operator" if node.domain.endswith(".custom") else "has no price"
     learned = node.domain == operators.LEARNING
     known = operators.LEARNED if learned else operators.TABLE
     meant = nearest(node.op, known, cutoff=0.8)

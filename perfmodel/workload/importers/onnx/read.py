@@ -84,6 +84,8 @@ class RawModel:
     """Whether plain fp32 is the file's own choice too, as beside integers."""
     precision: str = ""
     """The precision that the file is in; empty: told by its weights."""
+    channels_last: bool = False
+    """Whether images have their channels last; those of a graph have them second."""
     notes: tuple[str, ...] = ()
     """What a reader of the result should know of the file."""
     name: str = ""

@@ -9,6 +9,7 @@ else where a file is broken, so this one is separate: a fault names the byte and
 
 from __future__ import annotations
 
+import mmap
 import struct
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
@@ -39,7 +40,7 @@ class Flatbuffer:
         Its name, for messages.
     """
 
-    def __init__(self, data: bytes, file: str) -> None:
+    def __init__(self, data: bytes | mmap.mmap, file: str) -> None:
         self.data = data
         self.file = file
         self.faults: list[Fault] = []

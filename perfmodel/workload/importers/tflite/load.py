@@ -38,6 +38,7 @@ def load_tflite(path: str | Path, settings: Mapping[str, Value] | None = None) -
     model = read_tflite(path)
     raw, notes = translate(model)
     raw.pinned = any(t.scales or t.format == "fp16" for t in model.subgraphs[0].tensors)
+    raw.channels_last = True
     raw.precision = _precision(model)
     raw.notes = tuple(notes)
     return OnnxWorkload(raw, settings or {})

@@ -234,7 +234,7 @@ def _read_state(t: Translator, o: TfliteOperator) -> None:
 def _write_state(t: Translator, o: TfliteOperator) -> None:
     key = t.handles.get(o.inputs[0] if o.inputs else -1, t.input(o, 0))
     kept = t.fresh(f"{key}.next")
-    t.own("Copy", (t.input(o, 1),), (kept,))
+    t.own("Assign", (t.input(o, 1), t.states.get(key, "")), (kept,))
     t.states[key] = kept
     t.more_outputs.append(kept)
 

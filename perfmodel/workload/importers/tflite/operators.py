@@ -22,7 +22,7 @@ from perfmodel.workload.importers.onnx.node import (
     axis_of,
     fixed,
 )
-from perfmodel.workload.importers.onnx.operators_movement import copy, part, resize
+from perfmodel.workload.importers.onnx.operators_movement import copy, part, resize, sample
 from perfmodel.workload.importers.onnx.operators_pointwise import pool
 from perfmodel.workload.importers.onnx.operators_products import (
     convolution,
@@ -235,7 +235,11 @@ def _view(p: Pricer, edge: Edge, shape: Shape) -> Edge:
     """Return a value with its axes in the order of the ONNX importer; the tensor is the same."""
     if edge.kind == "constant" and edge.tensor is None:
         edge.kind = "weight"
-    return Edge(edge.name, shape, edge.kind, edge.format, tensor=p.tensor(edge), tag=edge.tag)
+    view = Edge(edge.name, shape, edge.kind, edge.format, tensor=edge.tensor, tag=edge.tag)
+    if edge.tensor is None:
+        # Weights are declared as they are seen here; of images the pricer knows the order.
+        edge.tensor = view.tensor = p.tensor(edge if edge.is_data else view)
+    return view
 
 
 def _padding(n: Node, spatial: Shape, kernel: Sequence[int]) -> tuple[int, ...]:
@@ -349,6 +353,14 @@ def converting(p: Pricer, n: Node) -> None:
     convert(p, Node(op, n.name, n.inputs, n.outputs))
 
 
+def assign(p: Pricer, n: Node) -> None:
+    """Price ``ASSIGN_VARIABLE``: a copy to where the state lies, which is held all through."""
+    state = n.get(1)
+    if state is not None and state.shape == n.out.shape:
+        n.out.tensor = p.tensor(state)
+    p.add(n, "copy", [p.tensor(n.need(0))])
+
+
 def lookup(p: Pricer, n: Node) -> None:
     """Price a lookup: the indices and the elements picked."""
     p.add(n, "gather", [*p.reads(n.get(1)), (p.tensor(n.need(0)), n.out.elements)])
@@ -389,6 +401,32 @@ def squared_difference(p: Pricer, n: Node) -> None:
           attributes={"function": "squared_difference"})  # fmt: skip
 
 
+def suppress(p: Pricer, n: Node) -> None:
+    """Price ``NON_MAX_SUPPRESSION_V4`` and ``_V5``.
+
+    Every box is compared with those that are kept: 12 operations an overlap, of as many as may be
+    kept (how many are only the data tell).
+    """
+    boxes, limit = n.need(0), n.get(2)
+    most = limit.number() if limit is not None else None
+    count = boxes.known[0]
+    p.add(n, "pool", p.reads(boxes, n.get(1)),
+          ops=product(count, count if most is None else most, 12))  # fmt: skip
+
+
+def detections(p: Pricer, n: Node) -> None:
+    """Price ``TFLite_Detection_PostProcess``: encoded boxes, scores of classes, anchors.
+
+    A box is decoded (20 operations with two exponentials), its best class is looked for, and it is
+    compared with those that are kept, as many as the first output holds.
+    """
+    boxes, scores = n.need(0), n.need(1)
+    kept = n.out.known[1] if len(n.out.known) > 1 else 10
+    count = product(*boxes.known[:-1])
+    p.add(n, "pool", p.reads(boxes, scores, n.get(2)),
+          ops=simplify(scores.elements + product(count, 20 + 12 * kept)))  # fmt: skip
+
+
 def control_flow(p: Pricer, n: Node) -> None:
     """Refuse what runs other subgraphs, with their names."""
     raise NotPricedError(n.text("runs", "it runs another subgraph"))
@@ -408,7 +446,7 @@ RULES: Mapping[str, Rule] = {
     "StridedSlice": strided,
     "RFFT2D": transformed,
     **dict.fromkeys(("ComplexAbs", "Real", "Imag"), real_part),
-    **dict.fromkeys(("Copy", "L2Normalization"), same),
+    **dict.fromkeys(("Copy", "Assign", "L2Normalization"), same),
     "SquaredDifference": broadcast,
     "SVDF": filtered,
     **dict.fromkeys(("SequenceLSTM", "SequenceRNN"), sequence_shape),
@@ -417,12 +455,16 @@ RULES: Mapping[str, Rule] = {
 PRICES: Mapping[str, Pricing] = {
     **dict.fromkeys(("Conv2D", "DepthwiseConv2D", "Conv3D"), conv),
     "TransposeConv": conv_transpose,
+    **dict.fromkeys(("NON_MAX_SUPPRESSION_V4", "NON_MAX_SUPPRESSION_V5"), suppress),
+    "TFLite_Detection_PostProcess": detections,
+    "TransformTensorBilinear": sample,
     "Convolution2DTransposeBias": biased_transpose,
     **dict.fromkeys(("AveragePool", "MaxPool", "LpPool"), pooling),
     "Resize": resizing,
     **dict.fromkeys(("DepthToSpace", "SpaceToDepth", "SpaceToBatch", "BatchToSpace", "Copy"),
                     block_copy),
     "StridedSlice": part,
+    "Assign": assign,
     "FullyConnected": fully_connected,
     "BatchMatMul": batch_matmul,
     **dict.fromkeys(("Quantize", "Dequantize"), converting),

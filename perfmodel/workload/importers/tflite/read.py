@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import mmap
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 from typing import Any, Final
 
 from perfmodel.errors import Fault, InputError
-from perfmodel.workload.importers.onnx.read import KEPT, LARGEST_BYTES, LARGEST_EXTENT
+from perfmodel.workload.importers.onnx.read import KEPT, LARGEST_EXTENT
 from perfmodel.workload.importers.tflite.flatbuffer import Flatbuffer, Table
 from perfmodel.workload.importers.tflite.schema import (
     ACTIVATIONS,
@@ -29,6 +30,9 @@ _STORED: Final = {
     "int32": "int32", "int64": "int64", "uint8": "uint8", "int8": "int8", "bool": "uint8",
     "int16": "int16", "fp32": "float32", "fp64": "float64",
 }  # fmt: skip
+
+#: Bytes from which a file is mapped rather than read.
+_MAPPED: Final = 2**26
 
 #: Options that are one of some names.
 _NAMED: Final = {"activation": ACTIVATIONS, "padding": PADDINGS}
@@ -141,12 +145,12 @@ def read_tflite(path: str | Path) -> TfliteModel:
     """
     file = Path(path)
     try:
-        if file.stat().st_size > LARGEST_BYTES:
-            raise InputError(
-                Fault(f"is larger than {LARGEST_BYTES >> 30} GiB", file=str(file),
-                      expected="a model in one flatbuffer")
-            )  # fmt: skip
-        data = file.read_bytes()
+        with file.open("rb") as stream:
+            large = file.stat().st_size > _MAPPED
+            # Of a large file only what is looked at is brought in: not the weights.
+            data = (
+                mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) if large else stream.read()
+            )
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
         reason = (getattr(error, "strerror", None) or "cannot be read").lower()
         raise InputError(Fault(reason, file=str(file), expected="a readable file")) from None
