@@ -45,7 +45,7 @@ def load_keras(path: str | Path, settings: Mapping[str, Value] | None = None) ->
         raise InputError(Fault("unfolds to more layers than a network has", file=found.file,
                                expected="fewer calls of nested models")) from None  # fmt: skip
     if models.flaws:
-        raise InputError(locate(models.flaws, found.marks, found.file))
+        raise InputError(locate(models.flaws, found.marks(), found.file))
     outputs = [value.name for value in made if value is not None]
     file = str(path)
     if not outputs or not models.trace.inputs or not models.trace.nodes:
