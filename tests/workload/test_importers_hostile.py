@@ -58,17 +58,14 @@ def _mutated(document: Any, chance: random.Random, places: list[tuple[Any, ...]]
 def _survives(path: Path) -> bool:
     """Read a file; True where it is a workload, False where it is a fault."""
     before = sorted(path.parent.iterdir())
+    faults: tuple[Any, ...] = ()
     try:
-        workload = pm.workload(path)
-        assert workload.graph() is not None
-        float(workload.macs)
-        sound = True
+        float(pm.workload(path).macs)
     except InputError as error:
-        assert error.faults
-        assert "Traceback" not in str(error)
-        sound = False
+        faults = error.faults or ("an error without a fault",)
     assert sorted(path.parent.iterdir()) == before
-    return sound
+    assert "an error without a fault" not in faults
+    return not faults
 
 
 @pytest.mark.parametrize("name", ["siamese_2", "sequence_3", "mixed_qkeras", "assorted_3"])
@@ -108,8 +105,10 @@ def test_mutated_graphs_of_torch(name: str, tmp_path: Path) -> None:
     assert False in outcomes
 
 
-@pytest.mark.parametrize(("source", "suffix"), [("keras/MobileNet_2.keras", ".keras"),
-                                                ("torch_export/recurrent.pt2", ".pt2")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("source", "suffix"),
+    [("keras/MobileNet_2.keras", ".keras"), ("torch_export/recurrent.pt2", ".pt2")],
+)
 def test_damaged_archives(source: str, suffix: str, tmp_path: Path) -> None:
     content = (DATA / source).read_bytes()
     path = tmp_path / f"net{suffix}"
@@ -127,9 +126,7 @@ def test_damaged_archives(source: str, suffix: str, tmp_path: Path) -> None:
 def _bomb() -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        with archive.open("config.json", "w") as stream:
-            for _ in range(40):
-                stream.write(b" " * 2**20)
+        archive.writestr("config.json", b" " * (40 * 2**20))
     return buffer.getvalue()
 
 
@@ -187,7 +184,7 @@ def test_a_cycle_and_a_layer_that_is_not_there(tmp_path: Path) -> None:
         pm.workload(path)
     reference[0] = "densee"
     path.write_text(json.dumps(document))
-    with pytest.raises(InputError, match="reads 'densee'.*did you mean 'dense"):
+    with pytest.raises(InputError, match=r"reads 'densee'.*did you mean 'dense"):
         pm.workload(path)
 
 
