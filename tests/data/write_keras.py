@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent / "keras"
+EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 COUNTS: dict[str, int] = {}
 
 
@@ -24,7 +25,8 @@ def write(name: str, model: Any, packed: bool = False) -> None:
     data = json.loads(model.to_json())
     text = json.dumps(stripped(data), separators=(",", ":"))
     if not packed:
-        (HERE / f"{name}.json").write_text(text + "\n")
+        folder = EXAMPLES if name == "jet_tagger_qkeras" else HERE
+        (folder / f"{name}.json").write_text(text + "\n")
         return
     with zipfile.ZipFile(HERE / f"{name}.keras", "w") as made:
         made.writestr(zipfile.ZipInfo("config.json"), text, compress_type=zipfile.ZIP_DEFLATED,

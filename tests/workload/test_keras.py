@@ -15,6 +15,7 @@ from perfmodel.errors import InputError
 from perfmodel.workload.importers.onnx.load import OnnxWorkload
 
 HERE = Path(__file__).parent.parent / "data" / "keras"
+EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 COUNTS: dict[str, Any] = {
     **json.loads((HERE / "counts_2.json").read_text()),
     **json.loads((HERE / "counts_3.json").read_text()),
@@ -22,8 +23,8 @@ COUNTS: dict[str, Any] = {
 
 
 def _file(name: str) -> Path:
-    packed = HERE / f"{name}.keras"
-    return packed if packed.exists() else HERE / f"{name}.json"
+    places = (HERE / f"{name}.keras", HERE / f"{name}.json", EXAMPLES / f"{name}.json")
+    return next(path for path in places if path.exists())
 
 
 @pytest.mark.parametrize("name", [n for n in COUNTS if " " not in n])

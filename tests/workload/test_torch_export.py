@@ -14,6 +14,7 @@ from perfmodel.workload.importers.torch_export.expressions import ExpressionErro
 from perfmodel.workload.symbols import evaluate
 
 HERE = Path(__file__).parent.parent / "data" / "torch_export"
+EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 COUNTS: dict[str, Any] = json.loads((HERE / "counts.json").read_text())
 NETWORKS = [name for name, count in COUNTS.items() if isinstance(count, dict)]
 
@@ -21,9 +22,14 @@ NETWORKS = [name for name, count in COUNTS.items() if isinstance(count, dict)]
 FREE = {"resnet18", "resnet18_core", "mobilenet_v2", "efficientnet_b0"}
 
 
+def _file(name: str) -> Path:
+    places = (HERE / f"{name}.pt2", EXAMPLES / f"{name}.pt2")
+    return next(path for path in places if path.exists())
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_as_many_parameters_and_as_much_work_as_torch_counts(name: str) -> None:
-    workload = pm.workload(HERE / f"{name}.pt2", **({"batch": 2} if name in FREE else {}))
+    workload = pm.workload(_file(name), **({"batch": 2} if name in FREE else {}))
     assert workload.not_priced == ()
     assert workload.weights == COUNTS[name]["parameters"]
     if name == "recurrent":  # FlopCounterMode leaves recurrent layers out
@@ -40,7 +46,7 @@ def test_as_many_parameters_and_as_much_work_as_torch_counts(name: str) -> None:
      ("efficientnet_b0", "efficientnet_b0"), ("vit_b_16", "vit_b_16"), ("swin_t", "swin_tiny")],
 )  # fmt: skip
 def test_costs_as_the_same_network_of_the_library(name: str, own: str) -> None:
-    imported = pm.workload(HERE / f"{name}.pt2", **({"batch": 2} if name in FREE else {}))
+    imported = pm.workload(_file(name), **({"batch": 2} if name in FREE else {}))
     known = pm.workload(own, batch=2)
     assert imported.weights == known.weights
     assert imported.macs == known.macs
@@ -52,17 +58,17 @@ def test_costs_as_the_same_network_of_the_library(name: str, own: str) -> None:
 
 def test_core_operators_are_the_same_network() -> None:
     """After ``run_decompositions``: ``addmm`` of a turned weight, ``convolution``, tuples."""
-    plain, core = (pm.workload(HERE / f"resnet18{end}.pt2") for end in ("", "_core"))
+    plain, core = (pm.workload(_file(f"resnet18{end}")) for end in ("", "_core"))
     assert (plain.weights, plain.macs) == (core.weights, core.macs)
     times = [pm.predict(w, "jetson_agx_orin", precision="fp16").latency_s for w in (plain, core)]
     assert times[0] == times[1]
 
 
 def test_a_free_batch_takes_an_array() -> None:
-    workload = pm.workload(HERE / "mobilenet_v2.pt2", batch=[1, 8])
+    workload = pm.workload(_file("mobilenet_v2"), batch=[1, 8])
     assert list(workload.macs) == [300_774_272, 8 * 300_774_272]
     with pytest.raises(InputError, match="did you mean 'batch'"):
-        pm.workload(HERE / "mobilenet_v2.pt2", bach=2)
+        pm.workload(_file("mobilenet_v2"), bach=2)
 
 
 def test_expressions_of_extents() -> None:
