@@ -145,3 +145,24 @@ def test_what_is_read_elsewhere_keeps_its_conversion(onnx_file: Write, reader: s
     product = _operators(workload)[1]
     assert product.pair == ("=int8", "=uint8")
     assert workload.graph().tensors[product.writes[0]].format == ""
+
+
+def test_lstm_that_onnxruntime_quantised_is_the_lstm(onnx_file: Any, tmp_path: Path) -> None:
+    import numpy as np
+    from onnx import helper
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    node = helper.make_node("LSTM", ["x", "w", "r", "b"], ["y", "h", "c"], name="lstm",
+                            hidden_size=16, direction="bidirectional")  # fmt: skip
+    shapes = {"w": (2, 64, 12), "r": (2, 64, 16), "b": (2, 128)}
+    chance = np.random.default_rng(0)
+    weights = {n: chance.random(s, dtype=np.float32) for n, s in shapes.items()}
+    plain = onnx_file([node], {"x": [5, 3, 12]}, ["y", "h", "c"], weights)
+    made = tmp_path / "quantised.onnx"
+    quantize_dynamic(plain, made, weight_type=QuantType.QInt8)
+    known, found = load_onnx(plain), load_onnx(made)
+    assert found.graph().not_priced == ()
+    assert found.macs == known.macs
+    assert found.weights == known.weights
+    formats = {t.format for t in found.graph().tensors.values() if t.role == "weight"}
+    assert "int8" in formats
