@@ -119,7 +119,7 @@ class Workload:
                 faults += check_extent(name, value)
         if faults:
             raise InputError(faults)
-        bound = {name: _number(value) for name, value in settings.items()}
+        bound = {name: as_number(value) for name, value in settings.items()}
         return Workload(
             self.name, self._build, {**self.parameters, **bound}, (self.unit, self._items),
             precision=self.precision, origin=self.origin, notes=self.notes,
@@ -155,7 +155,7 @@ def check_extent(name: str, value: Value) -> list[Fault]:
     return [Fault(f"{_brief(value)} is not {noun}", path=name, expected=expected)]
 
 
-def _number(value: Value) -> Value:
+def as_number(value: Value) -> Value:
     """Return a number of Python, an array of floats (so that no product overflows) or a tracer."""
     if type(value) is int or type(value) is float or namespace(value) is not np:
         return value

@@ -204,3 +204,34 @@ def test_what_cannot_be_priced_says_why(
 ) -> None:
     read = learned(onnx_file, op, **attributes)
     assert any(said in text for text in read.not_priced), read.not_priced
+
+
+def test_tree_ensemble_of_set_5_walks_from_its_roots(onnx_file: Any) -> None:
+    """Two trees by hand: one comparison with two leaves, and a chain with leaves at 1, 2 and 2."""
+    from onnx import TensorProto, helper
+
+    def numbers(kind: int, values: list[float]) -> Any:
+        return helper.make_tensor("n", kind, [len(values)], values)
+
+    def network(**changed: Any) -> Any:
+        attributes: dict[str, Any] = {
+            "tree_roots": [0, 1], "n_targets": 1, "post_transform": 2, "aggregate_function": 1,
+            "nodes_modes": numbers(TensorProto.UINT8, [0, 0, 0]),
+            "nodes_splits": numbers(TensorProto.FLOAT, [0.5, 0.1, 0.2]),
+            "nodes_featureids": [0, 1, 0], "nodes_truenodeids": [0, 2, 3],
+            "nodes_falsenodeids": [1, 2, 4], "nodes_trueleafs": [1, 1, 1],
+            "nodes_falseleafs": [1, 0, 1], "leaf_targetids": [0] * 5,
+            "leaf_weights": numbers(TensorProto.FLOAT, [1.0] * 5), **changed,
+        }  # fmt: skip
+        node = helper.make_node("TreeEnsemble", ["x"], ["y"], domain="ai.onnx.ml", **attributes)
+        return pm.workload(onnx_file([node], {"x": [8, 3]}, ["y"], domains=("ai.onnx.ml",)))
+
+    workload = network()
+    graph = workload.graph()
+    assert graph.not_priced == ()
+    assert any("2 trees, 1.5 nodes and 1.40 comparisons" in note for note in workload.notes)
+    assert graph.tensors[graph.outputs[0]].elements == 8
+    circle = network(nodes_falsenodeids=[1, 1, 4])
+    assert "form a circle" in circle.graph().not_priced[0]
+    nowhere = network(tree_roots=[0, 7])
+    assert "node 7 leads nowhere" in nowhere.graph().not_priced[0]

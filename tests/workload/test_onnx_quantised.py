@@ -145,3 +145,52 @@ def test_what_is_read_elsewhere_keeps_its_conversion(onnx_file: Write, reader: s
     product = _operators(workload)[1]
     assert product.pair == ("=int8", "=uint8")
     assert workload.graph().tensors[product.writes[0]].format == ""
+
+
+def test_lstm_that_onnxruntime_quantised_is_the_lstm(onnx_file: Any, tmp_path: Path) -> None:
+    import numpy as np
+    from onnx import helper
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    node = helper.make_node("LSTM", ["x", "w", "r", "b"], ["y", "h", "c"], name="lstm",
+                            hidden_size=16, direction="bidirectional")  # fmt: skip
+    shapes = {"w": (2, 64, 12), "r": (2, 64, 16), "b": (2, 128)}
+    chance = np.random.default_rng(0)
+    weights = {n: chance.random(s, dtype=np.float32) for n, s in shapes.items()}
+    plain = onnx_file([node], {"x": [5, 3, 12]}, ["y", "h", "c"], weights)
+    made = tmp_path / "quantised.onnx"
+    quantize_dynamic(plain, made, weight_type=QuantType.QInt8)
+    known, found = load_onnx(plain), load_onnx(made)
+    assert found.graph().not_priced == ()
+    assert found.macs == known.macs
+    assert found.weights == known.weights
+    formats = {t.format for t in found.graph().tensors.values() if t.role == "weight"}
+    assert "int8" in formats
+
+
+def test_clips_between_quantise_and_dequantise_say_the_width(onnx_file: Any) -> None:
+    """QCDQ as Brevitas exports it: 8-bit containers, clipped to 4 and 2 bits; a view on the way."""
+    import numpy as np
+
+    def integers(*values: int) -> Any:
+        return np.array(values[0] if len(values) == 1 else values, np.int8)
+
+    nodes = [
+        helper.make_node("Relu", ["x"], ["r"], name="relu"),
+        helper.make_node("QuantizeLinear", ["r", "s", "z"], ["q"], name="q"),
+        helper.make_node("Clip", ["q", "zero", "fifteen"], ["c"], name="clip"),
+        helper.make_node("DequantizeLinear", ["c", "s", "z"], ["d"], name="dq"),
+        helper.make_node("Flatten", ["d"], ["f"], name="flat"),
+        helper.make_node("Clip", ["w", "minus", "one"], ["wc"], name="clip_w"),
+        helper.make_node("DequantizeLinear", ["wc", "s", "z"], ["wd"], name="dq_w"),
+        helper.make_node("MatMul", ["f", "wd"], ["y"], name="fc"),
+    ]
+    stored = {
+        "s": np.array(0.1, np.float32), "z": integers(0), "zero": integers(0),
+        "fifteen": integers(15), "minus": integers(-2), "one": integers(1), "w": ("INT8", [32, 10]),
+    }  # fmt: skip
+    workload = load_onnx(onnx_file(nodes, {"x": [1, 8, 2, 2]}, ["y"], stored))
+    operators = {o.name: o for _, o in workload.graph().walk()}
+    assert list(operators) == ["relu", "q", "flat", "fc"]
+    assert operators["fc"].pair == ("=int2", "=int4")
+    assert workload.weights == 320

@@ -1,4 +1,4 @@
-"""Read one file of a zip archive: nothing is written, and no more than a limit is read."""
+"""Read a file, or one file of a zip archive: never more than a limit, and nothing is written."""
 
 from __future__ import annotations
 
@@ -10,11 +10,31 @@ from typing import Final
 
 from perfmodel.errors import Fault, InputError
 
-__all__ = ["unpacked"]
+__all__ = ["contents", "unpacked"]
 
 #: Files that an archive may list.
 _ENTRIES: Final = 100_000
 _MOST: Final = 16 * 2**20
+
+
+def contents(path: Path, most: int = _MOST) -> bytes:
+    """Return what a file holds.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, or holds more than `most` bytes.
+    """
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(most + 1)
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        reason = (getattr(error, "strerror", None) or "cannot be read").lower()
+        raise InputError(Fault(reason, file=str(path), expected="a readable file")) from None
+    if len(content) > most:
+        raise InputError(Fault(f"is larger than {most >> 20} MiB", file=str(path),
+                               expected="a model without its weights"))  # fmt: skip
+    return content
 
 
 def unpacked(

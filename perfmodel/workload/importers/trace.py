@@ -28,7 +28,7 @@ __all__ = ["DOMAIN", "UNKNOWN", "TooLargeError", "Tracer"]
 _OPSET: Final = 23
 
 #: Nodes that a file may unfold to.
-_MOST: Final = 200_000
+_MOST: Final = 10_000
 
 
 class TooLargeError(Exception):

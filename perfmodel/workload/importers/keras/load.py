@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from math import prod
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from perfmodel.arrays import Value
 from perfmodel.errors import Fault, InputError
@@ -17,6 +18,9 @@ from perfmodel.workload.importers.trace import TooLargeError
 from perfmodel.workload.workload import Workload
 
 __all__ = ["load_keras"]
+
+#: Names that Keras makes up.
+_NUMBERED: Final = re.compile(r"(model|functional|sequential)(_\d+)?")
 
 
 def load_keras(path: str | Path, settings: Mapping[str, Value] | None = None) -> Workload:
@@ -45,16 +49,26 @@ def load_keras(path: str | Path, settings: Mapping[str, Value] | None = None) ->
         raise InputError(Fault("unfolds to more layers than a network has", file=found.file,
                                expected="fewer calls of nested models")) from None  # fmt: skip
     if models.flaws:
-        raise InputError(locate(models.flaws, found.marks, found.file))
+        raise InputError(locate(models.flaws, found.marks(), found.file))
     outputs = [value.name for value in made if value is not None]
     file = str(path)
     if not outputs or not models.trace.inputs or not models.trace.nodes:
         raise InputError(Fault("holds no layer that computes", file=found.file,
                                expected="a model with inputs, layers and outputs"))  # fmt: skip
-    model = models.trace.model(outputs, file, name_of(found.model))
+    model = models.trace.model(outputs, file, _name(found, Path(path)))
     workload = OnnxWorkload(model, settings or {})
     workload.notes = (*workload.notes, *_manifest_notes(found, models))
     return workload
+
+
+def _name(found: Found, path: Path) -> str:
+    """Return the name that a person gave: of the model, the file, or its folder."""
+    given = name_of(found.model)
+    if not _NUMBERED.fullmatch(given):
+        return given
+    if path.stem not in {"config", "model"}:
+        return path.stem
+    return path.resolve().parent.name or given
 
 
 def _manifest_notes(found: Found, models: Models) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
@@ -9,7 +10,7 @@ from typing import Any, Final, NamedTuple, cast
 from perfmodel.errors import Fault, InputError
 from perfmodel.marks import Marks
 from perfmodel.specfile import read
-from perfmodel.workload.importers.archive import unpacked
+from perfmodel.workload.importers.archive import contents, unpacked
 from perfmodel.workload.importers.keras.fields import Fields, Place
 
 __all__ = ["Found", "find_model"]
@@ -29,9 +30,13 @@ class Found(NamedTuple):
     """
 
     model: Fields
-    marks: Marks
+    content: bytes
     file: str
     manifest: list[Any]
+
+    def marks(self) -> Marks:
+        """Return the place of every value: read again, since only faults need them."""
+        return read(self.content, self.file, json_text=True)[1]
 
 
 def find_model(path: Path) -> Found:
@@ -45,9 +50,13 @@ def find_model(path: Path) -> Found:
     file = str(path)
     if path.name.endswith(".keras"):
         file = f"{path}/{_CONFIG}"
-        data, marks = read(unpacked(path, _CONFIG, _CONFIG)[1], file, json_text=True)
+        content = unpacked(path, _CONFIG, _CONFIG)[1]
     else:
-        data, marks = read(path, json_text=True)
+        content = contents(path)
+    try:
+        data = json.loads(content)
+    except (ValueError, RecursionError):
+        data = read(content, file, json_text=True)[0]  # it says what is wrong, and where
     if not isinstance(data, dict):
         raise InputError(Fault("is not a mapping", file=file, line=1, column=1,
                                expected="a model with 'class_name' and 'config'"))  # fmt: skip
@@ -60,6 +69,7 @@ def find_model(path: Path) -> Found:
         if isinstance(inside, dict):
             model, place = cast("dict[str, Any]", inside), (*place, key)
     if "class_name" not in model:
+        marks = read(content, file, json_text=True)[1]
         line, column = marks.at(place)
         graph = root.get("format") == "graph-model" or "node" in model
         message = "is a graph of TensorFlow, not of layers" if graph else "holds no model of layers"
@@ -67,5 +77,5 @@ def find_model(path: Path) -> Found:
             Fault(message, path=marks.show(place), file=file, line=line, column=column,
                   expected="a layers-model with 'class_name' and 'config'")
         )  # fmt: skip
-    return Found(Fields(model, place), marks, file,
+    return Found(Fields(model, place), content, file,
                  cast("list[Any]", manifest) if isinstance(manifest, list) else [])  # fmt: skip

@@ -123,8 +123,9 @@ class Models:
                 made = self.call(entry, [x], {}, (), prefix, ())
                 x = made[0] if made else None
             if x is None:
+                for later in entries[i + 1 :]:
+                    self.check(later)
                 return None
-            del i
         return x
 
     def build_shape(self, model: Fields, config: Fields) -> object:
@@ -242,6 +243,7 @@ class Models:
             values = [_picked(done, r) for r in call.arguments]
             keywords = {k: _picked(done, r) for k, r in call.keywords.items()}
             if any(v is None for v in (*values, *keywords.values())):
+                self.check(entry)
                 done[key] = [None]
                 continue
             shapes = [stated.get((name, index, i)) for i in range(8)]
@@ -291,6 +293,28 @@ class Models:
             names = [layer.plain(v) for v in inputs]
             return [Value(n) for n in self.trace.unknown(kind, names, shapes, reason, layer.name)]
         return made if isinstance(made, list) else [made]
+
+    def check(self, entry: Fields) -> None:
+        """Add the faults of a layer's own fields, where what it reads is at fault already.
+
+        Only of layers whose fields mean the same whatever they read.
+        """
+        kind = str(entry.data["class_name"])
+        quantised = kind.startswith("Q") and kind[1:2].isupper()
+        handler = products.HANDLERS.get(kind[1:] if quantised else kind)
+        config: Any = entry.data["config"]
+        if handler is None or not isinstance(config, dict):
+            return
+        trace = Tracer()
+        axes = next((n for n in (1, 2, 3) if f"{n}D" in kind), 0)
+        x = Value(trace.input("x", [1, *[64] * axes, 64]))
+        fields = Fields(cast("dict[str, Any]", config), (*entry.place, "config"))
+        try:
+            handler(Layer(trace, kind.removeprefix("Q"), "layer", fields, [x], quantised=quantised))
+        except LayerError as error:
+            self.flaws += error.flaws
+        except (NotPricedError, *MALFORMED):
+            pass  # it may fit what it reads in the network
 
     def inner(self, layer: Layer) -> Made:
         """Write a layer by its class."""

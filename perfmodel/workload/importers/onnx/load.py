@@ -20,7 +20,7 @@ from perfmodel.workload.importers.onnx.qonnx import stated_precision
 from perfmodel.workload.importers.onnx.read import RawModel, read_onnx
 from perfmodel.workload.importers.onnx.walk import Walked
 from perfmodel.workload.symbols import Dim, evaluate
-from perfmodel.workload.workload import PLAIN, Workload, check_extent
+from perfmodel.workload.workload import PLAIN, Workload, as_number, check_extent
 
 _LONGEST_DEFAULT: Final = 2**20
 
@@ -182,7 +182,7 @@ def _resolved(model: RawModel, name: str, settings: Mapping[str, Value], length:
         if faults:
             raise InputError(faults)
     parameters: dict[str, Value] = (
-        {k: settings.get(k, v) for k, v in walked.defaults.items()} | bound | scalars
+        {k: as_number(settings.get(k, v)) for k, v in walked.defaults.items()} | bound | scalars
     )
     numbers = {k: float(np.max(v)) for k, v in parameters.items() if _plain(v)}
     build = OnnxBuild(model, name, bound, scalars, numbers)

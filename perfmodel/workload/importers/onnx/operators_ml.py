@@ -229,6 +229,68 @@ def trees(p: Pricer, n: Node) -> None:
     _finish(p, n, best(p.builder, scores), _transformed(p, n, scores))
 
 
+#: ``post_transform`` of ``TreeEnsemble``, by its number.
+_NUMBERED = ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT")
+
+
+def ensemble(p: Pricer, n: Node) -> None:
+    """Price ``TreeEnsemble`` (operator set 5), which names roots and tells leaves from nodes."""
+    x = _columns(p, n)
+    shape = _rooted(n)
+    outputs, leaves = int(n.whole("n_targets", 1)), len(_list(n, "leaf_targetids"))
+    transform = n.whole("post_transform", 0)
+    if not 0 <= transform < len(_NUMBERED):
+        raise NotPricedError(f"post_transform {transform} is not known")
+    p.notes.append(
+        f"{n.label}: {shape.trees} trees, {shape.inner:g} nodes and {shape.depth:.2f} comparisons "
+        "a walk, the mean depth of the leaves"
+    )
+    many = outputs > 1 and leaves > shape.trees * (shape.inner + 1)
+    s = forest.ForestStructure.model_validate(
+        {
+            "features": 1, "trees": shape.trees, "depth": max(shape.depth, 1e-9),
+            "nodes": max(shape.inner, 1e-9), "classes": outputs,
+            "leaves": "value" if outputs == 1 else "distribution" if many else "label",
+        }
+    )  # fmt: skip
+    sums = forest.walk(p.builder, x, s, trees=shape.trees, depth=shape.depth, inner=shape.inner)
+    said = Node(n.op, n.name, n.inputs, n.outputs, {"post_transform": _NUMBERED[transform]})
+    _finish(p, n, _transformed(p, said, sums))
+
+
+def _rooted(node: Node) -> _Forest:
+    """Read the trees of a ``TreeEnsemble`` from its roots.
+
+    Raises
+    ------
+    NotPricedError
+        Lists of different lengths, or nodes that lead nowhere or back.
+    """
+    names = ("nodes_truenodeids", "nodes_falsenodeids", "nodes_trueleafs", "nodes_falseleafs")
+    yes, no, yes_leaf, no_leaf = (_list(node, name) for name in names)
+    roots = _list(node, "tree_roots")
+    count = len(yes)
+    if not roots or not count == len(no) == len(yes_leaf) == len(no_leaf):
+        raise NotPricedError("its lists of nodes are missing or of different lengths")
+    seen: set[int] = set()
+    depths: list[int] = []
+    for root in roots:
+        waiting = [(root, 1)]
+        while waiting:
+            at, depth = waiting.pop()
+            if not 0 <= at < count:
+                raise NotPricedError(f"node {at} leads nowhere")
+            if at in seen:
+                raise NotPricedError("its nodes form a circle")
+            seen.add(at)
+            for child, leaf in ((yes[at], yes_leaf[at]), (no[at], no_leaf[at])):
+                if leaf:
+                    depths.append(depth)
+                else:
+                    waiting.append((child, depth + 1))
+    return _Forest(len(roots), len(seen) / len(roots), sum(depths) / max(len(depths), 1))
+
+
 class _Forest:
     """Trees, nodes that compare a tree, and comparisons a walk, as means."""
 
@@ -282,6 +344,6 @@ LEARNED: Mapping[str, Pricing] = {
     "Scaler": scaler, "Normalizer": normalizer, "ArrayFeatureExtractor": extractor,
     "ZipMap": zip_map, "LinearClassifier": linear, "LinearRegressor": linear,
     "SVMClassifier": support_vectors, "SVMRegressor": support_vectors,
-    "TreeEnsembleClassifier": trees, "TreeEnsembleRegressor": trees,
+    "TreeEnsembleClassifier": trees, "TreeEnsembleRegressor": trees, "TreeEnsemble": ensemble,
     **dict.fromkeys(_ELEMENTS, element),
 }  # fmt: skip

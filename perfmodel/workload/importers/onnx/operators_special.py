@@ -74,6 +74,19 @@ def recurrent(p: Pricer, n: Node) -> None:
     )  # fmt: skip
 
 
+def quantised_lstm(p: Pricer, n: Node) -> None:
+    """Price ``DynamicQuantizeLSTM``: 8-bit weights, turned; inputs are quantised as it runs."""
+    w, r = n.need(1), n.need(2)
+    for edge in (w, r):
+        if len(edge.known) != 3:
+            raise NotPricedError(f"'{edge.name}' has {len(edge.known)} dimensions and not 3")
+        if edge.tensor is None and not edge.is_data:
+            edge.kind = "weight"
+            edge.shape = (edge.known[0], edge.known[2], edge.known[1])
+    plain = Node("LSTM", n.name, n.inputs[:8], n.outputs, n.attributes)
+    recurrent(p, plain)
+
+
 def _fft(length: Dim, what: str) -> float:
     """Operations of a complex FFT, ``5 n log2 n`` (Cooley and Tukey's radix 2, real operations)."""
     size = fixed(length, what)
@@ -304,5 +317,6 @@ CONTRIBUTED: Mapping[str, Pricing] = {
     "EmbedLayerNormalization": embed_norm,
     **dict.fromkeys(("SkipLayerNormalization", "SkipSimplifiedLayerNormalization"), skip_norm),
     "MoE": experts,
+    "DynamicQuantizeLSTM": quantised_lstm,
     "RotaryEmbedding": rotary,
 }

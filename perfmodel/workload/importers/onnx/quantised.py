@@ -5,6 +5,7 @@ from __future__ import annotations
 from perfmodel.formats import find
 from perfmodel.workload.importers.onnx.node import Edge, Node, NotPricedError
 from perfmodel.workload.importers.onnx.walk import Choice, Repeat, Step
+from perfmodel.workload.symbols import constant
 
 _PRODUCTS = frozenset({"Conv", "ConvTranspose", "MatMul", "Gemm", "FusedConv", "FusedGemm"})
 
@@ -73,6 +74,9 @@ class _Folder:
         integer = {"DequantizeLinear", "MatMulInteger", "ConvInteger"}
         if not any(isinstance(step, Node) and step.op in integer for step in self.steps):
             return
+        for step in self.steps:
+            if isinstance(step, Node) and step.op == "Clip":
+                self.narrow(step)
         for step in list(self.steps):
             if not isinstance(step, Node) or id(step) in self.gone:
                 continue
@@ -90,9 +94,41 @@ class _Folder:
         elif step.op in _OTHERS or step.op in _MOVERS:
             self.other(step)
 
+    def narrow(self, clip: Node) -> None:
+        """Take a clip of integers for what it says of their width (QCDQ: four bits in eight).
+
+        Such files quantise to 8 bits and clip to fewer, since older operator sets have no others.
+        """
+        x, y = clip.need(0), clip.out
+        bits = _width(clip)
+        format = f"int{bits}"
+        if not x.format.startswith(("int", "uint")) or bits is None or find(format) is None:
+            return
+        maker = self.maker.get(id(x))
+        if not x.is_data:
+            y.kind, y.format = "weight", format
+        elif maker is not None and maker.op == "QuantizeLinear" and self.readers[id(x)] == [clip]:
+            maker.outputs = (y,)
+            self.maker[id(y)] = maker
+            y.format = format
+        else:
+            return
+        self.gone.add(id(clip))
+
     def source(self, edge: Edge | None) -> Edge | None:
-        """Return the integers behind a dequantised value."""
+        """Return the integers behind a dequantised value, through views that nothing else reads."""
         maker = self.maker.get(id(edge)) if edge is not None else None
+        if maker is not None and edge is not None and maker.op in _VIEWS and edge.is_data:
+            inner = maker.inputs[0]
+            alone = len(self.readers.get(id(edge), [])) == 1 and id(edge) not in self.kept
+            integers = self.source(inner) if alone else None
+            if integers is None:
+                return None
+            inputs = list(maker.inputs)
+            self.swap(maker, inputs, 0, integers)
+            maker.inputs = tuple(inputs)
+            edge.format = integers.format
+            return edge
         if maker is None or maker.op != "DequantizeLinear" or maker.need(0).shape is None:
             return None
         integers = maker.need(0)
@@ -263,6 +299,22 @@ class _Folder:
                     continue
             alive.append(step)
         self.steps = alive
+
+
+#: Views that a dequantise may stand behind as well as before.
+_VIEWS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})
+
+
+def _width(clip: Node) -> int | None:
+    """Return the bits that the bounds of a clip need, of fewer than 8."""
+    bounds = [e.number() if e is not None else None for e in (clip.get(1), clip.get(2))]
+    low, high = (constant(b) if b is not None else None for b in bounds)
+    if low is None or high is None or low > high:
+        return None
+    for bits in range(1, 8):
+        if (low >= 0 and high < 2**bits) or (low >= -(2 ** (bits - 1)) and high < 2 ** (bits - 1)):
+            return bits
+    return None
 
 
 _STRUCTURAL = frozenset(

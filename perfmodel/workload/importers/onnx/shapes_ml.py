@@ -46,7 +46,8 @@ def _columns(node: Node) -> None:
 RULES: Mapping[str, Rule] = {
     **dict.fromkeys(("Scaler", "Normalizer", "Imputer", "Binarizer", "ZipMap"), _like),
     **dict.fromkeys(("LinearClassifier", "SVMClassifier", "TreeEnsembleClassifier"), _classifier),
-    **dict.fromkeys(("LinearRegressor", "SVMRegressor", "TreeEnsembleRegressor"), _regressor),
+    **dict.fromkeys(("LinearRegressor", "SVMRegressor", "TreeEnsembleRegressor",
+                     "TreeEnsemble"), _regressor),
     "LabelEncoder": _encoded, "ArrayFeatureExtractor": _columns,
 }  # fmt: skip
 """Operator -> rule."""

@@ -229,6 +229,15 @@ def narrow(node: Node) -> None:
     give(node, (*x[:-1], features))
 
 
+def quantised_lstm(node: Node) -> None:
+    """``DynamicQuantizeLSTM``: as ``LSTM``, its recurrent weights turned, results in float."""
+    x, r = ranked(node.need(0), 3), ranked(node.need(2), 3)
+    directions, hidden = r[0], r[1]
+    give(node, (x[0], directions, x[1], hidden))
+    for i in (1, 2):
+        give(node, (directions, x[1], hidden), i)
+
+
 def fused_matmul(node: Node) -> None:
     """``FusedMatMul``: either side turned."""
     a, b = ranked(node.need(0), 2), ranked(node.need(1), 2)
@@ -305,6 +314,7 @@ CONTRIBUTED: Mapping[str, Rule] = {
     **dict.fromkeys(("MatMulIntegerToFloat", "DynamicQuantizeMatMul"), integer_to_float),
     **dict.fromkeys(("MatMulNBits", "MatMulBnb4", "MatMulFpQ4"), narrow),
     **dict.fromkeys(("FusedMatMul", "TransposeMatMul"), fused_matmul),
+    "DynamicQuantizeLSTM": quantised_lstm,
     "FusedConv": PLAIN["Conv"], "FusedGemm": PLAIN["Gemm"],
     "EmbedLayerNormalization": embed_norm, "GatherBlockQuantized": block_gather,
     **dict.fromkeys(("SkipLayerNormalization", "SkipSimplifiedLayerNormalization",

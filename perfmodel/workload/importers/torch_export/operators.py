@@ -197,7 +197,8 @@ def _pool(op: str) -> Writer:
         stride = e.wholes(c, "stride", axes, 0)
         pads = e.wholes(c, "padding", axes, 0)
         e.add(
-            c, op, [x], kernel_shape=kernel, strides=stride if any(stride) else kernel,
+            c, op, [x], outputs=c.outputs[:1], kernel_shape=kernel,
+            strides=stride if any(stride) else kernel,
             dilations=e.wholes(c, "dilation", axes, 1), pads=(*pads, *pads),
         )  # fmt: skip
 
