@@ -54,6 +54,10 @@ SHOWN = {
         "1512 combinations, 44 fit", "760 ns at 63 % of the scarcest", "605 ns at 80 %",
         "density 0.3:   245 ns,   68 % of the scarcest, fits", "11.87 ms  URAM 96 %",
     )),
+    "flash_streaming.ipynb": (2, (
+        "qwen3_30b_a3b", "proved: True", "1.56 tokens/s all from storage, 10.27 as placed",
+        "4 GB:  80.8 % hits", "90% of the guesses right", "wall_stream: measured  585.2 ms",
+    )),
     "mixed_precision_under_an_sram_budget.ipynb": (2, (
         "12.14 MiB with 8 bits everywhere", "sensitivity          1.273  (table)",
         "proved of the model", "value 1.273142, bound 1.273142, proved: True",

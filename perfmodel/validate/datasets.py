@@ -31,6 +31,7 @@ DATASETS: Final[Mapping[str, str]] = {
     "stm32_model_zoo": "perfmodel.validate.mcus.stm32_model_zoo",
     "tinyengine_mcunet": "perfmodel.validate.mcus.tinyengine",
     "flash_read": "perfmodel.validate.flash_read",
+    "bigmoe_flash_streaming_runs": "perfmodel.validate.streamed_experts",
     "hwnasbench360": "perfmodel.validate.hwnasbench360",
     "help_nasbench201": "perfmodel.validate.help_latency.nasbench201",
     "help_fbnet": "perfmodel.validate.help_latency.fbnet",

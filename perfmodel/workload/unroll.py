@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import groupby
 
+from perfmodel.errors import Fault, InputError
 from perfmodel.workload.graph import Block, Graph, Operator, Tensor
 from perfmodel.workload.symbols import Dim, evaluate
 
@@ -55,6 +56,32 @@ def unroll(graph: Graph, values: Mapping[str, float]) -> Graph:
         blocks=tuple(blocks),
         outputs=tuple(current.get(n, n) for n in graph.outputs),
     )
+
+
+def executions(graph: Graph, values: Mapping[str, float]) -> int:
+    """Return how many operators `graph` has with its repetitions written out."""
+    bound = {**graph.defaults, **values}
+    return sum(
+        int(float(evaluate(block.count, bound))) * len(block.operators) for block in graph.blocks
+    )
+
+
+def written_out(graph: Graph, values: Mapping[str, float], most: int) -> Graph:
+    """Return `unroll(graph, values)`, refused where it would be too large to look at one by one.
+
+    Raises
+    ------
+    InputError
+        It would have more than `most` operators.
+    """
+    count = executions(graph, values)
+    if count > most:
+        steps = "fewer tokens or layers (--set generate=1)" if "generate" in values else ""
+        raise InputError(
+            Fault(f"'{graph.name}' has {count} operators with all repetitions written out",
+                  "workload", expected=steps or f"at most {most}")
+        )  # fmt: skip
+    return unroll(graph, values)
 
 
 def _executions(graph: Graph, values: Mapping[str, float]) -> Iterator[tuple[Block, int, int, int]]:

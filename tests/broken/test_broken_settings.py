@@ -54,7 +54,7 @@ COMMANDS = [
     (("--versoin",), "perfmodel has no option '--versoin'; did you mean '--version'?"),
     (
         ("hardware", "schema", "devise"),
-        "perfmodel hardware schema: 'devise' does not fit KIND; expected one of device, runtime; did you mean 'device'?",
+        "perfmodel hardware schema: 'devise' does not fit KIND; expected one of device, runtime, system; did you mean 'device'?",
     ),
     (("predict", "resnet81", "a100"), "no workload is named 'resnet81'; did you mean 'resnet18'?"),
     (("predict", "resnet18", "a1000"), "no device is named 'a1000'; did you mean 'a100'?"),

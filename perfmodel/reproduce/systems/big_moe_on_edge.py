@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -45,18 +45,37 @@ RUNS: Final = {
 TOKENS: Final = 8
 
 
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """A mixture of experts: its layers, bytes of an expert, and how seconds of computing spread.
+
+    `attention`, `expert` and `head` are weights of a layer's attention, of one expert and of the
+    head, in any unit.
+    """
+
+    layers: int
+    expert_bytes: float
+    attention: float
+    expert: float
+    head: float
+
+
+QWEN: Final = Geometry(LAYERS, WHOLE_MIB * _MIB / (LAYERS * 8), ATTENTION, EXPERT, HEAD)
+
+
 def wall_s(
-    channel: Channel, compute: float, mib: float, experts: int, overlapped: bool
+    channel: Channel, compute: float, mib: float, experts: int, overlapped: bool,
+    geometry: Geometry = QWEN,
 ) -> float:  # fmt: skip
     """Return seconds of a token: attention, then experts, at once or matrix by matrix."""
     random = np.random.default_rng(0)
-    whole = WHOLE_MIB * _MIB / (LAYERS * 8)
-    missing = mib * _MIB / (LAYERS * experts * whole)
-    weights = LAYERS * (ATTENTION + EXPERT * experts) + HEAD
-    before, each, head = (compute * part / weights for part in (ATTENTION, EXPERT, HEAD))
+    g, whole = geometry, geometry.expert_bytes
+    missing = min(1.0, mib * _MIB / (g.layers * experts * whole))
+    weights = g.layers * (g.attention + g.expert * experts) + g.head
+    before, each, head = (compute * part / weights for part in (g.attention, g.expert, g.head))
     items: list[Load] = []
     for _ in range(TOKENS):
-        for _ in range(LAYERS):
+        for _ in range(g.layers):
             count = int(random.binomial(experts, missing))
             start = len(items)
             items.append(Load("attention", 0.0, before))
@@ -116,6 +135,22 @@ def _with_hottest(law: Callable[[float], Popularity]) -> float:
         hot = float(visit_probabilities(EXPERTS, 6, law(middle))[:6].sum()) / 6
         low, high = (middle, high) if hot < HOTTEST_SIX else (low, middle)
     return low
+
+
+def hit_rate(experts: int, mib: float) -> float:
+    """Return the share of the visits of Qwen3-30B-A3B that a cache serves.
+
+    By the geometric law of the trace of one text.
+
+    Parameters
+    ----------
+    experts
+        That a token visits of a layer.
+    mib
+        Of the cache.
+    """
+    chance = visit_probabilities(EXPERTS, experts, Geometric(_with_hottest(Geometric)))
+    return _hit(chance, QWEN.expert_bytes / _MIB, mib)
 
 
 def _hit(chance: npt.NDArray[np.float64], expert_mib: float, mib: float) -> float:

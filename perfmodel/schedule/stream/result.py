@@ -126,6 +126,21 @@ class StreamResult:
         return self.streamed_bytes * self.channel.energy_j_per_byte
 
     @property
+    def device_energy_j(self) -> float:
+        """Joule of a run within the device's boundary, what is read from the channel included.
+
+        Its mean power while it computes, its idle power while it waits for loads. NaN where the
+        device states no power at idle: a device that streams mostly waits.
+        """
+        p = self.prediction
+        idle = p.machine.facts.get("power.idle")
+        if idle is None:
+            return float("nan")
+        waits = max(self.run_s - self.compute_s, 0.0)
+        busy = float(np.asarray(p.power_w)) * self.compute_s + float(idle) * waits
+        return busy + (self.energy_j if math.isfinite(self.energy_j) else 0.0)
+
+    @property
     def table(self) -> Table:
         """One row an item of the timeline, in the order of loading."""
         from perfmodel.table import Table
@@ -163,6 +178,7 @@ class StreamResult:
             "tokens_per_s", "run_s", "compute_s", "io_s", "bubble_s", "serial_s", "bound_s",
             "hidden_fraction", "streamed_bytes", "wasted_bytes", "resident_bytes", "buffer_bytes",
             "working_set_bytes", "hit_fraction", "energy_j",
+            "device_energy_j",
         ):  # fmt: skip
             value = getattr(self, name)
             out[name] = value if value is not None and math.isfinite(value) else None
@@ -206,6 +222,10 @@ class StreamResult:
         ]
         if self.tokens_per_s is not None:
             rows.insert(0, ("tokens/s", f"{self.tokens_per_s:.4g}"))
+        if math.isfinite(self.device_energy_j):
+            rows.append(("energy", show(self.device_energy_j, "energy")))
+        elif math.isfinite(self.energy_j):
+            rows.append(("energy", f"{show(self.energy_j, 'energy')} for reading alone"))
         if any(layer.experts for layer in self.layers):
             rows.append(("expert hits", f"{100 * self.hit_fraction:.3g} %"))
         width = max(len(name) for name, _ in rows)

@@ -119,20 +119,22 @@ def stream(
     faults.settle()
     assert ways is not None
     channel, extra = ways
-    layers = layers_of(found, channel.name)
     main = found._setting.levels[-1]  # pyright: ignore[reportPrivateUsage]
+    # What `predict` reads the weights from is left out of the engine's time, whatever the source.
+    home = found._setting.weights_memory  # pyright: ignore[reportPrivateUsage]
+    layers = layers_of(found, channel.name if home == main else home)
     repeated = [_load_bytes(layer, grouped) for layer in layers if layer.count > 1]
     largest = (
         max(repeated) if any(repeated) else max(_load_bytes(layer, grouped) for layer in layers)
     )
     held = depth * largest
-    (home,) = levels_of(found, [main], None if memory is None else {main: memory})
-    room = home.capacity_bytes
+    (inner,) = levels_of(found, [main], None if memory is None else {main: memory})
+    room = inner.capacity_bytes
     kv = float(found.kv_bytes)
     if keep and float(found.weight_bytes) + kv <= room:
         held = 0.0  # everything stays: nothing passes through a buffer
     # What is streamed passes through main memory: it is never better off outside.
-    most = home.bandwidth_bytes_per_s * (1.0 - 1e-6)
+    most = inner.bandwidth_bytes_per_s * (1.0 - 1e-6)
     outside = [replace(v, bandwidth_bytes_per_s=min(v.bandwidth_bytes_per_s, most)) for v in extra]
     placement = place(
         workload, device, precision=precision, runtime=runtime, engine=engine,

@@ -25,9 +25,13 @@ from perfmodel.workload.fuse import Fusion, Kernel, aliases, kernels
 from perfmodel.workload.graph import Graph, Operator
 from perfmodel.workload.lifetimes import held
 from perfmodel.workload.symbols import evaluate
+from perfmodel.workload.unroll import written_out
 from perfmodel.workload.workload import Workload
 
 __all__ = ["Kept", "Layer", "Live", "Step", "step_of"]
+
+#: A graph that is larger, its repetitions written out, is refused.
+MOST_OPERATORS = 2500
 
 _LINEAR = frozenset({"add", "sub", "neg", "cast"})
 _BY_MASK = frozenset({"relu", "relu6", "leaky_relu", "clip"})
@@ -190,7 +194,7 @@ def step_of(
     if graph.schedulable_only:
         said = f"'{workload.name}' can be scheduled but not trained: it holds sizes only"
         raise InputError(Fault(said, expected="a workload with operators"))
-    flat = graph.unroll(workload.parameters)
+    flat = written_out(graph, workload.parameters, MOST_OPERATORS)
     made = kernels(flat, fusion)
     found = _Reader(workload, precision, flat, made, clamped).read(gradient_bits)
     if not found.layers:

@@ -128,23 +128,31 @@ def prefixes(stages: Stages) -> list[int]:
 def every_cut(stages: Stages, most: int) -> list[int] | None:
     """Return every cut as a set of bits, smallest first; None where there are more than `most`."""
     before = [sum(1 << b for b in found) for found in stages.before()]
+    after: list[list[int]] = [[] for _ in before]
+    for stage, found in enumerate(stages.before()):
+        for earlier in found:
+            after[earlier].append(stage)
+    ready = sum(1 << stage for stage, needs in enumerate(before) if not needs)
     seen = {0}
-    layer = [0]
+    layer = [(0, ready)]
     out = [0]
     while layer:
-        following: list[int] = []
-        for cut in layer:
-            for stage, needs in enumerate(before):
-                bit = 1 << stage
-                if cut & bit or needs & ~cut:
-                    continue
+        following: list[tuple[int, int]] = []
+        for cut, ready in layer:
+            left = ready
+            while left:
+                bit = left & -left
+                left ^= bit
                 larger = cut | bit
-                if larger not in seen:
-                    seen.add(larger)
-                    following.append(larger)
-            if len(seen) > most:
-                return None
-        out += following
+                if larger in seen:
+                    continue
+                seen.add(larger)
+                if len(seen) > most:
+                    return None
+                opened = sum(1 << s for s in after[bit.bit_length() - 1]
+                             if not before[s] & ~larger)  # fmt: skip
+                following.append((larger, ready ^ bit | opened))
+        out += [cut for cut, _ in following]
         layer = following
     return out
 

@@ -162,7 +162,10 @@ class Split:
             "the input" if makers[tensor] < 0 else self.stages.members[makers[tensor]][-1]
             for tensor in self.cuts.crossing[cut]
         ]
-        return "after " + " + ".join(dict.fromkeys(names)) if names else "without a tensor"
+        names = list(dict.fromkeys(names))
+        if len(names) > 3:
+            names[2:] = [f"{len(names) - 2} more"]
+        return "after " + " + ".join(names) if names else "without a tensor"
 
     @cached_property
     def ranges(self) -> list[Range]:
@@ -336,6 +339,7 @@ class Split:
             "every_cut_listed": self.complete,
             "rates_bytes_per_s": self.rates_bytes_per_s.tolist(),
             "best": [self.name(int(k)) for k in best],
+            "sent_up": [list(self.cuts.crossing[int(k)]) if k >= 0 else [] for k in best],
         }  # fmt: skip
         for name in ("latency_s", "energy_j", "period_s", "link_s"):
             out[name] = [_plain(v) for v in getattr(self, name)[best, at]]

@@ -29,12 +29,15 @@ from perfmodel.workload.fuse import aliases
 from perfmodel.workload.graph import Graph, Operator
 from perfmodel.workload.lower import Lowered, lower
 from perfmodel.workload.symbols import evaluate
+from perfmodel.workload.unroll import written_out
 from perfmodel.workload.workload import Workload
 
 __all__ = ["Costs", "Flow", "Stages", "costs", "stages_of"]
 
 Floats = npt.NDArray[np.float64]
 
+#: A graph that is larger, its repetitions written out, is refused.
+MOST_OPERATORS = 2500
 #: Formats of indices and masks, which a link carries as they are.
 INDICES = frozenset({"int64", "int32", "bool"})
 #: Tensors that stay with those that write and read them.
@@ -166,7 +169,7 @@ def stages_of(
     if written.schedulable_only:
         said = f"'{workload.name}' can be scheduled but not split: it holds sizes only"
         raise InputError(Fault(said, expected="a workload with operators"))
-    graph = written.unroll(workload.parameters)
+    graph = written_out(written, workload.parameters, MOST_OPERATORS)
     lowered: list[Lowered] = []
     precisions: list[Precision] = []
     for machine, (_, precision, _, _) in zip(machines, sides, strict=True):

@@ -245,3 +245,27 @@ def _token(
             items += [part] * parts
         items.append(Load("head", 0.0, head))
     return pipeline(items, slots=3).makespan_s / 8
+
+
+def test_a_source_beside_the_device_leaves_its_storage_alone(tmp_path: Path) -> None:
+    """Experts in the host's memory cost the card what they cost one that has no drive at all."""
+    text = (Path(__file__).parents[3] / "examples" / "desktop_with_ssd.yaml").read_text()
+    spec = tmp_path / "desktop_with_ssd.yaml"
+    spec.write_text(text)
+    host = Level.of("host", "64 GB", "25 GB/s")
+    asked: dict[str, Any] = {
+        "precision": "w4a16", "memory": "12 GB", "source": host, "cached": True,
+        "popularity": 0.3, "set": {"phase": "decode"},
+    }  # fmt: skip
+    plain, drive = (pm.stream("mixtral_8x7b", device, **asked) for device in ("rtx_4090", spec))
+    assert drive.compute_s == pytest.approx(plain.compute_s)
+    assert drive.run_s == pytest.approx(plain.run_s)
+    # Idle power is stated of the one and not of the other; waiting costs it.
+    assert np.isnan(plain.device_energy_j)
+    waits = drive.run_s - drive.compute_s
+    busy = float(drive.prediction.power_w) * drive.compute_s
+    assert drive.device_energy_j == pytest.approx(busy + 20.0 * waits)
+    asked["source"] = None
+    read = pm.stream("mixtral_8x7b", spec, **asked)
+    assert read.energy_j == pytest.approx(1e-9 * read.streamed_bytes)
+    assert read.run_s > drive.run_s
