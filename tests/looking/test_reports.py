@@ -214,6 +214,7 @@ def test_a_schedule_says_its_proof_and_a_curve_its_table(tmp_path: Path) -> None
     s.report(tmp_path / "s.html")
     page = read(tmp_path / "s.html")
     assert "proved: no schedule can spill fewer bytes" in page.text
+    assert "from 1.43555 MiB on nothing is spilled" in page.text
     stays = next(t for t in page.tables if t[0][0] == "tensor")
     assert len(stays) - 1 == len(s.residency)
     c: Any = pm.schedule("mobilenet_v2", "gemmini_16x16", capacity="1 MiB..2 MiB")
@@ -222,6 +223,20 @@ def test_a_schedule_says_its_proof_and_a_curve_its_table(tmp_path: Path) -> None
     assert "1 of 2 capacities do not fit." in page.text
     why = c.schedules[0].infeasible
     assert " ".join(why.text().split()) in page.text
+
+
+def test_a_schedule_that_spills_says_what_more_memory_saves(tmp_path: Path) -> None:
+    s: Any = pm.schedule("efficientformer_l1", "gemmini_16x16", capacity="735 KiB", unfused=True)
+    s.report(tmp_path / "s.html")
+    page = read(tmp_path / "s.html")
+    assert "882 KiB spilled and reloaded" in page.text
+    part = page.text.split("What more memory would save")[-1].split("Proof")[0]
+    # The curve starts at the schedule itself and ends where nothing is spilled.
+    assert "735 KiB: 882 KiB" in part
+    again: Any = pm.schedule("efficientformer_l1", "gemmini_16x16", capacity="735 KiB",
+                             unfused=True)  # fmt: skip
+    again.report(tmp_path / "again.html")
+    assert (tmp_path / "s.html").read_bytes() == (tmp_path / "again.html").read_bytes()
 
 
 def test_a_search_says_prices_and_what_more_would_change(tmp_path: Path, checkout: Path) -> None:
