@@ -274,8 +274,15 @@ def test_a_search_without_an_answer_says_why(tmp_path: Path) -> None:
 def test_a_comparison_gives_its_reasons(tmp_path: Path) -> None:
     c = pm.compare("resnet18", "a100", "jetson_agx_orin")
     c.report(tmp_path / "r.html")
-    text = read(tmp_path / "r.html").text
+    page = read(tmp_path / "r.html")
+    text = page.text
     assert all(reason in text for reason in c.reasons)
+    kernels = next(t for t in page.tables if t[0][0] == "kernel" and t[0][1] == "a")
+    assert len(kernels) - 1 == len(c.table)
+    assert kernels[1][:3] == [
+        c.table[0].kernel,
+        *(show(c.table[0][n], "time") for n in ("a_s", "b_s")),
+    ]
     assert 'pm.compare("resnet18", "a100", "jetson_agx_orin")' in text
 
 
@@ -287,7 +294,7 @@ def test_a_validation_draws_every_row(tmp_path: Path, data: Path) -> None:
     assert page.tables[0][1][:2] == [found.name, str(found.rows)]
     assert 'pm.validate("llamacpp_apple_4167"' in page.text
     drawn = next(t for t in page.tables if t[0][0] == "series")
-    assert len(drawn) - 1 == len(found.predictions)
+    assert len(drawn) - 1 == found.rows
 
 
 def test_the_data_of_a_picture_is_what_it_says() -> None:
