@@ -33,7 +33,12 @@ def measured(result: ValidationResult) -> Figure:
     InputError
         No row has a positive measurement and prediction.
     """
-    found = [p for p in result.predictions if p["measured"] > 0 and p["predicted"] > 0]
+    found = [
+        p
+        for p in result.predictions
+        if p["measured"] > 0 and p["predicted"] > 0
+        and p.get("target", result.primary) == result.primary
+    ]  # fmt: skip
     if not found:
         raise InputError(Fault("nothing to draw", expected="at least one predicted row"))
     step = max(1, math.ceil(len(found) / _MOST))

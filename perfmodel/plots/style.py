@@ -172,7 +172,8 @@ def quantity(value: float, dimension: str) -> str:
         return f"{si(value, '').strip()}/s"
     if dimension in DIMENSIONS:
         return show(value, dimension)
-    return f"{value:.4g}"
+    whole = float(value).is_integer() and abs(value) < 1e7
+    return f"{value:.0f}" if whole else f"{value:.4g}"
 
 
 def ticks(high: float, dimension: str, most: int = 8) -> dict[str, Any]:

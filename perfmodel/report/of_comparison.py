@@ -6,18 +6,22 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from perfmodel.asked import asked_for
+from perfmodel.columns import dimension_of
+from perfmodel.plots.style import quantity, si
 from perfmodel.report.document import Document
-from perfmodel.report.html import data_table, items
+from perfmodel.report.html import Cell, data_table, items, rows
 from perfmodel.report.of_prediction import answer, verdict
 from perfmodel.report.question import question
 from perfmodel.report.terms import terms
 from perfmodel.report.write import Asked
+from perfmodel.units import show
 
 if TYPE_CHECKING:
     from perfmodel.compare import Comparison
 
 __all__ = ["comparison_report"]
 
+_MOST = 400
 _WORDS = ("latency", "energy", "traffic", "utilization", "bound by", "memory", "interval")
 
 
@@ -34,11 +38,39 @@ def comparison_report(found: Comparison, asked: Asked) -> Document:
     first, *rest = found.reasons
     kind = "fits" if a.feasible and b.feasible else "fails"
     made.head(f'<div class="verdict {kind}"><b>{escape(first)}</b>{items(rest)}</div>')
-    made.part("Metrics", data_table(found.metrics, "a and b in SI units; ratio is b over a"))
-    made.part("Kernels", data_table(found.table, "the largest difference first", most=400))
+    made.part("Metrics", _metrics(found))
+    made.part("Kernels", _kernels(found))
     made.part("Facts that differ and matter here", data_table(found.used_facts, most=400))
     for side, p in (("a", a), ("b", b)):
         made.part(f"{side}: {p.device}", verdict(p), answer(p),
                   made.picture(p.plot.roofline()), made.picture(p.plot.bottlenecks()))  # fmt: skip
     made.part("What the words mean", terms(_WORDS))
     return made
+
+
+def _metrics(found: Comparison) -> str:
+    body: list[list[Cell | str]] = []
+    for row in found.metrics.rows():
+        name = str(row["metric"])
+        dimension = dimension_of(name.split()[0])
+        sides = [Cell("" if v != v else _shown(v, dimension), v) for v in (row.a, row.b)]
+        ratio = "" if row.ratio != row.ratio else f"{row.ratio:.4g}"
+        body.append([name, *sides, Cell(ratio, row.ratio)])
+    return rows(("metric", "a", "b", "b over a"), body)
+
+
+def _kernels(found: Comparison) -> str:
+    body: list[list[Cell | str]] = []
+    table = found.table
+    for row in table.head(_MOST).rows():
+        seconds = [Cell(show(v, "time"), v) for v in (row.a_s, row.b_s, row.difference_s)]
+        share = "" if row.share != row.share else f"{100 * row.share:.1f} %"
+        body.append([str(row.kernel), *seconds, Cell(share, row.share), str(row.bound_by_a),
+                     str(row.bound_by_b)])  # fmt: skip
+    said = f"{len(table)} kernels, the largest difference first"
+    heads = ("kernel", "a", "b", "a less b", "of the difference", "a bound by", "b bound by")
+    return rows(heads, body, said, sorts=True)
+
+
+def _shown(value: float, dimension: str) -> str:
+    return si(value, "") if not dimension and value >= 1e4 else quantity(value, dimension)

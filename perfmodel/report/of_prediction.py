@@ -141,10 +141,10 @@ def _pictures(made: Document, p: Prediction) -> list[str]:
         out.append(made.picture(p.plot.bottlenecks(by="phase"), "The same by phase."))
     out.append(made.picture(p.plot.memory(), "Activations step by step, and what each memory must "
                             "hold against what it has."))  # fmt: skip
-    for name, said in (
-        ("resources", "What the design takes of the part."),
-        ("energy_stack", "Energy of each kernel by part."),
-    ):
+    further = {"resources": "What the design takes of the part."}
+    if len(p.energy.parts) > 1:
+        further["energy_stack"] = "Energy of each kernel by part."
+    for name, said in further.items():
         try:
             out.append(made.picture(getattr(p.plot, name)(), said))
         except InputError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -11,16 +13,18 @@ from perfmodel.report.html import Cell, cards, data_table, items, paragraph, pre
 from perfmodel.report.question import question
 from perfmodel.report.terms import terms
 from perfmodel.report.write import Asked
+from perfmodel.schedule.curve import Curve
 from perfmodel.schedule.text import curve_rows, glance, head_line
 from perfmodel.units import binary
 
 if TYPE_CHECKING:
-    from perfmodel.schedule.curve import Curve
     from perfmodel.schedule.result import Schedule
 
 __all__ = ["curve_report", "schedule_report"]
 
 _WORDS = ("spill, reload", "memory", "latency")
+#: Capacities of the curve beside a schedule, in largest working sets.
+_SHARES = (1.0, 1.125, 1.25, 1.375, 1.5, 1.75, 2.0, 2.5, 3.0)
 #: Steps that are listed at most.
 _STEPS = 400
 
@@ -34,6 +38,7 @@ def schedule_report(found: Schedule, asked: Asked) -> Document:
     made.head(cards((label, text, "") for label, text in glance(s) if label != "proof"))
     made.head(items(s.notes, "note"))
     made.part("Pictures", *_pictures(made, s))
+    made.part("What more memory would save", *_more_memory(made, s))
     if s.outcome.script is not None:
         made.part("Proof", _proof(s))
         made.part("Stays on chip", data_table(
@@ -108,6 +113,31 @@ def _pictures(made: Document, s: Schedule) -> list[str]:
         made.picture(s.plot.memory(), "What lies on chip: address upwards, steps to the right."),
         made.picture(s.plot.timeline(), "Steps and transfers over time."),
     ]
+
+
+def _more_memory(made: Document, s: Schedule) -> list[str]:
+    """Return the curve over capacities from the least that fits, by the method without a search.
+
+    The greedy method knows no clock, so that the same question gives the same page.
+    """
+    if s.job is None or s.objective == "peak" or s.weights == "resident" or s.tiled is not None:
+        return []
+    job = replace(s.job, method="greedy", objective="bytes", addresses=False)
+    least = s.working_set_bytes
+    found = [s] if s.outcome.script is not None else []
+    for share in _SHARES:
+        size = math.ceil(share * least / 1024) * 1024
+        if size != s.capacity_bytes:
+            found.append(job.at_capacity(size).run())
+    found.sort(key=lambda one: one.capacity_bytes or 0)
+    spilled = [one for one in found if one.trace.cost_bytes]
+    if not spilled:
+        return [paragraph(f"Nothing: from {binary(least)} on nothing is spilled.")]
+    return [
+        made.picture(Curve(tuple(found)).plot.curve(), "Bytes spilled and reloaded over capacity; "
+                     "beside the capacity that was asked for by the greedy method, which proves "
+                     "little. Several capacities (64 KiB..1 MiB) give the curve of any method."),
+    ]  # fmt: skip
 
 
 def _proof(s: Schedule) -> str:

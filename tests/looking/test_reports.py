@@ -214,6 +214,7 @@ def test_a_schedule_says_its_proof_and_a_curve_its_table(tmp_path: Path) -> None
     s.report(tmp_path / "s.html")
     page = read(tmp_path / "s.html")
     assert "proved: no schedule can spill fewer bytes" in page.text
+    assert "from 1.43555 MiB on nothing is spilled" in page.text
     stays = next(t for t in page.tables if t[0][0] == "tensor")
     assert len(stays) - 1 == len(s.residency)
     c: Any = pm.schedule("mobilenet_v2", "gemmini_16x16", capacity="1 MiB..2 MiB")
@@ -222,6 +223,20 @@ def test_a_schedule_says_its_proof_and_a_curve_its_table(tmp_path: Path) -> None
     assert "1 of 2 capacities do not fit." in page.text
     why = c.schedules[0].infeasible
     assert " ".join(why.text().split()) in page.text
+
+
+def test_a_schedule_that_spills_says_what_more_memory_saves(tmp_path: Path) -> None:
+    s: Any = pm.schedule("efficientformer_l1", "gemmini_16x16", capacity="735 KiB", unfused=True)
+    s.report(tmp_path / "s.html")
+    page = read(tmp_path / "s.html")
+    assert "882 KiB spilled and reloaded" in page.text
+    part = page.text.split("What more memory would save")[-1].split("Proof")[0]
+    # The curve starts at the schedule itself and ends where nothing is spilled.
+    assert "735 KiB: 882 KiB" in part
+    again: Any = pm.schedule("efficientformer_l1", "gemmini_16x16", capacity="735 KiB",
+                             unfused=True)  # fmt: skip
+    again.report(tmp_path / "again.html")
+    assert (tmp_path / "s.html").read_bytes() == (tmp_path / "again.html").read_bytes()
 
 
 def test_a_search_says_prices_and_what_more_would_change(tmp_path: Path, checkout: Path) -> None:
@@ -259,8 +274,15 @@ def test_a_search_without_an_answer_says_why(tmp_path: Path) -> None:
 def test_a_comparison_gives_its_reasons(tmp_path: Path) -> None:
     c = pm.compare("resnet18", "a100", "jetson_agx_orin")
     c.report(tmp_path / "r.html")
-    text = read(tmp_path / "r.html").text
+    page = read(tmp_path / "r.html")
+    text = page.text
     assert all(reason in text for reason in c.reasons)
+    kernels = next(t for t in page.tables if t[0][0] == "kernel" and t[0][1] == "a")
+    assert len(kernels) - 1 == len(c.table)
+    assert kernels[1][:3] == [
+        c.table[0].kernel,
+        *(show(c.table[0][n], "time") for n in ("a_s", "b_s")),
+    ]
     assert 'pm.compare("resnet18", "a100", "jetson_agx_orin")' in text
 
 
@@ -272,7 +294,7 @@ def test_a_validation_draws_every_row(tmp_path: Path, data: Path) -> None:
     assert page.tables[0][1][:2] == [found.name, str(found.rows)]
     assert 'pm.validate("llamacpp_apple_4167"' in page.text
     drawn = next(t for t in page.tables if t[0][0] == "series")
-    assert len(drawn) - 1 == len(found.predictions)
+    assert len(drawn) - 1 == found.rows
 
 
 def test_the_data_of_a_picture_is_what_it_says() -> None:
