@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from perfmodel.workload.builder import VECTOR_OPS, GraphBuilder
 from perfmodel.workload.graph import Tensor
 from perfmodel.workload.nest import LoopNest, Operand, gemm_nest
-from perfmodel.workload.symbols import Dim, distinct_experts, minimum, product, simplify
+from perfmodel.workload.symbols import (
+    Dim,
+    distinct_experts,
+    maximum,
+    minimum,
+    power_of_two,
+    product,
+    simplify,
+)
 
 
 def attended_pairs(queries: Dim, keys: Dim, window: int | None = None) -> Dim:
@@ -141,6 +150,7 @@ class SequenceBuilder(GraphBuilder):
     def experts(
         self, x: Tensor, tokens: Dim, features: Dim, *, count: int, per_token: int,
         matrices: int = 1, name: str = "experts", tag: str = "expert", gathered: bool = True,
+        live: float = 1.0,
     ) -> Tensor:  # fmt: skip
         """Add the grouped GEMM of a mixture of experts.
 
@@ -153,14 +163,24 @@ class SequenceBuilder(GraphBuilder):
             ``(..., k)``; its rows are the tokens, or tokens x experts a token when not `gathered`.
         features
             Output features of one matrix; `matrices` of them are fused (gate and up: 2).
+        live
+            Share of the hidden neurons, which are what comes out where the rows are gathered and
+            what goes in otherwise, that are read and multiplied for a token. Tokens choose theirs
+            independently: of an expert that t tokens visit, ``1 - (1 - live)**t`` are read.
         """
         k = x.shape[-1]
         width = simplify(features * matrices)
         rows = product(tokens, per_token)
         w = self.weight(f"{name}.weight", (count, k, width), tag=tag)
         y = self.tensor(f"{name}.out", (rows, width))
-        nest = gemm_nest(1, rows, width, k, x.name, w.name, y.name, b_batched=False)
+        out: Dim = width
         touched = product(distinct_experts(count, per_token, tokens), k, width)
+        if live < 1:
+            visits = maximum(1, simplify(product(tokens, per_token) / count))
+            chosen = 1 - power_of_two(simplify(visits * math.log2(1 - live)))
+            touched = simplify(touched * chosen)
+            out, k = (simplify(width * live), k) if gathered else (width, simplify(k * live))
+        nest = gemm_nest(1, rows, out, k, x.name, w.name, y.name, b_batched=False)
         read = x.elements * per_token if gathered else x.elements
         self.operator(
             name, "moe", [(x, read), (w, touched)], [y], nests=[nest], pair=(w.slot, x.slot),

@@ -250,21 +250,23 @@ def mixture(
     width, tokens = extent(s, "width"), step.tokens
     scores = g.linear(routed, e.count, name="router", bias=e.router_bias, tag="router")
     scores = g.softmax(scores, name="router_softmax")
-    matrices = 2 if s.gated else 1
-    y = g.experts(
-        x, tokens, e.ffn_width, count=e.count, per_token=e.per_token, matrices=matrices,
-        name="experts_up",
-    )  # fmt: skip
-    if e.bias:
-        y = _expert_bias(g, y, tokens, e, "experts_up")
+    # Where neurons are skipped the gate comes first: it says which of the others are read.
+    apart = s.gated and e.live < 1
+    parts: list[Tensor] = []
+    for name, live in (("experts_gate", 1.0), ("experts_up", e.live))[not apart :]:
+        y = g.experts(
+            x, tokens, e.ffn_width, count=e.count, per_token=e.per_token, live=live, name=name,
+            matrices=1 if apart or not s.gated else 2,
+        )  # fmt: skip
+        parts.append(_expert_bias(g, y, tokens, e, name) if e.bias else y)
     rows = (product(tokens, e.per_token), e.ffn_width)
     hidden = g.tensor("experts_act.out", rows)
     ops = VECTOR_OPS[s.activation] + s.gated
-    g.operator("experts_act", "elementwise", [y], [hidden], vector_ops=ops * hidden.elements,
+    g.operator("experts_act", "elementwise", parts, [hidden], vector_ops=ops * hidden.elements,
                attributes={"function": s.activation})  # fmt: skip
     y = g.experts(
         hidden, tokens, width, count=e.count, per_token=e.per_token, name="experts_down",
-        gathered=False,
+        gathered=False, live=e.live,
     )  # fmt: skip
     if e.bias:
         y = _expert_bias(g, y, tokens, e, "experts_down")

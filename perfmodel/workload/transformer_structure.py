@@ -61,6 +61,9 @@ class Experts(_Frozen):
         First layers that have a plain feed-forward network instead.
     router_bias, bias
         Vectors added to the router's scores, and to the experts' outputs.
+    live
+        Share of an expert's neurons that its gate leaves above zero, where a runtime reads and
+        multiplies no others in the up- and down-projections (ReLU; 1: it reads all).
     router_first
         The router reads the layer's input, before normalisation and attention, so that experts can
         be fetched while attention runs (SmallThinker).
@@ -74,6 +77,7 @@ class Experts(_Frozen):
     dense_layers: CountOrNone = 0
     router_bias: bool = False
     bias: bool = False
+    live: Annotated[float, Field(gt=0, le=1, strict=True)] = 1.0
     router_first: bool = False
 
 

@@ -16,6 +16,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from perfmodel import hardware, predict
 from perfmodel.workload.library import find
 from perfmodel.workload.lower import lower
 from perfmodel.workload.workload import Workload
@@ -175,6 +176,32 @@ def test_longer_audio_never_needs_fewer_products(seconds: float, more: float) ->
     w = bound("moonshine_tiny", phase="encode", seconds=np.array([seconds, seconds + more]))
     shorter, longer = np.asarray(w.macs)
     assert longer >= shorter > 0
+
+
+@given(st.floats(0.01, 0.99), st.integers(1, 200))
+def test_neurons_at_zero_are_not_read(live: float, batch: int) -> None:
+    settings: dict[str, Any] = {"phase": "decode", "batch": batch}
+    dense = bound("smallthinker_4b_a0_6b", **settings)
+    sparse = bound("smallthinker_4b_a0_6b", **settings, **{"experts.live": live})
+    assert sparse.weights == dense.weights
+    # The gate is a third of an expert; of the other two matrices a token multiplies its share.
+    experts = 32 * batch * 4 * 3 * 1536 * 768
+    assert dense.macs - sparse.macs == pytest.approx(2 / 3 * (1 - live) * experts, rel=1e-9)
+    read = sparse.number(sparse.graph().active_weight_elements)
+    whole = dense.number(dense.graph().active_weight_elements)
+    touched = whole - dense.weights + 32 * 32 * 3 * 1536 * 768  # of all experts, on average
+    assert whole - read == pytest.approx(
+        2 / 3 * touched * (1 - live) ** max(1, batch * 4 / 32), rel=1e-3, abs=1e4
+    )
+
+
+@pytest.mark.parametrize("name", ["moonshine_tiny", "whisper_tiny", "t5_small"])
+def test_the_first_token_waits_for_the_encoder(name: str) -> None:
+    board = hardware("raspberry_pi_5")
+    p = predict(find(name, {"generate": 10}), board)
+    encoder = predict(find(name, {"phase": "encode"}), board)
+    assert p.ttft_s > encoder.latency_s
+    assert p.ttft_s + 10 * p.tpot_s == pytest.approx(p.latency_s, rel=1e-9)
 
 
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 16))

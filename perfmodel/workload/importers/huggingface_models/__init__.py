@@ -27,6 +27,7 @@ __all__ = ["ARCHITECTURES", "Config", "Made"]
 #: ``model_type`` -> reader.
 ARCHITECTURES: Mapping[str, Callable[[Config], Made]] = {
     "llama": decoders.llama, "mistral": decoders.llama, "qwen2": decoders.qwen2,
+    "qwen2_vl": decoders.qwen2_vl, "qwen2_5_vl": decoders.qwen2_vl,
     "qwen3": decoders.qwen3, "gemma2": decoders.gemma2, "gemma3": decoders.gemma3,
     "gemma": decoders.gemma, "gemma3_text": decoders.gemma3, "phi3": decoders.phi3,
     "phi4_multimodal": decoders.phi4_multimodal, "phi4mm": decoders.phi4_multimodal,

@@ -29,6 +29,12 @@ def qwen2(c: Config) -> Made:
     return "transformer", made | qwen_windows(c, made["layers"])
 
 
+def qwen2_vl(c: Config) -> Made:
+    """Qwen2-VL and Qwen2.5-VL: the text part."""
+    c.notes.append("the vision part is left out: text alone")
+    return qwen2(c.section("text_config"))
+
+
 def qwen3(c: Config) -> Made:
     """Qwen3: normalised heads."""
     bias = c.flag("attention_bias", False)

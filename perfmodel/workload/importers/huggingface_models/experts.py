@@ -168,7 +168,9 @@ def smallthinker(c: Config) -> Made:
                      "the flags of 'sliding_window_layout'")  # fmt: skip
             bare = 0
     made["unrotated_layers"] = bare
-    c.notes.append("experts are dense: neurons that their ReLU leaves at zero are not skipped")
+    c.notes.append(
+        "neurons that the experts' ReLU leaves at zero are read: 'experts.live' skips them"
+    )
     return "transformer", made
 
 
