@@ -130,6 +130,17 @@ _PLAIN: tuple[Format, ...] = (
         ),
         note="a ternary model whose head and embeddings stay in 8 bits",
     ),
+    Format(
+        "ternary_head_fp16",
+        2,
+        "ternary",
+        "int8",
+        block="ternary",
+        overrides=tuple(
+            (tag, ((1.0, Format("fp16", 16, "float", "fp16")),)) for tag in ("head", "embedding")
+        ),
+        note="a ternary model whose head and embeddings stay in 16 bits (bitnet.cpp's I2_S files)",
+    ),
     *(
         Format(f"bitmod{bits}", bits, "codebook", "int8", 128, 8.0, source=_BITMOD)
         for bits in (3, 4, 6)

@@ -75,7 +75,7 @@ def build(structure: ResNetStructure, semantics: Semantics) -> Graph:
     """Build the graph; a stage's width is ``divisible(64 * 2**stage * width_multiplier, 8)``."""
     del semantics
     g = ImageBuilder("resnet", folded=structure.batch_norm == "folded")
-    x = _stem(g, g.image(structure.image_channels), structure)
+    x = _stem(g, g.image(structure.image_channels), structure, _width(0))
     last = len(structure.depths) - 1
     for i, depth in enumerate(structure.depths):
         planes, name = _width(i), f"layer{i + 1}"
@@ -101,9 +101,36 @@ def build(structure: ResNetStructure, semantics: Semantics) -> Graph:
     return g.build(parameters(structure))
 
 
-def _stem(g: ImageBuilder, x: Tensor, structure: ResNetStructure) -> Tensor:
+def residual_stages(
+    g: ImageBuilder, x: Tensor, structure: ResNetStructure, *, project: bool = False
+) -> list[Tensor]:
+    """Add a residual network of the usual widths without its classifier.
+
+    Parameters
+    ----------
+    project
+        The first block has a convolution in its shortcut also where channels are the same.
+
+    Returns
+    -------
+    list of Tensor
+        The output of each stage.
+    """
+    x = _stem(g, x, structure, 64)
+    maps: list[Tensor] = []
+    for i, depth in enumerate(structure.depths):
+        planes, name = 64 * 2**i, f"layer{i + 1}"
+        x = residual_block(g, x, planes, structure, stride=1 if i == 0 else 2, name=f"{name}.0",
+                           project=project and i == 0)  # fmt: skip
+        if depth > 1:
+            with g.repeat(depth - 1, f"{name}.1"):
+                x = residual_block(g, x, planes, structure, stride=1, name="")
+        maps.append(x)
+    return maps
+
+
+def _stem(g: ImageBuilder, x: Tensor, structure: ResNetStructure, width: Dim) -> Tensor:
     """Add the convolutions and the pool before the first stage."""
-    width = _width(0)
     if structure.stem == "deep":
         half = simplify(width / 2)
         x = g.conv_norm(x, half, 3, stride=2, activation="relu", name="stem.1")
@@ -122,12 +149,13 @@ def _width(stage: int) -> Dim:
 
 def residual_block(
     g: ImageBuilder, x: Tensor, planes: Dim, structure: ResNetStructure, *, stride: int, name: str,
-    dilation: int = 1, narrow: bool = False,
+    dilation: int = 1, narrow: bool = False, project: bool = False,
 ) -> Tensor:  # fmt: skip
     """Add one residual block; the shortcut is a 1x1 convolution where channels differ.
 
     `dilation` is that of a bottleneck's 3x3 convolution. A block with a stride has a convolution
-    in its shortcut too, unless it is `narrow`: then every other pixel of the input is taken.
+    in its shortcut too, unless it is `narrow`: then every other pixel of the input is taken; one
+    that is to `project` has it in any case.
     """
     name = f"{name}." if name else ""
     if structure.norm_first:
@@ -147,7 +175,7 @@ def residual_block(
         y = g.conv_norm(y, out, 1, name=f"{name}conv3")
     if narrow and stride != 1:
         x = g.pool(x, 1, stride=stride, name=f"{name}subsample")
-    elif stride != 1 or x.shape[1] != out:
+    elif project or stride != 1 or x.shape[1] != out:
         if structure.shortcut == "pooled" and stride != 1:
             x, stride = g.pool(x, 2, stride=stride, ceil=True, name=f"{name}avgpool"), 1
         x = g.conv_norm(x, out, 1, stride=stride, name=f"{name}downsample")

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from perfmodel.workload.convnet import ResNetStructure, residual_block
+from perfmodel.workload.convnet import ResNetStructure, residual_stages
 from perfmodel.workload.families import Family, Semantics
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
@@ -47,7 +47,8 @@ def build(structure: DenseHeadsStructure, semantics: Semantics) -> Graph:
     s = structure
     g = ImageBuilder("dense_heads", folded=s.batch_norm == "folded")
     image = g.image(s.image_channels)
-    maps = _backbone(g, image, s)
+    shape = ResNetStructure.model_validate({"block": s.block, "depths": s.depths})
+    maps = residual_stages(g, image, shape)
     if s.head == "fcn8":
         x = g.conv(maps[-1], s.classes, 1, name="score32")
         for i, side in ((16, maps[-2]), (8, maps[-3])):
@@ -71,22 +72,6 @@ def build(structure: DenseHeadsStructure, semantics: Semantics) -> Graph:
         outputs.append(g.conv(y, channels, 1, name=f"{what}.out"))
     g.output(*outputs)
     return g.build(parameters(s))
-
-
-def _backbone(g: ImageBuilder, x: Tensor, s: DenseHeadsStructure) -> list[Tensor]:
-    """Add the residual network; returns the output of each stage."""
-    shape = ResNetStructure.model_validate({"block": s.block, "depths": s.depths})
-    x = g.conv_norm(x, 64, 7, stride=2, activation="relu", name="conv1")
-    x = g.pool(x, 3, stride=2, padding=1, name="maxpool")
-    maps: list[Tensor] = []
-    for i, depth in enumerate(s.depths):
-        planes, name = 64 * 2**i, f"layer{i + 1}"
-        x = residual_block(g, x, planes, shape, stride=1 if i == 0 else 2, name=f"{name}.0")
-        if depth > 1:
-            with g.repeat(depth - 1, f"{name}.1"):
-                x = residual_block(g, x, planes, shape, stride=1, name="")
-        maps.append(x)
-    return maps
 
 
 def parameters(structure: DenseHeadsStructure) -> dict[str, float]:

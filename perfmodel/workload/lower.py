@@ -400,11 +400,13 @@ class Lowered:
             slot = self._role_slot(tensor)
             stored[slot] = stored.get(slot, 0) + times * tensor.elements
         phases: dict[str, dict[str, Dim]] = {}
+        seen: set[tuple[str, str]] = set()  # a cache that later layers read too is held once
         for block in self.graph.blocks:
             names = {n for op in block.operators for n in (*op.reads, *op.writes)}
             for name in sorted(names):
                 tensor = self.graph.tensors[name]
-                if tensor.role in {"kv", "state"}:
+                if tensor.role in {"kv", "state"} and (block.phase, name) not in seen:
+                    seen.add((block.phase, name))
                     slot = self._role_slot(tensor)
                     here = phases.setdefault(slot, {})
                     size = block.stored * tensor.elements

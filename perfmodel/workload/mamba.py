@@ -15,8 +15,15 @@ from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.families import Family, Semantics
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.nest import LoopNest, Operand
+from perfmodel.workload.recurrent_phases import (
+    RecurrentPhase,
+    build_phases,
+    items,
+    last_token,
+    parameters,
+)
 from perfmodel.workload.sequence import SequenceBuilder
-from perfmodel.workload.symbols import Dim, product, symbol
+from perfmodel.workload.symbols import Dim, symbol
 from perfmodel.workload.transformer_structure import Count, CountOrNone
 
 
@@ -42,6 +49,8 @@ class MambaStructure(BaseModel):
         Tokens; whether the classifier reads the embedding table.
     conv_bias, bias
         Biases of the convolution, and of the in- and out-projections.
+    selected_norm
+        The step size, B and C are normalised, without weights (Falcon Mamba).
     free
         Fields kept as symbols, among `FREE`.
     """
@@ -49,7 +58,7 @@ class MambaStructure(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     FREE: ClassVar[tuple[str, ...]] = ("layers", "vocabulary")
 
-    phase: Literal["decode", "prefill", "request"] = "decode"
+    phase: RecurrentPhase = "decode"
     layers: Count
     width: Count
     inner: CountOrNone = 0
@@ -60,6 +69,7 @@ class MambaStructure(BaseModel):
     tied_embeddings: bool = True
     conv_bias: bool = True
     bias: bool = False
+    selected_norm: bool = False
     free: tuple[Literal["layers", "vocabulary"], ...] = ()
 
     @property
@@ -84,23 +94,17 @@ class MambaStructure(BaseModel):
 def build(s: MambaStructure, semantics: Semantics) -> Graph:
     """Build the graph of a phase."""
     g = SequenceBuilder("mamba")
-    every = semantics.head_on_every_token
-    batch = symbol("batch")
-    if s.phase == "decode":
-        _forward(g, s, batch, 1, resumed=True, every=True)
-    elif s.phase == "prefill":
-        _forward(g, s, batch, symbol("prompt"), resumed=False, every=every)
-    else:
-        with g.phase("prefill"):
-            _forward(g, s, batch, symbol("prompt"), resumed=False, every=every)
-        with g.phase("decode", symbol("generate")):
-            _forward(g, s, batch, 1, resumed=True, every=True)
-    return g.build(parameters(s))
+
+    def forward(steps: Dim, resumed: bool, every: bool) -> Tensor:
+        return _forward(g, s, steps, resumed=resumed, every=every)
+
+    return build_phases(g, s, semantics, forward)
 
 
 def _forward(
-    g: SequenceBuilder, s: MambaStructure, batch: Dim, steps: Dim, *, resumed: bool, every: bool
-) -> None:
+    g: SequenceBuilder, s: MambaStructure, steps: Dim, *, resumed: bool, every: bool
+) -> Tensor:
+    batch = symbol("batch")
     layers: Dim = symbol("layers") if "layers" in s.free else s.layers
     vocabulary: Dim = symbol("vocabulary") if "vocabulary" in s.free else s.vocabulary
     ids = g.input("ids", (batch, steps), format="int64")
@@ -109,11 +113,9 @@ def _forward(
     with g.repeat(layers, "layer"):
         y = g.norm(x, "rms_norm", name="norm", affine=1)
         x = g.elementwise("add", _mixer(g, y, s, batch, steps, resumed=resumed), x, name="add")
-    if not every and steps != 1:
-        x = g.copy([x], (batch, 1, s.width), name="last_token", read=[product(batch, s.width)])
-    x = g.norm(x, "rms_norm", name="final_norm", affine=1)
+    x = g.norm(last_token(g, x, every=every), "rms_norm", name="final_norm", affine=1)
     weight = table if s.tied_embeddings else None
-    g.output(g.linear(x, vocabulary, name="head", bias=False, tag="head", weight=weight))
+    return g.linear(x, vocabulary, name="head", bias=False, tag="head", weight=weight)
 
 
 def _mixer(
@@ -123,9 +125,12 @@ def _mixer(
     both = g.linear(x, 2 * inner, name="in_proj", bias=s.bias, tag="ssm_in")
     u = g.view(both, (batch, steps, inner), name="u")
     z = g.view(both, (batch, steps, inner), name="z")
-    u = _convolution(g, u, s, batch, steps, resumed=resumed)
+    u = causal_convolution(g, u, s.kernel, bias=s.conv_bias, resumed=resumed)
     u = g.elementwise("silu", u, name="conv_silu")
     selected = g.linear(u, rank + 2 * s.state, name="x_proj", bias=False, tag="ssm_x")
+    if s.selected_norm:
+        # One norm each over the step size, B and C; their widths add up.
+        selected = g.norm(selected, "rms_norm", name="selected_norm", affine=0)
     low = g.view(selected, (batch, steps, rank), name="dt_low")
     step = g.linear(low, inner, name="dt_proj", tag="ssm_dt")
     step = g.elementwise("softplus", step, name="dt_softplus")
@@ -135,16 +140,16 @@ def _mixer(
     return g.linear(y, s.width, name="out_proj", bias=s.bias, tag="ssm_out")
 
 
-def _convolution(
-    g: SequenceBuilder, x: Tensor, s: MambaStructure, batch: Dim, steps: Dim, *, resumed: bool
+def causal_convolution(
+    g: SequenceBuilder, x: Tensor, kernel: int, *, bias: bool, resumed: bool
 ) -> Tensor:
     """Add the causal depthwise convolution; the last inputs of a sequence are kept for later."""
-    inner = s.channels
-    w = g.weight("conv.weight", (inner, s.kernel), tag="ssm_conv")
-    kept = g.tensor("conv.state", (batch, inner, s.kernel), role="state")
+    batch, steps, inner = x.shape
+    w = g.weight("conv.weight", (inner, kernel), tag="ssm_conv")
+    kept = g.tensor("conv.state", (batch, inner, kernel), role="state")
     y = g.tensor("conv.out", (batch, steps, inner))
     nest = LoopNest(
-        (("b", batch), ("t", steps), ("c", inner), ("r", s.kernel)),
+        (("b", batch), ("t", steps), ("c", inner), ("r", kernel)),
         (
             Operand(x.name, "input", ((("b", 1),), (("t", 1), ("r", 1)), (("c", 1),)),
                     (None, steps, None)),
@@ -153,31 +158,13 @@ def _convolution(
         ),
     )  # fmt: skip
     reads = [x, w]
-    if s.conv_bias:
+    if bias:
         reads.append(g.weight("conv.bias", (inner,), tag="vector"))
     if resumed:
         reads.append(kept)
     g.operator("conv", "depthwise", reads, [y, kept], nests=[nest], pair=(w.slot, x.slot),
-               vector_ops=y.elements if s.conv_bias else 0)  # fmt: skip
+               vector_ops=y.elements if bias else 0)  # fmt: skip
     return y
-
-
-_PARAMETERS: Mapping[str, Mapping[str, float]] = {
-    "decode": {"batch": 1, "context": 2048},
-    "prefill": {"batch": 1, "prompt": 2048},
-    "request": {"batch": 1, "prompt": 2048, "generate": 256},
-}
-
-
-def parameters(s: MambaStructure) -> dict[str, float]:
-    """Return the free dimensions of a phase; a decode step takes a context and does not need it."""
-    return {**_PARAMETERS[s.phase], **{field: getattr(s, field) for field in s.free}}
-
-
-def items(s: MambaStructure) -> tuple[str, Dim]:
-    """Return what a run yields: tokens generated, or of the prompt."""
-    each: dict[str, Dim] = {"decode": 1, "prefill": symbol("prompt"), "request": symbol("generate")}
-    return "tokens", product(symbol("batch"), each[s.phase])
 
 
 FAMILY_MAMBA = Family("mamba", MambaStructure, parameters, build, items)

@@ -43,7 +43,7 @@ class SequenceBuilder(GraphBuilder):
         window: int | None = None, cached: bool = False, name: str = "attention",
         key_value: Tensor | Sequence[Tensor] | None = None, latent: int = 0,
         cache: Tensor | None = None, stored_keys: Dim | None = None, write_cache: bool = True,
-        bias: Tensor | None = None,
+        bias: Tensor | None = None, sinks: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
         """Add scaled dot-product attention.
 
@@ -71,8 +71,11 @@ class SequenceBuilder(GraphBuilder):
             Whether the new keys and values are stored; without it and `cached` there is no cache.
         bias
             Learned table of relative positions, added to every score.
+        sinks
+            Learned scores, one a head, that take part in the softmax.
         """
         groups = kv_heads or heads
+        sunk = 0 if sinks is None else product(batch, heads, queries)
         v_dim = value_dim or head_dim
         if window is not None and cached:
             keys = minimum(keys, window)
@@ -97,8 +100,7 @@ class SequenceBuilder(GraphBuilder):
         elif new:
             key, value = new[0].name, new[-1].name
         reads += new
-        if bias is not None:
-            reads.append(bias)
+        reads += [t for t in (bias, sinks) if t is not None]
         if write_cache and store is not None:
             writes.append((store, product(batch, queries, per_token)))
         dims: tuple[tuple[str, Dim], ...] = (
@@ -128,7 +130,8 @@ class SequenceBuilder(GraphBuilder):
         )
         self.operator(
             name, "attention", reads, writes, nests=nests, scores=pairs,
-            vector_ops=(VECTOR_OPS["softmax"] + (bias is not None)) * pairs,
+            vector_ops=(VECTOR_OPS["softmax"] + (bias is not None)) * pairs
+            + VECTOR_OPS["softmax"] * sunk,
             masked_macs=masked * (head_dim + v_dim),
             pair=(store.slot if cached and store is not None else "activation", "activation"),
             attributes={"causal": causal, "window": window, "cached": cached},

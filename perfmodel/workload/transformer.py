@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from typing import NamedTuple, Protocol
 
 from perfmodel.workload.families import Family, Semantics
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import Dim, floor_div, product, simplify, symbol
 from perfmodel.workload.transformer_layers import Step, extent, layer, norm
-from perfmodel.workload.transformer_structure import Experts, TransformerStructure
+from perfmodel.workload.transformer_structure import Experts, Phase, TransformerStructure
 
-__all__ = ["FAMILY_TRANSFORMER", "TransformerStructure"]
+__all__ = ["FAMILY_TRANSFORMER", "TransformerStructure", "build_phases", "items", "parameters"]
 
 
 _PARAMETERS: Mapping[str, Mapping[str, float]] = {
@@ -36,37 +37,58 @@ def build(s: TransformerStructure, semantics: Semantics) -> Graph:
         classifier over the vocabulary and decode steps always score all of theirs.
     """
     g = SequenceBuilder("transformer")
+
+    def run(step: Step, every: bool) -> Tensor:
+        return forward(g, s, step, every=every)
+
+    return build_phases(g, s.phase, parameters(s), semantics, run)
+
+
+def build_phases(
+    g: SequenceBuilder, phase: Phase, defaults: Mapping[str, float], semantics: Semantics,
+    run: Callable[[Step, bool], Tensor],
+) -> Graph:  # fmt: skip
+    """Build the graph of a phase.
+
+    Parameters
+    ----------
+    defaults
+        Defaults of the free dimensions.
+    run
+        ``(step, every) -> scores`` adds one pass over the layers; ``every`` token is scored, or
+        the last.
+    """
     batch = symbol("batch")
-    if s.phase == "decode":
-        g.output(forward(g, s, Step(batch, 1, symbol("context"), cached=True), every=True))
-    elif s.phase == "encode":
+    if phase == "decode":
+        g.output(run(Step(batch, 1, symbol("context"), cached=True), True))
+    elif phase == "encode":
         tokens = symbol("tokens")
-        g.output(forward(g, s, Step(batch, tokens, tokens), every=True))
-    elif s.phase == "extend":
+        g.output(run(Step(batch, tokens, tokens), True))
+    elif phase == "extend":
         prompt = symbol("prompt")
         step = Step(batch, prompt, simplify(symbol("past") + prompt), cached=True)
-        g.output(forward(g, s, step, every=semantics.head_on_every_token))
+        g.output(run(step, semantics.head_on_every_token))
     else:
         prompt = symbol("prompt")
         every = semantics.head_on_every_token
-        if s.phase == "prefill":
-            g.output(forward(g, s, Step(batch, prompt, prompt), every=every))
+        if phase == "prefill":
+            g.output(run(Step(batch, prompt, prompt), every))
         else:
             generate = symbol("generate")
             mean = simplify(prompt + (generate + 1) * 0.5)
             stored = simplify(prompt + generate)
             with g.phase("prefill"):
                 # Its scores are sampled from at once: they are not held through the decoding.
-                forward(g, s, Step(batch, prompt, prompt, stored=stored), every=every)
+                run(Step(batch, prompt, prompt, stored=stored), every)
             with g.phase("decode", generate):
-                last = forward(g, s, Step(batch, 1, mean, cached=True, stored=stored), every=True)
+                last = run(Step(batch, 1, mean, cached=True, stored=stored), True)
             g.output(last)
-    graph = g.build(parameters(s))
-    if s.phase not in {"prefill", "extend", "decode"}:
+    graph = g.build(defaults)
+    if phase not in {"prefill", "extend", "decode"}:
         return graph
     # A phase by itself says which it is, so that its seconds are a TTFT or a TPOT.
-    phase = "decode" if s.phase == "decode" else "prefill"
-    return replace(graph, blocks=tuple(replace(b, phase=phase) for b in graph.blocks))
+    name = "decode" if phase == "decode" else "prefill"
+    return replace(graph, blocks=tuple(replace(b, phase=name) for b in graph.blocks))
 
 
 def forward(g: SequenceBuilder, s: TransformerStructure, step: Step, *, every: bool) -> Tensor:
@@ -81,14 +103,25 @@ def forward(g: SequenceBuilder, s: TransformerStructure, step: Step, *, every: b
         x = _add_table(g, x, s.token_types, step, "token_types")
     if s.embedding_norm:
         x = norm(g, x, s, "embedding_norm")
-    for name, count, window, experts in layer_groups(s):
-        with g.repeat(count, name):
-            x = layer(g, x, s, step, window=window, experts=experts)
+    for group in layer_groups(s):
+        with g.repeat(group.layers, group.name):
+            x = layer(g, x, s, step, window=group.window, experts=group.experts,
+                      rotary=group.rotary)  # fmt: skip
     return _head(g, x, s, step, table, every=every)
 
 
-def layer_groups(s: TransformerStructure) -> Iterator[tuple[str, Dim, int, Experts | None]]:
-    """Yield groups of equal layers: name, how many, sliding window or 0, experts or none.
+class Group(NamedTuple):
+    """Equal layers: how many, their sliding window or 0, experts or none, whether heads rotate."""
+
+    name: str
+    layers: Dim
+    window: int = 0
+    experts: Experts | None = None
+    rotary: bool = True
+
+
+def layer_groups(s: TransformerStructure) -> Iterator[Group]:
+    """Yield groups of equal layers.
 
     Layers that alternate between a window and full attention are grouped; their order does not
     change what they cost.
@@ -104,7 +137,11 @@ def layer_groups(s: TransformerStructure) -> Iterator[tuple[str, Dim, int, Exper
     before: Dim = 0
     for name, count, experts in kinds:
         if not s.window:
-            yield name, count, 0, experts
+            bare = s.unrotated_layers if name == "layer" and s.rotary else 0
+            if bare:
+                yield Group(f"unrotated_{name}", bare, 0, experts, rotary=False)
+            if simplify(count - bare) != 0:
+                yield Group(name, simplify(count - bare), 0, experts, s.rotary)
             continue
         full: Dim = s.full_layers
         if s.full_every:
@@ -113,9 +150,9 @@ def layer_groups(s: TransformerStructure) -> Iterator[tuple[str, Dim, int, Exper
         before = before + count
         sliding = simplify(count - full)
         if sliding != 0:
-            yield f"sliding_{name}", sliding, s.window, experts
+            yield Group(f"sliding_{name}", sliding, s.window, experts, s.rotary)
         if full != 0:
-            yield name, full, 0, experts
+            yield Group(name, full, 0, experts, s.rotary and not s.unrotated_layers)
 
 
 def _add_table(g: SequenceBuilder, x: Tensor, rows: int, step: Step, name: str) -> Tensor:
@@ -150,12 +187,26 @@ def _head(
     return g.linear(x, vocabulary, name="head", bias=s.head_bias, tag="head", weight=weight)
 
 
-def parameters(s: TransformerStructure) -> dict[str, float]:
+class Phased(Protocol):
+    """A structure with a phase and fields that may be free."""
+
+    @property
+    def phase(self) -> Phase:
+        """Which phase a run is."""
+        ...
+
+    @property
+    def free(self) -> tuple[str, ...]:
+        """Fields kept as symbols."""
+        ...
+
+
+def parameters(s: Phased) -> dict[str, float]:
     """Return the free dimensions of a phase and their defaults."""
     return {**_PARAMETERS[s.phase], **{field: getattr(s, field) for field in s.free}}
 
 
-def items(s: TransformerStructure) -> tuple[str, Dim]:
+def items(s: Phased) -> tuple[str, Dim]:
     """Return what a run yields: tokens generated, or of the prompt; sequences of an encoder."""
     batch = symbol("batch")
     if s.phase == "encode":

@@ -34,6 +34,8 @@ class Step:
         Keys and values of earlier tokens come from the cache.
     stored
         Tokens the cache must hold in the end.
+    kept
+        Whether keys and values of a causal network are stored for later tokens.
     """
 
     batch: Dim
@@ -41,6 +43,7 @@ class Step:
     keys: Dim
     cached: bool = False
     stored: Dim | None = None
+    kept: bool = True
 
     @property
     def tokens(self) -> Dim:
@@ -55,18 +58,33 @@ def extent(s: TransformerStructure, field: str) -> Dim:
 
 def norm(g: SequenceBuilder, x: Tensor, s: TransformerStructure, name: str) -> Tensor:
     """Add the structure's normalisation."""
-    return g.norm(x, s.norm, name=name, affine=1 if s.norm == "rms_norm" else 2)
+    usual = 1 if s.norm == "rms_norm" else 2
+    affine = usual if s.norm_vectors is None else s.norm_vectors
+    return g.norm(x, s.norm, name=name, affine=affine)
 
 
 def layer(
     g: SequenceBuilder, x: Tensor, s: TransformerStructure, step: Step, *, window: int = 0,
-    experts: Experts | None = None,
+    experts: Experts | None = None, rotary: bool | None = None,
 ) -> Tensor:  # fmt: skip
     """Add one layer: attention and a feed-forward network, each with a residual sum."""
-    x = residual(g, x, s, "attention", lambda y: self_attention(g, y, s, step, window))
-    if experts is not None:
-        return residual(g, x, s, "ffn", lambda y: mixture(g, y, s, step, experts))
-    return residual(g, x, s, "ffn", lambda y: feed_forward(g, y, s, extent(s, "ffn_width")))
+    rotated = s.rotary if rotary is None else rotary
+    entry = x
+
+    def attend(y: Tensor) -> Tensor:
+        return self_attention(g, y, s, step, window, rotary=rotated)
+
+    def transform(y: Tensor) -> Tensor:
+        if experts is None:
+            return feed_forward(g, y, s, extent(s, "ffn_width"))
+        return mixture(g, y, s, step, experts, entry if experts.router_first else y)
+
+    if s.parallel != "no":
+        y = norm(g, x, s, "attention_norm")
+        z = norm(g, x, s, "ffn_norm") if s.parallel == "two_norms" else y
+        both = g.elementwise("add", attend(y), transform(z), name="parallel_add")
+        return g.elementwise("add", both, x, name="layer_add")
+    return residual(g, residual(g, x, s, "attention", attend), s, "ffn", transform)
 
 
 def residual(
@@ -74,18 +92,25 @@ def residual(
     block: Callable[[Tensor], Tensor],
 ) -> Tensor:  # fmt: skip
     """Add ``x + block(x)`` with the normalisations where the structure has them."""
-    y = x if s.norm_position == "after" else norm(g, x, s, f"{name}_norm")
+    y = norm(g, x, s, f"{name}_norm") if s.norm_position in {"before", "both"} else x
     y = block(y)
-    if s.norm_position == "both":
+    if s.norm_position in {"both", "output"}:
         y = norm(g, y, s, f"{name}_post_norm")
+    if s.layer_scale:
+        scale = g.weight(f"{name}_scale.weight", (y.shape[-1],), tag="vector")
+        y = g.elementwise("mul", y, scale, name=f"{name}_scale")
     y = g.elementwise("add", y, x, name=f"{name}_add")
     return norm(g, y, s, f"{name}_norm") if s.norm_position == "after" else y
 
 
 def self_attention(
-    g: SequenceBuilder, x: Tensor, s: TransformerStructure, step: Step, window: int = 0
-) -> Tensor:
-    """Add projections, positions, attention over the sequence itself and the output projection."""
+    g: SequenceBuilder, x: Tensor, s: TransformerStructure, step: Step, window: int = 0, *,
+    rotary: bool = True, bias: Tensor | None = None,
+) -> Tensor:  # fmt: skip
+    """Add projections, positions, attention over the sequence itself and the output projection.
+
+    `bias` is added to every score.
+    """
     if s.latent is not None:
         return latent_attention(g, x, s, step, s.latent)
     size = s.head_size
@@ -93,11 +118,15 @@ def self_attention(
     k = g.linear(x, s.groups * size, name="k_proj", bias=s.qkv_bias, tag="attn_k")
     v = g.linear(x, s.groups * size, name="v_proj", bias=s.qkv_bias, tag="attn_v")
     if s.qk_norm:
-        q = g.norm(q, "rms_norm", name="q_norm", affine=1, features=size)
-        k = g.norm(k, "rms_norm", name="k_norm", affine=1, features=size)
-    if s.rotary:
-        q = g.elementwise("rope", q, name="q_rope")
-        k = g.elementwise("rope", k, name="k_rope")
+        whole = s.qk_norm == "whole"
+        q = g.norm(q, "rms_norm", name="q_norm", affine=1,
+                   features=s.heads * size if whole else size)  # fmt: skip
+        k = g.norm(k, "rms_norm", name="k_norm", affine=1,
+                   features=s.groups * size if whole else size)  # fmt: skip
+    if rotary:
+        ops = VECTOR_OPS["rope"] * (s.rotary_dim / size if s.rotary_dim else 1)
+        q = g.elementwise("rope", q, name="q_rope", ops=ops)
+        k = g.elementwise("rope", k, name="k_rope", ops=ops)
     keys = step.keys
     if window and step.cached and step.queries != 1:
         # The last of several new tokens sees its window, the first one as many tokens earlier.
@@ -106,9 +135,31 @@ def self_attention(
     y = g.attention(
         q, batch=step.batch, queries=step.queries, keys=keys, heads=s.heads, head_dim=size,
         kv_heads=s.groups, causal=s.causal, window=window or None, cached=step.cached,
-        key_value=(k, v), stored_keys=step.stored, write_cache=s.causal,
+        key_value=(k, v), stored_keys=step.stored, write_cache=s.causal and step.kept,
+        sinks=g.weight("sinks", (s.heads,), tag="vector") if s.sinks else None, bias=bias,
     )  # fmt: skip
+    if s.sub_norms:
+        y = g.norm(y, s.norm, name="attention_sub_norm", affine=1)
     return g.linear(y, extent(s, "width"), name="o_proj", bias=s.output_bias, tag="attn_output")
+
+
+def cross_attention(
+    g: SequenceBuilder, x: Tensor, s: TransformerStructure, batch: Dim, source: Dim,
+    features: Tensor | None,
+) -> Tensor:  # fmt: skip
+    """Attend to `source` features; keys and values are made once, when `features` are given."""
+    inner = s.heads * s.head_size
+    q = g.linear(x, inner, name="cross_q_proj", bias=s.qkv_bias, tag="attn_q")
+    cache = g.tensor("cross.kv", (batch, source, 2 * inner), role="kv")
+    if features is not None:
+        k = g.linear(features, inner, name="cross_k_proj", bias=s.qkv_bias, tag="attn_k")
+        v = g.linear(features, inner, name="cross_v_proj", bias=s.qkv_bias, tag="attn_v")
+        g.operator("cross_cache", "copy", [k, v], [cache])
+    y = g.attention(
+        q, batch=batch, queries=x.shape[1], keys=source, heads=s.heads, head_dim=s.head_size,
+        causal=False, cached=True, cache=cache, write_cache=False, name="cross",
+    )  # fmt: skip
+    return g.linear(y, s.width, name="cross_o_proj", bias=s.output_bias, tag="attn_output")
 
 
 def latent_attention(
@@ -186,16 +237,18 @@ def feed_forward(
         up = g.elementwise(f"{s.activation}_gate", gate, up, name=f"{prefix}_act", ops=ops)
     else:
         up = g.elementwise(s.activation, up, name=f"{prefix}_act")
+    if s.sub_norms:
+        up = g.norm(up, s.norm, name=f"{prefix}_sub_norm", affine=1)
     width = extent(s, "width")
     return g.linear(up, width, name=f"{prefix}_down", bias=s.ffn_bias, tag="ffn_down")
 
 
 def mixture(
-    g: SequenceBuilder, x: Tensor, s: TransformerStructure, step: Step, e: Experts
+    g: SequenceBuilder, x: Tensor, s: TransformerStructure, step: Step, e: Experts, routed: Tensor
 ) -> Tensor:
-    """Add router, routed experts and the experts that every token visits."""
+    """Add router, which reads `routed`, routed experts and the experts that every token visits."""
     width, tokens = extent(s, "width"), step.tokens
-    scores = g.linear(x, e.count, name="router", bias=e.router_bias, tag="router")
+    scores = g.linear(routed, e.count, name="router", bias=e.router_bias, tag="router")
     scores = g.softmax(scores, name="router_softmax")
     matrices = 2 if s.gated else 1
     y = g.experts(

@@ -61,6 +61,9 @@ class Experts(_Frozen):
         First layers that have a plain feed-forward network instead.
     router_bias, bias
         Vectors added to the router's scores, and to the experts' outputs.
+    router_first
+        The router reads the layer's input, before normalisation and attention, so that experts can
+        be fetched while attention runs (SmallThinker).
     """
 
     count: Count
@@ -71,6 +74,7 @@ class Experts(_Frozen):
     dense_layers: CountOrNone = 0
     router_bias: bool = False
     bias: bool = False
+    router_first: bool = False
 
 
 class TransformerStructure(_Frozen):
@@ -99,17 +103,30 @@ class TransformerStructure(_Frozen):
         The feed-forward network: hidden width, whether a gate multiplies it (SwiGLU, GeGLU).
     experts
         Mixture of experts instead.
-    norm, norm_position, qk_norm
-        Normalisation; where it stands: before a block, after the residual sum (BERT), or both
-        before and after the block (Gemma); whether heads of queries and keys are normalised.
+    norm, norm_vectors, norm_position, qk_norm
+        Normalisation; its vectors of weights (scale, shift), where not 1 of an RMS norm and 2 of a
+        layer norm; where it stands: before a block, after the residual sum (BERT), both before and
+        after the block (Gemma), or after the block before the sum (``output``, OLMo 2); whether
+        heads of queries and keys are normalised, or all heads at once (``whole``).
+    parallel
+        Attention and the feed-forward network read the same input, behind one norm or one norm
+        each, and their outputs are added together (Falcon, Phi, GPT-J, GPT-NeoX).
+    sub_norms
+        The inputs of the last projection of attention and of the feed-forward network are
+        normalised (BitNet).
+    layer_scale
+        The output of each block is scaled by a learned vector before the sum (DINOv2).
+    sinks
+        A learned score a head that takes part in the softmax (gpt-oss).
     final_norm, embedding_norm
         Whether the last layer's output, and the embeddings, are normalised.
     qkv_bias, output_bias, ffn_bias
         Biases of the projections.
     positions
         Rows of a learned table of positions; 0 for rotary ones or none.
-    rotary
-        Whether queries and keys are rotated.
+    rotary, rotary_dim, unrotated_layers
+        Whether queries and keys are rotated; how much of a head is (all of it where 0); layers that
+        do not rotate theirs. With a window these are the layers without one.
     token_types
         Rows of a table of segments (BERT).
     vocabulary, tied_embeddings, head, head_bias
@@ -135,11 +152,16 @@ class TransformerStructure(_Frozen):
     full_layers: CountOrNone = 0
     ffn_width: CountOrNone = 0
     gated: bool = True
-    activation: Literal["silu", "gelu", "gelu_tanh", "relu"] = "silu"
+    activation: Literal["silu", "gelu", "gelu_tanh", "relu", "relu2"] = "silu"
     experts: Experts | None = None
     norm: Literal["rms_norm", "layer_norm"] = "rms_norm"
-    norm_position: Literal["before", "after", "both"] = "before"
-    qk_norm: bool = False
+    norm_vectors: Annotated[int, Field(ge=0, le=2, strict=True)] | None = None
+    norm_position: Literal["before", "after", "both", "output"] = "before"
+    qk_norm: bool | Literal["whole"] = False
+    parallel: Literal["no", "one_norm", "two_norms"] = "no"
+    sub_norms: bool = False
+    layer_scale: bool = False
+    sinks: bool = False
     final_norm: bool = True
     embedding_norm: bool = False
     qkv_bias: bool = False
@@ -147,6 +169,8 @@ class TransformerStructure(_Frozen):
     ffn_bias: bool = False
     positions: CountOrNone = 0
     rotary: bool = True
+    rotary_dim: CountOrNone = 0
+    unrotated_layers: CountOrNone = 0
     token_types: CountOrNone = 0
     vocabulary: Count
     tied_embeddings: bool = False
@@ -172,6 +196,7 @@ class TransformerStructure(_Frozen):
         yield from _feed_forward(data)
         yield from _phase(data)
         yield from _windows(data)
+        yield from _positions(data)
         for field in _free(data):
             if field == "width" and not _positive(data, "head_dim"):
                 yield Flaw(("free",), "a free 'width' leaves the head size open", "'head_dim'")
@@ -196,6 +221,22 @@ def _windows(data: Mapping[str, Any]) -> Iterator[Flaw]:
     if full and dense:
         yield Flaw(("full_layers",), "does not say which of the first dense layers are meant",
                    "'full_every'")  # fmt: skip
+
+
+def _positions(data: Mapping[str, Any]) -> Iterator[Flaw]:
+    size = _positive(data, "head_dim")
+    rotated = _positive(data, "rotary_dim")
+    if size and rotated > size:
+        yield Flaw(("rotary_dim",), f"{rotated} of a head's {size} elements", f"0 to {size}")
+    bare, layers = _positive(data, "unrotated_layers"), _positive(data, "layers")
+    if bare and layers and bare > layers:
+        yield Flaw(("unrotated_layers",), f"{bare} of {layers} layers", f"0 to {layers}")
+    full = _positive(data, "full_layers")
+    if bare and _positive(data, "window") and bare != full:
+        yield Flaw(("unrotated_layers",), "with a window, these are the layers without one",
+                   f"'full_layers' of {bare}")  # fmt: skip
+    if data.get("parallel", "no") != "no" and data.get("norm_position", "before") != "before":
+        yield Flaw(("norm_position",), "parallel blocks are normalised before", "before")
 
 
 def _free(data: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -52,7 +52,12 @@ class ViTStructure(BaseModel):
         Whether patches are embedded with a bias; whether tokens are normalised before the layers.
     pooling
         ``token``: the class token is the image; ``attention``: there is none, a learned query
-        attends to the patches and goes through a feed-forward network (SigLIP).
+        attends to the patches and goes through a feed-forward network (SigLIP); ``patches``: all
+        tokens as they leave the last layer.
+    extra_tokens
+        Learned tokens beside the class token (distillation in DeiT).
+    layer_scale
+        The output of each block is scaled by a learned vector (DINOv2).
     free
         Fields kept as symbols, among `FREE`.
     """
@@ -73,7 +78,9 @@ class ViTStructure(BaseModel):
     projection: CountOrNone = 0
     patch_bias: bool = True
     token_norm: bool = False
-    pooling: Literal["token", "attention"] = "token"
+    pooling: Literal["token", "attention", "patches"] = "token"
+    extra_tokens: CountOrNone = 0
+    layer_scale: bool = False
     free: tuple[Literal["layers", "ffn_width"], ...] = ()
 
     @staticmethod
@@ -91,7 +98,7 @@ def encoder(s: ViTStructure) -> TransformerStructure:
         phase="encode", causal=False, layers=s.layers, width=s.width, heads=s.heads,
         ffn_width=s.ffn_width, gated=False, activation="gelu", norm="layer_norm", rotary=False,
         qkv_bias=s.qkv_bias, output_bias=True, ffn_bias=True, vocabulary=1, head="none",
-        free=s.free,
+        layer_scale=s.layer_scale, free=s.free,
     )  # fmt: skip
 
 
@@ -99,28 +106,24 @@ def build(s: ViTStructure, semantics: Semantics) -> Graph:
     """Build the graph; an image of ``height x width`` becomes its patches and a class token."""
     del semantics
     g = SequenceBuilder("vit")
-    batch, height, width = symbol("batch"), symbol("height"), symbol("width")
+    x = tower(g, s)
+    g.output(x)
+    return g.build(parameters(s))
+
+
+def tower(g: SequenceBuilder, s: ViTStructure, layer_name: str = "layer") -> Tensor:
+    """Add the network to a graph; returns its last output."""
+    batch = symbol("batch")
+    x = embed(g, s)
     inner = encoder(s)
-    image = g.input("image", (batch, s.image_channels, height, width))
-    x = g.conv(image, s.width, s.patch, stride=s.patch, bias=s.patch_bias, name="patch_embedding")
-    patches = product(floor_div(height, s.patch), floor_div(width, s.patch))
-    first = int(s.pooling == "token")
-    tokens = simplify(patches + first)
-    shape = (batch, tokens, s.width)
-    if first:
-        cls = g.weight("class_token", (s.width,), tag="vector")
-        x = g.copy([x, cls], shape, name="tokens")
-    else:
-        x = g.copy([x], shape, name="tokens")
-    table = g.weight("positions.weight", ((s.image_size // s.patch) ** 2 + first, s.width),
-                     tag="embedding")  # fmt: skip
-    y = g.tensor("positions.out", shape)
-    g.operator("positions", "elementwise", [x, (table, product(tokens, s.width))], [y],
-               vector_ops=y.elements, inplace=x, attributes={"function": "add"})  # fmt: skip
-    x = norm(g, y, inner, "token_norm") if s.token_norm else y
+    if s.token_norm:
+        x = norm(g, x, inner, "token_norm")
+    tokens = x.shape[1]
     layers: Dim = symbol("layers") if "layers" in s.free else s.layers
-    with g.repeat(layers, "layer"):
+    with g.repeat(layers, layer_name):
         x = layer(g, x, inner, Step(batch, tokens, tokens))
+    if s.pooling == "patches":
+        return x
     x = norm(g, x, inner, "final_norm")
     if s.pooling == "attention":
         x = _attention_pool(g, x, s, inner, batch, tokens)
@@ -132,8 +135,30 @@ def build(s: ViTStructure, semantics: Semantics) -> Graph:
         x = g.linear(x, s.projection, name="projection", bias=False, tag="head")
     if s.classes:
         x = g.linear(x, s.classes, name="head", tag="head")
-    g.output(x)
-    return g.build(parameters(s))
+    return x
+
+
+def embed(g: SequenceBuilder, s: ViTStructure) -> Tensor:
+    """Add patches, the class token and others, and their positions."""
+    batch, height, width = symbol("batch"), symbol("height"), symbol("width")
+    image = g.input("image", (batch, s.image_channels, height, width))
+    x = g.conv(image, s.width, s.patch, stride=s.patch, bias=s.patch_bias, name="patch_embedding")
+    patches = product(floor_div(height, s.patch), floor_div(width, s.patch))
+    first = int(s.pooling != "attention") + s.extra_tokens
+    tokens = simplify(patches + first)
+    shape = (batch, tokens, s.width)
+    if first:
+        rows = () if first == 1 else (first,)
+        cls = g.weight("class_token", (*rows, s.width), tag="vector")
+        x = g.copy([x, cls], shape, name="tokens")
+    else:
+        x = g.copy([x], shape, name="tokens")
+    table = g.weight("positions.weight", ((s.image_size // s.patch) ** 2 + first, s.width),
+                     tag="embedding")  # fmt: skip
+    y = g.tensor("positions.out", shape)
+    g.operator("positions", "elementwise", [x, (table, product(tokens, s.width))], [y],
+               vector_ops=y.elements, inplace=x, attributes={"function": "add"})  # fmt: skip
+    return y
 
 
 def _attention_pool(

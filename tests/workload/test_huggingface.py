@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
+from perfmodel import hardware, predict
 from perfmodel.errors import InputError
 from perfmodel.workload.importers.huggingface import load_config, supported
 from perfmodel.workload.library import find
@@ -40,13 +42,21 @@ PUBLISHED = {
     "mamba_130m": 129_135_360,
 }
 
+#: Files that `test_huggingface_counts` holds against papers.
+ELSEWHERE = {
+    "rwkv_5_1_5b", "rwkv_6_1_6b", "rwkv_7_0_1b", "rwkv_7_1_5b", "smallthinker_21b_a3b",
+    "smallthinker_4b_a0_6b",
+}  # fmt: skip
+
 
 def config(name: str) -> dict[str, Any]:
     return json.loads((FOLDER / f"{name}.config.json").read_text())
 
 
 def test_every_file_is_checked() -> None:
-    assert {p.name.removesuffix(".config.json") for p in FOLDER.iterdir()} == set(PUBLISHED)
+    counted = yaml.safe_load((FOLDER.parent / "huggingface_counts.yaml").read_text())
+    known = {*PUBLISHED, *counted, *ELSEWHERE}
+    assert {p.name.removesuffix(".config.json") for p in FOLDER.iterdir()} == known
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -234,7 +244,8 @@ def test_a_misspelled_key_is_told_by_its_place(tmp_path: Path) -> None:
         ("llama_3_8b", {"hidden_act": "siluu"}, "did you mean 'silu'?"),
         ("llama_3_8b", {"tie_word_embeddings": "no"}, "'no' is not a flag; expected true or false"),
         ("llama_3_8b", {"model_type": "lama"}, "did you mean 'llama'?"),
-        ("llama_3_8b", {"model_type": "t5"}, "no reader for the architecture 't5'"),
+        ("llama_3_8b", {"model_type": "zamba"}, "no reader for the architecture 'zamba'"),
+        ("llama_3_8b", {"model_type": "falcon2"}, "did you mean 'falcon'?"),
         ("llama_3_8b", {"model_type": 3}, "3 is not a text"),
         ("opt_125m", {"word_embed_proj_dim": 512}, "embeddings of another width"),
     ],
@@ -245,6 +256,83 @@ def test_what_does_not_fit_is_said_at_its_key(
     found = faults(written(tmp_path, config(name) | change))
     assert any(expected in text for text in found), found
     assert all(text.split(":")[1].isdigit() for text in found)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "expected"),
+    [
+        ("falcon_7b", {"multi_query": "yes"}, "multi_query: 'yes' is not a flag"),
+        ("falcon_7b", {"hidden_size": 4545}, "a width of 4545 does not divide by 71 heads"),
+        ("falcon_40b", {"num_kv_heads": 7}, "num_kv_heads: 128 heads do not divide by 7"),
+        ("falcon_40b", {"num_ln_in_parallel_attn": 3}, "3 norms beside each other"),
+        ("phi_4_mini", {"partial_rotary_factor": 1.5}, "1.5 is not a share; expected a number"),
+        ("phi_2", {"qk_layernorm": True}, "qk_layernorm: normalised heads; expected false"),
+        ("smallthinker_21b_a3b", {"sliding_window_layout": [1, 0]}, "names 2 of 52 layers"),
+        ("smallthinker_21b_a3b", {"rope_layout": [2] * 52}, "an entry is not a flag"),
+        ("smallthinker_21b_a3b", {"rope_layout": [1, 0] * 26}, "layers that do not rotate differ"),
+        ("smallthinker_4b_a0_6b", {"moe_num_active_primary_experts": 33},
+         "moe_num_active_primary_experts: a token cannot visit 33 of 32 experts"),
+        ("bitnet_b1_58_2b", {"hidden_act": "sqrelu2"}, "did you mean 'sqrelu'?"),
+        ("mamba2_2_7b", {"num_heads": 79}, "79 heads of 64 are not the expanded width"),
+        ("mamba2_2_7b", {"n_groups": 3}, "n_groups: 80 heads do not divide by 3 groups"),
+        ("rwkv_7_1_5b", {"attn": {"layers": [1]}}, "attn: layers of attention among those of RWKV"),
+        ("rwkv_7_1_5b", {"head_dim": 60}, "head_dim: 2048 channels do not divide by heads of 60"),
+        ("rwkv_7_1_5b", {"value_dim": 4096}, "value_dim: values of another width"),
+        ("moonshine_tiny", {"decoder_num_attention_heads": 6}, "differs from 'encoder_num"),
+        ("moonshine_tiny", {"encoder_hidden_act": "relu"}, "encoder_hidden_act: 'relu' is not"),
+        ("owlvit_b_32", {"projection_dim": 256}, "projection_dim: texts of another width"),
+        ("siglip2_b_16_naflex", {"vision_config": {"model_type": "siglip2_vision_model",
+         "num_patches": 250}}, "vision_config.num_patches: the table of positions is not square"),
+        ("clip_vit_b_32", {"text_config": {"num_attention_heads": 7}},
+         "text_config.num_attention_heads: a width of 512 does not divide by 7 heads"),
+        ("detr_resnet50", {"backbone": "resnet51"}, "did you mean 'resnet50'?"),
+        ("detr_resnet50", {"dilation": True}, "dilation: a dilated last stage; expected false"),
+        ("detr_resnet50", {"d_model": 100}, "a width of 100 does not divide by 8 heads"),
+        ("deformable_detr", {"two_stage": True}, "two_stage: queries from tokens"),
+        ("rt_detr_r50vd", {"encode_proj_layers": [1, 2]}, "attention over other maps"),
+        ("rt_detr_r50vd", {"backbone_config": {"model_type": "swin"}},
+         "backbone_config.model_type: 'swin' is not supported"),
+        ("yolos_tiny", {"image_size": 512}, "image_size: 512 is not a list"),
+        ("yolos_tiny", {"image_size": [512]}, "is not a height and a width"),
+        ("gemma_3n_e2b", {"num_kv_shared_layers": 30}, "30 of 30 layers read those before them"),
+        ("gemma_3n_e2b", {"intermediate_size": [8192, 4096]}, "layers of several hidden widths"),
+        ("falcon_h1_0_5b", {"mamba_n_heads": 23}, "23 heads of 64 are not the 1536 channels"),
+        ("llama_4_scout", {"interleave_moe_layer_step": 2}, "experts in one of 2 layers"),
+        ("t5_small", {"feed_forward_proj": "gated"}, "feed_forward_proj: 'gated' is not supported"),
+        ("bart_base", {"decoder_ffn_dim": 1}, "differs from 'encoder_ffn_dim'"),
+        ("wav2vec2_base", {"conv_stride": [5, 2]}, "channels, kernels and strides differ"),
+        ("wav2vec2_base", {"num_conv_pos_embedding_groups": 7}, "does not divide by 7"),
+        ("swin_tiny", {"depths": [2, 2, 6]}, "is not a size of each of four stages"),
+        ("resnet_50", {"hidden_sizes": [1, 2, 3, 4]}, "is another than that of the family"),
+        ("mpt_7b", {"attn_config": {"qk_ln": True}}, "attn_config.qk_ln: normalised queries"),
+    ],
+)  # fmt: skip
+def test_the_newer_architectures_refuse_what_they_do_not_build(
+    tmp_path: Path, name: str, change: dict[str, Any], expected: str
+) -> None:
+    found = faults(written(tmp_path, config(name) | change))
+    assert any(expected in text for text in found), found
+    assert all(text.split(":")[1].isdigit() for text in found)
+
+
+def test_a_class_stands_for_an_architecture_that_is_not_named(tmp_path: Path) -> None:
+    data = config("smallthinker_21b_a3b")
+    assert "model_type" not in data
+    path = written(tmp_path, data | {"architectures": ["SmallThinkerForCausalLN"]})
+    assert any("missing key 'model_type'" in text for text in faults(path))
+
+
+def test_bitnet_brings_its_precision() -> None:
+    w = find(FOLDER / "bitnet_b1_58_2b.config.json")
+    assert w.precision == find("bitnet_b1_58_2b").precision == "w=ternary_head_fp16,a=int8,kv=fp16"
+    # The embeddings, which the classifier reads too, in 16 bits; the rest of the matrices in two.
+    table = 128_256 * 2560
+    norms = 30 * (3 * 2560 + 6912) + 2560
+    matrices = w.weights - table - norms
+    held = predict(w, hardware("raspberry_pi_5")).weight_bytes
+    assert float(held) == pytest.approx(2 * table + matrices / 4 + 2 * norms, rel=1e-3)
+    # The file of bitnet.cpp's authors, ggml-model-i2_s.gguf, has 1187.3 MB.
+    assert float(held) == pytest.approx(1187.3e6, rel=0.01)
 
 
 def test_every_fault_at_once(tmp_path: Path) -> None:

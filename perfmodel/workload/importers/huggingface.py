@@ -71,7 +71,7 @@ def parse(data: Any, marks: Marks, path: Path) -> Entry:
         raise InputError(Fault("is not a mapping", file=file, line=1, column=1,
                                expected="a config with a 'model_type'"))  # fmt: skip
     plain = cast("dict[str, Any]", data)
-    found = plain.get("model_type")
+    found = plain.get("model_type", _named_class(plain))
     read_architecture = ARCHITECTURES.get(found) if isinstance(found, str) else None
     if read_architecture is None:
         raise InputError(locate([_unknown_type(plain, found)], marks, file))
@@ -87,6 +87,16 @@ def parse(data: Any, marks: Marks, path: Path) -> Entry:
         _name(plain, path), kind, kind.structure.model_validate(structure), path, config.defaults,
         precision=_precision(plain, config), notes=tuple(config.notes),
     )  # fmt: skip
+
+
+def _named_class(data: Mapping[str, Any]) -> str | None:
+    """Return the architecture of a config that names its class alone, as SmallThinker's does."""
+    classes = data.get("architectures")
+    first = cast("list[Any]", classes)[0] if isinstance(classes, list) and classes else None
+    if "model_type" in data or not isinstance(first, str):
+        return None
+    name = first.removesuffix("ForCausalLM")
+    return name.lower() if name != first and name.lower() in ARCHITECTURES else None
 
 
 def _unknown_type(data: Mapping[str, Any], found: Any) -> Flaw:
@@ -109,7 +119,7 @@ def _name(data: Mapping[str, Any], path: Path) -> str:
     if not text:
         text = path.resolve().parent.name if path.name == "config.json" else path.name
         text = text.removesuffix(".config.json").removesuffix(".json")
-    return text or str(data["model_type"])
+    return text or str(data.get("model_type", "model"))
 
 
 def _precision(data: Mapping[str, Any], config: Config) -> str:
@@ -122,6 +132,8 @@ def _precision(data: Mapping[str, Any], config: Config) -> str:
     if method in ("gptq", "awq") and bits in (2, 3, 4, 8):
         grouped = f"g{group}" if isinstance(group, int) and group > 0 else ""
         return f"w{bits}{grouped}a16"
+    if method == "bitnet":
+        return "w=ternary_head_fp16,a=int8,kv=fp16"
     if method == "fp8":
         return "w=fp8_e4m3,a=fp8_e4m3,kv=bf16"
     config.notes.append(f"quantisation '{method}' of the checkpoint is not read: say a precision")

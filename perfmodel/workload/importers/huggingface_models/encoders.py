@@ -1,0 +1,44 @@
+"""Encoders of text."""
+
+from __future__ import annotations
+
+from perfmodel.workload.importers.huggingface_models.config import Config, Made
+
+
+def bert(c: Config) -> Made:
+    """BERT: the encoder with its pooler, without task heads."""
+    c.notes.append("the encoder with its pooler; task heads are left out")
+    return "transformer", {
+        "phase": "encode", "causal": False, "head": "pooler",
+        "layers": c.size("num_hidden_layers", field="layers"),
+        "width": c.size("hidden_size", field="width"),
+        "heads": c.size("num_attention_heads", field="heads"),
+        "ffn_width": c.size("intermediate_size", field="ffn_width"), "gated": False,
+        "activation": c.activation("hidden_act", default="gelu"), "norm": "layer_norm",
+        "norm_position": "after", "final_norm": False, "embedding_norm": True, "qkv_bias": True,
+        "output_bias": True, "ffn_bias": True, "rotary": False,
+        "positions": c.size("max_position_embeddings", 512),
+        "token_types": c.size("type_vocab_size", 2),
+        "vocabulary": c.size("vocab_size", field="vocabulary"),
+    }  # fmt: skip
+
+
+def roberta(c: Config) -> Made:
+    """RoBERTa, XLM-RoBERTa: BERT with other tables."""
+    return bert(c)
+
+
+def distilbert(c: Config) -> Made:
+    """DistilBERT: the encoder, without pooler and segments."""
+    c.notes.append("the encoder; task heads are left out")
+    return "transformer", {
+        "phase": "encode", "causal": False, "head": "none",
+        "layers": c.size("n_layers", 6, field="layers"), "width": c.size("dim", 768, field="width"),
+        "heads": c.size("n_heads", 12, field="heads"),
+        "ffn_width": c.size("hidden_dim", 3072, field="ffn_width"), "gated": False,
+        "activation": c.activation("activation", default="gelu"), "norm": "layer_norm",
+        "norm_position": "after", "final_norm": False, "embedding_norm": True, "qkv_bias": True,
+        "output_bias": True, "ffn_bias": True, "rotary": False,
+        "positions": c.size("max_position_embeddings", 512),
+        "vocabulary": c.size("vocab_size", field="vocabulary"),
+    }  # fmt: skip
