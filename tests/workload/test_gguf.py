@@ -135,8 +135,15 @@ WRITTEN = {
     "gemma_2_2b": "gemma2", "gemma_3_1b": "gemma3", "phi_3_mini": "phi3", "gpt2": "gpt2",
     "mamba_130m": "mamba", "bert_base_uncased": "bert", "qwen_1_5_moe": "qwen2moe",
     "mixtral_8x7b": "llama", "qwen_3_30b_a3b": "qwen3moe", "deepseek_v3": "deepseek2",
-    "gpt_oss_20b": "gpt-oss",
+    "gpt_oss_20b": "gpt-oss", "falcon_7b": "falcon", "falcon_40b": "falcon", "phi_2": "phi2",
+    "olmo_1b": "olmo", "olmo_2_7b": "olmo2", "stablelm_2_1_6b": "stablelm",
+    "starcoder2_3b": "starcoder2", "pythia_1_4b": "gptneox", "command_r": "command-r",
+    "gptj_6b": "gptj", "phi_3_5_moe": "phimoe", "gemma_2b": "gemma", "mpt_7b": "mpt",
 }  # fmt: skip
+
+
+LAYER_NORM = {"bert", "gpt2", "falcon", "phi2", "olmo", "stablelm", "starcoder2", "gptneox",
+              "command-r", "gptj", "mpt"}  # fmt: skip
 
 
 def converted(model: str, told: dict[str, Any]) -> Iterator[Tensor]:
@@ -183,16 +190,23 @@ def converted(model: str, told: dict[str, Any]) -> Iterator[Tensor]:
 
 def keys_of(model: str, told: dict[str, Any]) -> dict[str, Any]:
     arch = WRITTEN[model]
-    heads = told.get("num_attention_heads") or told.get("n_head")
+
+    def first(*names: str) -> Any:
+        return next((told[name] for name in names if told.get(name)), None)
+
+    heads = first("num_attention_heads", "n_head", "n_heads")
+    width = first("hidden_size", "n_embd", "d_model")
     found: dict[str, Any] = {
-        "block_count": told.get("num_hidden_layers") or told.get("n_layer"),
-        "context_length": 4096, "embedding_length": told.get("hidden_size") or told.get("n_embd"),
+        "block_count": first("num_hidden_layers", "n_layer", "n_layers"),
+        "context_length": 4096, "embedding_length": width,
     }  # fmt: skip
     if heads:
-        found["feed_forward_length"] = told.get("intermediate_size") or 4 * told["n_embd"]
+        one = told.get("multi_query") and not told.get("new_decoder_architecture")
+        found["feed_forward_length"] = first("intermediate_size", "ffn_hidden_size") or 4 * width
         found["attention.head_count"] = heads
-        found["attention.head_count_kv"] = told.get("num_key_value_heads", heads)
-    norm = "layer_norm_epsilon" if arch in ("bert", "gpt2") else "layer_norm_rms_epsilon"
+        shared = first("num_key_value_heads", "num_kv_heads") or heads
+        found["attention.head_count_kv"] = 1 if one else shared
+    norm = "layer_norm_epsilon" if arch in LAYER_NORM else "layer_norm_rms_epsilon"
     found[f"attention.{norm}"] = 1e-6
     if told.get("head_dim"):
         found |= {f"attention.{of}_length": told["head_dim"] for of in ("key", "value")}
@@ -236,6 +250,72 @@ def test_every_architecture_is_the_network_of_its_config(model: str, tmp_path: P
     assert file.weights == read.weights - pooler
     assert pooler or file.macs == read.macs
     assert any("lacks" in note for note in file.notes)
+
+
+def test_rwkv_6_as_llama_cpp_stores_it(tmp_path: Path) -> None:
+    """Tensors of ``llama_model_rwkv6::load_arch_tensors`` (src/models/rwkv6.cpp)."""
+    width, ffn, vocabulary, layers = 2048, 7168, 65536, 24
+    keys = {
+        "general.architecture": "rwkv6", "rwkv6.block_count": layers,
+        "rwkv6.embedding_length": width, "rwkv6.feed_forward_length": ffn,
+        "rwkv6.wkv.head_size": 64, "rwkv6.time_mix_extra_dim": 32,
+        "rwkv6.time_decay_extra_dim": 64,
+    }  # fmt: skip
+    both = [("weight", (width,), "F32"), ("bias", (width,), "F32")]
+    held: list[Tensor] = [("token_embd.weight", (width, vocabulary), "Q8_0"),
+                          ("output.weight", (width, vocabulary), "Q8_0")]  # fmt: skip
+    held += [(f"{n}.{k}", s, t) for n in ("token_embd_norm", "output_norm") for k, s, t in both]
+    for i in range(layers):
+        b = f"blk.{i}."
+        held += [(f"{b}{n}.{k}", s, t) for n in ("attn_norm", "attn_norm_2", "time_mix_ln")
+                 for k, s, t in both]  # fmt: skip
+        matrices = {f"time_mix_{n}": (width, width) for n in
+                    ("key", "value", "receptance", "gate", "output")}  # fmt: skip
+        matrices |= {
+            "time_mix_w1": (width, 160), "time_mix_decay_w1": (width, 64),
+            "time_mix_decay_w2": (64, width), "channel_mix_receptance": (width, width),
+            "channel_mix_key": (width, ffn), "channel_mix_value": (ffn, width),
+        }  # fmt: skip
+        held += [(f"{b}{n}.weight", s, "Q8_0") for n, s in matrices.items()]
+        vectors = {
+            "time_mix_w2": (32, width, 5), "time_mix_lerp_x": (width, 1, 1),
+            "time_mix_lerp_fused": (width, 1, 1, 5), "time_mix_first": (64, width // 64),
+            "time_mix_decay": (width,), "channel_mix_lerp_k": (width, 1, 1),
+            "channel_mix_lerp_r": (width, 1, 1),
+        }  # fmt: skip
+        held += [(f"{b}{n}.weight", s, "F32") for n, s in vectors.items()]
+    work = find(write(tmp_path / "m.gguf", keys, held))
+    assert work.weights == find("rwkv_6_1_6b").weights
+    total = sum(bytes_of(s, t) for _, s, t in held)
+    assert predict(work, hardware("h100_sxm")).weight_bytes == total
+
+
+def test_mamba_2_as_llama_cpp_stores_it(tmp_path: Path) -> None:
+    """Tensors of ``llama_model_mamba2::load_arch_tensors`` (src/models/mamba2.cpp)."""
+    width, inner, state, heads, layers = 2560, 5120, 128, 80, 64
+    size = {"conv_kernel": 4, "inner_size": inner, "state_size": state, "time_step_rank": heads,
+            "group_count": 1}  # fmt: skip
+    keys: dict[str, Any] = {
+        "general.architecture": "mamba2", "mamba2.block_count": layers,
+        "mamba2.embedding_length": width, **{f"mamba2.ssm.{k}": v for k, v in size.items()},
+    }  # fmt: skip
+    held: list[Tensor] = [("token_embd.weight", (width, 50288), "Q8_0"),
+                          ("output_norm.weight", (width,), "F32")]  # fmt: skip
+    wide = inner + 2 * state
+    for i in range(layers):
+        b = f"blk.{i}."
+        held += [
+            (f"{b}attn_norm.weight", (width,), "F32"),
+            (f"{b}ssm_in.weight", (width, inner + wide + heads), "Q8_0"),
+            (f"{b}ssm_conv1d.weight", (4, wide), "F32"), (f"{b}ssm_conv1d.bias", (wide,), "F32"),
+            (f"{b}ssm_dt.bias", (heads,), "F32"), (f"{b}ssm_a", (1, heads), "F32"),
+            (f"{b}ssm_d", (1, heads), "F32"), (f"{b}ssm_norm.weight", (inner, 1), "F32"),
+            (f"{b}ssm_out.weight", (inner, width), "Q8_0"),
+        ]  # fmt: skip
+    work = find(write(tmp_path / "m.gguf", keys, held))
+    assert work.weights == find("mamba2_2_7b").weights
+    total = sum(bytes_of(s, t) for _, s, t in held)
+    assert predict(work, hardware("h100_sxm")).weight_bytes == total
 
 
 def test_the_models_above_are_all_that_have_gguf_names() -> None:

@@ -40,7 +40,7 @@ def test_every_tensor_of_the_models_own_class_has_its_place(model: str, tmp_path
 def test_the_names_are_those_of_llama_cpps_converter() -> None:
     checked = 0
     for model, rows in TENSORS.items():
-        post_norms = any("pre_feedforward_layernorm" in row[0] for row in rows)
+        post_norms = any("post_feedforward_layernorm" in row[0] for row in rows)
         for name, _, gguf in tensors(model):
             if not gguf or is_buffer(name) or name.startswith("cls.") or "pooler" in name:
                 continue

@@ -106,7 +106,7 @@ class _Decoder:
         return "transformer", made, self._windows(k, made, kinds)
 
     def _norm(self, k: Keys) -> str:
-        stated = k.states("attention.layer_norm_epsilon")
+        stated = k.states("attention.layer_norm_epsilon") or k.has("blk.0.attn_norm.bias")
         return "layer_norm" if self.layer_norm or stated else "rms_norm"
 
     def _norm_vectors(self, k: Keys, layer: str) -> int | None:
