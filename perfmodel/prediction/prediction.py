@@ -176,8 +176,14 @@ class Prediction:
 
     @property
     def ttft_s(self) -> Value:
-        """Time to first token: the prefill's seconds; ``None`` without one."""
-        return self._phase("prefill")
+        """Time to first token: seconds of the prefill, and of an encoder before it, if any.
+
+        ``None`` without a prefill.
+        """
+        prefill, encoder = self._phase("prefill"), self._totals.get("phase encode")
+        if prefill is None or encoder is None:
+            return prefill
+        return prefill + self._shaped(encoder)
 
     @property
     def tpot_s(self) -> Value:

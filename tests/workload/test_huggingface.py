@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import yaml
 
 from perfmodel import hardware, predict
 from perfmodel.errors import InputError
+from perfmodel.workload.families import BUILT_IN
 from perfmodel.workload.importers.huggingface import load_config, supported
 from perfmodel.workload.library import find
 from perfmodel.workload.lower import lower
@@ -356,6 +358,16 @@ def test_every_fault_at_once(tmp_path: Path) -> None:
 )
 def test_text_that_is_no_config(tmp_path: Path, text: str, expected: str) -> None:
     assert any(expected in found for found in faults(written(tmp_path, text)))
+
+
+def test_the_page_lists_what_is_read() -> None:
+    page = FOLDER.parent.parent.parent / "docs" / "huggingface.md"
+    table = page.read_text().split("## What is read")[1].split("\nAny other")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| `")]
+    listed = [name for row in rows for name in re.findall(r"`([^`]+)`", row.split("|")[1])]
+    assert sorted(listed) == supported()
+    families = {name for row in rows for name in re.findall(r"`([^`]+)`", row.split("|")[3])}
+    assert families <= set(BUILT_IN)
 
 
 def test_architectures_are_listed() -> None:

@@ -16,6 +16,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from perfmodel import hardware, predict
 from perfmodel.workload.library import find
 from perfmodel.workload.lower import lower
 from perfmodel.workload.workload import Workload
@@ -175,6 +176,15 @@ def test_longer_audio_never_needs_fewer_products(seconds: float, more: float) ->
     w = bound("moonshine_tiny", phase="encode", seconds=np.array([seconds, seconds + more]))
     shorter, longer = np.asarray(w.macs)
     assert longer >= shorter > 0
+
+
+@pytest.mark.parametrize("name", ["moonshine_tiny", "whisper_tiny", "t5_small"])
+def test_the_first_token_waits_for_the_encoder(name: str) -> None:
+    board = hardware("raspberry_pi_5")
+    p = predict(find(name, {"generate": 10}), board)
+    encoder = predict(find(name, {"phase": "encode"}), board)
+    assert p.ttft_s > encoder.latency_s
+    assert p.ttft_s + 10 * p.tpot_s == pytest.approx(p.latency_s, rel=1e-9)
 
 
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 16))
