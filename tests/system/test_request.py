@@ -15,7 +15,7 @@ from perfmodel.system.request import request
 from perfmodel.system.request.contexts import Floats, Sums
 from perfmodel.validate import llamacpp_apple
 from perfmodel.validate.files import DataFolder
-from perfmodel.validate.llama_cpp import llama2_7b
+from perfmodel.validate.llama_cpp import llama2_7b, spark_depth
 from perfmodel.workload.library import find
 
 CASES = [
@@ -186,3 +186,20 @@ def test_measured_requests(
     assert len(errors) == rows
     assert np.mean(np.abs(errors)) < mean
     assert np.max(np.abs(errors)) < most
+
+
+@pytest.mark.data
+def test_measured_steps_far_into_a_context(data: Path) -> None:
+    """tg32 of llama-bench after up to 32,768 tokens: gpt-oss 20B and Qwen3 30B-A3B on a GB10."""
+    errors: list[float] = []
+    for case in spark_depth.load(DataFolder(data)).cases:
+        for asked in case.questions:
+            if asked.target != "latency_s":
+                continue
+            before = max(round(float(asked.workload.parameters["context"]) - 16), 1)
+            found = request(asked.workload.name, case.machine, prompt=before, generate=33,
+                            precision=case.precision)  # fmt: skip
+            errors.append(found.decode_s / 32 / asked.measured - 1.0)
+    assert len(errors) == 10
+    assert np.mean(np.abs(errors)) < 0.02
+    assert np.max(np.abs(errors)) < 0.06

@@ -1,6 +1,7 @@
 """Broken GGUF and safetensors headers: every one is a fault with a place, never a traceback."""
 
 import json
+import os
 import random
 import struct
 import tracemalloc
@@ -135,6 +136,15 @@ def test_mutated_values_of_keys(tmp_path: Path) -> None:
         except InputError as error:
             refusals.append(len(error.faults))
     assert min(refusals) > 0
+
+
+@pytest.mark.parametrize("suffix", ["gguf", "safetensors"])
+def test_pipes_and_folders_are_not_waited_for(suffix: str, tmp_path: Path) -> None:
+    (tmp_path / f"folder.{suffix}").mkdir()
+    os.mkfifo(tmp_path / f"pipe.{suffix}")
+    for name in ("folder", "pipe"):
+        with pytest.raises(InputError, match="is no regular file"):
+            find(tmp_path / f"{name}.{suffix}")
 
 
 def test_names_that_steer_a_terminal_are_escaped(tmp_path: Path) -> None:

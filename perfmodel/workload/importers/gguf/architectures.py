@@ -43,7 +43,8 @@ class Sliding:
 class _Decoder:
     """Reader of a transformer; its fields are what the header does not say.
 
-    `bare_norms`: some norms have no weights, or attention and feed-forward network share one.
+    `bare_norms`: norms may have no weights. `parallel`: attention and feed-forward network stand
+    side by side where they share a norm, with `two_norms` also where they do not.
     """
 
     activation: str = "silu"
@@ -52,6 +53,9 @@ class _Decoder:
     rotary: bool = True
     layer_norm: bool = False
     bare_norms: bool = False
+    parallel: bool = False
+    two_norms: bool = False
+    router_first: bool = False
 
     def __call__(self, k: Keys) -> Made:
         layers, width = layers_of(k), k.size("embedding_length", field="width")
@@ -65,7 +69,10 @@ class _Decoder:
             "activation": self.activation, "causal": self.causal,
             "phase": "decode" if self.causal else "encode",
             "norm": self._norm(k), "norm_position": _position(k, first),
-            "qk_norm": k.has(f"{first}attn_q_norm.weight"),
+            "norm_vectors": self._norm_vectors(k, first),
+            "parallel": self._parallel(k, first),
+            "sub_norms": k.has(f"{first}attn_sub_norm.weight"),
+            "sinks": k.has(f"{first}attn_sinks.weight"),
             "final_norm": k.has("output_norm.weight") or self.bare_norms,
             "embedding_norm": k.has("token_embd_norm.weight"),
             "qkv_bias": any(
@@ -84,20 +91,43 @@ class _Decoder:
             made |= {"latent": _latent(k), "kv_heads": 0, "head_dim": 0}
         else:
             made["head_dim"] = _head_dim(k)
+        size = made["head_dim"] or width // max(heads, 1)
+        scaled = k.axis(f"{first}attn_q_norm.weight", 0)
+        made["qk_norm"] = "whole" if scaled > size else scaled > 0
         if "dense_layer" in kinds or "layer" not in kinds or not _routed(k, some):
             dense = kinds.index("dense_layer") if "dense_layer" in kinds else 0
             made |= _feed_forward(k, f"blk.{dense}.")
         if _routed(k, some):
             made["experts"] = _experts(k, some, kinds.count("dense_layer"))
+            made["experts"]["router_first"] = self.router_first
             made.setdefault("gated", _gated(k, some))
         if not self.causal:
             made["tied_embeddings"] = False
-        k.bare_norms = self.bare_norms
         return "transformer", made, self._windows(k, made, kinds)
 
     def _norm(self, k: Keys) -> str:
-        stated = k.states("attention.layer_norm_epsilon")
+        stated = k.states("attention.layer_norm_epsilon") or k.has("blk.0.attn_norm.bias")
         return "layer_norm" if self.layer_norm or stated else "rms_norm"
+
+    def _norm_vectors(self, k: Keys, layer: str) -> int | None:
+        """Return how many vectors a norm has, where that is not its usual number."""
+        if self.bare_norms and not k.has(f"{layer}attn_norm.weight"):
+            return 0
+        plain = self._norm(k) == "layer_norm" and not any(
+            k.has(f"{layer}{name}.bias") for name in ("attn_norm", "attn_output_norm")
+        )
+        return 1 if plain else None
+
+    def _parallel(self, k: Keys, layer: str) -> str:
+        """Return whether attention and feed-forward network stand side by side."""
+        if not self.parallel or k.has(f"{layer}post_attention_norm.weight"):
+            return "no"
+        names = ("ffn_norm", "attn_norm_2")
+        if any(k.has(f"{layer}{name}.weight") for name in names):
+            stated = k.header.keys.get(f"{k.architecture}.use_parallel_residual", True)
+            falcon = k.has(f"{layer}attn_norm_2.weight")
+            return "two_norms" if falcon or (self.two_norms and stated) else "no"
+        return "one_norm"
 
     def _windows(self, k: Keys, made: dict[str, Any], kinds: tuple[str, ...]) -> tuple[str, ...]:
         """Add the sliding window; return the groups of the layers by it."""
@@ -166,6 +196,8 @@ def _position(k: Keys, layer: str) -> str:
         return "after"
     after = [k.has(f"{layer}{name}.weight") for name in ("post_attention_norm", "post_ffw_norm")]
     before = k.has(f"{layer}attn_norm.weight")
+    if not before and any(after):
+        return "output"
     return "both" if all(after) and before else "before"
 
 
@@ -229,10 +261,43 @@ def _mamba(k: Keys) -> Made:
     }, ("layer",) * layers  # fmt: skip
 
 
+def _mamba2(k: Keys) -> Made:
+    layers = layers_of(k)
+    inner, heads = k.size("ssm.inner_size"), k.size("ssm.time_step_rank", field="heads")
+    if inner % heads:
+        k.refuse(
+            "ssm.inner_size", f"{inner} channels are no {heads} heads", f"a multiple of {heads}"
+        )
+    return "mamba2", {
+        "layers": layers, "width": k.size("embedding_length", field="width"), "heads": heads,
+        "head_dim": max(inner // heads, 1), "groups": k.size("ssm.group_count", 1, field="groups"),
+        "state": k.size("ssm.state_size", field="state"),
+        "kernel": k.size("ssm.conv_kernel", field="kernel"),
+        "vocabulary": k.axis("token_embd.weight", 1, 1),
+        "tied_embeddings": not k.has("output.weight"),
+        "conv_bias": k.has("blk.0.ssm_conv1d.bias"), "bias": k.has("blk.0.ssm_in.bias"),
+        "gate_norm": k.has("blk.0.ssm_norm.weight"),
+    }, ("layer",) * layers  # fmt: skip
+
+
+def _rwkv6(k: Keys) -> Made:
+    layers = layers_of(k)
+    return "rwkv", {
+        "version": 6, "layers": layers, "width": k.size("embedding_length", field="width"),
+        "ffn_width": k.size("feed_forward_length", field="ffn_width"),
+        "head_size": k.size("wkv.head_size", field="head_size"),
+        "mix_rank": k.size("time_mix_extra_dim", field="mix_rank"),
+        "decay_rank": k.size("time_decay_extra_dim", field="decay_rank"),
+        "vocabulary": k.axis("token_embd.weight", 1, 1),
+        "tied_embeddings": not k.has("output.weight"),
+        "entry_norm": k.has("token_embd_norm.weight"),
+    }, ("layer",) * layers  # fmt: skip
+
+
 _SILU: Final = _Decoder()
 _GELU: Final = _Decoder("gelu", layer_norm=True)
 _ALIBI: Final = _Decoder("gelu", rotary=False, layer_norm=True)
-_PARALLEL: Final = _Decoder("gelu", layer_norm=True, bare_norms=True)
+_PARALLEL: Final = _Decoder("gelu", layer_norm=True, parallel=True)
 
 #: ``general.architecture`` -> reader.
 ARCHITECTURES: Final[Mapping[str, Callable[[Keys], Made]]] = {
@@ -244,21 +309,22 @@ ARCHITECTURES: Final[Mapping[str, Callable[[Keys], Made]]] = {
         "olmoe", "refact",
     ), _SILU),
     "olmo": _Decoder(layer_norm=True, bare_norms=True),
-    "stablelm": _Decoder(layer_norm=True, bare_norms=True),
-    "command-r": _Decoder(layer_norm=True, bare_norms=True),
-    "cohere2": _Decoder(sliding=Sliding(4), layer_norm=True, bare_norms=True),
-    "arcee": _Decoder("relu"), "bitnet": _Decoder("relu"),
+    "stablelm": _Decoder(layer_norm=True, parallel=True),
+    "command-r": _Decoder(layer_norm=True, parallel=True),
+    "cohere2": _Decoder(sliding=Sliding(4), layer_norm=True, parallel=True),
+    "arcee": _Decoder("relu2"), "bitnet": _Decoder("relu2"),
     "gemma": _Decoder("gelu_tanh"),
     "gemma2": _Decoder("gelu_tanh", Sliding(2, size=4096)),
     "gemma3": _Decoder("gelu_tanh", Sliding(6)),
     "exaone4": _Decoder(sliding=Sliding(4)),
     "gpt-oss": _Decoder(sliding=Sliding(2)),
-    "smallthinker": _Decoder("relu", Sliding(4, first=True, size=4096)),
+    "smallthinker": _Decoder("relu", Sliding(4, first=True), router_first=True),
     **dict.fromkeys(("phi2", "falcon", "gptj"), _PARALLEL),
-    **dict.fromkeys(("starcoder2", "gptneox", "codeshell"), _GELU),
+    "gptneox": _Decoder("gelu", layer_norm=True, parallel=True, two_norms=True),
+    **dict.fromkeys(("starcoder2", "codeshell"), _GELU),
     **dict.fromkeys(("gpt2", "starcoder", "bloom", "mpt"), _ALIBI),
     "bert": _Decoder("gelu", causal=False, layer_norm=True),
     "nomic-bert": _Decoder(causal=False, layer_norm=True),
     "jina-bert-v2": _Decoder("gelu", causal=False, rotary=False, layer_norm=True),
-    "mamba": _mamba,
+    "mamba": _mamba, "mamba2": _mamba2, "rwkv6": _rwkv6,
 }  # fmt: skip

@@ -19,6 +19,7 @@ _RIGHT: Final = frozenset((
     "attention.head_count_kv", "attention.key_length", "attention.value_length",
     "attention.key_length_mla", "attention.value_length_mla", "attention.q_lora_rank",
     "attention.kv_lora_rank", "attention.sliding_window", "rope.dimension_count",
+    "ssm.group_count", "wkv.head_size", "time_mix_extra_dim", "time_decay_extra_dim",
     "ssm.conv_kernel", "ssm.inner_size", "ssm.state_size", "ssm.time_step_rank",
 ))  # fmt: skip
 
@@ -38,8 +39,6 @@ class Keys:
         What a user must know about what was read.
     fields
         Field of the structure -> the key that it came from.
-    bare_norms
-        Norms may lack weights, or attention and feed-forward network share one.
     """
 
     def __init__(self, header: Header, architecture: str) -> None:
@@ -48,7 +47,6 @@ class Keys:
         self.faults: list[Fault] = []
         self.notes: list[str] = []
         self.fields: dict[str, str] = {}
-        self.bare_norms = False
 
     def size(self, key: str, default: int | None = None, *, field: str = "", least: int = 1) -> int:
         """Return a count; where it is at fault the fault is noted and 1 returned.

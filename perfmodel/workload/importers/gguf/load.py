@@ -87,7 +87,7 @@ def _entry(header: Header, path: Path) -> Entry:
     shape = kind.structure.model_validate(structure)
     source = Source(
         header.file, architecture, {t.name: _held(t) for t in header.tensors},
-        bare_norms=k.bare_norms, faults=k.faults, notes=k.notes,
+        faults=k.faults, notes=k.notes,
     )  # fmt: skip
     matched = match(kind.build(shape, Semantics()), groups, source)
     if k.faults:
@@ -115,7 +115,7 @@ def _held(tensor: StoredAs) -> Held:
 
 def _defaults(kind: Family, trained: int) -> dict[str, float]:
     """Return the defaults of free dimensions: none is longer than the model was trained on."""
-    if not trained or kind.name not in ("transformer", "mamba"):
+    if not trained or kind.name not in ("transformer", "mamba", "mamba2", "rwkv"):
         return {}
     longest = {"context": CONTEXT, "prompt": CONTEXT, "past": CONTEXT, "generate": 256,
                "tokens": 128}  # fmt: skip

@@ -12,6 +12,7 @@ import struct
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, Final, NamedTuple
 
 from perfmodel.errors import Fault, InputError
@@ -221,6 +222,8 @@ def read_header(path: Path) -> Header:
     """
     file = str(path)
     try:
+        if not S_ISREG(path.stat().st_mode):  # a pipe would be waited for
+            raise InputError(Fault("is no regular file", file=file, expected="a GGUF file"))
         with path.open("rb") as stream:
             # An empty file cannot be mapped.
             if not stream.read(1):

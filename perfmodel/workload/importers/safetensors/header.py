@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from math import prod
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, Final, NamedTuple, cast
 
 import numpy as np
@@ -92,10 +93,13 @@ def read_header(path: str | Path) -> dict[str, StoredTensor]:
     """
     file = Path(path)
     try:
-        size = file.stat().st_size
+        status = file.stat()
+        if not S_ISREG(status.st_mode):
+            raise InputError(Fault("is no regular file", file=str(file), expected="a file"))
+        size = status.st_size
         with file.open("rb") as stream:
             length = int.from_bytes(stream.read(8), "little")
-            head = stream.read(min(length, _LONGEST))
+            head = stream.read(min(length, _LONGEST, size))
     except (OSError, ValueError) as error:
         reason = (getattr(error, "strerror", None) or "cannot be read").lower()
         raise InputError(Fault(reason, file=str(file), expected="a readable file")) from None

@@ -71,7 +71,7 @@ def load_safetensors(path: Path, settings: Mapping[str, Value] | None = None) ->
 
 def _named(held: Mapping[str, Held]) -> tuple[dict[str, Held], list[str]]:
     """Return tensors by GGUF's names, and notes of what was left out."""
-    post_norms = any("pre_feedforward_layernorm" in name for name in held)
+    post_norms = any("post_feedforward_layernorm" in name for name in held)
     named: dict[str, Held] = {}
     left: dict[str, None] = {}
     for name, tensor in held.items():

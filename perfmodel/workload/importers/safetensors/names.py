@@ -31,6 +31,8 @@ _WHOLE: Final[Mapping[str, str]] = {
     "embeddings.position_embeddings": "position_embd",
     "embeddings.token_type_embeddings": "token_types",
     "embeddings.LayerNorm": "token_embd_norm",
+    "word_embeddings": "token_embd", "embed_in": "token_embd", "embed_out": "output",
+    "word_embeddings_layernorm": "token_embd_norm", "final_layernorm": "output_norm",
     "norm": "output_norm", "ln_f": "output_norm", "norm_f": "output_norm",
     "final_layer_norm": "output_norm", "layernorm": "output_norm", "lm_head": "output",
     "pooler.dense": "pooler", "classifier": "cls",
@@ -67,6 +69,17 @@ _INSIDE: Final[Mapping[str, str]] = {
        for shared in ("shared_expert", "shared_experts")
        for old, new in (("gate_proj", "ffn_gate"), ("up_proj", "ffn_up"),
                         ("down_proj", "ffn_down"))},
+    "ln_attn": "attn_norm_2", "ln_mlp": "attn_norm", "norm_1": "attn_norm", "norm_2": "ffn_norm",
+    "self_attention.query_key_value": "attn_qkv", "attention.query_key_value": "attn_qkv",
+    "self_attention.dense": "attn_output", "attention.dense": "attn_output",
+    "self_attn.dense": "attn_output", "attn.Wqkv": "attn_qkv", "attn.q_proj": "attn_q",
+    "attn.k_proj": "attn_k", "attn.v_proj": "attn_v", "attn.out_proj": "attn_output",
+    "mlp.dense_h_to_4h": "ffn_up", "mlp.dense_4h_to_h": "ffn_down", "mlp.fc_in": "ffn_up",
+    "mlp.fc_out": "ffn_down", "ffn.up_proj": "ffn_up", "ffn.down_proj": "ffn_down",
+    "self_attn.attn_sub_norm": "attn_sub_norm", "mlp.ffn_sub_norm": "ffn_sub_norm",
+    "self_attn.query_layernorm": "attn_q_norm", "self_attn.key_layernorm": "attn_k_norm",
+    "post_self_attn_layernorm": "post_attention_norm", "post_mlp_layernorm": "post_ffw_norm",
+    "block_sparse_moe.router": "ffn_gate_inp",
     "mixer.in_proj": "ssm_in", "mixer.conv1d": "ssm_conv1d", "mixer.x_proj": "ssm_x",
     "mixer.dt_proj": "ssm_dt", "mixer.out_proj": "ssm_out",
 }  # fmt: skip
@@ -74,6 +87,8 @@ _INSIDE: Final[Mapping[str, str]] = {
 _PLAIN: Final[Mapping[str, str]] = {
     "mixer.A_log": "ssm_a", "mixer.D": "ssm_d",
     "mlp.gate.e_score_correction_bias": "exp_probs_b.bias",
+    "block_sparse_moe.experts.gate_up_proj": "ffn_gate_up_exps.weight",
+    "block_sparse_moe.experts.down_proj": "ffn_down_exps.weight",
     "mlp.experts.gate_up_proj": "ffn_gate_up_exps.weight",
     "mlp.experts.gate_up_proj_bias": "ffn_gate_up_exps.bias",
     "mlp.experts.down_proj": "ffn_down_exps.weight",
@@ -83,7 +98,7 @@ _PLAIN: Final[Mapping[str, str]] = {
 }  # fmt: skip
 #: Constants that a class stores and no run needs.
 _BUFFERS: Final = re.compile(
-    r"(?:^|\.)(?:attn\.(?:masked_)?bias|rotary_emb\.inv_freq|position_ids|token_type_ids)$"
+    r"(?:^|\.)(?:(?:attn|attention)\.(?:masked_)?bias|rotary_emb\.inv_freq|position_ids|token_type_ids)$"
 )
 
 
@@ -98,7 +113,7 @@ def canonical(name: str, *, post_norms: bool = False) -> str:
     Parameters
     ----------
     post_norms
-        The file has ``pre_feedforward_layernorm``: what stands after attention is then a norm of
+        The file has ``post_feedforward_layernorm``: what stands after attention is then a norm of
         its output, as in Gemma 2.
     """
     bare = _PREFIX.sub("", name)

@@ -39,6 +39,16 @@ _NAMES: Final[Mapping[str, Sequence[tuple[str, ...]]]] = {
     "experts_down": (("ffn_down_exps",),),
     "shared_up": (("ffn_up_shexp",),), "shared_gate": (("ffn_gate_shexp",),),
     "shared_down": (("ffn_down_shexp",),), "shared_gate_proj": (("ffn_gate_inp_shexp",),),
+    "attention_sub_norm": (("attn_sub_norm",),), "ffn_sub_norm": (("ffn_sub_norm",),),
+    "gate_norm": (("ssm_norm",),), "dt": (("ssm_dt",),),
+    "time_norm": (("attn_norm",),), "channel_norm": (("attn_norm_2",),),
+    "mix_down": (("time_mix_w1",),), "mix_up": (("time_mix_w2",),),
+    "decay_down": (("time_mix_decay_w1",),), "key": (("time_mix_key",),),
+    "value": (("time_mix_value",),), "receptance": (("time_mix_receptance",),),
+    "gate": (("time_mix_gate",),), "head_norm": (("time_mix_ln",),),
+    "output": (("time_mix_output",),), "ffn_receptance": (("channel_mix_receptance",),),
+    "ffn_key": (("channel_mix_key",),), "ffn_value": (("channel_mix_value",),),
+    "entry_norm": (("token_embd_norm",),),
     "norm": (("attn_norm",),), "in_proj": (("ssm_in",),), "conv": (("ssm_conv1d",),),
     "x_proj": (("ssm_x",),), "dt_proj": (("ssm_dt",),), "out_proj": (("ssm_out",),),
     "embedding": (("token_embd",),), "embedding_norm": (("token_embd_norm",),),
@@ -49,6 +59,12 @@ _NAMES: Final[Mapping[str, Sequence[tuple[str, ...]]]] = {
 #: Those without ``.weight`` or ``.bias`` at the end.
 _PLAIN: Final[Mapping[str, Sequence[tuple[str, ...]]]] = {
     "class_token": (("class_token",),), "scan.A": (("ssm_a",),), "scan.D": (("ssm_d",),),
+    "sinks": (("attn_sinks.weight",),), "entry.mix": (("time_mix_lerp_x.weight",),),
+    "time.mix": (("time_mix_lerp_fused.weight",),
+                 tuple(f"time_mix_lerp_{n}.weight" for n in "wkvrg")),
+    "channel.mix": (("channel_mix_lerp_k.weight", "channel_mix_lerp_r.weight"),),
+    "decay_up.weight": (("time_mix_decay_w2.weight",),),
+    "decay_up.bias": (("time_mix_decay.weight",),), "wkv.bonus": (("time_mix_first.weight",),),
     "router.bias": (("ffn_gate_inp.bias",), ("exp_probs_b.bias",)),
 }  # fmt: skip
 #: Most of a file's bytes that may be in tensors without a place in the graph.
@@ -76,15 +92,12 @@ class Matched:
         Weight outside the layers -> how it is stored.
     layers
         For each layer, weight of its group (without the group's name) -> how it is stored.
-    dropped
-        Weights, without their group, that the file has no tensor for: norms that have none.
     beside
         Tensors that no weight of the graph stands for, by layer, or -1 outside the layers.
     """
 
     whole: dict[str, Stored] = field(default_factory=dict[str, Stored])
     layers: list[dict[str, Stored]] = field(default_factory=list[dict[str, Stored]])
-    dropped: set[str] = field(default_factory=set[str])
     beside: dict[int, list[tuple[str, Held]]] = field(
         default_factory=dict[int, list[tuple[str, Held]]]
     )
@@ -104,8 +117,6 @@ class Source:
         GGUF's name -> tensor.
     spelled
         GGUF's name -> the name that such a file would have for it.
-    bare_norms
-        Norms may lack weights, or attention and feed-forward network share one.
     faults, notes
         Filled by `match`.
     """
@@ -114,7 +125,6 @@ class Source:
     what: str
     tensors: Mapping[str, Held]
     spelled: Callable[[str], str] = str
-    bare_norms: bool = False
     faults: list[Fault] = field(default_factory=list[Fault])
     notes: list[str] = field(default_factory=list[str])
 
@@ -170,10 +180,7 @@ class _Matching:
         elements = int(size)
         names = self._names(rest, layer)
         if not names:
-            if self.source.bare_norms and tensor.tag == "vector" and "norm" in rest:
-                self.found.dropped.add(rest)
-            else:
-                self.missing.append(f"{layer}{_expected(rest)}")
+            self.missing.append(f"{layer}{_expected(rest)}")
             return None
         held = [self.tensors[n] for n in names]
         total = sum(t.elements for t in held)

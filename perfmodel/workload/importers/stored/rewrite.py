@@ -49,15 +49,12 @@ class Plan:
         Weights outside the layers.
     groups
         Name of a block -> its layers, those that are stored alike together.
-    dropped
-        Weights that the file has no tensor for, without their group.
     beside
         Tensors outside the layers that no weight stands for.
     """
 
     whole: tuple[tuple[str, Stored], ...]
     groups: tuple[tuple[str, tuple[Layers, ...]], ...]
-    dropped: frozenset[str] = frozenset()
     beside: tuple[tuple[str, int, str], ...] = ()
 
 
@@ -74,7 +71,7 @@ def groups_of(matched: Matched, names: Sequence[str]) -> Plan:
             (name, tuple(Layers(n, weights, beside) for (weights, beside), n in counts.items()))
             for name, counts in groups.items()
         ),
-        frozenset(matched.dropped), _beside(matched.beside.get(-1, ())),
+        _beside(matched.beside.get(-1, ())),
     )  # fmt: skip
 
 
@@ -230,8 +227,6 @@ class _Storing:
         slots: dict[str, str] = {}
         for access in operator.accesses:
             old = self.old.tensors[access.tensor]
-            if old.role == "weight" and access.tensor.partition(".")[2] in self.plan.dropped:
-                continue
             new = self.tensors[names.get(access.tensor, access.tensor)]
             elements = access.elements
             if old.role == "weight" and new.shape != old.shape and elements == old.elements:
