@@ -262,13 +262,30 @@ def onnx_bytes() -> bytes:
     return onnx_model().SerializeToString()
 
 
+@pytest.fixture(scope="session")
+def tflite_bytes(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A network with free dimensions, constants that shapes hang on, and weights."""
+    from tests.workload.tflite_file import Writer
+
+    w = Writer()
+    c = w.op(3, 1, [w.input(-1, -1, -1, 3), w.weight(8, 3, 3, 3), w.weight(8)], [(1, 1, 1, 8)],
+             {1: ("i", 2), 2: ("i", 2), 3: ("b", 1)})  # fmt: skip
+    m = w.op(40, 27, [c, w.constant(1, 2)], [(1, 8)])
+    cut = w.op(45, 32, [m, w.constant(0, 0), w.constant(0, 6), w.constant(1, 1)], [(1, 6)],
+               {0: ("i", 1), 1: ("i", 1)})  # fmt: skip
+    y = w.op(9, 8, [cut, w.weight(10, 6), w.weight(10)], [(1, 10)])
+    return w.write(tmp_path_factory.mktemp("tflite") / "net.tflite", y).read_bytes()
+
+
 @pytest.fixture
-def sound(onnx_bytes: bytes) -> Callable[[str], tuple[bytes, tuple[str, ...]]]:
+def sound(onnx_bytes: bytes, tflite_bytes: bytes) -> Callable[[str], tuple[bytes, tuple[str, ...]]]:
     """The content of a sound file, by name, and the command that reads it."""
 
     def get(name: str) -> tuple[bytes, tuple[str, ...]]:
         if name == "net.onnx":
             return onnx_bytes, ("predict", "net.onnx", "a100")
+        if name == "net.tflite":
+            return tflite_bytes, ("predict", "net.tflite", "a100")
         if name in MODELS:
             return model_bytes(name), ("predict", name, "a100")
         text, command = SOUND[name]

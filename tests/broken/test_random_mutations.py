@@ -31,6 +31,7 @@ TRIED = {
     "buffers.csv": 40,
     "problem.yaml": 90,
     "net.onnx": 110,
+    "net.tflite": 110,
 }
 
 #: A mutation that takes longer than this is a hang.
@@ -116,7 +117,7 @@ def test_a_random_mutation_is_refused_or_predicted(
     path = folder / file
     for number in range(TRIED[file]):
         dice = random.Random(f"{file} {number}")
-        if file.endswith(".onnx") or number % 5 == 4:
+        if file.endswith((".onnx", ".tflite")) or number % 5 == 4:
             mutated = mutate_bytes(content, dice)
         else:
             mutated = mutate_text(content.decode(), dice).encode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -248,11 +249,15 @@ def translate(model: TfliteModel) -> tuple[RawModel, list[str]]:
 def _input(tensor: TfliteTensor, *, first: bool) -> RawValue:
     """Return an input of the network; its free extents are named by their place."""
     rank = len(tensor.shape)
+    word = re.sub(r"\W+", "_", tensor.name).strip("_")
     shape: list[int | str | None] = []
     for axis, extent in enumerate(tensor.signature):
-        image = first and rank == 4 and axis < 3
-        named = image or (axis == 0 and rank > 1)
-        shape.append(extent if extent is not None else _IMAGE[axis] if named else None)
+        if extent is not None:
+            shape.append(extent)
+        elif (first and rank == 4 and axis < 3) or (axis == 0 and rank > 1):
+            shape.append(_IMAGE[axis])
+        else:
+            shape.append(f"dim_{word}_{axis}")
     return RawValue(tensor.name, tuple(shape), _sized(tensor))
 
 
