@@ -361,7 +361,8 @@ def _forest(node: Node) -> _Forest:
 #: Operators of ``ai.onnx.ml``.
 LEARNED: Mapping[str, Pricing] = {
     "Scaler": scaler, "Normalizer": normalizer, "ArrayFeatureExtractor": extractor,
-    "ZipMap": zip_map, "OneHotEncoder": one_hot, "LinearClassifier": linear, "LinearRegressor": linear,
+    "ZipMap": zip_map, "OneHotEncoder": one_hot, "LinearClassifier": linear,
+    "LinearRegressor": linear,
     "SVMClassifier": support_vectors, "SVMRegressor": support_vectors,
     "TreeEnsembleClassifier": trees, "TreeEnsembleRegressor": trees, "TreeEnsemble": ensemble,
     **dict.fromkeys(_ELEMENTS, element),
