@@ -43,14 +43,29 @@ class Recurrent(nn.Module):
         return self.head(y[:, -1])
 
 
+class Frozen(nn.Module):
+    """A part without gradients: its operators stand in a graph inside the graph."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Linear(8, 8)
+        self.head = nn.Linear(8, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            y = self.body(x).relu()
+            z = self.head(y)
+        return z + y[:, :4] + self.head(x)
+
+
 def write(name: str, module: nn.Module, args: tuple[Any, ...], free: Any = None,
           core: bool = False, **kwargs: Any) -> None:  # fmt: skip
     """Export a module, count it, and keep its graph."""
     module = module.eval()
+    program = export(module, args, kwargs, dynamic_shapes=free)
+    if core:
+        program = program.run_decompositions()
     with torch.no_grad():
-        program = export(module, args, kwargs, dynamic_shapes=free)
-        if core:
-            program = program.run_decompositions()
         torch.backends.mha.set_fastpath_enabled(False)
         with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
             module(*args, **kwargs)
@@ -76,8 +91,12 @@ def stripped(graph: dict[str, Any]) -> None:
     """Leave out what tells where the source lay."""
     graph["guards_code"] = []
     graph["graph_module"]["module_call_graph"] = []
-    for node in graph["graph_module"]["graph"]["nodes"]:
-        node["metadata"] = {}
+    waiting = [graph["graph_module"]["graph"]]
+    while waiting:
+        for node in waiting.pop()["nodes"]:
+            node["metadata"] = {}
+            inner = (i["arg"].get("as_graph") for i in node["inputs"])
+            waiting += [i["graph"] for i in inner if i]
 
 
 def main() -> None:
@@ -89,6 +108,7 @@ def main() -> None:
         free = None if name in {"vit_b_16", "swin_t"} else {"x": {0: batch}}
         write(name, getattr(torchvision.models, name)(), (images,), free)
     write("resnet18_core", torchvision.models.resnet18(), (images,), {"x": {0: batch}}, core=True)
+    write("frozen", Frozen(), (torch.zeros(2, 8),))
     write("recurrent", Recurrent(), (torch.zeros(2, 12, dtype=torch.long),))
     ids = torch.zeros(2, 16, dtype=torch.long)
     sizes = {"vocab_size": 1000, "hidden_size": 64, "num_hidden_layers": 2,

@@ -235,3 +235,13 @@ def test_tree_ensemble_of_set_5_walks_from_its_roots(onnx_file: Any) -> None:
     assert "form a circle" in circle.graph().not_priced[0]
     nowhere = network(tree_roots=[0, 7])
     assert "node 7 leads nowhere" in nowhere.graph().not_priced[0]
+
+
+def test_one_hot_encoder_adds_an_axis_of_its_categories(onnx_file: Any) -> None:
+    from onnx import helper
+
+    node = helper.make_node("OneHotEncoder", ["x"], ["y"], domain="ai.onnx.ml",
+                            cats_int64s=[1, 2, 3, 4, 5])  # fmt: skip
+    graph = pm.workload(onnx_file([node], {"x": [8, 3]}, ["y"], domains=("ai.onnx.ml",))).graph()
+    assert graph.not_priced == ()
+    assert graph.tensors["y"].shape == (8, 3, 5)

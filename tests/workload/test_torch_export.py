@@ -64,6 +64,11 @@ def test_core_operators_are_the_same_network() -> None:
     assert times[0] == times[1]
 
 
+def test_a_part_without_gradients_stands_where_it_is_run() -> None:
+    operators = [o.name for _, o in pm.workload(_file("frozen")).graph().walk()]
+    assert len(operators) == len(set(operators)) == 7  # three products, relu, a view, two sums
+
+
 def test_a_free_batch_takes_an_array() -> None:
     workload = pm.workload(_file("mobilenet_v2"), batch=[1, 8])
     assert list(workload.macs) == [300_774_272, 8 * 300_774_272]
@@ -97,7 +102,9 @@ def test_a_program_in_memory_is_that_of_its_file() -> None:
             self.head = torch.nn.Linear(8, 5)
 
         def forward(self, x: Any) -> Any:
-            return self.head(self.conv(x).relu().mean((2, 3)))
+            with torch.no_grad():  # a graph inside the graph
+                y = self.conv(x).relu()
+            return self.head(y.mean((2, 3)))
 
     free = {"x": {0: torch.export.Dim("n", min=1, max=64)}}
     program = torch.export.export(Net(), (torch.zeros(2, 3, 16, 16),), dynamic_shapes=free)

@@ -131,6 +131,25 @@ def extractor(p: Pricer, n: Node) -> None:
     p.add(n, "gather", p.reads(*n.present))
 
 
+def categories_of(node: Node) -> int:
+    """Return how many categories a ``OneHotEncoder`` names.
+
+    Raises
+    ------
+    NotPricedError
+        None.
+    """
+    for name in ("cats_int64s", "cats_strings"):
+        if found := len(_list(node, name)):
+            return found
+    raise NotPricedError("it names no categories")
+
+
+def one_hot(p: Pricer, n: Node) -> None:
+    """Price ``OneHotEncoder``: zeros are written, and a one where the category is found."""
+    p.add(n, "copy", [p.tensor(n.need(0))], ops=n.need(0).elements)
+
+
 def zip_map(p: Pricer, n: Node) -> None:
     """Price ``ZipMap``: a map for each sample, which is the scores in another container."""
     x = p.tensor(n.need(0))
@@ -342,7 +361,8 @@ def _forest(node: Node) -> _Forest:
 #: Operators of ``ai.onnx.ml``.
 LEARNED: Mapping[str, Pricing] = {
     "Scaler": scaler, "Normalizer": normalizer, "ArrayFeatureExtractor": extractor,
-    "ZipMap": zip_map, "LinearClassifier": linear, "LinearRegressor": linear,
+    "ZipMap": zip_map, "OneHotEncoder": one_hot, "LinearClassifier": linear,
+    "LinearRegressor": linear,
     "SVMClassifier": support_vectors, "SVMRegressor": support_vectors,
     "TreeEnsembleClassifier": trees, "TreeEnsembleRegressor": trees, "TreeEnsemble": ensemble,
     **dict.fromkeys(_ELEMENTS, element),

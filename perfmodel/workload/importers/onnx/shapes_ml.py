@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from perfmodel.workload.importers.onnx.node import Node, Shape
-from perfmodel.workload.importers.onnx.operators_ml import classes_of
+from perfmodel.workload.importers.onnx.operators_ml import categories_of, classes_of
 from perfmodel.workload.importers.onnx.shapes import Rule, give
 
 __all__ = ["RULES"]
@@ -38,6 +38,10 @@ def _regressor(node: Node) -> None:
     give(node, (*_rows(node), int(node.whole(name, 1))))
 
 
+def _one_hot(node: Node) -> None:
+    give(node, (*node.need(0).known, categories_of(node)), format="")
+
+
 def _columns(node: Node) -> None:
     x, y = node.need(0).known, node.need(1)
     give(node, (*x[:-1], y.elements))
@@ -48,6 +52,6 @@ RULES: Mapping[str, Rule] = {
     **dict.fromkeys(("LinearClassifier", "SVMClassifier", "TreeEnsembleClassifier"), _classifier),
     **dict.fromkeys(("LinearRegressor", "SVMRegressor", "TreeEnsembleRegressor",
                      "TreeEnsemble"), _regressor),
-    "LabelEncoder": _encoded, "ArrayFeatureExtractor": _columns,
+    "OneHotEncoder": _one_hot, "LabelEncoder": _encoded, "ArrayFeatureExtractor": _columns,
 }  # fmt: skip
 """Operator -> rule."""

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from perfmodel.catalog import need
 from perfmodel.errors import Fault, InputError
-from perfmodel.workload.importers.torch_export.program import Call, Meta, Program, Ref
+from perfmodel.workload.importers.torch_export.program import (
+    WRAPPERS,
+    Call,
+    Meta,
+    Program,
+    Ref,
+    renamed,
+)
 
 __all__ = ["records"]
 
@@ -42,7 +49,7 @@ def records(program: Any) -> Program:
             if _is_tensor(value):
                 made.metas[node.name] = _meta(value)
         elif node.op == "call_function":
-            _called(made, node, value)
+            _run(made, program.graph_module, node)
     made.inputs = [n for n in signature.user_inputs if n in made.metas]
     made.outputs = [n for n in signature.user_outputs if isinstance(n, str) and n in made.metas]
     # A part of a result of several is a name of its own.
@@ -51,6 +58,40 @@ def records(program: Any) -> Program:
 
 def _is_tensor(value: Any) -> bool:
     return hasattr(value, "dtype") and hasattr(value, "shape") and not isinstance(value, str)
+
+
+def _run(made: Program, module: Any, node: Any) -> None:
+    """Add a call, or the calls of the graph that it only wraps."""
+    named: Any = getattr(node.target, "name", None)  # a method of operators, a text elsewhere
+    name = str(named()) if callable(named) else str(node.target)
+    graphs = [a for a in node.args if getattr(a, "op", "") == "get_attr"]
+    if not name.endswith(WRAPPERS) or len(graphs) != 1:
+        _called(made, node, node.meta.get("val"))
+        return
+    inner = getattr(module, str(graphs[0].target))
+    given = list(node.args[node.args.index(graphs[0]) + 1 :])
+    whole = Program()
+    _called(whole, node, node.meta.get("val"))
+    outputs = whole.calls[0].outputs
+    part = Program()
+    names: dict[str, str] = {}
+    starts = [n for n in inner.graph.nodes if n.op == "placeholder"]
+    names |= {i.name: o.name for i, o in zip(starts, given, strict=False) if hasattr(o, "name")}
+    for inside in inner.graph.nodes:
+        if inside.op == "call_function":
+            _run(part, inner, inside)
+        elif inside.op == "output":
+            found: Any = inside.args[0]
+            results = (
+                list(cast("tuple[Any, ...]", found)) if isinstance(found, tuple | list) else [found]
+            )
+            names |= {r.name: o for r, o in zip(results, outputs, strict=False)
+                      if o and hasattr(r, "name") and r.name not in names}  # fmt: skip
+    for meta, value in part.metas.items():
+        made.metas.setdefault(names.get(meta, f"{node.name}.{meta}"), value)
+    for result, value in whole.metas.items():
+        made.metas.setdefault(result, value)
+    made.calls += [renamed(call, names, node.name) for call in part.calls]
 
 
 def _called(made: Program, node: Any, value: Any) -> None:

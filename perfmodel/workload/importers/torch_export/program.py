@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
-__all__ = ["FORMATS", "Argument", "Call", "Meta", "Program", "Ref"]
+__all__ = ["FORMATS", "WRAPPERS", "Argument", "Call", "Meta", "Program", "Ref", "renamed"]
 
 #: Type of torch's schema -> numeric format.
 FORMATS: Final[dict[int, str]] = {
@@ -70,6 +71,37 @@ class Call:
         parts = self.target.removeprefix("torch.ops.").split(".")
         name = parts[1] if len(parts) > 1 else parts[0]
         return name.rstrip("_") if not name.startswith("__") else name.strip("_")
+
+
+#: Operators that only run another graph under a setting: what is in it stands in their place.
+WRAPPERS: Final = (
+    "wrap_with_set_grad_enabled", "wrap_with_autocast", "hints_wrapper", "strict_mode",
+)  # fmt: skip
+
+
+def renamed(call: Call, names: Mapping[str, str], inside: str) -> Call:
+    """Return a call of an inner graph under the names of the outer one.
+
+    Parameters
+    ----------
+    names
+        Inner values that the outer graph knows: what goes in and comes out.
+    inside
+        Goes before the names of all others.
+    """
+
+    def name(value: str) -> str:
+        return names.get(value, f"{inside}.{value}") if value else ""
+
+    def argument(value: Argument) -> Argument:
+        if isinstance(value, list):
+            return [argument(item) for item in cast("list[Any]", value)]
+        return Ref(name(value.name)) if isinstance(value, Ref) else value
+
+    return Call(
+        call.target, {k: argument(v) for k, v in call.arguments.items()},
+        [name(o) for o in call.outputs], call.name, call.place,
+    )  # fmt: skip
 
 
 @dataclass(slots=True)

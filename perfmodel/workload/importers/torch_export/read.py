@@ -9,7 +9,15 @@ from typing import Any, Final, cast
 
 from perfmodel.errors import Fault, InputError
 from perfmodel.workload.importers.archive import unpacked
-from perfmodel.workload.importers.torch_export.program import FORMATS, Call, Meta, Program, Ref
+from perfmodel.workload.importers.torch_export.program import (
+    FORMATS,
+    WRAPPERS,
+    Call,
+    Meta,
+    Program,
+    Ref,
+    renamed,
+)
 
 __all__ = ["parse", "read_pt2"]
 
@@ -92,9 +100,8 @@ def parse(data: object, file: str) -> Program:
     for i, spec in enumerate(made):
         trying(f"graph_module.signature.output_specs[{i}]", _output, spec, program)
     for i, node in enumerate(nodes):
-        call = trying(f"graph_module.graph.nodes[{i}]", _call, node)
-        if call is not None:
-            program.calls.append(call)
+        made_calls = trying(f"graph_module.graph.nodes[{i}]", _calls, node, program, 8)
+        program.calls += made_calls or []
     if faults:
         raise InputError(faults[:50])
     if not program.calls:
@@ -172,6 +179,38 @@ def _output(spec: object, program: Program, path: str) -> None:
             tensor: Any = cast("dict[str, Any]", argument).get("as_tensor")
             if tensor is not None:
                 program.outputs.append(str(tensor["name"]))
+
+
+def _calls(node: object, program: Program, depth: int, path: str) -> list[Call]:
+    """Return the calls of a node: one, or those of the graph that it only wraps."""
+    data = _mapping(node, path)
+    target = str(data.get("target"))
+    if not target.endswith(WRAPPERS):
+        return [_call(data, path)]
+    if depth == 0:
+        raise _Malformed(path, "is nested too deeply")
+    given = [item["arg"] for item in _list(data["inputs"], f"{path}.inputs")]
+    at = next((i for i, a in enumerate(given) if "as_graph" in a), None)
+    if at is None:
+        return [_call(data, path)]
+    graph = _mapping(given[at]["as_graph"]["graph"], f"{path}.graph")
+    outer = [_argument(a, path) for a in given[at + 1 :]]
+    inner = [_argument(a, path) for a in _list(graph["inputs"], f"{path}.graph.inputs")]
+    names = {i.name: o.name for i, o in zip(inner, outer, strict=False)
+             if isinstance(i, Ref) and isinstance(o, Ref)}  # fmt: skip
+    whole = _call({**data, "inputs": []}, path)
+    results = [_argument(a, path) for a in _list(graph["outputs"], f"{path}.graph.outputs")]
+    names |= {r.name: o for r, o in zip(results, whole.outputs, strict=False)
+              if isinstance(r, Ref) and o and r.name not in names}  # fmt: skip
+    inside = whole.name or target.rpartition(".")[2]
+    for name, value in _mapping(graph["tensor_values"], f"{path}.graph.tensor_values").items():
+        outer_name = names.get(name, f"{inside}.{name}")
+        program.metas.setdefault(outer_name, _meta(value, f"{path}.graph.tensor_values.{name}"))
+    calls: list[Call] = []
+    for i, inner_node in enumerate(_list(graph["nodes"], f"{path}.graph.nodes")):
+        found = _calls(inner_node, program, depth - 1, f"{path}.graph.nodes[{i}]")
+        calls += [renamed(call, names, inside) for call in found]
+    return calls
 
 
 def _call(node: object, path: str) -> Call:
