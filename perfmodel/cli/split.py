@@ -20,7 +20,8 @@ _SUFFIXES = (".json", ".csv", ".parquet", ".txt")
 _OPTIONS = {
     "objective": "--objective", "rate": "--rate", "latency": "--latency", "system": "--system",
     "efficiency": "--efficiency", "link_format": "--link-format", "method": "--method",
-    "input_bytes": "--input-bytes",
+    "input_bytes": "--input-bytes", "server_precision": "--server-precision",
+    "server_engine": "--server-engine", "server_runtime": "--server-runtime",
 }  # fmt: skip
 
 

@@ -291,3 +291,30 @@ def test_the_plot_draws_what_the_result_says(branched: Any) -> None:
     assert best.y[-1] == pytest.approx(branched.latency_s[:, -1].min())
     assert "all on the server" in figure.layout.meta["alt"]
     assert "all on the device" in branched._repr_html_()
+
+
+@pytest.mark.parametrize("rate", [0, 20, 39])
+def test_a_cut_is_a_plan_of_the_graph(branched: Any, rate: int) -> None:
+    plan = branched.to_plan(rate)
+    assert plan.check(branched.stages.graph) == []
+    k = branched.best[rate]
+    assert (len(set(plan.devices)) == 2) == (0 < branched.cuts.local[k].sum() < 82)
+    crossing = set(branched.cuts.crossing[k])
+    made = {t.tensor for t in plan.transfers}
+    assert made <= crossing
+    # Inputs of the network are no transfer: nothing has made them.
+    sent = sum(t.size_bytes for t in plan.transfers)
+    if "image" not in crossing:
+        assert sent == branched.cuts.up_bytes[k]
+
+
+def test_a_middle_cut_is_a_plan_with_its_transfer() -> None:
+    s = pm.split("mobilenet_v2", "galaxy_s7", "rtx_4090", rate="10 Mbit/s", latency="5 ms",
+                 link_format="int8")  # fmt: skip
+    plan = s.to_plan()
+    assert plan.check(s.stages.graph) == []
+    (sent,) = plan.transfers
+    assert (sent.source, sent.target) == ("galaxy_s7", "rtx_4090")
+    assert sent.size_bytes == s.cuts.up_bytes[s.best[0]]
+    assert [p.device for p in plan.order[:2]] == ["galaxy_s7", "galaxy_s7"]
+    assert plan.order[-1].device == "rtx_4090"

@@ -41,7 +41,9 @@ class Part:
     def __str__(self) -> str:
         if self.rank:
             return f"lora{self.rank}"
-        return "bias" if self.share == 0.0 else f"{self.share:g}"
+        if self.share == 0.0:
+            return "bias"
+        return f"{self.share:g}" if self.bias else "weight"
 
     def channels(self, of: int) -> int:
         """Return how many of the input channels are trained."""

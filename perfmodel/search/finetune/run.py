@@ -31,7 +31,7 @@ __all__ = ["finetune", "part_of"]
 PARTS = ("bias", "0.125", "0.25", "0.5", "1")
 
 
-def part_of(text: str) -> Part:
+def part_of(text: str, path: str = "parts") -> Part:
     """Return a part by its text.
 
     ``bias``, ``all``, ``weight`` (without the bias), ``lora8``, or a share of the input channels
@@ -60,7 +60,7 @@ def part_of(text: str) -> Part:
         if 0.0 < share <= 1.0:
             return Part(share)
     raise InputError(
-        Fault(f"'{text}' is no part of a layer", "parts",
+        Fault(f"'{text}' is no part of a layer", path,
               expected="bias, all, weight, a share such as 0.25, or lora8",
               suggestion=nearest(word, ("bias", "all", "weight", "lora8")))
     )  # fmt: skip
@@ -209,7 +209,10 @@ def _bits(gradients: str | None, faults: FaultList) -> float | None:
 
     if gradients is None:
         return None
-    found = faults.trying_for("gradients", format_named, gradients)
+    gathered = FaultList()
+    found = gathered.trying(format_named, gradients)
+    faults += [Fault(f.message, "gradients", expected=f.expected, suggestion=f.suggestion)
+               for f in gathered]  # fmt: skip
     return None if found is None else float(found.bits)
 
 
@@ -225,7 +228,11 @@ def _patterns(train: Mapping[str, str] | str | None, faults: FaultList) -> dict[
             pairs[pattern.strip()] = part
     else:
         pairs = dict(train)
-    found = {p: part for p, text in pairs.items() if (part := faults.trying(part_of, text))}
+    found = {
+        p: part
+        for p, text in pairs.items()
+        if text.strip() and (part := faults.trying(part_of, text, "train"))
+    }
     if not pairs:
         faults.append(Fault("nothing is trained", "train", expected="such as *=bias"))
     return found
@@ -279,7 +286,7 @@ def _gains(path: Path, memory: Memory) -> dict[tuple[int, Part], float]:
     for row in rows.rows:
         name = row.get("layer")
         gathered = FaultList()
-        part = gathered.trying(part_of, row.get("part"))
+        part = gathered.trying(part_of, row.get("part"), "part")
         faults += [rows.fault(row, "part", f.message, f.expected) for f in gathered]
         if name not in names:
             meant = nearest(name, names)

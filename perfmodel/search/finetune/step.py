@@ -265,7 +265,7 @@ class _Reader:
         biases = self._elements(bias) if bias else 0.0
         return [
             Layer(
-                weight.removesuffix(".weight"), operator.name, at, inputs[0],
+                operator.name, operator.name, at, inputs[0],
                 self._name(operator.writes[0]), max(1, int(evaluate(shape[axis], self.values))),
                 weight, bias, self._elements(weight), biases, self._bytes(weight), biases * each,
                 float(evaluate(operator.macs, self.values)),

@@ -13,12 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.cost.capacity import Violation
-from perfmodel.system.split.cuts import Channel, Cuts, broken
+from perfmodel.system.split.cuts import Channel, Cuts, broken, input_bytes
 from perfmodel.system.split.envelope import Segment, envelope
 from perfmodel.system.split.stages import Costs, Stages
 from perfmodel.units import show
 
 if TYPE_CHECKING:
+    from perfmodel.plan import Plan
     from perfmodel.table import Table
 
 __all__ = ["OBJECTIVES", "Range", "Split"]
@@ -282,6 +283,30 @@ class Split:
         from perfmodel.catalog import plots_of
 
         return plots_of(self, "split")
+
+    def to_plan(self, rate: int = -1) -> Plan:
+        """Return the best cut at one rate, by its index, as a plan of the graph.
+
+        Raises
+        ------
+        ValueError
+            No cut fits.
+        """
+        from perfmodel.system.split.plans import plan_of
+
+        k = int(self.best[rate])
+        if k < 0:
+            raise ValueError("no cut fits both sides")
+        inputs = input_bytes(self.stages, self.device)
+        sizes = {
+            flow.tensor: self.channel.size(flow, self.stages, self.device, inputs)
+            for flow in self.stages.flows
+        }
+        names = self.device.prediction.device, self.server.prediction.device
+        if names[0] == names[1]:
+            names = names[0], f"{names[1]}#2"
+        return plan_of(self.stages, self.cuts.local[k].tolist(), names, self.link, sizes,
+                       str(self.device.precision))  # fmt: skip
 
     def explain(self, rate: int = -1) -> str:
         """Return the arithmetic behind the best cut at one rate, by its index.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import system as find_system
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.system import System, SystemLink
-from perfmodel.resolve import DeviceLike, WorkloadLike, resolve
+from perfmodel.resolve import DeviceLike, Subject, WorkloadLike, resolve
 from perfmodel.settings import FaultList
 from perfmodel.system.split.cuts import Channel, Cuts, evaluate, every_cut, prefixes
 from perfmodel.system.split.envelope import parametric
@@ -191,11 +192,13 @@ def split(
         subject = faults.trying(resolve, workload, sides[0], formats[0], names[0], set, engines[0])
         there = {k: v for k, v in (set or {}).items() if "." not in k}
         if subject is not None:
-            other = faults.trying(
-                resolve, subject.workload, sides[1], formats[1], names[1], None, engines[1]
-            )
+            other = _trying_server(
+                faults, server_precision is not None, subject.workload, sides[1], formats[1],
+                names[1], None, engines[1],
+            )  # fmt: skip
         else:
-            faults.trying(resolve, workload, sides[1], formats[1], names[1], there, engines[1])
+            _trying_server(faults, server_precision is not None, workload, sides[1], formats[1],
+                           names[1], there, engines[1])  # fmt: skip
         # A fault of the workload or of a shared option is told once.
         faults[:] = list(dict.fromkeys(faults))
     faults.settle()
@@ -207,6 +210,17 @@ def split(
     ]
     stages, (near, far) = stages_of(subject.workload, pairs)
     return _split(stages, near, far, channel, link, np.array(rates), objective, method)
+
+
+def _trying_server(faults: FaultList, own: bool, *arguments: Any) -> Subject | None:
+    """Resolve the server's side; faults of its own options are named after them."""
+    gathered = FaultList()
+    found = gathered.trying(resolve, *arguments)
+    for fault in gathered:
+        head, dot, rest = fault.path.partition(".")
+        mine = head in ("engine", "runtime") or (head == "precision" and own)
+        faults.append(replace(fault, path=f"server_{head}{dot}{rest}") if mine else fault)
+    return found
 
 
 def _system(
@@ -260,7 +274,7 @@ def _amount(
                                 suggestion=error.suggestion))  # fmt: skip
             return None
     if not (np.isfinite(value) and value >= 0):
-        faults.append(Fault(f"{given} is too small", name, expected="a number from 0"))
+        faults.append(Fault(f"{given} is out of range", name, expected="a number from 0"))
         return None
     return value
 
