@@ -62,7 +62,6 @@ def explore(
     for name in (device, beside):
         if name is not None:
             faults.trying(hardware, name)
-    faults.settle()
     choices = Choices().with_files(workload, device, beside or "")
     faults.extend(choices.faults(workload, device, beside or "", runtime or ""))
     faults.settle()

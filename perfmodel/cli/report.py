@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextvars import copy_context
 from typing import Annotated, Final
 
 from cyclopts import Parameter
 
-from perfmodel.cli.reporting import DATE
+from perfmodel.cli.reporting import DATE, OPTION
 from perfmodel.errors import Fault, InputError, nearest
 
 __all__ = ["REPORTED", "report"]
@@ -43,13 +44,18 @@ def report(
                             expected="-o FILE.html"))  # fmt: skip
     if faults:
         raise InputError(faults)
+    # In a context of its own: what follows is another command line.
+    return copy_context().run(
+        _run, [command, *rest, *(["--report", output] if output else [])], date
+    )
+
+
+def _run(words: list[str], date: str) -> int:
     from perfmodel.cli import run_words
 
-    token = DATE.set(date)
-    try:
-        return run_words([command, *rest, *(["--report", output] if output else [])])
-    finally:
-        DATE.reset(token)
+    DATE.set(date)
+    OPTION.set("-o")
+    return run_words(words)
 
 
 def _taken(words: list[str]) -> tuple[list[str], str | None, str]:

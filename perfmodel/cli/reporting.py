@@ -10,17 +10,19 @@ from typing import Any
 from perfmodel.atomic import output_faults
 from perfmodel.errors import Fault
 
-__all__ = ["DATE", "TYPED", "report_faults", "write_report"]
+__all__ = ["DATE", "OPTION", "TYPED", "report_faults", "write_report"]
 
 #: Words of the command line that is being run, without the program's name.
 TYPED: ContextVar[tuple[str, ...]] = ContextVar("TYPED", default=())
+#: What the file of the report was written after.
+OPTION: ContextVar[str] = ContextVar("OPTION", default="--report")
 #: A date for the report; empty for none.
 DATE: ContextVar[str] = ContextVar("DATE", default="")
 
 
 def report_faults(path: Path | None) -> list[Fault]:
     """Faults of the file of a report: found before any work is done."""
-    return [] if path is None else output_faults(path, (".html",), "--report")
+    return [] if path is None else output_faults(path, (".html",), OPTION.get())
 
 
 def write_report(path: Path | None, of: str, found: Any, **options: Any) -> None:
