@@ -34,7 +34,13 @@ from perfmodel.workload.importers.onnx.pricing import Pricer, Pricing
 from perfmodel.workload.importers.onnx.shapes import Rule, give, per_axis, spread
 from perfmodel.workload.importers.onnx.shapes_movement import numbers, sliced
 from perfmodel.workload.importers.tflite.masks import masked
-from perfmodel.workload.importers.tflite.recurrent import lstm, sequence_shape, simple_rnn, svdf
+from perfmodel.workload.importers.tflite.recurrent import (
+    basic_lstm,
+    lstm,
+    sequence_shape,
+    simple_rnn,
+    svdf,
+)
 from perfmodel.workload.importers.tflite.recurrent import svdf_shape as filtered
 from perfmodel.workload.symbols import Dim, constant, product, simplify
 
@@ -449,7 +455,8 @@ RULES: Mapping[str, Rule] = {
     **dict.fromkeys(("Copy", "Assign", "L2Normalization"), same),
     "SquaredDifference": broadcast,
     "SVDF": filtered,
-    **dict.fromkeys(("SequenceLSTM", "SequenceRNN"), sequence_shape),
+    **dict.fromkeys(("SequenceLSTM", "BidirectionalLSTM", "BasicLSTM", "SequenceRNN"),
+                    sequence_shape),
 }  # fmt: skip
 
 PRICES: Mapping[str, Pricing] = {
@@ -474,7 +481,8 @@ PRICES: Mapping[str, Pricing] = {
     "RFFT2D": fourier,
     **dict.fromkeys(("ComplexAbs", "Real", "Imag"), magnitude),
     "SVDF": svdf,
-    "SequenceLSTM": lstm,
+    **dict.fromkeys(("SequenceLSTM", "BidirectionalLSTM"), lstm),
+    "BasicLSTM": basic_lstm,
     "SequenceRNN": simple_rnn,
     **dict.fromkeys(("IF", "WHILE", "CALL"), control_flow),
 }  # fmt: skip
