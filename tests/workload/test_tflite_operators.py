@@ -315,3 +315,43 @@ def test_narrow_weights_take_their_bits(kind: int, bits: int, tmp_path: Path) ->
     _, _, workload = _run(tmp_path, build)
     found = pm.predict(workload, "raspberry_pi_5")
     assert (found.macs, found.weight_bytes) == (64 * 32, 64 * 32 * bits / 8)
+
+
+@pytest.mark.parametrize("merged", [True, False])
+def test_cells_in_both_directions(merged: bool, tmp_path: Path) -> None:
+    steps, batch, features, hidden = 5, 2, 12, 24
+
+    def build(w: Writer) -> int:
+        def direction() -> list[int]:
+            ahead = [w.weight(hidden, features) for _ in range(4)]
+            back = [w.weight(hidden, hidden) for _ in range(4)]
+            return [*ahead, *back, -1, -1, -1, *(w.weight(hidden) for _ in range(4)), -1, -1]
+
+        states = [w.state(batch, hidden) for _ in range(4)]
+        inputs = [w.input(batch, steps, features), *direction(), *direction(), *states]
+        width = 2 * hidden if merged else hidden
+        shapes = [(batch, steps, width)] * (1 if merged else 2)
+        return w.op(52, 69, inputs, shapes, {3: ("?", merged), 4: ("?", False)})
+
+    operators, shape, workload = _run(tmp_path, build)
+    assert shape == (batch, steps, 2 * hidden if merged else hidden)
+    each = 4 * hidden * (features + hidden)
+    assert workload.macs == steps * batch * 2 * each
+    assert workload.weights == 2 * (each + 4 * hidden)
+    assert operators[0].vector_ops == steps * batch * hidden * 8 * 8
+
+
+def test_a_cell_with_one_matrix(tmp_path: Path) -> None:
+    """The basic kernel of LSTM, which keeps all gates in one matrix of data and output."""
+    batch, features, hidden = 2, 12, 24
+
+    def build(w: Writer) -> int:
+        inputs = [w.input(batch, features), w.state(batch, hidden),
+                  w.weight(4 * hidden, features + hidden), w.weight(4 * hidden),
+                  w.state(batch, hidden)]  # fmt: skip
+        shapes = [(batch, hidden), (batch, hidden), (batch, features + hidden), (batch, 4 * hidden)]
+        return w.op(16, 14, inputs, shapes, {3: ("b", 1)})
+
+    _, shape, workload = _run(tmp_path, build)
+    assert shape == (batch, hidden)
+    assert workload.macs == batch * 4 * hidden * (features + hidden)

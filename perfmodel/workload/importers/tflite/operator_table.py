@@ -199,10 +199,16 @@ def _svdf(t: Translator, o: TfliteOperator) -> None:
 def _lstm(t: Translator, o: TfliteOperator) -> None:
     if o.op == "LSTM" and o.options["kernel_type"] == 1:
         # The basic kernel: one matrix for all gates.
-        t.emit("LSTM_BASIC", t.inputs(o), [t.name(i) for i in o.outputs], {}, "tflite")
+        t.own("BasicLSTM", t.inputs(o), [t.name(i) for i in o.outputs], {"sequence": 0})
         return
     t.own("SequenceLSTM", t.inputs(o), (t.name(o.outputs[0]),), {
         "sequence": int(o.op != "LSTM"), "time_major": int(o.options.get("time_major", False)),
+    })  # fmt: skip
+
+
+def _bidirectional(t: Translator, o: TfliteOperator) -> None:
+    t.own("BidirectionalLSTM", t.inputs(o), [t.name(i) for i in o.outputs], {
+        "merge": int(o.options["merge_outputs"]), "time_major": int(o.options["time_major"]),
     })  # fmt: skip
 
 
@@ -281,6 +287,7 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     **dict.fromkeys(("GATHER", "EMBEDDING_LOOKUP"), _lookup),
     **dict.fromkeys(("DEPTH_TO_SPACE", "SPACE_TO_DEPTH"), _blocks),
     **dict.fromkeys(("UNIDIRECTIONAL_SEQUENCE_LSTM", "LSTM"), _lstm),
+    "BIDIRECTIONAL_SEQUENCE_LSTM": _bidirectional,
     **dict.fromkeys(("UNIDIRECTIONAL_SEQUENCE_RNN", "RNN"), _rnn),
     "IF": _if,
     **dict.fromkeys(("WHILE", "CALL"), _runs),

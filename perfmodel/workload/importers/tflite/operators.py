@@ -1,4 +1,4 @@
-"""Shapes and prices of operators that TensorFlow Lite means otherwise than ONNX.
+"""Prices of operators that TensorFlow Lite means otherwise than ONNX.
 
 Images have their channels last, weights of a convolution are ``(out, height, width, in)``, those of
 a depthwise one ``(1, height, width, channels)``, those of a dense layer ``(out, in)``. A price is
@@ -10,18 +10,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 from perfmodel.workload.importers.onnx.extents import floor_div
-from perfmodel.workload.importers.onnx.node import (
-    ContradictionError,
-    Edge,
-    Node,
-    NotPricedError,
-    Shape,
-    axis_of,
-    fixed,
-)
+from perfmodel.workload.importers.onnx.node import Edge, Node, NotPricedError, Shape, fixed
 from perfmodel.workload.importers.onnx.operators_movement import copy, part, resize, sample
 from perfmodel.workload.importers.onnx.operators_pointwise import pool
 from perfmodel.workload.importers.onnx.operators_products import (
@@ -31,204 +22,18 @@ from perfmodel.workload.importers.onnx.operators_products import (
 )
 from perfmodel.workload.importers.onnx.operators_quantised import convert
 from perfmodel.workload.importers.onnx.pricing import Pricer, Pricing
-from perfmodel.workload.importers.onnx.shapes import Rule, give, per_axis, spread
-from perfmodel.workload.importers.onnx.shapes_movement import numbers, sliced
-from perfmodel.workload.importers.tflite.masks import masked
-from perfmodel.workload.importers.tflite.recurrent import lstm, sequence_shape, simple_rnn, svdf
-from perfmodel.workload.importers.tflite.recurrent import svdf_shape as filtered
+from perfmodel.workload.importers.onnx.shapes import per_axis
+from perfmodel.workload.importers.onnx.shapes_movement import numbers
+from perfmodel.workload.importers.tflite.recurrent import basic_lstm, lstm, simple_rnn, svdf
+from perfmodel.workload.importers.tflite.shapes import RULES, sides
 from perfmodel.workload.symbols import Dim, constant, product, simplify
 
 __all__ = ["PRICES", "RULES"]
-
-_FIRST: Final = "channels_first"
 
 
 def _turned(shape: Shape) -> Shape:
     """Return a shape whose last axis comes second: channels first."""
     return (shape[0], shape[-1], *shape[1:-1])
-
-
-def _image(edge: Edge) -> Shape:
-    if len(edge.known) < 3:
-        raise NotPricedError(f"'{edge.name}' has {len(edge.known)} dimensions")
-    return edge.known
-
-
-# shapes
-
-
-def windows(node: Node, spatial: Sequence[Dim], kernel: Sequence[int]) -> list[Dim]:
-    """Return extents of windows: ``SAME`` keeps ``ceil(n / stride)``, ``VALID`` what fits."""
-    axes = len(kernel)
-    s, d = per_axis(node, "strides", axes), per_axis(node, "dilations", axes)
-    if any(v <= 0 for v in (*s, *d, *kernel)):
-        raise ContradictionError("a stride, window or dilation below 1")
-    same = node.text("padding", "SAME") == "SAME"
-    reach = [0 if same else d[i] * (k - 1) for i, k in enumerate(kernel)]
-    return [
-        simplify(floor_div(simplify(n - reach[i] + s[i] - 1), s[i])) for i, n in enumerate(spatial)
-    ]
-
-
-def convolved(node: Node) -> None:
-    """``CONV_2D``, ``DEPTHWISE_CONV_2D``, ``CONV_3D``."""
-    x, w = _image(node.need(0)), _image(node.need(1))
-    if len(x) != len(w):
-        raise ContradictionError(f"weights of {len(w)} axes for an input of {len(x)}")
-    if node.op == "Conv3D":
-        kernel, channels, each = w[:3], w[4], w[3]
-    else:
-        kernel = w[1:-1]
-        channels, each = (w[-1], w[-1]) if node.op == "DepthwiseConv2D" else (w[0], w[-1])
-    have, want = constant(x[-1]), constant(each)
-    if have is not None and want and node.op != "DepthwiseConv2D" and have % want:
-        raise ContradictionError(f"weights of {want:g} channels for an input of {have:g}")
-    taps = [fixed(k, "a kernel size") for k in kernel]
-    give(node, (x[0], *windows(node, x[1:-1], taps), channels))
-
-
-def scattered(node: Node) -> None:
-    """``TRANSPOSE_CONV``: the output's shape is an input."""
-    target = numbers(node.get(0), "the output shape")
-    give(node, target, format=node.need(2).format)
-
-
-def pooled(node: Node) -> None:
-    """Pools."""
-    x = _image(node.need(0))
-    kernel = node.wholes("kernel_shape") or ()
-    if len(kernel) != len(x) - 2:
-        raise NotPricedError("its window does not fit the input")
-    give(node, (x[0], *windows(node, x[1:-1], kernel), x[-1]))
-
-
-def resized(node: Node) -> None:
-    """``RESIZE_*``: the new height and width are an input."""
-    x = _image(node.need(0))
-    give(node, (x[0], *numbers(node.get(1), "the new size"), x[-1]))
-
-
-def blocks(node: Node) -> None:
-    """``DEPTH_TO_SPACE`` and ``SPACE_TO_DEPTH``."""
-    n, h, w, c = _image(node.need(0))
-    b = node.whole("block_size", 1)
-    if b <= 0:
-        raise ContradictionError(f"a block of {b}")
-    if node.op == "DepthToSpace":
-        give(node, (n, h * b, w * b, floor_div(c, b * b)))
-    else:
-        give(node, (n, floor_div(h, b), floor_div(w, b), c * b * b))
-
-
-def batched(node: Node) -> None:
-    """``SPACE_TO_BATCH_ND`` and ``BATCH_TO_SPACE_ND``: blocks of the space become a batch."""
-    shape = list(node.need(0).known)
-    size = [fixed(v, "a block") for v in numbers(node.get(1), "the blocks")]
-    edges = [fixed(v, "a border") for v in numbers(node.get(2), "the borders")]
-    if len(edges) != 2 * len(size) or len(size) >= len(shape) or any(b <= 0 for b in size):
-        raise ContradictionError("blocks and borders that do not fit the input")
-    for i, block in enumerate(size):
-        border = edges[2 * i] + edges[2 * i + 1]
-        if node.op == "SpaceToBatch":
-            shape[0], shape[i + 1] = shape[0] * block, floor_div(shape[i + 1] + border, block)
-        else:
-            shape[0], shape[i + 1] = floor_div(shape[0], block), shape[i + 1] * block - border
-    give(node, shape)
-
-
-def dense(node: Node) -> None:
-    """``FULLY_CONNECTED``: all but the last axis of the weights' input are rows."""
-    x, w = node.need(0), node.need(1).known
-    if len(w) != 2:
-        raise ContradictionError(f"weights of {len(w)} axes")
-    if node.whole("keep_num_dims", 0):
-        give(node, (*x.known[:-1], w[0]))
-        return
-    features = fixed(w[1], "the weights' inputs")
-    have = constant(x.elements)
-    if features <= 0 or (have is not None and have % features):
-        raise ContradictionError(f"{have:g} inputs for weights of {features}")
-    lead = x.known[:-1]
-    rows = product(*lead) if x.known and x.known[-1] == features else None
-    give(node, (floor_div(x.elements, features) if rows is None else rows, w[0]))
-
-
-def multiplied(node: Node) -> None:
-    """``BATCH_MATMUL``: either side may be transposed."""
-    a, b = _sides(node)
-    if len(a) < 2 or len(b) < 2:
-        raise NotPricedError("a product of vectors")
-    have, want = constant(a[-1]), constant(b[-2])
-    if have is not None and want is not None and have != want:
-        raise ContradictionError(f"inner extents {have:g} and {want:g} differ")
-    give(node, (*spread(a[:-2], b[:-2]), a[-2], b[-1]))
-
-
-def _sides(node: Node) -> tuple[Shape, Shape]:
-    sides: list[Shape] = []
-    for i, name in enumerate(("adj_x", "adj_y")):
-        shape = node.need(i).known
-        sides.append((*shape[:-2], shape[-1], shape[-2])
-                     if node.whole(name, 0) and len(shape) > 1 else shape)  # fmt: skip
-    return sides[0], sides[1]
-
-
-def converted(node: Node) -> None:
-    """``QUANTIZE`` and ``DEQUANTIZE``: the file says into what."""
-    give(node, node.need(0).known, format=node.text("to", ""))
-
-
-def gathered(node: Node) -> None:
-    """``GATHER`` whose first axes go in step with the indices'."""
-    x, indices = node.need(0).known, node.need(1).known
-    batch = node.whole("batch_dims", 0)
-    axis = axis_of(node.whole("axis", 0), len(x))
-    give(node, (*x[:axis], *indices[batch:], *x[axis + 1 :]))
-
-
-def strided(node: Node) -> None:
-    """``STRIDED_SLICE`` whose bounds are worked out in the network, from shapes."""
-    x = node.need(0)
-    begin, end = numbers(node.get(1), "the begin"), numbers(node.get(2), "the end")
-    step = [fixed(v, "a step") for v in numbers(node.get(3), "the steps")]
-    cuts, gone, new = masked(node.attributes, begin, end, step, len(x.known))
-    bounds = [
-        Edge(f"{node.name}.{k}", (len(cuts),), "constant", "int64", tuple(c[k] for c in cuts))
-        for k in range(4)
-    ]
-    made = Edge(f"{node.name}.cut")
-    sliced(Node("Slice", node.name, (x, *bounds), (made,)))
-    shape = [d for i, d in enumerate(made.known) if i not in gone]
-    for axis in new:
-        shape.insert(axis, 1)
-    give(node, shape)
-
-
-def transformed(node: Node) -> None:
-    """``RFFT2D``: half of the spectrum of real images, and one number more."""
-    x = node.need(0).known
-    length = [fixed(v, "a length") for v in numbers(node.get(1), "the lengths")]
-    if len(length) != 2 or len(x) < 2 or min(length) < 1:
-        raise NotPricedError("its lengths do not fit the input")
-    give(node, (*x[:-2], length[0], length[1] // 2 + 1), format="fp64")
-
-
-def real_part(node: Node) -> None:
-    """One real number of each complex one."""
-    give(node, node.need(0).known, format="")
-
-
-def same(node: Node) -> None:
-    """Shaped as the first input."""
-    give(node, node.need(0).known)
-
-
-def broadcast(node: Node) -> None:
-    """Broadcast as NumPy does."""
-    give(node, spread(*(e.known for e in node.present)))
-
-
-# prices
 
 
 def _view(p: Pricer, edge: Edge, shape: Shape) -> Edge:
@@ -327,7 +132,7 @@ def batch_matmul(p: Pricer, n: Node) -> None:
     """Price a product of two stacks of matrices."""
     a, b = (
         _view(p, n.need(i), shape) if n.need(i).is_data else _weights(p, n.need(i), shape)
-        for i, shape in enumerate(_sides(n))
+        for i, shape in enumerate(sides(n))
     )
     product_of(p, Node("MatMul", n.name, (a, b), n.outputs, n.attributes), a, b)
 
@@ -432,26 +237,6 @@ def control_flow(p: Pricer, n: Node) -> None:
     raise NotPricedError(n.text("runs", "it runs another subgraph"))
 
 
-RULES: Mapping[str, Rule] = {
-    **dict.fromkeys(("Conv2D", "DepthwiseConv2D", "Conv3D"), convolved),
-    "TransposeConv": scattered,
-    **dict.fromkeys(("AveragePool", "MaxPool", "LpPool"), pooled),
-    "Resize": resized,
-    **dict.fromkeys(("DepthToSpace", "SpaceToDepth"), blocks),
-    **dict.fromkeys(("SpaceToBatch", "BatchToSpace"), batched),
-    "FullyConnected": dense,
-    "BatchMatMul": multiplied,
-    **dict.fromkeys(("Quantize", "Dequantize"), converted),
-    "Gather": gathered,
-    "StridedSlice": strided,
-    "RFFT2D": transformed,
-    **dict.fromkeys(("ComplexAbs", "Real", "Imag"), real_part),
-    **dict.fromkeys(("Copy", "Assign", "L2Normalization"), same),
-    "SquaredDifference": broadcast,
-    "SVDF": filtered,
-    **dict.fromkeys(("SequenceLSTM", "SequenceRNN"), sequence_shape),
-}  # fmt: skip
-
 PRICES: Mapping[str, Pricing] = {
     **dict.fromkeys(("Conv2D", "DepthwiseConv2D", "Conv3D"), conv),
     "TransposeConv": conv_transpose,
@@ -474,7 +259,8 @@ PRICES: Mapping[str, Pricing] = {
     "RFFT2D": fourier,
     **dict.fromkeys(("ComplexAbs", "Real", "Imag"), magnitude),
     "SVDF": svdf,
-    "SequenceLSTM": lstm,
+    **dict.fromkeys(("SequenceLSTM", "BidirectionalLSTM"), lstm),
+    "BasicLSTM": basic_lstm,
     "SequenceRNN": simple_rnn,
     **dict.fromkeys(("IF", "WHILE", "CALL"), control_flow),
 }  # fmt: skip

@@ -12,7 +12,7 @@ from perfmodel.workload.importers.onnx.shapes import give
 from perfmodel.workload.nest import LoopNest, gemm_nest
 from perfmodel.workload.symbols import Dim, product, simplify
 
-__all__ = ["lstm", "sequence_shape", "simple_rnn", "svdf", "svdf_shape"]
+__all__ = ["basic_lstm", "lstm", "sequence_shape", "simple_rnn", "svdf", "svdf_shape"]
 
 #: Inputs of an LSTM that are matrices: of the input, of the state (one a gate; the input gate's may
 #: be absent), and the projection.
@@ -22,6 +22,11 @@ _PROJECTION: Final = 16
 #: Vectors: peepholes, biases, the projection's bias, coefficients of a layer normalisation.
 _VECTORS: Final = (9, 10, 11, 12, 13, 14, 15, 17, 20, 21, 22, 23)
 _STATES: Final = (18, 19)
+
+#: Of a bidirectional LSTM: where the second direction's inputs begin, behind as many of the
+#: first's, and the states of both. It normalises no layers.
+_SECOND: Final = 17
+_BOTH_STATES: Final = (35, 36, 37, 38)
 
 
 def svdf_shape(node: Node) -> None:
@@ -63,6 +68,21 @@ def svdf(p: Pricer, n: Node) -> None:
 def sequence_shape(node: Node) -> None:
     """Sequences of cells: the last axis is the state's width, or the projection's."""
     x = node.need(0).known
+    if node.op == "BidirectionalLSTM":
+        forward, backward = (
+            (node.get(_PROJECTION + i) or node.need(2 + i)).known[0] for i in (0, _SECOND)
+        )
+        if node.whole("merge", 0):
+            give(node, (*x[:-1], simplify(forward + backward)))
+        else:
+            give(node, (*x[:-1], forward))
+            give(node, (*x[:-1], backward), 1)
+        return
+    if node.op == "BasicLSTM":
+        # Of its outputs only the first two are more than scratch.
+        for i in range(2):
+            give(node, node.need(1).known, i)
+        return
     if node.op == "SequenceRNN":
         width = node.need(1).known[0]
     else:
@@ -89,7 +109,8 @@ def _cells(
     the state wait for each step, so nothing says that their weights stay near the engine.
     """
     steps, batch = _steps(n, x)
-    y = p.tensor(n.out)
+    made = [p.tensor(e) for e in n.made[: 2 if n.op == "BidirectionalLSTM" else 1]]
+    y = made[0]
     source = p.tensor(x)
     nests: list[LoopNest] = []
     reads: list[Tensor | tuple[Tensor, Dim]] = [source]
@@ -109,27 +130,41 @@ def _cells(
     width = each_step[0].known[0] if each_step else y.shape[-1]
     p.add(
         n, "recurrent", [*reads, *((t, product(t.elements, steps)) for t in kept)],
-        [y, *((t, product(t.elements, steps)) for t in kept)], nests=nests,
+        [*made, *((t, product(t.elements, steps)) for t in kept)], nests=nests,
         ops=product(rows, width, gates * 8), pair=(p.weight(each_step[0]).slot, source.slot),
         attributes={"cell": cell},
     )  # fmt: skip
 
 
 def lstm(p: Pricer, n: Node) -> None:
-    """Price ``UNIDIRECTIONAL_SEQUENCE_LSTM`` and ``LSTM``.
+    """Price ``UNIDIRECTIONAL_SEQUENCE_LSTM``, ``BIDIRECTIONAL_SEQUENCE_LSTM`` and ``LSTM``.
 
-    Eight matrices, or six where a gate is coupled to another, and a projection.
+    Eight matrices a direction, or six where a gate is coupled to another, and a projection.
     """
 
     def there(*at: int) -> list[Edge]:
         return [e for e in (n.get(i) for i in at) if e is not None and e.shape is not None]
 
-    ahead, each_step = there(*_FROM_INPUT), there(*_FROM_STATE)
-    if len(ahead) < 3 or len(each_step) != len(ahead):
+    both = n.op == "BidirectionalLSTM"
+    starts = (0, _SECOND) if both else (0,)
+    ahead = there(*(i + at for at in starts for i in _FROM_INPUT))
+    each_step = there(*(i + at for at in starts for i in _FROM_STATE))
+    if len(ahead) < 3 * len(starts) or len(each_step) != len(ahead):
         raise NotPricedError("matrices of the gates are missing")
     gates = len(ahead)
-    _cells(p, n, n.need(0), ahead, [*each_step, *there(_PROJECTION)], there(*_VECTORS),
-           there(*_STATES), "lstm", gates)  # fmt: skip
+    each_step += there(*(_PROJECTION + at for at in starts))
+    vectors = there(*(i + at for at in starts for i in _VECTORS if not both or i <= _SECOND))
+    states = there(*(_BOTH_STATES if both else _STATES))
+    _cells(p, n, n.need(0), ahead, each_step, vectors, states, "lstm", gates)
+
+
+def basic_lstm(p: Pricer, n: Node) -> None:
+    """Price an ``LSTM`` of the basic kernel (data, output before, weights, biases, state).
+
+    One matrix makes all gates of the data and the output before.
+    """
+    x, w, bias, state = n.need(0), n.need(2), n.need(3), n.need(4)
+    _cells(p, n, x, [], [w], [bias], [state], "lstm", 1)
 
 
 def simple_rnn(p: Pricer, n: Node) -> None:
