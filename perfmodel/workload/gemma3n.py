@@ -67,7 +67,7 @@ class Gemma3nStructure(BaseModel):
     side_width: Count = 256
     vocabulary: Count
     side_vocabulary: Count
-    free: tuple[str, ...] = ()
+    free: tuple[()] = ()
 
     @staticmethod
     def structure_faults(data: Mapping[str, Any]) -> Iterator[Flaw]:

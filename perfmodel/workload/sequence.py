@@ -67,7 +67,8 @@ class SequenceBuilder(GraphBuilder):
         value_dim
             Size of a value head where it differs (latent attention: the latent rank).
         window
-            Sliding window in tokens; limits keys and cache.
+            Sliding window in tokens; limits keys and cache. Without a causal mask, as without a
+            cache, each query is compared with so many keys.
         cached
             Keys and values are read from the KV cache and the new ones appended to it.
         key_value
@@ -86,7 +87,7 @@ class SequenceBuilder(GraphBuilder):
         groups = kv_heads or heads
         sunk = 0 if sinks is None else product(batch, heads, queries)
         v_dim = value_dim or head_dim
-        if window is not None and cached:
+        if window is not None and (cached or not causal):
             keys = minimum(keys, window)
         held = keys if stored_keys is None else stored_keys
         held = minimum(held, window) if window is not None else held

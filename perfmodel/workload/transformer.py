@@ -106,21 +106,40 @@ def forward(g: SequenceBuilder, s: TransformerStructure, step: Step, *, every: b
     for group in layer_groups(s):
         with g.repeat(group.layers, group.name):
             x = layer(g, x, s, step, window=group.window, experts=group.experts,
-                      rotary=group.rotary)  # fmt: skip
+                      rotary=group.rotary, normed=group.normed)  # fmt: skip
     return _head(g, x, s, step, table, every=every)
 
 
 class Group(NamedTuple):
-    """Equal layers: how many, their sliding window or 0, experts or none, whether heads rotate."""
+    """Equal layers.
+
+    How many, their sliding window or 0, experts or none, whether heads rotate, and whether the
+    input of attention is normalised.
+    """
 
     name: str
     layers: Dim
     window: int = 0
     experts: Experts | None = None
     rotary: bool = True
+    normed: bool = True
 
 
 def layer_groups(s: TransformerStructure) -> Iterator[Group]:
+    """Yield groups of equal layers, the first layer by itself where it has one norm fewer."""
+    first = not s.first_norm
+    for group in _kinds_of_layers(s):
+        if not first or group.window:
+            yield group
+            continue
+        first = False
+        yield group._replace(name=f"first_{group.name}", layers=1, normed=False)
+        rest = simplify(group.layers - 1)
+        if rest != 0:
+            yield group._replace(layers=rest)
+
+
+def _kinds_of_layers(s: TransformerStructure) -> Iterator[Group]:
     """Yield groups of equal layers.
 
     Layers that alternate between a window and full attention are grouped; their order does not

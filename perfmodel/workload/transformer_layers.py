@@ -65,9 +65,12 @@ def norm(g: SequenceBuilder, x: Tensor, s: TransformerStructure, name: str) -> T
 
 def layer(
     g: SequenceBuilder, x: Tensor, s: TransformerStructure, step: Step, *, window: int = 0,
-    experts: Experts | None = None, rotary: bool | None = None,
+    experts: Experts | None = None, rotary: bool | None = None, normed: bool = True,
 ) -> Tensor:  # fmt: skip
-    """Add one layer: attention and a feed-forward network, each with a residual sum."""
+    """Add one layer: attention and a feed-forward network, each with a residual sum.
+
+    The input of one that is not to be `normed` is normalised already.
+    """
     rotated = s.rotary if rotary is None else rotary
     entry = x
 
@@ -84,7 +87,11 @@ def layer(
         z = norm(g, x, s, "ffn_norm") if s.parallel == "two_norms" else y
         both = g.elementwise("add", attend(y), transform(z), name="parallel_add")
         return g.elementwise("add", both, x, name="layer_add")
-    return residual(g, residual(g, x, s, "attention", attend), s, "ffn", transform)
+    if normed:
+        x = residual(g, x, s, "attention", attend)
+    else:
+        x = g.elementwise("add", attend(x), x, name="attention_add")
+    return residual(g, x, s, "ffn", transform)
 
 
 def residual(

@@ -101,8 +101,8 @@ class TransformerStructure(_Frozen):
     latent
         Multi-head latent attention instead.
     window, full_every, full_layers
-        Sliding window in tokens (0: none), and which layers attend to everything all the same:
-        every n-th, or so many of them (0: none).
+        Sliding window in tokens (0: none), in an encoder centred on a token; and which layers
+        attend to everything all the same: every n-th, or so many of them (0: none).
     ffn_width, gated, activation
         The feed-forward network: hidden width, whether a gate multiplies it (SwiGLU, GeGLU).
     experts
@@ -118,6 +118,9 @@ class TransformerStructure(_Frozen):
     sub_norms
         The inputs of the last projection of attention and of the feed-forward network are
         normalised (BitNet).
+    first_norm
+        Whether the first layer's attention is normalised too, where embeddings are (not in
+        ModernBERT); it is a layer that attends to everything.
     layer_scale
         The output of each block is scaled by a learned vector before the sum (DINOv2).
     sinks
@@ -164,6 +167,7 @@ class TransformerStructure(_Frozen):
     qk_norm: bool | Literal["whole"] = False
     parallel: Literal["no", "one_norm", "two_norms"] = "no"
     sub_norms: bool = False
+    first_norm: bool = True
     layer_scale: bool = False
     sinks: bool = False
     final_norm: bool = True
@@ -239,6 +243,8 @@ def _positions(data: Mapping[str, Any]) -> Iterator[Flaw]:
     if bare and _positive(data, "window") and bare != full:
         yield Flaw(("unrotated_layers",), "with a window, these are the layers without one",
                    f"'full_layers' of {bare}")  # fmt: skip
+    if data.get("first_norm") is False and _positive(data, "window") and not full:
+        yield Flaw(("first_norm",), "the first layer attends to everything", "'full_layers'")
     if data.get("parallel", "no") != "no" and data.get("norm_position", "before") != "before":
         yield Flaw(("norm_position",), "parallel blocks are normalised before", "before")
 

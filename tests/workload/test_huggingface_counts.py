@@ -149,6 +149,15 @@ def test_t5_keeps_the_source_and_the_target() -> None:
     assert stored(w, "kv") == 2 * 512 * 6 * (50 + 10)
 
 
+def test_modernbert_looks_near_in_two_of_three_layers() -> None:
+    """Beyond a window of 129 tokens, 14 of 22 layers compare a token with no more."""
+    tokens = 4096
+    dense = (bound("modernbert_base", tokens=100).macs - 22 * 2 * 768 * 100**2) / 100
+    pairs = tokens * (14 * 129 + 8 * tokens)
+    expected = dense * tokens + 2 * 768 * pairs
+    assert bound("modernbert_base", tokens=tokens).macs == pytest.approx(expected, rel=1e-12)
+
+
 # physics
 
 PHASED = [

@@ -49,7 +49,7 @@ ARCHITECTURES: Mapping[str, Callable[[Config], Made]] = {
     "smallthinker": experts.smallthinker, "glm4_moe": experts.glm4_moe,
     "llama4": experts.llama4, "llama4_text": experts.llama4,
     "bert": encoders.bert, "roberta": encoders.roberta, "xlm-roberta": encoders.roberta,
-    "distilbert": encoders.distilbert,
+    "distilbert": encoders.distilbert, "modernbert": encoders.modernbert,
     "vit": vision.vit, "deit": vision.deit, "dinov2": vision.dinov2, "clip": vision.clip,
     "clip_text_model": vision.clip_text, "clip_vision_model": vision.clip_vision,
     "siglip": vision.siglip, "siglip2": vision.siglip, "siglip_text_model": vision.siglip_text,

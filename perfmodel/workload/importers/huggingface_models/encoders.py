@@ -42,3 +42,24 @@ def distilbert(c: Config) -> Made:
         "positions": c.size("max_position_embeddings", 512),
         "vocabulary": c.size("vocab_size", field="vocabulary"),
     }  # fmt: skip
+
+
+def modernbert(c: Config) -> Made:
+    """ModernBERT: every third layer attends to everything; gated, norms without shifts."""
+    c.notes.append("the encoder; task heads are left out")
+    for key in ("attention_bias", "mlp_bias", "norm_bias"):
+        if c.flag(key, False):
+            c.refuse(key, "biases", "false")
+    layers = c.size("num_hidden_layers", 22, field="layers")
+    every = c.size("global_attn_every_n_layers", 3)
+    return "transformer", {
+        "phase": "encode", "causal": False, "head": "none", "layers": layers,
+        "width": c.size("hidden_size", 768, field="width"),
+        "heads": c.size("num_attention_heads", 12, field="heads"),
+        "ffn_width": c.size("intermediate_size", 1152, field="ffn_width"),
+        "activation": c.activation("hidden_activation", default="gelu"), "norm": "layer_norm",
+        "norm_vectors": 1, "embedding_norm": True, "first_norm": False,
+        # A token sees half the window on either side, and itself.
+        "window": c.size("local_attention", 128) // 2 * 2 + 1, "full_layers": -(-layers // every),
+        "vocabulary": c.size("vocab_size", 50_368, field="vocabulary"),
+    }  # fmt: skip
