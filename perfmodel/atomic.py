@@ -61,18 +61,23 @@ def output_faults(
 
 
 @contextmanager
-def replacing(path: str | Path) -> Generator[Path]:
+def replacing(path: str | Path, folder: Path | None = None) -> Generator[Path]:
     """Give a temporary file beside `path`, which replaces it on success and vanishes on failure.
 
     Parameters
     ----------
     path : str or Path
         Final name; whatever stands there stays untouched until the new file is complete.
+    folder : Path, optional
+        Where the temporary file lies instead, on the same file system: a folder that is cleared
+        away even if this process is killed.
     """
     path = Path(path)
     try:
         handle, name = tempfile.mkstemp(
-            prefix=f".{path.name[:100]}.", suffix=path.suffix, dir=path.parent
+            prefix=f".{path.name[:100]}.",
+            suffix=path.suffix,
+            dir=path.parent if folder is None else folder,
         )
     except OSError as error:
         reason = (error.strerror or "cannot be written").lower()
@@ -92,7 +97,7 @@ def replacing(path: str | Path) -> Generator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_text(path: str | Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    with replacing(path) as temporary:
+def write_text(path: str | Path, text: str, folder: Path | None = None) -> None:
+    """Write a text file whole or not at all; `folder` as for `replacing`."""
+    with replacing(path, folder) as temporary:
         temporary.write_text(text, encoding="utf-8")

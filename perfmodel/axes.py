@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
 
 import numpy as np
@@ -86,13 +86,15 @@ class Axis:
     name: str
     values: tuple[Any, ...] = ()
     spread: Spread | None = None
+    #: Whether every value is a number, so that it can be batched. Settled once: an axis may have
+    #: millions of values, and every chunk of a sweep asks.
+    is_number: bool = field(init=False, repr=False, compare=False)
 
-    @property
-    def is_number(self) -> bool:
-        """Whether every value is a number, so that it can be batched."""
-        return self.spread is not None or all(
+    def __post_init__(self) -> None:
+        number = self.spread is not None or all(
             isinstance(v, int | float) and not isinstance(v, bool) for v in self.values
         )
+        object.__setattr__(self, "is_number", number)
 
     def __len__(self) -> int:
         return len(self.values)

@@ -97,7 +97,7 @@ def sweep(
     metrics
         Columns to compute, with commas; all by default.
     executor
-        serial (the default) or process:N.
+        serial (the default), process:N, or dask://HOST:PORT.
     resume
         Take up an unfinished sweep to the same output.
     dry_run

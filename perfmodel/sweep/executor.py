@@ -1,4 +1,4 @@
-"""Where chunks are computed: here, or in other processes."""
+"""Where chunks are computed: here, in other processes, or on a cluster."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import Any, Protocol
 
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.sweep.evaluate import evaluate
+from perfmodel.sweep.packed import Packed, pack, unpack
 from perfmodel.sweep.plan import Plan
 from perfmodel.table import Table
 
 __all__ = ["Executor", "Processes", "Serial", "executor_named"]
 
 _MOST = 256
+_PORTS = 65_535
 
 
 class Executor(Protocol):
@@ -61,22 +63,28 @@ class Processes:
         """Yield the tables of the chunks, in their order."""
         from collections import deque
         from concurrent.futures import Future, ProcessPoolExecutor
+        from concurrent.futures.process import BrokenProcessPool
         from multiprocessing import get_context
 
         pool = ProcessPoolExecutor(
             min(self.workers, max(1, len(chunks))), mp_context=get_context("spawn"),
             initializer=_start, initargs=(plan,),
         )  # fmt: skip
-        waiting: deque[Future[Table]] = deque()
+        waiting: deque[Future[Packed]] = deque()
         todo = iter(chunks)
         try:
             # A bounded window: results wait here no faster than they are taken.
             for index in todo:
                 waiting.append(pool.submit(_chunk, index))
                 if len(waiting) > 2 * self.workers:
-                    yield waiting.popleft().result()
+                    yield unpack(waiting.popleft().result())
             while waiting:
-                yield waiting.popleft().result()
+                yield unpack(waiting.popleft().result())
+        except BrokenProcessPool as error:
+            raise InputError(
+                Fault("a worker process ended before its time (killed, or out of memory)",
+                      file="--executor", expected="fewer processes; --resume goes on")
+            ) from error  # fmt: skip
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
@@ -94,31 +102,39 @@ def _start(plan: Plan) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _chunk(index: int) -> Table:
+def _chunk(index: int) -> Packed:
     assert _plan is not None
-    return evaluate(_plan, _plan.chunks[index])
+    return pack(evaluate(_plan, _plan.chunks[index]))
 
 
 def executor_named(text: str | Executor) -> Executor:
-    """Return an executor: ``serial``, ``process:N``, or an object that is one.
+    """Return the executor of a name, or the object that is one.
+
+    Names are ``serial``, ``process:N`` and ``dask://host:port``.
 
     Raises
     ------
     InputError
+        No such executor; a cluster that does not answer.
     """
     if not isinstance(text, str):
         return text
+    text = text.strip()
     if text == "serial":
         return Serial()
-    match = re.fullmatch(r"process(?::(\d{1,4}))?", text.strip())
-    if match is None or (match[1] is not None and not 1 <= int(match[1]) <= _MOST):
-        known: list[str] = ["serial", "process:2"]
-        meant = nearest(text, known)
-        raise InputError(
-            Fault(f"there is no executor '{text}'", file="--executor",
-                  expected=f"serial, or process:N with N from 1 to {_MOST}", suggestion=meant)
-        )  # fmt: skip
-    import os
+    if match := re.fullmatch(r"process(?::(\d{1,4}))?", text):
+        import os
 
-    count: Any = match[1] or os.cpu_count() or 1
-    return Processes(int(count))
+        count: Any = match[1] or os.cpu_count() or 1
+        if 1 <= int(count) <= _MOST:
+            return Processes(int(count))
+    if match := re.fullmatch(r"dask://(\[[0-9a-fA-F:.]+\]|[\w.-]+):(\d{1,5})", text):
+        from perfmodel.sweep.cluster import Dask
+
+        if 1 <= int(match[2]) <= _PORTS:
+            return Dask(f"{match[1]}:{match[2]}")
+    raise InputError(
+        Fault(f"there is no executor '{text}'", file="--executor",
+              expected=f"serial, process:N with N from 1 to {_MOST}, or dask://HOST:PORT",
+              suggestion=nearest(text, ["serial", "process:2", "dask://127.0.0.1:8786"]))
+    )  # fmt: skip

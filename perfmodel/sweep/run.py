@@ -111,7 +111,7 @@ def sweep(
         A ``.csv`` or ``.parquet`` file to stream the rows to, with a manifest beside it. It
         appears whole at the end; an earlier one is replaced only then.
     executor
-        ``serial`` or ``process:N``.
+        ``serial``, ``process:N``, ``dask://host:port``, or an `Executor` of your own.
     resume
         Take up an unfinished sweep to the same output; a fault where what lies there is of
         another sweep.

@@ -397,7 +397,7 @@ def _array(name: str, value: Any) -> Column:
         return np.asarray(np.nan)
     array = np.asarray(value)
     if array.dtype.kind in "USO":
-        array = array.astype(object)
+        array = array.astype(object, copy=False)  # a repeated text stays one object
     if array.ndim > 1:
         raise ValueError(f"column {name} has {array.ndim} dimensions")
     return array

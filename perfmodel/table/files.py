@@ -19,7 +19,15 @@ from perfmodel.errors import Fault, InputError
 if TYPE_CHECKING:
     from perfmodel.table.columnar import Table
 
-__all__ = ["SUFFIXES", "arrow_table", "csv_text", "need_arrow", "read_table", "writer"]
+__all__ = [
+    "SUFFIXES",
+    "arrow_table",
+    "csv_text",
+    "join_parquet",
+    "need_arrow",
+    "read_table",
+    "writer",
+]
 
 SUFFIXES = (".csv", ".parquet")
 
@@ -52,6 +60,21 @@ def writer(path: Path, like: Table) -> Generator[Callable[[Table], None]]:
             made.write_table(arrow_table(table, schema))
 
         yield write
+
+
+def join_parquet(parts: Sequence[Path], path: Path, like: Table, group: int) -> None:
+    """Join Parquet files of the same columns, `group` of them to a row group of the result."""
+    arrow, parquet = need_arrow(), need("pyarrow.parquet")
+    schema = _schema(like)
+    with parquet.ParquetWriter(path, schema, compression="zstd") as made:
+        for start in range(0, len(parts), group):
+            read = [
+                parquet.read_table(part, schema=schema) for part in parts[start : start + group]
+            ]
+            whole = arrow.concat_tables(read).combine_chunks()
+            made.write_table(whole, row_group_size=max(1, len(whole)))
+        if not parts:
+            made.write_table(schema.empty_table())
 
 
 def need_arrow() -> Any:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +192,32 @@ seconds: 5
 seed: 1
 """
 
+RUNTIME = """\
+schema_version: 1
+name: mine
+title: A runtime of one's own
+tags: [gpu]
+source: made
+sources:
+  made: {title: "Made for a test"}
+per_operator: "3 us"
+efficiency:
+  gemm: 0.8
+  conv: {value: 0.6, confidence: estimated}
+fusion: {elementwise: true, attention: unfused}
+"""
+
+BUFFERS = "id,lower,upper,size\n1,0,3,1024\n2,1,4,2048\n3,3,6,1024\n"
+
+#: Rows of one device, for a calibration.
+MINE = "model,device,runtime,precision,batch,latency_s\n" + "".join(
+    f"{name},board.yaml,ideal,fp16,{batch},{seconds}\n"
+    for name, batch, seconds in (
+        ("resnet18", 1, 0.005), ("resnet18", 8, 0.03), ("vit_b_16", 1, 0.04), ("net.yaml", 1, 1e-4),
+        ("mobilenet_v2", 1, 0.003), ("mobilenet_v2", 4, 0.01),
+    )
+)  # fmt: skip
+
 #: File -> its sound content, and the command that reads it.
 SOUND: dict[str, tuple[str, tuple[str, ...]]] = {
     "board.yaml": (DEVICE, ("predict", "resnet18", "board.yaml")),
@@ -200,6 +227,8 @@ SOUND: dict[str, tuple[str, tuple[str, ...]]] = {
     "graph.json": (GRAPH, ("predict", "graph.json", "a100")),
     "sizes.json": (SIZES, ("workload", "show", "sizes.json")),
     "rows.csv": (ROWS, ("validate", "rows.csv")),
+    "runtime.yaml": (RUNTIME, ("predict", "resnet18", "a100", "--runtime", "runtime.yaml")),
+    "buffers.csv": (BUFFERS, ("allocate", "buffers.csv", "--capacity", "8192")),
     "problem.yaml": (PROBLEM, ("search", "problem.yaml")),
 }
 
@@ -207,6 +236,16 @@ SOUND: dict[str, tuple[str, tuple[str, ...]]] = {
 _WRITERS = {"predict": ".json", "sweep": ".csv", "compare": ".json", "solve": ".json",
             "validate": ".json", "search": ".json"}  # fmt: skip
 _MENDS = ("; expected ", "; did you mean ", "missing key '", "not priced: ")
+
+
+#: Model file of another format -> what writes a sound one, by hand or with a library.
+MODELS: dict[str, Callable[[], bytes]] = {}
+
+
+@cache
+def model_bytes(name: str) -> bytes:
+    """A sound model file."""
+    return MODELS[name]()
 
 
 @pytest.fixture(autouse=True)
@@ -230,6 +269,8 @@ def sound(onnx_bytes: bytes) -> Callable[[str], tuple[bytes, tuple[str, ...]]]:
     def get(name: str) -> tuple[bytes, tuple[str, ...]]:
         if name == "net.onnx":
             return onnx_bytes, ("predict", "net.onnx", "a100")
+        if name in MODELS:
+            return model_bytes(name), ("predict", name, "a100")
         text, command = SOUND[name]
         return text.encode(), command
 

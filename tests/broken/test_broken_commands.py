@@ -130,11 +130,11 @@ COMMANDS = [
     ),
     (
         ("sweep", "resnet18", "-d", "a100", "--executor", "proces:2"),
-        "--executor: there is no executor 'proces:2'; expected serial, or process:N with N from 1 to 256; did you mean 'process:2'?",
+        "--executor: there is no executor 'proces:2'; expected serial, process:N with N from 1 to 256, or dask://HOST:PORT; did you mean 'process:2'?",
     ),
     (
         ("sweep", "resnet18", "-d", "a100", "--executor", "process:0"),
-        "--executor: there is no executor 'process:0'; expected serial, or process:N with N from 1 to 256; did you mean 'process:2'?",
+        "--executor: there is no executor 'process:0'; expected serial, process:N with N from 1 to 256, or dask://HOST:PORT; did you mean 'process:2'?",
     ),
     (
         ("sweep", "resnet18", "-d", "a100", "--resume"),
@@ -432,7 +432,7 @@ SEVERAL = [
         (
             "--where:1:17: ';' means nothing here; expected columns, numbers, comparisons, 'and', 'or', 'not'\n"
             "--best: there is no column 'enrgy_j'; did you mean 'energy_j'?\n"
-            "--executor: there is no executor 'proces:2'; expected serial, or process:N with N from 1 to 256; did you mean 'process:2'?\n"
+            "--executor: there is no executor 'proces:2'; expected serial, process:N with N from 1 to 256, or dask://HOST:PORT; did you mean 'process:2'?\n"
             "-o: 'x.txt' does not say its format; expected a name that ends in .csv or .parquet\n"
             "-o: there is no folder 'nowhere'; expected an existing folder\n"
             "no device is named 'a1000'; did you mean 'a100'?\n"

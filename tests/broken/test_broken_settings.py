@@ -62,7 +62,7 @@ COMMANDS = [
     (
         ("predict", "", ""),
         (
-            "no workload is named ''; expected a path (.yaml, .onnx, config.json, .json), or one of …\n"
+            "no workload is named ''; expected a path (.yaml, …), or one of …\n"
             "no device is named ''; expected a path to a .yaml file, or one of …"
         ),
     ),

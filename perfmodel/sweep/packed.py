@@ -1,0 +1,47 @@
+"""Tables on their way between processes: what is the same in every row travels once."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from perfmodel.table import Table
+
+__all__ = ["Packed", "pack", "unpack"]
+
+
+class Packed(NamedTuple):
+    """A table whose constant columns are one value.
+
+    Attributes
+    ----------
+    columns : dict
+        Array by name; of no dimensions where every row has that value.
+    rows : int
+    dimensions : dict
+    axes : tuple of str
+    """
+
+    columns: dict[str, Any]
+    rows: int
+    dimensions: dict[str, str]
+    axes: tuple[str, ...]
+
+
+def pack(table: Table) -> Packed:
+    """Return a table as it is sent."""
+    columns = {name: _once(table[name]) for name in table}
+    return Packed(columns, len(table), dict(table.dimensions), table.axes)
+
+
+def _once(values: Any) -> Any:
+    if len(values) and values.strides[0] == 0:  # repeated by `evaluate`, not row by row
+        return np.array(values[0], dtype=values.dtype)
+    return np.ascontiguousarray(values)
+
+
+def unpack(packed: Packed) -> Table:
+    """Return the table that was sent."""
+    columns = {n: np.broadcast_to(v, (packed.rows,)) for n, v in packed.columns.items()}
+    return Table(columns, packed.dimensions, packed.axes)
