@@ -45,10 +45,11 @@ def test_as_much_work_as_the_same_network_of_the_library(name: str, own: str) ->
     imported, known = pm.workload(_file(name)), pm.workload(own)
     assert imported.macs == known.macs
     assert imported.unit == known.unit == "frames"
-    if own == "inception_v3":  # the others pad by layers of their own
-        # Keras keeps a mean and a variance a channel beside what others fold.
-        a, b = (pm.predict(w, "jetson_agx_orin", precision="fp16") for w in (imported, known))
-        assert a.latency_s == pytest.approx(b.latency_s, rel=1e-3)
+    # Keras keeps a mean and a variance a channel beside what others fold.
+    a, b = (pm.predict(w, "jetson_agx_orin", precision="fp16") for w in (imported, known))
+    # The library's DenseNet lets convolutions write into one buffer; the file's layers join copies.
+    near = 0.2 if own == "densenet121" else 0.005
+    assert a.latency_s == pytest.approx(b.latency_s, rel=near)
 
 
 def test_batch_is_free_and_bound() -> None:
@@ -61,7 +62,7 @@ def test_shapes_are_those_of_keras() -> None:
     shapes = [[None, *graph.tensors[o].shape[1:]] for o in graph.outputs]
     assert shapes == COUNTS["assorted_3 shapes"]
     kinds = [operator.kind for _, operator in graph.walk()]
-    assert "copy" in kinds  # padding is one
+    assert "copy" in kinds  # a padding that no convolution reads is one
     orders = [o for _, o in graph.walk() if o.kind == "copy" and "Transpose" in str(o.attributes)]
     assert orders == []  # channels last costs no transpose
 

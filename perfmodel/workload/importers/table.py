@@ -11,6 +11,7 @@ from typing import Any, Final, cast
 
 from perfmodel.arrays import Value
 from perfmodel.errors import Fault, InputError
+from perfmodel.specfile import MAX_BYTES
 from perfmodel.workload.workload import Workload
 
 __all__ = [
@@ -134,6 +135,8 @@ def load_object(model: object, settings: Mapping[str, Value]) -> Workload:
 def _top_level(path: Path) -> Mapping[str, Any] | None:
     """Return the mapping of a JSON file; None where it is none (its reader says why)."""
     try:
+        if path.stat().st_size > MAX_BYTES:
+            return None
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None

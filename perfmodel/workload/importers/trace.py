@@ -43,6 +43,8 @@ class Tracer:
     ----------
     edges
         Value -> shape, kind and format, as far as known.
+    joined
+        Paddings that convolutions took in.
     """
 
     nodes: list[RawNode] = field(default_factory=list[RawNode])
@@ -51,6 +53,7 @@ class Tracer:
     edges: dict[str, Edge] = field(default_factory=dict[str, Edge])
     dimensions: Dimensions = field(default_factory=Dimensions)
     taken: dict[str, int] = field(default_factory=dict[str, int])
+    joined: int = 0
 
     def name(self, wanted: str) -> str:
         """Return a name that nothing has yet."""
@@ -162,11 +165,35 @@ class Tracer:
 
     def model(self, outputs: Sequence[str], file: str, name: str = "") -> RawModel:
         """Return the network; inputs that are only read in another order are declared in it."""
+        self._join_pads(outputs)
         self._reorder(outputs)
         graph = RawGraph(
             name, self.nodes, self.stored, self.inputs, list(dict.fromkeys(outputs)), {}
         )
         return RawModel(graph, {"": _OPSET}, file, name=name)
+
+    def _join_pads(self, outputs: Sequence[str]) -> None:
+        """Let a convolution pad by itself where a layer before it pads by zeros for it alone."""
+        readers: dict[str, list[RawNode]] = {}
+        for node in self.nodes:
+            for name in node.inputs:
+                readers.setdefault(name, []).append(node)
+        gone: set[int] = set()
+        for node in self.nodes:
+            if node.op != "Pad" or node.domain or node.outputs[0] in outputs:
+                continue
+            found = readers.get(node.outputs[0], [])
+            pads: Any = node.attributes.get("pads", ())
+            if len(found) != 1 or found[0].op != "Conv" or found[0].inputs[0] != node.outputs[0]:
+                continue
+            conv, half = found[0], len(pads) // 2
+            if any(conv.attributes.get("pads", (1,))):
+                continue
+            conv.attributes["pads"] = (*pads[2:half], *pads[half + 2 :])
+            conv.inputs = (node.inputs[0], *conv.inputs[1:])
+            gone.add(id(node))
+        self.joined = len(gone)
+        self.nodes = [node for node in self.nodes if id(node) not in gone]
 
     def _reorder(self, outputs: Sequence[str]) -> None:
         readers: dict[str, list[RawNode]] = {v.name: [] for v in self.inputs}

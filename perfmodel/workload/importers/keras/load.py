@@ -57,7 +57,9 @@ def load_keras(path: str | Path, settings: Mapping[str, Value] | None = None) ->
                                expected="a model with inputs, layers and outputs"))  # fmt: skip
     model = models.trace.model(outputs, file, _name(found, Path(path)))
     workload = OnnxWorkload(model, settings or {})
-    workload.notes = (*workload.notes, *_manifest_notes(found, models))
+    joined = models.trace.joined
+    said = [f"{joined} paddings are done by the convolutions behind them"] if joined else []
+    workload.notes = (*workload.notes, *said, *_manifest_notes(found, models))
     return workload
 
 
