@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 import perfmodel as pm
 from perfmodel.errors import InputError
+from perfmodel.hardware.library import names as runtimes
+from perfmodel.hardware.library import runtime
+from perfmodel.hardware.quantity import Quantity
 from perfmodel.kinds import kind, names
 from perfmodel.prediction.explain import used_facts
 from perfmodel.references import Reference, known, resolve, same_address, to_bibtex
@@ -181,3 +185,26 @@ def run_cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str,
         return code, *capsys.readouterr()
 
     return run
+
+
+def unsourced(spec: BaseModel, path: str, default: str | None = None) -> Iterator[str]:
+    """Paths of the numbers that a spec states and that name no document, nor a default of it."""
+    own = getattr(spec, "source", None) or default
+    for name in spec.model_fields_set:
+        yield from _without(getattr(spec, name), f"{path}.{name}", own)
+
+
+def _without(value: Any, path: str, default: str | None) -> Iterator[str]:
+    if isinstance(value, Quantity):
+        if not (value.source or default):
+            yield path
+    elif isinstance(value, BaseModel):
+        yield from unsourced(value, path, default)
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _without(item, f"{path}.{key}", default)
+
+
+@pytest.mark.parametrize("name", runtimes("runtimes"))
+def test_every_constant_of_a_runtime_names_its_document(name: str) -> None:
+    assert list(unsourced(runtime(name), name)) == []
