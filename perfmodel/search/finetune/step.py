@@ -11,7 +11,9 @@ arXiv:2007.11622) and "On-Device Training Under 256KB Memory" (Lin et al. 2022, 
 * below the first trained layer there is no gradient.
 
 Gradients have the lifetimes of the activations that they belong to, mirrored: of a tensor from the
-backward pass of its last reader to that of its maker.
+backward pass of its last reader to that of its maker. (Both gradients of an addition are the one
+that comes in; they are counted apart, so that the peak of a residual network may be one gradient
+too high.)
 """
 
 from __future__ import annotations
