@@ -74,10 +74,7 @@ def residual(seed: int, activation: str, additions: float) -> Workload:
 def test_the_peak_is_that_of_the_training_graph_as_it_is_scheduled(
     activation: str, trained: Sequence[int]
 ) -> None:
-    """Operators of the backward pass one by one, in order, buffers freed by their last reader.
-
-    Both gradients of an addition are the one that comes in; here they are counted apart.
-    """
+    """Operators of the backward pass one by one, in order, buffers freed by their last reader."""
     for seed, additions in itertools.product(range(6), (0.0, 0.5)):
         w = residual(seed, activation, additions)
         step = step_of(w, as_precision("w16a16"), PLAIN)
@@ -87,7 +84,9 @@ def test_the_peak_is_that_of_the_training_graph_as_it_is_scheduled(
         graph = backward(w.graph(), [f"fc{i}.weight" for i in trained])
         problem = scheduled(network(graph), as_precision("w16a16"), PLAIN, in_place=False).problem
         peak = peak_of(problem, range(len(problem.steps)))
-        assert peak <= rows.max() <= peak + (8 * 32 * 2 if additions else 0)
+        # Shares of a gradient are summed in place; the replay makes a new tensor of the sum.
+        least = peak - (8 * 32 * 2 if additions else 0)
+        assert least <= rows.max() <= peak, (seed, additions)
 
 
 @pytest.mark.parametrize(("activation", "kept"), [("relu", 1 / 16), ("gelu", 1.0), ("", 0.0)])
