@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,23 +53,40 @@ def test_sixteen_published_schemes_keep_what_their_names_say(name: str) -> None:
         assert int(extra_kib(step, scheme_of(step, name, kib))) == kib
 
 
-def test_a_linear_chain_peaks_as_its_scheduled_training_graph() -> None:
-    """Without functions nothing but inputs is kept: the graph of the step, replayed, agrees."""
-    widths = [64, 32, 96, 16, 48]
-    w = chain(widths)
-    step = step_of(w, as_precision("w16a16"), PLAIN)
-    for trained in ([0, 1, 2, 3], [2, 3], [1], [3]):
+def residual(seed: int, activation: str, additions: float) -> Workload:
+    """Six products, some followed by a function, some by an addition of their input."""
+    random = np.random.default_rng(seed)
+    g = GraphBuilder("residual")
+    x = g.input("x", (8, 32))
+    for i in range(6):
+        y = g.linear(x, 32, name=f"fc{i}", bias=False)
+        if activation and random.random() < 0.6:
+            y = g.elementwise(activation, y, name=f"act{i}")
+        if random.random() < additions:
+            y = g.elementwise("add", x, y, name=f"add{i}")
+        x = y
+    g.output(x)
+    return network(g.build())
+
+
+@pytest.mark.parametrize("activation", ["", "gelu", "sigmoid"])
+@pytest.mark.parametrize("trained", [range(6), (3, 4, 5), (1,), (0, 4)])
+def test_the_peak_is_that_of_the_training_graph_as_it_is_scheduled(
+    activation: str, trained: Sequence[int]
+) -> None:
+    """Operators of the backward pass one by one, in order, buffers freed by their last reader."""
+    for seed, additions in itertools.product(range(6), (0.0, 0.5)):
+        w = residual(seed, activation, additions)
+        step = step_of(w, as_precision("w16a16"), PLAIN)
         scheme = {i: Part(1.0) for i in trained}
         memory = memory_of(step, {i: [p] for i, p in scheme.items()})
-        names = [f"fc{i}.{part}" for i in trained for part in ("weight", "bias")]
-        graph = backward(w.graph(), names)
-        problem = scheduled(network(graph), as_precision("w16a16"), PLAIN, in_place=False).problem
         rows = memory.rows(scheme) - memory.trained_bytes @ memory.values(scheme)
-        # The schedule frees what nobody reads: gradients of weights vanish when they are made. The
-        # gradient of the output comes in as an input there, before the first step.
-        loss = widths[-1] * 8 * 2
-        order = range(len(problem.steps))
-        assert peak_of(problem, order) == pytest.approx(float(rows.max()), abs=loss + 2 * 96)
+        graph = backward(w.graph(), [f"fc{i}.weight" for i in trained])
+        problem = scheduled(network(graph), as_precision("w16a16"), PLAIN, in_place=False).problem
+        peak = peak_of(problem, range(len(problem.steps)))
+        # Shares of a gradient are summed in place; the replay makes a new tensor of the sum.
+        least = peak - (8 * 32 * 2 if additions else 0)
+        assert least <= rows.max() <= peak, (seed, additions)
 
 
 @pytest.mark.parametrize(("activation", "kept"), [("relu", 1 / 16), ("gelu", 1.0), ("", 0.0)])

@@ -1,6 +1,6 @@
 """Memory over a training step as linear functions of what is trained.
 
-One row a kernel forward, one a kernel backward. What a row holds is a number (activations that the
+One row a kernel forward, two a kernel backward. What a row holds is a number (activations that the
 forward pass needs anyway), plus what each choice adds. Evaluating a choice and looking for the best
 one read the same matrix.
 """
@@ -63,7 +63,8 @@ class Memory:
     choices
         (layer, part) of the first columns: whether it is chosen, 0 or 1.
     constant
-        Of each row, whatever is trained; forward rows, then backward rows.
+        Of each row, whatever is trained: forward rows; backward rows while gradients of weights are
+        made; backward rows while those of inputs are, and added to what has arrived of them.
     matrix
         Bytes of each row that a column adds.
     kept_bytes, trained_bytes, gradient_bytes
@@ -174,14 +175,22 @@ def memory_of(
     for kernel, gate, bytes_ in (*masks, *beside):
         kept_by.append((gate, bytes_))
         entries += [(j, gate, bytes_) for j in range(kernel, n)]
-        entries += [(n + j, gate, bytes_) for j in range(kernel, n)]
+        entries += [(g * n + j, gate, bytes_) for g in (1, 2) for j in range(kernel, n)]
     for name, kernels in needs.items():
         _keep(step, name, size[name], made[name], kernels, n, column, entries, kept_by)
-    for name, live in step.lives.items():
-        gate = wanted.get(name)
-        if gate is not None:
-            bytes_ = live.size_bytes * step.gradient_scale
-            entries += [(n + j, gate, bytes_) for j in range(max(live.first, 0), live.last + 1)]
+    joined: dict[frozenset[int], int] = {}
+    gradients, added = _gradients(step)
+    for name, rows in gradients.items():
+        bytes_ = size[name] * step.gradient_scale
+        for row, tensors in rows.items():
+            # While gradients of weights are made, a share that was added to another is gone.
+            for group, held in ((2, tensors), (1, tensors - added.get(name, {}).get(row, set()))):
+                gates = frozenset(wanted[each] for each in held if each in wanted)
+                if len(gates) > 1 and gates not in joined:
+                    joined[gates] = column([(gate, 1.0) for gate in sorted(gates)])
+                if gates:
+                    gate = joined[gates] if len(gates) > 1 else min(gates)
+                    entries.append((group * n + row, gate, bytes_))
     trained, gradient = np.zeros(width), np.zeros(width)
     for i, (index, part) in enumerate(choices):
         layer = step.layers[index]
@@ -190,11 +199,13 @@ def memory_of(
         gradient[i] = held * step.gradient_scale
         rows = range(layer.kernel + 1) if late else (layer.kernel,)
         entries += [(n + j, i, float(gradient[i])) for j in rows]
-    matrix = np.zeros((2 * n, width))
+        if late:
+            entries += [(2 * n + j, i, float(gradient[i])) for j in range(layer.kernel)]
+    matrix = np.zeros((3 * n, width))
     for row, col, bytes_ in entries:
         matrix[row, col] += bytes_
     matrix += trained
-    constant = np.zeros(2 * n)
+    constant = np.zeros(3 * n)
     for live in step.lives.values():
         constant[max(live.first, 0) : live.last + 1] += live.size_bytes
     alone = np.zeros(width)
@@ -202,6 +213,40 @@ def memory_of(
         alone[col] += bytes_
     return Memory(step, tuple(choices), constant, matrix, alone, trained, gradient,
                   {c: tuple(least) for c, least in lower.items()}, at)  # fmt: skip
+
+
+def _gradients(
+    step: Step,
+) -> tuple[dict[str, dict[int, set[str]]], dict[str, dict[int, set[str]]]]:
+    """Return buffer of a gradient -> kernel -> tensors whose gradient it holds there.
+
+    Beside it, buffer -> kernel -> those of them that are added to another buffer there.
+
+    A buffer is named after the tensor that it is made for. The terms of an addition share that of
+    their sum, from the addition down to where another reader adds its share.
+    """
+    own = {name: (max(live.first, 0), live.last) for name, live in step.lives.items()}
+    buffer = {name: name for name in own}
+    rows: dict[str, dict[int, set[str]]] = {}
+    added: dict[str, dict[int, set[str]]] = {}
+    for kernel, out, terms in sorted(step.additions, reverse=True):
+        for term in terms:
+            live = step.lives.get(term)
+            if live is None or live.last != kernel or own[term][1] != kernel or term == out:
+                continue
+            lower = [r for r in step.readers.get(term, ()) if r < kernel]
+            least = max(lower) if lower else max(live.first, 0)
+            for row in range(least, kernel + 1):
+                rows.setdefault(buffer[out], {}).setdefault(row, set()).add(term)
+            if lower:
+                own[term] = (own[term][0], least)
+                added.setdefault(buffer[out], {}).setdefault(least, set()).add(term)
+            else:
+                buffer[term], own[term] = buffer[out], (0, -1)
+    for name, (first, last) in own.items():
+        for row in range(first, last + 1):
+            rows.setdefault(name, {}).setdefault(row, set()).add(name)
+    return rows, added
 
 
 def _trained(step: Step, index: int, part: Part) -> float:
@@ -229,7 +274,7 @@ def _keep(
         least = [pair for k in order[: position + 1] for pair in kernels[k]]
         gate = column(least)
         until = order[position + 1] if position + 1 < len(order) else n
-        entries += [(n + j, gate, size) for j in range(kernel, until)]
+        entries += [(g * n + j, gate, size) for g in (1, 2) for j in range(kernel, until)]
         if position == len(order) - 1:
             entries += [(j, gate, size) for j in range(max(last + 1, made), n)]
             kept_by.append((gate, size))

@@ -63,7 +63,7 @@ class FineTuning:
         """Bytes at each kernel: the forward pass, then the backward pass from its end."""
         rows = self.memory.rows(self.scheme)
         n = self.step.kernels
-        return np.concatenate([rows[:n], rows[n:][::-1]])
+        return np.concatenate([rows[:n], np.maximum(rows[n : 2 * n], rows[2 * n :])[::-1]])
 
     @property
     def peak_bytes(self) -> float:

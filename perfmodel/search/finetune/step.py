@@ -11,7 +11,8 @@ arXiv:2007.11622) and "On-Device Training Under 256KB Memory" (Lin et al. 2022, 
 * below the first trained layer there is no gradient.
 
 Gradients have the lifetimes of the activations that they belong to, mirrored: of a tensor from the
-backward pass of its last reader to that of its maker.
+backward pass of its last reader to that of its maker. Both gradients of an addition are the one
+that comes in, in one buffer, until another share is added to it, in place.
 """
 
 from __future__ import annotations
@@ -123,6 +124,10 @@ class Step:
         What gradients need on their way.
     parents
         Tensor -> tensors whose gradient follows from its own.
+    additions
+        (kernel, sum, terms) of additions of equal shapes whose sum leaves its kernel.
+    readers
+        Tensor -> kernels that read it, ascending.
     frozen_bytes
         Of all weights, as they are stored.
     gradient_scale
@@ -134,6 +139,8 @@ class Step:
     lives: Mapping[str, Live]
     passing: tuple[Kept, ...]
     parents: Mapping[str, tuple[str, ...]]
+    additions: tuple[tuple[int, str, tuple[str, ...]], ...]
+    readers: Mapping[str, tuple[int, ...]]
     kernels: int
     frozen_bytes: float
     gradient_scale: float
@@ -224,14 +231,23 @@ class _Reader:
         layers: list[Layer] = []
         passing: list[Kept] = []
         parents: dict[str, tuple[str, ...]] = {}
+        additions: list[tuple[int, str, tuple[str, ...]]] = []
+        readers: dict[str, tuple[int, ...]] = {}
         for at, kernel in enumerate(self.made):
+            for name in kernel.reads:
+                readers[name] = (*readers.get(name, ()), at)
             for operator in kernel.operators:
                 layers += self._layers(operator, at)
                 self._passes(operator, at, passing, parents)
+                out = self._name(operator.writes[0]) if operator.writes else ""
+                if dict(operator.attributes).get("function") == "add" and out in lives:
+                    terms = [n for n in self._activations(operator)
+                             if self._elements(n) == self._elements(out)]  # fmt: skip
+                    additions.append((at, out, tuple(terms)))
         stored = sum(self._bytes(n) for n in self.flat.stored_weights())
         scale = 1.0 if gradient_bits is None else gradient_bits / self.bits
-        return Step(self.flat, tuple(layers), lives, tuple(passing), parents, len(self.made),
-                    stored, scale)  # fmt: skip
+        return Step(self.flat, tuple(layers), lives, tuple(passing), parents, tuple(additions),
+                    readers, len(self.made), stored, scale)  # fmt: skip
 
     def _name(self, name: str) -> str:
         return self.alias.get(name, name)
