@@ -15,6 +15,8 @@ export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 export JAX_PLATFORMS := cpu
+# Hundreds of tests start a process of their own: none should compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test lint format pytest docs bench bench_accelerators bench_schedules clean
 

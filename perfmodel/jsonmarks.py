@@ -5,14 +5,62 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import Any, Final
+from collections.abc import Iterable
+from itertools import chain
+from typing import Any, Final, cast
 
 from perfmodel.errors import Fault
 from perfmodel.marks import Node
 
-__all__ = ["compose_json"]
+__all__ = ["compose_json", "sound_json"]
 
 _TOKEN: Final = re.compile(r'\s*("(?:[^"\\]|\\.)*"|[\[\]{}:,]|[^\s\[\]{}:,"]+)', re.DOTALL)
+
+
+def sound_json(text: str, max_depth: int, max_nodes: int) -> tuple[Any] | None:
+    """Return the value of a text in which `compose_json` finds no fault, else nothing.
+
+    The standard decoder alone, many times faster: places are needed where something is wrong.
+
+    Returns
+    -------
+    tuple of one value, or None
+        None where there is a fault, or might be one.
+    """
+    # Each value but the first follows a comma or an opening bracket.
+    if text.count(",") + text.count("[") + text.count("{") >= max_nodes:
+        return None
+    try:
+        value: Any = json.loads(
+            text, object_pairs_hook=_unique, parse_float=_finite, parse_constant=_finite
+        )  # fmt: skip
+    except (ValueError, RecursionError):
+        return None
+    level: list[Any] = [value]
+    for _ in range(max_depth):
+        inside: Iterable[Any] = chain.from_iterable(
+            cast("Iterable[Any]", held.values() if isinstance(held, dict) else held)
+            for held in level
+            if isinstance(held, dict | list)
+        )
+        level = [held for held in inside if isinstance(held, dict | list)]
+        if not level:
+            return (value,)
+    return None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise ValueError("a key stands twice")
+    return made
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError("no finite number")
+    return value
 
 
 def compose_json(text: str, name: str, faults: list[Fault], max_depth: int, max_nodes: int) -> Node:

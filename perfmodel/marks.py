@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, cast
 
 __all__ = ["Marks", "Node", "Path", "merge"]
@@ -72,11 +72,27 @@ class Node:
         return named.value if named is not None and isinstance(named.value, str) else ""
 
 
-@dataclass(frozen=True, slots=True)
 class Marks:
-    """Where each value of a file stands; look up by tuple or by dotted path."""
+    """Where each value of a file stands; look up by tuple or by dotted path.
 
-    root: Node = field(default_factory=lambda: Node(None))
+    Parameters
+    ----------
+    root : Node, or a callable that returns one
+        The top of the file; a callable is asked at the first look, since most files are read
+        without a fault that would need a place.
+    """
+
+    __slots__ = ("_root",)
+
+    def __init__(self, root: Node | Callable[[], Node] | None = None) -> None:
+        self._root = Node(None) if root is None else root
+
+    @property
+    def root(self) -> Node:
+        """The top of the file."""
+        if not isinstance(self._root, Node):
+            self._root = self._root()
+        return self._root
 
     def at(self, path: Path | str, *, key: bool = False) -> tuple[int, int]:
         """Line and column (from 1) of a value, or of its key.

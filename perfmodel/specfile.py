@@ -67,8 +67,11 @@ def read(
     is_json = name.lower().endswith(".json") if json_text is None else json_text
     faults: list[Fault] = []
     if is_json:
-        from perfmodel.jsonmarks import compose_json
+        from perfmodel.jsonmarks import compose_json, sound_json
 
+        sound = sound_json(text, MAX_DEPTH, MAX_NODES)
+        if sound is not None:
+            return sound[0], Marks(lambda: compose_json(text, name, [], MAX_DEPTH, MAX_NODES))
         root = compose_json(text, name, faults, MAX_DEPTH, MAX_NODES)
     else:
         root = _Composer(name, faults).compose(text)

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perfmodel.errors import InputError
+from perfmodel.errors import Fault, InputError
+from perfmodel.jsonmarks import compose_json, sound_json
 from perfmodel.marks import merge
 from perfmodel.specfile import MAX_BYTES, MAX_DEPTH, dumps_json, read, reads_as_text
 
@@ -123,6 +124,28 @@ def test_json_reads_as_the_standard_decoder_does(value: object, indent: int | No
     for _, node in marks.walk():
         assert 1 <= node.line <= len(lines)
         assert 1 <= node.column <= len(lines[node.line - 1])
+
+
+#: Pieces that make sound, broken and hostile JSON when they are put in a row.
+_PIECES = st.lists(
+    st.sampled_from(['{"a": ', '{"b":', ', "a":', ", ", "[", "]", "}", "1", "-0.5e3", "1e999",
+                     "NaN", "true", '"x"', "null", "[]", "{}", "\n"]),
+    max_size=14,
+)  # fmt: skip
+
+
+@given(_PIECES.map("".join) | values.map(json.dumps), st.integers(1, 4), st.integers(1, 12))
+def test_the_quick_reader_and_the_placing_one_agree(text: str, depth: int, nodes: int) -> None:
+    found: list[Fault] = []
+    root = compose_json(text, "f", found, depth, nodes)
+    quick = sound_json(text, depth, nodes)
+    if quick is not None:
+        assert found == []
+        assert quick[0] == root.plain()
+    deep = compose_json(text, "f", [], depth - 1, 10**6)
+    if not found and text.count(",") + text.count("[") + text.count("{") < nodes:
+        # Nothing at fault is read slowly, but for what touches a limit.
+        assert quick is not None or deep.value is None
 
 
 @given(st.binary(max_size=200) | st.text(max_size=80).map(str.encode))

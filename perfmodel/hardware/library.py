@@ -46,6 +46,8 @@ _HEAD: Final = re.compile(
     re.MULTILINE,
 )
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
+#: As names are sorted in a folder; of two files of one stem the later one counts.
+_SORTED: Final = tuple(sorted(_SUFFIXES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +239,9 @@ def _is_path(name: str) -> bool:
 
 
 def _entry(name: str, room: Room, directories: tuple[str | Path, ...]) -> Entry:
+    plain = _plain_entry(name, room, directories)
+    if plain is not None:
+        return plain
     known = entries(room, directories)
     if name in known:
         return known[name]
@@ -262,6 +267,20 @@ def _entry(name: str, room: Room, directories: tuple[str | Path, ...]) -> Entry:
                                    expected=known_product))  # fmt: skip
     raise InputError(Fault(f"no {noun} is named '{name}'", expected="" if meant else expected,
                            suggestion=meant))  # fmt: skip
+
+
+def _plain_entry(name: str, room: Room, directories: tuple[str | Path, ...]) -> Entry | None:
+    """Entry of a file of that very name, as `entries` has it, without reading all other heads."""
+    for folder in reversed((data_root() / room, *map(Path, directories))):
+        try:
+            listed = set(os.listdir(folder))
+        except OSError:
+            continue
+        for suffix in reversed(_SORTED):
+            if name + suffix in listed:
+                path = os.path.join(folder, name + suffix)
+                return _head((path, _stamp(path)[1]))
+    return None
 
 
 _recent: dict[tuple[str, Room], tuple[float, Any]] = {}

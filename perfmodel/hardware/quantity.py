@@ -29,7 +29,6 @@ class Spec(BaseModel):
         extra="forbid",
         defer_build=True,
         allow_inf_nan=False,
-        use_attribute_docstrings=True,
         validate_default=False,
     )
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 import sys
+import textwrap
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -11,6 +15,7 @@ from perfmodel.catalog import BUILT_IN
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.kernel import KERNEL_CLASSES
 from perfmodel.hardware.memory import MEMORY_KINDS, memory_class
+from perfmodel.hardware.quantity import Spec
 from perfmodel.hardware.runtime import (
     EFFICIENCY_CLASSES,
     EXECUTED_CLASSES,
@@ -39,6 +44,7 @@ def json_schema(kind: str) -> dict[str, Any]:
         leave out what the base says, so only then nothing but ``name`` is required.
     """
     schema = _MODELS[kind].model_json_schema(mode="validation")
+    _describe(schema, _MODELS[kind])
     required = [name for name in schema.pop("required", []) if name != "name"]
     schema["required"] = ["name"]
     if kind == "system":
@@ -76,6 +82,45 @@ def json_schema(kind: str) -> dict[str, Any]:
         **schema,
         "title": f"perfmodel {kind} spec",
     }
+
+
+def _describe(schema: dict[str, Any], model: type[Spec]) -> None:
+    """Give every property the text below its field.
+
+    pydantic would read the source of every class for these texts whenever the class is imported.
+    """
+    classes = {found.__name__: found for found in _subclasses(Spec)}
+    definitions = cast("dict[str, dict[str, Any]]", schema.get("$defs", {}))
+    for made, of in [(schema, model), *((d, classes.get(n)) for n, d in definitions.items())]:
+        texts = {} if of is None else _field_texts(of)
+        properties = cast("dict[str, dict[str, Any]]", made.get("properties", {}))
+        for name, told in properties.items():
+            if name in texts and "description" not in told:
+                properties[name] = dict(sorted({**told, "description": texts[name]}.items()))
+
+
+def _subclasses(model: type[Spec]) -> list[type[Spec]]:
+    return [found for sub in model.__subclasses__() for found in (sub, *_subclasses(sub))]
+
+
+def _field_texts(model: type[Spec]) -> dict[str, str]:
+    """Field -> the text that stands below it in its class."""
+    texts: dict[str, str] = {}
+    for base in reversed(model.__mro__):
+        if not issubclass(base, Spec):
+            continue
+        (body,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
+        assert isinstance(body, ast.ClassDef)
+        for field, below in pairwise(body.body):
+            if (
+                isinstance(field, ast.AnnAssign)
+                and isinstance(field.target, ast.Name)
+                and isinstance(below, ast.Expr)
+                and isinstance(below.value, ast.Constant)
+                and isinstance(below.value.value, str)
+            ):
+                texts[field.target.id] = inspect.cleandoc(below.value.value)
+    return texts
 
 
 def _loosen(schema: dict[str, Any]) -> None:

@@ -54,7 +54,6 @@ class GraphLike(Protocol):
 class _Value(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False,
-        use_attribute_docstrings=True,
     )  # fmt: skip
 
 

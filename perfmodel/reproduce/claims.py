@@ -19,7 +19,6 @@ Verdict: TypeAlias = Literal["within", "off", "not_public"]
 class _Form(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False,
-        use_attribute_docstrings=True,
     )  # fmt: skip
 
 

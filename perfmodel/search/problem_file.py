@@ -39,7 +39,6 @@ _SUFFIXES: Final = (".yaml", ".yml", ".json")
 class _Form(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False, strict=True,
-        use_attribute_docstrings=True,
     )  # fmt: skip
 
 

@@ -17,7 +17,6 @@ from perfmodel.workload.workload import check_extent
 class _Form(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False,
-        use_attribute_docstrings=True,
     )  # fmt: skip
 
 

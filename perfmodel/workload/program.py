@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import numpy as np
 
 from perfmodel.arrays import Array, Value, is_array, namespace
 from perfmodel.workload.symbols import AtomValues, Dim, Monomial, Poly, parameters_of, poly
+
+_ONE: Final = Poly({(): 1.0})
 
 
 class Program:
@@ -25,11 +28,20 @@ class Program:
     def __init__(self, columns: Mapping[str, Sequence[Dim]]) -> None:
         monomials: dict[Monomial, int] = {}
         unique: dict[Poly, int] = {}
-        entries = [poly(entry) for column in columns.values() for entry in column]
+        one: Monomial = ()
+        entries = [entry for column in columns.values() for entry in column]
         index = np.zeros(len(entries), dtype=np.intp)
         scale = np.zeros((len(entries), 1))
         fixed = np.ones(len(entries), dtype=bool)
-        for i, entry in enumerate(entries):
+        for i, given in enumerate(entries):
+            if isinstance(given, int | float):
+                # The most frequent by far where a network's sizes are all given.
+                if given:
+                    scale[i] = given
+                    index[i] = unique.setdefault(_ONE, len(unique))
+                    monomials.setdefault(one, len(monomials))
+                continue
+            entry = poly(given)
             if not entry.terms:
                 continue
             fixed[i] = len(entry.terms) == 1 and () in entry.terms
@@ -40,8 +52,8 @@ class Program:
             for monomial in base.terms:
                 monomials.setdefault(monomial, len(monomials))
         if not unique:
-            unique[Poly({(): 1.0})] = 0
-            monomials[()] = 0
+            unique[_ONE] = 0
+            monomials[one] = 0
         self.monomials: tuple[Monomial, ...] = tuple(monomials)
         self.coefficients: Array = np.zeros((len(unique), len(monomials)))
         for base, row in unique.items():

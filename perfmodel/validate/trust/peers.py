@@ -15,9 +15,7 @@ _FILE = Path(__file__).parent / "peers.yaml"
 
 
 class _Form(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", defer_build=True, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Peer(_Form):
