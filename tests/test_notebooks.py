@@ -49,14 +49,14 @@ SHOWN = {
         "its own network", "half as much noise again",
     )),
     "first_roofline.ipynb": (4, ("llama_3_8b", "latency_s = ", "too much")),
+    "flash_streaming.ipynb": (2, (
+        "qwen3_30b_a3b", "proved: True", "1.56 tokens/s all from storage, 10.27 as placed",
+        "4 GB:  80.8 % hits", "90% of the guesses right", "wall_stream: measured  585.2 ms",
+    )),
     "fpga_budget.ipynb": (5, (
         "DSP       220", "0.19*", "takes 1273 DSP, 5.79 times the part's 220",
         "1512 combinations, 44 fit", "760 ns at 63 % of the scarcest", "605 ns at 80 %",
         "density 0.3:   245 ns,   68 % of the scarcest, fits", "11.87 ms  URAM 96 %",
-    )),
-    "flash_streaming.ipynb": (2, (
-        "qwen3_30b_a3b", "proved: True", "1.56 tokens/s all from storage, 10.27 as placed",
-        "4 GB:  80.8 % hits", "90% of the guesses right", "wall_stream: measured  585.2 ms",
     )),
     "mixed_precision_under_an_sram_budget.ipynb": (2, (
         "12.14 MiB with 8 bits everywhere", "sensitivity          1.273  (table)",

@@ -77,7 +77,7 @@ def test_every_fault_of_a_csv_file_has_its_cell(tmp_path: Path) -> None:
     found = _faults(tmp_path / "t.csv", "layer,weights,sensitivity,mood\n,int8,1,x\na,int99,nan,\n"
                     "b,int8,,\nb,int4,1,\nb,w=int4,1,\n")  # fmt: skip
     places = [fault.split(": ")[0] for fault in found]
-    assert places == ["1:27", "2:1", "3:3", "3:8", "4:8", "6:3"]
+    assert places == ["1:27", "2:1", "3:3", "3:9", "4:8", "6:3"]
     assert "did you mean 'int8'" in found[2] or "unknown format" in found[2]
 
 
@@ -91,7 +91,7 @@ pairs:
   - {layers: [a], options: [int8, int4], sensitivity: .inf}
 """.replace(".inf", "x"))  # fmt: skip
     places = [fault.split(": ")[0] for fault in found]
-    assert places == ["4:1", "2:13", "2:19", "2:34", "3:6", "6:18", "7:14", "7:55"]
+    assert places == ["4:1", "2:13", "2:19", "2:35", "3:6", "6:18", "7:14", "7:55"]
     assert "did you mean 'unit'" in found[0]
 
 

@@ -60,7 +60,7 @@ def test_every_fault_is_named_at_once() -> None:
     with pytest.raises(InputError) as caught:
         configurations_of(
             pm.workload("resnet18"),
-            {"weight_bitz": [4], "weight_bits": {"layr*": [4], "*": [9]}, "sparsity": ["2:x", 1.2],
+            {"weight_bitz": [4], "weight_bits": {"layr*": [4], "*": [99]}, "sparsity": ["2:x", 1.2],
              "kv_bits": [8], "expert_bits": ["8:0.5/2:0.6"], "channels": [2]},
         )  # fmt: skip
     told = "\n".join(str(fault) for fault in caught.value.faults)
