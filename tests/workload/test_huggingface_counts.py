@@ -6,6 +6,7 @@ the model here, the difference is written there, exact and with its reason.
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,12 @@ from hypothesis import strategies as st
 from perfmodel import hardware, predict
 from perfmodel.workload.library import find
 from perfmodel.workload.lower import lower
+from perfmodel.workload.symbols import constant
 from perfmodel.workload.workload import Workload
 
 DATA = Path(__file__).parent.parent / "data"
 COUNTS: dict[str, Any] = yaml.safe_load((DATA / "huggingface_counts.yaml").read_text())
+SHAPES: dict[str, Any] = yaml.safe_load((DATA / "huggingface_shapes.yaml").read_text())
 RUNS = [(name, run) for name, counts in COUNTS.items() for run in counts.get("runs", [])]
 
 
@@ -51,6 +54,19 @@ def test_parameters(name: str) -> None:
 )
 def test_products(name: str, run: dict[str, Any]) -> None:
     assert bound(name, **run["set"]).macs == run["macs"] - run.get("more", 0)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_every_matrix_is_there(name: str) -> None:
+    """Tensor by tensor: as many of each shape as the class has."""
+    graph = model(name).graph()
+    found = Counter[str]()
+    for tensor, times in graph.stored_weights().items():
+        weight = graph.tensors[tensor]
+        extents = sorted(int(n) for d in weight.shape if (n := constant(d) or 0) != 1)
+        if weight.tag != "vector" and len(extents) > 1:
+            found["x".join(map(str, extents))] += int(constant(times) or 0)
+    assert found == SHAPES[name]
 
 
 def test_a_difference_has_its_reason() -> None:
