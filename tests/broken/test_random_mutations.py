@@ -31,6 +31,7 @@ TRIED = {
     "buffers.csv": 40,
     "problem.yaml": 90,
     "net.onnx": 110,
+    "keras.json": 60,
 }
 
 #: A mutation that takes longer than this is a hang.
