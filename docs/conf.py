@@ -41,7 +41,8 @@ myst_heading_anchors = 4
 # No math extension: it would fetch MathJax from another host, and formulas are plain text here.
 myst_enable_extensions: list[str] = []
 # A heading `#### x` right under `## y` is a matter of taste.
-suppress_warnings = ["myst.header"]
+# The same attribute of several results, named in the docstring of one of them, is that one's.
+suppress_warnings = ["myst.header", "ref.python"]
 # Notebooks are tested by tests/test_notebooks.py; a site with their figures runs them once more.
 nb_execution_mode = "force" if os.environ.get("PERFMODEL_SITE_NOTEBOOKS") else "off"
 nb_execution_in_temp = True

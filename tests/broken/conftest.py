@@ -209,6 +209,8 @@ fusion: {elementwise: true, attention: unfused}
 
 BUFFERS = "id,lower,upper,size\n1,0,3,1024\n2,1,4,2048\n3,3,6,1024\n"
 
+DATA = Path(__file__).parent.parent / "data"
+
 #: Rows of one device, for a calibration.
 MINE = "model,device,runtime,precision,batch,latency_s\n" + "".join(
     f"{name},board.yaml,ideal,fp16,{batch},{seconds}\n"
@@ -239,7 +241,9 @@ _MENDS = ("; expected ", "; did you mean ", "missing key '", "not priced: ")
 
 
 #: Model file of another format -> what writes a sound one, by hand or with a library.
-MODELS: dict[str, Callable[[], bytes]] = {}
+MODELS: dict[str, Callable[[], bytes]] = {
+    "keras.json": (DATA / "keras" / "siamese_3.json").read_bytes,
+}
 
 
 @cache

@@ -328,8 +328,9 @@ class Models:
         """Add the fault of a layer that has neither a price nor a known shape."""
         if known and isinstance(error, NotPricedError):
             self.fault(
-                entry.place, f"{kind} '{name_of(entry)}' does not fit what it reads: {error}"
-            )
+                entry.place, f"{kind} '{name_of(entry)}' does not fit what it reads: {error}",
+                "an input of the rank and size that its fields ask for",
+            )  # fmt: skip
             return
         meant = nearest(kind, [n for n in HANDLERS if n not in {kind, "TFOpLambda"}], cutoff=0.8)
         self.fault(

@@ -71,7 +71,8 @@ class Emitter:
             except ExpressionError as error:
                 # The size that it was traced with stands for what has no closed form.
                 if name in self.program.inputs:
-                    faults.append(Fault(f"an extent {error}", path=name, file=self.file))
+                    faults.append(Fault(f"an extent {error}", path=name, file=self.file,
+                                        expected="a number or a symbol"))  # fmt: skip
                 self.shapes[name] = meta.hints
         if faults:
             raise InputError(faults)
