@@ -31,11 +31,8 @@ TRIED = {
     "buffers.csv": 40,
     "problem.yaml": 90,
     "net.onnx": 110,
-<<<<<<< HEAD
     "net.tflite": 110,
-=======
     "keras.json": 60,
->>>>>>> g-keras
 }
 
 #: A mutation that takes longer than this is a hang.
