@@ -42,7 +42,8 @@ myst_heading_anchors = 4
 myst_enable_extensions: list[str] = []
 # A heading `#### x` right under `## y` is a matter of taste.
 # The same attribute of several results, named in the docstring of one of them, is that one's.
-suppress_warnings = ["myst.header", "ref.python"]
+# A block of CSV is shown as it is.
+suppress_warnings = ["myst.header", "ref.python", "misc.highlighting_failure"]
 # Notebooks are tested by tests/test_notebooks.py; a site with their figures runs them once more.
 nb_execution_mode = "force" if os.environ.get("PERFMODEL_SITE_NOTEBOOKS") else "off"
 nb_execution_in_temp = True
