@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from perfmodel.cli import main
+from tests.broken.model_files import MODELS, SETTINGS
 
 DEVICE = """\
 schema_version: 1
@@ -207,9 +208,22 @@ efficiency:
 fusion: {elementwise: true, attention: unfused}
 """
 
-BUFFERS = "id,lower,upper,size\n1,0,3,1024\n2,1,4,2048\n3,3,6,1024\n"
+SYSTEM = """\
+schema_version: 1
+name: two_boards
+device: jetson_nano
+server: {device: rtx_4090, precision: w16a16}
+link:
+  kind: wifi
+  bandwidth: {value: "20 Mbit/s", source: made}
+  latency: {value: "5 ms", confidence: estimated, source: made}
+  efficiency: {value: "0.94", confidence: estimated, source: made}
+  power_up: {value: "5 W", confidence: estimated, source: made}
+sources:
+  made: Made for a test
+"""
 
-DATA = Path(__file__).parent.parent / "data"
+BUFFERS = "id,lower,upper,size\n1,0,3,1024\n2,1,4,2048\n3,3,6,1024\n"
 
 #: Rows of one device, for a calibration.
 MINE = "model,device,runtime,precision,batch,latency_s\n" + "".join(
@@ -229,6 +243,7 @@ SOUND: dict[str, tuple[str, tuple[str, ...]]] = {
     "graph.json": (GRAPH, ("predict", "graph.json", "a100")),
     "sizes.json": (SIZES, ("workload", "show", "sizes.json")),
     "rows.csv": (ROWS, ("validate", "rows.csv")),
+    "system.yaml": (SYSTEM, ("split", "resnet18", "--system", "system.yaml")),
     "runtime.yaml": (RUNTIME, ("predict", "resnet18", "a100", "--runtime", "runtime.yaml")),
     "buffers.csv": (BUFFERS, ("allocate", "buffers.csv", "--capacity", "8192")),
     "problem.yaml": (PROBLEM, ("search", "problem.yaml")),
@@ -240,16 +255,10 @@ _WRITERS = {"predict": ".json", "sweep": ".csv", "compare": ".json", "solve": ".
 _MENDS = ("; expected ", "; did you mean ", "missing key '", "not priced: ")
 
 
-#: Model file of another format -> what writes a sound one, by hand or with a library.
-MODELS: dict[str, Callable[[], bytes]] = {
-    "keras.json": (DATA / "keras" / "siamese_3.json").read_bytes,
-}
-
-
 @cache
 def model_bytes(name: str) -> bytes:
-    """A sound model file."""
-    return MODELS[name]()
+    """A sound model file of another tool."""
+    return MODELS[name][0]()
 
 
 @pytest.fixture(autouse=True)
@@ -291,7 +300,7 @@ def sound(onnx_bytes: bytes, tflite_bytes: bytes) -> Callable[[str], tuple[bytes
         if name == "net.tflite":
             return tflite_bytes, ("predict", "net.tflite", "a100")
         if name in MODELS:
-            return model_bytes(name), ("predict", name, "a100")
+            return model_bytes(name), ("predict", name, "a100", *SETTINGS.get(name, ()))
         text, command = SOUND[name]
         return text.encode(), command
 
