@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import perfmodel as pm
@@ -103,6 +103,7 @@ def test_a_minimum_cut_is_the_least_of_all_subsets(
 
 
 @given(st.lists(st.tuples(st.floats(0, 10), st.floats(0, 10)), min_size=1, max_size=12))
+@example([(0.0, 1.1125369292536007e-308), (1.0, 0.0)])
 def test_an_envelope_is_the_least_line_everywhere(lines: list[tuple[float, float]]) -> None:
     a, b = (np.array(side) for side in zip(*lines, strict=True))
     found = envelope(a, b)
