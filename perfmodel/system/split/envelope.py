@@ -46,7 +46,8 @@ def envelope(a: Sequence[float] | Floats, b: Sequence[float] | Floats) -> list[S
                     break
                 stack.pop()
                 continue
-            start = float((at[k] - at[top]) / (slope[top] - slope[k]))
+            # As plain floats: where slopes differ by next to nothing, lines meet at infinity.
+            start = float(at[k] - at[top]) / float(slope[top] - slope[k])
             if start > begin:
                 break
             stack.pop()
