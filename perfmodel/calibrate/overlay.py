@@ -45,7 +45,7 @@ class Spread(BaseModel):
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         if self.low > self.high:
-            raise ValueError("low is above high")
+            raise ValueError(f"low {self.low:g} is above high {self.high:g}")
         return self
 
     @property

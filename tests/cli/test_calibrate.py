@@ -86,3 +86,26 @@ def test_faults_of_an_overlay_come_at_once_with_their_lines(
         "missing key 'device'",
     ):
         assert fault in told.err
+
+
+def test_the_range_to_expect_is_checked_too(tmp_path: Path, run: Callable[..., Ran]) -> None:
+    overlay = tmp_path / "overlay.yaml"
+    head = "overlay_version: 1\ndevice: a100\nruntime: generic\nfacts: {runtime.scale.conv: 1.5}\n"
+    overlay.write_text(head + "left_out: {rows: 1, low: 0.5, high: -1.0, more: 3}\n")
+    told = run("predict", "resnet18", "a100", "--overlay", str(overlay))
+    assert told.code == 2
+    said = [fault.partition("left_out.")[2].partition(":")[0] for fault in told.faults]
+    assert said == ["rows", "high", "more"]
+    overlay.write_text(head + "left_out: {rows: 9, low: 2.0, high: 1.0}\n")
+    (fault,) = run("predict", "resnet18", "a100", "--overlay", str(overlay)).faults
+    assert fault == f"error: {overlay}:5:11: left_out: low 2 is above high 1"
+    overlay.write_text(head + "left_out: {rows: 9, low: 0.5, high: 1.5}\n")
+    found = json.loads(run("predict", "resnet18", "a100", "--overlay", str(overlay), "--json").out)
+    expected = found["expected"]
+    assert expected["value"] == found["latency_s"]
+    assert (expected["low"], expected["high"]) == (
+        0.5 * found["latency_s"], 1.5 * found["latency_s"],
+    )  # fmt: skip
+    assert "80 %" in expected["basis"]
+    text = run("predict", "resnet18", "a100", "--overlay", str(overlay)).out
+    assert text.splitlines()[2].startswith("  expected")
