@@ -91,8 +91,9 @@ class Axis:
     is_number: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        kinds = set(map(type, self.values))
         number = self.spread is not None or all(
-            isinstance(v, int | float) and not isinstance(v, bool) for v in self.values
+            issubclass(kind, int | float) and not issubclass(kind, bool) for kind in kinds
         )
         object.__setattr__(self, "is_number", number)
 

@@ -180,3 +180,13 @@ def _levers(
     article = "an" if memory[0] in "aeio" else "a"
     out.append(f"{article} {memory} of {show(need, 'bytes')}")
     return tuple(out)
+
+
+def holds(memory: str, setting: Setting, totals: Mapping[str, Value]) -> list[str]:
+    """Return what lives in a memory: weights, KV cache, activations."""
+    main = setting.levels[-1]
+    placed = {key for key in totals if key.startswith("placed ")}
+    weights = f"placed weight {memory}" in placed or memory == setting.weights_memory
+    cache = f"placed kv {memory}" in placed or memory == main
+    held = {"weights": weights, "kv cache": cache, "activations": memory == main}
+    return [what for what, there in held.items() if there]

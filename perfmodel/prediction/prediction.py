@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from perfmodel.arrays import Value, is_array, namespace
-from perfmodel.cost.capacity import Violation, demands, fits, usable, violations
+from perfmodel.cost.capacity import Violation, demands, fits, holds, usable, violations
 from perfmodel.cost.energy import Energy, run_energy
 from perfmodel.cost.residency import TRAFFIC_MODEL, WARM
 from perfmodel.cost.setting import Setting
@@ -424,7 +423,7 @@ class Prediction:
             memory: {
                 "demand_bytes": self._shaped(need),
                 "capacity_bytes": self._shaped(usable(self._setting, memory)),
-                "holds": _holds(memory, self._setting, self._totals),
+                "holds": holds(memory, self._setting, self._totals),
             }
             for memory, need in held.items()
         }
@@ -495,12 +494,3 @@ class Prediction:
         from perfmodel.prediction.html import html
 
         return html(self)
-
-
-def _holds(memory: str, setting: Setting, totals: Mapping[str, Value]) -> list[str]:
-    main = setting.levels[-1]
-    placed = {key for key in totals if key.startswith("placed ")}
-    weights = f"placed weight {memory}" in placed or memory == setting.weights_memory
-    cache = f"placed kv {memory}" in placed or memory == main
-    held = {"weights": weights, "kv cache": cache, "activations": memory == main}
-    return [what for what, there in held.items() if there]

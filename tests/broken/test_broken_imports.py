@@ -16,8 +16,8 @@ MUTATIONS = [
     (
         "config.json",
         '"llama"',
-        '"t5"',
-        "config.json:5:17: model_type: no reader for the architecture 't5'; expected one of …",
+        '"m2m_100"',
+        "config.json:5:17: model_type: no reader for the architecture 'm2m_100'; expected one of …",
     ),
     (
         "config.json",
