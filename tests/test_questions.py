@@ -154,10 +154,11 @@ def test_bits_of_every_layer_under_320_kib(ask: Ask, tmp_path: Path) -> None:
     assert found["best"]["metrics"]["weight_bytes"] <= 320 * KIB
 
 
-def test_the_least_traffic_at_372_kib_and_its_curve(ask: Ask, tmp_path: Path) -> None:
+@pytest.mark.data
+def test_the_least_traffic_at_372_kib_and_its_curve(ask: Ask, data: Path, tmp_path: Path) -> None:
     page = tmp_path / "schedule.html"
     found = ask(
-        "schedule", str(EXAMPLES / "nasnet_7_cells.json"), "--capacity", "372 KiB", "--curve",
+        "schedule", str(data / "ilp" / "graphs" / "nas7.json"), "--capacity", "372 KiB", "--curve",
         "--plot", str(page),
     )  # fmt: skip
     # Optima that others proved: 192 KiB at 339, 128 at 372, nothing at 423.
@@ -165,16 +166,33 @@ def test_the_least_traffic_at_372_kib_and_its_curve(ask: Ask, tmp_path: Path) ->
     assert found["spill_bytes"] + found["reload_bytes"] == 128 * KIB
     curve = found["curve"]
     assert curve["exact"]
-    moved = {
-        row["capacity_bytes"]: row["spill_bytes"] + row["reload_bytes"] for row in curve["steps"]
-    }  # fmt: skip
-
-    def at(capacity: float) -> float:
-        return min(bytes for least, bytes in moved.items() if least <= capacity)
-
-    assert [at(n * KIB) for n in (339, 372, 423)] == [192 * KIB, 128 * KIB, 0]
-    assert min(moved) == 339 * KIB
+    assert [moved_at(curve, n * KIB) for n in (339, 372, 423)] == [192 * KIB, 128 * KIB, 0]
+    assert min(row["capacity_bytes"] for row in curve["steps"]) == 339 * KIB
     assert page.read_text().count('<figure role="img"') == 3
+
+
+def moved_at(curve: Any, capacity: float) -> float:
+    """Fewest bytes within a capacity, read off a curve."""
+    return min(
+        row["spill_bytes"] + row["reload_bytes"]
+        for row in curve["steps"] if row["capacity_bytes"] <= capacity
+    )  # fmt: skip
+
+
+def test_the_curve_of_a_network_is_what_each_capacity_gives(ask: Ask) -> None:
+    """The page's example: every step again, by a schedule at that capacity and just below it."""
+    asked = ("schedule", "densenet121", "--set", "height=108", "--set", "width=108", "--unfused")
+    curve = ask(*asked, "--capacity", "372 KiB", "--curve")["curve"]
+    assert curve["exact"]
+    assert len(curve["steps"]) == 3
+    for row in curve["steps"]:
+        for capacity in (row["capacity_bytes"], row["capacity_bytes"] - 1):
+            fits = capacity >= curve["steps"][0]["capacity_bytes"]
+            found = ask(*asked, "--capacity", str(int(capacity)), code=0 if fits else 1)
+            if fits:
+                assert found["proved"]
+                moved = found["spill_bytes"] + found["reload_bytes"]
+                assert moved == moved_at(curve, capacity)
 
 
 def test_ten_rows_and_the_error_to_expect(ask: Ask, tmp_path: Path) -> None:
