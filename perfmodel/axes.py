@@ -170,6 +170,7 @@ def parse_axis(
     given = [part for part in parts if part.strip()]
     if given and len(given) < len(parts):
         faults.append(empty_fault(text, parts, file, name))
+    faults += _unitless(name, given, file) if dimension_name else []
     for part in given:
         try:
             found = _range(name, part, dimension_name)
@@ -194,6 +195,19 @@ def parse_axis(
 def _fault(name: str, error: _AxisError, file: str) -> Fault:
     return Fault(error.message, path=name, file=file, expected=error.expected,
                  suggestion=error.suggestion)  # fmt: skip
+
+
+def _unitless(name: str, parts: Sequence[str], file: str) -> list[Fault]:
+    """Faults of plain numbers beside values with a unit: 10,20 Mbit/s hardly means 10 byte/s."""
+    plain = [part.strip() for part in parts if not re.search(r"[A-Za-z]{2,}|[A-Za-z]$", part)]
+    unit = next((found[0] for part in parts if (found := re.search(r"[A-Za-z].*$", part))), "")
+    if not unit or len(plain) == len(parts) or "(" in unit:
+        return []
+    return [
+        Fault(f"'{part}' has no unit beside values that have one", path=name, file=file,
+              expected="a unit for each value", suggestion=f"{part} {unit}".strip())
+        for part in plain
+    ]  # fmt: skip
 
 
 def _parts(name: str, text: str) -> list[str]:
