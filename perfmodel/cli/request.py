@@ -15,6 +15,7 @@ from perfmodel.cli.common import Count, named_options, print_json, say, scalars,
 from perfmodel.cli.words import DeviceSpec, LanguageModel
 from perfmodel.errors import Fault
 from perfmodel.settings import FaultList
+from perfmodel.system.request import Request
 from perfmodel.system.request import request as run
 from perfmodel.table.text import as_text
 
@@ -98,7 +99,7 @@ def request(
         )  # fmt: skip
         faults.settle()
     assert found is not None
-    text = found.explain(rows) if explain else _text(found.table if found.shape else found)
+    text = found.explain(rows) if explain else _text(found)
     if output is not None:
         write_result(output, found, text=text)
     if json:
@@ -108,7 +109,7 @@ def request(
     return DONE if np.any(found.feasible) else INFEASIBLE
 
 
-def _text(found: object) -> str:
-    from perfmodel.table import Table
-
-    return as_text(found, 1000) if isinstance(found, Table) else repr(found)
+def _text(found: Request) -> str:
+    if not found.shape:
+        return repr(found)
+    return "\n".join([as_text(found.table, 1000), *(f"note: {note}" for note in found.notes)])
