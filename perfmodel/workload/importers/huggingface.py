@@ -97,11 +97,11 @@ def _longest(data: Mapping[str, Any]) -> int:
         return _longest(cast("dict[str, Any]", inner))
     stated = data.get("max_position_embeddings", data.get("n_positions"))
     scaling = data.get("rope_scaling")
-    found = [stated]
+    found: list[Any] = [stated]
     if isinstance(scaling, Mapping):
         told = cast("dict[str, Any]", scaling)
         factor, first = told.get("factor"), told.get("original_max_position_embeddings")
-        if type(factor) in (int, float) and type(first) is int:
+        if isinstance(factor, int | float) and isinstance(first, int | float):
             found.append(first * factor)
     return int(max((n for n in found if type(n) in (int, float) and 0 < n < 1e12), default=0))
 
