@@ -153,11 +153,14 @@ def schedule(
             note(f"{lp} is not written: everything fits, there is nothing to decide")
         else:
             found.write_lp(lp)
-    write_report(report, "curve" if isinstance(found, Curve) else "schedule", found)
     changes = None
     if alternatives and not isinstance(found, Curve):
         changes = found.alternatives()
     steps = found.curve() if curve and not isinstance(found, Curve) else None
+    if isinstance(found, Curve):
+        write_report(report, "curve", found)
+    else:
+        write_report(report, "schedule", found, steps=steps)
     if plot is not None:
         page = found.plot.page() if steps is None else found.plot.page(steps.curve)
         write_text(plot, page)

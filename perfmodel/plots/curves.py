@@ -133,6 +133,13 @@ def _axis(table: Table, name: str, values: npt.NDArray[np.float64], log: bool) -
         low, high = math.log10(low), math.log10(high)
         pad = 0.06 * (high - low)
         marks = decades(low - pad, high + pad, dimension)
+        places = np.unique(values)
+        # A few asked values are marked themselves, where their texts have room.
+        if name in table.axes and len(places) <= 8 and (
+            float(np.diff(np.log10(places)).min()) > 0.09 * (high - low)
+        ):  # fmt: skip
+            texts = [quantity(float(v), dimension) for v in places]
+            marks = {"tickmode": "array", "tickvals": places.tolist(), "ticktext": texts}
         return axis(name + better, type="log", range=[low - pad, high + pad], automargin=False,
                     tickfont={"color": INK}, **marks)  # fmt: skip
     low = min(low, 0.0)
