@@ -19,6 +19,7 @@ Items combine with commas. Plain numbers are SI.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -32,7 +33,7 @@ from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.settings import RESERVED, empty_fault, is_fact, plain_value
 from perfmodel.units import UnitError, dimension, parse, show
 
-__all__ = ["Axis", "Spread", "make_axis", "parse_axis", "sample", "zip_groups"]
+__all__ = ["Axis", "Spread", "make_axis", "parse_axis", "sample", "unitless_faults", "zip_groups"]
 
 #: More values than this on one axis are a slip.
 _MOST: Final = 10_000_000
@@ -170,6 +171,7 @@ def parse_axis(
     given = [part for part in parts if part.strip()]
     if given and len(given) < len(parts):
         faults.append(empty_fault(text, parts, file, name))
+    faults += unitless_faults(name, given, dimension_name, file) if dimension_name else []
     for part in given:
         try:
             found = _range(name, part, dimension_name)
@@ -194,6 +196,31 @@ def parse_axis(
 def _fault(name: str, error: _AxisError, file: str) -> Fault:
     return Fault(error.message, path=name, file=file, expected=error.expected,
                  suggestion=error.suggestion)  # fmt: skip
+
+
+def unitless_faults(
+    name: str, parts: Iterable[str], dimension_name: str, file: str = ""
+) -> list[Fault]:
+    """Return faults of plain numbers beside values with a unit that are meant to have it too.
+
+    Plain numbers are SI; in ``25,50 GB/s`` hardly anyone means 25 byte/s.
+    """
+    plain: dict[str, float] = {}
+    named: list[tuple[float, str]] = []
+    for part in map(str.strip, parts):
+        if _bare(part):
+            plain[part] = float(part)
+        elif found := re.fullmatch(r"[\d.,_eE+-]+\s*(\D.*)", part):
+            with contextlib.suppress(UnitError):
+                named.append((parse(part, dimension_name), found[1]))
+    if not named:
+        return []
+    least, unit = min(named)
+    return [
+        Fault(f"'{part}' has no unit beside '{unit}'", path=name, file=file,
+              expected="a unit for each value", suggestion=f"{part} {unit}")
+        for part, value in plain.items() if 0 < 1000.0 * value <= least
+    ]  # fmt: skip
 
 
 def _parts(name: str, text: str) -> list[str]:

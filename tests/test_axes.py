@@ -141,6 +141,14 @@ def test_texts_in_a_sequence_have_units() -> None:
             make_axis(BANDWIDTH, bad, "bandwidth")
 
 
+@pytest.mark.parametrize("text", ["25,50 GB/s", "25 GB/s,50", "1e6, 50 GB/s"])
+def test_a_number_beside_a_value_with_unit_has_one(text: str) -> None:
+    """25,50 GB/s hardly means 25 byte/s; plain numbers alone are SI."""
+    with pytest.raises(InputError, match="has no unit beside"):
+        parse_axis(BANDWIDTH, text, "bandwidth")
+    assert parse_axis(BANDWIDTH, "25e9,50 GB/s", "bandwidth").values == (25e9, 50e9)
+
+
 @given(st.integers(-50, 50), st.integers(0, 60), st.integers(1, 9))
 def test_steps_are_pythons_range(low: int, extent: int, step: int) -> None:
     axis = parse_axis("x", f"{low}..{low + extent}:{step}")

@@ -38,7 +38,7 @@ class Installed:
     commands: frozenset[str]
     elsewhere: Path
 
-    def __call__(self, *arguments: str) -> str:
+    def __call__(self, *arguments: str | Path) -> str:
         return run(*arguments, cwd=self.elsewhere)
 
     @property
@@ -86,6 +86,13 @@ def test_the_wheel_holds_one_package_and_the_library(wheel: Path, checkout: Path
     assert f"perfmodel-{version}.dist-info/licenses/LICENSE" in names
     assert "perfmodel/py.typed" in names
     assert "License-Expression: Apache-2.0" in metadata
+    data = {
+        p.relative_to(checkout).as_posix()
+        for p in (checkout / "perfmodel").rglob("*")
+        if p.is_file() and p.suffix not in (".py", ".pyc") and "__pycache__" not in p.parts
+    }
+    assert {"perfmodel/report/page.css", "perfmodel/report/look.js"} <= data
+    assert data <= names
     for library in ("hardware_specs", "workloads"):
         carried = {n for n in names if n.startswith(f"perfmodel/_data/{library}/")}
         kept = {
@@ -125,6 +132,23 @@ def test_it_predicts_from_python_with_the_library_it_carries(installed: Installe
         "print(float(pm.predict(w, pm.hardware('a100')).latency_s))",
     )
     assert 1e-3 < float(answer) < 1.0  # 16 GB of weights at 2 TB/s: 8 ms
+
+
+def test_it_reads_model_files_and_writes_a_report(installed: Installed, checkout: Path) -> None:
+    """What needs files of the package beside its code, or no package beside those it requires."""
+    examples = checkout / "examples"
+    for file in ("llama_3_8b_q4_k_m.gguf", "resnet18.pt2", "jet_tagger_qkeras.json"):
+        shown = installed(installed.perfmodel, "workload", "show", examples / file, "--json")
+        assert json.loads(shown)["macs"] > 0
+    page = installed.elsewhere / "page.html"
+    installed(installed.perfmodel, "predict", "resnet18", "raspberry_pi_5", "--report", page)
+    assert (checkout / "perfmodel" / "report" / "page.css").read_text().strip()[:40] in (
+        page.read_text(encoding="utf-8")
+    )
+    page.unlink()
+    assert "Williams" in installed(installed.perfmodel, "cite", "resnet18", "raspberry_pi_5")
+    near = installed(installed.perfmodel, "hardware", "near", "rtx_4080", "--json")
+    assert json.loads(near)
 
 
 def test_its_command_lists_the_library_and_predicts(installed: Installed, checkout: Path) -> None:

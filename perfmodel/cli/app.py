@@ -5,6 +5,7 @@ from __future__ import annotations
 from cyclopts import App, Parameter
 
 from perfmodel._version import __version__
+from perfmodel.cli.words import Flowing
 
 __all__ = ["app"]
 
@@ -15,6 +16,7 @@ app = App(
     version_flags=["--version"],
     suppress_keyboard_interrupt=False,
     help_format="plaintext",
+    help_formatter=Flowing(),
     default_parameter=Parameter(negative=(), show_default=False),
 )
 

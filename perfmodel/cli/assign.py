@@ -18,6 +18,7 @@ from perfmodel.cli.common import (
     scalars,
     write_result,
 )
+from perfmodel.cli.words import ModelFile
 from perfmodel.errors import Fault
 from perfmodel.hardware.library import hardware
 from perfmodel.resolve import resolve
@@ -35,7 +36,7 @@ _OPTIONS = {
 
 
 def assign(
-    workload: str,
+    workload: ModelFile,
     devices: list[str],
     /,
     *,
@@ -63,7 +64,7 @@ def assign(
     Parameters
     ----------
     workload
-        A model of the library, or a path: .yaml, .onnx, .tflite, config.json.
+        A model of the library, or a path to a model file.
     devices
         One or several devices of the library, or paths to spec files; a name given twice is two.
     objective

@@ -11,6 +11,7 @@ from perfmodel.api.predictions import cite as find
 from perfmodel.atomic import output_faults, write_text
 from perfmodel.cli import DONE
 from perfmodel.cli.common import say, scalars, to_json
+from perfmodel.cli.words import DeviceSpec, ModelFile
 from perfmodel.errors import Fault
 from perfmodel.predict import predict
 from perfmodel.resolve import resolve
@@ -20,8 +21,8 @@ __all__ = ["cite"]
 
 
 def cite(
-    workload: str,
-    device: str,
+    workload: ModelFile,
+    device: DeviceSpec,
     /,
     *,
     set: list[str] | None = None,

@@ -11,6 +11,7 @@ from perfmodel.atomic import output_faults, write_text
 from perfmodel.cli import DONE
 from perfmodel.cli.common import Count, print_json, say, scalars, to_json
 from perfmodel.cli.reporting import report_faults, write_report
+from perfmodel.cli.words import DeviceSpec, ModelFile
 from perfmodel.compare import Comparison
 from perfmodel.compare import compare as run
 from perfmodel.errors import Fault
@@ -21,9 +22,9 @@ __all__ = ["compare"]
 
 
 def compare(
-    workload: str,
-    device_a: str,
-    device_b: str,
+    workload: ModelFile,
+    device_a: DeviceSpec,
+    device_b: DeviceSpec,
     /,
     *,
     set: list[str] | None = None,

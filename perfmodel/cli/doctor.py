@@ -29,12 +29,12 @@ _DISTRIBUTIONS = {"genz_llm": "genz-llm", "distributed": "distributed"}
 def doctor(
     *,
     probe: bool = False,
-    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
-    runtime_output: Path | None = None,
-    force: bool = False,
     probe_seconds: float | None = None,
     probe_cores: Count | None = None,
     json: bool = False,
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    runtime_output: Path | None = None,
+    force: bool = False,
 ) -> int:
     """Say what is installed and whether it works; with --probe, measure this host.
 
@@ -43,18 +43,18 @@ def doctor(
     probe
         Measure the host: peaks, bandwidths and latencies of its memories, dispatch of an installed
         onnxruntime; print them beside the nearest device of the library.
-    output
-        With --probe: write the host as a device spec (.yaml) that `predict` takes.
-    runtime_output
-        With --probe: write onnxruntime as it dispatches here as a runtime spec (.yaml).
-    force
-        Replace files that exist.
     probe_seconds
         Time to spend, 30 s where left out.
     probe_cores
         Cores that the device spec is to describe, 1 where left out.
     json
         Print JSON.
+    output
+        With --probe: write the host as a device spec (.yaml) that `predict` takes.
+    runtime_output
+        With --probe: write onnxruntime as it dispatches here as a runtime spec (.yaml).
+    force
+        Replace files that exist.
     """
     if probe:
         from perfmodel.cli.doctor_probe import probe_host

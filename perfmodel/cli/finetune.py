@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from perfmodel.atomic import output_faults
 from perfmodel.cli import DONE, INFEASIBLE
 from perfmodel.cli.common import named_options, print_json, say, scalars, write_result
+from perfmodel.cli.words import ModelFile
 from perfmodel.errors import InputError
 from perfmodel.search.finetune import finetune as run
 from perfmodel.settings import FaultList
@@ -24,7 +25,7 @@ _OPTIONS = {
 
 
 def finetune(
-    workload: str,
+    workload: ModelFile,
     device: str | None = None,
     /,
     *,
@@ -48,7 +49,7 @@ def finetune(
     Parameters
     ----------
     workload
-        A model of the library, or a path: .yaml, .onnx, config.json.
+        A model of the library, or a path to a model file.
     device
         A device of the library, or a path; may be left out where a limit is stated.
     limit

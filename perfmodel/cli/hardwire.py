@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from perfmodel.atomic import output_faults
 from perfmodel.cli import DONE
 from perfmodel.cli.common import print_json, say, scalars, write_result
+from perfmodel.cli.words import ModelFile
 from perfmodel.kinds.hardwired.face import hardwire as run
 from perfmodel.settings import FaultList
 
@@ -17,7 +18,7 @@ __all__ = ["hardwire"]
 
 
 def hardwire(
-    workload: str,
+    workload: ModelFile,
     device: str = "hnlpu",
     /,
     *,

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from perfmodel.atomic import output_faults, write_text
 from perfmodel.cli import DONE, INFEASIBLE
 from perfmodel.cli.common import Whole, named_options, print_json, say, scalars, write_result
+from perfmodel.cli.words import ModelFile
 from perfmodel.schedule.tiling.face import patches as run
 from perfmodel.settings import FaultList
 
@@ -23,7 +24,7 @@ _OPTIONS = {
 
 
 def patches(
-    workload: str,
+    workload: ModelFile,
     device: str | None = None,
     /,
     *,

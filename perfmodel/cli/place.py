@@ -19,6 +19,7 @@ from perfmodel.cli.common import (
     scalars,
     write_result,
 )
+from perfmodel.cli.words import DeviceSpec, ModelFile
 from perfmodel.errors import Fault, InputError
 from perfmodel.resolve import resolve
 from perfmodel.schedule.place import Geometric, Level
@@ -37,8 +38,8 @@ _OPTIONS = {
 
 
 def place(
-    workload: str,
-    device: str,
+    workload: ModelFile,
+    device: DeviceSpec,
     /,
     *,
     set: list[str] | None = None,

@@ -13,6 +13,7 @@ from perfmodel.calibrate.overlay import calibrated, expected, read_overlay
 from perfmodel.cli import DONE, INFEASIBLE
 from perfmodel.cli.common import Count, print_json, say, scalars, write_result
 from perfmodel.cli.reporting import report_faults, write_report
+from perfmodel.cli.words import DeviceSpec, ModelFile
 from perfmodel.errors import Fault, InputError
 from perfmodel.hardware.library import hardware
 from perfmodel.hardware.library import runtime as find_runtime
@@ -30,8 +31,8 @@ _SUFFIXES = (".json", ".csv", ".parquet", ".txt")
 
 
 def predict(
-    workload: str,
-    device: str,
+    workload: ModelFile,
+    device: DeviceSpec,
     /,
     *,
     set: list[str] | None = None,
@@ -56,7 +57,7 @@ def predict(
     Parameters
     ----------
     workload
-        A model of the library, or a path: .yaml, .onnx, .tflite, config.json, graph .json.
+        A model of the library, or a path to a model file.
     device
         A device of the library, or a path to a spec file.
     set

@@ -12,8 +12,10 @@ from perfmodel.atomic import output_faults
 from perfmodel.axes import parse_axis
 from perfmodel.cli import DONE, INFEASIBLE
 from perfmodel.cli.common import Count, named_options, print_json, say, scalars, write_result
+from perfmodel.cli.words import DeviceSpec, LanguageModel
 from perfmodel.errors import Fault
 from perfmodel.settings import FaultList
+from perfmodel.system.request import Request
 from perfmodel.system.request import request as run
 from perfmodel.table.text import as_text
 
@@ -24,17 +26,17 @@ _AXES = ("prompt", "generate", "batch")
 
 
 def request(
-    model: str,
-    device: str,
+    model: LanguageModel,
+    device: DeviceSpec,
     /,
     *,
     prompt: str = "1024",
     generate: str = "256",
     batch: str = "1",
+    set: list[str] | None = None,
     precision: str | None = None,
     runtime: str | None = None,
     engine: str | None = None,
-    set: list[str] | None = None,
     explain: bool = False,
     rows: Count = 4,
     json: bool = False,
@@ -45,7 +47,7 @@ def request(
     Parameters
     ----------
     model
-        A model of the library, or a path: .gguf, config.json, .yaml.
+        A model of the library, or a path to a model file.
     device
         A device of the library, or a path to a spec file.
     prompt
@@ -54,14 +56,14 @@ def request(
         Tokens out; lists as for the prompt, in every combination.
     batch
         Sequences that run together; lists as for the prompt.
+    set
+        NAME=VALUE, as often as needed: facts of the device, fields of the structure.
     precision
         Formats of weights, activations and KV cache; of a .gguf the weights are as the file says.
     runtime
         Software that runs it; by default the device's.
     engine
         Engine of the device; by default the runtime's.
-    set
-        NAME=VALUE, as often as needed: facts of the device, fields of the structure.
     explain
         Show how the parts add up, and the kernels of both phases.
     rows
@@ -97,7 +99,7 @@ def request(
         )  # fmt: skip
         faults.settle()
     assert found is not None
-    text = found.explain(rows) if explain else _text(found.table if found.shape else found)
+    text = found.explain(rows) if explain else _text(found)
     if output is not None:
         write_result(output, found, text=text)
     if json:
@@ -107,7 +109,7 @@ def request(
     return DONE if np.any(found.feasible) else INFEASIBLE
 
 
-def _text(found: object) -> str:
-    from perfmodel.table import Table
-
-    return as_text(found, 1000) if isinstance(found, Table) else repr(found)
+def _text(found: Request) -> str:
+    if not found.shape:
+        return repr(found)
+    return "\n".join([as_text(found.table, 1000), *(f"note: {note}" for note in found.notes)])

@@ -32,13 +32,13 @@ def schedule(
     /,
     *,
     capacity: str | None = None,
-    method: str = "exact",
-    objective: str = "bytes",
-    memory: str | None = None,
     set: list[str] | None = None,
     precision: str | None = None,
     runtime: str | None = None,
     engine: str | None = None,
+    method: str = "exact",
+    objective: str = "bytes",
+    memory: str | None = None,
     weights: str = "streamed",
     unfused: bool = False,
     apart: bool = False,
@@ -65,12 +65,6 @@ def schedule(
     capacity
         Bytes for activations: "256 KiB" or 262144; "64 KiB,96 KiB" or "64 KiB..1 MiB" (doubling)
         give a curve. By default what the device's scratchpad holds.
-    method
-        greedy, beam, ilp or exact: from the fastest to the one that proves.
-    objective
-        bytes spilled and reloaded, latency_s, energy_j, or peak (the least memory without spills).
-    memory
-        Memory of the device to schedule; by default its outermost scratchpad.
     set
         NAME=VALUE for facts of the device and parameters of the workload, as often as needed.
     precision
@@ -79,6 +73,12 @@ def schedule(
         Software that runs it; by default the device's.
     engine
         Engine of the device to run on.
+    method
+        greedy, beam, ilp or exact: from the fastest to the one that proves.
+    objective
+        bytes spilled and reloaded, latency_s, energy_j, or peak (the least memory without spills).
+    memory
+        Memory of the device to schedule; by default its outermost scratchpad.
     weights
         streamed past the memory, in it as scratch while their operator runs, or resident.
     unfused
@@ -153,11 +153,14 @@ def schedule(
             note(f"{lp} is not written: everything fits, there is nothing to decide")
         else:
             found.write_lp(lp)
-    write_report(report, "curve" if isinstance(found, Curve) else "schedule", found)
     changes = None
     if alternatives and not isinstance(found, Curve):
         changes = found.alternatives()
     steps = found.curve() if curve and not isinstance(found, Curve) else None
+    if isinstance(found, Curve):
+        write_report(report, "curve", found)
+    else:
+        write_report(report, "schedule", found, steps=steps)
     if plot is not None:
         page = found.plot.page() if steps is None else found.plot.page(steps.curve)
         write_text(plot, page)

@@ -16,8 +16,8 @@ def serve(
     device: str,
     /,
     *,
-    runtime: str | None = None,
     precision: str | None = None,
+    runtime: str | None = None,
     prompt: Whole = 1024,
     generate: Whole = 1024,
     concurrency: Whole = 1,
@@ -35,10 +35,10 @@ def serve(
         A transformer of the library.
     device
         One device of the server.
-    runtime
-        Engine, such as vllm, tensorrt_llm or sglang; the device's where left out.
     precision
         Formats of weights, activations and KV cache.
+    runtime
+        Engine, such as vllm, tensorrt_llm or sglang; the device's where left out.
     prompt
         Tokens in.
     generate

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from perfmodel.atomic import output_faults
 from perfmodel.cli import DONE, INFEASIBLE
 from perfmodel.cli.common import print_json, say, scalars, write_result
+from perfmodel.cli.words import DeviceSpec, ModelFile
 from perfmodel.settings import FaultList
 from perfmodel.solve import solve as run
 
@@ -17,8 +18,8 @@ __all__ = ["solve"]
 
 
 def solve(
-    workload: str,
-    device: str,
+    workload: ModelFile,
+    device: DeviceSpec,
     /,
     *,
     variable: Annotated[str, Parameter(name="--for")],

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from perfmodel.atomic import output_faults, write_text
 from perfmodel.cli import DONE, INFEASIBLE
 from perfmodel.cli.common import named_options, print_json, say, scalars, write_result
+from perfmodel.cli.words import ModelFile
 from perfmodel.errors import InputError
 from perfmodel.settings import FaultList
 from perfmodel.system.split import split as run
@@ -26,7 +27,7 @@ _OPTIONS = {
 
 
 def split(
-    workload: str,
+    workload: ModelFile,
     device: str | None = None,
     server: str | None = None,
     /,
@@ -38,13 +39,13 @@ def split(
     link_format: str | None = None,
     input_bytes: str | None = None,
     objective: str = "latency_s",
+    set: list[str] | None = None,
     precision: str | None = None,
     server_precision: str | None = None,
     runtime: str | None = None,
     server_runtime: str | None = None,
     engine: str | None = None,
     server_engine: str | None = None,
-    set: list[str] | None = None,
     method: str = "auto",
     explain: bool = False,
     json: bool = False,
@@ -56,7 +57,7 @@ def split(
     Parameters
     ----------
     workload
-        A model of the library, or a path: .yaml, .onnx, config.json.
+        A model of the library, or a path to a model file.
     device
         The side that has the input and wants the output: a device of the library, or a path.
     server
@@ -76,6 +77,8 @@ def split(
         Of the network's inputs as they are sent: "50 kB" (a JPEG); as computed where left out.
     objective
         latency_s of one run, energy_j of the device, or throughput of runs that follow each other.
+    set
+        NAME=VALUE for parameters of the workload and facts of the device.
     precision
         Formats of weights, activations and KV cache, of both sides.
     server_precision
@@ -88,8 +91,6 @@ def split(
         Engine of the device; by default the runtime's.
     server_engine
         Engine of the server; by default the runtime's.
-    set
-        NAME=VALUE for parameters of the workload and facts of the device.
     method
         list: every cut; min_cut: minimum cuts of flow networks; auto: the first while there are at
         most 20,000 cuts.

@@ -11,6 +11,7 @@ from perfmodel.atomic import output_faults
 from perfmodel.cli import DONE, INFEASIBLE
 from perfmodel.cli.common import Whole, named_options, print_json, say, scalars, write_result
 from perfmodel.cli.place import extra_levels, popularity_of
+from perfmodel.cli.words import DeviceSpec, ModelFile
 from perfmodel.errors import InputError
 from perfmodel.resolve import resolve
 from perfmodel.schedule.stream import stream as run
@@ -28,8 +29,8 @@ _OPTIONS = {
 
 
 def stream(
-    workload: str,
-    device: str,
+    workload: ModelFile,
+    device: DeviceSpec,
     /,
     *,
     set: list[str] | None = None,

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from perfmodel.atomic import output_faults, write_text
 from perfmodel.cli import DONE, INFEASIBLE
 from perfmodel.cli.common import note, print_json, say, scalars, to_json
+from perfmodel.cli.words import ModelFile
 from perfmodel.settings import FaultList
 from perfmodel.traffic import traffic as run
 from perfmodel.units import show
@@ -21,7 +22,7 @@ _SUFFIXES = (".json", ".csv", ".parquet")
 
 
 def traffic(
-    workload: str,
+    workload: ModelFile,
     /,
     *,
     capacity: str,

@@ -11,6 +11,7 @@ from perfmodel.atomic import output_faults, write_text
 from perfmodel.cli import BAD_INPUT, DONE
 from perfmodel.cli.common import note, print_json, say, scalars, tag_faults, to_json
 from perfmodel.cli.format import repr_all
+from perfmodel.cli.words import ModelFile
 from perfmodel.errors import Fault, InputError
 from perfmodel.settings import FaultList
 from perfmodel.table import Table
@@ -80,7 +81,7 @@ def _beside(counts: list[dict[str, Any]]) -> str:
 
 
 def show_workload(
-    name: str,
+    name: ModelFile,
     /,
     *,
     set: list[str] | None = None,
@@ -93,7 +94,7 @@ def show_workload(
     Parameters
     ----------
     name
-        A model of the library, or a path: .yaml, .onnx, .tflite, config.json, graph .json.
+        A model of the library, or a path to a model file.
     set
         NAME=VALUE, as often as needed: batch=8, phase=prefill, height=320.
     operators
@@ -252,7 +253,7 @@ def check_workload(*files: str, set: list[str] | None = None, json: bool = False
 
 
 def import_workload(
-    file: str,
+    file: ModelFile,
     /,
     *,
     set: list[str] | None = None,
@@ -264,7 +265,7 @@ def import_workload(
     Parameters
     ----------
     file
-        .onnx, .tflite, a Hugging Face config.json, an operator graph .json, or .yaml.
+        A model of the library, or a path to a model file.
     set
         NAME=VALUE, as often as needed: height=320.
     json

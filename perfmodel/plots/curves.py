@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -132,11 +133,27 @@ def _axis(table: Table, name: str, values: npt.NDArray[np.float64], log: bool) -
     if log:
         low, high = math.log10(low), math.log10(high)
         pad = 0.06 * (high - low)
-        marks = decades(low - pad, high + pad, dimension)
+        marks = _asked(table, name, values, np.log10) or decades(low - pad, high + pad, dimension)
         return axis(name + better, type="log", range=[low - pad, high + pad], automargin=False,
                     tickfont={"color": INK}, **marks)  # fmt: skip
     low = min(low, 0.0)
     pad = 0.06 * (high - low) or 1.0
     title = f"{name}{f' ({unit})' if unit and dimension == 'rate' else ''}{better}"
     return axis(title, range=[low - (pad if low < 0 else 0.3 * pad), high + pad],
-                automargin=False, **ticks(high + pad, dimension))  # fmt: skip
+                automargin=False,
+                **_asked(table, name, values) or ticks(high + pad, dimension))  # fmt: skip
+
+
+def _asked(
+    table: Table, name: str, values: npt.NDArray[np.float64],
+    place: Callable[[Any], Any] = np.asarray,
+) -> dict[str, Any]:  # fmt: skip
+    """Return ticks at the values that were asked for, where they are few and have room."""
+    asked = np.unique(values)
+    if name not in table.axes or not 1 < len(asked) <= 8:
+        return {}
+    gaps = np.diff(place(asked))
+    if float(gaps.min()) <= 0.09 * float(gaps.sum()):
+        return {}
+    texts = [quantity(float(v), table.dimensions[name]) for v in asked]
+    return {"tickmode": "array", "tickvals": asked.tolist(), "ticktext": texts}

@@ -14,6 +14,7 @@ from perfmodel.report.question import question
 from perfmodel.report.terms import terms
 from perfmodel.report.write import Asked
 from perfmodel.schedule.curve import Curve
+from perfmodel.schedule.staircase import Staircase
 from perfmodel.schedule.text import curve_rows, glance, head_line
 from perfmodel.units import binary
 
@@ -29,8 +30,14 @@ _SHARES = (1.0, 1.125, 1.25, 1.375, 1.5, 1.75, 2.0, 2.5, 3.0)
 _STEPS = 400
 
 
-def schedule_report(found: Schedule, asked: Asked) -> Document:
-    """Return the report of a schedule: at a glance, its memory, its timeline, its proof, stays."""
+def schedule_report(found: Schedule, asked: Asked, *, steps: Staircase | None = None) -> Document:
+    """Return the report of a schedule: at a glance, its memory, its timeline, its proof, stays.
+
+    Parameters
+    ----------
+    steps
+        Its bytes against capacity, every step, where they were asked for.
+    """
     s = found
     made = Document(f"Schedule of {s.problem.name}", head_line(s), asked.date)
     made.head(question(_asked(found, asked)))
@@ -38,7 +45,7 @@ def schedule_report(found: Schedule, asked: Asked) -> Document:
     made.head(cards((label, text, "") for label, text in glance(s) if label != "proof"))
     made.head(items(s.notes, "note"))
     made.part("Pictures", *_pictures(made, s))
-    made.part("What more memory would save", *_more_memory(made, s))
+    made.part("What more memory would save", *_more_memory(made, s, steps))
     if s.outcome.script is not None:
         made.part("Proof", _proof(s))
         made.part("Stays on chip", data_table(
@@ -115,11 +122,18 @@ def _pictures(made: Document, s: Schedule) -> list[str]:
     ]
 
 
-def _more_memory(made: Document, s: Schedule) -> list[str]:
-    """Return the curve over capacities from the least that fits, by the method without a search.
+def _more_memory(made: Document, s: Schedule, steps: Staircase | None) -> list[str]:
+    """Return the curve over capacities from the least that fits: the steps where they are known.
 
-    The greedy method knows no clock, so that the same question gives the same page.
+    Else by the method without a search. It knows no clock, so that the same question gives the
+    same page.
     """
+    if steps is not None and steps.curve.schedules:
+        return [
+            made.picture(steps.curve.plot.curve(), "Bytes spilled and reloaded over capacity: one "
+                         "point a step, at the least capacity for its bytes."),
+            preformatted(str(steps)),
+        ]  # fmt: skip
     if s.job is None or s.objective == "peak" or s.weights == "resident" or s.tiled is not None:
         return []
     job = replace(s.job, method="greedy", objective="bytes", addresses=False)
@@ -136,7 +150,7 @@ def _more_memory(made: Document, s: Schedule) -> list[str]:
     return [
         made.picture(Curve(tuple(found)).plot.curve(), "Bytes spilled and reloaded over capacity; "
                      "beside the capacity that was asked for by the greedy method, which proves "
-                     "little. Several capacities (64 KiB..1 MiB) give the curve of any method."),
+                     "little. --curve gives every step, proved where it can be."),
     ]  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from perfmodel.axes import parse_axis
+from perfmodel.axes import parse_axis, unitless_faults
 from perfmodel.errors import Fault, InputError
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
@@ -98,7 +98,9 @@ def capacities(text: str) -> list[int]:
     """
     found: list[int] = []
     faults = FaultList()
-    for part in text.split(","):
+    parts = text.split(",")
+    faults.extend(unitless_faults("capacity", parts, "bytes"))
+    for part in parts:
         sizes = faults.trying(_sizes, part.strip())
         found += sizes or []
     faults.settle()

@@ -17,6 +17,7 @@ from perfmodel.shipped import data_root
 from perfmodel.workload.families import Family, family
 from perfmodel.workload.importers.table import (
     IMPORTED,
+    instead,
     is_imported,
     load_file,
     load_object,
@@ -163,9 +164,10 @@ def _library_path(name: str) -> Path:
     if name in spelled:
         return spelled[name]
     meant = nearest(name, spelled)
-    expected = f"a path ({shown_suffixes()}), or one of " + few(
+    expected = instead(name) or f"a path ({shown_suffixes()}), or one of " + few(
         sorted(stems), "perfmodel workload list"
     )
+    meant = "" if instead(name) else meant
     raise InputError(Fault(f"no workload is named '{name}'", expected="" if meant else expected,
                            suggestion=meant))  # fmt: skip
 
@@ -205,14 +207,14 @@ def _load(path: Path) -> Entry:
 def entry(
     name: str, kind: Family, structure: Any, path: Path,
     defaults: Mapping[str, float] | None = None, *, precision: str = "",
-    notes: tuple[str, ...] = (),
+    notes: tuple[str, ...] = (), trained_context: int = 0,
 ) -> Entry:  # fmt: skip
     """Return the entry of a validated structure, for readers of other files too."""
     defaults = defaults or {}
     free = kind.parameters(structure)
     bound = {k: v for k, v in defaults.items() if k in free}
     base = from_family(name, kind, structure, bound, origin=str(path), precision=precision)
-    base.notes = notes
+    base.notes, base.trained_context = notes, trained_context
     return Entry(
         name, kind, structure, cast("Mapping[str, float]", base.parameters), defaults, path,
         frozenset(kind.structure.model_fields), base,
@@ -312,7 +314,7 @@ def _variant(model: Entry, fixed: Mapping[str, Any], free: Mapping[str, Value]) 
             bound = {k: v for k, v in model.defaults.items() if k in known}
             base = from_family(model.name, model.family, structure, bound, origin=model.base.origin,
                                precision=model.base.precision)  # fmt: skip
-            base.notes = model.base.notes
+            base.notes, base.trained_context = model.base.notes, model.base.trained_context
             base = base if model.rewrite is None else model.rewrite(base)
         except InputError as error:
             faults += error.faults

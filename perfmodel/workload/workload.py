@@ -36,9 +36,14 @@ class Workload:
         What a run yields: ``tokens``, ``frames``, ``sequences``.
     precision
         Precision that the file itself fixes, or empty.
+    trained_context
+        Tokens of the longest context that the model is meant for, by its file; 0 where unknown.
     """
 
-    __slots__ = ("_build", "_items", "name", "notes", "origin", "parameters", "precision", "unit")
+    __slots__ = (
+        "_build", "_items", "name", "notes", "origin", "parameters", "precision",
+        "trained_context", "unit",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -50,6 +55,7 @@ class Workload:
         precision: str = "",
         origin: str = "",
         notes: tuple[str, ...] = (),
+        trained_context: int = 0,
     ) -> None:
         self.name = name
         self._build = build
@@ -58,6 +64,7 @@ class Workload:
         self.precision = precision
         self.origin = origin
         self.notes = notes
+        self.trained_context = trained_context
 
     def graph(self, semantics: Semantics = PLAIN) -> Graph:
         """Return the graph, free dimensions symbolic; cached by structure."""
@@ -123,6 +130,7 @@ class Workload:
         return Workload(
             self.name, self._build, {**self.parameters, **bound}, (self.unit, self._items),
             precision=self.precision, origin=self.origin, notes=self.notes,
+            trained_context=self.trained_context,
         )  # fmt: skip
 
     def __repr__(self) -> str:

@@ -52,6 +52,11 @@ def test_a_curve_goes_from_tiles_to_whole_operators() -> None:
     assert moved == sorted(moved, reverse=True)
 
 
+def test_a_number_beside_a_size_is_no_byte() -> None:
+    with pytest.raises(pm.InputError, match="did you mean '64 KiB'"):
+        pm.schedule("resnet18", capacity="64,128 KiB")
+
+
 @pytest.mark.parametrize("size", [1000.7, True, "1000.5", "0.1 KiB", [2**20, 1000.7], 0])
 def test_a_capacity_is_whole_bytes(size: Any) -> None:
     with pytest.raises(pm.InputError, match=r"capacity: .* (is no size|bytes); expected"):

@@ -124,6 +124,17 @@ def test_every_fault_at_once() -> None:
         )
 
 
+def test_a_context_beyond_the_trained_one_is_told(checkout: Path) -> None:
+    file = checkout / "examples" / "llama_3_8b_q4_k_m.gguf"  # llama.context_length 8192
+    within = request(file, "h100", prompt=8000, generate=192)
+    beyond = request(file, "h100", prompt=[1000, 8000], generate=193)
+    assert not any("8193" in note for note in within.notes)
+    assert any("8193 tokens" in note and "up to 8192" in note for note in beyond.notes)
+    config = checkout / "examples" / "qwen3_4b" / "config.json"  # max_position_embeddings 40960
+    changed = request(config, "h100", prompt=40960, generate=1, set={"layers": 2})
+    assert any("40961 tokens" in note for note in changed.notes)
+
+
 def test_hostile_lengths_are_refused() -> None:
     for bad in (float("nan"), float("inf"), -1, 2**60, "many", []):
         with pytest.raises(InputError):

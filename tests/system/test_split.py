@@ -258,6 +258,12 @@ def test_rates_are_read_with_their_units(text: str, wanted: list[float]) -> None
     assert rates_of(text) == pytest.approx([w * MBIT for w in wanted])
 
 
+@pytest.mark.parametrize("text", ["10", "10,20", "1..50", "1e6", "10,20 Mbit/s"])
+def test_a_rate_in_words_has_its_unit(text: str) -> None:
+    with pytest.raises(InputError, match=r"has no unit.*Mbit/s"):
+        rates_of(text)
+
+
 def test_faults_come_all_at_once() -> None:
     with pytest.raises(InputError) as caught:
         pm.split("resnet5", "galaxy_s77", "rtx_4090", rate="0 Mbit/s", latency="5 m",

@@ -102,6 +102,20 @@ class Request:
         return tuple(map(str, told.violations))
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know about the model's file, and about contexts that it is not trained for."""
+        told = self.prefill.notes
+        trained = self.last.workload.trained_context
+        most = int(np.max(np.asarray(self.prompt) + self.generate))
+        if not trained or most <= trained:
+            return told
+        # The file's own word of its longest context is said here once.
+        told = tuple(note for note in told if str(trained) not in note)
+        beyond = (f"prompt and answer together are {most} tokens, and the model is trained on "
+                  f"contexts up to {trained}: the costs hold, what it says may not")  # fmt: skip
+        return (*told, beyond)
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the questions; ``()`` for one."""
         return np.shape(self.ttft_s)
@@ -130,7 +144,7 @@ class Request:
             if self.shape
             else self.feasible,
             "energy_boundary": self.prefill.energy_boundary,
-            "notes": list(self.prefill.notes),
+            "notes": list(self.notes),
             "not_priced": list(self.prefill.not_priced),
         }
 
@@ -202,7 +216,7 @@ class Request:
         return "\n".join([
             head, *(f"  {name:<{wide}}  {text}" for name, text in rows.items()),
             *(f"  does not fit: {violation}" for violation in self.violations if not self.feasible),
-            *(f"  note: {note}" for note in self.prefill.notes),
+            *(f"  note: {note}" for note in self.notes),
         ])  # fmt: skip
 
 

@@ -57,6 +57,11 @@ def rates_of(rate: Any, file: str = "") -> list[float]:
     """
     text: Any = rate
     if isinstance(rate, str):
+        if not re.search(r"[A-Za-z]/s", rate) and re.search(r"\d\s*$", rate):
+            # A link's 10 is 10 Mbit/s to who writes it, and never 10 byte/s.
+            meant = re.sub(r"\s*(,|$)", r" Mbit/s\1", rate.strip())
+            raise InputError(Fault(f"'{rate}' has no unit", "rate", file=file, suggestion=meant,
+                                   expected="such as 20 Mbit/s or 1..50 Mbit/s"))  # fmt: skip
         found = _RANGE.fullmatch(rate)
         if found is not None and found[2] in ("", found[4]):
             unit = found[4]

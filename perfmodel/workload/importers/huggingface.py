@@ -86,7 +86,24 @@ def parse(data: Any, marks: Marks, path: Path) -> Entry:
     return entry(
         _name(plain, path), kind, kind.structure.model_validate(structure), path, config.defaults,
         precision=_precision(plain, config), notes=tuple(config.notes),
+        trained_context=_longest(plain),
     )  # fmt: skip
+
+
+def _longest(data: Mapping[str, Any]) -> int:
+    """Return the longest context that a config states, stretched by its rope scaling; else 0."""
+    inner = data.get("text_config")
+    if isinstance(inner, Mapping):
+        return _longest(cast("dict[str, Any]", inner))
+    stated = data.get("max_position_embeddings", data.get("n_positions"))
+    scaling = data.get("rope_scaling")
+    found: list[Any] = [stated]
+    if isinstance(scaling, Mapping):
+        told = cast("dict[str, Any]", scaling)
+        factor, first = told.get("factor"), told.get("original_max_position_embeddings")
+        if isinstance(factor, int | float) and isinstance(first, int | float):
+            found.append(first * factor)
+    return int(max((n for n in found if type(n) in (int, float) and 0 < n < 1e12), default=0))
 
 
 def _named_class(data: Mapping[str, Any]) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -18,6 +19,7 @@ __all__ = [
     "IMPORTED",
     "READERS",
     "Reader",
+    "instead",
     "is_imported",
     "load_file",
     "load_object",
@@ -74,6 +76,24 @@ IMPORTED: Final[tuple[str, ...]] = tuple(dict.fromkeys(
 ))  # fmt: skip
 
 
+#: What a file begins with: its name, at which byte, the bytes, and how such files are named.
+_LETTERS: Final = (
+    ("a GGUF file", 0, b"GGUF", (".gguf",)),
+    ("a TensorFlow Lite file", 4, b"TFL3", (".tflite",)),
+    ("a zip archive", 0, b"PK\x03\x04", (".keras", ".pt2")),
+)
+
+#: Formats that hold code, or weights without a graph, and what to do instead.
+_INSTEAD: Final = {
+    **dict.fromkeys((".pt", ".pth", ".bin"), "a .pt2 of torch.export.save, or the .safetensors "
+                    "with its config.json"),
+    **dict.fromkeys((".h5", ".hdf5"), "a .keras of model.save, or a .json of model.to_json"),
+    ".pb": "a .tflite or an .onnx that its converter writes",
+    ".npz": "the model's own file, or its layers in a .yaml",
+    ".pkl": "the model's own file, or its layers in a .yaml",
+}  # fmt: skip
+
+
 def shown_suffixes() -> str:
     """Return the suffixes for a message: ``.yaml, config.json, .json, .onnx, .tflite``."""
     return ", ".join((".yaml", *IMPORTED))
@@ -105,13 +125,46 @@ def load_file(path: Path, settings: Mapping[str, Value]) -> Workload:
     """
     reader = reader_of(path)
     if reader is None:
-        raise InputError(
-            Fault("is no kind of file that holds a workload", file=str(path),
-                  expected=f"a name ending in {shown_suffixes()}")
-        )  # fmt: skip
+        raise InputError(_unread(path))
     load: Callable[[Path, Mapping[str, Value]], Workload]
     load = getattr(import_module(reader.module), reader.function)
-    return load(path, settings)
+    try:
+        return load(path, settings)
+    except InputError:
+        named = _named_otherwise(path, reader)
+        if named is None:
+            raise
+        raise InputError(named) from None
+
+
+def instead(name: str) -> str:
+    """Return how a model file that no importer reads becomes one that is read; else ``""``."""
+    return _INSTEAD.get(os.path.splitext(name)[1].lower(), "")
+
+
+def _unread(path: Path) -> Fault:
+    expected = instead(path.name) or f"a name ending in {shown_suffixes()}"
+    if path.is_dir():
+        inside = [n for n in ("model.safetensors.index.json", "config.json")
+                  if (path / n).is_file()]  # fmt: skip
+        return Fault("is a folder", file=str(path),
+                     expected="" if inside else f"a file with {expected}",
+                     suggestion=str(path / inside[-1]) if inside else "")  # fmt: skip
+    return Fault("is no kind of file that holds a workload", file=str(path), expected=expected)
+
+
+def _named_otherwise(path: Path, reader: Reader) -> Fault | None:
+    """Return the fault of a file whose first bytes are those of another format than its name's."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(8)
+    except OSError:
+        return None
+    for what, at, letters, suffixes in _LETTERS:
+        if start[at:].startswith(letters) and not set(suffixes) & set(reader.suffixes):
+            return Fault(f"begins as {what} does and is named as {reader.what}", file=str(path),
+                         expected=f"a name ending in {' or '.join(suffixes)}")  # fmt: skip
+    return None
 
 
 def load_object(model: object, settings: Mapping[str, Value]) -> Workload:

@@ -94,6 +94,7 @@ def compressed(
     return Workload(
         workload.name, build, {**workload.parameters, **settings}, (unit, items),
         precision=workload.precision, origin=workload.origin, notes=workload.notes,
+        trained_context=workload.trained_context,
     )  # fmt: skip
 
 

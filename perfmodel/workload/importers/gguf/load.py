@@ -102,7 +102,7 @@ def _entry(header: Header, path: Path) -> Entry:
         k.notes.append(f"trained on contexts up to {trained} tokens")
     made = entry(
         stem_of(path), kind, shape, path, _defaults(kind, trained), precision=_precision(header),
-        notes=tuple(k.notes),
+        notes=tuple(k.notes), trained_context=trained,
     )  # fmt: skip
     of_the_file = OfTheFile(shape, groups_of(matched, groups), str(path))
     return replace(made, base=of_the_file(made.base), rewrite=of_the_file)

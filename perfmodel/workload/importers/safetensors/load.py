@@ -96,7 +96,7 @@ def _with_tensors(made: Entry, path: Path, named: dict[str, Held], notes: list[s
     if made.family.name not in _CHECKED:
         notes = [*said, f"tensors of a {made.family.name} are not held against the file"]
         return entry(made.name, made.family, structure, path, made.defaults, precision=precision,
-                     notes=tuple(notes))  # fmt: skip
+                     notes=tuple(notes), trained_context=made.base.trained_context)  # fmt: skip
     graph = made.base.graph()
     output, table = named.get("output.weight"), named.get("token_embd.weight")
     tied = getattr(structure, "tied_embeddings", False)
@@ -115,7 +115,7 @@ def _with_tensors(made: Entry, path: Path, named: dict[str, Held], notes: list[s
         raise InputError(source.faults)
     found = entry(
         made.name, made.family, structure, path, made.defaults, precision=precision,
-        notes=(*said, *source.notes),
+        notes=(*said, *source.notes), trained_context=made.base.trained_context,
     )  # fmt: skip
     of_the_file = OfTheFile(structure, groups_of(matched, groups), str(path))
     return replace(found, base=of_the_file(found.base), rewrite=of_the_file)

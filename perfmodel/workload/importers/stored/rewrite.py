@@ -136,6 +136,7 @@ class OfTheFile:
         return Workload(
             base.name, StoredBuild(build, self.plan), base.parameters, (unit, items),
             precision=base.precision, origin=base.origin, notes=base.notes,
+            trained_context=base.trained_context,
         )  # fmt: skip
 
 

@@ -1,0 +1,55 @@
+"""What the commands say of themselves: one wording, one order, every file that is read."""
+
+import inspect
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from perfmodel.cli.app import COMMANDS, GROUPS
+from perfmodel.cli.words import MODEL_FILES
+from perfmodel.workload.importers.table import IMPORTED, READERS
+
+Run = Callable[..., Any]
+
+#: Options of more than one command, in the order in which every help lists them.
+ORDER = (
+    "choice", "constraint", "set", "precision", "runtime", "engine", "model", "relaxed", "warm",
+    "fuse", "method", "time_limit", "seed", "explain", "rows", "report", "json", "output", "plot",
+)  # fmt: skip
+
+
+def functions() -> Iterator[tuple[str, Callable[..., int]]]:
+    for name in COMMANDS:
+        yield name, getattr(import_module(f"perfmodel.cli.{name}"), name)
+    for group, (_, commands) in GROUPS.items():
+        module = import_module(f"perfmodel.cli.{group}")
+        for name in commands:
+            yield f"{group} {name}", getattr(module, f"{name}_{group}")
+
+
+@pytest.mark.parametrize(("name", "function"), list(functions()))
+def test_options_come_in_one_order(name: str, function: Callable[..., int]) -> None:
+    named = inspect.signature(function).parameters.values()
+    options = [o.name for o in named if o.kind is o.KEYWORD_ONLY and o.name in ORDER]
+    wrong = [(a, b) for a, b in pairwise(options) if ORDER.index(a) > ORDER.index(b)]
+    assert not wrong
+
+
+def test_help_names_every_kind_of_file_that_is_read() -> None:
+    for suffix in IMPORTED:
+        assert suffix.removeprefix(".safetensors") in MODEL_FILES, suffix
+    for reader in READERS:
+        if reader.keys:
+            assert reader.what.split()[0] in MODEL_FILES
+
+
+def test_help_flows_in_the_terminal(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line of help ends where the terminal does or the text does, whatever the docstring's."""
+    monkeypatch.setenv("COLUMNS", "400")
+    told = run("split", "--help").out
+    assert told.startswith("Usage: perfmodel split")
+    assert "auto: the first while there are at most 20,000 cuts." in told
+    assert f"A model of the library, or a path: .yaml, {MODEL_FILES}." in told
