@@ -205,6 +205,6 @@ class Emitter:
         notes: tuple[str, ...] = ()
         if self.traced:
             more = f" and {len(self.traced) - 4} more" if len(self.traced) > 4 else ""
-            notes = ("as they were traced, whatever is set, are the shapes of "
-                     f"{', '.join(self.traced[:4])}{more}",)  # fmt: skip
+            named = f"{', '.join(self.traced[:4])}{more}"
+            notes = (f"as they were traced, whatever is set, are the shapes of {named}",)
         return RawModel(graph, {"": _OPSET}, self.file, name=name, notes=notes)
