@@ -6,6 +6,7 @@ its parts and then run: it is shown only where it gives the same numbers.
 
 from __future__ import annotations
 
+import json
 import math
 import shlex
 from collections.abc import Mapping
@@ -62,14 +63,13 @@ class Call:
         plain = {n: v for n, v in self.settings.items() if "." not in n}
         facts = {n: v for n, v in self.settings.items() if "." in n}
         workload = "".join(f", {name}={_python(value)}" for name, value in plain.items())
-        inner = f"pm.workload({self.workload!r}{workload})" if plain else repr(self.workload)
-        rest = "".join(f", {name}={value!r}" for name, value in self.options.items())
+        name = _python(self.workload)
+        inner = f"pm.workload({name}{workload})" if plain else name
+        rest = "".join(f", {name}={_python(value)}" for name, value in self.options.items())
         if facts:
-            said = ", ".join(f"{name!r}: {_python(value)}" for name, value in facts.items())
+            said = ", ".join(f"{_python(name)}: {_python(value)}" for name, value in facts.items())
             rest = f", set={{{said}}}{rest}"
-        return f"import perfmodel as pm\np = pm.predict({inner}, {self.device!r}{rest})".replace(
-            "'", '"'
-        )
+        return f"import perfmodel as pm\np = pm.predict({inner}, {_python(self.device)}{rest})"
 
     def run(self) -> Prediction:
         """Return the prediction.
@@ -159,4 +159,5 @@ def _typed(value: Any) -> str:
 
 
 def _python(value: Any) -> str:
-    return repr(value)
+    # A text of JSON is one of Python, in double quotes.
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)

@@ -105,7 +105,7 @@ class Inner:
         """Solve, and look at what was found with the costs themselves."""
         deadline = Deadline(seconds)
         lower = self.problem(question, constraints, "least")
-        found = solve(lower, seconds=_left(deadline, 0.6), seed=seed)
+        found = solve(lower, seconds=_left(deadline, 0.6), seed=seed, explain=question.explains)
         model = self._model(question)
         counts = dict(found.counts)
         bound = self._valued(question, found.bound)

@@ -50,6 +50,8 @@ class Question:
         Metric or loss to be small.
     options
         As `Oracle` takes them.
+    explains
+        Whether to find out why nothing satisfies the constraints, where nothing does.
     """
 
     space: Any
@@ -62,6 +64,7 @@ class Question:
     evaluations: int
     seed: int
     made: _Made | None = None
+    explains: bool = True
 
     def __post_init__(self) -> None:
         if self.made is None:
@@ -98,8 +101,11 @@ class Question:
             raise InputError(faults)
 
     def other(self, goal: str, constraints: Sequence[Constraint]) -> Question:
-        """Return the same question with another goal or other constraints of the same metrics."""
-        return replace(self, goal=goal, constraints=tuple(constraints))
+        """Return the same question with another goal or other constraints of the same metrics.
+
+        Where nothing satisfies them it does not find out why.
+        """
+        return replace(self, goal=goal, constraints=tuple(constraints), explains=False)
 
     @property
     def oracle(self) -> Oracle:

@@ -51,20 +51,24 @@ def lifetimes_of(
     names: list[str], slots: list[str], intervals: list[tuple[int, int]], n: int
 ) -> Lifetimes:
     """Return the lifetimes of activations that are held over intervals of `n` kernels."""
-    length = [b - a for a, b in intervals]
-    at_step: list[list[int]] = [[] for _ in range(n)]
+    length = np.array([b - a for a, b in intervals], dtype=np.intp)
+    live: list[list[int]] = [[] for _ in range(n)]
     for i, (a, b) in enumerate(intervals):
-        for step in at_step[a : b + 1]:
+        for step in live[a : b + 1]:
             step.append(i)
-    shorter: list[int] = []
+    at_step = [np.array(step, dtype=np.intp) for step in live]
+    lengths = [length[step] for step in at_step]
+    shorter: list[Index] = [np.empty(0, dtype=np.intp)]
     sets: list[int] = []
     pairs: list[int] = []
-    for i, (a, b) in enumerate(intervals):
+    at = 0
+    for (a, b), own in zip(intervals, length, strict=True):
         pairs.append(len(sets))
         for step in range(a, b + 1):
-            sets.append(len(shorter))
-            shorter += [j for j in at_step[step] if length[j] <= length[i]]
+            sets.append(at)
+            shorter.append(at_step[step][lengths[step] <= own])
+            at += len(shorter[-1])
     return Lifetimes(
-        tuple(names), tuple(slots), tuple(intervals), np.array(shorter, dtype=np.intp),
+        tuple(names), tuple(slots), tuple(intervals), np.concatenate(shorter),
         np.array(sets, dtype=np.intp), np.array(pairs, dtype=np.intp),
     )  # fmt: skip

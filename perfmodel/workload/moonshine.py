@@ -14,10 +14,16 @@ from pydantic import BaseModel, ConfigDict
 
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.builder import conv_size
+from perfmodel.workload.encoder_decoder_phases import (
+    EncoderDecoderPhase,
+    build_phases,
+    items,
+)
 from perfmodel.workload.families import Family, Semantics
 from perfmodel.workload.graph import Graph, Tensor
+from perfmodel.workload.recurrent_phases import last_token
 from perfmodel.workload.sequence import SequenceBuilder
-from perfmodel.workload.symbols import Dim, product, simplify, symbol
+from perfmodel.workload.symbols import Dim, simplify, symbol
 from perfmodel.workload.transformer_layers import (
     Step,
     cross_attention,
@@ -63,7 +69,7 @@ class MoonshineStructure(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     FREE: ClassVar[tuple[str, ...]] = ("encoder_layers", "decoder_layers")
 
-    phase: Literal["request", "encode", "decode"] = "request"
+    phase: EncoderDecoderPhase = "request"
     encoder_layers: Count
     decoder_layers: Count
     width: Count
@@ -120,16 +126,12 @@ class _Moonshine(SequenceBuilder):
             x = layer(self, x, inner, Step(self.batch, self.audio, self.audio))
         return norm(self, x, inner, "encoder_norm")
 
-    def decode(
-        self, queries: Dim, keys: Dim, features: Tensor | None, *, cached: bool, every: bool,
-        stored: Dim | None = None,
-    ) -> Tensor:  # fmt: skip
+    def decode(self, step: Step, features: Tensor | None, every: bool) -> Tensor:
         """Add one pass of the decoder; `features` where the audio is new."""
         s, inner = self.s, half(self.s, decoder=True)
-        ids = self.input("ids", (self.batch, queries), format="int64")
+        ids = self.input("ids", (self.batch, step.queries), format="int64")
         table = self.weight("embedding.weight", (s.vocabulary, s.width), tag="embedding")
         x = self.embedding(ids, s.vocabulary, s.width, weight=table)
-        step = Step(self.batch, queries, keys, cached=cached, stored=stored)
         with self.repeat(self.repeated("decoder_layers"), "decoder_layer"):
             x = residual(self, x, inner, "attention",
                          lambda y: self_attention(self, y, inner, step))  # fmt: skip
@@ -139,9 +141,7 @@ class _Moonshine(SequenceBuilder):
             )  # fmt: skip
             x = residual(self, x, inner, "ffn",
                          lambda y: feed_forward(self, y, inner, s.ffn_width))  # fmt: skip
-        if not every and queries != 1:
-            x = self.copy([x], (self.batch, 1, s.width), name="last_token",
-                          read=[product(self.batch, s.width)])  # fmt: skip
+        x = last_token(self, x, every=every)
         x = norm(self, x, inner, "decoder_norm")
         return self.linear(x, s.vocabulary, name="head", bias=False, tag="head", weight=table)
 
@@ -149,22 +149,7 @@ class _Moonshine(SequenceBuilder):
 def build(s: MoonshineStructure, semantics: Semantics) -> Graph:
     """Build the graph of a phase."""
     g = _Moonshine(s)
-    if s.phase == "encode":
-        g.output(g.encode())
-    elif s.phase == "decode":
-        g.output(g.decode(1, symbol("context"), None, cached=True, every=True))
-    else:
-        prompt, generate = symbol("prompt"), symbol("generate")
-        stored = simplify(prompt + generate)
-        with g.phase("encode"):
-            features = g.encode()
-        with g.phase("prefill"):
-            every = semantics.head_on_every_token
-            g.output(g.decode(prompt, prompt, features, cached=False, every=every, stored=stored))
-        with g.phase("decode", generate):
-            mean = simplify(prompt + (generate + 1) * 0.5)
-            g.output(g.decode(1, mean, None, cached=True, every=True, stored=stored))
-    return g.build(parameters(s))
+    return build_phases(g, s, semantics, g.encode, g.decode, parameters(s))
 
 
 _PARAMETERS: Mapping[str, Mapping[str, float]] = {
@@ -177,11 +162,6 @@ _PARAMETERS: Mapping[str, Mapping[str, float]] = {
 def parameters(s: MoonshineStructure) -> dict[str, float]:
     """Return the free dimensions of a phase; seconds of audio at 16 kHz."""
     return {**_PARAMETERS[s.phase], **{field: getattr(s, field) for field in s.free}}
-
-
-def items(s: MoonshineStructure) -> tuple[str, Dim]:
-    """Return what a run yields: sequences of audio, or text tokens of a decode step."""
-    return "tokens" if s.phase == "decode" else "sequences", symbol("batch")
 
 
 FAMILY_MOONSHINE = Family("moonshine", MoonshineStructure, parameters, build, items)

@@ -12,11 +12,16 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict
 
 from perfmodel.pydantic_faults import Flaw
+from perfmodel.workload.encoder_decoder_phases import (
+    EncoderDecoderPhase,
+    build_phases,
+    items,
+)
 from perfmodel.workload.families import Family, Semantics
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.recurrent_phases import last_token
 from perfmodel.workload.sequence import SequenceBuilder
-from perfmodel.workload.symbols import Dim, product, simplify, symbol
+from perfmodel.workload.symbols import Dim, product, symbol
 from perfmodel.workload.transformer_layers import (
     Step,
     cross_attention,
@@ -61,7 +66,7 @@ class TextToTextStructure(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     FREE: ClassVar[tuple[str, ...]] = ()
 
-    phase: Literal["request", "encode", "decode"] = "request"
+    phase: EncoderDecoderPhase = "request"
     encoder_layers: Count
     decoder_layers: Count
     width: Count
@@ -150,7 +155,7 @@ class _TextToText(SequenceBuilder):
                          lambda y: feed_forward(self, y, inner, s.ffn_width))  # fmt: skip
         return norm(self, x, inner, "encoder_norm") if s.norm_position == "before" else x
 
-    def decode(self, step: Step, features: Tensor | None, *, every: bool) -> Tensor:
+    def decode(self, step: Step, features: Tensor | None, every: bool) -> Tensor:
         """Add one pass of the decoder; `features` where the source is new."""
         s, inner = self.s, half(self.s, decoder=True)
         x, table = self.embed(step.queries, "decoder")
@@ -175,24 +180,7 @@ class _TextToText(SequenceBuilder):
 def build(s: TextToTextStructure, semantics: Semantics) -> Graph:
     """Build the graph of a phase."""
     g = _TextToText(s)
-    batch = symbol("batch")
-    if s.phase == "encode":
-        g.output(g.encode())
-    elif s.phase == "decode":
-        g.output(g.decode(Step(batch, 1, symbol("context"), cached=True), None, every=True))
-    else:
-        prompt, generate = symbol("prompt"), symbol("generate")
-        stored = simplify(prompt + generate)
-        with g.phase("encode"):
-            features = g.encode()
-        with g.phase("prefill"):
-            step = Step(batch, prompt, prompt, stored=stored)
-            g.output(g.decode(step, features, every=semantics.head_on_every_token))
-        with g.phase("decode", generate):
-            mean = simplify(prompt + (generate + 1) * 0.5)
-            step = Step(batch, 1, mean, cached=True, stored=stored)
-            g.output(g.decode(step, None, every=True))
-    return g.build(parameters(s))
+    return build_phases(g, s, semantics, g.encode, g.decode, parameters(s))
 
 
 _PARAMETERS: Mapping[str, Mapping[str, float]] = {
@@ -205,11 +193,6 @@ _PARAMETERS: Mapping[str, Mapping[str, float]] = {
 def parameters(s: TextToTextStructure) -> dict[str, float]:
     """Return the free dimensions of a phase and their defaults."""
     return dict(_PARAMETERS[s.phase])
-
-
-def items(s: TextToTextStructure) -> tuple[str, Dim]:
-    """Return what a run yields: sequences, or target tokens of a decode step."""
-    return "tokens" if s.phase == "decode" else "sequences", symbol("batch")
 
 
 FAMILY_TEXT_TO_TEXT = Family("text_to_text", TextToTextStructure, parameters, build, items)

@@ -13,10 +13,17 @@ from pydantic import BaseModel, ConfigDict
 
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.builder import conv_size
+from perfmodel.workload.encoder_decoder_phases import (
+    EncoderDecoderPhase,
+    build_phases,
+    items,
+)
 from perfmodel.workload.families import Family, Semantics
 from perfmodel.workload.graph import Graph, Tensor
+from perfmodel.workload.recurrent_phases import last_token
 from perfmodel.workload.sequence import SequenceBuilder
-from perfmodel.workload.symbols import Dim, product, simplify, symbol
+from perfmodel.workload.symbols import Dim, product, symbol
+from perfmodel.workload.transformer_layers import Step
 from perfmodel.workload.transformer_structure import Count, head_faults
 
 
@@ -45,7 +52,7 @@ class WhisperStructure(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     FREE: ClassVar[tuple[str, ...]] = ("encoder_layers", "decoder_layers", "ffn_width")
 
-    phase: Literal["request", "encode", "decode"] = "request"
+    phase: EncoderDecoderPhase = "request"
     encoder_layers: Count
     decoder_layers: Count
     width: Count
@@ -130,27 +137,24 @@ class _Whisper(SequenceBuilder):
             x = self.feed_forward(x)
         return self.norm(x, "layer_norm", name="encoder_norm")
 
-    def decode(
-        self, queries: Dim, keys: Dim, features: Tensor | None, *, cached: bool, every: bool,
-        stored: Dim | None = None,
-    ) -> Tensor:  # fmt: skip
+    def decode(self, step: Step, features: Tensor | None, every: bool) -> Tensor:
         """Add one pass of the decoder; `features` where the audio is new."""
         s = self.s
-        ids = self.input("ids", (self.batch, queries), format="int64")
+        ids = self.input("ids", (self.batch, step.queries), format="int64")
         table = self.weight("embedding.weight", (s.vocabulary, s.width), tag="embedding")
         x = self.embedding(ids, s.vocabulary, s.width, weight=table)
         rows = self.weight("positions.weight", (s.text_positions, s.width), tag="embedding")
         y = self.tensor("text_positions.out", x.shape)
-        self.operator("text_positions", "elementwise", [x, (rows, product(queries, s.width))], [y],
+        read = product(step.queries, s.width)
+        self.operator("text_positions", "elementwise", [x, (rows, read)], [y],
                       vector_ops=y.elements, inplace=x, attributes={"function": "add"})  # fmt: skip
         x = y
         with self.repeat(self.extent("decoder_layers"), "decoder_layer"):
-            x = self.self_attention(x, queries, keys, causal=True, cached=cached, stored=stored)
-            x = self.cross_attention(x, queries, features)
+            x = self.self_attention(x, step.queries, step.keys, causal=True, cached=step.cached,
+                                    stored=step.stored)  # fmt: skip
+            x = self.cross_attention(x, step.queries, features)
             x = self.feed_forward(x)
-        if not every and queries != 1:
-            x = self.copy([x], (self.batch, 1, s.width), name="last_token",
-                          read=[product(self.batch, s.width)])  # fmt: skip
+        x = last_token(self, x, every=every)
         x = self.norm(x, "layer_norm", name="decoder_norm")
         return self.linear(x, s.vocabulary, name="head", bias=False, tag="head", weight=table)
 
@@ -158,22 +162,7 @@ class _Whisper(SequenceBuilder):
 def build(s: WhisperStructure, semantics: Semantics) -> Graph:
     """Build the graph of a phase."""
     g = _Whisper(s)
-    if s.phase == "encode":
-        g.output(g.encode())
-    elif s.phase == "decode":
-        g.output(g.decode(1, symbol("context"), None, cached=True, every=True))
-    else:
-        prompt, generate = symbol("prompt"), symbol("generate")
-        stored = simplify(prompt + generate)
-        with g.phase("encode"):
-            features = g.encode()
-        with g.phase("prefill"):
-            every = semantics.head_on_every_token
-            g.output(g.decode(prompt, prompt, features, cached=False, every=every, stored=stored))
-        with g.phase("decode", generate):
-            mean = simplify(prompt + (generate + 1) * 0.5)
-            g.output(g.decode(1, mean, None, cached=True, every=True, stored=stored))
-    return g.build(parameters(s))
+    return build_phases(g, s, semantics, g.encode, g.decode, parameters(s))
 
 
 _PARAMETERS: Mapping[str, Mapping[str, float]] = {
@@ -186,11 +175,6 @@ _PARAMETERS: Mapping[str, Mapping[str, float]] = {
 def parameters(s: WhisperStructure) -> dict[str, float]:
     """Return the free dimensions of a phase; 3000 frames are 30 s of audio."""
     return {**_PARAMETERS[s.phase], **{field: getattr(s, field) for field in s.free}}
-
-
-def items(s: WhisperStructure) -> tuple[str, Dim]:
-    """Return what a run yields: sequences of audio, or text tokens of a decode step."""
-    return "tokens" if s.phase == "decode" else "sequences", symbol("batch")
 
 
 FAMILY_WHISPER = Family("whisper", WhisperStructure, parameters, build, items)

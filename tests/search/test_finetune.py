@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import perfmodel as pm
 from perfmodel.errors import InputError
@@ -209,3 +211,62 @@ def test_gains_from_a_file(tmp_path: Path) -> None:
 def test_what_is_no_part(text: str) -> None:
     with pytest.raises(InputError, match="is no part of a layer"):
         part_of(text)
+
+
+def test_frozen_weights_count_where_they_lie_in_the_same_memory() -> None:
+    """A GPU has one memory, a microcontroller runs frozen weights from its flash."""
+    model = pm.workload("bert_base")
+    weights = pm.predict(model, pm.hardware("rtx_4090"), precision="fp16").weight_bytes
+    f = pm.finetune(model, "rtx_4090", train="*=lora8", precision="fp16")
+    assert f.feasible
+    assert f.inference_bytes > weights
+    assert f.peak_bytes > f.inference_bytes + f.trained_bytes
+    small = pm.finetune(model, "rtx_4090", train="*=bias", precision="fp16", limit="200 MiB")
+    assert "the forward pass alone holds" in str(small.violations[0])
+    # Trained in place: the weights are there once, their gradients and two states beside them.
+    whole = pm.finetune(model, "rtx_4090", train="*=weight", precision="fp16", optimizer="adam",
+                        late_updates=True)  # fmt: skip
+    matrices = sum(layer.weight_bytes for layer in whole.step.layers)
+    least = whole.step.frozen_bytes + 3 * matrices
+    assert least < whole.peak_bytes < least + whole.kept_bytes + 2 * 2**20
+    flash = pm.finetune("mcunet_5fps", "stm32f746", train="classifier=all", set=RES)
+    assert flash.peak_bytes < flash.step.frozen_bytes
+
+
+@given(st.floats(0.2, 2.0), st.floats(0.2, 2.0))
+@settings(max_examples=12, deadline=None)
+def test_more_memory_never_trains_less_and_what_is_chosen_fits(one: float, two: float) -> None:
+    small, large = sorted((one * 2**20, two * 2**20))
+    step = step_of(residual(3, "relu", 0.5), as_precision("int8"), PLAIN)
+    memory = memory_of(step, {i: [Part(0.25), Part(1.0)] for i in range(len(step.layers))})
+    most = memory.peak_bytes({i: Part(1.0) for i in range(len(step.layers))})
+    worth = gains_of(memory, {})
+    found: list[float] = []
+    for limit in (small / 2**21 * most, large / 2**21 * most):
+        scheme, bound, proved = best(memory, worth, limit, 10.0)
+        assert proved
+        found.append(-1.0 if scheme is None else sum(worth[c] for c in scheme.items()))
+        if scheme is not None:
+            assert memory.peak_bytes(scheme) <= limit * (1 + 1e-9)
+            assert found[-1] == pytest.approx(bound)
+    assert found[0] <= found[1] * (1 + 1e-9)
+
+
+def test_packed_weights_have_gradients_and_adapters_in_the_format_of_activations() -> None:
+    step = step_of(chain([64, 32]), as_precision("w4a16"), PLAIN)
+    for part, trained, gradient in (
+        (Part(1.0, bias=False), 64 * 32 / 2, 64 * 32 * 2),
+        (Part(0.0, False, 4), 4 * (64 + 32) * 2, 4 * (64 + 32) * 2),
+    ):
+        memory = memory_of(step, {0: [part]})
+        values = memory.values({0: part})
+        assert float(memory.trained_bytes @ values) == trained
+        assert float(memory.gradient_bytes @ values) == gradient
+
+
+def test_an_adapter_multiplies_thrice_its_size_a_token() -> None:
+    """Two products forward; two gradients; two that the gradients pass through."""
+    f = pm.finetune(chain([64, 32, 16], batch=8), "rtx_4090", train="*=lora4", precision="fp16")
+    inner = 8 * 32 * 16  # the gradient that the second layer returns to the first
+    adapters = 3 * 8 * 4 * ((64 + 32) + (32 + 16))
+    assert f.macs == pytest.approx(8 * (64 * 32 + 32 * 16) + inner + adapters)

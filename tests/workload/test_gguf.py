@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from perfmodel.api import sweep
 from perfmodel.errors import InputError
@@ -436,3 +438,38 @@ def test_what_takes_names_of_the_library_says_so(tmp_path: Path) -> None:
     path = write(tmp_path / "m.gguf", *llama(**SMALL, mix="Q4_K_M"))
     with pytest.raises(InputError, match="is no entry of the library"):
         serve(str(path), "h100")
+
+
+#: Types of ggml by bits of an element, the least first.
+BY_BITS = ("Q2_K", "Q3_K", "Q4_0", "Q4_K", "Q5_K", "Q6_K", "Q8_0", "BF16", "F32")
+
+
+@given(
+    st.lists(st.integers(0, len(BY_BITS) - 1), min_size=7, max_size=7),
+    st.integers(0, 6),
+    st.integers(1, 8),
+)
+@settings(max_examples=10, deadline=None)
+def test_a_smaller_type_never_moves_more(
+    tmp_path_factory: pytest.TempPathFactory, chosen: list[int], which: int, less: int
+) -> None:
+    """Of one kind of tensor in every other layer; nothing else of the file changes."""
+    keys, held = llama(layers=4, width=512, heads=8, kv_heads=2, ffn=1024, vocabulary=2048,
+                       mix="Q8_0")  # fmt: skip
+    kinds = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
+    found: list[tuple[float, float]] = []
+    for narrow in (False, True):
+        types = dict(zip(kinds, chosen, strict=True))
+        tensors = [
+            (name, shape, type_ if (kind := name.split(".")[-2]) not in types else BY_BITS[
+                max(0, types[kind] - less) if narrow and kind == kinds[which]
+                and int(name.split(".")[1]) % 2 else types[kind]])
+            for name, shape, type_ in held
+        ]  # fmt: skip
+        path = write(tmp_path_factory.mktemp("law") / "m.gguf", keys, tensors)
+        one = predict(find(path, {"phase": "decode", "context": 100}), hardware(MAC))
+        stored = sum(bytes_of(shape, type_) for _, shape, type_ in tensors)
+        assert one.weight_bytes == pytest.approx(stored)
+        found.append((float(one.weight_bytes), float(one.traffic_bytes["dram"])))
+    assert found[1][0] <= found[0][0]
+    assert found[1][1] <= found[0][1]

@@ -220,3 +220,13 @@ def test_a_keras_file_is_read_from_the_archive_alone(tmp_path: Path) -> None:
     pm.workload(path)
     assert not (tmp_path.parent / "outside.txt").exists()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["net.keras"]
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_an_archive_is_stored_or_deflated(method: int, tmp_path: Path) -> None:
+    """Decoders of other methods allocate what the file's own headers ask for."""
+    path = tmp_path / "odd.keras"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("config.json", json.dumps({"class_name": "Functional"}))
+    with pytest.raises(InputError, match="is packed by method"):
+        pm.workload(str(path))

@@ -160,3 +160,64 @@ def test_without_a_config_what_they_leave_open(model: str, said: str, tmp_path: 
     (tmp_path / "config.json").unlink()
     with pytest.raises(InputError, match=said):
         find(path)
+
+
+TINY = {
+    "model.embed_tokens.weight": ("F16", [100, 64]), "model.norm.weight": ("F16", [64]),
+    **{f"model.layers.0.{name}.weight": ("F16", shape) for name, shape in {
+        "self_attn.q_proj": [64, 64], "self_attn.k_proj": [64, 64], "self_attn.v_proj": [64, 64],
+        "self_attn.o_proj": [64, 64], "mlp.gate_proj": [128, 64], "mlp.up_proj": [128, 64],
+        "mlp.down_proj": [64, 128], "input_layernorm": [64], "post_attention_layernorm": [64],
+    }.items()},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("odd", [
+    {"model.layers.0.self_attn.q_proj.weight": ("F16", [])},
+    {"model.layers.0.self_attn.q_norm.weight": ("F16", [])},
+    {"model.layers.0.mlp.down_proj.weight": ("F16", [])},
+    {f"model.layers.{'9' * 5000}.mlp.up_proj.weight": ("F16", [64, 64])},
+    {f"blk.{'9' * 5000}.mlp.up_proj.weight": ("F16", [64, 64])},
+])  # fmt: skip
+def test_odd_tensors_are_faults(odd: dict[str, tuple[str, list[int]]], tmp_path: Path) -> None:
+    path = tmp_path / "odd.safetensors"
+    write(path, TINY)
+    assert find(path, {"head_dim": 16}).macs > 0
+    write(path, TINY | odd)
+    with pytest.raises(InputError):
+        find(path, {"head_dim": 16})
+
+
+def test_a_tensor_called_as_a_layer_is_one_more_tensor(tmp_path: Path) -> None:
+    path = tmp_path / "odd.safetensors"
+    write(path, {**TINY, "blk": ("F16", [1])})
+    assert any("with no arithmetic: blk" in note for note in find(path, {"head_dim": 16}).notes)
+
+
+def test_extents_whose_product_would_never_end_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "long.safetensors"
+    extents = ", ".join(["9" * 4000] * 2_000)
+    head = f'{{"w": {{"dtype": "F16", "shape": [{extents}], "data_offsets": [0, 0]}}}}'.encode()
+    path.write_bytes(len(head).to_bytes(8, "little") + head)
+    with pytest.raises(InputError, match="no whole numbers of 64 bits"):
+        find(path)
+
+
+def test_an_index_names_files(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors.index.json"
+    for name in ("", ".", "..", "../x", "x\0y"):
+        path.write_text(json.dumps({"weight_map": {"w": name}}))
+        with pytest.raises(InputError):
+            find(path)
+
+
+def test_heads_of_widths_that_nobody_published_are_asked_for(tmp_path: Path) -> None:
+    """MiniLM is a BERT of width 384 with heads of 32 (Wang et al. 2020), TinyBERT one of 26."""
+    path, _ = folder(tmp_path, "bert_base_uncased")
+    (tmp_path / "config.json").unlink()
+    held = {n: ("F32", [384 if d == 768 else d for d in shape])
+            for n, shape, _ in tensors("bert_base_uncased")}  # fmt: skip
+    write(path, held)
+    with pytest.raises(InputError, match="no tensor tells the size of a head"):
+        find(path)
+    assert find(path, {"head_dim": 32}).macs > 0

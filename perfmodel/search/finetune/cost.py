@@ -17,7 +17,7 @@ from perfmodel.hardware.machine import Machine
 from perfmodel.predict import predict
 from perfmodel.prediction.prediction import Prediction
 from perfmodel.search.finetune.memory import Part, Scheme
-from perfmodel.search.finetune.step import Step
+from perfmodel.search.finetune.step import Layer, Step
 from perfmodel.workload.fuse import aliases
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.training import backward
@@ -38,6 +38,8 @@ class Row:
         Layer whose trained share it is proportional to; -1 for none.
     of_bias
         Whether it is of that layer's bias.
+    updates
+        Whether it is the update, not the gradient.
     """
 
     seconds: float
@@ -45,6 +47,7 @@ class Row:
     needs: frozenset[int]
     share_of: int = -1
     of_bias: bool = False
+    updates: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class Costs:
     forward: Prediction
     rows: tuple[Row, ...]
     power_w: float
+    layers: tuple[Layer, ...]
 
     def of(self, scheme: Scheme) -> tuple[float, float]:
         """Return seconds and multiply-accumulates of the backward pass and the update."""
@@ -72,18 +76,25 @@ class Costs:
                 continue
             share = 1.0
             if row.share_of >= 0:
-                share = _share(scheme.get(row.share_of), bias=row.of_bias)
+                share = _share(scheme.get(row.share_of), self.layers[row.share_of], row)
             seconds += share * row.seconds
             macs += share * row.macs
         return seconds, macs
 
 
-def _share(part: Part | None, *, bias: bool) -> float:
+def _share(part: Part | None, layer: Layer, row: Row) -> float:
+    """Return how much of the row of a whole weight or bias a part takes.
+
+    Matrices beside a weight take three times their own size a token: their products forward, those
+    of their gradients, and those that the gradients pass through (Hu et al. 2022).
+    """
     if part is None:
         return 0.0
-    if bias:
+    if row.of_bias:
         return 1.0 if part.bias else 0.0
-    return 1.0 if part.rank else part.share
+    if part.rank:
+        return part.added(layer) / layer.weights * (1.0 if row.updates else 3.0)
+    return part.share
 
 
 def costs_of(
@@ -105,7 +116,7 @@ def costs_of(
                            float(table["macs"][i] * table["count"][i]))  # fmt: skip
         if found is not None:
             rows.append(found)
-    return Costs(forward, tuple(rows), float(np.asarray(told.power_w)))
+    return Costs(forward, tuple(rows), float(np.asarray(told.power_w)), step.layers)
 
 
 class _Reader:
@@ -133,7 +144,7 @@ class _Reader:
             found = self.by_weight.get(name.removesuffix(".update"))
             if found is None:
                 return None
-            return Row(seconds, macs, frozenset({found[0]}), found[0], found[1])
+            return Row(seconds, macs, frozenset({found[0]}), found[0], found[1], updates=True)
         if name.endswith(".accumulate"):
             tensor = name.removesuffix(".accumulate").rpartition(".grad")[0]
             return Row(seconds, macs, self._upstream([tensor]))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.search.finetune.step import Step
+from perfmodel.search.finetune.step import Layer, Step
 
 __all__ = ["Memory", "Part", "Scheme", "memory_of"]
 
@@ -48,6 +48,10 @@ class Part:
     def channels(self, of: int) -> int:
         """Return how many of the input channels are trained."""
         return int(of * self.share)
+
+    def added(self, layer: Layer) -> float:
+        """Return the parameters of the matrices beside a layer's weight."""
+        return self.rank * (layer.channels + layer.weights / layer.channels)
 
 
 #: Layer (its index) -> what of it is trained; a layer that is not named is frozen.
@@ -110,8 +114,9 @@ class Memory:
 
 
 def memory_of(
-    step: Step, parts: Mapping[int, Sequence[Part]], *, states: int = 0, late: bool = False
-) -> Memory:
+    step: Step, parts: Mapping[int, Sequence[Part]], *, states: int = 0, late: bool = False,
+    resident: bool = False,
+) -> Memory:  # fmt: skip
     """Return the memory of a step.
 
     Parameters
@@ -123,6 +128,8 @@ def memory_of(
     late
         Gradients of weights stay until all are there; otherwise each is applied as it is made, and
         its memory is free again.
+    resident
+        The memory holds all weights as well, trained or not: they have no other to lie in.
     """
     choices = [(layer, part) for layer in sorted(parts) for part in parts[layer]]
     at = {choice: i for i, choice in enumerate(choices)}
@@ -191,12 +198,14 @@ def memory_of(
                 if gates:
                     gate = joined[gates] if len(gates) > 1 else min(gates)
                     entries.append((group * n + row, gate, bytes_))
-    trained, gradient = np.zeros(width), np.zeros(width)
+    trained, gradient, there = np.zeros(width), np.zeros(width), np.zeros(width)
     for i, (index, part) in enumerate(choices):
         layer = step.layers[index]
         held = _trained(step, index, part)
         trained[i] = held * (1 + states)
-        gradient[i] = held * step.gradient_scale
+        gradient[i] = _gradient(step, index, part)
+        # What is trained in place is among the weights that are there already.
+        there[i] = held if resident and not part.rank else 0.0
         rows = range(layer.kernel + 1) if late else (layer.kernel,)
         entries += [(n + j, i, float(gradient[i])) for j in rows]
         if late:
@@ -204,8 +213,8 @@ def memory_of(
     matrix = np.zeros((3 * n, width))
     for row, col, bytes_ in entries:
         matrix[row, col] += bytes_
-    matrix += trained
-    constant = np.zeros(3 * n)
+    matrix += trained - there
+    constant = np.full(3 * n, step.frozen_bytes if resident else 0.0)
     for live in step.lives.values():
         constant[max(live.first, 0) : live.last + 1] += live.size_bytes
     alone = np.zeros(width)
@@ -254,10 +263,17 @@ def _trained(step: Step, index: int, part: Part) -> float:
     layer = step.layers[index]
     bias = layer.bias_bytes if part.bias else 0.0
     if part.rank:
-        outputs = layer.weights / layer.channels
-        each = layer.weight_bytes / layer.weights
-        return part.rank * (layer.channels + outputs) * each + bias
+        # In the format of the activations: the weight beside them may be packed (QLoRA).
+        return part.added(layer) * step.activation_bits / 8.0 + bias
     return layer.weight_bytes * part.channels(layer.channels) / layer.channels + bias
+
+
+def _gradient(step: Step, index: int, part: Part) -> float:
+    """Return bytes of the gradient of what is trained of a layer."""
+    layer = step.layers[index]
+    bias = layer.bias_bytes * step.gradient_scale if part.bias else 0.0
+    weights = layer.weights * part.channels(layer.channels) / layer.channels
+    return (part.added(layer) + weights) * step.gradient_bits / 8.0 + bias
 
 
 def _keep(

@@ -78,7 +78,7 @@ class FineTuning:
 
     @property
     def inference_bytes(self) -> float:
-        """Peak of the activations of the forward pass alone."""
+        """Peak of the forward pass alone: its activations, and the weights that lie with them."""
         return float(self.memory.constant.max())
 
     @property
@@ -215,7 +215,7 @@ class FineTuning:
     def explain(self) -> str:
         """Return what the memory holds at its peak, and what the layers keep."""
         rows = [
-            ("activations of the forward pass at its own peak", self.inference_bytes),
+            ("the forward pass at its own peak", self.inference_bytes),
             ("kept for the backward pass, all of it", self.kept_bytes),
             ("trained weights", self.trained_bytes),
             (f"state of {self.optimizer}", self.state_bytes),
@@ -326,7 +326,7 @@ def _parameters(step: Step, index: int, part: Part) -> float:
     layer = step.layers[index]
     biases = layer.biases if part.bias else 0.0
     if part.rank:
-        return part.rank * (layer.channels + layer.weights / layer.channels) + biases
+        return part.added(layer) + biases
     return layer.weights * part.channels(layer.channels) / layer.channels + biases
 
 

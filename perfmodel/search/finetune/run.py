@@ -90,7 +90,8 @@ def finetune(
         Objects, names of the library, or paths. Without a device there is memory but no time.
     limit
         Most bytes of memory for activations, gradients and whatever is trained: a number, or a text
-        with a unit; by default what the device's main memory has.
+        with a unit; by default what the device's main memory has. Where that memory holds the
+        weights too (a GPU), they count.
     train
         Instead of looking for the best: pattern of layer names -> part, the last that matches
         (``{"*": "bias", "classifier": "all"}``), or a text ``"*=bias,classifier=all"``. Parts are
@@ -156,6 +157,7 @@ def finetune(
     states, _ = OPTIMIZERS[optimizer]
     costs = None
     room = flash = flash_limit = None
+    resident = False
     name = ""
     if machine is not None:
         name = machine.device.name
@@ -163,10 +165,11 @@ def finetune(
         setting = costs.forward._setting  # pyright: ignore[reportPrivateUsage]
         main = setting.levels[-1]
         room = float(usable(setting, main))
-        if setting.weights_memory != main:
+        resident = setting.weights_memory == main
+        if not resident:
             flash = step.frozen_bytes
             flash_limit = float(usable(setting, setting.weights_memory))
-    size = room if size is None else min(size, room or size)
+    size = room if size is None else size if room is None else min(size, room)
     common: dict[str, Any] = {
         "step": step, "costs": costs, "workload": found.name, "device": name,
         "optimizer": optimizer, "states": states,
@@ -175,7 +178,7 @@ def finetune(
     if wanted is not None:
         scheme = _matched(step, wanted)
         memory = memory_of(step, {i: [p] for i, p in scheme.items()}, states=states,
-                           late=late_updates)  # fmt: skip
+                           late=late_updates, resident=resident)  # fmt: skip
         worth = gains_of(memory, {})
         gain = sum(worth[choice] for choice in scheme.items())
         return FineTuning(memory=memory, scheme=scheme, gain=gain, bound=gain, proved=True,
@@ -184,7 +187,8 @@ def finetune(
         raise InputError(
             Fault("there is no limit", "limit", expected="a device, or such as 256 KiB")
         )
-    memory = memory_of(step, _offered(step, offered), states=states, late=late_updates)
+    memory = memory_of(step, _offered(step, offered), states=states, late=late_updates,
+                       resident=resident)  # fmt: skip
     given = {} if gains is None else _gains(Path(gains), memory)
     worth = gains_of(memory, given)
     scheme, bound, proved = best(memory, worth, float(size), time_limit_s)

@@ -130,8 +130,8 @@ class Step:
         Tensor -> kernels that read it, ascending.
     frozen_bytes
         Of all weights, as they are stored.
-    gradient_scale
-        Bytes of a gradient over those of its activation.
+    activation_bits, gradient_bits
+        Of an element of each.
     """
 
     graph: Graph
@@ -143,7 +143,13 @@ class Step:
     readers: Mapping[str, tuple[int, ...]]
     kernels: int
     frozen_bytes: float
-    gradient_scale: float
+    activation_bits: float
+    gradient_bits: float
+
+    @property
+    def gradient_scale(self) -> float:
+        """Bytes of a gradient over those of its activation."""
+        return self.gradient_bits / self.activation_bits
 
     def above(self) -> dict[str, set[int]]:
         """Return tensor -> layers (by index) that it depends on, those that make it included."""
@@ -245,9 +251,9 @@ class _Reader:
                              if self._elements(n) == self._elements(out)]  # fmt: skip
                     additions.append((at, out, tuple(terms)))
         stored = sum(self._bytes(n) for n in self.flat.stored_weights())
-        scale = 1.0 if gradient_bits is None else gradient_bits / self.bits
         return Step(self.flat, tuple(layers), lives, tuple(passing), parents, tuple(additions),
-                    readers, len(self.made), stored, scale)  # fmt: skip
+                    readers, len(self.made), stored, self.bits,
+                    self.bits if gradient_bits is None else gradient_bits)  # fmt: skip
 
     def _name(self, name: str) -> str:
         return self.alias.get(name, name)

@@ -67,6 +67,11 @@ def unpacked(
             member = next((name for name in names if is_wanted(name)), None)
             if member is None:
                 raise InputError(Fault(f"holds no '{what}'", file=file, expected=expected))
+            method = archive.getinfo(member).compress_type
+            if method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                # The others allocate what their own headers ask for.
+                raise InputError(Fault(f"'{what}' is packed by method {method}", file=file,
+                                       expected="stored or deflated"))  # fmt: skip
             with archive.open(member) as stream:
                 content = stream.read(most + 1)
     except OSError as error:

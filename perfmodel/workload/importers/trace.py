@@ -57,8 +57,11 @@ class Tracer:
 
     def name(self, wanted: str) -> str:
         """Return a name that nothing has yet."""
-        n = self.taken[wanted] = self.taken.get(wanted, 0) + 1
-        return wanted if n == 1 else self.name(f"{wanted}_{n}")
+        while (n := self.taken.get(wanted, 0) + 1) > 1:
+            self.taken[wanted] = n
+            wanted = f"{wanted}_{n}"
+        self.taken[wanted] = 1
+        return wanted
 
     def input(self, name: str, shape: Sequence[int | str | None], format: str = "fp32") -> str:
         """Declare an input of the network; extents without a number are free."""

@@ -10,9 +10,9 @@ from perfmodel.workload.graph import Graph
 from perfmodel.workload.importers.onnx.dimensions import LENGTH_DEFAULT, Dimensions
 from perfmodel.workload.importers.onnx.node import Edge, Node
 from perfmodel.workload.importers.onnx.pricing import Pricer
-from perfmodel.workload.importers.onnx.qonnx import fold_formats
 from perfmodel.workload.importers.onnx.quantised import fold_quantisation
 from perfmodel.workload.importers.onnx.read import RawModel
+from perfmodel.workload.importers.onnx.stated_formats import fold_formats
 from perfmodel.workload.importers.onnx.walk import CALL, Choice, Repeat, Step, Walked, Walker
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import Dim, evaluate, product

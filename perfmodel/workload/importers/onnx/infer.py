@@ -6,10 +6,7 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
-from perfmodel.workload.importers.onnx import attention, own, qonnx
-from perfmodel.workload.importers.onnx import shapes_ml as learned
-from perfmodel.workload.importers.onnx import shapes_movement as movement
-from perfmodel.workload.importers.onnx import shapes_special as special
+from perfmodel.workload.importers.onnx.domains import domain_of
 from perfmodel.workload.importers.onnx.node import (
     ContradictionError,
     Edge,
@@ -17,16 +14,9 @@ from perfmodel.workload.importers.onnx.node import (
     NotPricedError,
     Shape,
 )
-from perfmodel.workload.importers.onnx.pricing import ELSEWHERE, MALFORMED, STANDARD
+from perfmodel.workload.importers.onnx.pricing import MALFORMED, STANDARD
 from perfmodel.workload.importers.onnx.read import FORMATS
-from perfmodel.workload.importers.onnx.shapes import RULES as PLAIN
-from perfmodel.workload.importers.onnx.shapes import Rule
 from perfmodel.workload.symbols import constant
-
-_STANDARD: Mapping[str, Rule] = {
-    **PLAIN, **movement.RULES, **special.RULES, "Attention": attention.shapes,
-}  # fmt: skip
-_CONTRIBUTED: Mapping[str, Rule] = {**special.CONTRIBUTED, **attention.RULES}
 
 
 def infer(
@@ -42,7 +32,7 @@ def infer(
     """
     reason = "nothing infers its shape"
     try:
-        rule = _rule(node)
+        rule = domain_of(node.domain).rule(node.op)
         if rule is not None:
             rule(node)
     except NotPricedError as error:
@@ -66,22 +56,6 @@ def infer(
             edge.shape, edge.format = shape, format
     if node.made and node.made[0].shape is None:
         raise NotPricedError(reason)
-
-
-def _rule(node: Node) -> Rule | None:
-    if node.domain in STANDARD:
-        return _STANDARD.get(node.op) or _CONTRIBUTED.get(node.op)
-    if node.domain.startswith("com.microsoft"):
-        return _CONTRIBUTED.get(node.op) or _STANDARD.get(node.op)
-    if node.domain in ELSEWHERE:
-        return import_module(ELSEWHERE[node.domain]).RULES.get(node.op)
-    if node.domain in qonnx.DOMAINS:
-        return qonnx.RULES.get(node.op)
-    if node.domain == own.DOMAIN:
-        return own.RULES.get(node.op)
-    if node.domain in {own.UNKNOWN, own.TYPED}:
-        return own.stated
-    return learned.RULES.get(node.op) if node.domain == "ai.onnx.ml" else None
 
 
 def _standard_inference(node: Node, opsets: Mapping[str, int]) -> None:
@@ -114,7 +88,7 @@ def _standard_inference(node: Node, opsets: Mapping[str, int]) -> None:
             schema, proto, types, {k: v for k, v in data.items() if v is not None},
             opset_imports=[helper.make_opsetid("", opset)],
         )  # fmt: skip
-    except Exception:  # onnx is absent, or its C++ raises what it likes: there is no answer then
+    except Exception:  # onnx's C++ raises what it likes: there is no answer then
         return
     for edge in node.made:
         kind = made.get(edge.name)

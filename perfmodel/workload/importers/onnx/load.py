@@ -16,8 +16,8 @@ from perfmodel.workload.importers.onnx.build import OnnxBuild
 from perfmodel.workload.importers.onnx.dimensions import LENGTH_DEFAULT
 from perfmodel.workload.importers.onnx.extents import symbols_of
 from perfmodel.workload.importers.onnx.node import Edge
-from perfmodel.workload.importers.onnx.qonnx import stated_precision
 from perfmodel.workload.importers.onnx.read import RawModel, read_onnx
+from perfmodel.workload.importers.onnx.stated_formats import stated_precision
 from perfmodel.workload.importers.onnx.walk import Walked
 from perfmodel.workload.symbols import Dim, evaluate
 from perfmodel.workload.workload import PLAIN, Workload, as_number, check_extent

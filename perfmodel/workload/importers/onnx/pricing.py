@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
 
 from perfmodel.errors import nearest
 from perfmodel.workload.builder import VECTOR_OPS
@@ -24,12 +23,6 @@ RANDOM = frozenset(
 
 #: Domains of the standard's own operators.
 STANDARD = frozenset({"", "ai.onnx"})
-
-#: Domains of other formats, and the module with their ``PRICES`` and ``RULES``.
-ELSEWHERE: Mapping[str, str] = {
-    "tflite": "perfmodel.workload.importers.tflite.operators",
-    "tflite.custom": "perfmodel.workload.importers.tflite.operators",
-}
 
 #: Axes of an image with its channels last, in the order of a graph.
 CHANNELS_SECOND = (0, 3, 1, 2)
@@ -58,10 +51,12 @@ class Pricer:
 
     def price(self, node: Node) -> None:
         """Add the operators of one node; one that has no price is named in ``not_priced``."""
+        from perfmodel.workload.importers.onnx.domains import domain_of
+
         try:
             if self._fold(node):
                 return
-            pricing = find_pricing(node.op, node.domain)
+            pricing = domain_of(node.domain).price(node.op)
             if pricing is None:
                 raise NotPricedError(_unknown(node))
             if node.failure:
@@ -205,30 +200,12 @@ def _role(edge: Edge) -> tuple[str, str]:
 
 
 def _unknown(node: Node) -> str:
-    from perfmodel.workload.importers.onnx import operators
+    from perfmodel.workload.importers.onnx.domains import domain_of
 
-    if node.domain in ELSEWHERE:
-        return "a custom operator" if node.domain.endswith(".custom") else "has no price"
-    learned = node.domain == operators.LEARNING
-    known = operators.LEARNED if learned else operators.TABLE
-    meant = nearest(node.op, known, cutoff=0.8)
-    hint = f"; did you mean '{meant}'?" if meant and (learned or node.domain in STANDARD) else ""
+    found = domain_of(node.domain)
+    if found.unpriced:
+        return found.unpriced
+    meant = nearest(node.op, found.prices, cutoff=0.8)
+    spelled = node.domain in STANDARD or node.domain == "ai.onnx.ml"
+    hint = f"; did you mean '{meant}'?" if meant and spelled else ""
     return f"unknown operator of domain '{node.domain or 'ai.onnx'}'{hint}"
-
-
-def find_pricing(op: str, domain: str) -> Pricing | None:
-    """Return how to price an operator type, ``None`` where nothing does."""
-    from perfmodel.workload.importers.onnx import operators
-
-    table = operators.TABLE
-    if domain in STANDARD:
-        return table.get(op)
-    if domain == operators.LEARNING:
-        return operators.LEARNED.get(op)
-    if domain in ELSEWHERE:
-        return import_module(ELSEWHERE[domain]).PRICES.get(op)
-    if domain in operators.ELSEWHERE:
-        return operators.ELSEWHERE[domain].get(op)
-    if domain == operators.UNKNOWN:
-        return operators.unpriced
-    return operators.CONTRIBUTED.get(op) or (table.get(op) if domain in operators.DOMAINS else None)

@@ -9,13 +9,14 @@ from typing import Any, TypeAlias, cast
 from perfmodel.errors import Fault, InputError
 from perfmodel.workload.importers.onnx.dimensions import Dimensions
 from perfmodel.workload.importers.onnx.dispatched import is_dispatched
+from perfmodel.workload.importers.onnx.domains import FORMATS
 from perfmodel.workload.importers.onnx.extents import symbols_of
 from perfmodel.workload.importers.onnx.infer import infer
 from perfmodel.workload.importers.onnx.loops import runs_through, scan_axes
 from perfmodel.workload.importers.onnx.node import Edge, Node, NotPricedError
 from perfmodel.workload.importers.onnx.numbers import work_out
 from perfmodel.workload.importers.onnx.own import TYPED
-from perfmodel.workload.importers.onnx.pricing import ELSEWHERE, MALFORMED, RANDOM, STANDARD
+from perfmodel.workload.importers.onnx.pricing import MALFORMED, RANDOM, STANDARD
 from perfmodel.workload.importers.onnx.read import RawGraph, RawModel, RawNode, RawTensor
 from perfmodel.workload.symbols import Dim, Poly, constant, symbol
 
@@ -284,7 +285,7 @@ class Walker:
         """Remember extents that a small input would leave empty."""
         if node.op in _WINDOWED and node.made and node.out.is_data and node.out.shape is not None:
             shape = node.out.shape
-            for dim in shape[1:-1] if node.domain in ELSEWHERE else shape[2:]:
+            for dim in shape[1:-1] if node.domain in FORMATS else shape[2:]:
                 number = constant(dim)
                 if number is None or number < 1:
                     self.extents.setdefault(dim, node.label)

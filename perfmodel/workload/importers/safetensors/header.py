@@ -26,6 +26,8 @@ INDEX: Final = ".safetensors.index.json"
 
 #: The format's own limit.
 _LONGEST: Final = 100_000_000
+#: No extent or offset is larger, and no tensor has more axes: products of them stay small.
+_LARGEST, _AXES = 2**63, 64
 #: Bytes of an element.
 BYTES: Final = {
     "BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "I16": 2, "U16": 2, "F16": 2,
@@ -162,7 +164,7 @@ def read_index(path: str | Path) -> dict[str, StoredTensor]:
     faults: list[Fault] = []
     found: dict[str, StoredTensor] = {}
     for name in sorted(set(cast("dict[str, str]", named).values())):
-        if Path(name).name != name:
+        if not name or Path(name).name != name:
             faults.append(Fault(f"'{name}' lies elsewhere", "weight_map", str(path),
                                 expected="files beside the index"))  # fmt: skip
             continue
@@ -195,7 +197,8 @@ def _entry(
         fault(f"unknown dtype {dtype!r}", "one of " + ", ".join(BYTES), nearest(str(dtype), BYTES))
         return None
     if not _whole(shape) or not _whole(offsets) or len(offsets) != 2:
-        fault("shape or offsets are no whole numbers", "lists of whole numbers, two offsets")
+        fault("shape or offsets are no whole numbers of 64 bits",
+              f"lists of whole numbers, at most {_AXES} axes, two offsets")  # fmt: skip
         return None
     begin, end = offsets
     if end - begin != prod(shape) * BYTES[dtype] or base + end > size:
@@ -206,6 +209,7 @@ def _entry(
 
 
 def _whole(value: Any) -> bool:
-    return isinstance(value, list) and all(
-        isinstance(v, int) and not isinstance(v, bool) and v >= 0 for v in cast("list[Any]", value)
-    )
+    return isinstance(value, list) and len(cast("list[Any]", value)) <= _AXES and all(
+        isinstance(v, int) and not isinstance(v, bool) and 0 <= v < _LARGEST
+        for v in cast("list[Any]", value)
+    )  # fmt: skip

@@ -2,7 +2,7 @@
 
 Llama-like decoders, GPT-2, BERT and ViT are told; where the tensors leave something open (the size
 of a head, how many experts a token visits, a sliding window) the file is refused and says what is
-missing. A note says what was taken as every published model of the kind has it.
+missing. A note says what was taken as the published models of that width have it.
 """
 
 from __future__ import annotations
@@ -27,8 +27,19 @@ __all__ = ["SHAPING", "inferred"]
 
 #: Settings that may say what tensors leave open.
 SHAPING: Final = ("head_dim",)
-#: Size of a head of every published GPT-2 and BERT, and of ViT up to L.
-_HEAD: Final = 64
+#: Size of a head by width, where a width was published: Radford et al. 2019 (table 2); Devlin et
+#: al. 2019 and Turc et al. 2019 (arXiv:1908.08962); Dosovitskiy et al. 2021 (table 1) and Touvron
+#: et al. 2021 (DeiT). Other files of these classes differ: MiniLM has heads of 32 at 384.
+_HEADS: Final[Mapping[str, Mapping[int, int]]] = {
+    "gpt2": dict.fromkeys((768, 1024, 1280, 1600), 64),
+    "bert": dict.fromkeys((128, 256, 512, 768, 1024), 64),
+    "vit": {**dict.fromkeys((192, 384, 768, 1024), 64), 1280: 80},
+}
+#: Axes of tensors that sizes are read from.
+_AXES: Final[Mapping[str, int]] = {
+    "attn_q.weight": 2, "attn_k.weight": 2, "attn_q_norm.weight": 1, "ffn_down.weight": 2,
+    "ffn_up.weight": 2,
+}  # fmt: skip
 
 
 def inferred(path: Path, named: Mapping[str, Held], settings: Mapping[str, Any]) -> Entry:
@@ -93,7 +104,7 @@ class _Telling:
             self.refuse("has experts, and no tensor tells how many of them a token visits")
             return "transformer", {}
         needed = ("blk.0.ffn_down.weight", "blk.0.attn_output.weight")
-        if len(table) != 2 or not all(n in self.named for n in needed):
+        if len(table) != 2 or not all(n in self.named for n in needed) or not _sound(shapes):
             self.refuse("its names and shapes are those of no network that can be told from them",
                         ", or the weights of a Llama, GPT-2, BERT or ViT")  # fmt: skip
             return "transformer", {}
@@ -128,7 +139,7 @@ class _Telling:
         return name, structure
 
     def _keys(self, what: str, shapes: Mapping[str, tuple[int, ...]], width: int) -> dict[str, Any]:
-        head = self._head_dim(what, shapes)
+        head = self._head_dim(what, shapes, width)
         queries = shapes.get("blk.0.attn_q.weight", (width,))[0]
         keys = shapes.get("blk.0.attn_k.weight", (width,))[0]
         if head and (queries % head or keys % head):
@@ -145,7 +156,7 @@ class _Telling:
             f"{what}.attention.key_length": head,
         }  # fmt: skip
 
-    def _head_dim(self, what: str, shapes: Mapping[str, tuple[int, ...]]) -> int:
+    def _head_dim(self, what: str, shapes: Mapping[str, tuple[int, ...]], width: int) -> int:
         given = self.settings.get("head_dim")
         if given is not None:
             if type(given) is int and given > 0:
@@ -155,11 +166,12 @@ class _Telling:
             return 0
         if "blk.0.attn_q_norm.weight" in shapes:
             return shapes["blk.0.attn_q_norm.weight"][0]
-        if what == "llama":
+        head = _HEADS.get(what, {}).get(width, 0)
+        if not head:
             self.refuse("no tensor tells the size of a head", ", or head_dim=128 (or what it is)")
-            return 0
-        self.notes.append(f"heads of {_HEAD}, as every published {what} has")
-        return _HEAD
+        else:
+            self.notes.append(f"heads of {head}, as the published {what} of width {width} has")
+        return head
 
     def vit(self) -> dict[str, Any]:
         """Return the structure of a ViT."""
@@ -167,17 +179,15 @@ class _Telling:
         patch = shapes["patch_embd.weight"]
         rows = shapes.get("position_embd.weight", ())
         up = shapes.get("blk.0.ffn_up.weight", ())
-        if len(patch) != 4 or len(rows) != 3 or len(up) != 2:
+        if len(patch) != 4 or len(rows) != 3 or not _sound(shapes) or not up:
             self.refuse("its names and shapes are not those of a ViT")
             return {}
         width, channels, size = patch[0], patch[1], patch[2]
         side = isqrt(max(rows[1] - 1, 0))
         if side * side != rows[1] - 1 or patch[2] != patch[3]:
             self.refuse(f"{rows[1] - 1} positions are no square of patches")
-        head = self._head_dim("vit", shapes)
-        if width == 1280:
-            head = self.settings.get("head_dim", 80)
-        classes = shapes.get("cls.weight", (0,))[0]
+        head = self._head_dim("vit", shapes, width)
+        classes = (*shapes.get("cls.weight", ()), 0)[0]
         return {
             "layers": self.layers, "width": width, "heads": width // max(head, 1),
             "ffn_width": up[0], "patch": size, "image_size": side * size,
@@ -185,3 +195,10 @@ class _Telling:
             "qkv_bias": "blk.0.attn_q.bias" in self.named,
             "pooler": "pooler.weight" in self.named,
         }  # fmt: skip
+
+
+def _sound(shapes: Mapping[str, tuple[int, ...]]) -> bool:
+    """Whether the tensors of the first layer that sizes are read from have the axes they need."""
+    return all(
+        len(shapes.get(f"blk.0.{name}", (1,) * axes)) == axes for name, axes in _AXES.items()
+    )

@@ -16,7 +16,7 @@ from perfmodel.workload.importers.safetensors.header import INDEX, read_header, 
 from perfmodel.workload.importers.safetensors.infer import SHAPING, inferred
 from perfmodel.workload.importers.safetensors.names import canonical, is_buffer, original
 from perfmodel.workload.importers.safetensors.packed import unpacked
-from perfmodel.workload.importers.stored.held import Held
+from perfmodel.workload.importers.stored.held import Held, layer_of
 from perfmodel.workload.importers.stored.match import Source, match
 from perfmodel.workload.importers.stored.rewrite import OfTheFile, groups_of
 from perfmodel.workload.library import Entry, entry, with_settings
@@ -105,7 +105,7 @@ def _with_tensors(made: Entry, path: Path, named: dict[str, Held], notes: list[s
         del named["output.weight"]
     groups = _groups(graph, structure)
     if any("multi-token" in note for note in made.base.notes):
-        for name in [n for n in named if _layer(n) >= len(groups)]:
+        for name in [n for n in named if layer_of(n) >= len(groups)]:
             del named[name]
     names = [tensor.name for tensor in named.values()]
     source = Source(str(path), made.name, named, spelled=lambda name: original(name, names),
@@ -119,11 +119,6 @@ def _with_tensors(made: Entry, path: Path, named: dict[str, Held], notes: list[s
     )  # fmt: skip
     of_the_file = OfTheFile(structure, groups_of(matched, groups), str(path))
     return replace(found, base=of_the_file(found.base), rewrite=of_the_file)
-
-
-def _layer(name: str) -> int:
-    parts = name.split(".")
-    return int(parts[1]) if parts[0] == "blk" and parts[1].isdecimal() else -1
 
 
 def _groups(graph: Graph, structure: Any) -> list[str]:

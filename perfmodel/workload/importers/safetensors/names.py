@@ -16,7 +16,7 @@ _PREFIX: Final = re.compile(
     r"^(?:(?:model|transformer|backbone|language_model|text_model|decoder|bert|vit|gpt_neox)\.)+"
 )
 _LAYER: Final = re.compile(
-    r"^(?:layers|layer|h|blocks|encoder\.layer|encoder\.layers)\.(\d+)\.(.+)$"
+    r"^(?:layers|layer|h|blocks|encoder\.layer|encoder\.layers)\.(\d{1,6})\.(.+)$", re.ASCII
 )
 _EXPERT: Final = re.compile(r"^(?:mlp|block_sparse_moe|feed_forward)\.experts\.(\d+)\.(\w+)$")
 _EXPERTS: Final[Mapping[str, str]] = {

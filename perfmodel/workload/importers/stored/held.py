@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import re
+from typing import Final, NamedTuple
 
-__all__ = ["Held"]
+__all__ = ["Held", "layer_of"]
+
+_LAYER: Final = re.compile(r"blk\.(\d{1,6})\.", re.ASCII)
 
 
 class Held(NamedTuple):
@@ -32,3 +35,9 @@ class Held(NamedTuple):
     bytes: int
     place: str = ""
     shape: tuple[int, ...] = ()
+
+
+def layer_of(name: str) -> int:
+    """Return the number of the layer that a tensor of GGUF's name is of; -1 outside the layers."""
+    found = _LAYER.match(name)
+    return int(found[1]) if found else -1

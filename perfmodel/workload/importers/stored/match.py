@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from perfmodel.errors import Fault, nearest
 from perfmodel.workload.graph import Graph
-from perfmodel.workload.importers.stored.held import Held
+from perfmodel.workload.importers.stored.held import Held, layer_of
 from perfmodel.workload.symbols import constant
 
 __all__ = ["Matched", "Source", "Stored", "match"]
@@ -251,8 +251,7 @@ class _Matching:
                 for t in big[:_SHOWN]
             ]  # fmt: skip
         for name, tensor in left.items():
-            parts = name.split(".")
-            number = int(parts[1]) if parts[0] == "blk" and parts[1].isdecimal() else -1
+            number = layer_of(name)
             inside = number < layers
             self.found.beside.setdefault(number if inside else -1, []).append((name, tensor))
         if left:

@@ -26,6 +26,8 @@ class Emitter:
         What is written.
     turned
         Value -> the parameter of two axes that it is the transpose of.
+    traced
+        Values with an extent that has no closed form: they keep the shape of the trace.
     """
 
     def __init__(self, program: Program, file: str) -> None:
@@ -34,6 +36,7 @@ class Emitter:
         self.nodes: list[RawNode] = []
         self.stored: dict[str, RawTensor] = {}
         self.turned: dict[str, str] = {}
+        self.traced: list[str] = []
         self.names: dict[str, str] = {}
         self.shapes: dict[str, Shape] = {}
         self.inputs = [self._input(name) for name in program.inputs]
@@ -74,6 +77,7 @@ class Emitter:
                     faults.append(Fault(f"an extent {error}", path=name, file=self.file,
                                         expected="a number or a symbol"))  # fmt: skip
                 self.shapes[name] = meta.hints
+                self.traced.append(name)
         if faults:
             raise InputError(faults)
 
@@ -198,4 +202,9 @@ class Emitter:
             raise InputError(faults)
         graph = RawGraph(name, self.nodes, self.stored, self.inputs,
                          list(dict.fromkeys(self.program.outputs)), {})  # fmt: skip
-        return RawModel(graph, {"": _OPSET}, self.file, name=name)
+        notes: tuple[str, ...] = ()
+        if self.traced:
+            more = f" and {len(self.traced) - 4} more" if len(self.traced) > 4 else ""
+            named = f"{', '.join(self.traced[:4])}{more}"
+            notes = (f"as they were traced, whatever is set, are the shapes of {named}",)
+        return RawModel(graph, {"": _OPSET}, self.file, name=name, notes=notes)

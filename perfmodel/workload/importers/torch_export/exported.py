@@ -20,7 +20,9 @@ __all__ = ["records"]
 _TYPES = {
     "uint8": "uint8", "int8": "int8", "int16": "int16", "int32": "int32", "int64": "int64",
     "float16": "fp16", "float32": "fp32", "float64": "fp64", "bool": "bool", "bfloat16": "bf16",
-    "float8_e4m3fn": "fp8_e4m3", "float8_e5m2": "fp8_e5m2", "complex64": "fp64",
+    "float8_e4m3fn": "fp8_e4m3", "float8_e5m2": "fp8_e5m2", "float8_e4m3fnuz": "fp8_e4m3",
+    "float8_e5m2fnuz": "fp8_e5m2", "complex32": "fp32", "complex64": "fp64", "uint16": "int16",
+    "uint32": "int32", "uint64": "int64",
 }  # fmt: skip
 
 
@@ -132,6 +134,8 @@ def _argument(value: Any) -> Any:
 
 def _meta(value: Any) -> Meta:
     kind = str(value.dtype).removeprefix("torch.")
+    if kind not in _TYPES:
+        raise InputError(Fault(f"a tensor of {kind}", expected="one of " + ", ".join(_TYPES)))
     shape: list[int | str] = []
     hints: list[int] = []
     for size in value.shape:
@@ -143,7 +147,7 @@ def _meta(value: Any) -> Meta:
         shape.append(str(sympy.srepr(size.node.expr)))
         hints.append(_hint(size))
     strides = tuple(s if isinstance(s, int) else _hint(s) for s in value.stride())
-    return Meta(tuple(shape), _TYPES.get(kind, "fp32"), tuple(hints), strides)
+    return Meta(tuple(shape), _TYPES[kind], tuple(hints), strides)
 
 
 def _hint(size: Any) -> int:
