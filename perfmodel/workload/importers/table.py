@@ -95,8 +95,9 @@ _INSTEAD: Final = {
 
 
 def shown_suffixes() -> str:
-    """Return the suffixes for a message: ``.yaml, config.json, .json, .onnx, .tflite``."""
-    return ", ".join((".yaml", *IMPORTED))
+    """Return the suffixes for a message, each once: ``.yaml, .safetensors, .json, .onnx``."""
+    told = [s for s in IMPORTED if not any(s != other and s.endswith(other) for other in IMPORTED)]
+    return ", ".join((".yaml", *told))
 
 
 def is_imported(name: str | Path) -> bool:
