@@ -159,7 +159,7 @@ def _named_otherwise(path: Path, reader: Reader) -> Fault | None:
     try:
         with path.open("rb") as file:
             start = file.read(8)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a null character in the name
         return None
     for what, at, letters, suffixes in _LETTERS:
         if start[at:].startswith(letters) and not set(suffixes) & set(reader.suffixes):
