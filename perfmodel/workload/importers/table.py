@@ -123,6 +123,8 @@ def load_file(path: Path, settings: Mapping[str, Value]) -> Workload:
     InputError
         A name that fits no reader; faults of the file.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe would be waited for
+        raise InputError(Fault("is no regular file", file=str(path), expected="a model file"))
     reader = reader_of(path)
     if reader is None:
         raise InputError(_unread(path))
@@ -158,7 +160,7 @@ def _named_otherwise(path: Path, reader: Reader) -> Fault | None:
     try:
         with path.open("rb") as file:
             start = file.read(8)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a null character in the name
         return None
     for what, at, letters, suffixes in _LETTERS:
         if start[at:].startswith(letters) and not set(suffixes) & set(reader.suffixes):
