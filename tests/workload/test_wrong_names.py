@@ -1,5 +1,6 @@
 """Model files that are named wrongly, or of a kind that is not read: what to give instead."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -37,6 +38,12 @@ def test_a_sound_name_keeps_the_readers_own_words(tmp_path: Path, checkout: Path
     other = tmp_path / "net.keras"
     shutil.copy(checkout / "examples" / "resnet18.pt2", other)
     assert "config.json" in refusal(other)
+
+
+@pytest.mark.parametrize("named", ["net.gguf", "net.onnx", "net.json", "net.keras"])
+def test_a_pipe_is_not_waited_for(named: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / named)
+    assert "regular file" in refusal(tmp_path / named)
 
 
 def test_a_folder_offers_the_config_in_it(tmp_path: Path, checkout: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -124,6 +125,8 @@ def load_file(path: Path, settings: Mapping[str, Value]) -> Workload:
     InputError
         A name that fits no reader; faults of the file.
     """
+    if _is_special(path):  # a pipe would be waited for
+        raise InputError(Fault("is no regular file", file=str(path), expected="a model file"))
     reader = reader_of(path)
     if reader is None:
         raise InputError(_unread(path))
@@ -138,6 +141,15 @@ def load_file(path: Path, settings: Mapping[str, Value]) -> Workload:
         raise InputError(named) from None
 
 
+def _is_special(path: Path) -> bool:
+    """Whether something is there that is neither a file nor a folder."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):  # none, or no name of a file: its reader says so
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
 def instead(name: str) -> str:
     """Return how a model file that no importer reads becomes one that is read; else ``""``."""
     return _INSTEAD.get(os.path.splitext(name)[1].lower(), "")
@@ -145,7 +157,7 @@ def instead(name: str) -> str:
 
 def _unread(path: Path) -> Fault:
     expected = instead(path.name) or f"a name ending in {shown_suffixes()}"
-    if path.is_dir():
+    if os.path.isdir(path):
         inside = [n for n in ("model.safetensors.index.json", "config.json")
                   if (path / n).is_file()]  # fmt: skip
         return Fault("is a folder", file=str(path),
