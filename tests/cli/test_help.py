@@ -1,18 +1,18 @@
 """What the commands say of themselves: one wording, one order, every file that is read."""
 
 import inspect
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from itertools import pairwise
-from typing import Any
 
 import pytest
 
 from perfmodel.cli.app import COMMANDS, GROUPS
 from perfmodel.cli.words import MODEL_FILES
 from perfmodel.workload.importers.table import IMPORTED, READERS
-
-Run = Callable[..., Any]
 
 #: Options of more than one command, in the order in which every help lists them.
 ORDER = (
@@ -46,10 +46,13 @@ def test_help_names_every_kind_of_file_that_is_read() -> None:
             assert reader.what.split()[0] in MODEL_FILES
 
 
-def test_help_flows_in_the_terminal(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_help_flows_in_the_terminal() -> None:
     """A line of help ends where the terminal does or the text does, whatever the docstring's."""
-    monkeypatch.setenv("COLUMNS", "400")
-    told = run("split", "--help").out
+    # In a process of its own: the width is taken once, when help is first asked for.
+    told = subprocess.run(
+        [sys.executable, "-m", "perfmodel", "split", "--help"], capture_output=True, text=True,
+        check=True, env={**os.environ, "COLUMNS": "400"},
+    ).stdout  # fmt: skip
     assert told.startswith("Usage: perfmodel split")
     assert "auto: the first while there are at most 20,000 cuts." in told
     assert f"A model of the library, or a path: .yaml, {MODEL_FILES}." in told
