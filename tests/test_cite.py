@@ -22,6 +22,7 @@ from perfmodel.prediction.explain import used_facts
 from perfmodel.references import Reference, known, resolve, same_address, to_bibtex
 from perfmodel.references.catalogue import by_address
 from perfmodel.table import Table
+from tests.draws import draws
 
 ROOT = Path(__file__).resolve().parent.parent
 EQUATIONS = [
@@ -155,7 +156,7 @@ def entries(text: str) -> list[str]:
     return re.findall(r"^@misc\{([A-Za-z0-9_:.-]+),$", text, re.MULTILINE)
 
 
-@settings(max_examples=50)
+@settings(max_examples=draws(50))
 @given(st.text(max_size=40), st.text(max_size=40), st.text(max_size=20))
 def test_any_text_makes_balanced_bibtex(title: str, authors: str, venue: str) -> None:
     reference = Reference("key_1", title, authors, 2020, venue, "https://a.org/{x}_%")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from perfmodel.kinds.bit_fusion import Layer, Tiling, count, frontier, lanes_and_steps, layer_cycles
 from perfmodel.kinds.bit_fusion.tiles import tilings
+from tests.draws import draws
 
 ROWS, COLUMNS, RATE = 16, 32, 192
 ROOMS = {"input": 32768 * 4, "weight": 65536 * 4, "output": 16384 * 4}
@@ -88,7 +89,7 @@ def test_products_of_a_unit(a: int, w: int, lanes: int, steps: int) -> None:
     assert both[1][0] == steps
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=draws(25), deadline=None)
 @given(
     st.sampled_from([1, 3, 5]), st.sampled_from([1, 5, 7, 14, 28]), st.sampled_from([1, 2]),
     st.integers(1, 200), st.integers(1, 200), st.sampled_from([2, 3, 4, 6, 8]),
@@ -102,7 +103,7 @@ def test_best_tiling_is_that_of_a_loop_over_all(
     assert float(cycles) == pytest.approx(expected, rel=1e-12)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=draws(40), deadline=None)
 @given(
     st.sampled_from([1, 3, 7]), st.integers(1, 60), st.sampled_from([1, 2]), st.integers(1, 400),
     st.integers(1, 400), st.sampled_from([2.0, 4.0, 8.0, 16.0]),

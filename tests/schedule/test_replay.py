@@ -17,6 +17,7 @@ from perfmodel.schedule.plans import Where, to_plan
 from perfmodel.schedule.problem import Buffer, Problem, Step
 from perfmodel.schedule.script import Script, replay
 from perfmodel.workload.fuse import Fusion
+from tests.draws import draws
 from tests.schedule.random_graphs import random_problem, random_workload
 from tests.schedule.simulator import run
 
@@ -73,7 +74,7 @@ def test_problems_that_are_none() -> None:
 
 
 @given(st.integers(0, 10**6), st.integers(2, 30))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=draws(150), deadline=None)
 def test_greedy_runs_within_its_capacity_and_blocks_are_what_is_held(seed: int, n: int) -> None:
     rng = random.Random(seed)
     problem = random_problem(rng, n)

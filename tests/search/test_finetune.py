@@ -28,6 +28,7 @@ from perfmodel.workload.fuse import Fusion
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.training import backward
 from perfmodel.workload.workload import Workload
+from tests.draws import draws
 
 PLAIN = Fusion(False, True)
 
@@ -234,7 +235,7 @@ def test_frozen_weights_count_where_they_lie_in_the_same_memory() -> None:
 
 
 @given(st.floats(0.2, 2.0), st.floats(0.2, 2.0))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=draws(12), deadline=None)
 def test_more_memory_never_trains_less_and_what_is_chosen_fits(one: float, two: float) -> None:
     small, large = sorted((one * 2**20, two * 2**20))
     step = step_of(residual(3, "relu", 0.5), as_precision("int8"), PLAIN)

@@ -17,6 +17,7 @@ from perfmodel.validate import llamacpp_apple
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.llama_cpp import llama2_7b, spark_depth
 from perfmodel.workload.library import find
+from tests.draws import draws
 
 CASES = [
     ("llama_3_8b", "apple_m2_max", "q4_k_m", None, 2000, 700),
@@ -141,7 +142,7 @@ def test_hostile_lengths_are_refused() -> None:
             request("llama_3_8b", "apple_m2_max", generate=bad)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=draws(60))
 @given(
     st.lists(st.integers(1, 20_000), min_size=0, max_size=4),
     st.lists(st.tuples(st.integers(1, 20_000), st.integers(0, 4000)), min_size=1, max_size=5),

@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from perfmodel.cost.traffic.chains import chain
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 from perfmodel.cost.traffic.staircase import staircase
+from tests.draws import draws
 
 
 def product(m: int, k: int, n: int, groups: int = 1) -> TileNest:
@@ -279,7 +280,7 @@ widths_ = st.builds(
 
 
 @given(rows_, channels_, widths_, st.sampled_from(["single", "double"]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=draws(40), deadline=None)
 def test_fusion_is_a_choice_and_room_is_never_bad(
     rows: int, channels: list[int], widths: Widths, buffering: Any
 ) -> None:

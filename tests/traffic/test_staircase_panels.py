@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 from perfmodel.cost.traffic.staircase import staircase
+from tests.draws import draws
 
 UNEVEN = Conventions("single", "refetched", "uneven")
 
@@ -53,7 +54,7 @@ def test_uneven_products_are_the_best_of_even_tiles_and_panels() -> None:
     assert gained > 50
 
 
-@settings(max_examples=40)
+@settings(max_examples=draws(40))
 @given(
     m=st.integers(2, 2000), n=st.integers(2, 2000), k=st.integers(2, 2000),
     w=st.builds(Widths, *[st.integers(1, 64).map(lambda i: i / 16)] * 4),

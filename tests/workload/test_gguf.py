@@ -19,6 +19,7 @@ from perfmodel.system.serving import serve
 from perfmodel.workload.importers.gguf.load import CONTEXT
 from perfmodel.workload.importers.gguf.types import FILE_TYPES, TYPES
 from perfmodel.workload.library import find
+from tests.draws import draws
 from tests.workload.gguf_writer import Tensor, bytes_of, header, llama, write
 from tests.workload.tensors_of_huggingface import DATA, TENSORS, config, tensors
 
@@ -449,7 +450,7 @@ BY_BITS = ("Q2_K", "Q3_K", "Q4_0", "Q4_K", "Q5_K", "Q6_K", "Q8_0", "BF16", "F32"
     st.integers(0, 6),
     st.integers(1, 8),
 )
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=draws(10), deadline=None)
 def test_a_smaller_type_never_moves_more(
     tmp_path_factory: pytest.TempPathFactory, chosen: list[int], which: int, less: int
 ) -> None:

@@ -15,6 +15,7 @@ from perfmodel.schedule.assign.linear import integral, relaxed
 from perfmodel.schedule.assign.paths import critical_path_s
 from perfmodel.schedule.assign.simulate import list_schedule
 from perfmodel.schedule.deadline import Deadline
+from tests.draws import draws
 from tests.schedule.assign import brute
 
 SIZES = [(int(n), int(m)) for n, m in np.random.default_rng(4).integers([1, 1], [7, 4], (60, 2))]
@@ -218,7 +219,7 @@ def test_a_shared_channel_sends_one_thing_at_a_time() -> None:
 GOALS = st.sampled_from(["sequential", "throughput", "parallel"])
 
 
-@settings(max_examples=40)
+@settings(max_examples=draws(40))
 @given(seed=st.integers(0, 10_000), goal=GOALS, alike=st.booleans())
 def test_an_engine_more_never_hurts(seed: int, goal: str, alike: bool) -> None:
     problem = brute.random_problem(seed, 5, 3, alike=alike)
@@ -232,7 +233,7 @@ def test_an_engine_more_never_hurts(seed: int, goal: str, alike: bool) -> None:
         assert more.value_s <= split.value_s * (1 + 2e-6)
 
 
-@settings(max_examples=40)
+@settings(max_examples=draws(40))
 @given(seed=st.integers(0, 10_000), goal=GOALS, factor=st.floats(0, 1))
 def test_a_faster_link_is_never_slower(seed: int, goal: str, factor: float) -> None:
     problem = brute.random_problem(seed, 5, 3, alike=False)
@@ -245,7 +246,7 @@ def test_a_faster_link_is_never_slower(seed: int, goal: str, factor: float) -> N
     assert two.value_s <= one.value_s * (1 + 2e-6)
 
 
-@settings(max_examples=30)
+@settings(max_examples=draws(30))
 @given(seed=st.integers(0, 10_000))
 def test_goals_are_ordered(seed: int) -> None:
     problem = brute.random_problem(seed, 6, 3, missing=0.0)

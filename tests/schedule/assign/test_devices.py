@@ -17,6 +17,7 @@ from perfmodel.schedule.assign.plans import to_plan
 from perfmodel.schedule.assign.riders import together
 from perfmodel.schedule.assign.simulate import list_schedule, one_at_a_time
 from perfmodel.workload.library import find
+from tests.draws import draws
 from tests.schedule.assign import brute
 
 
@@ -235,7 +236,7 @@ def test_devices_are_joined_by_the_slower_end_of_a_common_link(tmp_path) -> None
     assert len({e.partition(".")[0] for e in lonely.engine.values()}) == 1
 
 
-@settings(max_examples=10)
+@settings(max_examples=draws(10))
 @given(
     handover=st.integers(0, 1000), factor=st.floats(1.0, 30.0),
     objective=st.sampled_from(["latency_s", "throughput"]),
