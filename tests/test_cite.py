@@ -23,6 +23,7 @@ from perfmodel.references import Reference, known, resolve, same_address, to_bib
 from perfmodel.references.catalogue import by_address
 from perfmodel.table import Table
 from tests.draws import draws
+from tests.offenders import each
 
 ROOT = Path(__file__).resolve().parent.parent
 EQUATIONS = [
@@ -32,7 +33,7 @@ EQUATIONS = [
 ]
 
 
-@pytest.mark.parametrize(("term", "citation"), EQUATIONS, ids=lambda value: str(value)[:40])
+@each("term, citation", EQUATIONS)
 def test_the_citation_of_every_equation_resolves(term: str, citation: str) -> None:
     found = resolve(citation)
     assert found.unknown == (), term
@@ -206,6 +207,6 @@ def _without(value: Any, path: str, default: str | None) -> Iterator[str]:
             yield from _without(item, f"{path}.{key}", default)
 
 
-@pytest.mark.parametrize("name", runtimes("runtimes"))
+@each("name", lambda: runtimes("runtimes"))
 def test_every_constant_of_a_runtime_names_its_document(name: str) -> None:
     assert list(unsourced(runtime(name), name)) == []

@@ -113,7 +113,7 @@ def test_a_start_changes_the_way_and_not_the_answer(matrix: Matrix, rng: object)
 
 
 def test_a_poor_start_of_a_larger_programme_is_not_handed_back() -> None:
-    for seed in range(6):
+    for seed in range(draws(6)):
         matrix = knapsacks(25, 4, seed)
         alone, started = solve(matrix), solve(matrix, start=np.zeros(25))
         assert started.objective == pytest.approx(alone.objective)

@@ -14,6 +14,8 @@ from perfmodel.errors import InputError
 from perfmodel.schedule.allocate import Allocation, Lifetime, allocate, read_lifetimes
 from perfmodel.schedule.allocate.first_fit import first_fit, neighbours, orders
 from perfmodel.schedule.allocate.sections import Piece, Sections
+from tests.draws import draws
+from tests.offenders import each
 from tests.schedule.allocate.packings import (
     brimful,
     fits,
@@ -82,7 +84,7 @@ def test_greedy_by_size_reaches_the_published_height(data: Path, name: str) -> N
     assert height / CAPACITY == pytest.approx(GREEDY[name], abs=6e-4)
 
 
-@pytest.mark.parametrize("seed", range(200))
+@each("seed", range(draws(200)))
 def test_what_was_cut_from_a_rectangle_is_packed(seed: int) -> None:
     rng = random.Random(seed)
     count, height, length = rng.randint(2, 60), rng.randint(4, 400), rng.randint(3, 60)
@@ -115,7 +117,7 @@ def decorated(rng: random.Random, lives: list[Lifetime]) -> list[Lifetime]:
     return out
 
 
-@pytest.mark.parametrize("seed", range(150))
+@each("seed", range(draws(150)))
 def test_brute_force_finds_the_same_height(seed: int) -> None:
     rng = random.Random(1000 + seed)
     lives = scattered(rng, rng.randint(1, 6))
@@ -181,7 +183,7 @@ def test_a_window_proves_it_for_all(seed: int, monkeypatch: pytest.MonkeyPatch) 
     assert not fits(cut, proof.bound_bytes - 1)
 
 
-@pytest.mark.parametrize("seed", range(60))
+@each("seed", range(draws(60)))
 def test_trying_every_byte_agrees(seed: int) -> None:
     """With holds and without, wherever the capacity lies."""
     rng = random.Random(seed)
@@ -199,7 +201,7 @@ def test_trying_every_byte_agrees(seed: int) -> None:
         assert (found.status == "packed") == fits(held, height)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(draws(12)))
 @pytest.mark.parametrize("unit", [8, 16])
 def test_a_common_alignment_is_exact(seed: int, unit: int) -> None:
     """Also where the capacity is no multiple of it and the last buffer ends in between."""

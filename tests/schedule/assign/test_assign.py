@@ -80,7 +80,7 @@ def test_throughput_agrees_with_every_assignment(alike: bool, memory: bool) -> N
 
 @pytest.mark.parametrize("alike", [True, False])
 def test_parallel_agrees_with_every_schedule(alike: bool) -> None:
-    for seed in range(25):
+    for seed in range(draws(25)):
         random = np.random.default_rng(seed)
         n, m = int(random.integers(1, 6)), int(random.integers(1, 4))
         problem = brute.random_problem(seed, n, m, alike=alike)
@@ -129,7 +129,7 @@ def test_memories_hold_what_is_assigned(together: bool, goal: str, contiguous: b
 @pytest.mark.parametrize("alike", [True, False])
 @pytest.mark.parametrize(("channel", "memory"), [(True, True), (True, False), (False, False)])
 def test_programmes_never_exceed_an_optimum(alike: bool, channel: bool, memory: bool) -> None:
-    for seed in range(10):
+    for seed in range(draws(10)):
         problem = brute.random_problem(seed, 5, 3, alike=alike, channel=channel, memory=memory)
         every = list(brute.assignments(problem))
         deadline = Deadline(30)

@@ -49,7 +49,7 @@ def brute(case: Case) -> float:
     return best
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(draws(60)))
 def test_exact_is_brute_force(seed: int) -> None:
     case = random_case(seed)
     best = brute(case)
@@ -148,7 +148,7 @@ def test_a_knapsack_where_greedy_is_wrong() -> None:
     assert exact.proved
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(draws(8)))
 def test_two_levels_are_a_knapsack(seed: int) -> None:
     """Forty pieces, two levels: dynamic programming over whole sizes."""
     rng = np.random.default_rng(seed)

@@ -107,7 +107,7 @@ def test_timelines_keep_the_rules(seed: int) -> None:
     assert len(line.to_dict()["items"]) == len(items)
 
 
-@pytest.mark.parametrize("seed", range(80))
+@pytest.mark.parametrize("seed", range(draws(80)))
 def test_the_best_order_is_brute_force(seed: int) -> None:
     items, limit = random_items(seed), random_limit(seed)
     least = brute(items, limit)
@@ -124,7 +124,7 @@ def test_the_best_order_is_brute_force(seed: int) -> None:
     assert line.makespan_s == found.makespan_s
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(draws(60)))
 def test_johnson_is_brute_force_with_chains(seed: int) -> None:
     items = random_items(seed + 1000, after=False)
     line = pipeline(items, johnson(items))

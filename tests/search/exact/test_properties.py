@@ -87,7 +87,7 @@ def test_same_seed_same_answer():
 
 def test_larger_problems_beside_highs():
     """Too large to try everything: branch and bound and HiGHS are two opinions."""
-    for seed in range(6):
+    for seed in range(draws(6)):
         rng = np.random.default_rng(seed)
         options = (4,) * 25
         sums = [Sum(0.0, tuple(tables(rng, options))) for _ in range(3)]
@@ -190,7 +190,7 @@ def test_wide_problems_go_to_highs(monkeypatch):
     from perfmodel.search.exact import tree
 
     monkeypatch.setattr(tree, "ENTRIES", 0)
-    for seed in range(12):
+    for seed in range(draws(12)):
         problem = conversion_problem(seed)
         found = solve(problem, explain=False)
         best = brute_force(problem)
