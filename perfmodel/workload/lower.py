@@ -56,6 +56,8 @@ class Row:
     loop: str = ""
     axes: int = 0
     """Axes of space that a convolution slides along; 0 where there is none."""
+    products: bool = False
+    """Whether it multiplies and accumulates, whatever its class."""
 
     @property
     def function(self) -> str:
@@ -165,11 +167,12 @@ class Lowered:
                 tuple(op.name for op in k.operators), _algorithm(k.head), _functions(k),
                 dict(k.head.attributes).get("kernel", "") if k.head.kind == "stream" else "",
                 0 if k.head.kind == "stream" else len(dict(k.head.attributes).get("kernel", ())),
+                k.macs != 0,
             )
             for k in self.kernels
         )  # fmt: skip
-        self._flash = fusion.flash_attention
-        self._panels, self._narrow = fusion.panels, fusion.narrow
+        self._flash, self._panels = fusion.flash_attention, fusion.panels
+        self._narrow = fusion.narrow
         self._moved_rows: dict[str, Index] = {}
         self._bare: Program | None = None
         self._full: Program | None = None
@@ -460,8 +463,7 @@ class Lowered:
         self._lifetimes = lifetimes_of(
             names, [self._slot(self.graph.tensors[m]) for m in names], list(lives.values()), n
         )
-        sizes = [self.graph.tensors[name].elements for name in names]
-        return {"accesses": elements, "sizes": sizes}
+        return {"accesses": elements, "sizes": [self.graph.tensors[n].elements for n in names]}
 
 
 FUSED = Fusion()
