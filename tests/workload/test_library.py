@@ -82,6 +82,15 @@ def test_counts_match_what_others_published(name: str) -> None:
 
 
 @each("name", names)
+def test_no_network_reads_more_parameters_than_it_stores(name: str) -> None:
+    base = find(name)
+    # However often: long prompts read an embedding's rows again, steps of a recurrence its weights.
+    many = {n: 4096 for n in base.parameters if n in {"batch", "prompt", "tokens", "generate"}}
+    for workload in (base, base.bind(many)):
+        assert 0 <= workload.active_weights <= workload.weights * (1 + 1e-12)
+
+
+@each("name", names)
 def test_files_are_named_as_they_say_and_alone(name: str) -> None:
     entry = describe(name)
     assert entry.name == entry.path.stem == name
