@@ -97,11 +97,6 @@ class Sections:
         Pieces of a section; pieces of a section and the next one.
     begins, ends : list of int
         Pieces that begin in this section or later; that end in it or before.
-    twin : list of int
-        The next piece with the same sections, size and alignment, or -1: interchangeable, so only
-        one order of them is tried.
-    later_twins : int
-        Pieces that have such a piece before them.
     loads : list of int
         Size of all pieces of a section.
     """
@@ -114,8 +109,6 @@ class Sections:
     cross: list[int] = field(default_factory=list[int])
     begins: list[int] = field(default_factory=list[int])
     ends: list[int] = field(default_factory=list[int])
-    twin: list[int] = field(default_factory=list[int])
-    later_twins: int = 0
     loads: list[int] = field(default_factory=list[int])
 
     @classmethod
@@ -136,18 +129,9 @@ class Sections:
             begin_at[t - 1] |= begin_at[t]
         for t in range(1, count):
             end_at[t] |= end_at[t - 1]
-        twin, later, known = [-1] * n, 0, dict[tuple[int, ...], int]()
-        for i, piece in enumerate(pieces):
-            if piece.offset is not None:
-                continue
-            key = (first[i], last[i], piece.size, piece.alignment)
-            if key in known:
-                twin[known[key]] = i
-                later |= 1 << i
-            known[key] = i
         return cls(
             tuple(pieces), tuple(cut), first, last, cover,
             [*(a & b for a, b in pairwise(cover)), 0],
-            begin_at[:count], end_at, twin, later,
+            begin_at[:count], end_at,
             [sum(pieces[i].size for i in section.pieces) for section in cut],
         )  # fmt: skip
