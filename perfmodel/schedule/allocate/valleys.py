@@ -181,7 +181,7 @@ class Valleys:
                 continue
             else:
                 back = parent
-            if self.nodes > limit or (not looked & 127 and deadline.passed()):
+            if self.nodes > limit or (not looked & 7 and deadline.passed()):
                 return CUT
             if back < 0:
                 return EXHAUSTED

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from perfmodel.errors import InputError
 from perfmodel.schedule.allocate import Allocation, Lifetime, allocate, read_lifetimes
-from perfmodel.schedule.allocate.first_fit import first_fit, neighbours, orders
+from perfmodel.schedule.allocate.first_fit import Neighbours, first_fit, orders
 from perfmodel.schedule.allocate.sections import Piece, Sections
 from tests.schedule.allocate.packings import (
     brimful,
@@ -78,7 +78,7 @@ def test_greedy_by_size_reaches_the_published_height(data: Path, name: str) -> N
     lives = read_lifetimes(data / "ilp" / "minimalloc" / f"{name}.1048576.csv")
     packing = Sections.of([Piece(b.lower, b.upper, b.size_bytes) for b in lives])
     order = dict(orders(packing, [None] * len(lives)))["size"]
-    offsets = first_fit(packing, order, neighbours(packing))
+    offsets = first_fit(packing, order, Neighbours(packing))
     height = max(at + b.size_bytes for at, b in zip(offsets, lives, strict=True))
     assert height / CAPACITY == pytest.approx(GREEDY[name], abs=6e-4)
 
@@ -387,6 +387,18 @@ def test_a_deadline_that_has_passed_still_gives_offsets() -> None:
     lives = brimful(random.Random(11), 60, 30, 8)
     good(allocate(lives, 60, time_limit_s=0))
     good(allocate(lives, time_limit_s=0))
+
+
+def test_what_is_left_at_the_deadline_is_piled_up() -> None:
+    """Also around one that is held; half of the buffers have lifetimes that reach far."""
+    rng = random.Random(4)
+    lives = [*scattered(rng, 500, length=40), *scattered(rng, 500, length=400, largest=90)]
+    lives = [replace(b, id=str(i), alignment=rng.choice([1, 4])) for i, b in enumerate(lives)]
+    held = replace(lives[0], offset=4096)
+    late = allocate([held, *lives[1:]], time_limit_s=0)
+    good(late)
+    assert not late.proved
+    assert late.height_bytes > allocate(lives, time_limit_s=None, node_limit=0).height_bytes
 
 
 def test_every_fault_of_buffers_at_once() -> None:
