@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, cast
 
-from perfmodel.atomic import output_faults, replacing, write_text
+from perfmodel.atomic import output_faults, replacing, streamed, write_text
 from perfmodel.catalog import loaded
 from perfmodel.errors import Fault
 from perfmodel.sweep.manifest import differing
@@ -32,6 +32,10 @@ _GROUP: Final = 16
 def store_faults(output: Path, option: str = "-o") -> list[Fault]:
     """Faults of an output, found before anything runs."""
     faults = output_faults(output, SUFFIXES, option)
+    if not faults and streamed(output):
+        # Parts and a manifest have no place beside it, and it could not be resumed.
+        expected = "a file, which is also what --resume needs; or --json for rows on stdout"
+        faults.append(Fault(f"'{output}' is a pipe or a device", file=option, expected=expected))
     if output.name.endswith(".parquet") and not loaded("pyarrow"):
         expected = "pip install 'perfmodel[parquet]', or a file that ends in .csv"
         faults.append(Fault("pyarrow is not installed", file=option, expected=expected))
