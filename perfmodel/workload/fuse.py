@@ -99,7 +99,11 @@ def aliases(graph: Graph) -> dict[str, str]:
 def _block_kernels(
     graph: Graph, block: Block, fusion: Fusion, alias: Mapping[str, str], readers: Mapping[str, int]
 ) -> list[Kernel]:
+    # A group goes by the position of its first member and runs where its last one stands: nothing
+    # between reads its inner tensors.
     groups: dict[int, list[Operator]] = {}
+    heads: dict[int, Operator] = {}
+    last: dict[int, int] = {}
     producer: dict[str, int] = {}
     for position, operator in enumerate(block.operators):
         if operator.kind == "view":
@@ -115,16 +119,21 @@ def _block_kernels(
                 and readers.get(name, 0) == 1
                 and graph.tensors[name].elements == made
                 and not _alone(groups[producer[name]][-1])
-                and (not fusion.into or _head(groups[producer[name]]).kind in fusion.into)
+                and (not fusion.into or heads[producer[name]].kind in fusion.into)
             ]
             if hosts:
-                target = max(hosts)
-        # The kernel runs where its last member stands: nothing between reads its inner tensors.
-        groups[position] = [*groups.pop(target, []), operator]
-        for member in groups[position]:
-            for name in member.writes:
-                producer[alias.get(name, name)] = position
-    return [_kernel(graph, block, tuple(groups[at]), alias, readers) for at in sorted(groups)]
+                target = max(hosts, key=last.__getitem__)
+        groups.setdefault(target, []).append(operator)
+        head = heads.setdefault(target, operator)
+        if operator.kind in _MATRIX and head.kind not in _MATRIX:
+            heads[target] = operator
+        last[target] = position
+        for name in operator.writes:
+            producer[alias.get(name, name)] = target
+    return [
+        _kernel(graph, block, tuple(groups[at]), alias, readers)
+        for at in sorted(groups, key=last.__getitem__)
+    ]
 
 
 def _alone(operator: Operator) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast
@@ -54,7 +55,7 @@ _WINDOWED = frozenset({"Conv", "ConvInteger", "QLinearConv", "MaxPool", "Average
 _BRANCHES = {"then_branch", "else_branch"}
 
 Step: TypeAlias = Node | Repeat | Choice
-Scope: TypeAlias = dict[str, Edge]
+Scope: TypeAlias = ChainMap[str, Edge]
 
 
 @dataclass(slots=True)
@@ -113,7 +114,7 @@ class Walker:
             Nodes whose attributes and shapes contradict each other.
         """
         graph = self.model.graph
-        scope: Scope = {}
+        scope: Scope = ChainMap()
         inputs: list[Edge] = []
         weights = parameters_among_inputs(graph)
         if weights:
@@ -336,7 +337,7 @@ class Walker:
 
     def branch(self, body: RawGraph, scope: Scope) -> tuple[list[Step], tuple[Edge, ...]]:
         """Walk a branch in a scope of its own."""
-        inner = dict(scope)
+        inner = scope.new_child()
         strict, self.strict = self.strict, False
         steps = self.graph(body, inner)
         self.strict = strict
@@ -345,7 +346,7 @@ class Walker:
     def loop(self, raw: RawNode, inputs: tuple[Edge | None, ...], scope: Scope) -> list[Step]:
         """Walk the body of a ``Loop`` or ``Scan`` once, to run as often as the node says."""
         body = raw.graphs["body"]
-        inner = dict(scope)
+        inner = scope.new_child()
         scan = raw.op == "Scan"
         before: list[Step] = []
         if scan:
