@@ -34,7 +34,8 @@ class Request:
     prompt, generate, batch
         Tokens in and out of each sequence, and sequences that run together.
     ttft_s
-        Seconds until the first token: the prefill.
+        Seconds until the first token: the prefill alone. A server's fixed time, its scheduler and
+        what waits in a queue are in `perfmodel.system.serving.serve`.
     tpot_s
         Mean seconds of each further token, over the context as it grows; of the next one where none
         is generated.
@@ -144,6 +145,8 @@ class Request:
             if self.shape
             else self.feasible,
             "energy_boundary": self.prefill.energy_boundary,
+            "ttft_counts": "the prefill alone; `serve` adds a server's fixed time, a step and the "
+            "wait of a queue",
             "notes": list(self.notes),
             "not_priced": list(self.prefill.not_priced),
         }
@@ -188,7 +191,7 @@ class Request:
             return repr(self.table)
         boundary = self.prefill.energy_boundary
         rows: dict[str, str] = {
-            "TTFT": show(self.ttft_s, "time"),
+            "TTFT": f"{show(self.ttft_s, 'time')} (the prefill alone: no server, no queue)",
             "TPOT": f"{show(self.tpot_s, 'time')} ({show(self.first_step_s, 'time')} to "
             f"{show(self.last_step_s, 'time')})",
             "latency": show(self.latency_s, "time"),
