@@ -217,10 +217,8 @@ def serve(
     }  # fmt: skip
     first = {"waiting": waiting, "server": server, "prompts": prompt_s * queued, "step": tpot}
     return Served(
-        *(_plain(value) for value in (
-            ttft, tpot, waiting, served * generated / service, step, prompt_s, batch, clients,
-            served,
-        )),
+        _plain(ttft), _plain(tpot), _plain(waiting), _plain(served * generated / service),
+        _plain(step), _plain(prompt_s), batch, _plain(clients), _plain(served),
         {name: _plain(value) for name, value in parts.items()},
         {name: _plain(value) for name, value in first.items()},
         decode, prefill,
