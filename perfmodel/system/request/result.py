@@ -104,8 +104,8 @@ class Request:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What to know about the model's file, and about contexts that it is not trained for."""
-        told = self.prefill.notes
+        """What to know about the model's file, facts that were set, and untrained contexts."""
+        told = (*self.prefill.notes, *self.prefill.machine.remarks)
         trained = self.last.workload.trained_context
         most = int(np.max(np.asarray(self.prompt) + self.generate))
         if not trained or most <= trained:
