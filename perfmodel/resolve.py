@@ -14,7 +14,7 @@ from perfmodel.hardware.library import hardware
 from perfmodel.hardware.library import runtime as find_runtime
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
-from perfmodel.settings import BITS, FaultList, Settings, split
+from perfmodel.settings import BITS, REMARKS, FaultList, Settings, split
 from perfmodel.workload.library import find
 from perfmodel.workload.workload import Workload
 
@@ -24,6 +24,7 @@ __all__ = [
     "WorkloadLike",
     "check_choices",
     "machine_of",
+    "note_remarks",
     "resolve",
     "with_bits",
 ]
@@ -114,6 +115,8 @@ def resolve(
     faults.settle()
     assert made is not None
     assert machine is not None
+    if parts.facts:
+        note_remarks(machine)
     return Subject(made, machine, formats, chosen, given["engine"], given["model"])
 
 
@@ -150,6 +153,13 @@ def machine_of(
         if runtime is None and runs and workload is not None and workload.unit not in runs:
             machine = device.machine("generic")
     return machine.vary(facts)
+
+
+def note_remarks(device: Device | Machine) -> None:
+    """Leave what is to be said of a machine's facts to the command line, where that asked."""
+    told = REMARKS.get()
+    if told is not None and isinstance(device, Machine):
+        told += [remark for remark in device.remarks if remark not in told]
 
 
 def with_bits(

@@ -49,11 +49,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _typed(given: list[str]) -> int:
-    """Run what was typed; a report says it."""
+    """Run what was typed; a report says it, and remarks on its settings follow."""
     from perfmodel.cli.reporting import TYPED
+    from perfmodel.settings import REMARKS
 
     TYPED.set(tuple(given))
-    return run_words(given)
+    said: list[str] = []
+    REMARKS.set(said)
+    code = run_words(given)
+    for remark in said if code != BAD_INPUT else ():
+        sys.stderr.write(f"note: {remark}\n")
+    return code
 
 
 def run_words(given: list[str]) -> int:

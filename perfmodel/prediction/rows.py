@@ -253,6 +253,7 @@ def remarks(prediction: Prediction) -> list[str]:
         if wanted != name and wanted not in prediction.unsupported
     ]
     machine = prediction.machine
+    out += machine.remarks
     if not machine.runtime.suits(machine.device):
         out.append(f"the runtime {machine.runtime.name} is not meant for {machine.device.name}")
     kept = prediction._setting.choices.get("weights")  # pyright: ignore[reportPrivateUsage]

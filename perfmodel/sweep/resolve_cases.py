@@ -113,12 +113,11 @@ def resolve_cases(
     """Return every case, and remarks; faults are gathered, not raised."""
     axes = [axis for group in groups for axis in group]
     _check_options(axes, options, faults, place)
-    _check_devices(devices, groups, faults, place)
     names = [a.name for a in axes if not (a.name in OPTIONS or a.name in BITS or is_fact(a.name))]
     cases: list[Case] = []
     applied: dict[str, int] = dict.fromkeys(names, 0)
     refused: dict[str, list[Fault]] = {name: [] for name in names}
-    notes: list[str] = []
+    notes = _check_devices(devices, groups, faults, place)
     for w, (ref, base) in enumerate(workloads):
         known = FaultList()
         found = _workload_groups(ref, base, groups, names, known)
@@ -270,9 +269,16 @@ def _check_options(axes: list[Axis], options: Options, faults: FaultList, place:
 
 def _check_devices(
     devices: Devices, groups: list[list[Axis]], faults: FaultList, place: str
-) -> None:
-    """Check every fact against every device: an override that hits nothing is a fault."""
+) -> list[str]:
+    """Check every fact against every device: an override that hits nothing is a fault.
+
+    Returns
+    -------
+    list of str
+        What is set far from what a device states.
+    """
     facts = {a.name: a for group in groups for a in group if is_fact(a.name)}
+    notes: list[str] = []
     seen: set[str] = set()
     for _, device in devices:
         machine = device if isinstance(device, Machine) else device.machine()
@@ -284,7 +290,8 @@ def _check_devices(
                                         expected="numbers"))  # fmt: skip
                 continue
             try:
-                machine.vary(_with_partner(machine, axis, groups))
+                varied = machine.vary(_with_partner(machine, axis, groups))
+                notes += [f"{machine.device.name}: {text}" for text in varied.remarks]
             except InputError as error:
                 for fault in error.faults:
                     named = f"{machine.device.name}: {fault.message}"
@@ -292,6 +299,8 @@ def _check_devices(
                     told = replace(fault, message=message, file=place)
                     if told not in faults:
                         faults.append(told)
+    more = [f"and {len(notes) - 3} more such facts of devices"] if notes[3:] else []
+    return [*notes[:3], *more]
 
 
 def _with_partner(machine: Machine, axis: Axis, groups: list[list[Axis]]) -> dict[str, Array]:

@@ -166,7 +166,9 @@ def test_fits_cost_as_the_servers_do(data: Path) -> None:
             data=row.split.data, expert=row.split.expert, wide=row.wide,
         )  # fmt: skip
         assert found.tpot_s == pytest.approx(tpot[i], rel=1e-9), row.name
-        assert found.ttft_s == pytest.approx(ttft[i], rel=1e-9), row.name
+        # Measured rows that wait are left out as saturated: what is fitted holds in the batch.
+        admitted = found.ttft_s - found.waiting_s
+        assert admitted == pytest.approx(ttft[i], rel=1e-9), row.name
 
 
 @pytest.mark.data
