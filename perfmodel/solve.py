@@ -90,7 +90,7 @@ class Solution:
     @property
     def binds(self) -> str:
         """What limits the prediction there: its bottleneck, or the first limit exceeded."""
-        broken = self.prediction.violations
+        broken = (*self.prediction.violations, *self.prediction.breaches)
         return str(broken[0].message) if broken and self.fits else self.prediction.bottleneck
 
     def to_dict(self) -> dict[str, Any]:

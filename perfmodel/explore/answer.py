@@ -207,7 +207,7 @@ def _side(p: Prediction, limits: Mapping[str, float], call: Call) -> Side:
     found = p.interval()
     ends = f"{show(found.low, 'time')} to {show(found.high, 'time')}"
     numbers = [(n.strip(), text, ends if n == "latency" else "") for n, text in facts_line(p)]
-    missing = [str(v) for v in p.violations]
+    missing = [str(v) for v in (*p.violations, *p.breaches)]
     for metric, bound in limits.items():
         value = float(getattr(p, metric))
         dimension = next(d for m, d in LIMITS.values() if m == metric)
