@@ -17,7 +17,6 @@ from perfmodel.settings import OPTIONS, FaultList, text_list
 from perfmodel.sweep.executor import executor_named
 from perfmodel.sweep.plan import EXTRA, METRICS, Options, Plan, make_plan, provisional_columns
 from perfmodel.sweep.run import (
-    DryRun,
     Outcome,
     outcome_to_dict,
     question_faults,
@@ -207,9 +206,9 @@ def _options(settings: dict[str, Any], given: dict[str, str | None]) -> None:
 
 
 def _dry_run(plan: Plan, where: Any, output: Path | None, workers: int, json: bool) -> int:
-    from perfmodel.sweep.run import dry_run as pilot
+    from perfmodel.sweep.pilot import dry_run as pilot
 
-    found: DryRun = pilot(plan, where=where, output=output, workers=workers)
+    found = pilot(plan, where=where, output=output, workers=workers)
     if json:
         print_json(found._asdict() | {"axes": {a.name: a.describe() for a in plan.axes}})
         return DONE
@@ -234,7 +233,9 @@ def _print(
         names = ", ".join(unfit[:8]) + (f" and {len(unfit) - 8} more" if unfit[8:] else "")
         note(f"fits at no point: {names} (perfmodel predict says what is missing)")
     if output is not None:
-        note(f"wrote {output} and {output.name}.manifest.json")
+        if outcome.damaged:
+            note(f"{outcome.damaged} of the chunks that were left were damaged: computed again")
+        note(f"wrote {output} and {outcome.manifest.name if outcome.manifest else ''}")
     if best and per:
         _print_groups(summary, plan, best, per)
     elif best:

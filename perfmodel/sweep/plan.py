@@ -6,12 +6,11 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, cast
 
-from perfmodel._version import __version__
 from perfmodel.axes import Axis, make_axis, sample, zip_groups
 from perfmodel.columns import RATE, TEXT, TRUTH, dimension_of
 from perfmodel.errors import Fault, InputError, nearest
@@ -57,10 +56,11 @@ class Options:
 
     def describe(self) -> dict[str, Any]:
         """Those that were given, as a manifest says them."""
+        # `fuse=False` is given: without it a runtime decides.
         return {
-            name: value if isinstance(value, bool) else str(value)
-            for name in self.__slots__
-            if (value := getattr(self, name)) not in (None, False)
+            each.name: value if isinstance(value, bool) else str(value)
+            for each in fields(self)
+            if (value := getattr(self, each.name)) is not each.default
         }
 
 
@@ -153,7 +153,7 @@ class Plan:
     @property
     def fingerprint(self) -> str:
         """Hash of `identity`: equal for equal results."""
-        text = json.dumps([__version__, self.identity], sort_keys=True, default=str)
+        text = json.dumps(self.identity, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()
 
 

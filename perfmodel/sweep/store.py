@@ -1,8 +1,9 @@
 """Results on disk: in parts beside the output, which appears whole at the end.
 
 While a sweep runs, its chunks lie in a folder ``.NAME.parts`` beside the output, each written whole
-or not at all. They are joined when the last one is there. A sweep that was cut off is resumed from
-the chunks that are there, and gives the same bytes.
+or not at all under a name that says what it holds: its number and a checksum. They are joined when
+the last one is there. A sweep that was cut off is resumed from the chunks that are there and sound,
+and gives the same bytes. A lock beside the parts keeps a second sweep out of them.
 """
 
 from __future__ import annotations
@@ -10,16 +11,19 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, cast
 
-from perfmodel.atomic import output_faults, replacing, streamed, write_text
+from perfmodel.atomic import flush, output_faults, replacing, streamed, target_of, write_text
 from perfmodel.catalog import loaded
 from perfmodel.errors import Fault
+from perfmodel.sweep.lock import locked
 from perfmodel.sweep.manifest import differing
 from perfmodel.table import Table
-from perfmodel.table.files import csv_line, csv_text, join_parquet, read_table, writer
+from perfmodel.table.files import csv_columns, csv_line, csv_text, join_parquet, read_table, writer
 
 __all__ = ["SUFFIXES", "Store", "store_faults"]
 
@@ -48,20 +52,45 @@ class Store:
     Parameters
     ----------
     output : Path
-        Ends in ``.csv`` or ``.parquet``.
+        Ends in ``.csv`` or ``.parquet``; of a link the file at its end is meant.
     fingerprint : str
         Of the plan and whatever else decides the bytes.
+
+    Attributes
+    ----------
+    damaged : list of int
+        Chunks that were there and not what was written: they are computed again.
     """
 
     def __init__(self, output: Path, fingerprint: str) -> None:
-        self.output = output
+        self.suffix = output.suffix
+        self.output = target_of(output).path
         self.fingerprint = fingerprint
-        self.folder = output.parent / f".{output.name}.parts"
+        self.folder = self.output.parent / f".{self.output.name}.parts"
+        self.damaged: list[int] = []
+        self._parts: dict[int, Path] = {}
+        # The disk is waited for beside the computing.
+        self._disk = ThreadPoolExecutor(1, "perfmodel-disk")
 
     @property
     def manifest_path(self) -> Path:
         """Where the manifest lies."""
         return self.output.parent / f"{self.output.name}.manifest.json"
+
+    @contextmanager
+    def held(self) -> Generator[None]:
+        """Keep every other sweep away from the output and its parts.
+
+        Raises
+        ------
+        InputError
+            Another one is at work on them.
+        """
+        with locked(self.output.parent / f".{self.output.name}.lock", self.output):
+            try:
+                yield
+            finally:
+                self._disk.shutdown()
 
     def _head(self) -> Path:
         return self.folder / "plan.json"
@@ -76,14 +105,13 @@ class Store:
         """
         if not self._head().is_file():
             return self._finished_faults(manifest)
-        try:
-            held = json.loads(self._head().read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            held = None
-        if isinstance(held, dict) and held.get("fingerprint") == self.fingerprint:  # pyright: ignore[reportUnknownMemberType]
+        head = _read_json(self._head())
+        if head.get("fingerprint") == self.fingerprint:
             return []
+        changed = differing(head["manifest"], manifest) if "manifest" in head else []
+        what = f": {'; '.join(changed)}" if changed else ""
         return [
-            Fault(f"what was left unfinished beside '{self.output}' is of another sweep",
+            Fault(f"what was left unfinished beside '{self.output}' is of another sweep{what}",
                   file="--resume", expected="the same input, or no --resume to start anew")
         ]  # fmt: skip
 
@@ -91,66 +119,96 @@ class Store:
         """Fault of a finished file whose manifest describes another sweep."""
         if not (self.output.is_file() and self.manifest_path.is_file()):
             return []
-        try:
-            held = json.loads(self.manifest_path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            held = None
         expected = "the same input, or no --resume to replace the file"
-        if not isinstance(held, dict):
+        before = _read_json(self.manifest_path)
+        if not before:
             return [Fault(f"'{self.manifest_path}' cannot be read as a manifest", file="--resume",
                           expected=expected)]  # fmt: skip
-        found = differing(cast("dict[str, Any]", held), manifest)
-        if not found:
+        changed = differing(before, manifest)
+        if not changed:
             return []
-        return [Fault(f"'{self.output}' holds another sweep: {'; '.join(found)}", file="--resume",
+        return [Fault(f"'{self.output}' holds another sweep: {'; '.join(changed)}", file="--resume",
                       expected=expected)]  # fmt: skip
 
-    def open(self, resume: bool) -> set[int]:
-        """Prepare the folder of parts; return the chunks that are there already."""
+    def open(self, resume: bool, manifest: Mapping[str, Any]) -> set[int]:
+        """Prepare the folder of parts; return the chunks that are there already, and sound."""
         # Parts without their head are what a killed process had not cleared away yet.
         if self.folder.exists() and not (resume and self._head().is_file()):
             shutil.rmtree(self.folder)
         self.folder.mkdir(exist_ok=True)
         if not self._head().is_file():
-            write_text(self._head(), json.dumps({"fingerprint": self.fingerprint}))
-        return {int(path.stem) for path in self.folder.glob(f"[0-9]*{self.output.suffix}")}
-
-    def _part(self, index: int) -> Path:
-        return self.folder / f"{index:08d}{self.output.suffix}"
+            head = {"fingerprint": self.fingerprint, "manifest": manifest}
+            write_text(self._head(), json.dumps(head, default=str))
+        for path in sorted(self.folder.glob(f"[0-9]*{self.suffix}")):
+            number, _, checksum = path.stem.partition("-")
+            if checksum == _checksum(path):
+                self._parts[int(number)] = path
+            else:
+                self.damaged.append(int(number))
+                path.unlink()
+        return set(self._parts)
 
     def put(self, index: int, table: Table) -> None:
         """Store the rows of a chunk."""
-        if self.output.suffix == ".csv":
-            write_text(self._part(index), csv_text(table))
+        # Only the holder of the lock writes here, so one name for what is not yet a part is enough.
+        new = self.folder / f".new{self.suffix}"
+        if self.suffix == ".csv":
+            new.write_bytes(csv_text(table).encode())
         else:
-            with replacing(self._part(index)) as temporary, writer(temporary, table) as write:
+            with writer(new, table) as write:
                 write(table)
+        path = self.folder / f"{index:08d}-{_checksum(new)}{self.suffix}"
+        new.replace(path)
+        self._parts[index] = path
+        self._disk.submit(flush, path)
 
     def read(self, index: int, like: Table) -> Table:
         """Rows of a chunk that is there."""
-        path = self._part(index)
-        if self.output.suffix == ".parquet":
+        path = self._parts[index]
+        if self.suffix == ".parquet":
             columns, _ = read_table(path)
-            return Table(columns, like.dimensions, like.axes)
-        text = csv_line(like.columns) + path.read_text(encoding="utf-8")
-        from perfmodel.table.files import csv_columns
+        else:
+            text = csv_line(like.columns) + path.read_bytes().decode()
+            columns = csv_columns(text, like.dimensions)
+        return Table(columns, like.dimensions, like.axes)
 
-        return Table(csv_columns(text, like.dimensions), like.dimensions, like.axes)
+    def table(self, like: Table) -> Table:
+        """Rows of the finished file, each column of the type that it was written from."""
+        if self.suffix == ".parquet":
+            columns, _ = read_table(self.output)
+        else:
+            columns = csv_columns(self.output.read_bytes().decode(), like.dimensions)
+        return Table(columns, like.dimensions, like.axes)
 
     def finish(self, chunks: int, like: Table, manifest: Mapping[str, Any]) -> None:
         """Join the parts into the output, write the manifest, remove the parts."""
         with replacing(self.output, self.folder) as temporary:
-            if self.output.suffix == ".csv":
-                with temporary.open("w", encoding="utf-8", newline="") as file:
-                    file.write(csv_line(like.columns))
+            if self.suffix == ".csv":
+                with temporary.open("wb") as file:
+                    file.write(csv_line(like.columns).encode())
                     for index in range(chunks):
-                        file.write(self._part(index).read_text(encoding="utf-8"))
+                        file.write(self._parts[index].read_bytes())
             else:
-                join_parquet([self._part(i) for i in range(chunks)], temporary, like, _GROUP)
-            digest = hashlib.sha256()
-            with temporary.open("rb") as data:
-                while block := data.read(1 << 20):
-                    digest.update(block)
-            whole = {**manifest, "sha256": digest.hexdigest()}
+                join_parquet([self._parts[i] for i in range(chunks)], temporary, like, _GROUP)
+            whole = {**manifest, "sha256": _sha256(temporary)}
             write_text(self.manifest_path, json.dumps(whole, indent=2) + "\n", self.folder)
+        self._disk.shutdown(cancel_futures=True)  # the file is on the disk: its parts need not be
         shutil.rmtree(self.folder)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """A mapping from a file; an empty one where it holds none."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return cast("dict[str, Any]", data) if isinstance(data, dict) else {}
+
+
+def _checksum(path: Path) -> str:
+    return _sha256(path)[:32]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

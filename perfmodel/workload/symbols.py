@@ -66,6 +66,10 @@ class Poly:
             self._hash = hash(frozenset(self.terms.items()))
         return self._hash
 
+    def __reduce__(self) -> tuple[type[Poly], tuple[Any, ...]]:
+        # Without the hash, which another process makes of the same names differently.
+        return type(self), (self.terms,)
+
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Poly):
             return self.terms == other.terms
