@@ -28,7 +28,7 @@ def client() -> Any:
 
 
 def body(**changed: Any) -> dict[str, Any]:
-    values: dict[str, Any] = {name: "" for name in SENDS}
+    values: dict[str, Any] = dict.fromkeys(SENDS, "")
     values |= {"workload": "resnet18", "device": "a100", "batch": 3, "length": 11} | changed
     ids = [dict(zip(("id", "property"), name.rsplit(".", 1), strict=True)) for name in FILLS]
     return {
