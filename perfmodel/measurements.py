@@ -7,20 +7,44 @@ import gzip
 import io
 import math
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from perfmodel.errors import Fault, InputError, nearest
 
-__all__ = ["Rows", "read_rows"]
+__all__ = ["Row", "Rows", "bad_cells_left_out", "few_faults", "read_rows"]
+
+_LEFT_OUT: ContextVar[list[Fault] | None] = ContextVar("_LEFT_OUT", default=None)
 
 #: Larger files are refused: rows of measurements are read whole.
 LIMIT: Final = 512 * 1024 * 1024
 
 #: Measurements beyond this, or below its reciprocal, are slips of the exponent.
 MOST: Final = 1e30
+
+
+@contextmanager
+def bad_cells_left_out() -> Generator[list[Fault]]:
+    """Read files so that a cell which is no measurement counts as empty; yield those faults.
+
+    A row of too few or too many cells is no row then.
+    """
+    left: list[Fault] = []
+    token = _LEFT_OUT.set(left)
+    try:
+        yield left
+    finally:
+        _LEFT_OUT.reset(token)
+
+
+def few_faults(faults: Sequence[Fault]) -> str:
+    """Return faults as a text: ten of them, and how many more there are."""
+    more = f"; and {len(faults) - 10} more" if faults[10:] else ""
+    return "; ".join(map(str, faults[:10])) + more
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +98,8 @@ class Rows:
         self.file = file
         self._lines = text.splitlines()
         reader = csv.reader(io.StringIO(text), strict=True)
-        given, header, faults = faults, list[Fault](), list[Fault]()
+        given = _LEFT_OUT.get() if faults is None else faults
+        header, faults = list[Fault](), list[Fault]()
         self.columns: tuple[str, ...] = ()
         self.rows: list[Row] = []
         start = 1
@@ -178,7 +203,10 @@ class Rows:
         good = abs(value) <= MOST and (value >= 1 / MOST or not above_zero)
         if not good:
             wanted = "a number above zero" if above_zero else "a finite number"
-            faults.append(self.fault(row, column, f"'{text}' is no measurement", wanted))
+            left = _LEFT_OUT.get()
+            (faults if left is None else left).append(
+                self.fault(row, column, f"'{text}' is no measurement", wanted)
+            )
             return None
         return value * scale
 
