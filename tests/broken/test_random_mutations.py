@@ -40,7 +40,7 @@ TRIED = {
 }
 
 #: A mutation that takes longer than this is a hang.
-PATIENCE_S = 10
+PATIENCE_S = 120
 
 
 def mutate_text(text: str, dice: random.Random) -> str:

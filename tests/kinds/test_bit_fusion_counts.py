@@ -150,8 +150,8 @@ def test_arrays_are_their_numbers() -> None:
     many = one._replace(input_bits=bits, weight_bits=bits, lanes=lanes, steps=steps)
     _, cycles = layer_cycles(many, float(RATE))
     alone = [layer_cycles(layer(3, 14, 1, 96, 96, b, b), float(RATE))[1] for b in bits]
-    np.testing.assert_array_equal(cycles, [float(c) for c in alone])
-    assert np.all(np.diff(cycles) >= 0)
+    np.testing.assert_allclose(cycles, [float(c) for c in alone], rtol=1e-12)
+    assert np.all(np.diff(cycles) >= -1e-12 * cycles[0])
 
 
 def test_a_layer_too_large_for_its_buffers_is_moved_bit_by_bit() -> None:

@@ -44,7 +44,7 @@ class TestDeformable(KindConformance):
             varied = machine.vary({path: machine.facts[path] * np.array([0.0, 0.5, 1.0, 2.0])})
             for workload in self.workloads():
                 seconds = self._predict(workload, varied).latency_s
-                assert np.all(np.diff(seconds) >= 0.0)
+                assert np.all(np.diff(seconds) >= -1e-12 * seconds[0])
 
 
 #: Pixels a side, input and output channels, stride; milliseconds of a call of both stages.

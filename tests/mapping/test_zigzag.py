@@ -89,13 +89,13 @@ def test_its_search_is_never_better(row: dict[str, str]) -> None:
     if criterion == "energy":
         assert same_space.energy_j <= float(row["energy_pj"]) * PJ * (1 + 1e-12)
     else:
-        assert same_space.latency_cycles <= float(row["latency"])
+        assert same_space.latency_cycles <= float(row["latency"]) * (1 + 1e-12)
     assert whole_space.energy_j <= same_space.energy_j * (1 + 1e-12)
     assert whole_space.proved
     if row["accelerator"] == "tpu_like" and criterion == "energy":
         # Of mappings with the same energy it is the one with fewer cycles.
         less = whole_space.energy_j < float(row["energy_pj"]) * PJ * (1 - 1e-12)
-        assert less or whole_space.latency_cycles <= float(row["latency"])
+        assert less or whole_space.latency_cycles <= float(row["latency"]) * (1 + 1e-12)
 
 
 @each("row", VARIED)
@@ -191,7 +191,9 @@ def test_every_number_of_its_files(network: str, limit: int, data: Path) -> None
         total = found.compute_cycles + found.stall_cycles
         assert total == float(row["latency_total0_no_load"])
         assert total + found.onload_cycles == float(row["latency_total1_with_onload"])
-        assert found.latency_cycles == float(row["latency_total2_with_offload"])
+        assert found.latency_cycles == pytest.approx(
+            float(row["latency_total2_with_offload"]), rel=1e-12
+        )
         assert found.spatial_utilization == pytest.approx(float(row["mac_spatial_util"]))
         for column, operand, memory in (
             ("acc_O_L0_rf_2B", "output", "rf_2B"), ("acc_O_L1_sram_2MB", "output", "sram_2MB"),

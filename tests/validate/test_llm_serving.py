@@ -139,7 +139,7 @@ def test_points_equal_single_servers_and_load_never_helps_a_request() -> None:
         )
         assert one.tpot_s == pytest.approx(many.tpot_s[i])
         assert one.ttft_s == pytest.approx(many.ttft_s[i])
-    assert np.all(np.diff(many.tpot_s) >= 0)
+    assert np.all(np.diff(many.tpot_s) >= -1e-12 * many.tpot_s[0])
     assert many.running[-1] < 4096, "the caches of 4096 requests do not fit"
 
 

@@ -281,7 +281,9 @@ def test_old_and_big_endian_headers_say_the_same(tmp_path: Path) -> None:
     for name, how in {"b": {"version": 2}, "c": {"order": ">"}}.items():
         other = find(write(tmp_path / f"{name}.gguf", keys, held, **how))
         assert other.macs == first.macs
-        assert predict(other, hardware(MAC)).latency_s == predict(first, hardware(MAC)).latency_s
+        assert predict(other, hardware(MAC)).latency_s == pytest.approx(
+            predict(first, hardware(MAC)).latency_s, rel=1e-12
+        )
 
 
 def test_experts_that_are_a_tensor_each(tmp_path: Path) -> None:
@@ -299,7 +301,9 @@ def test_experts_that_are_a_tensor_each(tmp_path: Path) -> None:
     a = find(write(tmp_path / "a.gguf", keys, joined))
     b = find(write(tmp_path / "b.gguf", keys, single))
     assert a.weights == b.weights
-    assert predict(a, hardware(MAC)).latency_s == predict(b, hardware(MAC)).latency_s
+    assert predict(a, hardware(MAC)).latency_s == pytest.approx(
+        predict(b, hardware(MAC)).latency_s, rel=1e-12
+    )
 
 
 # files in parts
@@ -323,7 +327,9 @@ def test_parts_are_one_model_whichever_is_named(tmp_path: Path) -> None:
         found = find(path)
         assert found.name == "m"
         assert found.weights == whole.weights
-        assert predict(found, hardware(MAC)).latency_s == predict(whole, hardware(MAC)).latency_s
+        assert predict(found, hardware(MAC)).latency_s == pytest.approx(
+            predict(whole, hardware(MAC)).latency_s, rel=1e-12
+        )
 
 
 def test_every_missing_part_is_named(tmp_path: Path) -> None:

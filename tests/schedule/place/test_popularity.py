@@ -152,5 +152,5 @@ def test_a_cycle_of_one_token_is_a_cliff() -> None:
     assert hit(1500.0) == 0.0
     assert hit(1900.0) > 0.2
     grown = [hit(float(mib)) for mib in range(1900, 60000, 2000)]
-    assert np.all(np.diff(grown) >= 0)
+    assert np.all(np.diff(grown) >= -1e-12)
     assert grown[-1] == pytest.approx(1.0)

@@ -107,7 +107,9 @@ def test_cost_never_falls_with_the_rate(name: str, device: str) -> None:
         moved = sum(p.traffic_bytes.values())
         assert np.all(np.diff(moved) >= -1e-12 * moved[1:])
     clocked = pm.predict(pm.workload(name, spike_rate=rates, execution="clocked"), device)
-    assert np.ptp(clocked.latency_s) == 0
+    # Equal but for the last bits: a product of matrices may add the terms of its last columns in
+    # another order (OpenBLAS does on processors with AVX2), and some hundreds of rows are summed.
+    np.testing.assert_allclose(clocked.latency_s, clocked.latency_s[0], rtol=1e-12)
     single = pm.predict(pm.workload(name, spike_rate=0.1), device).latency_s
     both = pm.predict(pm.workload(name, spike_rate=np.array([0.1, 0.7])), device).latency_s
     assert both[0] == pytest.approx(single, rel=1e-12)
