@@ -149,9 +149,16 @@ def _share(parts: Value, setting: Setting) -> Value:
 
 
 def _slower(table: OperatorTable, nests: Nests, at: Value, setting: Setting) -> Value:
-    """Return clocks in the format that is executed, over those in fp32."""
-    head = f"engines.{setting.engine}.peaks."
-    base = setting.facts.get(f"{head}fp32")
+    """Return clocks in the format that is executed, over those in fp32.
+
+    The peak in fp32 is the spec's own: kernels' clocks are in fp32 whatever becomes of the fact,
+    and a faster unit for one format slows down no other.
+    """
+    head = f"engines.{setting.engine}."
+    base = setting.choices.get("fp32_per_vector")
+    if base is not None:
+        base = base * setting.facts[f"{head}vector"] * setting.facts[f"{head}fma_per_clock"]
+    head += "peaks."
     pairs = [table.rows[int(nests.row[i])].pair for i in at]
     known: dict[tuple[str, str], Value] = {}
     for pair in dict.fromkeys(pairs):
