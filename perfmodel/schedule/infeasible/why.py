@@ -173,6 +173,7 @@ def over_peak(
     *,
     proved: bool = True,
     pointwise: frozenset[int] | None = None,
+    deadline: Deadline | None = None,
 ) -> Infeasible:
     """Say why nothing fits without spills: every order needs more at once than there is.
 
@@ -186,6 +187,8 @@ def over_peak(
         Whether no order needs less.
     pointwise
         As in `over_working_set`.
+    deadline
+        When to stop trying levers.
     """
     gap = demand_bytes - capacity_bytes
     if gap <= 0:
@@ -210,7 +213,7 @@ def over_peak(
         float(capacity_bytes),
         float(gap),
         terms=terms,
-        levers=lower_peak(problem, capacity_bytes, demand_bytes, pointwise),
+        levers=lower_peak(problem, capacity_bytes, demand_bytes, pointwise, deadline),
         proved=proved,
     )
 
