@@ -170,7 +170,7 @@ def note_remarks(device: Device | Machine) -> None:
 
 
 def precision_for(
-    given: str | Precision | None, workload: Workload, machine: Machine, engine: str
+    given: str | Precision | None, workload: Workload | None, machine: Machine, engine: str
 ) -> Precision:
     """Return the precision given, else the file's own, else the engine's first.
 
@@ -178,7 +178,7 @@ def precision_for(
     """
     if given is not None:
         return as_precision(given)
-    if workload.precision:
+    if workload is not None and workload.precision:
         return as_precision(workload.precision)
     return as_precision(machine.device.engine(engine).own_precision())
 

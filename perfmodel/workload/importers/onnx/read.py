@@ -230,9 +230,7 @@ class _Reader:
             str(proto.name), nodes, stored, inputs, outputs, declared, replaceable
         )  # fmt: skip
 
-    def nodes(
-        self, protos: Iterable[Any], path: str, known: Known, depth: int
-    ) -> list[RawNode]:
+    def nodes(self, protos: Iterable[Any], path: str, known: Known, depth: int) -> list[RawNode]:
         """Read nodes in an order that works; what they make becomes known."""
         rows = list(protos)
         order = self.order(rows, path, known)
@@ -299,9 +297,7 @@ class _Reader:
             stack += [(j, False) for j in sorted(needs[i], reverse=True) if j not in done]
         return order
 
-    def attribute(
-        self, node: RawNode, proto: Any, path: str, known: Known, depth: int
-    ) -> None:
+    def attribute(self, node: RawNode, proto: Any, path: str, known: Known, depth: int) -> None:
         kinds = self.onnx.AttributeProto
         name = str(proto.name)
         if proto.type == kinds.GRAPH:
