@@ -1,7 +1,8 @@
 """Sizes that a network does not take: those under which one of its tensors has no elements.
 
 A convolution or pooling over an image smaller than its window has a result of no rows, or of fewer;
-counts of it would be negative. Only sizes that a formula can bring to zero are looked at.
+counts of it would be negative, as would those of a search for more neighbours than there are
+points. Only what a formula can bring to zero, or below it, is looked at.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from perfmodel.workload.symbols import (
     constant,
     evaluate,
     free_parameters,
+    parameters_of,
 )
 
 __all__ = ["SHARES", "SmallSizes", "small_sizes"]
@@ -40,7 +42,7 @@ _HIGHEST: Final = 1 << 20
 
 
 class SmallSizes:
-    """The sizes of a graph's tensors that some of its free dimensions leave nothing of."""
+    """What some of a graph's free dimensions leave nothing of: sizes, and counts of operations."""
 
     def __init__(self, graph: Graph) -> None:
         self._sizes: dict[Poly, str] = {}
@@ -48,8 +50,13 @@ class SmallSizes:
             for size in tensor.shape:
                 if isinstance(size, Poly) and size not in self._sizes and _may_vanish(size):
                     self._sizes[size] = tensor.name
+        counts = {
+            op.vector_ops: op.name for _, op in graph.walk()
+            if isinstance(op.vector_ops, Poly) and _may_be_negative(op.vector_ops)
+        }  # fmt: skip
+        self._counts: dict[Poly, str] = counts
         self._graph = graph
-        self._free = tuple(sorted(free_parameters(*self._sizes)))
+        self._free = tuple(sorted(free_parameters(*self._sizes, *counts)))
         self._taken: set[tuple[float, ...]] = set()
 
     def faults(self, values: Mapping[str, Value], name: str) -> list[Fault]:
@@ -73,8 +80,8 @@ class SmallSizes:
         atoms = {n: np.asarray(v, dtype=float) if is_array(v) else v for n, v in values.items()}
         bound = AtomValues(atoms, relaxed=False)
         small = {
-            size: found for size in self._sizes
-            if np.any((found := np.asarray(_of(size, bound))) <= 0.0)
+            size: found for size in (*self._sizes, *self._counts)
+            if np.any(self._too_small(size, found := np.asarray(_of(size, bound))))
         }  # fmt: skip
         if small:
             return self._explained(small, values, name)
@@ -84,38 +91,45 @@ class SmallSizes:
             self._taken.add(tuple(used))
         return []
 
+    def _too_small(self, size: Poly, found: Value) -> Value:
+        return found <= 0.0 if size in self._sizes else found < 0.0
+
     def _explained(
         self, small: Mapping[Poly, Value], values: Mapping[str, Value], name: str
     ) -> list[Fault]:
-        """Return the faults of sizes, the first in the order of execution for each dimension."""
+        """Return the fault of each dimension: what comes first in the order of execution."""
         writers = {
             written: operator.name
             for _, operator in self._graph.walk() for written in operator.writes
         }  # fmt: skip
         order = {tensor: i for i, tensor in enumerate(writers)}
         faults: dict[str, Fault] = {}
-        for size in sorted(small, key=lambda s: order.get(self._sizes[s], -1)):
-            tensor = self._sizes[size]
+        for size in sorted(small, key=lambda s: order.get(self._sizes.get(s, ""), -1)):
+            tensor = self._sizes.get(size, "")
             for free in sorted(free_parameters(size)):
-                if free in faults:
+                if free in faults or _is_factor(free, size):
                     continue
-                point, reached = _first(values[free], small[size])
+                point, reached = _first(
+                    values[free], small[size], self._too_small(size, small[size])
+                )
                 least = self._least(free, {n: _one(v) for n, v in values.items()}, point)
-                where = f"'{writers[tensor]}'" if tensor in writers else f"the tensor '{tensor}'"
+                left = f"a size of {reached:g} in"
+                if size in self._counts:
+                    tensor, left = self._counts[size], f"{reached:g} operations to"
                 faults[free] = Fault(
-                    f"'{name}' does not take {free}={point:g}: it leaves {where} a size of"
-                    f" {reached:g}",
-                    path=free, expected=f"at least {least:g}" if least else "a larger number",
+                    f"'{name}' does not take {free}={point:g}: it leaves {left}"
+                    f" '{writers.get(tensor, tensor)}'",
+                    path=free, expected=f"at least {least:g}" if least else "a smaller number",
                 )  # fmt: skip
         return list(faults.values())
 
     def _least(self, free: str, values: Mapping[str, Value], too_small: float) -> float | None:
-        """Return the least whole number from which on all sizes of a dimension are above zero."""
-        mine = [size for size in self._sizes if free in free_parameters(size)]
+        """Return the least whole number of a dimension that the network takes, if a larger one."""
+        mine = [s for s in (*self._sizes, *self._counts) if free in free_parameters(s)]
 
         def takes(number: int) -> bool:
             point = {**values, free: number}
-            return all(evaluate(size, point) > 0.0 for size in mine)
+            return not any(self._too_small(size, evaluate(size, point)) for size in mine)
 
         low, high = max(int(too_small), 0), 1
         while not (high > low and takes(high)):
@@ -178,6 +192,27 @@ def _above_zero(atom: Atom) -> bool:
     return all(each) if atom.name in _AS_FIRST else False
 
 
+def _may_be_negative(count: Poly) -> bool:
+    """Tell whether a count of dimensions themselves takes something away.
+
+    One of sizes that follow from them takes away no more than there is where these are sizes.
+    """
+    plain = all(not atom.args for monomial in count.terms for atom, _ in monomial)
+    return plain and any(c < 0.0 for c in count.terms.values())
+
+
+def _is_factor(free: str, size: Poly) -> bool:
+    """Tell whether a dimension is a factor of every term, so that it turns no sign."""
+    powers = {
+        tuple(n for atom, n in monomial if not atom.args and atom.name == free)
+        for monomial in size.terms
+    }
+    inside = any(
+        atom.args and free in parameters_of(atom) for monomial in size.terms for atom, _ in monomial
+    )
+    return len(powers) == 1 and powers != {()} and not inside
+
+
 def _floored_at_zero(size: Poly) -> bool:
     """Tell whether a size is what a file itself keeps from below zero, such as an empty slice."""
     return any(
@@ -190,11 +225,11 @@ def _of(size: Poly, atoms: AtomValues) -> Value:
     return sum((c * atoms.monomial(m) for m, c in size.terms.items()), 0.0)
 
 
-def _first(values: Value, sizes: Value) -> tuple[float, float]:
+def _first(values: Value, sizes: Value, small: Value) -> tuple[float, float]:
     """Return the first value of a dimension under which a size is too small, and that size."""
-    both = np.broadcast_arrays(np.asarray(values, dtype=float), np.asarray(sizes, dtype=float))
-    value, size = (np.ravel(part) for part in both)
-    at = int(np.argmax(size <= 0.0))
+    all_three = np.broadcast_arrays(np.asarray(values, dtype=float), sizes, small)
+    value, size, wrong = (np.ravel(part) for part in all_three)
+    at = int(np.argmax(wrong))
     return float(value[at]), float(size[at])
 
 
