@@ -11,6 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, cast
 
+import numpy as np
+
 from perfmodel.axes import Axis, make_axis, sample, zip_groups
 from perfmodel.columns import RATE, TEXT, TRUTH, dimension_of
 from perfmodel.errors import Fault, InputError, nearest
@@ -22,7 +24,16 @@ from perfmodel.settings import BITS, RESERVED, FaultList, is_fact, text_list
 from perfmodel.sweep.cases import Case
 from perfmodel.workload.workload import Workload
 
-__all__ = ["CHUNK", "METRICS", "MOST_POINTS", "Options", "Plan", "make_plan", "provisional_columns"]
+__all__ = [
+    "CHUNK",
+    "METRICS",
+    "MOST_POINTS",
+    "REASON",
+    "Options",
+    "Plan",
+    "make_plan",
+    "provisional_columns",
+]
 
 #: A larger grid is a slip: a core would take hours for it, and a disk would not hold it.
 MOST_POINTS: Final = 10**10
@@ -63,6 +74,9 @@ class Options:
             if (value := getattr(self, each.name)) is not each.default
         }
 
+
+#: Column of why a row has no numbers; it is there where a row has none.
+REASON: Final = "reason"
 
 #: A range of points of one case: case, start, stop.
 Piece = tuple[int, int, int]
@@ -323,6 +337,10 @@ def _groups(
         if not 1 <= sobol <= 2**24:
             faults.append(Fault(f"{sobol} is no number of points", file="--sobol",
                                 expected="from 1 to 16777216"))  # fmt: skip
+            return []
+        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:  # pyright: ignore[reportUnnecessaryIsInstance]
+            faults.append(Fault(f"{seed!r} is no seed", file="--seed",
+                                expected="a whole number from 0"))  # fmt: skip
             return []
         return [sample(axes, sobol, seed)] if axes else []
     for axis in axes:

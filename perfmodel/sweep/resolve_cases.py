@@ -277,7 +277,9 @@ def _check_options(axes: list[Axis], options: Options, faults: FaultList, place:
 def _check_devices(
     devices: Devices, groups: list[list[Axis]], faults: FaultList, place: str
 ) -> list[str]:
-    """Check every fact against every device: an override that hits nothing is a fault.
+    """Check every fact: one that no device takes is a fault.
+
+    Where some device takes them all, the others have rows that say why they do not.
 
     Returns
     -------
@@ -285,27 +287,23 @@ def _check_devices(
         What is set far from what a device states.
     """
     facts = {a.name: a for group in groups for a in group if is_fact(a.name)}
+    for name, axis in facts.items():
+        if devices and not axis.is_number:
+            faults.append(Fault("holds texts", path=name, file=place, expected="numbers"))
+    refused: list[list[Fault]] = []
     notes: list[str] = []
-    seen: set[str] = set()
     for _, device in devices:
         machine = device if isinstance(device, Machine) else device.machine()
-        for name, axis in facts.items():
-            if not axis.is_number:
-                if name not in seen:
-                    seen.add(name)
-                    faults.append(Fault("holds texts", path=name, file=place,
-                                        expected="numbers"))  # fmt: skip
-                continue
-            try:
-                varied = machine.vary(_with_partner(machine, axis, groups))
-                notes += [f"{machine.device.name}: {text}" for text in varied.remarks]
-            except InputError as error:
-                for fault in error.faults:
-                    named = f"{machine.device.name}: {fault.message}"
-                    message = named if len(devices) > 1 else fault.message
-                    told = replace(fault, message=message, file=place)
-                    if told not in faults:
-                        faults.append(told)
+        mine = FaultList()
+        for axis in facts.values():
+            if axis.is_number:
+                varied = mine.trying(machine.vary, _with_partner(machine, axis, groups))
+                remarks = varied.remarks if varied else ()
+                notes += [f"{machine.device.name}: {text}" for text in remarks]
+        named = f"{machine.device.name}: " if len(devices) > 1 else ""
+        refused.append([replace(f, message=f"{named}{f.message}", file=place) for f in mine])
+    if all(refused):
+        faults += dict.fromkeys(fault for mine in refused for fault in mine)
     more = [f"and {len(notes) - 3} more such facts of devices"] if notes[3:] else []
     return [*notes[:3], *more]
 
@@ -357,22 +355,24 @@ def _suits(name: Any, device: Device) -> bool:
 def _check_fits(
     workloads: Workloads, devices: Devices, cases: list[Case], options: Options, faults: FaultList
 ) -> None:
-    """Check that each device has what its runtimes, engines and models ask for."""
+    """Check that some device has what its runtimes, engines and models ask for."""
     if faults:
         return
-    seen: set[tuple[Any, ...]] = set()
+    refused: dict[tuple[Any, ...], FaultList] = {}
     for case in cases:
         chosen = {n: case.categories.get(n, getattr(options, n)) for n in OPTIONS}
         key = (case.device, chosen["runtime"], chosen["engine"], chosen["model"])
-        if key in seen:
+        if key in refused:
             continue
-        seen.add(key)
+        mine = refused[key] = FaultList()
         runtime = chosen["runtime"]
         given: Runtime | None = None if runtime is None else find_runtime(runtime)
         workload = workloads[case.workload][1]
-        machine = faults.trying(machine_of, devices[case.device][1], given, {}, workload)
+        machine = mine.trying(machine_of, devices[case.device][1], given, {}, workload)
         if machine is not None:
-            faults += check_choices(machine, chosen["engine"], chosen["model"])
+            mine += check_choices(machine, chosen["engine"], chosen["model"])
+    if all(refused.values()):  # else those that have it are predicted, and the others say why not
+        faults += dict.fromkeys(fault for mine in refused.values() for fault in mine)
 
 
 def _left_out(cases: list[Case], devices: Devices, axes: list[Axis]) -> list[str]:

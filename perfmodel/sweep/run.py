@@ -13,13 +13,21 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from perfmodel._version import __version__
-from perfmodel.columns import TEXT, TRUTH, unit_of
-from perfmodel.errors import Fault
+from perfmodel.columns import unit_of
+from perfmodel.errors import Fault, InputError
 from perfmodel.expressions import Expression, parse_expression
 from perfmodel.resolve import DeviceLike, WorkloadLike
 from perfmodel.settings import FaultList
+from perfmodel.sweep.evaluate import dtype_of
 from perfmodel.sweep.executor import Executor, Serial, executor_named
-from perfmodel.sweep.plan import Options, Plan, make_plan, pieces_points, provisional_columns
+from perfmodel.sweep.plan import (
+    REASON,
+    Options,
+    Plan,
+    make_plan,
+    pieces_points,
+    provisional_columns,
+)
 from perfmodel.sweep.store import Store, store_faults
 from perfmodel.sweep.summary import Summary
 from perfmodel.table import Table, group_faults, objective_faults
@@ -131,12 +139,14 @@ def sweep(
     Returns
     -------
     Table
-        One row a point: workload, device, runtime, precision, axes, metrics.
+        One row a point: workload, device, runtime, precision, axes, metrics. A point that cannot
+        be predicted has a row without numbers; the column ``reason``, which is there where there
+        is such a point, says why.
 
     Raises
     ------
     InputError
-        Every fault, before anything is computed or written.
+        Every fault, before anything is computed or written; or no point can be predicted.
     """
     settings = dict(set or {})
     single: dict[str, Any] = {}
@@ -232,22 +242,31 @@ class _Job(NamedTuple):
             count = pieces_points(plan.chunks[index])
             fresh = index not in done
             table = whole.where(where) if where is not None and fresh else whole
+            table = _without_reasons(table)
+            refused = _refused(whole) if fresh or store is None else store.refused(index)
             if store is not None and fresh:
-                store.put(index, table)
+                store.put(index, table, refused)
             if collector is not None:
                 collector.add(table)
+            summary.refuse(whole, refused)
             summary.add(table, count)
             points += count
             if self.progress is not None:
                 self.progress(points, plan.points)
         seconds = time.perf_counter() - clock
+        if summary.refused == plan.points:
+            if store is not None:
+                store.discard()
+            raise InputError(
+                [Fault(text) for text in summary.reasons] or "no point can be predicted"
+            )
         if store is None:
             return Outcome(summary, collector.table() if collector else None, seconds)
         store.finish(len(plan.chunks), like, {
             **self.manifest(), "started": started.isoformat(),
             "finished": datetime.now(UTC).isoformat(), "seconds": seconds,
-            "points": plan.points, "rows": summary.rows, "resumed_chunks": len(done),
-            "recomputed_chunks": len(store.damaged),
+            "points": plan.points, "rows": summary.rows, "refused": summary.refused,
+            "resumed_chunks": len(done), "recomputed_chunks": len(store.damaged),
         })  # fmt: skip
         # Read while nobody else can write there.
         table = store.table(like) if keep else None
@@ -283,8 +302,18 @@ def _in_order(
 
 
 def _empty(dimension: str) -> Any:
-    kind = object if dimension == TEXT else bool if dimension == TRUTH else np.float64
-    return np.empty(0, dtype=kind)
+    return np.empty(0, dtype=dtype_of(dimension))
+
+
+def _refused(table: Table) -> int:
+    return int((table[REASON] != "").sum()) if REASON in table else 0
+
+
+def _without_reasons(table: Table) -> Table:
+    """The table, without the column of reasons where no row has one."""
+    if REASON not in table or _refused(table):
+        return table
+    return table.select(*[name for name in table if name != REASON])
 
 
 class _Collector:
@@ -305,8 +334,11 @@ class _Collector:
         if self._parts is not None:
             self._parts.append(table)
             return
+        if REASON in table and REASON not in self._columns:
+            self._columns[REASON] = np.full(self._plan.points, "", dtype=object)
         for name, whole in self._columns.items():
-            whole[self._at : self._at + len(table)] = table[name]
+            if name in table:
+                whole[self._at : self._at + len(table)] = table[name]
         self._at += len(table)
 
     def table(self) -> Table:
@@ -332,6 +364,12 @@ def outcome_to_dict(outcome: Outcome, plan: Plan, rows: Table | None) -> dict[st
         "columns": {name: unit_of(name, dim) for name, dim in plan.columns.items()},
         "best": best,
         "best_per": summary.best_per.to_records() if summary.best_per is not None else None,
+        "refused": summary.refused,
+        "reasons": [
+            {"reason": text, "points": why.points, "devices": list(why.devices)}
+            for text, why in summary.reasons.items()
+        ],
+        "without_number": {",".join(n): why.points for n, why in summary.unnumbered.items()},
         "pareto": summary.front.to_records() if summary.front is not None else None,
         "rows": rows.to_records() if rows is not None else None,
         "notes": list(plan.notes),

@@ -17,13 +17,25 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, cast
 
+import numpy as np
+
 from perfmodel.atomic import flush, output_faults, replacing, streamed, target_of, write_text
 from perfmodel.catalog import loaded
+from perfmodel.columns import TEXT
 from perfmodel.errors import Fault
 from perfmodel.sweep.lock import locked
 from perfmodel.sweep.manifest import differing
+from perfmodel.sweep.plan import REASON
 from perfmodel.table import Table
-from perfmodel.table.files import csv_columns, csv_line, csv_text, join_parquet, read_table, writer
+from perfmodel.table.files import (
+    csv_columns,
+    csv_line,
+    csv_text,
+    join_parquet,
+    read_table,
+    with_empty_column,
+    writer,
+)
 
 __all__ = ["SUFFIXES", "Store", "store_faults"]
 
@@ -140,7 +152,7 @@ class Store:
             head = {"fingerprint": self.fingerprint, "manifest": manifest}
             write_text(self._head(), json.dumps(head, default=str))
         for path in sorted(self.folder.glob(f"[0-9]*{self.suffix}")):
-            number, _, checksum = path.stem.partition("-")
+            number, *_, checksum = path.stem.split("-")
             if checksum == _checksum(path):
                 self._parts[int(number)] = path
             else:
@@ -148,8 +160,16 @@ class Store:
                 path.unlink()
         return set(self._parts)
 
-    def put(self, index: int, table: Table) -> None:
-        """Store the rows of a chunk."""
+    def refused(self, index: int) -> int:
+        """How many points of a chunk that is there cannot be predicted."""
+        return int(self._parts[index].stem.split("-")[1])
+
+    def _reasons(self, index: int) -> bool:
+        """Whether a chunk that is there has the column of reasons."""
+        return self._parts[index].stem.split("-")[2] == "r"
+
+    def put(self, index: int, table: Table, refused: int = 0) -> None:
+        """Store the rows of a chunk, of which `refused` points cannot be predicted."""
         # Only the holder of the lock writes here, so one name for what is not yet a part is enough.
         new = self.folder / f".new{self.suffix}"
         if self.suffix == ".csv":
@@ -157,7 +177,8 @@ class Store:
         else:
             with writer(new, table) as write:
                 write(table)
-        path = self.folder / f"{index:08d}-{_checksum(new)}{self.suffix}"
+        kind = "r" if REASON in table else "n"
+        path = self.folder / f"{index:08d}-{refused}-{kind}-{_checksum(new)}{self.suffix}"
         new.replace(path)
         self._parts[index] = path
         self._disk.submit(flush, path)
@@ -168,8 +189,9 @@ class Store:
         if self.suffix == ".parquet":
             columns, _ = read_table(path)
         else:
-            text = csv_line(like.columns) + path.read_bytes().decode()
-            columns = csv_columns(text, like.dimensions)
+            dimensions = _with_reason(like.dimensions, self._reasons(index))
+            text = csv_line(list(dimensions)) + path.read_bytes().decode()
+            columns = csv_columns(text, dimensions)
         return Table(columns, like.dimensions, like.axes)
 
     def table(self, like: Table) -> Table:
@@ -177,23 +199,40 @@ class Store:
         if self.suffix == ".parquet":
             columns, _ = read_table(self.output)
         else:
-            columns = csv_columns(self.output.read_bytes().decode(), like.dimensions)
+            reasons = any(map(self._reasons, self._parts))
+            dimensions = _with_reason(like.dimensions, reasons)
+            columns = csv_columns(self.output.read_bytes().decode(), dimensions)
         return Table(columns, like.dimensions, like.axes)
 
     def finish(self, chunks: int, like: Table, manifest: Mapping[str, Any]) -> None:
         """Join the parts into the output, write the manifest, remove the parts."""
+        reasons = any(map(self._reasons, self._parts))
+        if reasons:
+            like = Table(
+                dict(like) | {REASON: np.empty(0, dtype=object)}, like.dimensions, like.axes
+            )
         with replacing(self.output, self.folder) as temporary:
             if self.suffix == ".csv":
                 with temporary.open("wb") as file:
                     file.write(csv_line(like.columns).encode())
                     for index in range(chunks):
-                        file.write(self._parts[index].read_bytes())
+                        lacking = reasons and not self._reasons(index)
+                        data = self._parts[index].read_bytes()
+                        file.write(with_empty_column(data) if lacking else data)
             else:
                 join_parquet([self._parts[i] for i in range(chunks)], temporary, like, _GROUP)
             whole = {**manifest, "sha256": _sha256(temporary)}
             write_text(self.manifest_path, json.dumps(whole, indent=2) + "\n", self.folder)
-        self._disk.shutdown(cancel_futures=True)  # the file is on the disk: its parts need not be
+        self.discard()
+
+    def discard(self) -> None:
+        """Remove the parts."""
+        self._disk.shutdown(cancel_futures=True)
         shutil.rmtree(self.folder)
+
+
+def _with_reason(dimensions: Mapping[str, str], reasons: bool) -> dict[str, str]:
+    return {**dimensions, REASON: TEXT} if reasons else dict(dimensions)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

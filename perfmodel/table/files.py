@@ -26,6 +26,7 @@ __all__ = [
     "join_parquet",
     "need_arrow",
     "read_table",
+    "with_empty_column",
     "writer",
 ]
 
@@ -69,12 +70,22 @@ def join_parquet(parts: Sequence[Path], path: Path, like: Table, group: int) -> 
     with parquet.ParquetWriter(path, schema, compression="zstd") as made:
         for start in range(0, len(parts), group):
             read = [
-                parquet.read_table(part, schema=schema) for part in parts[start : start + group]
+                _with_columns(parquet.read_table(part), schema)
+                for part in parts[start : start + group]
             ]
             whole = arrow.concat_tables(read).combine_chunks()
             made.write_table(whole, row_group_size=max(1, len(whole)))
         if not parts:
             made.write_table(schema.empty_table())
+
+
+def _with_columns(table: Any, schema: Any) -> Any:
+    """A pyarrow table of a schema: texts that it lacks are empty."""
+    arrow = need_arrow()
+    for field in schema:
+        if field.name not in table.column_names:
+            table = table.append_column(field, arrow.repeat(arrow.scalar(""), len(table)))
+    return table.cast(schema)
 
 
 def need_arrow() -> Any:
@@ -103,6 +114,16 @@ def csv_text(table: Table) -> str:
     out = StringIO()
     csv.writer(out, lineterminator="\n").writerows(zip(*columns, strict=True))
     return out.getvalue()
+
+
+def with_empty_column(data: bytes) -> bytes:
+    """Rows of a CSV as `csv_text` writes them, with one empty column more."""
+    if b'"' not in data:
+        return data.replace(b"\n", b",\n")
+    out = StringIO()
+    lines = csv.reader(StringIO(data.decode(), newline=""))
+    csv.writer(out, lineterminator="\n").writerows([*line, ""] for line in lines)
+    return out.getvalue().encode()
 
 
 def _digits(value: float) -> str:
@@ -183,7 +204,7 @@ def _read_parquet(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
 
 def csv_columns(text: str, dimensions: Mapping[str, str]) -> dict[str, Any]:
     """Columns of a CSV text with a header, each of the type that its dimension says."""
-    lines = list(csv.reader(StringIO(text)))
+    lines = list(csv.reader(StringIO(text, newline="")))
     columns: dict[str, Any] = {}
     for i, name in enumerate(lines[0]):
         cells = [line[i] for line in lines[1:]]
