@@ -41,11 +41,7 @@ def is_dispatched(
     for edge in node.made:
         edge.live, edge.vague = live, vague
     if raw.op in {"Identity", "Dropout"} and raw.outputs:
-        return (
-            live
-            and raw.outputs[0] in graph.results
-            and raw.inputs[0] not in graph.computed
-        )
+        return live and raw.outputs[0] in graph.results and raw.inputs[0] not in graph.computed
     to = raw.attributes.get("to")
     if raw.op == "Cast" and present and isinstance(to, int):
         return live and format(FORMATS.get(to, "?")) != present[0].format
