@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.regular import open_file
 
 __all__ = ["Row", "Rows", "bad_cells_left_out", "few_faults", "read_rows"]
 
@@ -234,14 +235,12 @@ def read_rows(
     """
     path, shown = Path(path), str(path)
     try:
-        if path.suffix == ".gz":
-            with gzip.open(path, "rb") as stream:
-                data = stream.read(LIMIT + 1)
-        else:
-            with path.open("rb") as stream:
-                data = stream.read(LIMIT + 1)
-    except FileNotFoundError:
-        raise InputError(Fault("no such file", file=shown, expected="a readable file")) from None
+        with open_file(path) as file:
+            if path.suffix == ".gz":
+                with gzip.GzipFile(fileobj=file) as stream:
+                    data = stream.read(LIMIT + 1)
+            else:
+                data = file.read(LIMIT + 1)
     except (OSError, EOFError, zlib.error) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise InputError(

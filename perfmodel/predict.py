@@ -164,7 +164,7 @@ def _nothing(workload: Workload, graph: Graph) -> list[Fault]:
     """Return why there is nothing to predict: what is not priced, if that is all there is."""
     said = f"'{workload.name}' computes nothing"
     if not graph.not_priced:
-        return [Fault(said, file=workload.origin, expected="an operator that is no view")]
+        return [Fault(said, file=workload.origin, expected="an operator on elements, no view")]
     first = Fault(f"{said} that has a price", file=workload.origin,
                   expected="at least one operator that has")  # fmt: skip
     return [

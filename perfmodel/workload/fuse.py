@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from perfmodel.workload.graph import Block, Graph, Operator
 from perfmodel.workload.panels import PLAIN, Panels
-from perfmodel.workload.symbols import Dim, maximum, simplify
+from perfmodel.workload.symbols import Dim, constant, maximum, simplify
 
 
 class Fusion(NamedTuple):
@@ -68,7 +68,8 @@ RIDERS = frozenset({"elementwise", "quantise"})
 def kernels(graph: Graph, fusion: Fusion) -> list[Kernel]:
     """Group a graph's operators into kernels, in execution order.
 
-    Views cost nothing and vanish: their outputs are other names of their inputs.
+    Views cost nothing and vanish: their outputs are other names of their inputs. So do operators on
+    empty tensors, and the bodies of loops that never run.
     """
     alias = aliases(graph)
     readers: dict[str, int] = dict.fromkeys(graph.outputs, 1)
@@ -81,8 +82,15 @@ def kernels(graph: Graph, fusion: Fusion) -> list[Kernel]:
             readers[alias[name]] = readers.get(alias[name], 0) + 1
     made: list[Kernel] = []
     for block in graph.blocks:
-        made += _block_kernels(graph, block, fusion, alias, readers)
-    return made
+        if constant(block.count) != 0:
+            made += _block_kernels(graph, block, fusion, alias, readers)
+    return [kernel for kernel in made if not _is_idle(kernel)]
+
+
+def _is_idle(kernel: Kernel) -> bool:
+    """Whether a kernel has nothing to do: all that it reads and writes is empty."""
+    work = (*kernel.writes.values(), *kernel.reads.values(), kernel.macs, kernel.vector_ops)
+    return all(constant(dim) == 0 for dim in work)
 
 
 def aliases(graph: Graph) -> dict[str, str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.regular import contents
 from perfmodel.workload.importers.onnx.functions import written_out
 
 #: Names that a graph may read: its own, then those of the graphs around it.
@@ -26,6 +27,9 @@ FORMATS: Mapping[int, str] = {
 
 #: Elements of a constant that are kept, and the largest extent and size that a file may claim.
 KEPT = 4096
+#: Elements of all constants that are kept, then those of each that still is (and of any floats).
+KEPT_IN_ALL = 2**21
+KEPT_SURELY = 16
 LARGEST_EXTENT = 2**40
 LARGEST_BYTES = 2**31
 _DEEPEST = 24
@@ -131,16 +135,7 @@ def read_onnx(path: str | Path) -> RawModel:
             Fault("reading ONNX needs the package onnx", file=str(file),
                   expected="pip install 'perfmodel[onnx]'")
         ) from None  # fmt: skip
-    try:
-        if file.stat().st_size > LARGEST_BYTES:
-            message = f"is larger than {LARGEST_BYTES >> 30} GiB"
-            raise InputError(
-                Fault(message, file=str(file), expected="a model with its weights in another file")
-            )
-        content = file.read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a null character in the name
-        reason = (getattr(error, "strerror", None) or "cannot be read").lower()
-        raise InputError(Fault(reason, file=str(file), expected="a readable file")) from None
+    content = contents(file, LARGEST_BYTES, wanted="a model with its weights in another file")
     expected = "an ONNX model (protobuf)"
     try:
         # Parsed as it stands: data in other files stays there.
@@ -149,6 +144,7 @@ def read_onnx(path: str | Path) -> RawModel:
         raise InputError(
             Fault("is truncated or no ONNX", file=str(file), expected=expected)
         ) from None
+    del content
     if not model.ir_version or not model.HasField("graph") or not len(model.graph.node):
         raise InputError(Fault("holds no ONNX graph", file=str(file), expected=expected))
     model = written_out(model, str(file))
@@ -167,6 +163,7 @@ class _Reader:
         self.file = file
         self.faults: list[Fault] = []
         self.untold = 0
+        self.kept = 0
 
     def model(self, proto: Any) -> RawModel:
         garbled = [name for name in _names(proto.graph, _DEEPEST) if isinstance(name, bytes)]
@@ -367,7 +364,8 @@ class _Reader:
         Floating-point tensors are kept up to 16 elements only: scales of a resize, never weights.
         """
         external = proto.data_location == self.onnx.TensorProto.EXTERNAL
-        few = size <= (16 if format.startswith(("fp", "bf")) else KEPT)
+        most = KEPT if self.kept < KEPT_IN_ALL else KEPT_SURELY
+        few = size <= (min(most, KEPT_SURELY) if format.startswith(("fp", "bf")) else most)
         if external or format == "string":
             return None
         raw = len(proto.raw_data)
@@ -381,6 +379,7 @@ class _Reader:
             return None
         try:
             array = self.onnx.numpy_helper.to_array(proto)
+            self.kept += size
             return tuple(array.ravel().tolist())
         except (ValueError, TypeError, IndexError) as error:
             self.fault(path, f"its data cannot be read: {error}", "as much data as its shape says")
