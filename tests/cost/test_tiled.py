@@ -145,7 +145,11 @@ def test_too_small_a_scratchpad_is_infinite() -> None:
     assert np.isinf(network(table_of("resnet18"), setting_of(4.0))[0])
 
 
-@pytest.mark.parametrize("name", ["tiny_cnn", "llama_3_8b"])
+@pytest.mark.parametrize(
+    "name",
+    # JAX compiles every layer of a network of convolutions for itself: 15 seconds.
+    ["llama_3_8b", pytest.param("tiny_cnn", marks=pytest.mark.exhaustive)],
+)
 def test_relaxed_traffic_under_numpy_and_jax(name: str) -> None:
     """Continuous forms: alike in both namespaces, near the exact ones, at least compulsory."""
     import jax
