@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from perfmodel.errors import Fault, InputError, nearest
-from perfmodel.formats import FALLBACKS, Precision, as_precision
+from perfmodel.formats import FALLBACKS, Precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.engine import Engine
 from perfmodel.hardware.facts import choices
@@ -19,6 +19,7 @@ from perfmodel.prediction import Prediction
 from perfmodel.prediction.job import Job, Static
 from perfmodel.prediction.placed import shares_of
 from perfmodel.prediction.planned import crossings
+from perfmodel.resolve import precision_for
 from perfmodel.workload.executed import Execution, executed
 from perfmodel.workload.families import Semantics
 from perfmodel.workload.fuse import Fusion
@@ -322,20 +323,6 @@ def _choices(engine: Engine, runtime: Runtime) -> Mapping[str, Any]:
     if runtime.multiplies_in:
         found["multiplies_in"] = runtime.multiplies_in
     return found
-
-
-def precision_for(
-    given: str | Precision | None, workload: Workload, machine: Machine, engine: str
-) -> Precision:
-    """Return the precision given, else the file's own, else the engine's first.
-
-    That is the first of its kind's `FORMATS_FIRST` for which it states a peak.
-    """
-    if given is not None:
-        return as_precision(given)
-    if workload.precision:
-        return as_precision(workload.precision)
-    return as_precision(machine.device.engine(engine).own_precision())
 
 
 def supported(machine: Machine, engine: str, compute: str) -> bool:

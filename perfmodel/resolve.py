@@ -23,9 +23,10 @@ __all__ = [
     "Subject",
     "WorkloadLike",
     "check_choices",
+    "checked_bits",
     "machine_of",
+    "precision_for",
     "resolve",
-    "with_bits",
 ]
 
 #: A name, a path, a workload, or a model in memory that an importer reads (torch.export).
@@ -110,7 +111,13 @@ def resolve(
         faults += check_choices(spec, given["engine"], given["model"])
     formats = faults.trying(_precision, given["precision"])
     if parts.bits:
-        formats = faults.trying(with_bits, formats, parts.bits, made)
+        bits = faults.trying(checked_bits, parts.bits)
+        if bits and not faults:
+            assert made is not None
+            assert found is not None
+            spec = machine_of(found, chosen, {}, made)
+            runs_on = str(given["engine"] or spec.engine)
+            formats = precision_for(formats, made, spec, runs_on).with_bits(**bits)
     faults.settle()
     assert made is not None
     assert machine is not None
@@ -152,10 +159,28 @@ def machine_of(
     return machine.vary(facts)
 
 
-def with_bits(
-    precision: Precision | None, bits: Mapping[str, Any], workload: Workload | None = None
+def precision_for(
+    given: str | Precision | None, workload: Workload, machine: Machine, engine: str
 ) -> Precision:
-    """Return a precision with other stored bits an element for some roles."""
+    """Return the precision given, else the file's own, else the engine's first.
+
+    That is the first of its kind's `FORMATS_FIRST` for which it states a peak.
+    """
+    if given is not None:
+        return as_precision(given)
+    if workload.precision:
+        return as_precision(workload.precision)
+    return as_precision(machine.device.engine(engine).own_precision())
+
+
+def checked_bits(bits: Mapping[str, Any]) -> dict[str, Any]:
+    """Return stored bits an element by role, as numbers or arrays.
+
+    Raises
+    ------
+    InputError
+        What is no number of bits, all of it at once.
+    """
     import numpy as np
 
     faults: list[Fault] = []
@@ -172,9 +197,7 @@ def with_bits(
         checked[role] = array if array.ndim else float(array)
     if faults:
         raise InputError(faults)
-    if precision is None:
-        precision = as_precision((workload and workload.precision) or "fp16")
-    return precision.with_bits(**checked)
+    return checked
 
 
 def check_choices(machine: Machine, engine: str | None, model: str | None) -> list[Fault]:

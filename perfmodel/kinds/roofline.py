@@ -17,7 +17,6 @@ from perfmodel.cost.residency import cold_weight_bytes, level_traffic
 from perfmodel.cost.setting import Setting
 from perfmodel.kinds.protocol import Equation, Terms
 from perfmodel.kinds.rates import (
-    MATRIX_KINDS,
     alike,
     bandwidth,
     copy_shares,
@@ -212,6 +211,7 @@ def matrix_rates(
     first = rates[0]
     if all(alike(rate, first) for rate in rates):
         return first, operations, executed, tuple(dict.fromkeys(unsupported))
+    # Rows without products have no operations to divide by a rate.
     per_row: list[Value] = [1.0] * len(table.rows)
     for rows, _, rate in by_value:
         for i in rows:
@@ -235,7 +235,7 @@ def _matrix_rows(
 
     keys: dict[tuple[str, tuple[str, str]], list[int]] = {}
     for i, row in enumerate(rows):
-        if row.kind in MATRIX_KINDS:
+        if row.products:
             keys.setdefault((row.kind, (slot(row.pair[0]), slot(row.pair[1]))), []).append(i)
     return keys
 

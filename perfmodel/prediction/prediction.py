@@ -16,7 +16,7 @@ from perfmodel.cost.setting import Setting
 from perfmodel.cost.thermal import Thermal, thermal_outcome
 from perfmodel.cost.totals import once_a_run
 from perfmodel.kinds.protocol import Terms
-from perfmodel.kinds.rates import MATRIX_KINDS, bandwidth, vector_peak
+from perfmodel.kinds.rates import bandwidth, vector_peak
 from perfmodel.prediction import audit
 from perfmodel.workload.lower import OperatorTable
 
@@ -69,7 +69,7 @@ class Prediction:
         """Text of the precision, with the formats that the file itself fixes for products."""
         rows = self._job.lowered.rows
         fixed = {
-            slot.partition("=")[2] for row in rows if row.kind in MATRIX_KINDS
+            slot.partition("=")[2] for row in rows if row.products
             for slot in row.pair if "=" in slot
         }  # fmt: skip
         text = str(self._job.precision)

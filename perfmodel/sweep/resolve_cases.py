@@ -21,7 +21,14 @@ from perfmodel.hardware.library import runtime as find_runtime
 from perfmodel.hardware.limits import pairs_of
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
-from perfmodel.resolve import DeviceLike, WorkloadLike, check_choices, machine_of, with_bits
+from perfmodel.resolve import (
+    DeviceLike,
+    WorkloadLike,
+    check_choices,
+    checked_bits,
+    machine_of,
+    precision_for,
+)
 from perfmodel.settings import BITS, OPTIONS, FaultList, is_fact
 from perfmodel.sweep.cases import Case, product_of
 from perfmodel.workload import library
@@ -262,7 +269,7 @@ def _check_options(axes: list[Axis], options: Options, faults: FaultList, place:
     for axis in axes:
         if axis.name in BITS:
             try:
-                with_bits(None, {BITS[axis.name]: axis.values})
+                checked_bits({BITS[axis.name]: axis.values})
             except InputError:
                 message, expected = "holds what is no number of bits", "above 0, at most 64"
                 faults.append(Fault(message, path=axis.name, file=place, expected=expected))
@@ -373,8 +380,12 @@ def _left_out(cases: list[Case], devices: Devices, axes: list[Axis]) -> list[str
 
 
 def precision_of(
-    value: str | Precision | None, bits: Mapping[str, Any], workload: Workload
-) -> Precision | None:
-    """Return the precision of a point, with numbers of bits in."""
-    chosen = None if value is None else as_precision(value)
-    return with_bits(chosen, bits, workload) if bits else chosen
+    value: str | Precision | None, bits: Mapping[str, Any], workload: Workload,
+    device: Device | Machine, runtime: Runtime | None, engine: str | None,
+) -> Precision | None:  # fmt: skip
+    """Return the precision of a point, with numbers of bits in; None for the default of both."""
+    if not bits:
+        return None if value is None else as_precision(value)
+    machine = machine_of(device, runtime, {}, workload)
+    chosen = precision_for(value, workload, machine, engine or machine.engine)
+    return chosen.with_bits(**checked_bits(bits))

@@ -11,8 +11,8 @@ from perfmodel.cost.capacity import usable
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.formats import Precision, as_precision
 from perfmodel.measurements import read_rows
-from perfmodel.predict import machine_for, precision_for, static_for
-from perfmodel.resolve import DeviceLike, WorkloadLike, resolve
+from perfmodel.predict import machine_for, static_for
+from perfmodel.resolve import DeviceLike, WorkloadLike, precision_for, resolve
 from perfmodel.schedule.target import bytes_of
 from perfmodel.search.finetune.choose import best
 from perfmodel.search.finetune.cost import costs_of
