@@ -50,6 +50,8 @@ class Roofline:
     """Time of a row = the slowest of arithmetic and each memory level, plus launch."""
 
     name = "roofline"
+    #: Its units multiply whatever a runtime's algorithm of a convolution asks for.
+    any_algorithm = True
     network_wide: frozenset[str] = frozenset({"memory"})
     equations: Mapping[str, Equation] = {
         "matrix": Equation("2 * macs / (peak * efficiency)", _WILLIAMS),
@@ -183,11 +185,12 @@ def matrix_rates(
             name = best_format(setting)
         executed[wanted] = name
         rate = setting.facts[f"engines.{setting.engine}.peaks.{name}"]
-        counted = None if setting.bare else issue_rate(setting, pair[0])
+        most = rate if setting.bare else rate * summed_in(setting, name)
+        counted = None if setting.bare else issue_rate(setting, pair[0], most)
         if counted is not None:
             rate = counted * (setting.fact("runtime.efficiency.moe", 1.0) if kind == "moe" else 1.0)
         elif not setting.bare:
-            rate = rate * summed_in(setting, name) * efficiency(setting, kind, pair)
+            rate = most * efficiency(setting, kind, pair)
             rate = power_limited(setting, rate) * units_in_step(setting)
         rate = rate * sparse_speedup(setting, pair)
         by_value.append((rows, name, rate))

@@ -2,10 +2,11 @@
 
 Two kinds of faults. Numbers that are none of a run (not finite, negative, a run in no time) end the
 prediction: `settle` refuses them where the sums over the rows are made. Numbers beyond what the
-machine states (work faster than its peak, bytes faster than its bandwidth, power above the
-sustained or below the idle one) are shown and said: `limits` has them as arrays, `breaches` opens
-those of one point with the row and the fact. Where more than the engine has of a resource is
-taken, its rates are those of a larger part, and only the resource is at fault.
+machine states are shown and said: `breaches` opens those of one point with the row and the fact.
+Work faster than the peak and bytes faster than the bandwidth (`beyond`) make the prediction one
+that does not hold, as what does not fit; power above the sustained one (the device would slow down,
+see `perfmodel.cost.thermal`) or below the idle one does not. Where more than the engine has of a
+resource is taken, its rates are those of a larger part, and only the resource is at fault.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from perfmodel.arrays import Value, namespace
 from perfmodel.cost.capacity import Violation, resources
 from perfmodel.cost.setting import Setting
 from perfmodel.errors import Fault, InputError
-from perfmodel.kinds.protocol import Terms
+from perfmodel.kinds.protocol import Kind, Terms
 from perfmodel.kinds.rates import sparse_speedup
-from perfmodel.kinds.unpack import summed_in
+from perfmodel.kinds.slots import bits_of
+from perfmodel.kinds.unpack import issue_rate, summed_in
 from perfmodel.units import show
 from perfmodel.workload.lower import OperatorTable
 
@@ -122,9 +124,9 @@ def _sound(value: Value) -> bool:
     if not isinstance(value, np.ndarray):
         return True
     if value.size == 1:
-        return 0.0 <= value.item() < np.inf
+        return 0.0 <= float(value.item()) < np.inf
     # The least is NaN where any is.
-    return bool(value.min() >= 0.0) and bool(value.max() < np.inf)
+    return float(value.min()) >= 0.0 and float(value.max()) < np.inf
 
 
 def _faults(
@@ -144,15 +146,36 @@ def _faults(
     return [Fault(f"{where}comes out as {found:g}{at}", name, expected="a finite number from 0 up")]
 
 
-def peak_of(setting: Setting, name: str) -> Value:
+def peak_of(setting: Setting, name: str, kind: Kind) -> Value:
     """Return the rate that an engine states for a compute format, as the runtime drives it.
 
-    Its peak, times what it gains from the format of sums and from structured zeros.
+    Its peak, times what it gains from the format of sums and from structured zeros; of a kind whose
+    time goes with bits (``by_bits``) in proportion to those of operands that are narrower. Where a
+    runtime states a share of the peak above one, or looks products up, that is the rate.
     """
-    peak = setting.facts[f"engines.{setting.engine}.peaks.{name}"]
+    peak: Value = setting.facts[f"engines.{setting.engine}.peaks.{name}"]
     if setting.bare:
         return peak
-    return peak * summed_in(setting, name) * sparse_speedup(setting, ("weight", "activation"))
+    peak = peak * summed_in(setting, name) * sparse_speedup(setting, ("weight", "activation"))
+    shares = (setting.facts.get(f"runtime.efficiency.{each}", 1.0) for each in ("gemm", "conv"))
+    for share in shares:
+        peak = (
+            peak if type(share) is float and share <= 1.0 else peak * setting.xp.maximum(share, 1.0)
+        )
+    if "runtime.kernels.gemm.lookup_instructions" in setting.facts:
+        counted = issue_rate(setting, "weight", peak)
+        peak = peak if counted is None else setting.xp.maximum(peak, counted)
+    if not getattr(kind, "by_bits", False):
+        return peak
+    left, _, right = name.partition("x")
+    stated = _bits(left) * _bits(right or left)
+    bits = bits_of(setting, "weight") * bits_of(setting, "activation")
+    return peak * setting.xp.maximum(stated / bits, 1.0)
+
+
+def _bits(name: str) -> float:
+    """Return the bits of a compute format by its name."""
+    return {"binary": 1.0, "ternary": 2.0}.get(name) or float(name.lstrip("abfimnptvx_"))
 
 
 def lacking(setting: Setting, formats: Sequence[str]) -> list[Violation]:
@@ -169,10 +192,8 @@ def lacking(setting: Setting, formats: Sequence[str]) -> list[Violation]:
 
 
 def beyond(prediction: Prediction) -> Value:
-    """Return whether a prediction passes what its machine states; flat, or one boolean."""
-    passed: Value = False
-    for limit in _limits(prediction):
-        passed = passed | (limit.reached > limit.bound * (1.0 + limit.slack))
+    """Return whether a prediction passes a rate of its machine; flat, or one boolean."""
+    passed = _passed(_rates(prediction))
     if passed is False or (namespace(passed) is np and not np.any(passed)):
         return False
     found: Value = passed & ~_larger(prediction)
@@ -181,16 +202,21 @@ def beyond(prediction: Prediction) -> Value:
 
 def breaches(prediction: Prediction) -> list[Breach]:
     """Return what a prediction (the first such point) passes, with the row that does so by most."""
-    passed = prediction._beyond  # pyright: ignore[reportPrivateUsage]
+    passed = beyond(prediction) | _passed(_powers(prediction))
     bad = np.flatnonzero(np.asarray(passed))
     if not bad.size:
         return []
     point = prediction.at(int(bad[0]))
-    return [
-        _opened(point, limit)
-        for limit in _limits(point)
-        if bool(np.any(limit.reached > limit.bound * (1.0 + limit.slack)))
-    ]
+    limits = _powers(point) if np.any(_larger(point)) else [*_rates(point), *_powers(point)]
+    return [_opened(point, limit) for limit in limits if np.any(_passed([limit]))]
+
+
+def _passed(limits: Sequence[Limit]) -> Value:
+    """Return whether any of some limits is passed, by point."""
+    passed: Value = False
+    for limit in limits:
+        passed = passed | (limit.reached > limit.bound * (1.0 + limit.slack))
+    return passed
 
 
 def _larger(prediction: Prediction) -> Value:
@@ -202,8 +228,8 @@ def _larger(prediction: Prediction) -> Value:
     return np.asarray(larger) if namespace(larger) is np else larger
 
 
-def _limits(prediction: Prediction) -> list[Limit]:
-    """Return the bounds of a prediction: rates of its engine and memories, and powers."""
+def _rates(prediction: Prediction) -> list[Limit]:
+    """Return the bounds of a prediction by the rates of its memories and its engine."""
     totals, setting = prediction._totals, prediction._setting  # pyright: ignore[reportPrivateUsage]
     facts, latency = setting.facts, totals["latency_s"]
     terms = None if prediction.shape else prediction._opened[1]  # pyright: ignore[reportPrivateUsage]
@@ -212,17 +238,26 @@ def _limits(prediction: Prediction) -> list[Limit]:
     for key, done in totals.items():
         what, _, name = key.partition(" ")
         if what == "operations" and name != "vector":
-            peak = peak_of(setting, name)
+            peak = peak_of(setting, name, prediction._job.static.kind)  # pyright: ignore[reportPrivateUsage]
             busy = busy + done / peak
             paths.append(f"engines.{setting.engine}.peaks.{name}")
             rows = rows if terms is None else rows + terms.operations[name] / peak
         elif what == "traffic" and (rate := facts.get(f"memories.{name}.bandwidth")) is not None:
+            rate = rate * _ways(setting, name)
             each = None if terms is None else terms.traffic[name] / rate
             out.append(Limit(f"bandwidth of {name}", f"memories.{name}.bandwidth", done / rate,
                              latency, ROUND_OFF, each))  # fmt: skip
     if paths:
         at = ", ".join(paths)
         out.append(Limit("utilization", at, busy, latency, ROUND_OFF, rows))
+    return out
+
+
+def _powers(prediction: Prediction) -> list[Limit]:
+    """Return the bounds of a prediction by what the device draws with and without work."""
+    setting = prediction._setting  # pyright: ignore[reportPrivateUsage]
+    facts, latency = setting.facts, prediction._totals["latency_s"]  # pyright: ignore[reportPrivateUsage]
+    out: list[Limit] = []
     joule = prediction._flat_energy.joule  # pyright: ignore[reportPrivateUsage]
     most, idle = facts.get("power.busy"), facts.get("power.idle")
     if joule is not None and most is not None:
@@ -232,8 +267,15 @@ def _limits(prediction: Prediction) -> list[Limit]:
     return out
 
 
+def _ways(setting: Setting, memory: str) -> float:
+    """Return how many ways a memory's bandwidth goes: two to a cache that says what each costs."""
+    at = setting.levels.index(memory) if memory in setting.levels[:-1] else 0
+    return 2.0 if at and f"memories.{setting.levels[at - 1]}.line_out" in setting.facts else 1.0
+
+
 def _opened(prediction: Prediction, limit: Limit) -> Breach:
     """Return a limit that one point passes as a sentence, with the row that does so by most."""
+    setting = prediction._setting  # pyright: ignore[reportPrivateUsage]
     seconds = _first(prediction._totals["latency_s"])  # pyright: ignore[reportPrivateUsage]
     reached, bound = _first(limit.reached), _first(limit.bound)
     share = reached / bound if bound else float("inf")
@@ -244,7 +286,7 @@ def _opened(prediction: Prediction, limit: Limit) -> Breach:
         over = (least - np.asarray(terms.row_s, dtype=float)) * np.asarray(table.count)
         row = table.rows[int(np.argmax(over[:, 0]))].name
     where = f", by most in '{row}'" if row else ""
-    facts = prediction._setting.facts  # pyright: ignore[reportPrivateUsage]
+    facts = setting.facts
     if limit.metric == "utilization":
         value, most = share, 1.0
         text = f"utilization {_percent(share)}: {show(reached, 'time')} of work at the stated peak"
@@ -256,7 +298,8 @@ def _opened(prediction: Prediction, limit: Limit) -> Breach:
         value, most = bound / seconds, reached / seconds
         text = f"power {show(value, 'power')}, below {show(most, 'power')} with nothing to do"
     else:
-        most = _first(facts[limit.fact])
+        memory = limit.metric.removeprefix("bandwidth of ")
+        most = _first(facts[limit.fact]) * _ways(setting, memory)
         value = most * share
         text = f"{limit.metric} {show(value, 'bandwidth')}, of {show(most, 'bandwidth')}"
     return Breach(limit.metric, row, value, most, limit.fact, f"{text}{where} ({limit.fact})")

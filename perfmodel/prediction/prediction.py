@@ -286,8 +286,9 @@ class Prediction:
         return total
 
     def _peak(self, name: str) -> Value:
-        setting = self._setting
-        return vector_peak(setting)[1] if name == "vector" else audit.peak_of(setting, name)
+        if name == "vector":
+            return vector_peak(self._setting)[1]
+        return audit.peak_of(self._setting, name, self._job.static.kind)
 
     @property
     def utilization(self) -> Value:
@@ -342,7 +343,7 @@ class Prediction:
 
     @property
     def feasible(self) -> Value:
-        """Whether it fits, in formats that the engine computes, and has no `breaches`."""
+        """Whether it fits, in formats that the engine computes, at no more than stated rates."""
         good = fits(self._totals, self._setting)
         if self.unsupported:
             good = good & False

@@ -143,8 +143,12 @@ def cost(table: OperatorTable, setting: Setting) -> Terms:
     work = {"array": array / units, "lines": lines / units}
     moved = row_bytes(table, setting) * (1.0 - on_host)
     rate = bandwidth(setting, main)
-    memory = {main: with_latency(moved / rate, moved, setting, main)}
-    overhead: dict[str, Value] = {"host": _host_seconds(table, setting, on_host)}
+    host = _host_seconds(table, setting, on_host)
+    theirs = row_bytes(table, setting) * on_host
+    # A processor of which the runtime says nothing moves its bytes as fast as they come.
+    crossing = moved + setting.xp.where(host > 0.0, 0.0, theirs)
+    memory = {main: with_latency(crossing / rate, crossing, setting, main)}
+    overhead: dict[str, Value] = {"host": host}
     overhead |= launch_times(table, setting)
     _, operations, executed, unsupported = matrix_rates(
         table, executed_macs(table, setting), setting
@@ -152,7 +156,7 @@ def cost(table: OperatorTable, setting: Setting) -> Terms:
     operations["vector"] = table.vector_ops
     row_s = compose(compute, memory, overhead, setting.overlap)
     return Terms(
-        compute, memory, overhead, {main: moved + row_bytes(table, setting) * on_host}, row_s,
+        compute, memory, overhead, {main: moved + theirs}, row_s,
         operations, executed, unsupported, work=work,
         said={main: partial(_said, memory[main])},
         traffic_model="every map crosses to main memory, its taps from lines on the chip",

@@ -99,6 +99,8 @@ def cost(table: OperatorTable, setting: Setting) -> Terms:
         # Cores at work each load what they multiply by.
         loading = own * clock * xp.minimum(loads, cores)
         seconds = xp.maximum(maps / rate, weights / loading)
+        # Ports of many cores may be wider together than the memory behind them.
+        seconds = xp.maximum(seconds, moved / facts[f"memories.{main}.bandwidth"])
     seconds = with_latency(seconds, moved, setting, main)
     added = 3.0 * pairs * result * away
     overhead: dict[str, Value] = {"add": added / rate}
