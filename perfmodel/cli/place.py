@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +26,7 @@ from perfmodel.resolve import resolve
 from perfmodel.schedule.place import Geometric, Level
 from perfmodel.schedule.place import place as run
 from perfmodel.schedule.place.place import option_faults
+from perfmodel.schedule.place.popularity import popularity_of as read_popularity
 from perfmodel.settings import FaultList
 
 __all__ = ["extra_levels", "place", "popularity_of"]
@@ -161,16 +163,10 @@ def extra_levels(
 
 
 def popularity_of(text: str | None, faults: FaultList) -> float | Geometric | list[float] | None:
-    """Read an exponent, ``geometric:RATE``, or weights separated by commas."""
+    """Read the law by which routers choose."""
     if text is None:
         return None
-    law, mark, rate = text.partition(":")
-    try:
-        if mark and law == "geometric":
-            return Geometric(float(rate))
-        numbers = [float(part) for part in text.split(",")]
-    except ValueError:
-        wanted = "a number, geometric:RATE, or one for each expert"
-        faults.append(Fault(f"'{text}' is no popularity", file="--popularity", expected=wanted))
-        return None
-    return numbers[0] if len(numbers) == 1 else numbers
+    gathered = FaultList()
+    found = gathered.trying(read_popularity, text)
+    faults += [replace(fault, file="--popularity", path="") for fault in gathered]
+    return found
