@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from perfmodel.atomic import output_faults, write_text
-from perfmodel.cli import DONE, INFEASIBLE
+from perfmodel.cli import outcome
 from perfmodel.cli.common import (
     Whole,
     listed,
@@ -139,4 +139,4 @@ def assign(
         print_json(found.to_dict())
     elif output is None:
         say(repr(found))
-    return DONE if found.feasible else INFEASIBLE
+    return outcome(feasible=found.feasible, decided=found.decided)

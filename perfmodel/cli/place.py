@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from perfmodel.atomic import output_faults
-from perfmodel.cli import DONE, INFEASIBLE
+from perfmodel.cli import outcome
 from perfmodel.cli.common import (
     listed,
     named_options,
@@ -140,7 +140,7 @@ def place(
         print_json(data)
     elif output is None:
         say(text)
-    return DONE if found.feasible else INFEASIBLE
+    return outcome(feasible=found.feasible, decided=found.decided)
 
 
 def extra_levels(
