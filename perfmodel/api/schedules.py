@@ -99,8 +99,8 @@ def assign(
         Objects, names of the library, or paths; one device or several.
     **options
         As for `perfmodel.schedule.assign.run.assign`: ``objective`` (``latency_s``,
-        ``throughput``), ``parallel``, ``contiguous``, ``precision``, ``runtime``, ``engines``,
-        ``link`` ...
+        ``throughput``), ``parallel``, ``contiguous``, ``precision``, ``runtime``, ``set``,
+        ``engines``, ``link`` ...
 
     Raises
     ------

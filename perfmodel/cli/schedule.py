@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from perfmodel.atomic import output_faults, write_text
-from perfmodel.cli import DONE, INFEASIBLE
+from perfmodel.cli import outcome
 from perfmodel.cli.common import Whole, named_options, note, print_json, say, scalars, write_result
 from perfmodel.cli.reporting import report_faults, write_report
 from perfmodel.errors import Fault
@@ -182,4 +182,4 @@ def schedule(
         failed = [s.infeasible for s in found.schedules if s.infeasible is not None]
         if failed:
             note(failed[-1].text())
-    return DONE if found.feasible else INFEASIBLE
+    return outcome(feasible=found.feasible, decided=found.decided)

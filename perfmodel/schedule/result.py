@@ -89,6 +89,15 @@ class Schedule:
         """Whether there is a schedule, with an address for everything where they were asked for."""
         return self.infeasible is None
 
+    @property
+    def decided(self) -> bool:
+        """Whether it is known if anything fits: something does, or nothing is proved to.
+
+        That the blocks of this schedule have no addresses does not tell of those of others.
+        """
+        why = self.infeasible
+        return why is None or (why.proved and self.outcome.script is None)
+
     @cached_property
     def unproved(self) -> Unproved | None:
         """What is open between the bytes of this schedule and their bound, and what would close it.

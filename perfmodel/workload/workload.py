@@ -143,6 +143,15 @@ class Workload:
             trained_context=self.trained_context,
         )  # fmt: skip
 
+    def scoring_every_token(self) -> Workload:
+        """Return the workload with its classifier on every token, whatever runs it: training."""
+        build = self._build
+        return Workload(
+            self.name, lambda s: build(s._replace(head_on_every_token=True)), self.parameters,
+            (self.unit, self._items), precision=self.precision, origin=self.origin,
+            notes=self.notes, trained_context=self.trained_context,
+        )  # fmt: skip
+
     def __repr__(self) -> str:
         settings = ", ".join(f"{k}={_brief(v)}" for k, v in self.parameters.items())
         return f"Workload({self.name}: {settings})"

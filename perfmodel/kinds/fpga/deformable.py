@@ -73,7 +73,9 @@ EQUATIONS: Final[Mapping[str, Equation]] = {
         _CODENET,
     ),
     "memory": Equation("latency + bytes / bandwidth", _CODENET),
-    "host": Equation("bytes / host_bandwidth + operations / host_compute", "runtime spec"),
+    "host": Equation(
+        "max(bytes / host_bandwidth + operations / host_compute, bytes / bandwidth)", "runtime spec"
+    ),
     "launch": Equation("kernels * overhead", "runtime or device spec"),
 }
 
@@ -211,7 +213,9 @@ def _host_seconds(table: OperatorTable, setting: Setting, on_host: Any) -> Value
     if operations is not None:
         done = 2.0 * table.macs + table.vector_ops
         seconds = seconds + done / operations
-    return seconds * on_host
+    # Whatever it does, its operands cross to memory.
+    crossing = row_bytes(table, setting) / bandwidth(setting, setting.levels[-1])
+    return setting.xp.maximum(seconds, crossing) * on_host
 
 
 def _read_bytes(table: OperatorTable, setting: Setting) -> Value:

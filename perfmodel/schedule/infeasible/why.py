@@ -243,7 +243,7 @@ def unpacked(
     trace = replay(problem, script)
     k = trace.held_bytes.index(trace.peak_bytes)
     name = label(problem.steps, script.order[k])
-    known = "no packing fits" if layout.proved else "no packing was found"
+    known = f"no packing of this schedule {'fits' if layout.proved else 'was found'}"
     needs, there, most = sizes(layout.height_bytes, capacity_bytes, trace.peak_bytes)
     statement = (
         f"{known}: the best needs {needs}, of {there}, {binary(layout.gap_bytes)} too much, "
