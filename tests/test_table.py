@@ -1,5 +1,6 @@
 """The columnar table: questions against brute force, ways out and back."""
 
+import csv
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from perfmodel.errors import InputError
 from perfmodel.table import Table
+from perfmodel.table.files import csv_columns, csv_line, csv_text
 
 
 @pytest.fixture
@@ -279,3 +281,32 @@ def test_what_is_no_number_wins_nothing(unknown: float) -> None:
     for descending in (False, True):
         order = Table({"x": [np.nan, 1.0, 2.0]}).sort("x", descending=descending)["x"]
         assert np.isnan(order[-1])
+
+
+TEXTS = ["=1+1", "+1", "-1", "-x", "@x", "\tx", "\rx", "'", "'=1", "''@x", "=", "-", "'x", "a=b",
+         "", '=HYPERLINK("http://x","y")', "x,\"y\"", "-1.5", "a\r\nb"]  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_texts_that_a_spreadsheet_would_compute(suffix: str, tmp_path: Path) -> None:
+    """No cell of a CSV is a formula, and reading gives every text back."""
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow")
+    path = tmp_path / f"t{suffix}"
+    table = Table({"name": TEXTS, "=x": [-1.5] * len(TEXTS)})
+    table._write(path, (suffix,))  # pyright: ignore[reportPrivateUsage]
+    assert Table.read(path) == table
+    if suffix == ".csv":
+        with path.open(encoding="utf-8", newline="") as file:
+            header, *lines = csv.reader(file)
+        assert header == ["name", "'=x"]
+        assert not [cell for cell, _ in lines if len(cell) > 1 and cell[0] in "=+-@\t\r"]
+        assert {number for _, number in lines} == {"-1.5"}  # a number stays one
+
+
+@given(st.lists(st.text(st.sampled_from("ab'=+-@\t\r\n,\" ")), min_size=1))
+def test_any_text_of_a_csv_reads_back(texts: list[str]) -> None:
+    table = Table({"name": np.array(texts, dtype=object), "x": np.zeros(len(texts))})
+    text = csv_line(table.columns) + csv_text(table)
+    read = csv_columns(text, {"name": "text", "x": ""})
+    assert read["name"].tolist() == texts

@@ -15,10 +15,10 @@ from perfmodel.hardware.library import runtime as find_runtime
 from perfmodel.hardware.machine import Machine
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
+from perfmodel.prediction.apart import told_apart
 from perfmodel.prediction.scarce import largest_share
 from perfmodel.resolve import machine_of
 from perfmodel.settings import BITS, OPTIONS, is_fact
-from perfmodel.sweep.apart import told_apart
 from perfmodel.sweep.bottleneck import bottlenecks
 from perfmodel.sweep.cases import Numbers
 from perfmodel.sweep.plan import REASON, Piece, Plan, pieces_points

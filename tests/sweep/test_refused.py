@@ -11,7 +11,7 @@ import pytest
 import perfmodel as pm
 from perfmodel.errors import InputError
 from perfmodel.sweep import make_plan, run_plan
-from perfmodel.sweep.apart import told_apart
+from perfmodel.prediction.apart import told_apart
 from perfmodel.sweep.executor import Processes
 from perfmodel.sweep.plan import REASON
 from perfmodel.sweep.summary import Summary
