@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 
-from perfmodel.arrays import Value, namespace
+from perfmodel.arrays import Array, Value, namespace
 from perfmodel.cost.capacity import Violation, resources
 from perfmodel.cost.setting import Setting
 from perfmodel.errors import Fault, InputError
@@ -123,10 +123,11 @@ def _sound(value: Value) -> bool:
         return 0.0 <= value < np.inf
     if not isinstance(value, np.ndarray):
         return True
-    if value.size == 1:
-        return 0.0 <= float(value.item()) < np.inf
+    numbers = cast("Array", value)
+    if numbers.size == 1:
+        return 0.0 <= numbers.item() < np.inf
     # The least is NaN where any is.
-    return float(value.min()) >= 0.0 and float(value.max()) < np.inf
+    return float(numbers.min()) >= 0.0 and float(numbers.max()) < np.inf
 
 
 def _faults(
