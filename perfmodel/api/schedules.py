@@ -68,8 +68,8 @@ def schedule(
         Facts of the device and parameters of the workload, by name.
     **options
         As for `perfmodel.schedule.run.schedule`: ``method`` (``greedy``, ``beam``, ``ilp``,
-        ``exact``), ``objective`` (``bytes``, ``latency_s``, ``energy_j``, ``peak``), ``memory``,
-        ``precision``, ``runtime``, ``weights``, ``time_limit_s`` ...
+        ``exact``), ``objective`` (``bytes``, ``latency_s``, ``offchip_energy_j``, ``peak``),
+        ``memory``, ``precision``, ``runtime``, ``weights``, ``time_limit_s`` ...
 
     Returns
     -------

@@ -76,7 +76,8 @@ def schedule(
     method
         greedy, beam, ilp or exact: from the fastest to the one that proves.
     objective
-        bytes spilled and reloaded, latency_s, energy_j, or peak (the least memory without spills).
+        bytes spilled and reloaded, latency_s, offchip_energy_j (transfers and idle power), or peak
+        (the least memory without spills).
     memory
         Memory of the device to schedule; by default its outermost scratchpad.
     weights

@@ -75,7 +75,7 @@ class Job:
             capacity -= self.made.weight_bytes
             if capacity <= 0:
                 return self._weights_alone(capacity)
-        timed = self.objective in {"latency_s", "energy_j"}
+        timed = self.objective in {"latency_s", "offchip_energy_j"}
         clock = self._needed_clock() if timed else None
         if capacity is not None and self.made.problem.largest_working_set_bytes > capacity:
             return self._tiled(capacity) if self.tiles else self._impossible(capacity)
@@ -151,7 +151,7 @@ class Job:
         if made is None:
             said = "needs a device with the bandwidth of the memory behind the scheduled one"
             raise InputError(Fault(said, path="objective", expected="such a device, or bytes"))
-        if self.objective == "energy_j" and made.power is None:
+        if self.objective == "offchip_energy_j" and made.power is None:
             at = self.at.where
             said = f"{at.device} states no energy of transfers and no power"
             expected = f"memories.{at.outer}.energy_per_byte or power.busy"
