@@ -10,8 +10,8 @@ import pytest
 
 import perfmodel as pm
 from perfmodel.errors import InputError
-from perfmodel.sweep import make_plan, run_plan
 from perfmodel.prediction.apart import told_apart
+from perfmodel.sweep import make_plan, run_plan
 from perfmodel.sweep.executor import Processes
 from perfmodel.sweep.plan import REASON
 from perfmodel.sweep.summary import Summary
