@@ -17,7 +17,6 @@ from perfmodel._version import __version__
 from perfmodel.hardware.library import hardware
 from perfmodel.hardware.library import runtime as find_runtime
 from perfmodel.hardware.machine import Machine
-from perfmodel.prediction.job import CHUNK
 from perfmodel.sweep.content import digest, packages, sources_digest
 from perfmodel.sweep.resolve_cases import bound
 from perfmodel.workload.importers.table import is_imported
@@ -36,6 +35,8 @@ _WHOLE_FILE: Final = 1 << 28
 
 def identity(plan: Plan) -> dict[str, Any]:
     """Return workloads, devices, runtimes (each with its hash), axes and options of a plan."""
+    from perfmodel.sweep import plan as plan_module
+
     workloads: list[dict[str, Any]] = []
     for ref in plan.workloads:
         made = bound(ref, {})
@@ -69,7 +70,7 @@ def identity(plan: Plan) -> dict[str, Any]:
         "code": sources_digest(),
         "numpy": np.__version__,
         "packages": packages(),
-        "chunk": CHUNK,
+        "chunk": plan_module.CHUNK,
         "workloads": workloads,
         "devices": devices,
         "runtimes": runtimes,

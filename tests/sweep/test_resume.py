@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import perfmodel as pm
@@ -123,7 +124,7 @@ CHANGES: dict[str, tuple[Callable[[pytest.MonkeyPatch], Plan], str]] = {
     "the code": (with_(f"{IDENTITY}sources_digest", lambda: "0"), "code"),
     "a package": (with_(f"{IDENTITY}packages", lambda: {"perfmodel.kinds:x": "x 2"}), "packages"),
     "numpy": (with_(f"{IDENTITY}np.__version__", "0"), "numpy"),
-    "points of a chunk": (with_(f"{IDENTITY}CHUNK", 3), "chunk"),
+    "points of a chunk": (with_("perfmodel.sweep.plan.CHUNK", 3), "chunk"),
 }  # fmt: skip
 
 
@@ -229,3 +230,34 @@ def test_a_cycle_has_a_digest() -> None:
     cycle: list[Any] = [1]
     cycle.append(cycle)
     assert digest(cycle) == digest(cycle) != digest([1])
+
+
+def test_a_model_file_is_compared_by_all_that_it_holds(tmp_path: Path) -> None:
+    """Weights whose sizes are the same and whose numbers are not: no row changes, and yet."""
+    onnx = pytest.importorskip("onnx")
+    numpy_helper, helper = onnx.numpy_helper, onnx.helper
+    path, output = tmp_path / "net.onnx", tmp_path / "o.csv"
+
+    def write(operator: str, scale: float) -> None:
+        weight = numpy_helper.from_array(np.full((8, 8), scale, dtype=np.float32), "w")
+        shape = ["n", 8]
+        graph = helper.make_graph(
+            [helper.make_node("MatMul", ["x", "w"], ["h"]),
+             helper.make_node(operator, ["h"], ["y"])],
+            "net", [helper.make_tensor_value_info("x", 1, shape)],
+            [helper.make_tensor_value_info("y", 1, shape)], [weight],
+        )  # fmt: skip
+        onnx.save(helper.make_model(graph), path)
+
+    write("Relu", 1.0)
+    made = make_plan(str(path), "a100", {"n": [1, 2]})
+    with pytest.raises(Stop):
+        run_plan(made, output=output, progress=stop)
+    for operator, scale in (("Exp", 1.0), ("Relu", 2.0)):
+        write(operator, scale)
+        other = make_plan(str(path), "a100", {"n": [1, 2]})
+        with pytest.raises(InputError, match="workloads: other contents of"):
+            run_plan(other, output=output, resume=True)
+    write("Relu", 1.0)
+    run_plan(make_plan(str(path), "a100", {"n": [1, 2]}), output=output, resume=True)
+    assert output.is_file()
