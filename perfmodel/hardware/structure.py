@@ -168,6 +168,8 @@ def _roles(device: Any) -> Iterator[Flaw]:
     for index, memory in enumerate(listed(device, "memories")):
         for at, role in enumerate(listed(memory, "roles")):
             where: Path = ("memories", index, "roles", at)
+            if not isinstance(role, str):
+                continue
             if role in seen:
                 message = f"role '{role}' is taken by '{seen[role]}'"
                 yield Flaw(where, message, "each role once")

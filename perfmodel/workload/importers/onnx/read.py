@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.regular import contents
 from perfmodel.workload.importers.onnx.functions import written_out
+from perfmodel.workload.importers.onnx.signature import signature_faults
 
 #: Names that a graph may read: its own, then those of the graphs around it.
 Known: TypeAlias = tuple[set[str], ...]
@@ -162,6 +163,7 @@ class _Reader:
         self.onnx = onnx
         self.file = file
         self.faults: list[Fault] = []
+        self.opsets: dict[str, int] = {}
         self.untold = 0
         self.kept = 0
 
@@ -171,7 +173,7 @@ class _Reader:
             self.fault("graph", f"the name {name!r} is not UTF-8", "names in UTF-8")
         if garbled:
             raise InputError(self.faults)
-        opsets: dict[str, int] = {}
+        opsets = self.opsets
         for entry in proto.opset_import:
             opsets[str(entry.domain)] = int(entry.version)
             if entry.version < 1:
@@ -241,6 +243,9 @@ class _Reader:
                 op, str(proto.domain), str(proto.name) or f"{op}_{n}",
                 tuple(map(str, proto.input)), tuple(map(str, proto.output)),
             )  # fmt: skip
+            for message, expected, near in signature_faults(proto, self.opsets):
+                label = f"{path}.node[{i}]: {node.op} at {node.name}"
+                self.fault(label, message, expected, near)
             for attribute in proto.attribute:
                 self.attribute(node, attribute, f"{path}.node[{i}]", known, depth)
             known[0].update(node.outputs)

@@ -186,6 +186,10 @@ def _scattered(node: Node, spatial: Sequence[Dim], kernel: Sequence[int]) -> lis
     if auto.startswith("SAME"):
         return [simplify(n * s[i]) for i, n in enumerate(spatial)]
     pads = node.wholes("pads") or (0,) * (2 * axes)
+    if min((*s, *d), default=1) < 1 or min((*extra, *pads), default=0) < 0:
+        raise ContradictionError("a stride or dilation below 1, or a negative padding")
+    if len(pads) != 2 * axes or len(extra) != axes:
+        raise ContradictionError(f"{len(pads)} pads and {len(extra)} more for {axes} axes")
     return [
         simplify((n - 1) * s[i] + extra[i] + (kernel[i] - 1) * d[i] + 1 - pads[i] - pads[i + axes])
         for i, n in enumerate(spatial)
@@ -323,6 +327,8 @@ def top_k(node: Node) -> None:
     axis = axis_of(node.whole("axis", -1), len(x))
     second = node.get(1)
     k = second.number() if second is not None else node.whole("k", 1)
+    if second is None and k is not None and constant(k) == 0:
+        raise ContradictionError("attribute 'k' is 0")
     if k is None and second is not None and second.is_data and not second.depends:
         k = node.open(0, axis)
     if k is None:
@@ -374,7 +380,7 @@ RULES: Mapping[str, Rule] = {
          "Asinh", "Acosh", "Atanh", "Softplus", "Softsign", "Mish", "Gelu", "Swish", "Shrink",
          "Softmax", "LogSoftmax", "Hardmax", "LRN",
          "MeanVarianceNormalization", "LpNormalization", "ReverseSequence",
-         "Trilu", "Identity", "BitwiseNot", "Scatter", "ScatterElements", "ScatterND",
+         "Identity", "BitwiseNot", "Scatter", "ScatterElements", "ScatterND",
          "TensorScatter", "RMSNormalization", "RotaryEmbedding"),
         first_same,
     ),
@@ -388,7 +394,7 @@ RULES: Mapping[str, Rule] = {
          "IsNaN", "IsInf"),
         logical,
     ),
-    "PRelu": prelu,
+    "PRelu": prelu, "Trilu": lambda node: give(node, ranked(node.need(0), 2)),
     **dict.fromkeys(("CumSum", "CumProd"), along_axis),
     **dict.fromkeys(("InstanceNormalization", "GroupNormalization"), by_channel),
     "Where": where,

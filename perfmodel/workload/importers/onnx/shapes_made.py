@@ -107,8 +107,11 @@ def affine_grid(node: Node) -> None:
 
 
 def eye_like(node: Node) -> None:
-    """``EyeLike``: shaped as the input."""
-    give(node, node.need(0).known)
+    """``EyeLike``: shaped as the input, which is a matrix."""
+    x = node.need(0).known
+    if len(x) != 2:
+        raise ContradictionError(f"{len(x)} axes, which are no matrix")
+    give(node, x)
 
 
 def center_crop(node: Node) -> None:

@@ -401,8 +401,9 @@ def resize(node: Node) -> None:
         if len(scales) != len(axes):
             raise ContradictionError(f"{len(scales)} scales for {len(axes)} axes")
         for axis, scale in zip(axes, scales, strict=True):
-            if (constant(scale) or 1) <= 0:
-                raise ContradictionError(f"a scale of {scale}")
+            number = constant(scale)
+            if number is not None and number <= 0:
+                raise ContradictionError(f"a scale of {number:g}")
             shape[axis] = floor(simplify(shape[axis] * scale))
     give(node, shape)
 

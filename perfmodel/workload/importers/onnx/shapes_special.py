@@ -297,7 +297,14 @@ def causal_conv(node: Node) -> None:
     give(node, (*x[:2], simplify(w[2] - 1)), 1)
 
 
+def scan(node: Node) -> None:
+    """``Scan`` comes here where no body can be written out."""
+    count = node.whole("num_scan_inputs", 0)
+    raise ContradictionError(f"attribute 'num_scan_inputs' is {count} of {len(node.inputs)} inputs")
+
+
 RULES: Mapping[str, Rule] = {
+    "Scan": scan,
     "LinearAttention": linear_attention, "CausalConvWithState": causal_conv,
     "DFT": dft, "STFT": stft, "NonZero": nonzero, "Compress": compress,
     "NonMaxSuppression": suppression, "Unique": unique, "Multinomial": multinomial,
