@@ -15,7 +15,7 @@ from perfmodel.hardware.library import hardware
 from perfmodel.hardware.library import runtime as find_runtime
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
-from perfmodel.resolve import check_choices, machine_of, with_bits
+from perfmodel.resolve import check_choices, checked_bits, machine_of, with_bits
 from perfmodel.search.accuracy import AccuracyModel
 from perfmodel.search.constraints import RATES, parse_constraints
 from perfmodel.search.loss import LOSSES
@@ -163,7 +163,9 @@ class SearchProblem:
             spec = device if isinstance(device, Machine) else device.machine()
             faults += check_choices(spec, self.engine, None)
         if parts.bits:
-            precision = _trying(faults, "settings", with_bits, precision, parts.bits, base)
+            _trying(faults, "settings", checked_bits, parts.bits)
+            if device is not None and not faults:
+                precision = with_bits(precision, parts.bits, base, device, runtime, self.engine)
         if not named and space is None and self.choices is not None:
             faults += _option_faults(self.choices, device, runtime, base)
         if base is not None:

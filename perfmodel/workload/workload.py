@@ -80,6 +80,10 @@ class Workload:
             self._taken = graph
         return graph
 
+    def least(self, name: str) -> float:
+        """Return the least whole number of a free dimension that the network takes; 0 for any."""
+        return small_sizes(self.graph()).least(name, self.parameters)
+
     def items(self) -> Value:
         """Return how many tokens, frames ... one run yields."""
         return evaluate(self._items, self.parameters)
