@@ -135,6 +135,12 @@ def _written_out(
         raise InputError(Fault("a plan is of one network", path="plan", expected=expected))
     whole = graph.unroll(workload.parameters)
     faults = plan.check(whole)
+    if plan.tiled:
+        first = ", ".join(plan.tiled[:3]) + (" ..." if len(plan.tiled) > 3 else "")
+        faults.append(Fault(f"has operators in tiles ({first}), which a prediction does not follow",
+                            path="plan.tiled",
+                            expected="a plan without --tiles; bytes and bound of one with tiles "
+                                     "are what `schedule` says"))  # fmt: skip
     if plan.precision and plan.precision != str(precision):
         faults.append(Fault(f"is for precision {plan.precision}", path="precision",
                             expected=str(precision)))  # fmt: skip
