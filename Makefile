@@ -7,6 +7,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 
 PY := $(VENV)/bin/python
 PYTEST_ARGS ?=
+# What `make test` leaves out, and `make test_all` does not; that also draws all random cases.
+TIER := -m "not exhaustive"
 # Processes that share the tests; JOBS=0 runs them in one.
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 
@@ -18,11 +20,12 @@ export JAX_PLATFORMS := cpu
 # Hundreds of tests start a process of their own: none should compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test lint format pytest docs bench bench_accelerators bench_schedules clean
+.PHONY: help demo test test_all lint ruff types format pytest docs bench bench_accelerators bench_schedules clean
 
 help:
 	@echo "make demo    set up and run the demo: which device meets a latency limit?"
 	@echo "make test    set up, then lint, types, import rules and the test suite"
+	@echo "make test_all   the same with whole campaigns and all random cases; half an hour"
 	@echo "make lint    ruff, pyright, import-linter"
 	@echo "make format  let ruff mend what it can"
 	@echo "make docs    the documentation site, with notebooks run, into site/"
@@ -34,11 +37,29 @@ help:
 demo: $(VENV)/.demo
 	@$(PY) -m perfmodel.demo
 
-test: lint pytest
+# pyright is one slow process, so it runs beside the tests; what it finds is shown after them.
+test: ruff
+	@echo "pyright and the import rules run beside the tests; what they find is shown at the end"
+	@log=$$(mktemp); trap 'rm -f $$log' EXIT; \
+	$(MAKE) --no-print-directory types >$$log 2>&1 & types=$$!; \
+	trap 'kill $$types 2>/dev/null; exit 130' INT TERM; \
+	$(MAKE) --no-print-directory pytest TIER='$(TIER)'; tests=$$?; \
+	wait $$types; typed=$$?; \
+	test $$typed = 0 || { cat $$log; echo "make types failed: see above" >&2; }; \
+	test $$tests = 0 && test $$typed = 0
 
-lint: $(VENV)/.dev
+# Before a change is closed. Suites of other environments are further prerequisites.
+test_all: TIER :=
+test_all: export PERFMODEL_DRAWS := all
+test_all: test
+
+lint: ruff types
+
+ruff: $(VENV)/.dev
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+
+types: $(VENV)/.dev
 	$(PY) -m pyright --pythonpath $(PY) --pythonversion $$($(PY) -c "import sys; print(*sys.version_info[:2], sep='.')")
 	$(VENV)/bin/lint-imports --no-cache
 
@@ -47,7 +68,7 @@ format: $(VENV)/.dev
 	$(PY) -m ruff format .
 
 pytest: $(VENV)/.dev
-	$(PY) -m pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
+	$(PY) -m pytest -n $(JOBS) --dist worksteal $(TIER) $(PYTEST_ARGS)
 
 # Notebooks are run and shown with what they draw; the tests build the site without.
 docs: $(VENV)/.dev

@@ -20,6 +20,7 @@ Items combine with commas. Plain numbers are SI.
 from __future__ import annotations
 
 import contextlib
+import inspect
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -474,7 +475,9 @@ def sample(axes: Sequence[Axis], count: int, seed: int = 0) -> list[Axis]:
     if not axes:
         return []
     maker: Callable[..., Any] = need("scipy.stats.qmc").Sobol
-    engine = maker(d=len(axes), scramble=True, rng=np.random.default_rng(seed))
+    # SciPy 1.15 renamed the generator; the draws are the same.
+    word = "rng" if "rng" in inspect.signature(maker).parameters else "seed"
+    engine = maker(d=len(axes), scramble=True, **{word: np.random.default_rng(seed)})
     draws = engine.random_base2(max(0, math.ceil(math.log2(count))))[:count]
     made: list[Axis] = []
     for axis, column in zip(axes, draws.T, strict=True):

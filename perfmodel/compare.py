@@ -238,6 +238,7 @@ class Comparison:
                 if wanted != ran
             ]
             out += [f"does not fit {name}: {v}" for v in each.violations]
+            out += [f"impossible on {name}: {b}" for b in each.breaches]
         return out
 
     def _names(self) -> tuple[str, str]:

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import heapq
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
+
+#: A suggestion is for a person: nobody misspells what is longer, or looks for one among more.
+_LONGEST_COMPARED: Final = 200
+_MOST_COMPARED: Final = 2000
 
 __all__ = ["Fault", "InfeasibleError", "InputError", "PerfmodelError", "few", "nearest"]
 
@@ -127,7 +133,7 @@ def nearest(name: str, candidates: Iterable[str], cutoff: float = 0.6) -> str:
     swapped = [c for c in by_folded if sorted(c) == sorted(folded)]
     if swapped:  # two letters changed places: fp61 means fp16, not fp6
         return by_folded[swapped[0]]
-    found = difflib.get_close_matches(folded, by_folded, n=1, cutoff=cutoff)
+    found = difflib.get_close_matches(folded, _few_enough(folded, by_folded), n=1, cutoff=cutoff)
     if found:
         return by_folded[found[0]]
     # "orin" should find "jetson_agx_orin", which edit similarity alone rates too low.
@@ -136,6 +142,16 @@ def nearest(name: str, candidates: Iterable[str], cutoff: float = 0.6) -> str:
         if holding:
             return by_folded[holding[0]]
     return ""
+
+
+def _few_enough(name: str, candidates: Iterable[str]) -> list[str]:
+    """Return the candidates worth comparing letter by letter: a comparison is slow."""
+    if len(name) > _LONGEST_COMPARED:
+        return []
+    near = [c for c in candidates if abs(len(c) - len(name)) <= len(name)]
+    if len(near) > _MOST_COMPARED:
+        near = heapq.nsmallest(_MOST_COMPARED, near, key=lambda c: abs(len(c) - len(name)))
+    return near
 
 
 def _fold(name: str) -> str:

@@ -16,7 +16,7 @@ from perfmodel.expressions import Expression, parse_expression
 from perfmodel.predict import predict
 from perfmodel.prediction import METRICS, Prediction
 from perfmodel.prediction.apart import told_apart
-from perfmodel.resolve import DeviceLike, Subject, WorkloadLike, machine_of, resolve, with_bits
+from perfmodel.resolve import DeviceLike, Subject, WorkloadLike, checked_bits, machine_of, resolve
 from perfmodel.settings import BITS, FaultList, is_fact
 from perfmodel.units import DIMENSIONS, show
 from perfmodel.workload.workload import SHARES
@@ -98,7 +98,7 @@ class Solution:
     @property
     def binds(self) -> str:
         """What limits the prediction there: its bottleneck, or the first limit exceeded."""
-        broken = self.prediction.violations
+        broken = (*self.prediction.violations, *self.prediction.breaches)
         return str(broken[0].message) if broken and self.fits else self.prediction.bottleneck
 
     def to_dict(self) -> dict[str, Any]:
@@ -266,8 +266,11 @@ def _problem(subject: Subject, variable: str, options: Mapping[str, Any]) -> _Pr
         role = BITS[variable]
         base = run(workload, device, precision)._job.precision  # pyright: ignore[reportPrivateUsage]
         bits = float(getattr(base, role).element_bits)
-        return _Problem(variable, bits, 1e-3, 64.0, False, "",
-                        lambda x: run(workload, device, with_bits(base, {role: x})))  # fmt: skip
+
+        def with_bits(x: Any) -> Prediction:
+            return run(workload, device, base.with_bits(**checked_bits({role: x})))
+
+        return _Problem(variable, bits, 1e-3, 64.0, False, "", with_bits)
     if is_fact(variable):
         machine = run(workload, device, precision).machine
         spec = machine_of(device, subject.runtime, {}, workload)

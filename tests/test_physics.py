@@ -23,6 +23,7 @@ from perfmodel.workload.families import Semantics as GraphSemantics
 from perfmodel.workload.library import find
 from perfmodel.workload.symbols import symbol
 from perfmodel.workload.workload import Workload
+from tests.draws import draws
 
 DEVICES = (
     "a100", "apple_m2_max", "edge_tpu", "jetson_agx_orin", "kv260", "raspberry_pi_5", "stm32h743",
@@ -31,7 +32,7 @@ DEVICES = (
 PRECISIONS = ("fp32", "fp16", "int8", "w8a16", "w4a16kv8", "q4_0", "q4_k_m")
 MODELS = (None, "roofline")
 
-small = settings(max_examples=40)
+small = settings(max_examples=draws(40))
 
 
 def factors(low: float = -1.0, high: float = 1.0) -> st.SearchStrategy[float]:

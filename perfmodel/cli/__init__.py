@@ -1,7 +1,7 @@
 """The command line: ``perfmodel``.
 
-Exit codes: 0 done, 1 infeasible, 2 bad input. Results go to stdout; faults, notes and progress to
-stderr.
+Exit codes: 0 done, 1 infeasible, 2 bad input or an answer that could not be printed, 3 not decided
+within the limit. Results go to stdout; faults, notes and progress to stderr.
 """
 
 from __future__ import annotations
@@ -11,14 +11,24 @@ import os
 import sys
 from collections.abc import Sequence
 
-__all__ = ["BAD_INPUT", "DONE", "INFEASIBLE", "main", "run_words"]
+from perfmodel.cli.streams import console, failure, prepare, silence
+
+__all__ = ["BAD_INPUT", "DONE", "INFEASIBLE", "UNDECIDED", "main", "outcome", "run_words"]
 
 DONE = 0
 INFEASIBLE = 1
 BAD_INPUT = 2
+#: Nothing that fits was found within the limit, nor proved not to be there.
+UNDECIDED = 3
 #: As shells report a program that a signal ended.
 INTERRUPTED = 130
 BROKEN_PIPE = 141
+_HELP = frozenset({"--help", "-h", "--version"})
+
+
+def outcome(*, feasible: bool, decided: bool = True) -> int:
+    """Return the exit code of an answer: whether something fits, and whether none is proved."""
+    return DONE if feasible else INFEASIBLE if decided else UNDECIDED
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,26 +44,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         The exit code.
     """
+    if arguments is None:
+        prepare()
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
         code = contextvars.copy_context().run(_typed, given)
-        sys.stdout.flush()
-        return code
-    except BrokenPipeError:
-        # The reader has gone (`perfmodel ... | head`): say nothing, not even at shutdown.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return BROKEN_PIPE
+        error = failure()
+    except BrokenPipeError as broken:
+        code, error = DONE, broken
     except KeyboardInterrupt:
+        code, error = INTERRUPTED, failure()
         sys.stderr.write("interrupted\n")
-        return INTERRUPTED
+    if error is None:
+        return code
+    silence(sys.stdout)
+    if isinstance(error, BrokenPipeError):
+        # The reader has gone (`perfmodel ... | head`): say nothing.
+        return BROKEN_PIPE
+    if code not in (DONE, INFEASIBLE):
+        return code
+    return _refuse(f"standard output: {error.strerror}")
 
 
 def _typed(given: list[str]) -> int:
-    """Run what was typed; a report says it."""
+    """Run what was typed; a report says it, and remarks on its settings follow."""
     from perfmodel.cli.reporting import TYPED
+    from perfmodel.settings import REMARKS
 
     TYPED.set(tuple(given))
-    return run_words(given)
+    said: list[str] = []
+    REMARKS.set(said)
+    code = run_words(given)
+    for remark in said if code != BAD_INPUT else ():
+        sys.stderr.write(f"note: {remark}\n")
+    return code
 
 
 def run_words(given: list[str]) -> int:
@@ -64,7 +88,8 @@ def run_words(given: list[str]) -> int:
     from perfmodel.errors import InputError, PerfmodelError
 
     try:
-        code = app(given, exit_on_error=False, print_error=False, result_action="return_value")
+        code = app(given, exit_on_error=False, print_error=False, result_action="return_value",
+                   console=console() if _asks_for_help(given) else None)  # fmt: skip
     except CycloptsError as error:
         from perfmodel.cli.refusal import parse_faults
 
@@ -88,6 +113,13 @@ def run_words(given: list[str]) -> int:
             "(PERFMODEL_DEBUG=1 shows where)"
         )
     return code if isinstance(code, int) else DONE
+
+
+def _asks_for_help(given: list[str]) -> bool:
+    """Whether the parser itself may print; else rich need not be loaded."""
+    from perfmodel.cli.app import COMMANDS
+
+    return not given or given[0] not in COMMANDS or not _HELP.isdisjoint(given)
 
 
 def _refuse(*lines: str) -> int:

@@ -10,7 +10,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from perfmodel.atomic import output_faults, write_text
-from perfmodel.cli import DONE, INFEASIBLE
+from perfmodel.cli import outcome
 from perfmodel.cli.common import Count, Whole, named_options, note, print_json, say, to_json
 from perfmodel.errors import Fault
 from perfmodel.schedule.allocate import Allocation, read_lifetimes
@@ -92,7 +92,7 @@ def allocate(
         print_json(found.to_dict())
     elif output is None:
         say(repr(found))
-    return DONE if found.packed else INFEASIBLE
+    return outcome(feasible=found.packed, decided=found.decided)
 
 
 def _bytes(text: str, option: str, faults: FaultList) -> int | None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from perfmodel.atomic import output_faults, write_text
-from perfmodel.cli import DONE, INFEASIBLE
+from perfmodel.cli import outcome
 from perfmodel.cli.common import Whole, named_options, print_json, say, scalars, write_result
 from perfmodel.cli.words import ModelFile
 from perfmodel.schedule.tiling.face import patches as run
@@ -99,4 +99,4 @@ def patches(
         print_json(found.to_dict())
     elif output is None:
         say(repr(found))
-    return DONE if found.feasible else INFEASIBLE
+    return outcome(feasible=found.feasible, decided=found.decided)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 from cyclopts import Parameter
 
 from perfmodel.atomic import output_faults, write_text
-from perfmodel.cli import DONE, INFEASIBLE
+from perfmodel.cli import outcome
 from perfmodel.cli.common import Count, Whole, note, print_json, say, scalars, to_json
 from perfmodel.cli.reporting import report_faults, write_report
 from perfmodel.errors import Fault, InputError
@@ -277,7 +277,7 @@ def _told(
         print_json(data)
     elif output is None:
         say(text)
-    return DONE if found.feasible else INFEASIBLE
+    return outcome(feasible=found.feasible, decided=found.decided)
 
 
 def _write(

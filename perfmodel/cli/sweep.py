@@ -13,6 +13,7 @@ from cyclopts import Parameter
 from perfmodel.cli import DONE, INFEASIBLE
 from perfmodel.cli.common import Count, Whole, note, pairs, print_json, say
 from perfmodel.cli.reporting import report_faults, write_report
+from perfmodel.cli.streams import console
 from perfmodel.settings import OPTIONS, FaultList, text_list
 from perfmodel.sweep.executor import executor_named
 from perfmodel.sweep.plan import EXTRA, METRICS, Options, Plan, make_plan, provisional_columns
@@ -320,7 +321,6 @@ def _progress(points: int) -> Generator[Any]:
     if not sys.stderr.isatty():
         yield None
         return
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -330,7 +330,7 @@ def _progress(points: int) -> Generator[Any]:
     )
 
     columns = (TextColumn("points"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=console(stderr=True), transient=True) as bar:
         task = bar.add_task("points", total=points)
 
         def advance(done: int, total: int) -> None:

@@ -10,7 +10,6 @@ from pydantic import (
     BeforeValidator,
     Field,
     PrivateAttr,
-    SerializeAsAny,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
     WrapValidator,
@@ -21,7 +20,7 @@ from perfmodel.errors import InputError, nearest
 from perfmodel.hardware.engine import Engine, engine_class, engine_kinds
 from perfmodel.hardware.link import Link
 from perfmodel.hardware.memory import Memory, memory_class
-from perfmodel.hardware.quantity import Confidence, Document, Of, Quantity, Spec
+from perfmodel.hardware.quantity import AsItself, Confidence, Document, Of, Quantity, Spec
 from perfmodel.hardware.structure import check_device, hierarchy
 from perfmodel.pydantic_faults import Flaw, checked, subclass
 from perfmodel.units import show
@@ -128,8 +127,8 @@ def _memory(given: Any, handler: ValidatorFunctionWrapHandler, info: ValidationI
     return cast("Memory", handler(given))
 
 
-AnyMemory: TypeAlias = Annotated[SerializeAsAny[Memory], WrapValidator(_memory)]
-AnyEngine: TypeAlias = Annotated[SerializeAsAny[Engine], WrapValidator(_engine)]
+AnyMemory: TypeAlias = Annotated[Memory, AsItself(), WrapValidator(_memory)]
+AnyEngine: TypeAlias = Annotated[Engine, AsItself(), WrapValidator(_engine)]
 
 
 def title_alone(given: Any) -> Any:

@@ -8,14 +8,21 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, TypeAlias, cast, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    SerializerFunctionWrapHandler,
+)
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from perfmodel import units
 
-__all__ = ["Confidence", "Of", "Quantity", "Rate", "Spec", "limit_of"]
+__all__ = ["AsItself", "Confidence", "Of", "Quantity", "Rate", "Spec", "limit_of"]
 
 Confidence: TypeAlias = Literal["datasheet", "measured", "fitted", "estimated"]
 """How a number came to be known, from a vendor's word to a guess."""
@@ -35,6 +42,32 @@ class Spec(BaseModel):
     def __hash__(self) -> int:
         # Mappings inside keep the generated hash from working; equal specs dump equal.
         return hash((type(self), self.model_dump_json()))
+
+
+class AsItself:
+    """Marks a field whose value is written as the class it has, not as the class it is declared.
+
+    `pydantic.SerializeAsAny` does so too, but below pydantic 2.14 it fails on a class that so far
+    was only read as a part of another: such a class is not built yet.
+    """
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        schema = handler(source)
+        inner: dict[str, Any] = cast("dict[str, Any]", schema)
+        while inner["type"] == "definitions":
+            inner = inner["schema"]
+        inner["serialization"] = core_schema.wrap_serializer_function_ser_schema(
+            _built, schema=core_schema.any_schema()
+        )
+        return schema
+
+
+def _built(value: Any, handler: SerializerFunctionWrapHandler) -> Any:
+    if isinstance(value, BaseModel):
+        type(value).model_rebuild()  # nothing where it is built
+    return handler(value)
 
 
 class Document(Spec):

@@ -62,9 +62,9 @@ def _plain(spec: BaseModel) -> dict[str, Any]:
     model, found = type(spec), cast("dict[str, Any]", {})
     for name, info in model.model_fields.items():
         value: Any = getattr(spec, name)
-        if value is None or (not info.is_required() and value == info.get_default(
-            call_default_factory=True, validated_data={}
-        )):  # fmt: skip
+        if value is None:
+            continue
+        if not info.is_required() and value == info.get_default(call_default_factory=True):
             continue
         found[name] = _value(value, _dimensions(model)[name], "")
     return found

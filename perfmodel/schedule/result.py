@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["METRICS", "OBJECTIVES", "Schedule"]
 
 #: What a schedule may minimise.
-OBJECTIVES = ("bytes", "latency_s", "energy_j", "peak")
+OBJECTIVES = ("bytes", "latency_s", "offchip_energy_j", "peak")
 
 #: Numbers of a schedule: attributes, and keys of its JSON.
 METRICS = (
@@ -88,6 +88,15 @@ class Schedule:
     def feasible(self) -> bool:
         """Whether there is a schedule, with an address for everything where they were asked for."""
         return self.infeasible is None
+
+    @property
+    def decided(self) -> bool:
+        """Whether it is known if anything fits: something does, or nothing is proved to.
+
+        That the blocks of this schedule have no addresses does not tell of those of others.
+        """
+        why = self.infeasible
+        return why is None or (why.proved and self.outcome.script is None)
 
     @cached_property
     def unproved(self) -> Unproved | None:
@@ -172,9 +181,23 @@ class Schedule:
         return None if self.timing is None else self.timing.latency_s
 
     @property
+    def offchip_energy_j(self) -> float | None:
+        """Joules of transfers off chip, and of idle power as long as they and arithmetic last.
+
+        What arithmetic and the memories on chip take is not in it: `predict` with this plan has
+        the energy of everything. Where a device states no energy of transfers, its busy power as
+        long as it lasts.
+        """
+        return None if self.timing is None else self.timing.offchip_energy_j
+
+    @property
     def energy_j(self) -> float | None:
-        """Joules of transfers and of static power, where the device states both."""
-        return None if self.timing is None else self.timing.energy_j
+        """The former name of `offchip_energy_j`."""
+        import warnings
+
+        said = "a schedule's energy_j is offchip_energy_j: no energy of arithmetic is in it"
+        warnings.warn(said, DeprecationWarning, stacklevel=2)
+        return self.offchip_energy_j
 
     @cached_property
     def order(self) -> tuple[str, ...]:

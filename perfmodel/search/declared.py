@@ -15,7 +15,13 @@ from perfmodel.hardware.library import hardware
 from perfmodel.hardware.library import runtime as find_runtime
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
-from perfmodel.resolve import check_choices, machine_of, with_bits
+from perfmodel.resolve import (
+    check_choices,
+    checked_bits,
+    machine_of,
+    note_remarks,
+    precision_for,
+)
 from perfmodel.search.accuracy import AccuracyModel
 from perfmodel.search.constraints import RATES, parse_constraints
 from perfmodel.search.loss import LOSSES
@@ -159,11 +165,13 @@ class SearchProblem:
         machine: Any = device
         if device is not None and parts.facts:
             machine = _trying(faults, "settings", machine_of, device, runtime, parts.facts, base)
+            note_remarks(machine or device)
         if device is not None and self.engine is not None:
             spec = device if isinstance(device, Machine) else device.machine()
             faults += check_choices(spec, self.engine, None)
         if parts.bits:
-            precision = _trying(faults, "settings", with_bits, precision, parts.bits, base)
+            on = (base, machine or device, runtime, self.engine)
+            precision = _trying(faults, "settings", _with_bits, precision, parts.bits, *on)
         if not named and space is None and self.choices is not None:
             faults += _option_faults(self.choices, device, runtime, base)
         if base is not None:
@@ -278,6 +286,19 @@ def _precision(given: str | Precision | None) -> Precision | None:
     return None if given is None else as_precision(given)
 
 
+def _with_bits(
+    precision: Precision | None, bits: Mapping[str, Any], workload: Workload | None,
+    device: Device | Machine | None, runtime: Runtime | None, engine: str | None,
+) -> Precision | None:  # fmt: skip
+    """Return the precision that would be used, with other stored bits for some roles."""
+    checked = checked_bits(bits)
+    if device is None:
+        return precision
+    machine = machine_of(device, runtime, {}, workload)
+    base = precision_for(precision, workload, machine, engine or machine.engine)
+    return base.with_bits(**checked)
+
+
 def _workload(given: str | Path | Workload, settings: Mapping[str, Any]) -> Workload:
     if isinstance(given, Workload):
         return given.bind(settings) if settings else given
@@ -335,7 +356,7 @@ def _option_faults(
         for option in cast("Sequence[Any]", options if listed else [options]):
             try:
                 if fact and device is not None:
-                    machine_of(device, runtime, {name: option}, workload)
+                    note_remarks(machine_of(device, runtime, {name: option}, workload))
                 elif workload is not None:
                     workload.bind({name: option})
             except InputError as error:

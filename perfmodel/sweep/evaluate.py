@@ -101,10 +101,11 @@ def predict_points(plan: Plan, index: int, numbers: Numbers) -> Prediction:
     device = ref if isinstance(ref, Machine) else hardware(ref)
     runtime = None if chosen["runtime"] is None else find_runtime(chosen["runtime"])
     machine = machine_of(device, runtime, facts, workload) if facts else device
+    precision = precision_of(chosen["precision"], bits, workload, device, runtime, chosen["engine"])
     return predict(
-        workload, machine, precision=precision_of(chosen["precision"], bits, workload),
-        runtime=runtime, engine=chosen["engine"], model=chosen["model"], fuse=options.fuse,
-        flash_attention=options.flash_attention, relaxed=options.relaxed, warm=options.warm,
+        workload, machine, precision=precision, runtime=runtime, engine=chosen["engine"],
+        model=chosen["model"], fuse=options.fuse, flash_attention=options.flash_attention,
+        relaxed=options.relaxed, warm=options.warm,
     )  # fmt: skip
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import re
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
@@ -94,12 +97,25 @@ _plan: Plan | None = None
 
 def _start(plan: Plan) -> None:
     global _plan
+    threading.Thread(target=_outlive_nobody, name="parent", daemon=True).start()
     _plan = plan
     with suppress(ValueError, AttributeError):
         # Ctrl-C goes to the whole group: the parent says so, once.
         import signal
 
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _outlive_nobody() -> None:
+    """End this process as soon as its parent has ended, however it did.
+
+    The parent alone holds the other end of a pipe that this waits for. The pool itself would have
+    its workers wait for ever: each of them holds both ends of the queue that they read.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _chunk(index: int) -> Packed:
@@ -123,8 +139,6 @@ def executor_named(text: str | Executor) -> Executor:
     if text == "serial":
         return Serial()
     if match := re.fullmatch(r"process(?::(\d{1,4}))?", text):
-        import os
-
         count: Any = match[1] or os.cpu_count() or 1
         if 1 <= int(count) <= _MOST:
             return Processes(int(count))

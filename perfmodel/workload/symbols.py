@@ -221,6 +221,18 @@ def minimum(a: Dim, b: Dim) -> Dim:
     return a if a == b else _function("minimum", (a, b))
 
 
+def at_most(dim: Dim, bound: Dim) -> Dim:
+    """Return the smaller of two dimensions that are positive; plain where the difference tells it.
+
+    Coefficients of one sign decide for every extent, so that few terms become functions.
+    """
+    over = poly(dim) - poly(bound)
+    signs = {c > 0 for c in over.terms.values()}
+    if len(signs) > 1:
+        return minimum(dim, bound)
+    return bound if signs == {True} else dim
+
+
 def maximum(a: Dim, b: Dim) -> Dim:
     """Return the larger of two dimensions."""
     return a if a == b else _function("maximum", (a, b))

@@ -12,12 +12,10 @@ from perfmodel.arrays import Value, is_array, namespace, points_shape
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.workload.families import Family, Semantics
 from perfmodel.workload.graph import Graph
+from perfmodel.workload.sizes import SHARES, small_sizes
 from perfmodel.workload.symbols import Dim, evaluate
 
 _LIMIT = 1e12
-
-#: Free dimensions that are shares of others, from 0 to 1.
-SHARES = frozenset({"input_rate", "spike_rate"})
 
 #: What a network needs and no more.
 PLAIN = Semantics()
@@ -41,7 +39,7 @@ class Workload:
     """
 
     __slots__ = (
-        "_build", "_items", "name", "notes", "origin", "parameters", "precision",
+        "_build", "_items", "_taken", "name", "notes", "origin", "parameters", "precision",
         "trained_context", "unit",
     )  # fmt: skip
 
@@ -59,6 +57,7 @@ class Workload:
     ) -> None:
         self.name = name
         self._build = build
+        self._taken: Graph | None = None
         self.parameters: dict[str, Value] = dict(parameters)
         self.unit, self._items = items
         self.precision = precision
@@ -67,8 +66,19 @@ class Workload:
         self.trained_context = trained_context
 
     def graph(self, semantics: Semantics = PLAIN) -> Graph:
-        """Return the graph, free dimensions symbolic; cached by structure."""
-        return self._build(semantics)
+        """Return the graph, free dimensions symbolic; cached by structure.
+
+        Raises
+        ------
+        InputError
+            A free dimension has a number under which a tensor has no elements.
+        """
+        graph = self._build(semantics)
+        if graph is not self._taken:
+            if faults := small_sizes(graph).faults(self.parameters, self.name):
+                raise InputError(faults)
+            self._taken = graph
+        return graph
 
     def items(self) -> Value:
         """Return how many tokens, frames ... one run yields."""
@@ -131,6 +141,15 @@ class Workload:
             self.name, self._build, {**self.parameters, **bound}, (self.unit, self._items),
             precision=self.precision, origin=self.origin, notes=self.notes,
             trained_context=self.trained_context,
+        )  # fmt: skip
+
+    def scoring_every_token(self) -> Workload:
+        """Return the workload with its classifier on every token, whatever runs it: training."""
+        build = self._build
+        return Workload(
+            self.name, lambda s: build(s._replace(head_on_every_token=True)), self.parameters,
+            (self.unit, self._items), precision=self.precision, origin=self.origin,
+            notes=self.notes, trained_context=self.trained_context,
         )  # fmt: skip
 
     def __repr__(self) -> str:

@@ -70,7 +70,9 @@ def test_without_kernels_it_is_a_roofline(model: str, name: str) -> None:
     for runtime in ("generic", "ideal"):
         found = predict(find(model, {}), device, runtime=runtime)
         same = device.model_copy(update={"engines": tuple(plain)})
-        assert found.latency_s == predict(find(model, {}), same, runtime=runtime).latency_s
+        assert found.latency_s == pytest.approx(
+            predict(find(model, {}), same, runtime=runtime).latency_s, rel=1e-12
+        )
         assert set(found.table.columns).isdisjoint({"kernel_s", "overlap_s", "tile_rows"})
 
 
@@ -129,7 +131,9 @@ def test_a_host_floor_is_a_floor() -> None:
     )
     floored = Machine(machine.device, stated)
     plain = predict(workload, machine)
-    assert predict(workload, floored.vary({floor: 0.0})).latency_s == plain.latency_s
+    assert predict(workload, floored.vary({floor: 0.0})).latency_s == pytest.approx(
+        plain.latency_s, rel=1e-12
+    )
     slow = predict(workload, floored.vary({floor: 1e-3}))
     products = np.array([kind == "gemm" for kind in slow.table["kind"]])
     np.testing.assert_allclose(slow.table["row_s"][products], 1e-3, rtol=1e-12)

@@ -12,6 +12,7 @@ from perfmodel.cost.traffic.closed_forms import gemm_traffic
 from perfmodel.cost.traffic.closed_forms.gemm import STATIONARY
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 from perfmodel.cost.traffic.staircase import staircase
+from tests.draws import draws
 
 CONVENTIONS = [
     Conventions(buffering=b, allocation=a)
@@ -113,7 +114,7 @@ dimension = st.integers(1, 4096)
 width = st.sampled_from([0.5, 1.0, 2.0, 4.0])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=draws(60), deadline=None)
 @given(dimension, dimension, dimension, width, width, st.sampled_from(CONVENTIONS))
 def test_properties(m, n, k, a, b, conventions):
     capacity = np.geomspace(4, 1e8, 150)

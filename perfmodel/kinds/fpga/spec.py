@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Annotated, Any, TypeAlias, cast
 
 from pydantic import (
-    SerializeAsAny,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
     WrapValidator,
@@ -16,7 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from perfmodel.errors import nearest
 from perfmodel.hardware.engine import Engine, register_engine
-from perfmodel.hardware.quantity import Of, Quantity
+from perfmodel.hardware.quantity import AsItself, Of, Quantity
 from perfmodel.kinds.fpga.styles import STYLES, Design, style
 from perfmodel.pydantic_faults import subclass
 
@@ -43,7 +42,7 @@ def _design(given: Any, handler: ValidatorFunctionWrapHandler, info: ValidationI
     return handler(given)
 
 
-AnyDesign: TypeAlias = Annotated[SerializeAsAny[Design], WrapValidator(_design)]
+AnyDesign: TypeAlias = Annotated[Design, AsItself(), WrapValidator(_design)]
 
 
 class FpgaSpec(Engine):

@@ -30,7 +30,8 @@ from perfmodel.workload.shapes import COLUMNS, Nests
 
 __all__ = ["KERNEL_OF", "core_of", "kernel_fact", "nest_clocks"]
 
-#: Class of a nest -> the class of kernels that runs it.
+#: Class of operators that are products above all -> the class of kernels that runs them. Nests of
+#: any other class, such as a scan's, are products too: those of `gemm`.
 KERNEL_OF: Final[Mapping[str, str]] = {
     "conv": "conv", "depthwise": "depthwise", "grouped": "grouped", "gemm": "gemm",
     "attention": "gemm", "moe": "gemm", "recurrent": "gemm",
@@ -98,7 +99,7 @@ def nest_clocks(table: OperatorTable, setting: Setting) -> tuple[Value, Value]:
     for i, kind in enumerate(nests.kind):
         # Blocks are of images: along one axis alone windows are unfolded as in groups.
         line = kind == "conv" and table.rows[int(nests.row[i])].axes == 1
-        name = "grouped" if line else KERNEL_OF[kind]
+        name = "grouped" if line else KERNEL_OF.get(kind, "gemm")
         if kernel_fact(setting, name, "tile_rows") is not None:
             by_kernel.setdefault(name, []).append(i)
     known = np.zeros(len(nests), dtype=bool)
@@ -148,9 +149,16 @@ def _share(parts: Value, setting: Setting) -> Value:
 
 
 def _slower(table: OperatorTable, nests: Nests, at: Value, setting: Setting) -> Value:
-    """Return clocks in the format that is executed, over those in fp32."""
-    head = f"engines.{setting.engine}.peaks."
-    base = setting.facts.get(f"{head}fp32")
+    """Return clocks in the format that is executed, over those in fp32.
+
+    The peak in fp32 is the spec's own: kernels' clocks are in fp32 whatever becomes of the fact,
+    and a faster unit for one format slows down no other.
+    """
+    head = f"engines.{setting.engine}."
+    base = setting.choices.get("fp32_per_vector")
+    if base is not None:
+        base = base * setting.facts[f"{head}vector"] * setting.facts[f"{head}fma_per_clock"]
+    head += "peaks."
     pairs = [table.rows[int(nests.row[i])].pair for i in at]
     known: dict[tuple[str, str], Value] = {}
     for pair in dict.fromkeys(pairs):

@@ -59,6 +59,13 @@ class Simd(Engine):
         return checked(self, flaws)
 
     @property
+    def CONSTANTS(self) -> Mapping[str, float]:
+        """Peak in fp32 over what a core multiplies and accumulates a clock, as the spec has it."""
+        peak = self.peaks.get("fp32")
+        each = self.vector.value * self.fma_per_clock.value
+        return {} if peak is None else {"fp32_per_vector": peak.value / each}
+
+    @property
     def SCALES(self) -> Mapping[str, tuple[str, ...]]:
         """Facts that go in proportion when another is varied: wider vectors have higher peaks."""
         peaks = tuple(f"peaks.{name}" for name in self.peaks)

@@ -56,6 +56,11 @@ class PatchResult:
         return self.plan is not None
 
     @property
+    def decided(self) -> bool:
+        """Whether it is known if anything fits: something does, or nothing is proved to."""
+        return self.infeasible is None or self.infeasible.proved
+
+    @property
     def table(self) -> Table:
         """One row a stretch of layers: from, to, grid, mode, peak, MACs, bytes off chip."""
         from perfmodel.table import Table

@@ -23,6 +23,7 @@ from perfmodel.schedule.tiling.patches import (
     run_stage,
 )
 from perfmodel.schedule.tiling.regions import axis_parts
+from tests.draws import draws
 from tests.schedule.tiling.pixels import random_network
 
 GRIDS = ((2, 1), (2, 2), (3, 2))
@@ -73,7 +74,7 @@ def inside(stages: tuple[Stage, ...]) -> bool:
     return all(s.patches.input_on_chip for s in stages[1:])
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(draws(8)))
 def test_no_plan_beats_the_one_found(seed: int) -> None:
     rng = np.random.default_rng(seed)
     net = random_network(rng, 2, 2)
@@ -103,7 +104,7 @@ def test_no_plan_beats_the_one_found(seed: int) -> None:
     assert cost(found.stages, "peak") == min(cost(p, "peak") for p in plans if inside(p))
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(draws(10)))
 def test_stretches_of_one_end_are_counted_as_one_by_one(seed: int) -> None:
     rng = np.random.default_rng(50 + seed)
     net = random_network(rng, 2, 3)

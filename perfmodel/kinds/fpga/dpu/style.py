@@ -60,7 +60,7 @@ def cost(table: OperatorTable, setting: Setting) -> Terms:
     head, main = f"engines.{setting.engine}.", setting.levels[-1]
     clock, cores = facts[head + "clock"], facts[head + "units"]
     each = facts[head + "design.images"]
-    images = setting.sequences * 1.0
+    images = xp.where(table.once("batched", partial(_batched, table)), setting.sequences, 1.0)
     rounds, loads = images / (cores * each), images / each
     if setting.relaxed:
         rounds, loads = xp.maximum(rounds, 1.0), xp.maximum(loads, 1.0)
@@ -99,6 +99,8 @@ def cost(table: OperatorTable, setting: Setting) -> Terms:
         # Cores at work each load what they multiply by.
         loading = own * clock * xp.minimum(loads, cores)
         seconds = xp.maximum(maps / rate, weights / loading)
+        # Ports of many cores may be wider together than the memory behind them.
+        seconds = xp.maximum(seconds, moved / facts[f"memories.{main}.bandwidth"])
     seconds = with_latency(seconds, moved, setting, main)
     added = 3.0 * pairs * result * away
     overhead: dict[str, Value] = {"add": added / rate}
@@ -159,7 +161,7 @@ def _multipliers(setting: Setting) -> Value:
 def _nest_sums(
     table: OperatorTable, setting: Setting, images: Value
 ) -> tuple[Value, Value, Value, Value]:
-    """Return by row: clocks of array and ALU for one image, and bytes for all images.
+    """Return by row: clocks of array and ALU for one of its images, and bytes for all of them.
 
     Bytes of the result, and of the input that a stride leaves out.
     """
@@ -173,6 +175,7 @@ def _nest_sums(
     kinds = np.array(nests.kind)[:, None]
     depthwise = kinds == "depthwise"
     product = np.isin(kinds, list(_ROWS_OF_BATCH))
+    images = images[nests.row]
     # One image's share: positions of a product, else the batch (or heads) around the nest.
     layer = Shape(
         xp.where(product, nests.out_rows / images, nests.out_rows), nests.out_columns,
@@ -217,6 +220,11 @@ def _prepared(table: OperatorTable, setting: Setting) -> Value:
         return np.zeros((len(table.rows), 1))
     ends = (access.tensor == ALWAYS_MAIN)[:, None]
     return sum_by_row(access_bytes(table, setting) * ends, table, setting)
+
+
+def _batched(table: OperatorTable) -> Any:
+    """Return which rows are of each image; the others run once, whatever the batch."""
+    return np.array([row.batched for row in table.rows])[:, None]
 
 
 def _without_nests(table: OperatorTable) -> Any:

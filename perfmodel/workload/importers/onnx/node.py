@@ -127,7 +127,7 @@ class Node:
         """
         edge = self.get(index)
         if edge is None:
-            raise NotPricedError(f"input {index} is missing")
+            raise ContradictionError(f"input {index} is missing")
         return edge
 
     @property
@@ -164,7 +164,7 @@ class Node:
         """
         value = self.attributes.get(name, default)
         if isinstance(value, bool) or not isinstance(value, int):
-            raise NotPricedError(f"attribute '{name}' is no whole number: {value!r}")
+            raise ContradictionError(f"attribute '{name}' is no whole number: {value!r}")
         return value
 
     def wholes(self, name: str) -> tuple[int, ...] | None:
@@ -179,11 +179,13 @@ class Node:
         if value is None:
             return None
         if not isinstance(value, list | tuple):
-            raise NotPricedError(f"attribute '{name}' is no list of whole numbers: {value!r}")
+            raise ContradictionError(f"attribute '{name}' is no list of whole numbers: {value!r}")
         numbers: list[int] = []
         for item in value:  # pyright: ignore[reportUnknownVariableType]
             if isinstance(item, bool) or not isinstance(item, int):
-                raise NotPricedError(f"attribute '{name}' is no list of whole numbers: {value!r}")
+                raise ContradictionError(
+                    f"attribute '{name}' is no list of whole numbers: {value!r}"
+                )
             numbers.append(item)
         return tuple(numbers)
 

@@ -48,6 +48,7 @@ class Pricer:
     builder: SequenceBuilder
     notes: list[str] = field(default_factory=list[str])
     channels_last: bool = False
+    _copies: dict[str, int] = field(default_factory=dict[str, int])
 
     def price(self, node: Node) -> None:
         """Add the operators of one node; one that has no price is named in ``not_priced``."""
@@ -119,9 +120,10 @@ class Pricer:
         taken = self.builder.tensors
         if name not in taken:
             return name
-        n = 2
+        n = self._copies.get(name, 2)
         while f"{name}_{n}" in taken:
             n += 1
+        self._copies[name] = n + 1
         return f"{name}_{n}"
 
     def scratch(self, name: str, shape: Sequence[Dim], *, role: str = "activation",

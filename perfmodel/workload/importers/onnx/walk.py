@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast
@@ -13,8 +14,8 @@ from perfmodel.workload.importers.onnx.domains import FORMATS
 from perfmodel.workload.importers.onnx.extents import symbols_of
 from perfmodel.workload.importers.onnx.infer import infer
 from perfmodel.workload.importers.onnx.loops import runs_through, scan_axes
-from perfmodel.workload.importers.onnx.node import Edge, Node, NotPricedError
-from perfmodel.workload.importers.onnx.numbers import work_out
+from perfmodel.workload.importers.onnx.node import ContradictionError, Edge, Node, NotPricedError
+from perfmodel.workload.importers.onnx.numbers import BUDGET, FEW, MOST, work_out
 from perfmodel.workload.importers.onnx.own import TYPED
 from perfmodel.workload.importers.onnx.pricing import MALFORMED, RANDOM, STANDARD
 from perfmodel.workload.importers.onnx.read import RawGraph, RawModel, RawNode, RawTensor
@@ -22,6 +23,9 @@ from perfmodel.workload.symbols import Dim, Poly, constant, symbol
 
 #: Operator of the node that stands for entering a body of control flow.
 CALL = "(call)"
+
+#: Faults of nodes that are told; what follows from them is more of the same.
+_MOST_FAULTS = 20
 
 #: A trip count that stands for "until the condition fails".
 _ENDLESS = 2**31 - 1
@@ -54,7 +58,7 @@ _WINDOWED = frozenset({"Conv", "ConvInteger", "QLinearConv", "MaxPool", "Average
 _BRANCHES = {"then_branch", "else_branch"}
 
 Step: TypeAlias = Node | Repeat | Choice
-Scope: TypeAlias = dict[str, Edge]
+Scope: TypeAlias = ChainMap[str, Edge]
 
 
 @dataclass(slots=True)
@@ -102,6 +106,7 @@ class Walker:
         self.strict = not dimensions.bound and not scalars
         #: What is dispatched, as a walk of the file alone found it; ``None`` where this is one.
         self.dispatched = dispatched
+        self.worked_out = 0
         self._running: set[int] = set()
 
     def walk(self) -> Walked:
@@ -113,7 +118,7 @@ class Walker:
             Nodes whose attributes and shapes contradict each other.
         """
         graph = self.model.graph
-        scope: Scope = {}
+        scope: Scope = ChainMap()
         inputs: list[Edge] = []
         weights = parameters_among_inputs(graph)
         if weights:
@@ -134,6 +139,9 @@ class Walker:
         steps = self.graph(graph, scope)
         if self.faults:
             raise InputError(self.faults)
+        if self.worked_out >= BUDGET:
+            self.notes.append(f"after {BUDGET:,} numbers of constants, those of more than {FEW} "
+                              "elements were not worked out")  # fmt: skip
         outputs = [scope[name] for name in graph.outputs if name in scope]
         defaults = {**self.dimensions.defaults, **self.defaults}
         return Walked(
@@ -231,11 +239,8 @@ class Walker:
         except NotPricedError as reason:
             node.failure = str(reason)
             self.block(node, str(reason), lost)
-        if node.contradiction and self.strict:
-            self.faults.append(
-                Fault(node.contradiction, path=node.label, file=self.model.file,
-                      expected="attributes and shapes that fit each other")
-            )  # fmt: skip
+        if node.contradiction:
+            self.contradicts(node, node.contradiction)
         for edge in node.made:
             edge.format = self.format(edge.format)
             if any(isinstance(d, Poly) for d in edge.shape or ()):
@@ -249,6 +254,16 @@ class Walker:
         self.defaults.update(node.opened)
         self.watch(node)
         return node
+
+    def contradicts(self, node: Node, reason: str) -> None:
+        """Note the fault of a node that no runtime would run."""
+        if not self.strict:
+            return
+        if len(self.faults) < _MOST_FAULTS:
+            self.faults.append(
+                Fault(reason, path=node.label, file=self.model.file,
+                      expected="attributes and shapes that fit each other")
+            )  # fmt: skip
 
     def runs(self, raw: RawNode, node: Node, graph: RawGraph) -> bool:
         """Tell whether a runtime dispatches a node."""
@@ -274,7 +289,10 @@ class Walker:
     def numbers(self, node: Node, lost: frozenset[str]) -> None:
         """Work out constants; what is lost to a free dimension is remembered."""
         try:
-            work_out(node)
+            self.worked_out += work_out(node, MOST if self.worked_out < BUDGET else FEW)
+        except ContradictionError as error:
+            lost = lost | free_in(node)
+            self.contradicts(node, str(error))
         except (NotPricedError, *MALFORMED):
             lost = lost | free_in(node)
         for edge in node.made:
@@ -336,7 +354,7 @@ class Walker:
 
     def branch(self, body: RawGraph, scope: Scope) -> tuple[list[Step], tuple[Edge, ...]]:
         """Walk a branch in a scope of its own."""
-        inner = dict(scope)
+        inner = scope.new_child()
         strict, self.strict = self.strict, False
         steps = self.graph(body, inner)
         self.strict = strict
@@ -345,7 +363,7 @@ class Walker:
     def loop(self, raw: RawNode, inputs: tuple[Edge | None, ...], scope: Scope) -> list[Step]:
         """Walk the body of a ``Loop`` or ``Scan`` once, to run as often as the node says."""
         body = raw.graphs["body"]
-        inner = dict(scope)
+        inner = scope.new_child()
         scan = raw.op == "Scan"
         before: list[Step] = []
         if scan:
