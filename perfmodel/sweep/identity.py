@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from perfmodel.resolve import WorkloadLike
     from perfmodel.sweep.plan import Plan
 
-__all__ = ["identity"]
+__all__ = ["identity", "reads_files"]
 
 #: A larger model is hashed by what was read of it: its header, not its weights.
 _WHOLE_FILE: Final = 1 << 28
@@ -87,6 +87,13 @@ def identity(plan: Plan) -> dict[str, Any]:
         "seed": plan.seed if plan.sobol else None,
         "columns": list(plan.columns),
     }
+
+
+def reads_files(plan: Plan) -> bool:
+    """Whether a plan reads files of the user's, which may change while it runs."""
+    runtimes = [v for axis in plan.axes if axis.name == "runtime" for v in axis.values]
+    refs = (*plan.workloads, *plan.devices, *runtimes, plan.options.runtime)
+    return any(isinstance(ref, str | Path) and Path(ref).exists() for ref in refs)
 
 
 def _note(runtimes: dict[str, str], found: Runtime) -> None:

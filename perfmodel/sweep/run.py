@@ -20,6 +20,8 @@ from perfmodel.resolve import DeviceLike, WorkloadLike
 from perfmodel.settings import FaultList
 from perfmodel.sweep.evaluate import dtype_of
 from perfmodel.sweep.executor import Executor, Serial, executor_named
+from perfmodel.sweep.identity import identity, reads_files
+from perfmodel.sweep.manifest import differing
 from perfmodel.sweep.plan import (
     REASON,
     Options,
@@ -237,6 +239,7 @@ class _Job(NamedTuple):
         like = Table({n: _empty(d) for n, d in plan.columns.items()}, plan.columns,
                      plan.axis_columns)  # fmt: skip
         collector = _Collector(plan, where is None) if store is None and keep else None
+        begun_with = plan.identity if store is not None or reads_files(plan) else None
         points = 0
         for index, whole in _in_order(plan, self.executor, done, store, like):
             count = pieces_points(plan.chunks[index])
@@ -254,12 +257,13 @@ class _Job(NamedTuple):
             if self.progress is not None:
                 self.progress(points, plan.points)
         seconds = time.perf_counter() - clock
+        faults = _changed(plan, begun_with)
         if summary.refused == plan.points:
+            faults += [Fault(text) for text in summary.reasons or ["no point can be predicted"]]
+        if faults:
             if store is not None:
                 store.discard()
-            raise InputError(
-                [Fault(text) for text in summary.reasons] or "no point can be predicted"
-            )
+            raise InputError(faults)
         if store is None:
             return Outcome(summary, collector.table() if collector else None, seconds)
         store.finish(len(plan.chunks), like, {
@@ -286,6 +290,17 @@ class _Job(NamedTuple):
             "fingerprint": plan.fingerprint,
             "notes": list(plan.notes),
         }
+
+
+def _changed(plan: Plan, begun_with: dict[str, Any] | None) -> list[Fault]:
+    """Fault of files that were written while rows were computed from them: some are of each."""
+    if begun_with is None:
+        return []
+    changed = differing(begun_with, identity(plan))
+    if not changed:
+        return []
+    return [Fault(f"what the sweep reads has changed while it ran: {'; '.join(changed)}",
+                  expected="files that stay as they are until it ends")]  # fmt: skip
 
 
 def _in_order(

@@ -242,3 +242,14 @@ def test_a_sweep_needs_a_file_and_no_pipe(run: Run, tmp_path: Path) -> None:
     assert done.code == 2
     assert "is a pipe or a device" in done.err
     assert [p.name for p in tmp_path.iterdir()] == ["points.csv"]
+
+
+def test_a_report_says_of_how_many_rows_the_best_is(run: Run, tmp_path: Path) -> None:
+    page = tmp_path / "r.html"
+    done = run("sweep", "resnet18", "-d", "tag:phone,finn_kws_w3a3", "--best", "energy_j",
+               "--report", str(page))  # fmt: skip
+    assert done.code == 0
+    text = page.read_text()
+    assert "Best energy_j of those that have a number (1 of " in text
+    assert "have no energy_j" in text
+    assert "1 of 22 points cannot be predicted" in text

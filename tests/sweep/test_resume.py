@@ -261,3 +261,33 @@ def test_a_model_file_is_compared_by_all_that_it_holds(tmp_path: Path) -> None:
     write("Relu", 1.0)
     run_plan(make_plan(str(path), "a100", {"n": [1, 2]}), output=output, resume=True)
     assert output.is_file()
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize(
+    ("name", "old", "new", "part"),
+    [
+        ("small.yaml", "w4a16", "w8a16", "workloads: other contents of small"),
+        ("parent.yaml", "title: A device\n", "title: A device\nprice: 5 USD\n", "devices: other"),
+        ("runs.yaml", "states no efficiency", "none", "runtime runs"),
+    ],
+)
+def test_a_file_that_changes_while_a_sweep_reads_it(
+    name: str, old: str, new: str, part: str, kept: bool, files: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Rows before and after are of two contents: there is no such sweep."""
+    monkeypatch.setattr("perfmodel.sweep.plan.CHUNK", 2)
+    output = files / "o.csv"
+    output.write_text("earlier")
+
+    def edit(done: int, _total: int) -> None:
+        path = files / name
+        if done == 2:
+            path.write_text(path.read_text().replace(old, new))
+
+    with pytest.raises(InputError, match="has changed while it ran") as caught:
+        run_plan(plan(), output=output if kept else None, progress=edit)
+    assert part in str(caught.value)
+    assert output.read_text() == "earlier"
+    assert not (files / ".o.csv.parts").exists()
