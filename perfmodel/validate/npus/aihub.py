@@ -165,10 +165,11 @@ def _references(
                 told += f"; the other devices are those of {plain}, for the folder has no such file"
             return rows, (told,)
     count = len({item.device for item in found})
-    return found, (
+    told = (
         f"no file without the suffix: each device is predicted from the other {count - 1} of this "
-        "one, and not from those of the declared file",
+        "one, and not from those of the declared file"
     )
+    return found, (told,)
 
 
 def _transferred(
