@@ -32,7 +32,7 @@ unexport PYTHONDONTWRITEBYTECODE
 help:
 	@echo "make demo    set up and run the demo: which device meets a latency limit?"
 	@echo "make test    set up, then lint, types, import rules and the test suite"
-	@echo "make test_all   the same with whole campaigns and all random cases; half an hour"
+	@echo "make test_all   the same with whole campaigns and all random cases; two to three times as long"
 	@echo "make test_lowest   all commands and a part of the suite with the lowest dependencies"
 	@echo "make lint    ruff, pyright, import-linter"
 	@echo "make format  let ruff mend what it can"

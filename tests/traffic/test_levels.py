@@ -123,7 +123,7 @@ def _priced(
 def test_three_levels_equal_a_search_over_all_nests() -> None:
     rng = random.Random(4)
     finite = 0
-    for case in range(draws(40)):
+    for case in range(max(16, draws(40))):
         nest = random_gemm(rng, 3) if case % 2 else random_convolution(rng, 3, 2)
         widths, count = random_widths(rng), 3 if case % 4 else 2
         conventions = CONVENTIONS[case // 4 % 4]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from perfmodel.errors import InputError
 from perfmodel.workload.families import family
 from perfmodel.workload.workload import Workload, from_family
 from tests.draws import draws
+from tests.offenders import each
 
 DEVICES = ("stm32h743", "raspberry_pi_4", "kv260", "gemmini_16x16", "bit_fusion_apq")
 few = st.integers(1, 6)
@@ -96,8 +98,7 @@ def test_all_firing_is_the_dense_network(
         assert a.traffic_bytes == pytest.approx(b.traffic_bytes, rel=1e-12)
 
 
-@pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("name", pm.workload.list("spiking"))
+@each("name, device", lambda: product(pm.workload.list("spiking"), DEVICES))
 def test_cost_never_falls_with_the_rate(name: str, device: str) -> None:
     rates = np.array([0.0, 1e-3, 0.01, 0.1, 0.5, 1.0])
     for rate in ("spike_rate", "input_rate"):
