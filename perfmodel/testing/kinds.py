@@ -52,6 +52,14 @@ class KindConformance:
         """Return paths of the kind's own facts of which less is faster."""
         return ()
 
+    def batch_slack(self) -> float:
+        """Return by what share a larger batch may be quicker.
+
+        Nothing but rounding, unless the kind takes kernels or mappings by other than the least time
+        of all ways to run a batch, such as that of least energy.
+        """
+        return 1e-12
+
     def _predict(self, workload: Workload, machine: Device | Machine | None = None) -> Prediction:
         return predict(workload, machine or self._machine(), precision=self.precision())
 
@@ -125,7 +133,8 @@ class KindConformance:
         for workload in self.workloads():
             if "batch" in workload.parameters:
                 found = self._predict(workload.bind({"batch": batches}))
-                assert never_rises(found.latency_s, batches.size), workload.name
+                slack = self.batch_slack()
+                assert never_rises(found.latency_s, batches.size, slack), workload.name
 
     def test_bits_set_to_what_they_are_change_nothing(self) -> None:
         """Stored bits of a role are a number beside the format: its own is no other format."""

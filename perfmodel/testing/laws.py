@@ -22,7 +22,7 @@ Steps: TypeAlias = npt.NDArray[np.float64]
 #: Delays of a runtime.
 _DELAYS: Final = frozenset({
     "per_run", "per_operator", "per_subgraph", "per_layer", "per_layer_clocks", "per_sequence",
-    "per_layer_doubling", "host_slowdown", "lines_per_operator",
+    "per_layer_doubling", "lines_per_operator",
 })  # fmt: skip
 #: Delays of a runtime's kernels.
 _KERNEL_DELAYS: Final = frozenset({"launch", "per_group", "start_clocks", "host_floor"})

@@ -26,7 +26,7 @@ from perfmodel.workload.panels import extents_of, in_panels, is_narrow, padded_m
 from perfmodel.workload.program import Program
 from perfmodel.workload.rows import Row, algorithm_of, row_of, scores_format
 from perfmodel.workload.shapes import NestKeys, Nests, nest_columns
-from perfmodel.workload.symbols import Dim, poly
+from perfmodel.workload.symbols import Dim, free_parameters, poly
 
 Index = npt.NDArray[np.intp]
 
@@ -88,7 +88,8 @@ class OperatorTable:
 class Accesses:
     """Every (row, tensor) access, sorted by row.
 
-    `tensor` is an index into `lifetimes`, or `WEIGHT`, `KEPT` or `ALWAYS_MAIN`.
+    `tensor` is an index into `lifetimes`, or `WEIGHT`, `KEPT` or `ALWAYS_MAIN`; `batched` tells
+    what grows with the batch.
     """
 
     row: Index
@@ -98,6 +99,7 @@ class Accesses:
     elements: Value
     sizes: Value
     lifetimes: Lifetimes
+    batched: Index
 
 
 #: Tables of numbers that a graph remembers; one takes some 20 kB.
@@ -125,6 +127,7 @@ class Lowered:
         self._access_starts: Index = np.zeros(0, dtype=np.intp)
         self._access_tensor: Index = np.zeros(0, dtype=np.intp)
         self._access_slots: tuple[str, ...] = ()
+        self._access_batched: Index = np.zeros(0, dtype=np.intp)
         self._structure: dict[Hashable, Any] = {}
 
     def bind(
@@ -176,7 +179,7 @@ class Lowered:
             assert self._lifetimes is not None
             detail = Accesses(
                 self._access_rows, self._access_starts, self._access_slots, self._access_tensor,
-                c["accesses"], c["sizes"], self._lifetimes,
+                c["accesses"], c["sizes"], self._lifetimes, self._access_batched,
             )  # fmt: skip
         return OperatorTable(
             self.rows, points, c["count"], c["macs"], c["masked_macs"], c["vector_ops"],
@@ -401,6 +404,8 @@ class Lowered:
         self._access_starts = np.flatnonzero(np.r_[True, row[1:] != row[:-1]])
         self._access_tensor = np.array(tensor, dtype=np.intp)
         self._access_slots = tuple(slots)
+        grows = ["batch" in free_parameters(moved) for moved in elements]
+        self._access_batched = np.array(grows, dtype=np.intp)
         self._lifetimes = lifetimes_of(
             names, [self._slot(self.graph.tensors[m]) for m in names], list(lives.values()), n
         )

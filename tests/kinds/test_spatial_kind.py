@@ -38,6 +38,10 @@ class TestEyeriss256(KindConformance):
     def workloads(self) -> Sequence[Workload]:
         return [find("mobilenet_v2", {}), find("vit_b_16", {})]
 
+    def batch_slack(self) -> float:
+        """Mappings are those of least energy, which may be slow ones."""
+        return 0.2
+
 
 def test_network_is_its_layers() -> None:
     """Dense feature maps: every convolution of AlexNet takes what its layer takes by itself."""

@@ -114,6 +114,7 @@ def nest_clocks(table: OperatorTable, setting: Setting) -> tuple[Value, Value]:
         clocks, parts = _CLOCKS[name](some, core, setting)
         clocks = some.numbers["times"] * clocks * _share(parts, setting)
         clocks = clocks * _slower(table, nests, at, setting)
+        clocks = xp.maximum(clocks, _fewest(table, nests, at, setting))
         clocks = xp.broadcast_to(clocks, (len(at), width))
         if xp is np:
             out[at] = clocks
@@ -149,23 +150,41 @@ def _share(parts: Value, setting: Setting) -> Value:
 
 
 def _slower(table: OperatorTable, nests: Nests, at: Value, setting: Setting) -> Value:
-    """Return clocks in the format that is executed, over those in fp32.
+    """Return clocks in the format that is executed, over those in fp32, as the spec has its peaks.
 
-    The peak in fp32 is what vectors and clock make, whatever becomes of the fact: kernels' clocks
-    are counted in it, and a faster unit for one format slows down no other.
+    Kernels' clocks are in fp32: a faster unit for one format slows down no other.
     """
-    head = f"engines.{setting.engine}."
-    base = setting.choices.get("fp32_share")
-    if base is not None:
-        for name in ("vector", "fma_per_clock", "units", "clock"):
-            base = base * setting.facts[head + name]
-    head += "peaks."
+    return _by_pair(
+        table, nests, at,
+        lambda name, pair: (
+            setting.choices.get(f"fp32_over.{name}", 1.0) / sparse_speedup(setting, pair)
+        ), setting,
+    )  # fmt: skip
+
+
+def _fewest(table: OperatorTable, nests: Nests, at: Value, setting: Setting) -> Value:
+    """Return the clocks in which the peak of the format that is executed makes the products."""
+    facts, head = setting.facts, f"engines.{setting.engine}."
+    each = _by_pair(
+        table, nests, at,
+        lambda name, pair: (
+            2.0 * facts[head + "clock"]
+            / (facts[f"{head}peaks.{name}"] * sparse_speedup(setting, pair))
+        ), setting,
+    )  # fmt: skip
+    return each * nests.macs[at]
+
+
+def _by_pair(
+    table: OperatorTable, nests: Nests, at: Value,
+    value: Callable[[str, tuple[str, str]], Value], setting: Setting,
+) -> Value:  # fmt: skip
+    """Return a number of each nest from the format executed and its pair of slots."""
     pairs = [table.rows[int(nests.row[i])].pair for i in at]
     known: dict[tuple[str, str], Value] = {}
     for pair in dict.fromkeys(pairs):
         name = executed_format(setting, pair_format(setting, pair)) or best_format(setting)
-        ratio = 1.0 if base is None else base / setting.facts[head + name]
-        known[pair] = ratio / sparse_speedup(setting, pair)
+        known[pair] = value(name, pair)
     if len(known) == 1:
         return next(iter(known.values()))
     xp = setting.xp

@@ -60,12 +60,11 @@ class Simd(Engine):
 
     @property
     def CONSTANTS(self) -> Mapping[str, float]:
-        """Peak in fp32 over the bytes that are multiplied and accumulated a second."""
-        peak = self.peaks.get("fp32")
-        if peak is None or self.clock is None:
+        """Peak in fp32 over that of each format: how many more numbers a vector of it holds."""
+        base = self.peaks.get("fp32")
+        if base is None:
             return {}
-        made = self.vector.value * self.fma_per_clock.value * self.units.value * self.clock.value
-        return {"fp32_share": peak.value / made}
+        return {f"fp32_over.{name}": base.value / peak.value for name, peak in self.peaks.items()}
 
     @property
     def SCALES(self) -> Mapping[str, tuple[str, ...]]:
