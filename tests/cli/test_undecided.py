@@ -12,6 +12,7 @@ import perfmodel as pm
 from perfmodel.cli import DONE, INFEASIBLE, UNDECIDED, outcome
 from perfmodel.schedule.curve import Curve
 from perfmodel.schedule.place.solve import assign_items
+from perfmodel.search.exact import ChoiceProblem, Sum, Term, solve
 
 Run = Callable[..., Any]
 
@@ -55,3 +56,26 @@ def test_a_schedule_that_is_proved_away_exits_1(run: Run) -> None:
     assert run("schedule", "tiny_cnn", "--capacity", "1 KiB").code == 1
     assert run("schedule", "tiny_cnn", "--capacity", "1 KiB,1 MiB").code == 1
     assert run("schedule", "tiny_cnn", "--capacity", "1 MiB").code == 0
+
+
+WORDS = ("search", "tiny_cnn", "jetson_agx_orin", "--precision", "w8a8", "--choice",
+         "weight_bits=2,4,8")  # fmt: skip
+
+
+def test_a_search_without_time_finds_nothing_and_proves_nothing(run: Run) -> None:
+    """Its limit is over before the costs of one kernel are known."""
+    late = run(*WORDS, "--constraint", "weight_bytes <= 9 kB", "--seconds", "1e-9", "--json")
+    assert late.code == 3
+    assert (late.data["proved"], late.data["infeasible"]) == (False, None)
+    assert any("time ran out" in note for note in late.data["notes"])
+    said = run(*WORDS, "--constraint", "weight_bytes <= 9 kB", "--seconds", "1e-9").out
+    assert "not known" in said
+    assert "nothing satisfies" not in said
+    assert run(*WORDS, "--constraint", "weight_bytes <= 9 kB", "--json").code == 0
+    assert run(*WORDS, "--constraint", "weight_bytes <= 1 kB", "--json").code == 1
+
+
+def test_a_problem_that_is_not_even_reduced_is_open() -> None:
+    problem = ChoiceProblem((2, 2), Sum(0.0, (Term((0,), np.array([1.0, 2.0])),)))
+    assert solve(problem, seconds=0.0).status == "unknown"
+    assert solve(problem).status == "optimal"
