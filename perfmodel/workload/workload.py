@@ -80,6 +80,11 @@ class Workload:
             self._taken = graph
         return graph
 
+    def __getstate__(self) -> tuple[None, dict[str, Any]]:
+        """What another process is sent: not the graph, which it makes again."""
+        state = {name: getattr(self, name) for name in Workload.__slots__}
+        return None, {**state, "_taken": None}
+
     def items(self) -> Value:
         """Return how many tokens, frames ... one run yields."""
         return evaluate(self._items, self.parameters)
