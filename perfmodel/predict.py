@@ -135,6 +135,12 @@ def _written_out(
         raise InputError(Fault("a plan is of one network", path="plan", expected=expected))
     whole = graph.unroll(workload.parameters)
     faults = plan.check(whole)
+    if plan.tiled:
+        first = ", ".join(plan.tiled[:3]) + (" ..." if len(plan.tiled) > 3 else "")
+        faults.append(Fault(f"has operators in tiles ({first}), which a prediction does not follow",
+                            path="plan.tiled",
+                            expected="a plan without --tiles; bytes and bound of one with tiles "
+                                     "are what `schedule` says"))  # fmt: skip
     if plan.precision and plan.precision != str(precision):
         faults.append(Fault(f"is for precision {plan.precision}", path="precision",
                             expected=str(precision)))  # fmt: skip
@@ -259,7 +265,8 @@ def static_for(machine: Machine, model: str | None) -> Static:
         semantics.causal_skips_masked, (device, runtime),
         {m.name: law for m in device.memories if (law := law_of(m.kind)) is not None},
         _choices(engine, runtime),
-        execution_of(runtime, fixed=not getattr(chosen, "any_algorithm", False)),
+        execution_of(runtime, fixed="cpu" not in engine.tags
+                     or not getattr(chosen, "any_algorithm", False)),
     )  # fmt: skip
     if len(_STATIC) >= 1024:
         _STATIC.clear()
@@ -296,7 +303,8 @@ def execution_of(runtime: Runtime, *, fixed: bool = False) -> Execution | None:
     Parameters
     ----------
     fixed
-        Whether the engine is made for one algorithm: the bound over all of them is none of its.
+        Whether the engine multiplies what it is made for, as all but CPUs do: the bound over all
+        algorithms is none of its.
     """
     b = runtime.blocks
     found = Execution(

@@ -28,6 +28,7 @@ __all__ = [
     "note_remarks",
     "precision_for",
     "resolve",
+    "with_bits",
 ]
 
 #: A name, a path, a workload, or a model in memory that an importer reads (torch.export).
@@ -112,13 +113,9 @@ def resolve(
         faults += check_choices(spec, given["engine"], given["model"])
     formats = faults.trying(_precision, given["precision"])
     if parts.bits:
-        bits = faults.trying(checked_bits, parts.bits)
-        if bits and not faults:
-            assert made is not None
-            assert found is not None
-            spec = machine_of(found, chosen, {}, made)
-            runs_on = str(given["engine"] or spec.engine)
-            formats = precision_for(formats, made, spec, runs_on).with_bits(**bits)
+        faults.trying(checked_bits, parts.bits)
+        if not faults and found is not None:
+            formats = with_bits(formats, parts.bits, made, found, chosen, given["engine"])
     faults.settle()
     assert made is not None
     assert machine is not None
@@ -167,6 +164,22 @@ def note_remarks(device: Device | Machine) -> None:
     told = REMARKS.get()
     if told is not None and isinstance(device, Machine):
         told += [remark for remark in device.remarks if remark not in told]
+
+
+def with_bits(
+    given: str | Precision | None, bits: Mapping[str, Any], workload: Workload | None,
+    device: Device | Machine, runtime: Runtime | None, engine: str | None,
+) -> Precision:  # fmt: skip
+    """Return the precision that `predict` would take, with other stored bits an element.
+
+    Raises
+    ------
+    InputError
+        What is no number of bits, all of it at once.
+    """
+    checked = checked_bits(bits)
+    machine = machine_of(device, runtime, {}, workload)
+    return precision_for(given, workload, machine, engine or machine.engine).with_bits(**checked)
 
 
 def precision_for(

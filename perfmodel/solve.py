@@ -297,7 +297,10 @@ def _problem(subject: Subject, variable: str, options: Mapping[str, Any]) -> _Pr
     # A share that is 0 has nothing to scale.
     base = base or LOWEST if share else base
     low, high = base * LOWEST, min(base * HIGHEST, 1.0 if share else 1e12)
-    return _Problem(variable, base, max(1.0, np.ceil(low)) if whole else low, high, whole, "",
+    low = max(1.0, np.ceil(low)) if whole else low
+    # A network too small to be one has no metrics to look at.
+    low = min(max(low, workload.least(variable)), base)
+    return _Problem(variable, base, low, high, whole, "",
                     lambda x: run(workload.bind({variable: x}), device, precision))  # fmt: skip
 
 

@@ -50,44 +50,34 @@ def value(number: Any) -> float:
     return float(np.asarray(number, dtype=float).reshape(-1)[0])
 
 
-def runtimes_of(device: Any) -> list[str | None]:
-    """Return runtimes that are meant for a device, and that drive an engine which it has."""
-    found: list[str | None] = [None, None, "ideal"]
-    for name in devices.names("runtimes"):
-        if devices.runtime(name).suits(device):
-            try:
-                device.machine(name)
-            except InputError:
-                continue
-            found.append(name)
-    return found
-
-
 def cases(count: int, seed: int, names: list[str], models: list[str]) -> Iterator[Prediction]:
     """Yield random predictions, arrays among them; what is refused as input is left out."""
     draw = random.Random(seed)
-    known = {name: runtimes_of(devices.hardware(name)) for name in names}
+    known = [devices.runtime(name) for name in devices.names("runtimes")]
     chosen = sorted(
         ((draw.choice(models), draw.choice(names), draw.random()) for _ in range(count)),
     )  # the same network one after the other: its graph is built once
     for model, name, key in chosen:
         dice = random.Random(key)
         work = workloads.find(model)
+        device = devices.hardware(name)
+        suited = [None, None, "ideal", *(r for r in known if r.suits(device))]
+        points = dice.choice((1, 16))
         settings: dict[str, Any] = {
-            dim: dice.choice(SIZES[dim])
+            dim: dice.choices(SIZES[dim], k=points)
             for dim in work.parameters
-            if dim in SIZES and dice.random() < 0.4
+            if dim in SIZES and dice.random() < 0.5
         }
-        array = dice.random() < 0.2 and "batch" in work.parameters
-        if array:
-            settings["batch"] = np.array(sorted(dice.sample(SIZES["batch"], 3)))
-        bits = dice.random() < 0.1
+        if points == 1:
+            settings = {dim: sizes[0] for dim, sizes in settings.items()}
+        precision: Any = dice.choice(PRECISIONS)
+        if points > 1 and dice.random() < 0.3:
+            bits = np.array(dice.choices((2.0, 3.0, 4.0, 8.0), k=points))
+            precision = pm.precision("w8a8").with_bits(weights=bits)
         try:
-            precision: Any = dice.choice(PRECISIONS)
-            if bits:
-                precision = pm.precision("w8a8").with_bits(weights=np.array([2.0, 4.0, 8.0]))
+            settings = {n: np.array(s) if points > 1 else s for n, s in settings.items()}
             made = predict(
-                work.bind(settings), devices.hardware(name), runtime=dice.choice(known[name]),
+                work.bind(settings), device, runtime=dice.choice(suited),
                 precision=precision, warm=dice.random() < 0.2,
                 model="roofline" if dice.random() < 0.05 else None,
             )  # fmt: skip
@@ -134,6 +124,8 @@ def impossible(p: Prediction) -> set[str]:
     engine = f"engines.{p._setting.engine}."
     for name in rows:
         column = np.asarray(rows[name])
+        if name == "overlap_s":
+            continue  # what a kernel that runs beside another gives back; the row counts it
         if column.dtype.kind == "f" and not (np.isfinite(column).all() and (column >= 0).all()):
             found.add(f"{name} is no number of a run")
     if not (math.isfinite(seconds) and seconds > 0):
@@ -193,7 +185,7 @@ def unsaid(predictions: Iterator[Prediction]) -> tuple[int, int, list[str]]:
 def test_a_sample_of_all_devices_and_networks_says_all_that_is_impossible() -> None:
     names = random.Random(1).sample(devices.device_names(), 40)
     models = random.Random(2).sample(workloads.names(), 16)
-    count, _, wrong = unsaid(cases(200, 3, names, models))
+    count, _, wrong = unsaid(cases(80, 3, names, models))
     assert count > 200
     assert wrong == []
 
@@ -201,8 +193,8 @@ def test_a_sample_of_all_devices_and_networks_says_all_that_is_impossible() -> N
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("seed", range(12))
 def test_sixty_thousand_predictions_say_all_that_is_impossible(seed: int) -> None:
-    count, said, wrong = unsaid(cases(4_300, seed, devices.device_names(), workloads.names()))
-    assert count > 5_000
+    count, said, wrong = unsaid(cases(1_200, seed, devices.device_names(), workloads.names()))
+    assert count > 4_500
     assert said < count / 100, "a machine that states what it does not do is rare"
     assert wrong == []
 

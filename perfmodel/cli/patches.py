@@ -52,8 +52,8 @@ def patches(
     capacity
         Bytes for activations: "256 KiB". By default what the device's scratchpad holds.
     objective
-        offchip: fewest activation bytes across the chip's boundary; macs: least recomputation with
-        no intermediate map off chip; peak: least memory.
+        offchip: fewest bytes across the chip's boundary, weights read again included; macs: least
+        recomputation with no intermediate map off chip; peak: least memory.
     mode
         What may happen to the overlap: recompute, horizontal, cached; as often as needed, all by
         default.

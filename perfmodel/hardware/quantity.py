@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, TypeAlias, cast, get_args
@@ -22,7 +22,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from perfmodel import units
 
-__all__ = ["AsItself", "Confidence", "Of", "Quantity", "Rate", "Spec", "limit_of"]
+__all__ = ["AsItself", "Confidence", "Of", "Quantity", "Rate", "Spec", "default_of", "limit_of"]
 
 Confidence: TypeAlias = Literal["datasheet", "measured", "fitted", "estimated"]
 """How a number came to be known, from a vendor's word to a guess."""
@@ -68,6 +68,15 @@ def _built(value: Any, handler: SerializerFunctionWrapHandler) -> Any:
     if isinstance(value, BaseModel):
         type(value).model_rebuild()  # nothing where it is built
     return handler(value)
+
+
+def default_of(info: FieldInfo) -> Any:
+    """Return what a field is where nothing is said of it.
+
+    Versions of pydantic differ in what `FieldInfo.get_default` must be given for the same.
+    """
+    factory = cast("Callable[[], Any] | None", info.default_factory)
+    return info.default if factory is None else factory()
 
 
 class Document(Spec):

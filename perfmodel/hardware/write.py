@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from perfmodel import units
-from perfmodel.hardware.quantity import Quantity, Rate, Spec, limit_of
+from perfmodel.hardware.quantity import Quantity, Rate, Spec, default_of, limit_of
 from perfmodel.specfile import dumps_json, reads_as_text
 
 __all__ = ["content_hash", "dimension_of", "to_yaml"]
@@ -64,7 +64,7 @@ def _plain(spec: BaseModel) -> dict[str, Any]:
         value: Any = getattr(spec, name)
         if value is None:
             continue
-        if not info.is_required() and value == info.get_default(call_default_factory=True):
+        if not info.is_required() and value == default_of(info):
             continue
         found[name] = _value(value, _dimensions(model)[name], "")
     return found

@@ -236,7 +236,10 @@ class Schedule:
 
     @cached_property
     def plan(self) -> Plan:
-        """The plan, for ``predict(..., plan=...)``; with tiles the order alone."""
+        """The plan, for ``predict(..., plan=...)``.
+
+        With tiles it has the order, and names the operators in tiles; `predict` refuses it.
+        """
         if self.tiled is not None and self.untiled is not None:
             ran = [self.tiled.step[s] for s in self.script.order]
             loads = [s for s, step in enumerate(self.untiled.problem.steps) if step.load]
@@ -244,7 +247,8 @@ class Schedule:
             script = Script(order, ((),) * len(order))
             trace = replay(self.untiled.problem, script)
             whole = to_plan(self.untiled, script, trace, None, self.where, method=self.method)
-            return whole.model_copy(update={"residency": (), "moves": ()})
+            tiled = [n for s in sorted(self.tiled.tilings) for n in self.untiled.members[s]]
+            return whole.model_copy(update={"residency": (), "moves": (), "tiled": tuple(tiled)})
         spans = None if self.timing is None else self.timing.spans
         at = None if self.layout is None else self.layout.of_intervals()
         return to_plan(

@@ -15,13 +15,7 @@ from perfmodel.hardware.library import hardware
 from perfmodel.hardware.library import runtime as find_runtime
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
-from perfmodel.resolve import (
-    check_choices,
-    checked_bits,
-    machine_of,
-    note_remarks,
-    precision_for,
-)
+from perfmodel.resolve import check_choices, checked_bits, machine_of, note_remarks, with_bits
 from perfmodel.search.accuracy import AccuracyModel
 from perfmodel.search.constraints import RATES, parse_constraints
 from perfmodel.search.loss import LOSSES
@@ -170,8 +164,9 @@ class SearchProblem:
             spec = device if isinstance(device, Machine) else device.machine()
             faults += check_choices(spec, self.engine, None)
         if parts.bits:
-            on = (base, machine or device, runtime, self.engine)
-            precision = _trying(faults, "settings", _with_bits, precision, parts.bits, *on)
+            _trying(faults, "settings", checked_bits, parts.bits)
+            if device is not None and not faults:
+                precision = with_bits(precision, parts.bits, base, device, runtime, self.engine)
         if not named and space is None and self.choices is not None:
             faults += _option_faults(self.choices, device, runtime, base)
         if base is not None:
@@ -284,19 +279,6 @@ def _device(given: str | Path | Device | Machine) -> Device | Machine:
 
 def _precision(given: str | Precision | None) -> Precision | None:
     return None if given is None else as_precision(given)
-
-
-def _with_bits(
-    precision: Precision | None, bits: Mapping[str, Any], workload: Workload | None,
-    device: Device | Machine | None, runtime: Runtime | None, engine: str | None,
-) -> Precision | None:  # fmt: skip
-    """Return the precision that would be used, with other stored bits for some roles."""
-    checked = checked_bits(bits)
-    if device is None:
-        return precision
-    machine = machine_of(device, runtime, {}, workload)
-    base = precision_for(precision, workload, machine, engine or machine.engine)
-    return base.with_bits(**checked)
 
 
 def _workload(given: str | Path | Workload, settings: Mapping[str, Any]) -> Workload:

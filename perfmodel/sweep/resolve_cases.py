@@ -27,7 +27,7 @@ from perfmodel.resolve import (
     check_choices,
     checked_bits,
     machine_of,
-    precision_for,
+    with_bits,
 )
 from perfmodel.settings import BITS, OPTIONS, FaultList, is_fact
 from perfmodel.sweep.cases import Case, product_of
@@ -395,6 +395,4 @@ def precision_of(
     """Return the precision of a point, with numbers of bits in; None for the default of both."""
     if not bits:
         return None if value is None else as_precision(value)
-    machine = machine_of(device, runtime, {}, workload)
-    chosen = precision_for(value, workload, machine, engine or machine.engine)
-    return chosen.with_bits(**checked_bits(bits))
+    return with_bits(value, bits, workload, device, runtime, engine)

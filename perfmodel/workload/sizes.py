@@ -91,6 +91,12 @@ class SmallSizes:
             self._taken.add(tuple(used))
         return []
 
+    def least(self, free: str, values: Mapping[str, Value]) -> float:
+        """Return the least whole number of a dimension that the network takes; 0 for any."""
+        if free not in self._free:
+            return 0.0
+        return self._least(free, {n: _one(v) for n, v in values.items()}, 0.0) or 0.0
+
     def _too_small(self, size: Poly, found: Value) -> Value:
         return found <= 0.0 if size in self._sizes else found < 0.0
 

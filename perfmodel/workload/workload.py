@@ -85,6 +85,10 @@ class Workload:
         state = {name: getattr(self, name) for name in Workload.__slots__}
         return None, {**state, "_taken": None}
 
+    def least(self, name: str) -> float:
+        """Return the least whole number of a free dimension that the network takes; 0 for any."""
+        return small_sizes(self.graph()).least(name, self.parameters)
+
     def items(self) -> Value:
         """Return how many tokens, frames ... one run yields."""
         return evaluate(self._items, self.parameters)

@@ -40,8 +40,8 @@ FILES = [
     ),
     (
         "board.yaml",
-        b"a: " + b"[" * 5000,
-        "board.yaml:1:1003: not valid YAML: exceeded maximum nesting depth; expected a flatter file",
+        b"a: " + b"[" * 500,  # from 1000 on newer versions of libyaml refuse it themselves
+        "board.yaml:1:68: is nested deeper than 64 levels; expected a flatter file",
     ),
     ("net.yaml", b"", "net.yaml:1:1: is empty; expected keys and values"),
     (

@@ -126,7 +126,7 @@ def test_tried_tiles_against_all_useful_ones(monkeypatch: pytest.MonkeyPatch) ->
     """Large products: counts that are left out rarely cost anything, half a per cent at most."""
     draw = np.random.default_rng(5)
     excess: list[float] = []
-    for _ in range(100):
+    for _ in range(draws(100)):
         m, n, k = np.floor(np.exp(draw.uniform(2.0, 8.3, 3)))
         rooms = np.floor(np.exp(draw.uniform(6.0, 13.0, 4)))
         own = [float(room) if draw.integers(2) else None for room in rooms[:3]]

@@ -80,7 +80,7 @@ def test_fronts_of_gemms_equal_a_search_over_all_nests() -> None:
         nest, widths = random_gemm(rng, 6), random_widths(rng)
         capacities = random_capacities(rng, nest, widths, 2)
         lengths.append(check_front(nest, widths, capacities, CONVENTIONS[case % 4]))
-    assert sum(n > 1 for n in lengths) > 15
+    assert sum(n > 1 for n in lengths) > of_draws(15)
 
 
 def test_fronts_of_convolutions_equal_a_search_over_all_nests() -> None:
@@ -90,7 +90,7 @@ def test_fronts_of_convolutions_equal_a_search_over_all_nests() -> None:
         nest, widths = random_convolution(rng, 4), random_widths(rng)
         capacities = random_capacities(rng, nest, widths, 2)
         lengths.append(check_front(nest, widths, capacities, CONVENTIONS[case % 4]))
-    assert sum(n > 1 for n in lengths) > 8
+    assert sum(n > 1 for n in lengths) > of_draws(8)
 
 
 def test_search_counts_what_a_walk_through_the_loops_fetches() -> None:

@@ -138,3 +138,9 @@ def test_more_neighbours_than_points_are_refused() -> None:
     with pytest.raises(InputError) as raised:
         pm.predict("knn_digits", "a100", set={"neighbours": 20000})
     assert {fault.path for fault in raised.value.faults} == {"neighbours", "references"}
+
+
+def test_a_solution_is_looked_for_among_sizes_that_the_network_takes() -> None:
+    """`solve` starts at the least size, however far below it the condition would point."""
+    found = pm.solve("inception_v3", "a100", "height", "latency_s > 1 us")
+    assert found.low == find("inception_v3", {}).least("height") == 75.0

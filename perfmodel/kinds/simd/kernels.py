@@ -151,13 +151,14 @@ def _share(parts: Value, setting: Setting) -> Value:
 def _slower(table: OperatorTable, nests: Nests, at: Value, setting: Setting) -> Value:
     """Return clocks in the format that is executed, over those in fp32.
 
-    The peak in fp32 is the spec's own: kernels' clocks are in fp32 whatever becomes of the fact,
-    and a faster unit for one format slows down no other.
+    The peak in fp32 is what vectors and clock make, whatever becomes of the fact: kernels' clocks
+    are counted in it, and a faster unit for one format slows down no other.
     """
     head = f"engines.{setting.engine}."
-    base = setting.choices.get("fp32_per_vector")
+    base = setting.choices.get("fp32_share")
     if base is not None:
-        base = base * setting.facts[f"{head}vector"] * setting.facts[f"{head}fma_per_clock"]
+        for name in ("vector", "fma_per_clock", "units", "clock"):
+            base = base * setting.facts[head + name]
     head += "peaks."
     pairs = [table.rows[int(nests.row[i])].pair for i in at]
     known: dict[tuple[str, str], Value] = {}

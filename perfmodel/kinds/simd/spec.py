@@ -60,10 +60,12 @@ class Simd(Engine):
 
     @property
     def CONSTANTS(self) -> Mapping[str, float]:
-        """Peak in fp32 over what a core multiplies and accumulates a clock, as the spec has it."""
+        """Peak in fp32 over the bytes that are multiplied and accumulated a second."""
         peak = self.peaks.get("fp32")
-        each = self.vector.value * self.fma_per_clock.value
-        return {} if peak is None else {"fp32_per_vector": peak.value / each}
+        if peak is None or self.clock is None:
+            return {}
+        made = self.vector.value * self.fma_per_clock.value * self.units.value * self.clock.value
+        return {"fp32_share": peak.value / made}
 
     @property
     def SCALES(self) -> Mapping[str, tuple[str, ...]]:

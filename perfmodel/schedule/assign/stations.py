@@ -14,6 +14,7 @@ from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.formats import Precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
+from perfmodel.hardware.quantity import default_of
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.kinds.rates import executed_format, pair_format, vector_peak
 from perfmodel.predict import machine_for, static_for
@@ -32,7 +33,7 @@ ALONE = "_alone"
 
 #: What a runtime states of the one engine that it drives.
 _OF_THE_ENGINE: Mapping[str, Any] = {
-    name: Runtime.model_fields[name].get_default(call_default_factory=True)
+    name: default_of(Runtime.model_fields[name])
     for name in (
         "per_run", "per_operator", "per_subgraph", "per_layer", "per_layer_clocks", "per_sequence",
         "per_layer_parallel", "efficiency", "blocks", "executes", "kernels",
