@@ -80,6 +80,11 @@ class Workload:
             self._taken = graph
         return graph
 
+    def __getstate__(self) -> tuple[None, dict[str, Any]]:
+        """What another process is sent: not the graph, which it makes again."""
+        state = {name: getattr(self, name) for name in Workload.__slots__}
+        return None, {**state, "_taken": None}
+
     def least(self, name: str) -> float:
         """Return the least whole number of a free dimension that the network takes; 0 for any."""
         return small_sizes(self.graph()).least(name, self.parameters)

@@ -229,3 +229,14 @@ def test_an_empty_column_keeps_every_cell() -> None:
     assert with_empty_column(csv_text(table).encode()) == csv_text(wider).encode()
     plain = table.where(np.array([True, False, False, False, False]))
     assert with_empty_column(csv_text(plain).encode()) == b"x,1,\n"
+
+
+def test_sizes_that_a_network_does_not_take_are_rows_among_those_that_it_does() -> None:
+    heights = list(range(1, 60))
+    table = pm.sweep("squeezenet1_1", ["a100", "raspberry_pi_5"], {"height": heights})
+    bad = table[REASON] != ""
+    np.testing.assert_array_equal(bad, table["height"] < 17)  # the least that it states itself
+    assert all(f"height={row.height:g}" in row[REASON] for row in table.where(bad).rows())
+    for row in table.where(~bad)[::20].rows():
+        one = pm.predict("squeezenet1_1", row.device, set={"height": row.height})
+        assert row.latency_s == pytest.approx(one.latency_s, rel=1e-12)

@@ -217,6 +217,16 @@ def test_equal_contents_have_one_digest_in_every_process(
         assert said.strip() == repr(found)
 
 
+def test_what_was_computed_from_contents_is_no_part_of_them() -> None:
+    workload, device = pm.workload("resnet18"), pm.hardware("a100")
+    before = [digest(workload), digest(device), digest(device.machine())]
+    pm.predict(workload, device)
+    pm.sweep(workload, [device, "raspberry_pi_5"], {"batch": [1, 2]}, precision="int8")
+    pm.solve(workload, device, "batch", "latency_s <= 1 s")
+    assert [digest(workload), digest(device), digest(device.machine())] == before
+    assert len(pickle.dumps(workload)) < 2_000  # nor are they sent to other processes
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [(1, 1.0), (1, True), ("1", 1), ((1, 2), [1, 2]), ([1, [2]], [[1], 2]), (["ab"], ["a", "b"]),
