@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from perfmodel.atomic import write_text
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, printable
 from perfmodel.settings import RESERVED, FaultList, is_fact, plain_value
 
 if TYPE_CHECKING:
@@ -187,10 +187,10 @@ def print_json(data: Any) -> None:
 def say(*lines: str) -> None:
     """Print lines of a result on stdout."""
     for line in lines:
-        sys.stdout.write(f"{line}\n")
+        sys.stdout.write(printable(f"{line}\n", keep="\n"))
 
 
 def note(*lines: str) -> None:
     """Print remarks on stderr."""
     for line in lines:
-        sys.stderr.write(f"{line}\n")
+        sys.stderr.write(printable(f"{line}\n", keep="\n"))
