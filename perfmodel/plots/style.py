@@ -128,15 +128,19 @@ def figure(
 
 #: What plots mark up themselves; a browser would read the rest of what plotly takes for HTML, such
 #: as links and images, from names in files.
-_OWN_MARKUP = re.compile(r"<(?!/?b>|br>|/?extra>|span style='font-size:13px;color:#|/span>)")
+_FOREIGN = re.compile(
+    r"<(?=[A-Za-z/!])(?!/?b>|br>|/?extra>|span style='font-size:13px;color:#|/span>)"
+)
 
 
 def _inert(value: Any) -> Any:
     """Return a part of a figure with markup in its texts escaped, that of plots aside."""
     if isinstance(value, str):
-        return _OWN_MARKUP.sub("&lt;", value) if "<" in value else value
+        return _FOREIGN.sub("&lt;", value) if "<" in value else value
     if isinstance(value, Mapping):
-        return {key: _inert(inner) for key, inner in cast("Mapping[str, Any]", value).items()}
+        parts = cast("Mapping[str, Any]", value)
+        # What is in "meta" is for other programmes, and never drawn.
+        return {k: inner if k == "meta" else _inert(inner) for k, inner in parts.items()}
     if isinstance(value, list | tuple):
         return [_inert(inner) for inner in cast("Sequence[Any]", value)]
     if isinstance(value, np.ndarray):
