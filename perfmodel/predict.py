@@ -123,7 +123,11 @@ def predict(
         moved = crossings(plan, graph, lowered)
         shares = shares_of(plan, graph, lowered, machine)
     job = Job(workload, machine, chosen, static, lowered, bare, relaxed, warm, moved, shares)
-    return job.run()
+    found = job.run()
+    latency = found.latency_s
+    if isinstance(latency, float) and latency == 0.0:  # its sizes leave every tensor empty
+        raise InputError(_nothing(workload, graph))
+    return found
 
 
 def _written_out(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 from cyclopts import Parameter
 
 from perfmodel.atomic import write_text
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, printable
 from perfmodel.settings import REMARKS, RESERVED, FaultList, is_fact, plain_value
 
 if TYPE_CHECKING:
@@ -195,10 +195,10 @@ def _with_remarks(data: Any) -> Any:
 def say(*lines: str) -> None:
     """Print lines of a result on stdout."""
     for line in lines:
-        sys.stdout.write(f"{line}\n")
+        sys.stdout.write(printable(f"{line}\n", keep="\n"))
 
 
 def note(*lines: str) -> None:
     """Print remarks on stderr."""
     for line in lines:
-        sys.stderr.write(f"{line}\n")
+        sys.stderr.write(printable(f"{line}\n", keep="\n"))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from perfmodel.arrays import Value, is_array, namespace, points_shape
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, printable
 from perfmodel.workload.families import Family, Semantics
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.sizes import SHARES, small_sizes
@@ -55,14 +55,14 @@ class Workload:
         notes: tuple[str, ...] = (),
         trained_context: int = 0,
     ) -> None:
-        self.name = name
+        self.name = printable(name)
         self._build = build
         self._taken: Graph | None = None
         self.parameters: dict[str, Value] = dict(parameters)
         self.unit, self._items = items
         self.precision = precision
         self.origin = origin
-        self.notes = notes
+        self.notes = tuple(map(printable, notes))
         self.trained_context = trained_context
 
     def graph(self, semantics: Semantics = PLAIN) -> Graph:
@@ -224,7 +224,13 @@ class StructureBuild:
         """Return the graph under a runtime's semantics."""
         graph = self._graphs.get(semantics)
         if graph is None:
-            graph = _built(self.family.build, self.structure, semantics)
+            try:
+                graph = _built(self.family.build, self.structure, semantics)
+            except ZeroDivisionError:
+                raise InputError(
+                    Fault("a width, or a number of heads or groups, comes out as 0",
+                          path="structure", expected="larger widths, or fewer groups")
+                ) from None  # fmt: skip
             self._graphs[semantics] = graph
         return graph
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from perfmodel.errors import printable
 from perfmodel.workload.graph import Tensor
 from perfmodel.workload.symbols import Dim, constant, product, simplify, symbol
 
@@ -192,7 +193,7 @@ class Node:
     def open(self, index: int, axis: int, default: float = 1) -> Dim:
         """Return an extent of an output that only running the network tells: a free dimension."""
         edge = self.outputs[index] if index < len(self.outputs) else None
-        name = f"dim_{edge.name if edge is not None else self.name}_{axis}"
+        name = printable(f"dim_{edge.name if edge is not None else self.name}_{axis}")
         if name in self.bound:
             return self.bound[name]
         self.opened[name] = default
@@ -214,6 +215,10 @@ class UnknownShapeError(NotPricedError):
 
 class ContradictionError(NotPricedError):
     """An operator's fixed attributes and shapes contradict each other."""
+
+
+class BeyondRangeError(ContradictionError):
+    """A number that no element type holds, whatever free dimensions are."""
 
 
 def axis_of(axis: int, rank: int) -> int:

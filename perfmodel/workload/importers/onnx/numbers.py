@@ -20,6 +20,7 @@ from perfmodel.workload.importers.onnx.extents import (
     smaller,
 )
 from perfmodel.workload.importers.onnx.node import (
+    BeyondRangeError,
     ContradictionError,
     Edge,
     Node,
@@ -58,7 +59,7 @@ def work_out(node: Node, most: int = MOST) -> int:
 
     Raises
     ------
-    ContradictionError
+    BeyondRangeError
         A whole number that no element type holds.
     NotPricedError
         Numbers that do not follow from what is known.
@@ -79,7 +80,7 @@ def work_out(node: Node, most: int = MOST) -> int:
     for edge, result in zip(node.made, results, strict=False):
         numbers = tuple(simplify(v) for v in np.asarray(result, dtype=object).ravel().tolist())
         if any(type(v) is int and abs(v) > _LARGEST for v in numbers):
-            raise ContradictionError("a whole number beyond 64 bits")
+            raise BeyondRangeError("a whole number beyond 64 bits")
         if not any(isinstance(v, Poly) and _is_unwieldy(v) for v in numbers):
             edge.numbers = numbers
             count += len(numbers)

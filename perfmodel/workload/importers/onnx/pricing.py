@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from perfmodel.errors import nearest
+from perfmodel.errors import nearest, printable
 from perfmodel.workload.builder import VECTOR_OPS
 from perfmodel.workload.graph import Tensor
 from perfmodel.workload.importers.onnx.node import Edge, Node, NotPricedError
@@ -78,7 +78,7 @@ class Pricer:
 
     def _keep(self, node: Node, reason: str) -> None:
         """Name an operator without a price; what it stores still counts as stored."""
-        self.builder.not_priced.append(f"{node.label}: {reason}")
+        self.builder.not_priced.append(printable(f"{node.label}: {reason}"))
         stored = [e for e in node.present if e.kind == "weight" and e.shape is not None]
         if stored:
             self.builder.operator(
@@ -117,6 +117,7 @@ class Pricer:
         return edge.tensor
 
     def _name(self, name: str) -> str:
+        name = printable(name)
         taken = self.builder.tensors
         if name not in taken:
             return name

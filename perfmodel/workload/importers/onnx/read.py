@@ -10,7 +10,7 @@ from math import prod
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, printable
 from perfmodel.regular import contents
 from perfmodel.workload.importers.onnx.functions import written_out
 from perfmodel.workload.importers.onnx.signature import signature_faults
@@ -340,7 +340,7 @@ class _Reader:
                     # Exporters write 0 and -1 for what they do not know.
                     shape.append(size if size > 0 else None)
                 else:
-                    shape.append(str(dim.dim_param).strip() or None)
+                    shape.append(printable(str(dim.dim_param).strip()) or None)
         return RawValue(name, None if shape is None else tuple(shape),
                         FORMATS.get(int(kind.elem_type), ""))  # fmt: skip
 

@@ -7,14 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast
 
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import Fault, InputError, printable
 from perfmodel.workload.importers.onnx.dimensions import Dimensions
 from perfmodel.workload.importers.onnx.dispatched import is_dispatched
 from perfmodel.workload.importers.onnx.domains import FORMATS
 from perfmodel.workload.importers.onnx.extents import symbols_of
 from perfmodel.workload.importers.onnx.infer import infer
 from perfmodel.workload.importers.onnx.loops import runs_through, scan_axes
-from perfmodel.workload.importers.onnx.node import ContradictionError, Edge, Node, NotPricedError
+from perfmodel.workload.importers.onnx.node import (
+    BeyondRangeError,
+    ContradictionError,
+    Edge,
+    Node,
+    NotPricedError,
+)
 from perfmodel.workload.importers.onnx.numbers import BUDGET, FEW, MOST, work_out
 from perfmodel.workload.importers.onnx.own import TYPED
 from perfmodel.workload.importers.onnx.pricing import MALFORMED, RANDOM, STANDARD
@@ -101,9 +107,8 @@ class Walker:
         self.extents: dict[Dim, str] = {}
         self.mixed = model.pinned or _mixed(model.graph)
         self.faults: list[Fault] = []
-        #: Whether fixed numbers are the file's own, and every node walked is sure to run: with
-        #: numbers bound to free dimensions, a default may be what does not fit.
-        self.strict = not dimensions.bound and not scalars
+        #: Whether every node that is walked is sure to run.
+        self.certain = True
         #: What is dispatched, as a walk of the file alone found it; ``None`` where this is one.
         self.dispatched = dispatched
         self.worked_out = 0
@@ -144,10 +149,9 @@ class Walker:
                               "elements were not worked out")  # fmt: skip
         outputs = [scope[name] for name in graph.outputs if name in scope]
         defaults = {**self.dimensions.defaults, **self.defaults}
-        return Walked(
-            steps, inputs, outputs, self.blockers, defaults, self.notes, self.extents,
-            frozenset(self._running),
-        )  # fmt: skip
+        running = frozenset(self._running)
+        return Walked(steps, inputs, outputs, self.blockers, defaults, self.notes, self.extents,
+                      running)  # fmt: skip
 
     def format(self, format: str) -> str:
         """Return the fixed format of an element type; plain fp32 is the precision's to choose."""
@@ -255,11 +259,14 @@ class Walker:
         self.watch(node)
         return node
 
-    def contradicts(self, node: Node, reason: str) -> None:
-        """Note the fault of a node that no runtime would run."""
-        if not self.strict:
-            return
-        if len(self.faults) < _MOST_FAULTS:
+    def contradicts(self, node: Node, reason: str, *, surely: bool = False) -> None:
+        """Note the fault of a node that no runtime would run.
+
+        With numbers bound to free dimensions, a default may be what does not fit; `surely` where
+        whatever number is not.
+        """
+        fixed = surely or not (self.dimensions.bound or self.scalars)
+        if self.certain and fixed and len(self.faults) < _MOST_FAULTS:
             self.faults.append(
                 Fault(reason, path=node.label, file=self.model.file,
                       expected="attributes and shapes that fit each other")
@@ -292,7 +299,7 @@ class Walker:
             self.worked_out += work_out(node, MOST if self.worked_out < BUDGET else FEW)
         except ContradictionError as error:
             lost = lost | free_in(node)
-            self.contradicts(node, str(error))
+            self.contradicts(node, str(error), surely=isinstance(error, BeyondRangeError))
         except (NotPricedError, *MALFORMED):
             lost = lost | free_in(node)
         for edge in node.made:
@@ -355,9 +362,9 @@ class Walker:
     def branch(self, body: RawGraph, scope: Scope) -> tuple[list[Step], tuple[Edge, ...]]:
         """Walk a branch in a scope of its own."""
         inner = scope.new_child()
-        strict, self.strict = self.strict, False
+        certain, self.certain = self.certain, False
         steps = self.graph(body, inner)
-        self.strict = strict
+        self.certain = certain
         return steps, tuple(inner[n] for n in body.outputs if n in inner)
 
     def loop(self, raw: RawNode, inputs: tuple[Edge | None, ...], scope: Scope) -> list[Step]:
@@ -395,9 +402,9 @@ class Walker:
             inner[value.name] = self.carried(value.name, source)
         for value in body.inputs[len(given) :]:
             inner[value.name] = Edge(value.name, live=True)
-        strict, self.strict = self.strict, False
+        certain, self.certain = self.certain, False
         steps = self.graph(body, inner)
-        self.strict = strict
+        self.certain = certain
         results = [inner.get(n, Edge(n)) for n in body.outputs]
         if not scan:
             results = results[1:]
@@ -430,7 +437,7 @@ class Walker:
         endless = number is None or ((constant(number) or 0) >= _ENDLESS)
         if number is not None and not endless and runs_through(raw, inputs, body):
             return number
-        name = f"trips_{raw.name}"
+        name = printable(f"trips_{raw.name}")
         if name in self.dimensions.bound:
             return self.dimensions.bound[name]
         most = None if number is None or endless else constant(number)
