@@ -131,12 +131,14 @@ def _least(value: Value) -> float:
         return value
     if not isinstance(value, np.ndarray):
         return 0.0
-    return float(value.item() if value.size == 1 else value.min())
+    found: Value = value.item() if value.size == 1 else value.min()
+    return float(found)
 
 
 def _sound(value: Value) -> bool:
     """Tell whether none of a number or an array is without end."""
-    return not isinstance(value, np.ndarray | float) or float(np.max(value)) < np.inf
+    most: Value = np.max(value) if namespace(value) is np else 0.0
+    return float(most) < np.inf
 
 
 def _faults(
