@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Breach", "beyond", "breaches", "lacking", "peak_of", "settle"]
 
+#: Totals that are sums of rows that others sum too, and the one that is without end if any row is.
+_OF_OTHERS = ("bit_operations", "vector_ops", "phase ")
+_ENDLESS = "latency_s"
+
 #: Share of a rate by which sums of many rows may pass it in round-off.
 ROUND_OFF = 1e-6
 
@@ -102,7 +106,11 @@ def settle(
     InputError
         Every number at fault, with its row and term, at the first such point of each.
     """
-    if all(map(_sound, totals.values())) and _sound(terms.row_s):
+    # Bytes and operations without end take no end of time.
+    if _least(terms.row_s) >= 0.0 and all(
+        _least(value) >= 0.0 and (key != _ENDLESS or _sound(value))
+        for key, value in totals.items() if not key.startswith(_OF_OTHERS)
+    ):  # fmt: skip
         return
     if namespace(*totals.values(), terms.row_s) is not np:
         return  # a tracer has no numbers yet
@@ -117,17 +125,20 @@ def settle(
     raise InputError(faults)
 
 
-def _sound(value: Value) -> bool:
-    """Tell whether all of a number or an array is finite and not negative."""
+def _least(value: Value) -> float:
+    """Return the least of a number or an array, NaN where any is; 0 for a tracer."""
     if isinstance(value, float | int):
-        return 0.0 <= value < np.inf
+        return value
     if not isinstance(value, np.ndarray):
-        return True
+        return 0.0
     numbers = cast("Array", value)
-    if numbers.size == 1:
-        return 0.0 <= numbers.item() < np.inf
-    # The least is NaN where any is.
-    return float(numbers.min()) >= 0.0 and float(numbers.max()) < np.inf
+    return float(numbers.item() if numbers.size == 1 else numbers.min())
+
+
+def _sound(value: Value) -> bool:
+    """Tell whether none of a number or an array is without end."""
+    most: Value = np.max(value) if namespace(value) is np else 0.0
+    return float(most) < np.inf
 
 
 def _faults(
@@ -194,8 +205,14 @@ def lacking(setting: Setting, formats: Sequence[str]) -> list[Violation]:
 
 def beyond(prediction: Prediction) -> Value:
     """Return whether a prediction passes a rate of its machine; flat, or one boolean."""
-    passed = _passed(_rates(prediction))
-    if passed is False or (namespace(passed) is np and not np.any(passed)):
+    limits = _rates(prediction)
+    if not limits:
+        return False
+    xp, most = prediction._setting.xp, limits[0].reached  # pyright: ignore[reportPrivateUsage]
+    for limit in limits[1:]:
+        most = xp.maximum(most, limit.reached)
+    passed: Value = most > limits[0].bound * (1.0 + limits[0].slack)  # all of the latency
+    if namespace(passed) is np and not np.any(passed):
         return False
     found: Value = passed & ~_larger(prediction)
     return found
