@@ -20,6 +20,7 @@ from perfmodel.schedule.assign.network import network
 from perfmodel.schedule.assign.report import DeviceAssignment
 from perfmodel.schedule.assign.solve import solve
 from perfmodel.schedule.assign.stations import engine_faults
+from perfmodel.schedule.deadline import Deadline
 from perfmodel.settings import FaultList
 from perfmodel.workload.library import find
 from perfmodel.workload.workload import Workload
@@ -93,7 +94,9 @@ def assign(
         Every fault at once: unknown names, a parallel run in contiguous stretches.
     """
     faults = FaultList()
-    faults.extend(option_faults(objective, parallel, contiguous, any_order, time_limit_s, looks))
+    wrong = option_faults(objective, parallel, contiguous, any_order, time_limit_s, looks)
+    faults.extend(wrong)
+    deadline = Deadline(None if wrong else time_limit_s)
     listed = faults.trying(_several, devices) or []
     if set and listed:
         subject = faults.trying(settled, workload, listed, precision, runtime, set)
@@ -123,7 +126,7 @@ def assign(
         problem.problem,
         goal,
         contiguous="any" if contiguous and any_order else contiguous,
-        time_limit_s=time_limit_s,
+        time_limit_s=None if time_limit_s is None else deadline.left(),
         looks=looks,
     )
     return DeviceAssignment(problem, objective, result, contiguous)

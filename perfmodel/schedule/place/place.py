@@ -100,7 +100,9 @@ def place(
         not price.
     """
     faults = FaultList() if faults is None else faults
-    faults.extend(option_faults(method, objective, by, seconds))
+    wrong = option_faults(method, objective, by, seconds)
+    faults.extend(wrong)
+    deadline = Deadline(None if wrong else seconds)
     found = faults.trying(
         predict, workload, device, precision=precision, runtime=runtime, engine=engine
     )  # fmt: skip
@@ -133,7 +135,6 @@ def place(
     sizes: Floats = np.array([item.size_bytes for item in items], dtype=np.float64)
     copies: Ints = np.array([item.copies for item in items], dtype=np.int64)
     room: Floats = np.array([level.capacity_bytes for level in chosen], dtype=np.float64)
-    deadline = Deadline(seconds)
 
     def again(context: int) -> PlacementResult:
         return place(
