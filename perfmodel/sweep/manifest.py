@@ -14,6 +14,8 @@ _DECIDING: Final = (
     "where", "perfmodel", "code", "numpy", "packages", "chunk",
 )  # fmt: skip
 _MOST: Final = 60
+#: Entries that say that something differs and not what.
+_DIGESTS: Final = ("hash", "content", "graph_hash")
 
 
 def differing(held: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
@@ -62,8 +64,16 @@ def _listed(key: str, old: Any, new: Any) -> str:
     names = [[_named(item).get("name") for item in side or ()] for side in (old, new)]
     if names[0] != names[1]:
         return _line(key, *names)
-    pairs = zip(old, new, strict=True)
-    return f"{key}: other contents of {', '.join(str(a['name']) for a, b in pairs if a != b)}"
+    told: list[str] = []
+    for before, after in zip(old, new, strict=True):
+        if before != after:
+            inside = [
+                f"{name} {_text(before.get(name))} there, {_text(after[name])} asked for"
+                for name in after
+                if name not in _DIGESTS and before.get(name) != after[name]
+            ]
+            told.append(f"{after['name']}" + (f" ({', '.join(inside)})" if inside else ""))
+    return f"{key}: other contents of {', '.join(told)}"
 
 
 def _columns(value: Any) -> Any:

@@ -137,7 +137,7 @@ class Writer:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no forkserver")
 @pytest.mark.parametrize(
-    "pairs", [4, pytest.param(100, marks=[pytest.mark.exhaustive, pytest.mark.slow])]
+    "pairs", [4, pytest.param(30, marks=[pytest.mark.exhaustive, pytest.mark.slow])]
 )
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_two_writers_of_one_file(

@@ -90,7 +90,10 @@ def with_(target: str, value: Any) -> Callable[[pytest.MonkeyPatch], Plan]:
 IDENTITY = "perfmodel.sweep.identity."
 #: What is changed -> what the refusal has to name.
 CHANGES: dict[str, tuple[Callable[[pytest.MonkeyPatch], Plan], str]] = {
-    "the model's own precision": (rewritten("small.yaml", "w4a16", "w8a16"), "workloads"),
+    "the model's own precision": (
+        rewritten("small.yaml", "w4a16", "w8a16"),
+        "other contents of small (precision w4a16 there, w8a16 asked for)",
+    ),
     "a field of its structure": (rewritten("small.yaml", "layers: 2", "layers: 3"), "workloads"),
     "a default of its parameters": (rewritten("small.yaml", "h: 1,", "h: 3,"), "workloads"),
     "the device's base": (
