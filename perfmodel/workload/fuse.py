@@ -84,13 +84,17 @@ def kernels(graph: Graph, fusion: Fusion) -> list[Kernel]:
     for block in graph.blocks:
         if constant(block.count) != 0:
             made += _block_kernels(graph, block, fusion, alias, readers)
-    return [kernel for kernel in made if not _is_idle(kernel)]
+    return [kernel for kernel in made if not _is_idle(graph, kernel)]
 
 
-def _is_idle(kernel: Kernel) -> bool:
-    """Whether a kernel has nothing to do: all that it reads and writes is empty."""
+def _is_idle(graph: Graph, kernel: Kernel) -> bool:
+    """Whether a kernel has nothing to do: all that it makes is empty, and it reads nothing."""
     work = (*kernel.writes.values(), *kernel.reads.values(), kernel.macs, kernel.vector_ops)
-    return all(constant(dim) == 0 for dim in work)
+    if not all(constant(dim) == 0 for dim in work):
+        return False
+    # A view that a runtime dispatches moves nothing and takes time.
+    made = [graph.tensors[name] for op in kernel.operators for name in op.writes]
+    return bool(made) and all(constant(tensor.elements) == 0 for tensor in made)
 
 
 def aliases(graph: Graph) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
-from perfmodel.workload.importers.onnx.node import NotPricedError
+from perfmodel.workload.importers.onnx.node import ContradictionError, NotPricedError
 from perfmodel.workload.symbols import Atom, Dim, Poly, constant, maximum, minimum, poly, simplify
 from perfmodel.workload.symbols import floor_div as floor_div_atom
 
@@ -89,7 +89,7 @@ def divide(a: Dim, b: Dim, *, whole: bool) -> Dim:
     """
     divisor = constant(b)
     if divisor == 0:
-        raise NotPricedError("division by zero in a shape")
+        raise (ContradictionError if whole else NotPricedError)("division by zero in a shape")
     if not whole:
         return simplify(poly(a) / b) if _free(a) or _free(b) else a / b
     if not isinstance(a, Poly) and not isinstance(b, Poly):

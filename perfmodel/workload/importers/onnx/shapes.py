@@ -15,6 +15,7 @@ from perfmodel.workload.importers.onnx.node import (
     axis_of,
     fixed,
 )
+from perfmodel.workload.importers.onnx.pricing import STANDARD
 from perfmodel.workload.importers.onnx.read import FORMATS, LARGEST_EXTENT
 from perfmodel.workload.symbols import Dim, Poly, constant, product, simplify
 
@@ -186,8 +187,8 @@ def _scattered(node: Node, spatial: Sequence[Dim], kernel: Sequence[int]) -> lis
     if auto.startswith("SAME"):
         return [simplify(n * s[i]) for i, n in enumerate(spatial)]
     pads = node.wholes("pads") or (0,) * (2 * axes)
-    if min((*s, *d), default=1) < 1 or min((*extra, *pads), default=0) < 0:
-        raise ContradictionError("a stride or dilation below 1, or a negative padding")
+    if min((*s, *d, *kernel), default=1) < 1 or min((*extra, *pads), default=0) < 0:
+        raise ContradictionError("a stride, kernel or dilation below 1, or a negative padding")
     if len(pads) != 2 * axes or len(extra) != axes:
         raise ContradictionError(f"{len(pads)} pads and {len(extra)} more for {axes} axes")
     return [
@@ -204,6 +205,8 @@ def windows(node: Node, spatial: Sequence[Dim], kernel: Sequence[int]) -> list[D
     pads = node.wholes("pads") or (0,) * (2 * axes)
     if len(pads) != 2 * axes:
         raise ContradictionError(f"{len(pads)} pads for {axes} axes")
+    if min(pads, default=0) < 0 and node.domain in STANDARD:
+        raise ContradictionError(f"a negative padding in {list(pads)}")
     ceil = bool(node.whole("ceil_mode", 0))
     out: list[Dim] = []
     for i, n in enumerate(spatial):
@@ -249,7 +252,7 @@ def pool(node: Node) -> None:
     if kernel is None or len(kernel) != len(spatial):
         raise ContradictionError("attribute 'kernel_shape' does not fit the input")
     pads = node.wholes("pads") or ()
-    for i, pad in enumerate(pads if node.domain in {"", "ai.onnx"} else ()):
+    for i, pad in enumerate(pads if node.domain in STANDARD else ()):
         if not 0 <= pad < kernel[i % len(kernel)]:
             raise ContradictionError(
                 f"a padding of {pad} for a window of {kernel[i % len(kernel)]}"
