@@ -27,7 +27,7 @@ def test_no_schedule_is_below_the_bound(alike: bool) -> None:
         added += len(programme.rows)
         assert linear.bound_s <= whole.bound_s * (1 + 1e-6)
         assert whole.bound_s <= least * (1 + 1e-9)
-    assert added > 0
+    assert added > 5
 
 
 def diamonds(count: int) -> AssignmentProblem:
