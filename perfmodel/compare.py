@@ -111,8 +111,9 @@ class Comparison:
 
     @property
     def ratio(self) -> float:
-        """Latency of `a` over that of `b`: how many times faster `b` is."""
-        return float(self.a.latency_s / self.b.latency_s)
+        """Latency of `a` over that of `b`: how many times faster `b` is; NaN where one is none."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return float(np.divide(self.a.latency_s, self.b.latency_s))
 
     @cached_property
     def metrics(self) -> Table:
@@ -237,6 +238,7 @@ class Comparison:
                 if wanted != ran
             ]
             out += [f"does not fit {name}: {v}" for v in each.violations]
+            out += [f"impossible on {name}: {b}" for b in each.breaches]
         return out
 
     def _names(self) -> tuple[str, str]:
@@ -254,6 +256,8 @@ class Comparison:
         first, second = show(self.a.latency_s, "time"), show(self.b.latency_s, "time")
         if self.ratio == 1:
             return f"{a} and {b} take the same time: {first}"
+        if not 0 < self.ratio < np.inf:
+            return f"{a} and {b} have no ratio in time: {first} and {second}"
         word, factor = ("faster", self.ratio) if self.ratio > 1 else ("slower", 1 / self.ratio)
         return f"{b} is {factor:.3g} times {word} than {a}: {second}, not {first}"
 

@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import difflib
+import heapq
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
-__all__ = ["Fault", "InfeasibleError", "InputError", "PerfmodelError", "few", "nearest"]
+#: A suggestion is for a person: nobody misspells what is longer, or looks for one among more.
+_LONGEST_COMPARED: Final = 200
+_MOST_COMPARED: Final = 2000
+
+__all__ = [
+    "Fault",
+    "InfeasibleError",
+    "InputError",
+    "PerfmodelError",
+    "few",
+    "nearest",
+    "printable",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +62,7 @@ class Fault:
             text += f"; expected {self.expected}"
         if self.suggestion:
             text += f"; did you mean '{self.suggestion}'?"
-        return text if text.isprintable() else _printable(text)
+        return printable(text)
 
 
 class PerfmodelError(Exception):
@@ -124,10 +138,11 @@ def nearest(name: str, candidates: Iterable[str], cutoff: float = 0.6) -> str:
     longer = [c for c in by_folded if folded and c.startswith(f"{folded}_")]
     if longer:  # a name cut short: llama_3 means llama_3_8b, not llama_13b
         return by_folded[min(longer, key=lambda c: (len(c), c))]
-    swapped = [c for c in by_folded if sorted(c) == sorted(folded)]
+    letters = sorted(folded)
+    swapped = [c for c in by_folded if len(c) == len(folded) and sorted(c) == letters]
     if swapped:  # two letters changed places: fp61 means fp16, not fp6
         return by_folded[swapped[0]]
-    found = difflib.get_close_matches(folded, by_folded, n=1, cutoff=cutoff)
+    found = difflib.get_close_matches(folded, _few_enough(folded, by_folded), n=1, cutoff=cutoff)
     if found:
         return by_folded[found[0]]
     # "orin" should find "jetson_agx_orin", which edit similarity alone rates too low.
@@ -138,14 +153,37 @@ def nearest(name: str, candidates: Iterable[str], cutoff: float = 0.6) -> str:
     return ""
 
 
+def _few_enough(name: str, candidates: Iterable[str]) -> list[str]:
+    """Return the candidates worth comparing letter by letter: a comparison is slow."""
+    if len(name) > _LONGEST_COMPARED:
+        return []
+    near = [c for c in candidates if abs(len(c) - len(name)) <= len(name)]
+    if len(near) > _MOST_COMPARED:
+        near = heapq.nsmallest(_MOST_COMPARED, near, key=lambda c: abs(len(c) - len(name)))
+    return near
+
+
 def _fold(name: str) -> str:
     """Case, dashes and spaces do not make two names different."""
     return name.strip().lower().replace("-", "_").replace(" ", "_")
 
 
-def _printable(text: str) -> str:
-    """Escape what would break the line or steer a terminal: names come from files."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+def printable(text: str, keep: str = "") -> str:
+    r"""Return a text with what would break its line or steer a terminal escaped.
+
+    Names come from files: control characters, line breaks, marks that turn the direction of what
+    follows, and halves of characters are shown as Python writes them (``\x1b``, ``\u202e``).
+
+    Parameters
+    ----------
+    text : str
+        A name, or a line.
+    keep : str
+        Characters that stay as they are, such as the line breaks of a text of several lines.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in keep else ascii(c)[1:-1] for c in text)
 
 
 def _fault(item: Fault | str) -> Fault:

@@ -7,20 +7,45 @@ import gzip
 import io
 import math
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.regular import open_file
 
-__all__ = ["Rows", "read_rows"]
+__all__ = ["Row", "Rows", "bad_cells_left_out", "few_faults", "read_rows"]
+
+_LEFT_OUT: ContextVar[list[Fault] | None] = ContextVar("_LEFT_OUT", default=None)
 
 #: Larger files are refused: rows of measurements are read whole.
 LIMIT: Final = 512 * 1024 * 1024
 
 #: Measurements beyond this, or below its reciprocal, are slips of the exponent.
 MOST: Final = 1e30
+
+
+@contextmanager
+def bad_cells_left_out() -> Generator[list[Fault]]:
+    """Read files so that a cell which is no measurement counts as empty; yield those faults.
+
+    A row of too few or too many cells is no row then.
+    """
+    left: list[Fault] = []
+    token = _LEFT_OUT.set(left)
+    try:
+        yield left
+    finally:
+        _LEFT_OUT.reset(token)
+
+
+def few_faults(faults: Sequence[Fault]) -> str:
+    """Return faults as a text: ten of them, and how many more there are."""
+    more = f"; and {len(faults) - 10} more" if faults[10:] else ""
+    return "; ".join(map(str, faults[:10])) + more
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +99,8 @@ class Rows:
         self.file = file
         self._lines = text.splitlines()
         reader = csv.reader(io.StringIO(text), strict=True)
-        given, header, faults = faults, list[Fault](), list[Fault]()
+        given = _LEFT_OUT.get() if faults is None else faults
+        header, faults = list[Fault](), list[Fault]()
         self.columns: tuple[str, ...] = ()
         self.rows: list[Row] = []
         start = 1
@@ -178,7 +204,10 @@ class Rows:
         good = abs(value) <= MOST and (value >= 1 / MOST or not above_zero)
         if not good:
             wanted = "a number above zero" if above_zero else "a finite number"
-            faults.append(self.fault(row, column, f"'{text}' is no measurement", wanted))
+            left = _LEFT_OUT.get()
+            (faults if left is None else left).append(
+                self.fault(row, column, f"'{text}' is no measurement", wanted)
+            )
             return None
         return value * scale
 
@@ -206,14 +235,12 @@ def read_rows(
     """
     path, shown = Path(path), str(path)
     try:
-        if path.suffix == ".gz":
-            with gzip.open(path, "rb") as stream:
-                data = stream.read(LIMIT + 1)
-        else:
-            with path.open("rb") as stream:
-                data = stream.read(LIMIT + 1)
-    except FileNotFoundError:
-        raise InputError(Fault("no such file", file=shown, expected="a readable file")) from None
+        with open_file(path) as file:
+            if path.suffix == ".gz":
+                with gzip.GzipFile(fileobj=file) as stream:
+                    data = stream.read(LIMIT + 1)
+            else:
+                data = file.read(LIMIT + 1)
     except (OSError, EOFError, zlib.error) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise InputError(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from perfmodel.errors import Fault, InputError, nearest
-from perfmodel.formats import FALLBACKS, Precision, as_precision
+from perfmodel.formats import FALLBACKS, Precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.engine import Engine
 from perfmodel.hardware.facts import choices
@@ -19,6 +19,7 @@ from perfmodel.prediction import Prediction
 from perfmodel.prediction.job import Job, Static
 from perfmodel.prediction.placed import shares_of
 from perfmodel.prediction.planned import crossings
+from perfmodel.resolve import precision_for
 from perfmodel.workload.executed import Execution, executed
 from perfmodel.workload.families import Semantics
 from perfmodel.workload.fuse import Fusion
@@ -122,7 +123,11 @@ def predict(
         moved = crossings(plan, graph, lowered)
         shares = shares_of(plan, graph, lowered, machine)
     job = Job(workload, machine, chosen, static, lowered, bare, relaxed, warm, moved, shares)
-    return job.run()
+    found = job.run()
+    latency = found.latency_s
+    if isinstance(latency, float) and latency == 0.0:  # its sizes leave every tensor empty
+        raise InputError(_nothing(workload, graph))
+    return found
 
 
 def _written_out(
@@ -134,6 +139,12 @@ def _written_out(
         raise InputError(Fault("a plan is of one network", path="plan", expected=expected))
     whole = graph.unroll(workload.parameters)
     faults = plan.check(whole)
+    if plan.tiled:
+        first = ", ".join(plan.tiled[:3]) + (" ..." if len(plan.tiled) > 3 else "")
+        faults.append(Fault(f"has operators in tiles ({first}), which a prediction does not follow",
+                            path="plan.tiled",
+                            expected="a plan without --tiles; bytes and bound of one with tiles "
+                                     "are what `schedule` says"))  # fmt: skip
     if plan.precision and plan.precision != str(precision):
         faults.append(Fault(f"is for precision {plan.precision}", path="precision",
                             expected=str(precision)))  # fmt: skip
@@ -163,7 +174,7 @@ def _nothing(workload: Workload, graph: Graph) -> list[Fault]:
     """Return why there is nothing to predict: what is not priced, if that is all there is."""
     said = f"'{workload.name}' computes nothing"
     if not graph.not_priced:
-        return [Fault(said, file=workload.origin, expected="an operator that is no view")]
+        return [Fault(said, file=workload.origin, expected="an operator on elements, no view")]
     first = Fault(f"{said} that has a price", file=workload.origin,
                   expected="at least one operator that has")  # fmt: skip
     return [
@@ -248,7 +259,7 @@ def static_for(machine: Machine, model: str | None) -> Static:
     fusion = runtime.fusion
     semantics = runtime.semantics
     found = Static(
-        name, chosen, tuple(levels), stores[0] if stores else main, device.overlap,
+        name, chosen, tuple(levels), stores[0] if stores else main, _overlap(device, runtime),
         Fusion(
             fusion.elementwise, fusion.attention == "flash", fusion.elementwise_into,
             Panels() if model == "roofline" else _panels(runtime, chosen),
@@ -258,12 +269,19 @@ def static_for(machine: Machine, model: str | None) -> Static:
         semantics.causal_skips_masked, (device, runtime),
         {m.name: law for m in device.memories if (law := law_of(m.kind)) is not None},
         _choices(engine, runtime),
-        execution_of(runtime),
+        execution_of(runtime, fixed="cpu" not in engine.tags
+                     or not getattr(chosen, "any_algorithm", False)),
     )  # fmt: skip
     if len(_STATIC) >= 1024:
         _STATIC.clear()
     _STATIC[key] = found
     return found
+
+
+def _overlap(device: Device, runtime: Runtime) -> str:
+    """Return how times of a row compose: a bound hides weights that a runtime fetches ahead."""
+    hidden = device.overlap == "cold_weights_add" and "bound" in runtime.tags
+    return "full" if hidden else device.overlap
 
 
 def _panels(runtime: Runtime, kind: Kind) -> Panels:
@@ -283,12 +301,23 @@ def _narrow(runtime: Runtime, kind: Kind) -> int:
     return int(kernel.multiple.value) if getattr(kind, "takes_panels", False) else 0
 
 
-def execution_of(runtime: Runtime) -> Execution | None:
-    """Return what a runtime adds to a network; ``None`` where it runs it as it is."""
+def execution_of(runtime: Runtime, *, fixed: bool = False) -> Execution | None:
+    """Return what a runtime adds to a network; ``None`` where it runs it as it is.
+
+    Parameters
+    ----------
+    fixed
+        Whether the engine multiplies what it is made for, as all but CPUs do: the bound over all
+        algorithms is none of its.
+    """
     b = runtime.blocks
     found = Execution(
         tuple((key, tuple(formats)) for key, formats in runtime.executes.items()),
-        tuple((key, k.algorithms) for key, k in runtime.kernels.items() if k.algorithms),
+        tuple(
+            (key, k.algorithms)
+            for key, k in runtime.kernels.items()
+            if k.algorithms and not (fixed and "fewest" in k.algorithms)
+        ),
         runtime.semantics.active_neurons if runtime.semantics.active_neurons < 1.0 else 0.0,
         Layout(b.channels, b.functions, b.stored_with, b.grouped, b.broadcasts, b.joins)
         if b.channels
@@ -306,20 +335,6 @@ def _choices(engine: Engine, runtime: Runtime) -> Mapping[str, Any]:
     if runtime.multiplies_in:
         found["multiplies_in"] = runtime.multiplies_in
     return found
-
-
-def precision_for(
-    given: str | Precision | None, workload: Workload, machine: Machine, engine: str
-) -> Precision:
-    """Return the precision given, else the file's own, else the engine's first.
-
-    That is the first of its kind's `FORMATS_FIRST` for which it states a peak.
-    """
-    if given is not None:
-        return as_precision(given)
-    if workload.precision:
-        return as_precision(workload.precision)
-    return as_precision(machine.device.engine(engine).own_precision())
 
 
 def supported(machine: Machine, engine: str, compute: str) -> bool:

@@ -53,10 +53,21 @@ def build(model: type[T], data: Any, marks: Marks, file: str) -> T:
         flaws += faults_of(error, schema)
     check = getattr(model, "structure_faults", None)
     if check is not None and isinstance(data, Mapping):
-        flaws += cast("Iterable[Flaw]", check(data))
+        _collect(flaws, cast("Iterable[Flaw]", check(data)))
     if flaws:
         raise InputError(locate(flaws, marks, file))
     return cast("T", made)
+
+
+def _collect(flaws: list[Flaw], checks: Iterable[Flaw]) -> None:
+    """Add what checks across fields find; they may not get through data whose fields are bad."""
+    fields_are_bad = bool(flaws)
+    try:
+        for flaw in checks:
+            flaws.append(flaw)  # noqa: PERF402 (what was found before an error counts)
+    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError):
+        if not fields_are_bad:
+            raise
 
 
 def checked(instance: T, flaws: Iterable[Flaw]) -> T:

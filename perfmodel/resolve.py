@@ -14,7 +14,7 @@ from perfmodel.hardware.library import hardware
 from perfmodel.hardware.library import runtime as find_runtime
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
-from perfmodel.settings import BITS, FaultList, Settings, split
+from perfmodel.settings import BITS, REMARKS, FaultList, Settings, split
 from perfmodel.workload.library import find
 from perfmodel.workload.workload import Workload
 
@@ -23,7 +23,10 @@ __all__ = [
     "Subject",
     "WorkloadLike",
     "check_choices",
+    "checked_bits",
     "machine_of",
+    "note_remarks",
+    "precision_for",
     "resolve",
     "with_bits",
 ]
@@ -110,10 +113,14 @@ def resolve(
         faults += check_choices(spec, given["engine"], given["model"])
     formats = faults.trying(_precision, given["precision"])
     if parts.bits:
-        formats = faults.trying(with_bits, formats, parts.bits, made)
+        faults.trying(checked_bits, parts.bits)
+        if not faults and found is not None:
+            formats = with_bits(formats, parts.bits, made, found, chosen, given["engine"])
     faults.settle()
     assert made is not None
     assert machine is not None
+    if parts.facts:
+        note_remarks(machine)
     return Subject(made, machine, formats, chosen, given["engine"], given["model"])
 
 
@@ -152,10 +159,51 @@ def machine_of(
     return machine.vary(facts)
 
 
+def note_remarks(device: Device | Machine) -> None:
+    """Leave what is to be said of a machine's facts to the command line, where that asked."""
+    told = REMARKS.get()
+    if told is not None and isinstance(device, Machine):
+        told += [remark for remark in device.remarks if remark not in told]
+
+
 def with_bits(
-    precision: Precision | None, bits: Mapping[str, Any], workload: Workload | None = None
+    given: str | Precision | None, bits: Mapping[str, Any], workload: Workload | None,
+    device: Device | Machine, runtime: Runtime | None, engine: str | None,
+) -> Precision:  # fmt: skip
+    """Return the precision that `predict` would take, with other stored bits an element.
+
+    Raises
+    ------
+    InputError
+        What is no number of bits, all of it at once.
+    """
+    checked = checked_bits(bits)
+    machine = machine_of(device, runtime, {}, workload)
+    return precision_for(given, workload, machine, engine or machine.engine).with_bits(**checked)
+
+
+def precision_for(
+    given: str | Precision | None, workload: Workload | None, machine: Machine, engine: str
 ) -> Precision:
-    """Return a precision with other stored bits an element for some roles."""
+    """Return the precision given, else the file's own, else the engine's first.
+
+    That is the first of its kind's `FORMATS_FIRST` for which it states a peak.
+    """
+    if given is not None:
+        return as_precision(given)
+    if workload is not None and workload.precision:
+        return as_precision(workload.precision)
+    return as_precision(machine.device.engine(engine).own_precision())
+
+
+def checked_bits(bits: Mapping[str, Any]) -> dict[str, Any]:
+    """Return stored bits an element by role, as numbers or arrays.
+
+    Raises
+    ------
+    InputError
+        What is no number of bits, all of it at once.
+    """
     import numpy as np
 
     faults: list[Fault] = []
@@ -172,9 +220,7 @@ def with_bits(
         checked[role] = array if array.ndim else float(array)
     if faults:
         raise InputError(faults)
-    if precision is None:
-        precision = as_precision((workload and workload.precision) or "fp16")
-    return precision.with_bits(**checked)
+    return checked
 
 
 def check_choices(machine: Machine, engine: str | None, model: str | None) -> list[Fault]:

@@ -9,14 +9,15 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, ParamSpec, TypeVar
 
 from perfmodel.errors import Fault, InputError
 
 __all__ = [
-    "BITS", "OPTIONS", "RESERVED", "FaultList", "Settings", "empty_fault", "is_fact", "plain_value",
-    "split", "text_list",
+    "BITS", "OPTIONS", "REMARKS", "RESERVED", "FaultList", "Settings", "empty_fault", "is_fact",
+    "plain_value", "split", "text_list",
 ]  # fmt: skip
 
 P = ParamSpec("P")
@@ -27,6 +28,9 @@ BITS: Final = {"weight_bits": "weights", "activation_bits": "activations", "kv_b
 #: Categories of a prediction that are no part of a workload.
 OPTIONS: Final = ("precision", "runtime", "engine", "model")
 RESERVED: Final = ("device", "workload", *OPTIONS)
+
+#: What the command line says beside an answer, of what was set by name; ``None`` in Python.
+REMARKS: ContextVar[list[str] | None] = ContextVar("REMARKS", default=None)
 
 _SECTIONS: Final = ("engines", "memories", "links", "power", "energy", "runtime")
 _POWER: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*\*\*\s*(-?\d+)\s*", re.ASCII)

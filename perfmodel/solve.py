@@ -15,7 +15,8 @@ from perfmodel.errors import Fault, InputError
 from perfmodel.expressions import Expression, parse_expression
 from perfmodel.predict import predict
 from perfmodel.prediction import METRICS, Prediction
-from perfmodel.resolve import DeviceLike, Subject, WorkloadLike, machine_of, resolve, with_bits
+from perfmodel.prediction.apart import told_apart
+from perfmodel.resolve import DeviceLike, Subject, WorkloadLike, checked_bits, machine_of, resolve
 from perfmodel.settings import BITS, FaultList, is_fact
 from perfmodel.units import DIMENSIONS, show
 from perfmodel.workload.workload import SHARES
@@ -59,6 +60,11 @@ class Solution:
         At the value; at the searched value that comes nearest where there is none.
     fits : bool
         Whether fitting into memory was part of the condition.
+    unknown : int
+        Of the values that were looked at first, those at which the condition has no number: they
+        count as not satisfying it.
+    edge : str
+        Why there is no number beyond the value, where that is so.
     """
 
     variable: str
@@ -74,6 +80,8 @@ class Solution:
     flips: int = 1
     dimension: str = ""
     memory_binds: bool = False
+    unknown: int = 0
+    edge: str = ""
 
     @property
     def feasible(self) -> bool:
@@ -90,7 +98,7 @@ class Solution:
     @property
     def binds(self) -> str:
         """What limits the prediction there: its bottleneck, or the first limit exceeded."""
-        broken = self.prediction.violations
+        broken = (*self.prediction.violations, *self.prediction.breaches)
         return str(broken[0].message) if broken and self.fits else self.prediction.bottleneck
 
     def to_dict(self) -> dict[str, Any]:
@@ -109,6 +117,8 @@ class Solution:
             "binds": self.binds,
             "memory_binds": self.memory_binds,
             "flips": self.flips,
+            "unknown": self.unknown,
+            "edge": self.edge,
             "prediction": self.prediction.to_dict(),
         }
 
@@ -123,11 +133,13 @@ class Solution:
         reached = ", ".join(_said(name, value) for name, value in self.reached.items())
         machine, workload = self.prediction.machine, self.prediction.workload
         where = f"{workload.name} on {machine.device.name}"
+        unknown = f"  no number at {self.unknown} of the values searched, which do not count"
         if self.value is None:
             return [
                 f"no {self.variable} {span} satisfies {self.until} for {where}",
                 f"  nearest at {self._shown(self.nearest_value)}: {reached}",
                 f"  what binds there: {self.binds}",
+                *([unknown] if self.unknown else []),
             ]
         if self.direction == "any":
             head = f"every {self.variable} {span} satisfies {self.until} for {where}"
@@ -139,6 +151,10 @@ class Solution:
         lines = [head, f"  there: {reached}", f"  what binds there: {self.binds}"]
         if self.memory_binds:
             lines.append("  beyond it the workload no longer fits")
+        if self.unknown:
+            lines.append(unknown)
+        if self.edge:
+            lines.append(f"  beyond it there is no number: {self.edge}")
         if self.flips > 1:
             lines.append(f"  the condition flips {self.flips} times: this is the value nearest now")
         return lines
@@ -250,8 +266,11 @@ def _problem(subject: Subject, variable: str, options: Mapping[str, Any]) -> _Pr
         role = BITS[variable]
         base = run(workload, device, precision)._job.precision  # pyright: ignore[reportPrivateUsage]
         bits = float(getattr(base, role).element_bits)
-        return _Problem(variable, bits, 1e-3, 64.0, False, "",
-                        lambda x: run(workload, device, with_bits(base, {role: x})))  # fmt: skip
+
+        def with_bits(x: Any) -> Prediction:
+            return run(workload, device, base.with_bits(**checked_bits({role: x})))
+
+        return _Problem(variable, bits, 1e-3, 64.0, False, "", with_bits)
     if is_fact(variable):
         machine = run(workload, device, precision).machine
         spec = machine_of(device, subject.runtime, {}, workload)
@@ -278,7 +297,10 @@ def _problem(subject: Subject, variable: str, options: Mapping[str, Any]) -> _Pr
     # A share that is 0 has nothing to scale.
     base = base or LOWEST if share else base
     low, high = base * LOWEST, min(base * HIGHEST, 1.0 if share else 1e12)
-    return _Problem(variable, base, max(1.0, np.ceil(low)) if whole else low, high, whole, "",
+    low = max(1.0, np.ceil(low)) if whole else low
+    # A network too small to be one has no metrics to look at.
+    low = min(max(low, workload.least(variable)), base)
+    return _Problem(variable, base, low, high, whole, "",
                     lambda x: run(workload.bind({variable: x}), device, precision))  # fmt: skip
 
 
@@ -310,33 +332,67 @@ def _columns(prediction: Prediction, names: tuple[str, ...]) -> dict[str, Any]:
     return found
 
 
-def _search(problem: _Problem, condition: Expression, fits: bool) -> Solution:
-    def margins(values: Floats) -> tuple[Floats, Floats]:
-        prediction = problem.at(values)
-        margin = condition.margin(_columns(prediction, condition.names))
-        shape = values.shape
-        fitting = np.broadcast_to(np.asarray(prediction.feasible), shape)
-        limit = np.where(fitting, np.inf, -1.0) if fits else np.full(shape, np.inf)
-        return np.broadcast_to(np.asarray(margin, dtype=float), shape), limit
+class _Margins:
+    """How far values are from where the condition flips, and whether they fit."""
 
+    def __init__(self, problem: _Problem, condition: Expression, fits: bool) -> None:
+        self._problem, self._condition, self._fits = problem, condition, fits
+        #: Values that cannot be predicted, and why.
+        self.reasons: dict[float, str] = {}
+
+    def __call__(self, values: Floats) -> tuple[Floats, Floats]:
+        """Return margins, -inf where there is no number, and limits, negative where it is unfit."""
+        try:
+            found = self._at_once(values)
+        except InputError as error:
+            found = {"margin": np.full(values.shape, -np.inf), "limit": np.full(values.shape, -1.0)}
+            steps = [np.arange(len(values))]
+            for fate in told_apart(steps, lambda points: self._at_once(values[points]), error):
+                if fate.columns is None:
+                    self.reasons.update((float(v), fate.reason) for v in values[fate.points])
+                for name, part in (fate.columns or {}).items():
+                    found[name][fate.points] = part
+        return found["margin"], found["limit"]
+
+    def _at_once(self, values: Floats) -> dict[str, Floats]:
+        prediction = self._problem.at(values)
+        margin = self._condition.margin(_columns(prediction, self._condition.names))
+        fitting = np.broadcast_to(np.asarray(prediction.feasible), values.shape)
+        fitting = fitting if self._fits else np.ones(values.shape, dtype=bool)
+        return {
+            "margin": np.broadcast_to(np.asarray(margin, dtype=float), values.shape),
+            "limit": np.where(fitting, np.inf, -1.0),
+        }
+
+
+def _search(problem: _Problem, condition: Expression, fits: bool) -> Solution:
+    margins = _Margins(problem, condition, fits)
     grid = problem.grid()
     margin, limit = margins(grid)
     both = np.minimum(margin, limit)
     holds = both > 0
+    unknown = int(np.isneginf(margin).sum())
 
     def solution(value: float | None, direction: str, at: float, **more: Any) -> Solution:
         return Solution(
             problem.variable, condition.text, value, direction, problem.base, float(grid[0]),
-            float(grid[-1]), problem.at(at), at, fits, dimension=problem.dimension, **more,
+            float(grid[-1]), problem.at(at), at, fits, dimension=problem.dimension,
+            unknown=unknown, **more,
         )  # fmt: skip
 
     if not holds.any():
         # Among values that fit, the one that comes nearest; else the nearest to fitting.
-        at = float(grid[int(np.argmax(np.where(limit > 0, margin, margin - 2.0)))])
+        # A value that was refused has no prediction to show.
+        near = np.where(limit > 0, margin, margin - 2.0)
+        at = problem.base if unknown == len(grid) else float(grid[int(np.argmax(near))])
         return solution(None, "none", at)
     if holds.all():
         return solution(float(grid[0]), "any", float(grid[0]), flips=0)
     flips = np.flatnonzero(holds[1:] != holds[:-1])
+    # Where the condition flips, rather than where its numbers end, if there is such a place.
+    numbers = ~np.isneginf(margin)
+    among = flips[numbers[flips] & numbers[flips + 1]]
+    flips = among if len(among) else flips
     distance = np.abs(np.log(grid[flips] * grid[flips + 1]) / 2 - np.log(problem.base))
     first = int(flips[int(np.argmin(distance))])
     rising = bool(holds[first + 1])
@@ -355,9 +411,10 @@ def _search(problem: _Problem, condition: Expression, fits: bool) -> Solution:
     if not problem.whole:
         value = _settled(problem, condition, value, 1.0 if rising else -1.0)
     alone, fitting = margins(np.array([beyond]))
+    edge = margins.reasons.get(beyond, "the condition reads what is not known there")
     return solution(
         value, "at least" if rising else "at most", value, flips=len(flips),
-        memory_binds=bool(alone[0] > 0 >= fitting[0]),
+        memory_binds=bool(alone[0] > 0 >= fitting[0]), edge=edge if np.isneginf(alone[0]) else "",
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import json
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any, Final, TypeVar, cast
 
@@ -18,12 +19,14 @@ import yaml
 
 from perfmodel.errors import Fault, InputError
 from perfmodel.marks import Marks, Node, Path, merge
+from perfmodel.regular import contents
 
 __all__ = ["Marks", "Node", "Path", "dumps_json", "merge", "read", "reads_as_text", "validate"]
 
 T = TypeVar("T")
 
 MAX_BYTES: Final = 16 * 2**20
+_EXPECTED: Final = "a specification, which is a few KiB"
 MAX_DEPTH: Final = 64
 MAX_NODES: Final = 500_000
 
@@ -106,12 +109,9 @@ def validate(model: type[T], data: Any, marks: Marks | None = None, file: str = 
 def _text(source: FilePath | str | bytes, name: str) -> str:
     if isinstance(source, FilePath):
         try:
-            if source.stat().st_size > MAX_BYTES:
-                raise InputError(_too_large(name))
-            source = source.read_bytes()
-        except (OSError, ValueError) as error:  # ValueError: a null character in the name
-            reason = (getattr(error, "strerror", None) or "cannot be read").lower()
-            raise InputError(Fault(reason, file=name, expected="a readable file")) from None
+            source = contents(source, MAX_BYTES, wanted=_EXPECTED)
+        except InputError as error:
+            raise InputError(replace(fault, file=name) for fault in error.faults) from None
     if len(source) > MAX_BYTES:
         raise InputError(_too_large(name))
     if isinstance(source, str):
@@ -129,7 +129,7 @@ def _text(source: FilePath | str | bytes, name: str) -> str:
 
 def _too_large(name: str) -> Fault:
     return Fault(f"is larger than {MAX_BYTES >> 20} MiB", file=name,
-                 expected="a specification, which is a few KiB")  # fmt: skip
+                 expected=_EXPECTED)  # fmt: skip
 
 
 class _Stop(Exception):

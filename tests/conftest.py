@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.draws import draws
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 # No deadlines: a test asserts what is computed, never how long it took. The same examples each run
@@ -13,6 +15,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 settings.register_profile(
     "perfmodel",
     deadline=None,
+    max_examples=draws(100),
     derandomize=bool(os.environ.get("CI")),
     suppress_health_check=[HealthCheck.too_slow],
 )

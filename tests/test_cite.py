@@ -22,6 +22,8 @@ from perfmodel.prediction.explain import used_facts
 from perfmodel.references import Reference, known, resolve, same_address, to_bibtex
 from perfmodel.references.catalogue import by_address
 from perfmodel.table import Table
+from tests.draws import draws
+from tests.offenders import each
 
 ROOT = Path(__file__).resolve().parent.parent
 EQUATIONS = [
@@ -31,7 +33,7 @@ EQUATIONS = [
 ]
 
 
-@pytest.mark.parametrize(("term", "citation"), EQUATIONS, ids=lambda value: str(value)[:40])
+@each("term, citation", EQUATIONS)
 def test_the_citation_of_every_equation_resolves(term: str, citation: str) -> None:
     found = resolve(citation)
     assert found.unknown == (), term
@@ -155,7 +157,7 @@ def entries(text: str) -> list[str]:
     return re.findall(r"^@misc\{([A-Za-z0-9_:.-]+),$", text, re.MULTILINE)
 
 
-@settings(max_examples=50)
+@settings(max_examples=draws(50))
 @given(st.text(max_size=40), st.text(max_size=40), st.text(max_size=20))
 def test_any_text_makes_balanced_bibtex(title: str, authors: str, venue: str) -> None:
     reference = Reference("key_1", title, authors, 2020, venue, "https://a.org/{x}_%")
@@ -205,6 +207,6 @@ def _without(value: Any, path: str, default: str | None) -> Iterator[str]:
             yield from _without(item, f"{path}.{key}", default)
 
 
-@pytest.mark.parametrize("name", runtimes("runtimes"))
+@each("name", lambda: runtimes("runtimes"))
 def test_every_constant_of_a_runtime_names_its_document(name: str) -> None:
     assert list(unsourced(runtime(name), name)) == []

@@ -124,3 +124,17 @@ def test_a_layer_has_what_one_side_runs_beside_it() -> None:
     for side, whole in (("a_s", fused), ("b_s", apart)):
         assert found.layers[side].sum() == pytest.approx(whole.latency_s)
     assert found.layers["share_so_far"][-1] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("latency", [np.nan, 0.0, np.inf])
+def test_a_latency_that_is_no_number_is_faster_than_nothing(
+    latency: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (pm.predict("resnet18", device) for device in ("a100", "raspberry_pi_5"))
+    latencies = {id(first): latency, id(second): 1.0}
+    monkeypatch.setattr(type(first), "latency_s", property(lambda p: latencies[id(p)]))
+    for made in (Comparison(first, second), Comparison(second, first)):
+        text = made._headline()  # pyright: ignore[reportPrivateUsage]
+        assert "no ratio" in text
+        assert "faster" not in text
+        assert "slower" not in text

@@ -10,6 +10,8 @@ from types import ModuleType
 
 import pytest
 
+from tests.offenders import each
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(
     [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")], key=lambda path: path.name
@@ -39,7 +41,7 @@ def test_blocks_print_what_the_page_says(page: Path, tmp_path: Path) -> None:
     assert wrong == [], "\n".join([*wrong, "(python docs/run_blocks.py --update FILE refreshes)"])
 
 
-@pytest.mark.parametrize("page", [*PAGES, *OTHERS], ids=lambda path: path.name)
+@each("page", [*PAGES, *OTHERS])
 def test_links_lead_somewhere(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     links = re.findall(r"\]\(([^)\s]+)\)", text)

@@ -155,6 +155,38 @@ def test_value_and_margin_agree_with_arithmetic(case: tuple[str, bool]) -> None:
     assert (np.broadcast_to(expression.margin(columns), 2) > 0).tolist() == [expected, expected]
 
 
+def kleene(kind: str, one: bool | None, other: bool | None) -> bool | None:
+    """Truth of `and` and `or` where one side may be unknown (Kleene's logic)."""
+    decided = kind == "or"
+    if decided in (one, other):
+        return decided
+    return None if None in (one, other) else not decided
+
+
+uncertain = st.recursive(
+    st.sampled_from([
+        ("1 < 2", True), ("2 < 1", False), ("x == 3", True), ("x != 3", False), ("z < 5", None),
+        ("z >= x", None), ("z == z", None), ("z != 1", None), ("x * z <= 1", None), ("t", True),
+    ]),
+    lambda inner: st.one_of(
+        inner.map(lambda c: (f"not ({c[0]})", None if c[1] is None else not c[1])),
+        st.tuples(inner, st.sampled_from(["and", "or"]), inner).map(
+            lambda c: (f"(({c[0][0]}) {c[1]} ({c[2][0]}))", kleene(c[1], c[0][1], c[2][1]))
+        ),
+    ),
+    max_leaves=8,
+)  # fmt: skip
+
+
+@given(uncertain)
+def test_what_is_no_number_satisfies_nothing(case: tuple[str, bool | None]) -> None:
+    text, expected = case
+    columns = {"x": np.array([3.0]), "z": np.array([np.nan]), "t": np.array([True])}
+    expression = parse_expression(text)
+    assert np.broadcast_to(expression(columns), 1).tolist() == [expected is True]
+    assert (np.broadcast_to(expression.margin(columns), 1) > 0).tolist() == [expected is True]
+
+
 @given(st.text(max_size=30))
 def test_any_text_is_read_or_refused(text: str) -> None:
     faults: tuple[object, ...] = ()

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 import perfmodel as pm
+from tests.offenders import each
 
 # Modules that cost 0.1 s or more, or that a plain install does not have.
 HEAVY = [
@@ -104,7 +105,7 @@ def test_only_the_edges_load_heavy_modules() -> None:
     assert not loaded & set(HEAVY)
 
 
-@pytest.mark.parametrize("name", sorted(pm.__all__))
+@each("name", sorted(pm.__all__))
 def test_each_word_of_the_face_resolves(name: str) -> None:
     assert getattr(pm, name) is getattr(pm, name)
     assert name in dir(pm)

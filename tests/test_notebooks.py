@@ -83,7 +83,8 @@ SHOWN = {
         "needs 1.43555 MiB on chip at once, of 256 KiB", "gap 1,243,136 B",
         "enough     1.18555 MiB more", "0 B less than the demand: fits",
         "1 B less than the demand: does not fit", "patches fit", "at least 938.5 KiB on chip",
-        "no packing fits: the best needs 80 KiB", "32 KiB  fragmentation", "proved",
+        "no packing of this schedule fits: the best needs 80 KiB", "32 KiB  fragmentation",
+        "proved",
     )),
 }  # fmt: skip
 

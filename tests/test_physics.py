@@ -18,11 +18,13 @@ from perfmodel.hardware.runtime import Fusion, Runtime, Semantics
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
 from perfmodel.prediction.prediction import METRICS
+from perfmodel.testing.laws import allowed, falling, never_rises, rising
 from perfmodel.workload.builder import GraphBuilder
 from perfmodel.workload.families import Semantics as GraphSemantics
 from perfmodel.workload.library import find
 from perfmodel.workload.symbols import symbol
 from perfmodel.workload.workload import Workload
+from tests.draws import draws
 
 DEVICES = (
     "a100", "apple_m2_max", "edge_tpu", "jetson_agx_orin", "kv260", "raspberry_pi_5", "stm32h743",
@@ -31,7 +33,7 @@ DEVICES = (
 PRECISIONS = ("fp32", "fp16", "int8", "w8a16", "w4a16kv8", "q4_0", "q4_k_m")
 MODELS = (None, "roofline")
 
-small = settings(max_examples=40)
+small = settings(max_examples=draws(40))
 
 
 def factors(low: float = -1.0, high: float = 1.0) -> st.SearchStrategy[float]:
@@ -162,20 +164,8 @@ def many(base: float, *values: float) -> np.ndarray[Any, Any]:
     return base * np.array(values)
 
 
-def allowed(machine: Machine, path: str, wanted: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Values as near to those wanted as the fact may be."""
-    low, high, whole = machine.span(path)
-    found = np.clip(wanted, low, high)
-    return np.maximum(np.round(found), 1.0) if whole else found
-
-
 def seconds(found: Prediction, n: int) -> np.ndarray[Any, Any]:
     return np.broadcast_to(np.asarray(found.latency_s), (n,))
-
-
-def never_rises(values: Any, n: int, tolerance: float = 1e-12) -> bool:
-    values = np.broadcast_to(np.asarray(values, dtype=float), (n,))
-    return bool(np.all(np.diff(values) <= tolerance * np.abs(values[:-1])))
 
 
 # a batch is its members
@@ -258,28 +248,6 @@ def _same(together: Prediction, at: tuple[int, ...], alone: Prediction) -> None:
 # faster parts, more room, less work
 
 
-def rising(machine: Machine) -> list[str]:
-    """Facts that are better when they are larger, capacities apart."""
-    engine = f"engines.{machine.engine}."
-    return [
-        p for p in machine.facts
-        if (p.startswith("memories.") and p.endswith((".bandwidth", ".sustained_fraction")))
-        or p in (f"{engine}clock", f"{engine}units")
-        or p.startswith((f"{engine}peaks.", f"{engine}vector_peaks.", "runtime.efficiency."))
-    ]  # fmt: skip
-
-
-def falling(machine: Machine) -> list[str]:
-    """Facts that are better when they are smaller."""
-    delays = ("per_run", "per_operator", "per_layer", "per_layer_clocks")
-    return [
-        p for p in machine.paths
-        if (p.startswith("memories.") and p.endswith(".latency"))
-        or p == f"engines.{machine.engine}.launch_overhead"
-        or p in {f"runtime.{d}" for d in delays}
-    ]  # fmt: skip
-
-
 @given(st.data(), workloads, machines(), precisions, models, st.booleans())
 def test_a_faster_part_is_never_slower(
     data: st.DataObject, workload: Workload, machine: Machine, precision: str, model: str | None,
@@ -287,8 +255,6 @@ def test_a_faster_part_is_never_slower(
 ) -> None:  # fmt: skip
     path = data.draw(st.sampled_from(rising(machine)))
     steps = many(machine.facts[path], 0.1, 0.5, 0.99, 1.0, 1.3, 20.0)
-    if machine.dimension(path) == "fraction":
-        steps = np.minimum(steps, 1.0)
     steps = allowed(machine, path, steps)
     found = predict(
         workload, machine.vary({path: steps}), precision=precision, model=model, warm=warm

@@ -10,12 +10,13 @@ from perfmodel.hardware.library import hardware
 from perfmodel.predict import predict
 from perfmodel.prediction.prediction import METRICS
 from perfmodel.workload.library import find
+from tests.draws import draws
 
 devices = st.sampled_from(("a100", "apple_m2_max", "rk3588", "stm32h743", "zen4_core"))
 models = st.sampled_from((None, "roofline"))
 
 
-@settings(max_examples=40)
+@settings(max_examples=draws(40))
 @given(st.floats(0.5, 2.0), st.integers(64, 320), devices, models)
 def test_the_relaxed_form_stays_within_a_step_of_the_staircase(
     multiplier: float, size: int, device: str, model: str | None

@@ -136,3 +136,43 @@ def test_faults_at_once() -> None:
     with pytest.raises(InputError) as caught:
         pm.solve("resnet1", "a1000", "batch", "latncy < 1 XB", precision="w4")
     assert len(caught.value.faults) == 4
+
+
+def refused_below(low: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have predictions refused for a batch below a bound, as arrays that hold one are."""
+    from perfmodel import solve as module
+
+    real = module.predict
+
+    def predict(workload: Any, *rest: Any, **more: Any) -> Any:
+        if np.any(np.asarray(workload.parameters["batch"]) < low):
+            raise InputError(f"no batch below {low:g}")
+        return real(workload, *rest, **more)
+
+    monkeypatch.setattr(module, "predict", predict)
+
+
+def test_values_that_cannot_be_predicted_count_as_not_satisfying(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    workload = pm.workload("resnet18", batch=8)
+    until = "latency_s <= 1 ms"
+    free = pm.solve(workload, "a100", "batch", until)
+    assert (free.direction, free.unknown, free.edge) == ("at most", 0, "")
+    refused_below(3, monkeypatch)
+    found = pm.solve(workload, "a100", "batch", until)
+    assert (found.value, found.direction) == (free.value, "at most")
+    assert found.unknown == 2  # 1 and 2
+    assert "no number at 2 of the values" in repr(found)
+    # What holds wherever there is a number is bounded by where there is none, and says so.
+    found = pm.solve(workload, "a100", "batch", "latency_s >= 1 ns", fits=False)
+    assert (found.value, found.direction) == (3, "at least")
+    assert found.edge == "no batch below 3"
+    assert "beyond it there is no number: no batch below 3" in repr(found)
+    assert found.to_dict()["unknown"] == 2
+    never = pm.solve(workload, "a100", "batch", "latency_s <= 1 ns")
+    assert never.value is None
+    assert never.nearest_value == 3
+    refused_below(9, monkeypatch)
+    with pytest.raises(InputError, match="no batch below 9"):  # of the value to start with
+        pm.solve(workload, "a100", "batch", until)

@@ -1,5 +1,6 @@
 """The columnar table: questions against brute force, ways out and back."""
 
+import csv
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from perfmodel.errors import InputError
 from perfmodel.table import Table
+from perfmodel.table.files import csv_columns, csv_line, csv_text
 
 
 @pytest.fixture
@@ -59,11 +61,13 @@ def test_where(table: Table) -> None:
 
 
 def test_best_skips_what_does_not_fit_and_what_is_unknown(table: Table) -> None:
-    best = table.best("energy_j")
+    with pytest.warns(UserWarning, match="1 of 3 rows have no number in energy_j"):
+        best = table.best("energy_j")
     assert best is not None
     assert best.device == "a100"
     assert best.batch == 1
-    anything = table.best("energy_j", feasible=False)
+    with pytest.warns(UserWarning, match="1 of 4 rows have no number in energy_j"):
+        anything = table.best("energy_j", feasible=False)
     assert anything is not None
     assert anything.device == "pi"
     fastest = table.best("tokens_per_s")  # a rate: more is better
@@ -80,7 +84,8 @@ def test_best_skips_what_does_not_fit_and_what_is_unknown(table: Table) -> None:
 
 
 def test_pareto_is_sorted_and_in_the_right_direction(table: Table) -> None:
-    found = table.pareto("latency_s", "energy_j", feasible=False)
+    with pytest.warns(UserWarning, match="no number in latency_s or energy_j"):
+        found = table.pareto("latency_s", "energy_j", feasible=False)
     assert found["device"].tolist() == ["a100", "pi"]
     assert table.pareto("latency_s", "tokens_per_s")["batch"].tolist() == [1, 2]
 
@@ -219,6 +224,7 @@ def test_columns_of_different_length_are_refused() -> None:
     assert Table({"a": [1, 2], "b": 5, "c": None})["b"].tolist() == [5, 5]
 
 
+@pytest.mark.filterwarnings("ignore:.*have no number")
 @given(
     st.lists(
         st.tuples(
@@ -256,3 +262,51 @@ def test_groups_of_unknown_columns_are_refused(table: Table) -> None:
         table.best("energy", per=["devic", "batch"])
     assert len(refused.value.faults) == 2
     assert "did you mean 'device'?" in str(refused.value)
+
+
+@pytest.mark.parametrize("unknown", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_wins_nothing(unknown: float) -> None:
+    table = Table({"device": ["a", "b", "c"], "energy_j": [unknown, 2.0, 1.0],
+                   "tokens_per_s": [9.0, unknown, 5.0]})  # fmt: skip
+    for column, winner in (("energy_j", "c"), ("tokens_per_s", "a")):
+        with pytest.warns(UserWarning, match=f"1 of 3 rows have no number in {column}"):
+            best = table.best(column)
+        assert best is not None
+        assert best.device == winner
+    with pytest.warns(UserWarning, match="2 of 3 rows have no number"):
+        assert table.pareto("energy_j", "tokens_per_s")["device"].tolist() == ["c"]
+    nothing = Table({"energy_j": [unknown, unknown]})
+    assert nothing.best("energy_j") is None
+    assert len(nothing.pareto("energy_j")) == 0
+    for descending in (False, True):
+        order = Table({"x": [np.nan, 1.0, 2.0]}).sort("x", descending=descending)["x"]
+        assert np.isnan(order[-1])
+
+
+TEXTS = ["=1+1", "+1", "-1", "-x", "@x", "\tx", "\rx", "'", "'=1", "''@x", "=", "-", "'x", "a=b",
+         "", '=HYPERLINK("http://x","y")', "x,\"y\"", "-1.5", "a\r\nb"]  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_texts_that_a_spreadsheet_would_compute(suffix: str, tmp_path: Path) -> None:
+    """No cell of a CSV is a formula, and reading gives every text back."""
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow")
+    path = tmp_path / f"t{suffix}"
+    table = Table({"name": TEXTS, "=x": [-1.5] * len(TEXTS)})
+    table._write(path, (suffix,))  # pyright: ignore[reportPrivateUsage]
+    assert Table.read(path) == table
+    if suffix == ".csv":
+        with path.open(encoding="utf-8", newline="") as file:
+            header, *lines = csv.reader(file)
+        assert header == ["name", "'=x"]
+        assert not [cell for cell, _ in lines if len(cell) > 1 and cell[0] in "=+-@\t\r"]
+        assert {number for _, number in lines} == {"-1.5"}  # a number stays one
+
+
+@given(st.lists(st.text(st.sampled_from("ab'=+-@\t\r\n,\" ")), min_size=1))
+def test_any_text_of_a_csv_reads_back(texts: list[str]) -> None:
+    table = Table({"name": np.array(texts, dtype=object), "x": np.zeros(len(texts))})
+    text = csv_line(table.columns) + csv_text(table)
+    read = csv_columns(text, {"name": "text", "x": ""})
+    assert read["name"].tolist() == texts

@@ -16,7 +16,7 @@ from perfmodel.errors import InputError
 def test_more_room_needs_less_down_to_compulsory() -> None:
     table = pm.traffic("mobilenet_v2", "2**13..2**24")
     moved = table["traffic_bytes"]
-    assert np.all(np.diff(moved) <= 0)
+    assert np.all(np.diff(moved) <= 1e-12 * moved[0])
     assert moved[0] > moved[-1]
     np.testing.assert_allclose(moved[-1], table["compulsory_bytes"][-1], rtol=1e-12)
     assert np.all(table["times_compulsory"] >= 1 - 1e-12)

@@ -33,8 +33,9 @@ def validate(names: str | Iterable[str] | None = None, **options: Any) -> Any:
 
 
 def calibrate(
-    device: DeviceLike | None, runtime: str | Path | Runtime | None, measurements: str | Path
-) -> Calibration:
+    device: DeviceLike | None, runtime: str | Path | Runtime | None, measurements: str | Path,
+    *, skip_bad_rows: bool = False,
+) -> Calibration:  # fmt: skip
     """Fit multipliers of the seconds of each class to a few measured rows of a device.
 
     Parameters
@@ -43,6 +44,8 @@ def calibrate(
         That the rows are of; ``None`` for those that they name.
     measurements
         A CSV file as `validate` takes it: ``model``, ``device``, ``latency_s`` ...
+    skip_bad_rows
+        Fit without the rows that have a cell at fault; the notes name the cells.
 
     Returns
     -------
@@ -60,7 +63,9 @@ def calibrate(
     named = isinstance(runtime, str | Path)
     chosen = faults.trying(devices.runtime, runtime) if named else runtime
     faults.settle()
-    return import_module("perfmodel.validate.calibration").calibrate(measurements, spec, chosen)
+    return import_module("perfmodel.validate.calibration").calibrate(
+        measurements, spec, chosen, skip_bad_rows=skip_bad_rows
+    )
 
 
 def reproduce(names: str | Iterable[str] | None = None) -> Any:

@@ -177,12 +177,14 @@ def sweep(
     Returns
     -------
     Table
-        One row a point.
+        One row a point. Where a point cannot be predicted, its row has no numbers and a column
+        ``reason`` says why.
 
     Raises
     ------
     InputError
-        Every fault of the input at once, before anything is computed or written.
+        Every fault of the input at once, before anything is computed or written; or no point can
+        be predicted.
     """
     from perfmodel.sweep import sweep as run
 

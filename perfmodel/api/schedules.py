@@ -68,8 +68,8 @@ def schedule(
         Facts of the device and parameters of the workload, by name.
     **options
         As for `perfmodel.schedule.run.schedule`: ``method`` (``greedy``, ``beam``, ``ilp``,
-        ``exact``), ``objective`` (``bytes``, ``latency_s``, ``energy_j``, ``peak``), ``memory``,
-        ``precision``, ``runtime``, ``weights``, ``time_limit_s`` ...
+        ``exact``), ``objective`` (``bytes``, ``latency_s``, ``offchip_energy_j``, ``peak``),
+        ``memory``, ``precision``, ``runtime``, ``weights``, ``time_limit_s`` ...
 
     Returns
     -------
@@ -99,8 +99,8 @@ def assign(
         Objects, names of the library, or paths; one device or several.
     **options
         As for `perfmodel.schedule.assign.run.assign`: ``objective`` (``latency_s``,
-        ``throughput``), ``parallel``, ``contiguous``, ``precision``, ``runtime``, ``engines``,
-        ``link`` ...
+        ``throughput``), ``parallel``, ``contiguous``, ``precision``, ``runtime``, ``set``,
+        ``engines``, ``link`` ...
 
     Raises
     ------

@@ -122,6 +122,8 @@ class Calibration:
         The same of each row by multipliers fitted to all others; ``None`` for a single row.
     each
         Those rows one by one; none of a single row.
+    notes
+        What of the file was left out.
     """
 
     device: Device
@@ -133,6 +135,7 @@ class Calibration:
     after: float
     left_out: float | None
     each: tuple[LeftOut, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def spread(self) -> Spread | None:
@@ -176,7 +179,7 @@ class Calibration:
             "fitted_on": self.fitted_on, "rows": self.rows, "mape_before": self.before,
             "mape_after": self.after, "mape_left_out": self.left_out,
             "spread": None if self.spread is None else self.spread.model_dump(),
-            "left_out": [asdict(row) for row in self.each],
+            "left_out": [asdict(row) for row in self.each], "notes": list(self.notes),
         }  # fmt: skip
 
     def __str__(self) -> str:
@@ -194,7 +197,7 @@ class Calibration:
             told = ", ".join(f"{row.name} {100 * row.error:+.1f} %" for row in worst)
             lines.append(f"  farthest off when left out: {told}")
         lines += [f"  runtime.scale.{name:<12} {value:.4g}" for name, value in self.scale.items()]
-        return "\n".join(lines)
+        return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
 
 
 def _told(spread: Spread) -> str:

@@ -1,7 +1,7 @@
 """The command line: ``perfmodel``.
 
-Exit codes: 0 done, 1 infeasible, 2 bad input or an answer that could not be printed. Results go to
-stdout; faults, notes and progress to stderr.
+Exit codes: 0 done, 1 infeasible, 2 bad input or an answer that could not be printed, 3 not decided
+within the limit. Results go to stdout; faults, notes and progress to stderr.
 """
 
 from __future__ import annotations
@@ -13,15 +13,22 @@ from collections.abc import Sequence
 
 from perfmodel.cli.streams import console, failure, prepare, silence
 
-__all__ = ["BAD_INPUT", "DONE", "INFEASIBLE", "main", "run_words"]
+__all__ = ["BAD_INPUT", "DONE", "INFEASIBLE", "UNDECIDED", "main", "outcome", "run_words"]
 
 DONE = 0
 INFEASIBLE = 1
 BAD_INPUT = 2
+#: Nothing that fits was found within the limit, nor proved not to be there.
+UNDECIDED = 3
 #: As shells report a program that a signal ended.
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 _HELP = frozenset({"--help", "-h", "--version"})
+
+
+def outcome(*, feasible: bool, decided: bool = True) -> int:
+    """Return the exit code of an answer: whether something fits, and whether none is proved."""
+    return DONE if feasible else INFEASIBLE if decided else UNDECIDED
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,17 +61,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(error, BrokenPipeError):
         # The reader has gone (`perfmodel ... | head`): say nothing.
         return BROKEN_PIPE
-    if code not in (DONE, INFEASIBLE):
+    if code in (BAD_INPUT, INTERRUPTED):
         return code
     return _refuse(f"standard output: {error.strerror}")
 
 
 def _typed(given: list[str]) -> int:
-    """Run what was typed; a report says it."""
+    """Run what was typed; a report says it, and remarks on its settings follow."""
     from perfmodel.cli.reporting import TYPED
+    from perfmodel.settings import REMARKS
 
     TYPED.set(tuple(given))
-    return run_words(given)
+    said: list[str] = []
+    REMARKS.set(said)
+    code = run_words(given)
+    for remark in said if code != BAD_INPUT else ():
+        sys.stderr.write(f"note: {remark}\n")
+    return code
 
 
 def run_words(given: list[str]) -> int:

@@ -10,8 +10,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from perfmodel.atomic import output_faults, write_text
-from perfmodel.cli import DONE, INFEASIBLE
-from perfmodel.cli.common import Whole, named_options, note, print_json, say, to_json
+from perfmodel.cli import outcome
+from perfmodel.cli.common import Count, Whole, named_options, note, print_json, say, to_json
 from perfmodel.errors import Fault
 from perfmodel.schedule.allocate import Allocation, read_lifetimes
 from perfmodel.schedule.allocate import allocate as run
@@ -35,7 +35,7 @@ def allocate(
     capacity: str | None = None,
     alignment: str = "1",
     time_limit: float = 20.0,
-    seed: Whole = 0,
+    seed: Count = 0,
     nodes: Whole | None = None,
     json: bool = False,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
@@ -92,7 +92,7 @@ def allocate(
         print_json(found.to_dict())
     elif output is None:
         say(repr(found))
-    return DONE if found.packed else INFEASIBLE
+    return outcome(feasible=found.packed, decided=found.decided)
 
 
 def _bytes(text: str, option: str, faults: FaultList) -> int | None:

@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from perfmodel.atomic import output_faults, write_text
-from perfmodel.cli import DONE, INFEASIBLE
+from perfmodel.cli import outcome
 from perfmodel.cli.common import (
     Whole,
     listed,
@@ -21,9 +21,8 @@ from perfmodel.cli.common import (
 from perfmodel.cli.words import ModelFile
 from perfmodel.errors import Fault
 from perfmodel.hardware.library import hardware
-from perfmodel.resolve import resolve
 from perfmodel.schedule.assign import assign as run
-from perfmodel.schedule.assign.run import name_faults, option_faults
+from perfmodel.schedule.assign.run import name_faults, option_faults, settled
 from perfmodel.settings import FaultList
 
 __all__ = ["assign"]
@@ -115,18 +114,9 @@ def assign(
             faults.extend(output_faults(path, suffixes, option))
     names = listed(engines)
     faults.extend(option_faults(objective, parallel, contiguous, any_order, time_limit, looks))
-    facts = [name for name in settings if "." in name]
-    if len(devices) > 1:
-        faults.extend(
-            Fault("is of which device?", path=name, file="--set",
-                  expected="one device, or the number in its spec file")
-            for name in facts
-        )  # fmt: skip
     if not devices:
         faults.append(Fault("there is no device", path="devices", expected="one or more"))
-    first = faults.trying(
-        resolve, workload, devices[0] if devices else "", precision, runtime, settings
-    )
+    first = faults.trying(settled, workload, devices or [""], precision, runtime, settings)
     specs = [device for each in devices if (device := faults.trying(hardware, each)) is not None]
     if specs and len(specs) == len(devices):
         faults.extend(name_faults(specs, names, link))
@@ -149,4 +139,4 @@ def assign(
         print_json(found.to_dict())
     elif output is None:
         say(repr(found))
-    return DONE if found.feasible else INFEASIBLE
+    return outcome(feasible=found.feasible, decided=found.decided)

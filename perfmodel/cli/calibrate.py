@@ -21,6 +21,7 @@ def calibrate(
     *,
     device: str | None = None,
     runtime: str | None = None,
+    skip_bad_rows: bool = False,
     json: bool = False,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
 ) -> int:
@@ -34,6 +35,8 @@ def calibrate(
         Device that all rows must be of; the one that they name where left out.
     runtime
         Runtime that all rows ran under, where they do not say.
+    skip_bad_rows
+        Fit without the rows that have a cell at fault, and name them.
     json
         Print JSON.
     output
@@ -51,7 +54,7 @@ def calibrate(
     chosen = None if runtime is None else faults.trying(find_runtime, runtime)
     faults.settle()
     module: Any = import_module("perfmodel.validate.calibration")
-    found = module.calibrate(measurements, spec, chosen)
+    found = module.calibrate(measurements, spec, chosen, skip_bad_rows=skip_bad_rows)
     if output is not None:
         write_text(output, found.to_yaml())
     if json:

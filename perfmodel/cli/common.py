@@ -9,13 +9,13 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from cyclopts import Parameter
 
 from perfmodel.atomic import write_text
-from perfmodel.errors import Fault, InputError, nearest
-from perfmodel.settings import RESERVED, FaultList, is_fact, plain_value
+from perfmodel.errors import Fault, InputError, nearest, printable
+from perfmodel.settings import REMARKS, RESERVED, FaultList, is_fact, plain_value
 
 if TYPE_CHECKING:
     from cyclopts import Token
@@ -160,7 +160,7 @@ def write_result(output: Path, found: Any, *, text: str = "", data: Any = None) 
     """
     match output.suffix:
         case ".json":
-            write_text(output, to_json(found.to_dict() if data is None else data))
+            write_text(output, to_json(_with_remarks(found.to_dict() if data is None else data)))
         case ".csv":
             found.table.to_csv(output)
         case ".parquet":
@@ -180,17 +180,25 @@ def tag_faults(tag: str | None, known: Iterable[str], noun: str) -> list[Fault]:
 
 
 def print_json(data: Any) -> None:
-    """Print a result as JSON on stdout."""
-    sys.stdout.write(to_json(data))
+    """Print a result as JSON on stdout, with what is to be said of its settings."""
+    sys.stdout.write(to_json(_with_remarks(data)))
+
+
+def _with_remarks(data: Any) -> Any:
+    said = REMARKS.get()
+    if not said or not isinstance(data, dict):
+        return data
+    made = cast("dict[str, Any]", data)
+    return made | {"remarks": list(dict.fromkeys([*made.get("remarks", ()), *said]))}
 
 
 def say(*lines: str) -> None:
     """Print lines of a result on stdout."""
     for line in lines:
-        sys.stdout.write(f"{line}\n")
+        sys.stdout.write(printable(f"{line}\n", keep="\n"))
 
 
 def note(*lines: str) -> None:
     """Print remarks on stderr."""
     for line in lines:
-        sys.stderr.write(f"{line}\n")
+        sys.stderr.write(printable(f"{line}\n", keep="\n"))

@@ -115,6 +115,11 @@ def _tell(made: NewSpec, place: Path) -> None:
     if made.carried_over:
         word = "number" if made.carried_over == 1 else "numbers"
         say(f"  {made.carried_over} measured or fitted {word} of {made.base} became estimates")
+    if made.overrides:
+        say(
+            f"  the library has a device {made.device.name} too: its name stands for that one, and "
+            "this file is taken by its path, or by name where its folder is named (--devices)"
+        )
     say(f"  runtime {made.device.default_runtime}, whose constants hold where they were fitted")
     grade = made.device.grade()
     say(f"grade {grade.letter} ({grade.score:.2f})  {grade.advice}")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from perfmodel.atomic import output_faults, write_text
-from perfmodel.cli import DONE, INFEASIBLE
+from perfmodel.cli import outcome
 from perfmodel.cli.common import Whole, named_options, print_json, say, scalars, write_result
 from perfmodel.cli.words import ModelFile
 from perfmodel.schedule.tiling.face import patches as run
@@ -52,8 +52,8 @@ def patches(
     capacity
         Bytes for activations: "256 KiB". By default what the device's scratchpad holds.
     objective
-        offchip: fewest activation bytes across the chip's boundary; macs: least recomputation with
-        no intermediate map off chip; peak: least memory.
+        offchip: fewest bytes across the chip's boundary, weights read again included; macs: least
+        recomputation with no intermediate map off chip; peak: least memory.
     mode
         What may happen to the overlap: recompute, horizontal, cached; as often as needed, all by
         default.
@@ -99,4 +99,4 @@ def patches(
         print_json(found.to_dict())
     elif output is None:
         say(repr(found))
-    return DONE if found.feasible else INFEASIBLE
+    return outcome(feasible=found.feasible, decided=found.decided)

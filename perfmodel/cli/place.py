@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from perfmodel.atomic import output_faults
-from perfmodel.cli import DONE, INFEASIBLE
+from perfmodel.cli import outcome
 from perfmodel.cli.common import (
     listed,
     named_options,
@@ -25,6 +26,7 @@ from perfmodel.resolve import resolve
 from perfmodel.schedule.place import Geometric, Level
 from perfmodel.schedule.place import place as run
 from perfmodel.schedule.place.place import option_faults
+from perfmodel.schedule.place.popularity import popularity_of as read_popularity
 from perfmodel.settings import FaultList
 
 __all__ = ["extra_levels", "place", "popularity_of"]
@@ -138,7 +140,7 @@ def place(
         print_json(data)
     elif output is None:
         say(text)
-    return DONE if found.feasible else INFEASIBLE
+    return outcome(feasible=found.feasible, decided=found.decided)
 
 
 def extra_levels(
@@ -161,16 +163,10 @@ def extra_levels(
 
 
 def popularity_of(text: str | None, faults: FaultList) -> float | Geometric | list[float] | None:
-    """Read an exponent, ``geometric:RATE``, or weights separated by commas."""
+    """Read the law by which routers choose."""
     if text is None:
         return None
-    law, mark, rate = text.partition(":")
-    try:
-        if mark and law == "geometric":
-            return Geometric(float(rate))
-        numbers = [float(part) for part in text.split(",")]
-    except ValueError:
-        wanted = "a number, geometric:RATE, or one for each expert"
-        faults.append(Fault(f"'{text}' is no popularity", file="--popularity", expected=wanted))
-        return None
-    return numbers[0] if len(numbers) == 1 else numbers
+    gathered = FaultList()
+    found = gathered.trying(read_popularity, text)
+    faults += [replace(fault, file="--popularity", path="") for fault in gathered]
+    return found

@@ -14,15 +14,17 @@ from perfmodel.cli import DONE, INFEASIBLE
 from perfmodel.cli.common import Count, print_json, say, scalars, write_result
 from perfmodel.cli.reporting import report_faults, write_report
 from perfmodel.cli.words import DeviceSpec, ModelFile
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import InputError
 from perfmodel.hardware.library import hardware
 from perfmodel.hardware.library import runtime as find_runtime
 from perfmodel.hardware.machine import Machine
 from perfmodel.plan import Plan
 from perfmodel.predict import predict as run
 from perfmodel.prediction import Interval, Prediction
+from perfmodel.regular import text_of
 from perfmodel.resolve import resolve
 from perfmodel.settings import FaultList
+from perfmodel.specfile import MAX_BYTES
 from perfmodel.units import show
 
 __all__ = ["predict"]
@@ -159,12 +161,7 @@ def _calibrated(device: str, runtime: str | None, path: Path) -> Machine:
 
 
 def _plan(path: Path) -> Plan:
-    try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not a text file"
-        raise InputError(Fault(f"cannot be read: {reason}", file=str(path))) from None
-    return Plan.from_json(text, str(path))
+    return Plan.from_json(text_of(path, MAX_BYTES), str(path))
 
 
 def _text(found: Prediction, explain: bool, rows: Count) -> str:

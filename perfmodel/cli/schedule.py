@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from perfmodel.atomic import output_faults, write_text
-from perfmodel.cli import DONE, INFEASIBLE
+from perfmodel.cli import outcome
 from perfmodel.cli.common import Whole, named_options, note, print_json, say, scalars, write_result
 from perfmodel.cli.reporting import report_faults, write_report
 from perfmodel.errors import Fault
@@ -76,7 +76,8 @@ def schedule(
     method
         greedy, beam, ilp or exact: from the fastest to the one that proves.
     objective
-        bytes spilled and reloaded, latency_s, energy_j, or peak (the least memory without spills).
+        bytes spilled and reloaded, latency_s, offchip_energy_j (transfers and idle power), or peak
+        (the least memory without spills).
     memory
         Memory of the device to schedule; by default its outermost scratchpad.
     weights
@@ -182,4 +183,4 @@ def schedule(
         failed = [s.infeasible for s in found.schedules if s.infeasible is not None]
         if failed:
             note(failed[-1].text())
-    return DONE if found.feasible else INFEASIBLE
+    return outcome(feasible=found.feasible, decided=found.decided)

@@ -29,6 +29,8 @@ def serve(
 ) -> int:
     """Predict time to first token and time per output token of a server under a closed load.
 
+    Clients for whose requests memory has no place in the running batch wait; the wait is in TTFT.
+
     Parameters
     ----------
     model
@@ -44,7 +46,7 @@ def serve(
     generate
         Tokens out.
     concurrency
-        Requests at a time.
+        Clients, each with one request at a time.
     tensor
         Devices over which heads, hidden features and the vocabulary are split.
     data
@@ -70,9 +72,11 @@ def serve(
 
 def _lines(found: Served) -> list[str]:
     rows = {
-        "TTFT": show(found.ttft_s, "time"), "TPOT": show(found.tpot_s, "time"),
-        "tokens/s": f"{found.tokens_per_s:.4g}", "running": f"{found.running:.4g}",
+        "TTFT": show(found.ttft_s, "time"),
+        **{f"  {name}": show(seconds, "time") for name, seconds in found.ttft_parts.items()},
+        "TPOT": show(found.tpot_s, "time"),
         **{f"  {name}": show(seconds, "time") for name, seconds in found.parts.items()},
+        "tokens/s": f"{found.tokens_per_s:.4g}", "running": f"{found.running:.4g}",
     }  # fmt: skip
     head = f"{found.decode.workload.name} on {found.decode.device}, {found.decode.precision}, "
     told = found.decode if not found.decode.feasible else found.prefill
@@ -80,4 +84,5 @@ def _lines(found: Served) -> list[str]:
         head + f"runtime {found.decode.runtime}",
         *(f"  {name:<13} {value}" for name, value in rows.items()),
         *(f"  does not fit: {violation}" for violation in told.violations),
+        *(f"  note: {note}" for note in found.notes),
     ]

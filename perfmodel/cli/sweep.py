@@ -18,14 +18,13 @@ from perfmodel.settings import OPTIONS, FaultList, text_list
 from perfmodel.sweep.executor import executor_named
 from perfmodel.sweep.plan import EXTRA, METRICS, Options, Plan, make_plan, provisional_columns
 from perfmodel.sweep.run import (
-    DryRun,
     Outcome,
     outcome_to_dict,
     question_faults,
     run_plan,
 )
 from perfmodel.sweep.store import store_faults
-from perfmodel.sweep.summary import Summary
+from perfmodel.sweep.summary import Summary, few_names, remarks
 from perfmodel.table import Table
 from perfmodel.table.text import as_text
 from perfmodel.units import show
@@ -50,7 +49,7 @@ def sweep(
     warm: bool = False,
     zip: list[str] | None = None,
     sobol: Whole | None = None,
-    seed: Whole = 0,
+    seed: Count = 0,
     where: str | None = None,
     best: str | None = None,
     per: str | None = None,
@@ -167,7 +166,8 @@ def sweep(
         print_json(data)
     else:
         _print(outcome, plan, output, best, objectives, groups, rows)
-    return DONE if summary.feasible else INFEASIBLE
+    answered = (not best or summary.best) and (not objectives or summary.front)
+    return DONE if summary.feasible and answered else INFEASIBLE
 
 
 def _report(
@@ -189,7 +189,7 @@ def _report(
         table = Table.concat(parts)
     counted = Counted(summary.points, summary.rows, summary.feasible)
     write_report(path, "sweep", table, best=best or "", pareto=pareto, counted=counted,
-                 notes=plan.notes)  # fmt: skip
+                 notes=(*plan.notes, *remarks(summary)))  # fmt: skip
 
 
 def _needs_output() -> Any:
@@ -208,9 +208,9 @@ def _options(settings: dict[str, Any], given: dict[str, str | None]) -> None:
 
 
 def _dry_run(plan: Plan, where: Any, output: Path | None, workers: int, json: bool) -> int:
-    from perfmodel.sweep.run import dry_run as pilot
+    from perfmodel.sweep.pilot import dry_run as pilot
 
-    found: DryRun = pilot(plan, where=where, output=output, workers=workers)
+    found = pilot(plan, where=where, output=output, workers=workers)
     if json:
         print_json(found._asdict() | {"axes": {a.name: a.describe() for a in plan.axes}})
         return DONE
@@ -232,29 +232,45 @@ def _print(
     note(f"{summary.points} points{kept}, {summary.feasible} of them fit; "
          f"{show(outcome.seconds, 'time')}")  # fmt: skip
     if unfit := summary.unfit_devices:
-        names = ", ".join(unfit[:8]) + (f" and {len(unfit) - 8} more" if unfit[8:] else "")
-        note(f"fits at no point: {names} (perfmodel predict says what is missing)")
+        note(f"fits at no point: {few_names(unfit)} (perfmodel predict says what is missing)")
+    note(*remarks(summary))
     if output is not None:
-        note(f"wrote {output} and {output.name}.manifest.json")
-    if best and per:
-        _print_groups(summary, plan, best, per)
-    elif best:
-        say(f"best {best}:" if summary.best else f"best {best}: no point qualifies")
-        if summary.best:
+        if outcome.damaged:
+            note(f"{outcome.damaged} of the chunks that were left were damaged: computed again")
+        note(f"wrote {output} and {outcome.manifest.name if outcome.manifest else ''}")
+    if best:
+        of = _of_those(summary, (best,))
+        if per:
+            _print_groups(summary, plan, best, per, of)
+        else:
+            say(f"best {best}{of}:" if summary.best else f"best {best}: no point qualifies{of}")
+        if summary.best and not per:
             say(*(f"  {line}" for line in _row_lines(summary.best, plan)))
     if pareto:
         size = 0 if summary.front is None else len(summary.front)
-        say(f"{size} rows on the front of {', '.join(pareto)}:")
+        say(f"{size} rows on the front of {', '.join(pareto)}{_of_those(summary, tuple(pareto))}:")
         if summary.front is not None:
             say(as_text(_brief(summary.front, plan, pareto), rows=200))
     if rows and not best and not pareto and (found := summary.top or summary.unfit) is not None:
         say(as_text(_brief(found.head(rows), plan, []), rows=rows))
 
 
-def _print_groups(summary: Summary, plan: Plan, best: str, per: list[str]) -> None:
+def _of_those(summary: Summary, objectives: tuple[str, ...]) -> str:
+    """Among how many rows something was looked for, where it is not all that fit."""
+    lacking = summary.unnumbered.get(objectives)
+    if lacking is None:
+        return ""
+    number = summary.feasible - lacking.points
+    if not number:
+        return f" (none of the {summary.feasible} rows that fit has a number)"
+    return f" of those that have a number ({number} of {summary.feasible} that fit)"
+
+
+def _print_groups(summary: Summary, plan: Plan, best: str, per: list[str], of: str) -> None:
     """Print the best of each group, and the groups in which no point qualifies."""
     found = summary.best_per
-    say(f"best {best} for each {', '.join(per)}:" if found else f"best {best}: no point qualifies")
+    each = f"for each {', '.join(per)}"
+    say(f"best {best}{of} {each}:" if found else f"best {best}: no point qualifies{of}")
     if found:
         say(as_text(_brief(found, plan, [*per, best]), rows=200))
     axes = {axis.name: axis.values for axis in plan.axes}

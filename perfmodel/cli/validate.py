@@ -23,6 +23,7 @@ def validate(
     suffix: str = "",
     devices: Path | None = None,
     left_out: bool = False,
+    skip_bad_rows: bool = False,
     trust: Path | None = None,
     report: Path | None = None,
     json: bool = False,
@@ -45,6 +46,8 @@ def validate(
         Folder of more device specs.
     left_out
         Refit fitted constants with each device left out, and report the errors on it.
+    skip_bad_rows
+        Leave out what a file has at fault, name it, and predict the rest.
     trust
         Write a page of all errors (Markdown), with published results beside measured rows.
     report
@@ -63,8 +66,9 @@ def validate(
     faults.settle()
     module: Any = import_module("perfmodel.validate")
     results = module.validate(
-        list(names) or None, data=data, suffix=suffix, devices=devices, left_out=left_out
-    )
+        list(names) or None, data=data, suffix=suffix, devices=devices, left_out=left_out,
+        skip_bad_rows=skip_bad_rows,
+    )  # fmt: skip
     found: list[dict[str, Any]] = [result.to_dict() for result in results]
     if output is not None:
         write_text(output, to_json(found))

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
-from perfmodel.arrays import Value
+import numpy as np
+
+from perfmodel.arrays import Value, namespace
 from perfmodel.cost.setting import Setting
 
 
@@ -15,7 +17,8 @@ class Energy(NamedTuple):
     Attributes
     ----------
     joule
-        Of one run; ``None`` where the device states neither energies nor power.
+        Of one run; ``None`` where the device states neither energies nor power, or prices nothing
+        of what the run does (NaN at such points of many).
     parts
         Term -> joule; they add up to `joule`.
     model
@@ -91,11 +94,23 @@ def run_energy(
         if missing:
             model += f"; {', '.join(missing)} not counted"
         parts = own | parts
-        return Energy(sum(parts.values(), 0.0), parts, model)
+        return _known(sum(parts.values(), 0.0), parts, model, time)
     busy = facts.get(f"engines.{setting.engine}.busy_power", facts.get("power.busy"))
     if busy is not None:
         return Energy(busy * time, {"busy": busy * time}, "busy power x time")
     return Energy(None, {}, "unknown: the device states neither energies nor power")
+
+
+def _known(joule: Value, parts: dict[str, Value], model: str, time: Value) -> Energy:
+    """Return an energy, or that it is unknown: nothing that takes so much time takes none."""
+    xp = namespace(joule, time)
+    known = (joule > 0.0) | (time == 0.0)
+    if xp is np and np.all(known):
+        return Energy(joule, parts, model)
+    if xp is np and not np.any(known):
+        _, _, left = model.partition("; ")
+        return Energy(None, {}, f"unknown: {left or 'nothing that the run does has a price'}")
+    return Energy(xp.where(known, joule, xp.nan), parts, model)
 
 
 def _static(setting: Setting) -> dict[str, Value]:

@@ -22,12 +22,15 @@ from perfmodel.solve import solve
 from perfmodel.sweep import sweep
 from perfmodel.table import Table
 from perfmodel.units import UnitError, parse, show
+from perfmodel.workload.caches import forget_structures
 
-__all__ = ["LIMITS", "Answer", "Asked", "answer"]
+__all__ = ["LIMITS", "MOST_STRUCTURES", "Answer", "Asked", "answer"]
 
 #: Limit -> metric, dimension.
 LIMITS = {"latency": ("latency_s", "time"), "memory": ("peak_memory_bytes", "bytes"),
           "energy": ("energy_j", "energy")}  # fmt: skip
+#: Compiled structures that a page which runs for days keeps.
+MOST_STRUCTURES = 64
 _BATCHES = tuple(2.0**k for k in range(9))
 _FRONT = ("w16a16", "w8a8", "w4a16", "w4a8")
 
@@ -112,6 +115,7 @@ class Answer:
 def answer(asked: Asked, choices: Choices) -> Answer:
     """Return what the page shows; every fault of the input as a line, never an exception."""
     try:
+        forget_structures(MOST_STRUCTURES)
         return _answer(asked, choices)
     except InputError as error:
         return Answer(faults=[str(fault) for fault in error.faults])
@@ -207,7 +211,7 @@ def _side(p: Prediction, limits: Mapping[str, float], call: Call) -> Side:
     found = p.interval()
     ends = f"{show(found.low, 'time')} to {show(found.high, 'time')}"
     numbers = [(n.strip(), text, ends if n == "latency" else "") for n, text in facts_line(p)]
-    missing = [str(v) for v in p.violations]
+    missing = [str(v) for v in (*p.violations, *p.breaches)]
     for metric, bound in limits.items():
         value = float(getattr(p, metric))
         dimension = next(d for m, d in LIMITS.values() if m == metric)

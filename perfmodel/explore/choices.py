@@ -11,7 +11,7 @@ from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.hardware import library
 from perfmodel.workload.library import find, names
 
-__all__ = ["LENGTHS", "PRECISIONS", "Choices", "parameters_of", "phases_of"]
+__all__ = ["LENGTHS", "PHASES", "PRECISIONS", "Choices", "parameters_of", "phases_of"]
 
 #: Offered; any other text that a precision may be can be typed.
 PRECISIONS = ("fp32", "fp16", "bf16", "int8", "w8a8", "w8a16", "w4a16", "w4a16kv8", "w4a8",
@@ -20,7 +20,7 @@ PRECISIONS = ("fp32", "fp16", "bf16", "int8", "w8a8", "w8a16", "w4a16", "w4a16kv
 #: Parameters that the slider of lengths may be of, the first that a workload has.
 LENGTHS = ("context", "prompt", "tokens", "length")
 
-_PHASES = ("decode", "prefill", "request")
+PHASES = ("decode", "prefill", "request")
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Choices:
 def phases_of(workload: str) -> tuple[str, ...]:
     """Return the phases that a workload has; none for one that runs as a whole."""
     out: list[str] = []
-    for phase in _PHASES:
+    for phase in PHASES:
         try:
             find(workload, {"phase": phase})
         except InputError:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from perfmodel.catalog import need
+from perfmodel.errors import Fault
 from perfmodel.explore.answer import LIMITS, Answer, Asked, answer
+from perfmodel.explore.body import FILLS, MOST_BYTES, SENDS, body_faults
 from perfmodel.explore.choices import LENGTHS, PRECISIONS, Choices, parameters_of, phases_of
 from perfmodel.report.document import look, style
 
@@ -19,8 +21,6 @@ FIGURES = {
     "front": "Front over batches and precisions",
     "roofline_beside": "Roofline of the second device",
 }
-_SENDS = ("workload", "device", "beside", "phase", "runtime", "precision", "batch", "length",
-          "settings", *(f"limit-{name}" for name in LIMITS))  # fmt: skip
 
 _STYLE = """
 body{max-width:1900px}
@@ -115,23 +115,15 @@ def application(start: Asked, choices: Choices) -> Any:
         index_string=_INDEX.replace("[style]", style() + _STYLE).replace("[look]", look() + _WATCH),
     )  # fmt: skip
     made.layout = _layout(dash, start, choices)
-    sends = [dash.Input(name, "value") for name in _SENDS]
-    fills = [
-        dash.Output("faults", "children"), dash.Output("sides", "children"),
-        dash.Output("reasons", "children"), dash.Output("command", "children"),
-        dash.Output("python", "children"), dash.Output("said", "data"),
-        dash.Output("phase", "options"), dash.Output("phase", "value"),
-        dash.Output("runtime", "options"), dash.Output("runtime", "value"),
-        dash.Output("batch", "value"), dash.Output("length", "value"),
-        dash.Output("knob-phase", "hidden"), dash.Output("knob-batch", "hidden"),
-        dash.Output("knob-length", "hidden"), dash.Output("length-label", "children"),
-    ]  # fmt: skip
+    sends = [dash.Input(name, "value") for name in SENDS]
+    fills = [dash.Output(*name.rsplit(".", 1)) for name in FILLS]
 
     def fill(*values: Any) -> list[Any]:
-        given = dict(zip(_SENDS, values, strict=True))
+        given = dict(zip(SENDS, values, strict=True))
         return _filled(dash, given, str(dash.ctx.triggered_id or ""), choices)
 
     made.callback(fills, sends)(fill)
+    _only_sound_bodies(made.server, choices)
     made.clientside_callback(
         _DRAW % list(FIGURES), [dash.Output(name, "figure") for name in FIGURES],
         [dash.Input("said", "data"), dash.Input("ground", "data")],
@@ -144,9 +136,27 @@ def application(start: Asked, choices: Choices) -> Any:
     return made
 
 
+def _only_sound_bodies(server: Any, choices: Choices) -> None:
+    """Answer what the page cannot have sent with 400 and what is wrong, before anything is done."""
+    from flask import Response, request
+
+    def check() -> Any:
+        if request.method != "POST":
+            return None
+        faults = body_faults(request.get_data(), choices)
+        if not request.is_json and not faults:
+            faults = [Fault("the body is not sent as JSON", expected="application/json")]
+        if not faults:
+            return None
+        return Response("".join(f"{fault}\n" for fault in faults), 400, mimetype="text/plain")
+
+    server.config["MAX_CONTENT_LENGTH"] = MOST_BYTES  # larger ones are answered with 413, unread
+    server.before_request(check)
+
+
 def _filled(dash: Any, given: dict[str, Any], moved: str, choices: Choices) -> list[Any]:
     """Return the values of all outputs, in their order."""
-    texts = {n: str(given[n] or "") for n in _SENDS if n not in ("batch", "length")}
+    texts = {n: str(given[n] or "") for n in SENDS if n not in ("batch", "length")}
     workload, device = texts["workload"], texts["device"]
     known_name = workload in choices.workloads
     phases = phases_of(workload) if known_name else ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -209,13 +209,16 @@ def _value(node: Node, columns: Mapping[str, Any]) -> Any:
     if isinstance(node, Name):
         value = columns[node.name]
         return np.nan if value is None else value
+    if node.kind == "not":
+        opposite = _opposite(node.operands[0])
+        if opposite is not None:
+            return _value(opposite, columns)
+        return np.logical_not(_value(node.operands[0], columns))
     parts = [_value(child, columns) for child in node.operands]
     kind = node.kind
     if kind in ("and", "or"):
         combine = np.logical_and if kind == "and" else np.logical_or
         return combine.reduce(np.broadcast_arrays(*parts), axis=0)
-    if kind == "not":
-        return np.logical_not(parts[0])
     if kind == "neg":
         return -parts[0]
     left, right = parts
@@ -246,11 +249,36 @@ def _value(node: Node, columns: Mapping[str, Any]) -> Any:
             return unequal
 
 
+#: What holds where a comparison of two numbers does not.
+_OPPOSITES: Final = {"<=": ">", ">": "<=", ">=": "<", "<": ">=", "==": "!=", "!=": "=="}
+
+
+def _opposite(node: Node) -> Node | None:
+    """What holds where something does not; None for a plain truth value.
+
+    A comparison with what is no number holds neither way: `not (energy_j < 1 J)` is no claim about
+    a device that states no energies.
+    """
+    if not isinstance(node, Operation):
+        return None
+    if node.kind == "not":
+        return node.operands[0]
+    if node.kind in _OPPOSITES:
+        return Operation(_OPPOSITES[node.kind], node.operands, node.column)
+    if node.kind in ("and", "or"):
+        inner = tuple(Operation("not", (child,), child.column) for child in node.operands)
+        return Operation("or" if node.kind == "and" else "and", inner, node.column)
+    return None
+
+
 def _margin(node: Node, columns: Mapping[str, Any]) -> Any:
-    if isinstance(node, Operation) and node.kind in ("and", "or", "not"):
+    if isinstance(node, Operation) and node.kind == "not":
+        opposite = _opposite(node.operands[0])
+        if opposite is not None:
+            return _margin(opposite, columns)
+        return -np.asarray(_margin(node.operands[0], columns))
+    if isinstance(node, Operation) and node.kind in ("and", "or"):
         parts = [_margin(child, columns) for child in node.operands]
-        if node.kind == "not":
-            return -np.asarray(parts[0])
         combine = np.minimum if node.kind == "and" else np.maximum
         return combine.reduce(np.broadcast_arrays(*parts), axis=0)
     if isinstance(node, Operation) and node.kind in ("<=", ">=", "<", ">"):

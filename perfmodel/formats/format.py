@@ -69,9 +69,12 @@ class Format:
         return ((1.0, self.block or self.name),)
 
     def with_bits(self, element_bits: Value) -> Format:
-        """Return the format with another number (or an array) of bits an element."""
-        text = f"{element_bits:g}" if isinstance(element_bits, int | float) else "array"
-        return replace(self, name=f"{self.name}@{text}", element_bits=element_bits, overrides=())
+        """Return the format with another number (or an array) of bits an element.
+
+        All else is as it was: what a runtime states for the format's kernels, and the tensors that
+        a mixture stores wider. Its own number of bits is the format itself.
+        """
+        return replace(self, element_bits=element_bits)
 
     @property
     def is_float(self) -> bool:

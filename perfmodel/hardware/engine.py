@@ -125,6 +125,11 @@ class Engine(Spec):
     confidence: Confidence | None = None
     """Confidence of every number below that names none."""
 
+    @property
+    def CONSTANTS(self) -> Mapping[str, float]:
+        """Numbers that the kind takes from the spec itself, whatever facts are varied, by name."""
+        return {}
+
     def own_precision(self) -> str:
         """Return the precision in which it runs a network of which nobody states one."""
         for name in (*self.FORMATS_FIRST, *self.peaks):

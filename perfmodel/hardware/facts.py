@@ -429,9 +429,10 @@ def _numbers_of(
 def choices(engine: Engine) -> dict[str, Any]:
     """Switches and words that a kind's spec class adds to its base, by field.
 
-    Those of a spec inside it stand below its field (``design.style``).
+    Those of a spec inside it stand below its field (``design.style``). With them stand the numbers
+    that a kind takes from the spec itself (`Engine.CONSTANTS`), whatever facts are varied.
     """
-    return dict(_choices_of(engine, Engine.model_fields))
+    return {**engine.CONSTANTS, **dict(_choices_of(engine, Engine.model_fields))}
 
 
 def _choices_of(entry: Spec, known: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -15,8 +15,9 @@ import yaml
 
 from perfmodel.errors import Fault, InputError, few, nearest
 from perfmodel.marks import Marks, Node
+from perfmodel.regular import text_of
 from perfmodel.shipped import data_root
-from perfmodel.specfile import read, validate
+from perfmodel.specfile import MAX_BYTES, read, validate
 
 if TYPE_CHECKING:
     from perfmodel.hardware.device import Device
@@ -365,12 +366,12 @@ def _head(file: tuple[str, int]) -> Entry:
     path = Path(file[0])
     head: dict[str, Any] = {}
     try:
-        text = path.read_text(encoding="utf-8")
+        text = text_of(path, MAX_BYTES)
         found = (match[0] for match in _HEAD.finditer(text))
         loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         loaded: Any = yaml.load("\n".join(found), Loader=loader)
         head = cast("dict[str, Any]", loaded) if isinstance(loaded, dict) else {}
-    except (OSError, ValueError, yaml.YAMLError):
+    except (InputError, yaml.YAMLError):
         pass  # an unreadable file is listed by its name; reading it will say what is wrong
     return Entry(path.stem, path, _texts(head, "aliases"), _texts(head, "tags"),
                  str(head.get("title") or ""), str(head.get("base") or ""))  # fmt: skip

@@ -13,8 +13,11 @@ from perfmodel.arrays import Array
 from perfmodel.errors import Fault
 from perfmodel.hardware.quantity import Of
 
-__all__ = ["PAIRS", "Span", "limits_of_plain", "pair_faults", "pairs_of", "range_flaw"]
+__all__ = ["FAR", "PAIRS", "Span", "far_from", "limits_of_plain", "pair_faults", "pairs_of",
+           "range_flaw"]  # fmt: skip
 
+#: Times that a fact which is set differs from what its spec states, at which the answer says so.
+FAR: Final = 100.0
 #: Pairs of facts of which the first is at most the second, as `structure` has it of spec files.
 #: (Memory that is reserved beyond the capacity, or idle power beyond the sustained one, is an
 #: answer, not a slip: nothing fits, nothing runs.)
@@ -72,6 +75,21 @@ def range_flaw(value: Any, limits: Of) -> tuple[str, str]:
         if found[0]:
             return found
     return "", ""
+
+
+def far_from(value: Any, stated: float) -> float | None:
+    """Return the number, of a number or an array, that is furthest from what is stated.
+
+    ``None`` where all are within a factor `FAR` of it, and for tracers.
+    """
+    if not isinstance(value, float | np.ndarray):
+        return None
+    numbers = np.asarray(value, dtype=np.float64)
+    if not numbers.size:
+        return None
+    low, high = float(numbers.min()), float(numbers.max())
+    far = low if low * high < stated * stated else high
+    return far if far * FAR < stated or far > stated * FAR else None
 
 
 def _extremes(array: Array, whole: bool) -> Iterator[float]:

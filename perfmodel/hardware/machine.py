@@ -11,7 +11,7 @@ from perfmodel import units
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.facts import Facts, Provenance, facts_of
-from perfmodel.hardware.limits import Span, pair_faults, pairs_of, range_flaw
+from perfmodel.hardware.limits import Span, far_from, pair_faults, pairs_of, range_flaw
 from perfmodel.hardware.memory import Memory
 from perfmodel.hardware.quantity import Quantity
 from perfmodel.hardware.runtime import Runtime
@@ -163,6 +163,21 @@ class Machine:
     def varied(self) -> Mapping[str, Any]:
         """What `vary` has set, by path with names."""
         return dict(self._changes)
+
+    @property
+    def remarks(self) -> list[str]:
+        """What was set far from what the spec states: perhaps a number that lacks its unit."""
+        found: list[str] = []
+        for path, value in self._changes.items():
+            limits, stated = self._base.limits[path], self._base.values.get(path)
+            if not limits.takes_bare and isinstance(stated, float) and stated > 0.0:
+                far = far_from(value, stated)
+                if far is not None:
+                    shown, spec = (units.show(v, limits.dimension) for v in (far, stated))
+                    unit = units.DIMENSIONS[limits.dimension].unit
+                    found.append(f"{path} is set to {shown}, and the spec states {spec}: a number "
+                                 f"without a unit is in {unit}")  # fmt: skip
+        return found
 
     @property
     def provenance(self) -> Mapping[str, Provenance]:

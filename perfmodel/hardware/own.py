@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from perfmodel.errors import Fault, InputError
 from perfmodel.hardware import library
 from perfmodel.hardware.copying.spec import Confidence, NewSpec, copied, name_faults
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.likeness import products
+from perfmodel.hardware.likeness.architecture import copy_fault, none_like, unlike
 from perfmodel.hardware.likeness.distance import Likeness, Sketch, sketch, sketch_of
 from perfmodel.hardware.likeness.distance import near as nearest_devices
 from perfmodel.settings import FaultList
 
 __all__ = ["near", "new"]
+
+#: Kinds whose kernels are counted in clocks, whatever the peaks are.
+_BY_CLOCK: Final = ("mcu", "simd")
 
 
 def new(
@@ -40,7 +45,9 @@ def new(
     ----------
     name
         Its name in snake case. Of a product that the library knows of without having its spec
-        (``rtx_2060``), the facts that are known are set too.
+        (``rtx_2060``), the facts that are known are set too, and only a device of its family and
+        without extensions that it lacks is copied. That of a device of the library is allowed: the
+        file stands for it where its folder is named.
     base
         Device to copy; the nearest by what is given where left out.
     set
@@ -65,15 +72,22 @@ def new(
     Raises
     ------
     InputError
-        Every fault of the name, the facts and the words; nothing to choose a device by.
+        Every fault of the name, the facts and the words; nothing to choose a device by; a product
+        whose code runs otherwise than on the device.
     """
     faults = FaultList(name_faults(name, directories))
+    named = not faults and name in library.entries("devices", directories)
+    if named and base is None and not (like or kind or bandwidth or peak):
+        base = name  # a device of the library with facts set, under its own name
     wanted, known = faults.trying(sketch, bandwidth, peak, format, kind), products.find(name)
     settings, why = dict(set or {}), ""
     if base is None and wanted is not None:
         found = faults.trying(_chosen, name, wanted, known, _words(like), kind, directories)
         base, why = found or (None, "")
     device = None if base is None else faults.trying(library.hardware, base, directories)
+    if known is not None and device is not None:
+        crossing = copy_fault(known, device, settings, runtime)
+        faults.extend([] if crossing is None else [crossing])
     faults.settle()
     assert device is not None
     assert wanted is not None
@@ -148,7 +162,12 @@ def _chosen(
             raise InputError(Fault("nothing to choose a device by", file="--from",
                                    expected="a device to copy, or --like, --kind, --bandwidth "
                                    f"or --peak; '{name}' is no product that is known"))  # fmt: skip
-    found = nearest_devices(wanted, words, 2, directories)
+    but = None if known is None else partial(unlike, known)
+    found = nearest_devices(wanted, words, 2, directories, but)
+    if not found:
+        assert known is not None
+        raise InputError(Fault(f"nothing to copy for '{name}'", file="--from",
+                               expected=none_like(known)))  # fmt: skip
     best, rest = found[0], found[1:]
     said = [
         f"{noun} {ratio:.3g} times the wanted"
@@ -171,8 +190,14 @@ def _facts(device: Device, wanted: Sketch, known: products.Product | None) -> di
     if "" in peaks:
         best = max(has.peaks, key=lambda each: has.peaks[each])
         peaks = {best: peaks[""]}
+    clocked = {e.name: e.clock.value for e in device.engines if e.kind in _BY_CLOCK and e.clock}
     for name, peak in peaks.items():
         if name not in engines:
+            continue
+        clock = clocked.get(engines[name])
+        if clock is not None:
+            # What such a core takes is counted in clocks; its peaks go with the clock.
+            facts.setdefault(f"engines.{engines[name]}.clock", clock * peak / has.peaks[name])
             continue
         head = f"engines.{engines[name]}.peaks."
         facts[head + name] = peak

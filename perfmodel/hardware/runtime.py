@@ -31,9 +31,10 @@ EFFICIENCY_CLASSES: Final = (
 """Operator classes that an efficiency multiplies the peak of; ``bandwidth`` multiplies the main
 memory's, ``copy`` the bandwidth of every level where a kernel only moves data, ``reorder`` (falls
 back to ``copy``) where it converts a layout, ``cache`` where it attends (beside ``bandwidth``).
-``moe`` (experts, also where unpacking bounds them) falls back to ``gemm``, ``grouped`` (a
-convolution in groups) to ``conv``; ``elementwise``, ``norm``, ``softmax``, ``pool`` and ``tree``
-(walks down decision trees), where they are kernels of their own, to ``vector``."""
+``moe`` (experts, also where unpacking bounds them) and the products of a ``scan`` fall back to
+``gemm``, ``grouped`` (a convolution in groups) to ``conv``; ``elementwise``, ``norm``, ``softmax``,
+``pool`` and ``tree`` (walks down decision trees), where they are kernels of their own, to
+``vector``."""
 
 EXECUTED_CLASSES: Final = (
     "gemm", "conv", "grouped", "depthwise", "attention", "moe", "recurrent", "scan", "elementwise",

@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, cast
 
+from perfmodel.atomic import write_text
 from perfmodel.catalog import BUILT_IN
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.kernel import KERNEL_CLASSES
@@ -181,7 +182,7 @@ def write(folder: Path | None = None) -> list[Path]:
     files = _files(folder)
     for path, text in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        write_text(path, text)
     return list(files)
 
 

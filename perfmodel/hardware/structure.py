@@ -168,6 +168,8 @@ def _roles(device: Any) -> Iterator[Flaw]:
     for index, memory in enumerate(listed(device, "memories")):
         for at, role in enumerate(listed(memory, "roles")):
             where: Path = ("memories", index, "roles", at)
+            if not isinstance(role, str):
+                continue
             if role in seen:
                 message = f"role '{role}' is taken by '{seen[role]}'"
                 yield Flaw(where, message, "each role once")
@@ -219,6 +221,16 @@ def _order(device: Any) -> Iterator[Flaw]:
     power = get(device, "power")
     yield from at_most(power, "idle", "busy", "power", ("power",))
     yield from at_most(power, "ambient", "limit", "temperature", ("power",))
+    # All that a device draws with one engine at work lies between idling and its ceiling.
+    for index, engine in enumerate(listed(device, "engines")):
+        at = ("engines", index, "busy_power")
+        drawn = number(get(engine, "busy_power"), "power")
+        for field, above in (("idle", False), ("busy", True)):
+            bound = number(get(power, field), "power")
+            if drawn and bound and drawn != bound and (drawn > bound) is above:
+                text, limit = (units.show(value, "power") for value in (drawn, bound))
+                yield Flaw(at, f"{text} is {'above' if above else 'below'} power.{field}",
+                           f"at {'most' if above else 'least'} {limit}")  # fmt: skip
 
 
 def _of_kinds(device: Any) -> Iterator[Flaw]:

@@ -104,7 +104,8 @@ class Kind(Protocol):
     """One kind of hardware.
 
     A kind with an attribute ``needs_nests = True`` finds the loop nests of the rows in
-    `OperatorTable.nests`.
+    `OperatorTable.nests`. One with an attribute ``classes`` (a set of names, as `Row.kind` has
+    them) costs rows of these classes alone: a network with a row of another is refused.
     """
 
     @property

@@ -11,9 +11,10 @@ from perfmodel.formats import FALLBACKS, Format, compute_format, format_named
 from perfmodel.workload.lower import OperatorTable
 
 #: Class of operator -> the wider one whose efficiency holds where a runtime states none for it.
-_WIDER: Mapping[str, str] = {"moe": "gemm", "grouped": "conv"}
+_WIDER: Mapping[str, str] = {"moe": "gemm", "grouped": "conv", "scan": "gemm"}
 
-#: Operators with multiply-accumulates.
+#: Operators that are products above all: what else their rows compute rides on these. Whether a row
+#: of any class has products is `Row.products`: the scan of Mamba-2 has, that of Mamba has none.
 MATRIX_KINDS = frozenset({"gemm", "conv", "grouped", "depthwise", "attention", "moe", "recurrent"})
 
 #: Operators that only move data.
@@ -52,8 +53,8 @@ def _named(compute: str) -> Format:
 def efficiency(setting: Setting, kind: str, pair: tuple[str, str]) -> Value:
     """Return the runtime's fraction of peak for a class of operator (1 where it states none).
 
-    A runtime may state it for one weight format: ``gemm.q4_0``. Experts are GEMMs, a convolution
-    in groups is a convolution, unless it says otherwise.
+    A runtime may state it for one weight format: ``gemm.q4_0``. Experts and the products of a scan
+    are GEMMs, a convolution in groups is a convolution, unless it says otherwise.
     """
     facts = setting.facts
     name = setting.precision.format_of(pair[0]).name

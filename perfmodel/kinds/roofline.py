@@ -17,7 +17,6 @@ from perfmodel.cost.residency import cold_weight_bytes, level_traffic
 from perfmodel.cost.setting import Setting
 from perfmodel.kinds.protocol import Equation, Terms
 from perfmodel.kinds.rates import (
-    MATRIX_KINDS,
     alike,
     bandwidth,
     copy_shares,
@@ -51,6 +50,8 @@ class Roofline:
     """Time of a row = the slowest of arithmetic and each memory level, plus launch."""
 
     name = "roofline"
+    #: Its units multiply whatever a runtime's algorithm of a convolution asks for.
+    any_algorithm = True
     network_wide: frozenset[str] = frozenset({"memory"})
     equations: Mapping[str, Equation] = {
         "matrix": Equation("2 * macs / (peak * efficiency)", _WILLIAMS),
@@ -184,11 +185,12 @@ def matrix_rates(
             name = best_format(setting)
         executed[wanted] = name
         rate = setting.facts[f"engines.{setting.engine}.peaks.{name}"]
-        counted = None if setting.bare else issue_rate(setting, pair[0])
+        most = rate if setting.bare else rate * summed_in(setting, name)
+        counted = None if setting.bare else issue_rate(setting, pair[0], most)
         if counted is not None:
             rate = counted * (setting.fact("runtime.efficiency.moe", 1.0) if kind == "moe" else 1.0)
         elif not setting.bare:
-            rate = rate * summed_in(setting, name) * efficiency(setting, kind, pair)
+            rate = most * efficiency(setting, kind, pair)
             rate = power_limited(setting, rate) * units_in_step(setting)
         rate = rate * sparse_speedup(setting, pair)
         by_value.append((rows, name, rate))
@@ -209,6 +211,7 @@ def matrix_rates(
     first = rates[0]
     if all(alike(rate, first) for rate in rates):
         return first, operations, executed, tuple(dict.fromkeys(unsupported))
+    # Rows without products have no operations to divide by a rate.
     per_row: list[Value] = [1.0] * len(table.rows)
     for rows, _, rate in by_value:
         for i in rows:
@@ -232,7 +235,7 @@ def _matrix_rows(
 
     keys: dict[tuple[str, tuple[str, str]], list[int]] = {}
     for i, row in enumerate(rows):
-        if row.kind in MATRIX_KINDS:
+        if row.products:
             keys.setdefault((row.kind, (slot(row.pair[0]), slot(row.pair[1]))), []).append(i)
     return keys
 

@@ -7,17 +7,18 @@ are slower than the model has them (`perfmodel.calibrate.few_shot`); the multipl
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 from perfmodel.arrays import Value, by_row
 from perfmodel.cost.compose import compose
 from perfmodel.cost.setting import Setting
+from perfmodel.errors import Fault, InputError
 from perfmodel.hardware.runtime import SCALE_CLASSES
 from perfmodel.kinds.protocol import Kind, Terms
 from perfmodel.kinds.rates import MOVES
-from perfmodel.workload.lower import OperatorTable
+from perfmodel.workload.lower import OperatorTable, Row
 
 __all__ = ["CLASS_OF", "class_of", "cost"]
 
@@ -37,7 +38,18 @@ def class_of(kind: str) -> str:
 
 
 def cost(kind: Kind, table: OperatorTable, setting: Setting) -> Terms:
-    """Return what a kind costs a table, its terms multiplied where the runtime's facts say so."""
+    """Return what a kind costs a table, its terms multiplied where the runtime's facts say so.
+
+    Raises
+    ------
+    InputError
+        The kind says which classes of operators it costs, and a row is of none of them.
+    """
+    classes: Collection[str] | None = getattr(kind, "classes", None)
+    if classes is not None:
+        faults = table.once(("classes", kind.name), lambda: _not_costed(table.rows, kind, classes))
+        if faults:
+            raise InputError(faults)
     terms = kind.cost(table, setting)
     scale = {
         name: value for name in SCALE_CLASSES
@@ -46,6 +58,19 @@ def cost(kind: Kind, table: OperatorTable, setting: Setting) -> Terms:
     if not scale or setting.bare:
         return terms
     return scaled(table, terms, setting, scale)
+
+
+def _not_costed(rows: Sequence[Row], kind: Kind, classes: Collection[str]) -> list[Fault]:
+    """Return a fault for each class of operators that a kind does not cost."""
+    first: dict[str, str] = {}
+    for row in rows:
+        if row.kind not in classes:
+            first.setdefault(row.kind, row.name)
+    return [
+        Fault(f"the kind {kind.name} does not cost operators of class '{name}' ('{example}')",
+              path="model", expected=f"a model that does, or one of {', '.join(sorted(classes))}")
+        for name, example in first.items()
+    ]  # fmt: skip
 
 
 def scaled(

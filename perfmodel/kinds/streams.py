@@ -81,7 +81,7 @@ class _Times:
         # Cores share the last cache; each holds its part of the arrays in those before it.
         sizes = [size / cores] * (len(found.edges) - 1) + [size]
         self.gone = [
-            miss_share(held, e.centre, e.sharpness)
+            self._missed(miss_share(held, e.centre, e.sharpness), setting)
             for held, e in zip(sizes, found.edges, strict=True)
         ]
         at = cycles_at_levels(work, core, found.edges, reads)
@@ -107,6 +107,13 @@ class _Times:
         self.shared = xp.where(xp.asarray(cores) > 1.0, shared, 0.0)
         self.total = xp.maximum(self.total, self.shared)
         self.cores = cores
+
+    def _missed(self, share: Value, setting: Setting) -> Value:
+        """Return a share of lines that miss, none where no run in a thousand misses a line.
+
+        Lines come whole: what the ramp leaves far below a cache's size is no traffic.
+        """
+        return setting.xp.where(share * self.lines < 1e-3, 0.0, share)
 
     def text(self) -> str:
         """Return the seconds of the first point as plain arithmetic."""

@@ -23,28 +23,36 @@ __all__ = [
 ]  # fmt: skip
 
 
-def issue_rate(setting: Setting, slot: str) -> Value:
+def issue_rate(setting: Setting, slot: str, most: Value) -> Value:
     """Return operations a second (two a MAC) at which packed weights of a slot are multiplied.
 
     ``2 * units * clock * macs_per_clock_per_unit``, or on a vector unit ``2 * units * clock *
     vector_issue * issue_share / instructions_per_mac``, these stated or counted from look-ups;
     ``None`` where the runtime states none for their format.
+
+    Parameters
+    ----------
+    most
+        What the engine's multipliers do: a rate that was counted on others is no more than that.
+        Look-ups multiply nothing, and may be faster.
     """
-    facts = setting.facts
+    facts, xp = setting.facts, setting.xp
     clock = facts.get(f"engines.{setting.engine}.clock")
     if clock is None or not slot.startswith("weight"):
         return None
     units = facts.get(f"engines.{setting.engine}.units", 1.0)
     each = _of_format(setting, slot, "runtime.macs_per_clock_per_unit", inverse=True)
     if each is not None:
-        return 2.0 * units * clock / each
+        return xp.minimum(2.0 * units * clock / each, most)
     issue = facts.get(f"engines.{setting.engine}.vector_issue")
-    each = None if issue is None else _of_format(setting, slot, "runtime.instructions_per_mac")
-    if each is None and issue is not None:
-        each = _looked_up(setting, slot)
-    if each is None:
+    if issue is None:
         return None
-    return 2.0 * units * clock * issue * facts.get("runtime.issue_share", 1.0) / each
+    issued = 2.0 * units * clock * issue * facts.get("runtime.issue_share", 1.0)
+    each = _of_format(setting, slot, "runtime.instructions_per_mac")
+    if each is not None:
+        return xp.minimum(issued / each, most)
+    each = _looked_up(setting, slot)
+    return None if each is None else issued / each
 
 
 def _looked_up(setting: Setting, slot: str) -> Value:

@@ -167,6 +167,8 @@ class Plan(_Value):
     """Spills and reloads."""
     transfers: tuple[Transfer, ...] = ()
     """What crosses links."""
+    tiled: tuple[str, ...] = ()
+    """Operators that run in tiles: what they touch lies off chip and is not in the residency."""
 
     @property
     def devices(self) -> tuple[str, ...]:

@@ -51,11 +51,11 @@ def proof(s: Schedule) -> str:
     """Return in a few words how good a schedule is known to be."""
     if s.proved:
         words = {"bytes": "fewest bytes", "peak": "least memory", "latency_s": "fastest",
-                 "energy_j": "least energy"}  # fmt: skip
+                 "offchip_energy_j": "least energy off chip"}  # fmt: skip
         return f"proved: {words[s.objective]}"
     if not s.lower_bound:
         return "not proved"
-    unit = {"latency_s": "time", "energy_j": "energy"}.get(s.objective)
+    unit = {"latency_s": "time", "offchip_energy_j": "energy"}.get(s.objective)
     bound = binary(s.lower_bound) if unit is None else show(s.lower_bound, unit)
     return f"not proved: at least {bound}"
 

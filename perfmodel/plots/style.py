@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
 
 from perfmodel.units import DIMENSIONS, show
 from perfmodel.units import binary as binary_of
@@ -120,7 +123,30 @@ def figure(
         "legend": {"title": {"side": "top"}, "itemsizing": "constant"},
         "meta": {"alt": alt},
     }  # fmt: skip
-    return go.Figure(data=[dict(t) for t in traces], layout=whole | layout)
+    return go.Figure(data=[_inert(t) for t in traces], layout=_inert(whole | layout))
+
+
+#: What plots mark up themselves; a browser would read the rest of what plotly takes for HTML, such
+#: as links and images, from names in files.
+_FOREIGN = re.compile(
+    r"<(?=[A-Za-z/!])(?!/?b>|br>|/?extra>|span style='font-size:13px;color:#|/span>)"
+)
+
+
+def _inert(value: Any) -> Any:
+    """Return a part of a figure with markup in its texts escaped, that of plots aside."""
+    if isinstance(value, str):
+        return _FOREIGN.sub("&lt;", value) if "<" in value else value
+    if isinstance(value, Mapping):
+        parts = cast("Mapping[str, Any]", value)
+        # What is in "meta" is for other programmes, and never drawn.
+        return {k: inner if k == "meta" else _inert(inner) for k, inner in parts.items()}
+    if isinstance(value, list | tuple):
+        return [_inert(inner) for inner in cast("Sequence[Any]", value)]
+    if isinstance(value, np.ndarray):
+        array = cast("np.ndarray[Any, np.dtype[Any]]", value)
+        return _inert(array.tolist()) if array.dtype.kind in "OU" else array
+    return value
 
 
 def percent(part: float, whole: float) -> str:

@@ -19,6 +19,7 @@ from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.kinds.protocol import Kind, Terms
 from perfmodel.kinds.scaled import cost
+from perfmodel.prediction.audit import settle
 from perfmodel.prediction.placed import Shares, placed
 from perfmodel.prediction.planned import Crossings, planned
 from perfmodel.prediction.prediction import Prediction
@@ -85,15 +86,16 @@ class Job:
         if self.crossings is not None:
             placed_totals |= self.crossings.totals
         if not inputs.shape:
-            table, terms, setting = self.rows(inputs.values, inputs.facts, self.precision, 1)
-            totals = _sums(table, terms, setting) | placed_totals
+            values = inputs.values
+            table, terms, setting = self.rows(values, inputs.facts, self.precision, 1)
+            totals = _sums(table, terms, setting, values) | placed_totals
             return Prediction(self, totals, (), setting, (table, terms))
         count = int(np.prod(inputs.shape))
         _keep_heap()
         if inputs.foreign or count <= CHUNK:
             values, facts, precision = inputs.chunk(0, count)
             table, terms, setting = self.rows(values, facts, precision, count)
-            totals = _sums(table, terms, setting) | placed_totals
+            totals = _sums(table, terms, setting, values) | placed_totals
             return Prediction(self, totals, inputs.shape, setting, (table, terms))
         out: dict[str, Value] = placed_totals
         setting: Setting | None = None
@@ -101,7 +103,7 @@ class Job:
             stop = min(start + CHUNK, count)
             values, facts, precision = inputs.chunk(start, stop)
             table, terms, setting = self.rows(values, facts, precision, stop - start)
-            for name, part in _sums(table, terms, setting).items():
+            for name, part in _sums(table, terms, setting, values).items():
                 if np.size(part) == 1:
                     out.setdefault(name, np.asarray(part, dtype=float).reshape(1))
                     if out[name].size == 1:
@@ -226,11 +228,16 @@ class _Inputs:
         return np.asarray(flat, dtype=float)
 
 
-def _sums(table: OperatorTable, terms: Terms, setting: Setting) -> dict[str, Value]:
+def _sums(
+    table: OperatorTable, terms: Terms, setting: Setting, values: Mapping[str, Value]
+) -> dict[str, Value]:
+    """Return the sums over the rows, audited: each is a number of a run."""
     out = network_totals(
         table, setting, terms.row_s, terms.traffic, terms.operations, terms.energy
     )  # fmt: skip
-    return out | {f"resource {name}": used for name, used in terms.resources.items()}
+    out |= {f"resource {name}": used for name, used in terms.resources.items()}
+    settle(out, table, terms, values)
+    return out
 
 
 def _space(values: Mapping[str, Value], facts: Mapping[str, Value], precision: Precision) -> Any:

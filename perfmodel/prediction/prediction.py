@@ -16,7 +16,8 @@ from perfmodel.cost.setting import Setting
 from perfmodel.cost.thermal import Thermal, thermal_outcome
 from perfmodel.cost.totals import once_a_run
 from perfmodel.kinds.protocol import Terms
-from perfmodel.kinds.rates import MATRIX_KINDS, bandwidth
+from perfmodel.kinds.rates import bandwidth, vector_peak
+from perfmodel.prediction import audit
 from perfmodel.workload.lower import OperatorTable
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Prediction:
         """Text of the precision, with the formats that the file itself fixes for products."""
         rows = self._job.lowered.rows
         fixed = {
-            slot.partition("=")[2] for row in rows if row.kind in MATRIX_KINDS
+            slot.partition("=")[2] for row in rows if row.products
             for slot in row.pair if "=" in slot
         }  # fmt: skip
         text = str(self._job.precision)
@@ -285,13 +286,9 @@ class Prediction:
         return total
 
     def _peak(self, name: str) -> Value:
-        facts = self._setting.facts
-        head = f"engines.{self._setting.engine}."
         if name == "vector":
-            from perfmodel.kinds.rates import vector_peak
-
             return vector_peak(self._setting)[1]
-        return facts[f"{head}peaks.{name}"]
+        return audit.peak_of(self._setting, name, self._job.static.kind)
 
     @property
     def utilization(self) -> Value:
@@ -346,16 +343,27 @@ class Prediction:
 
     @property
     def feasible(self) -> Value:
-        """Whether it fits memories and engine, which computes in some form of its formats."""
+        """Whether it fits, in formats that the engine computes, at no more than stated rates."""
         good = fits(self._totals, self._setting)
         if self.unsupported:
             good = good & False
+        if self._beyond is not False:
+            good = good & ~self._beyond
         xp = namespace(good)
         if not self.shape:
             return bool(np.reshape(good, -1)[0]) if xp is np else good.reshape(())
         return xp.broadcast_to(xp.asarray(good).reshape(-1), (self._count,)).reshape(self.shape)
 
+    @cached_property
+    def _beyond(self) -> Value:
+        return audit.beyond(self)
+
     # opened on access
+
+    @property
+    def breaches(self) -> list[audit.Breach]:
+        """What passes a rate or a power that the machine states (of the first such point)."""
+        return audit.breaches(self)
 
     @cached_property
     def unsupported(self) -> tuple[str, ...]:
@@ -394,15 +402,7 @@ class Prediction:
             bad = np.flatnonzero(~np.asarray(self.feasible).reshape(-1))
             return self.at(int(bad[0])).violations if bad.size else []
         found = violations(self._totals, self._setting, self._job.workload.parameters)
-        for name in self.unsupported:
-            head = f"engines.{self._setting.engine}.peaks."
-            has = ", ".join(p[len(head) :] for p in self._setting.facts if p.startswith(head))
-            found.append(
-                Violation(
-                    f"{head}{name}", 0.0, 0.0, 0.0, (f"one of {has}",),
-                    f"{self._setting.engine} does not compute {name}, in no wider form either",
-                )
-            )  # fmt: skip
+        found += audit.lacking(self._setting, self.unsupported)
         return found
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -120,6 +121,7 @@ def to_dict(prediction: Prediction) -> dict[str, Any]:
              "levers": list(v.levers), "message": v.message}
             for v in prediction.violations
         ],
+        "breaches": [_plain(asdict(b)) for b in prediction.breaches],
         "placement": _plain(prediction.placement),
         **_resources(prediction),
         "executed": prediction.executed,
@@ -241,8 +243,10 @@ def brief(value: Any) -> str:
 
 
 def warnings_of(prediction: Prediction) -> list[str]:
-    """Return what a reader must know beside the numbers: what does not fit, what is not priced."""
-    return [f"infeasible: {v}" for v in prediction.violations] + remarks(prediction)
+    """Return what a reader must know beside the numbers: what does not fit, or cannot be."""
+    found = [f"infeasible: {v}" for v in prediction.violations]
+    found += [f"impossible: {b}" for b in prediction.breaches]
+    return found + remarks(prediction)
 
 
 def remarks(prediction: Prediction) -> list[str]:
@@ -253,6 +257,7 @@ def remarks(prediction: Prediction) -> list[str]:
         if wanted != name and wanted not in prediction.unsupported
     ]
     machine = prediction.machine
+    out += machine.remarks
     if not machine.runtime.suits(machine.device):
         out.append(f"the runtime {machine.runtime.name} is not meant for {machine.device.name}")
     kept = prediction._setting.choices.get("weights")  # pyright: ignore[reportPrivateUsage]

@@ -72,7 +72,8 @@ def verdict(p: Prediction) -> str:
     """Return whether it fits; where not, what is missing and what would mend it."""
     if p.feasible:
         return '<div class="verdict fits"><b>Fits.</b> ' + escape(sentence(p)) + "</div>"
-    inner = "<b>Does not fit.</b>"
+    inner = "<b>Does not fit.</b>" if p.violations else "<b>Impossible.</b>"
+    inner += "".join(f"<p>{escape(str(b))}</p>" for b in p.breaches)
     for v in p.violations:
         inner += f"<p>{escape(v.message or v.limit)}</p>"
         if v.levers:

@@ -80,13 +80,14 @@ def sweep_report(
     made.head("".join(paragraph(text, "note") for text in notes))
     whole = counted is None or counted.rows == len(table)
     if len(objectives) > 1 and len(table) and (whole or pareto):
-        front = table.pareto(*objectives)
+        front = table.where(table.numbered(*objectives)).pareto(*objectives)
         made.part(
             "Front",
             made.picture(table.plot.pareto(*objectives[:2]), "Every point in two metrics; the line "
                          "joins those that no other beats in both."),
             data_table(_brief(front, objectives), f"{len(front)} rows on the front of "
-                       + ", ".join(objectives), most=_ROWS),
+                       + ", ".join(objectives) + (_of_those(table, objectives) if whole else ""),
+                       most=_ROWS),
         )  # fmt: skip
     if whole:
         made.part(
@@ -151,15 +152,25 @@ def _answer(table: Table, best: str, counted: Counted | None) -> str:
     count = counted or Counted(len(table), len(table), int(fits.sum()))
     kept = "" if count.rows == count.points else f", {count.rows} satisfy the condition"
     said = f"{count.points} points{kept}, {count.feasible} of them fit."
-    row = table.best(best) if best else None
+    row = table.where(table.numbered(best)).best(best) if best else None
+    of = _of_those(table, [best]) if best and count.rows == len(table) else ""
     if row is None:
-        return f'<div class="verdict fails"><b>No point qualifies.</b> {escape(said)}</div>'
+        return f'<div class="verdict fails"><b>No point qualifies{of}.</b> {escape(said)}</div>'
     where = ", ".join(_shown(table, row, n) for n in _varied(table)) or "the only point"
     pairs = [(n, _value(table, row, n), "") for n in _METRICS if n in row and row[n] == row[n]]
     return (
-        f'<div class="verdict fits"><b>Best {escape(best)}: {escape(_value(table, row, best))}'
+        f'<div class="verdict fits"><b>Best {escape(best)}{of}: {escape(_value(table, row, best))}'
         f"</b> at {escape(where)}.<p>{escape(said)}</p></div>{cards(pairs)}"
     )
+
+
+def _of_those(table: Table, objectives: Sequence[str]) -> str:
+    """Among how many rows something was looked for, where some have no number there."""
+    fits = np.asarray(table["feasible"], bool) if "feasible" in table else np.ones(len(table), bool)
+    known = int((fits & table.numbered(*objectives)).sum())
+    if known == int(fits.sum()):
+        return ""
+    return f" of those that have a number ({known} of {int(fits.sum())} that fit)"
 
 
 def _value(table: Table, row: Row, name: str) -> str:

@@ -55,6 +55,11 @@ class Curve:
         return all(s.feasible for s in self.schedules)
 
     @property
+    def decided(self) -> bool:
+        """Whether every capacity has a schedule, or one of them is proved to have none."""
+        return self.feasible or any(not s.feasible and s.decided for s in self.schedules)
+
+    @property
     def plot(self) -> Any:
         """Plots: ``.curve()``."""
         from perfmodel.catalog import plots_of

@@ -5,7 +5,11 @@ from __future__ import annotations
 import math
 import time
 
-__all__ = ["Deadline"]
+__all__ = ["Deadline", "OutOfTimeError"]
+
+
+class OutOfTimeError(Exception):
+    """A deadline passed before there was anything to return."""
 
 
 class Deadline:
@@ -29,6 +33,11 @@ class Deadline:
     def passed(self) -> bool:
         """Tell whether it has passed."""
         return self._end < math.inf and time.monotonic() >= self._end
+
+    def check(self, doing: str) -> None:
+        """Raise `OutOfTimeError` where it has passed, saying while doing what."""
+        if self.passed():
+            raise OutOfTimeError(doing)
 
     def within(self, seconds: float) -> Deadline:
         """Return the earlier of this one and `seconds` from now."""

@@ -26,9 +26,12 @@ __all__ = ["Job"]
 #: Share of the time that the fewest bytes are sought for, where the objective is another.
 _BYTES = 0.5
 
-#: Times that a schedule is made for a smaller capacity because its blocks could not be packed, and
-#: seconds for one packing.
-_ATTEMPTS, _PACKING = 6, 5.0
+#: Times that a schedule is made for a smaller capacity because its blocks could not be packed,
+#: seconds for one packing, and the share of the time left that it or another schedule may take.
+_ATTEMPTS, _PACKING, _PART = 6, 5.0, 0.5
+
+#: Share of the time that is for the schedule itself, where addresses and reasons come after it.
+_SEARCH = 0.8
 
 #: Steps up to which patches are tried as a way out of a memory that is too small.
 _PATCHED = 400
@@ -55,6 +58,10 @@ class Job:
         at, deadline = self.at.with_capacity(size_bytes), Deadline(self.time_limit_s)
         return replace(self, at=at, deadline=deadline)
 
+    def _share(self, part: float) -> Deadline:
+        """Return the end of a part of the time that is left."""
+        return self.deadline.within(part * self.deadline.left())
+
     def run(self, incumbent: Script | None = None) -> Schedule:
         """Return the schedule.
 
@@ -68,7 +75,7 @@ class Job:
             capacity -= self.made.weight_bytes
             if capacity <= 0:
                 return self._weights_alone(capacity)
-        timed = self.objective in {"latency_s", "energy_j"}
+        timed = self.objective in {"latency_s", "offchip_energy_j"}
         clock = self._needed_clock() if timed else None
         if capacity is not None and self.made.problem.largest_working_set_bytes > capacity:
             return self._tiled(capacity) if self.tiles else self._impossible(capacity)
@@ -78,14 +85,15 @@ class Job:
         if self.at.keeps_all:
             return self._without_spills(capacity)
         if clock is not None:
-            deadline = self.deadline.within(_BYTES * self.deadline.left())
+            deadline = self._share(_BYTES)
             fewest = fewest_bytes(self.made.problem, capacity, self.method, deadline, incumbent)
             return self._timed(capacity, fewest, clock)
         return self._fewest(capacity, incumbent)
 
     def _fewest(self, capacity: int, incumbent: Script | None = None) -> Schedule:
         """Return the schedule of fewest bytes, timed where the device allows."""
-        outcome = fewest_bytes(self.made.problem, capacity, self.method, self.deadline, incumbent)
+        allowed = self._share(_SEARCH) if self.addresses else self.deadline
+        outcome = fewest_bytes(self.made.problem, capacity, self.method, allowed, incumbent)
         outcome, packed = self._packed(outcome, capacity)
         made = self._result(capacity, outcome, packed)
         clock = None if outcome.script is None else self.clock()
@@ -143,7 +151,7 @@ class Job:
         if made is None:
             said = "needs a device with the bandwidth of the memory behind the scheduled one"
             raise InputError(Fault(said, path="objective", expected="such a device, or bytes"))
-        if self.objective == "energy_j" and made.power is None:
+        if self.objective == "offchip_energy_j" and made.power is None:
             at = self.at.where
             said = f"{at.device} states no energy of transfers and no power"
             expected = f"memories.{at.outer}.energy_per_byte or power.busy"
@@ -159,7 +167,7 @@ class Job:
             assert capacity is not None
             why = unpacked(
                 self.made.problem, outcome.script, packed, capacity, alignment=self.alignment,
-                deadline=Deadline(min(2.0, max(0.5, self.deadline.left()))),
+                deadline=self.deadline.within(2.0),
             )  # fmt: skip
         return Schedule(
             self.made, self.at.where, self.objective, self.method, capacity, outcome,
@@ -177,7 +185,7 @@ class Job:
             if found.packed or less <= least or self.deadline.passed():
                 break
             less = max(least, less - found.gap_bytes)
-            again = fewest_bytes(self.made.problem, less, self.method, self.deadline)
+            again = fewest_bytes(self.made.problem, less, self.method, self._share(_PART))
             if again.script is None:
                 break
             tried = self._layout(again.script, capacity)
@@ -190,14 +198,14 @@ class Job:
 
     def _layout(self, script: Script, capacity: int) -> Layout:
         trace = replay(self.made.problem, script, capacity)
-        allowed = Deadline(min(max(1.0, self.deadline.left()), _PACKING))
+        allowed = self._share(_PART).within(_PACKING)
         return layout(self.made.problem, script, trace, capacity, allowed, alignment=self.alignment)
 
     def _timed(self, capacity: int, fewest: Outcome, clock: Clock) -> Schedule:
         """Return the fastest or most frugal schedule found, that of fewest bytes beside it."""
         look = clock.fastest if self.objective == "latency_s" else clock.frugal
         beside = None if fewest.script is None else clock.of(fewest.script, capacity)
-        found = clock.ties(look(fewest, capacity, self.deadline), fewest, beside)
+        found = clock.ties(look(fewest, capacity, self._share(_SEARCH)), fewest, beside)
         cost = replay(self.made.problem, found.script, capacity).cost_bytes
         outcome = Outcome(
             found.script, cost, fewest.bound_bytes, cost == fewest.bound_bytes, self.method,
@@ -218,7 +226,7 @@ class Job:
     def _least_peak(self, capacity: int | None) -> Schedule:
         from perfmodel.schedule.peak import minimum_peak
 
-        found = minimum_peak(self.made.problem, self.deadline)
+        found = minimum_peak(self.made.problem, self._share(_SEARCH))
         script = Script(tuple(found.order), ((),) * len(found.order))
         outcome = Outcome(script, 0, 0, True, self.method, found.counts)
         if capacity is not None and found.peak_bytes > capacity:
@@ -255,7 +263,7 @@ class Job:
         else:
             why = over_peak(
                 problem, capacity, peak.peak_bytes, peak.order, proved=peak.proved,
-                pointwise=pointwise,
+                pointwise=pointwise, deadline=self.deadline,
             )  # fmt: skip
         nothing = Outcome(None, 0, 0, False, self.method)
         return Schedule(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["METRICS", "OBJECTIVES", "Schedule"]
 
 #: What a schedule may minimise.
-OBJECTIVES = ("bytes", "latency_s", "energy_j", "peak")
+OBJECTIVES = ("bytes", "latency_s", "offchip_energy_j", "peak")
 
 #: Numbers of a schedule: attributes, and keys of its JSON.
 METRICS = (
@@ -88,6 +88,15 @@ class Schedule:
     def feasible(self) -> bool:
         """Whether there is a schedule, with an address for everything where they were asked for."""
         return self.infeasible is None
+
+    @property
+    def decided(self) -> bool:
+        """Whether it is known if anything fits: something does, or nothing is proved to.
+
+        That the blocks of this schedule have no addresses does not tell of those of others.
+        """
+        why = self.infeasible
+        return why is None or (why.proved and self.outcome.script is None)
 
     @cached_property
     def unproved(self) -> Unproved | None:
@@ -172,9 +181,23 @@ class Schedule:
         return None if self.timing is None else self.timing.latency_s
 
     @property
+    def offchip_energy_j(self) -> float | None:
+        """Joules of transfers off chip, and of idle power as long as they and arithmetic last.
+
+        What arithmetic and the memories on chip take is not in it: `predict` with this plan has
+        the energy of everything. Where a device states no energy of transfers, its busy power as
+        long as it lasts.
+        """
+        return None if self.timing is None else self.timing.offchip_energy_j
+
+    @property
     def energy_j(self) -> float | None:
-        """Joules of transfers and of static power, where the device states both."""
-        return None if self.timing is None else self.timing.energy_j
+        """The former name of `offchip_energy_j`."""
+        import warnings
+
+        said = "a schedule's energy_j is offchip_energy_j: no energy of arithmetic is in it"
+        warnings.warn(said, DeprecationWarning, stacklevel=2)
+        return self.offchip_energy_j
 
     @cached_property
     def order(self) -> tuple[str, ...]:
@@ -213,7 +236,10 @@ class Schedule:
 
     @cached_property
     def plan(self) -> Plan:
-        """The plan, for ``predict(..., plan=...)``; with tiles the order alone."""
+        """The plan, for ``predict(..., plan=...)``.
+
+        With tiles it has the order, and names the operators in tiles; `predict` refuses it.
+        """
         if self.tiled is not None and self.untiled is not None:
             ran = [self.tiled.step[s] for s in self.script.order]
             loads = [s for s, step in enumerate(self.untiled.problem.steps) if step.load]
@@ -221,7 +247,8 @@ class Schedule:
             script = Script(order, ((),) * len(order))
             trace = replay(self.untiled.problem, script)
             whole = to_plan(self.untiled, script, trace, None, self.where, method=self.method)
-            return whole.model_copy(update={"residency": (), "moves": ()})
+            tiled = [n for s in sorted(self.tiled.tilings) for n in self.untiled.members[s]]
+            return whole.model_copy(update={"residency": (), "moves": (), "tiled": tuple(tiled)})
         spans = None if self.timing is None else self.timing.spans
         at = None if self.layout is None else self.layout.of_intervals()
         return to_plan(

@@ -20,6 +20,9 @@ from perfmodel.workload.workload import Workload
 
 __all__ = ["option_faults", "schedule"]
 
+#: Names that objectives had.
+_FORMER = {"energy_j": "offchip_energy_j"}
+
 
 def schedule(
     workload: Workload,
@@ -55,7 +58,8 @@ def schedule(
         ``greedy``, ``beam``, ``ilp`` or ``exact`` (`perfmodel.schedule.portfolio.fewest_bytes`).
     objective
         ``bytes`` spilled and reloaded; ``latency_s`` with transfers beside arithmetic;
-        ``energy_j``; ``peak``, the least memory that no spill needs.
+        ``offchip_energy_j``, of transfers and of idle power beside them; ``peak``, the least memory
+        that no spill needs.
     memory
         Memory of the device to schedule; by default its outermost scratchpad, else the last cache
         before main memory.
@@ -143,4 +147,4 @@ def _unknown(name: str, given: str, known: Sequence[str]) -> list[Fault]:
     if given in known:
         return []
     return [Fault(f"unknown {name} '{given}'", path=name, expected=f"one of {', '.join(known)}",
-                  suggestion=nearest(str(given), known))]  # fmt: skip
+                  suggestion=_FORMER.get(given) or nearest(str(given), known))]  # fmt: skip

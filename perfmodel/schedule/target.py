@@ -10,7 +10,8 @@ from perfmodel.formats import Precision, as_precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
-from perfmodel.predict import machine_for, precision_for, predict, static_for
+from perfmodel.predict import machine_for, predict, static_for
+from perfmodel.resolve import precision_for
 from perfmodel.schedule.plans import Where
 from perfmodel.units import UnitError, show, whole_bytes
 from perfmodel.workload.families import Semantics

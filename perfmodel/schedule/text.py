@@ -45,16 +45,18 @@ def glance(s: Schedule) -> list[tuple[str, str]]:
         other = s.timing.beside
         moved = f"{binary(other.noncompulsory_bytes)} spilled and reloaded"
         lines.append(("with fewest bytes", f"{show(other.latency_s, 'time')}, {moved}"))
-    if s.energy_j is not None:
-        lines.append(("energy", show(s.energy_j, "energy")))
+    if s.offchip_energy_j is not None:
+        lines.append(("energy off chip", show(s.offchip_energy_j, "energy")))
     lines.append(("proof", _proof(s)))
     return lines
 
 
 def _proof(s: Schedule) -> str:
     """Return how good the schedule is known to be."""
-    said = {"bytes": "spill fewer bytes", "peak": "need less memory",
-            "latency_s": "be faster", "energy_j": "take less energy"}[s.objective]  # fmt: skip
+    said = {
+        "bytes": "spill fewer bytes", "peak": "need less memory", "latency_s": "be faster",
+        "offchip_energy_j": "take less energy off chip",
+    }[s.objective]  # fmt: skip
     if s.proved:
         return f"proved: no schedule can {said}"
     if s.objective == "bytes":
@@ -64,7 +66,7 @@ def _proof(s: Schedule) -> str:
         best, bound = float(s.peak_bytes), s.lower_bound
         shown = f"at least {binary(bound)}"
     else:
-        best = (s.latency_s if s.objective == "latency_s" else s.energy_j) or 0.0
+        best = (s.latency_s if s.objective == "latency_s" else s.offchip_energy_j) or 0.0
         bound = s.lower_bound
         shown = f"at least {show(bound, 'time' if s.objective == 'latency_s' else 'energy')}"
     gap = f", gap {100.0 * (best - bound) / best:.1f} %" if best and bound else ""
@@ -167,7 +169,7 @@ def to_dict(s: Schedule) -> dict[str, Any]:
             limits["lower_bound"] = None
         return out | limits
     out |= {name: getattr(s, name) for name in METRICS}
-    out |= {"latency_s": s.latency_s, "energy_j": s.energy_j}
+    out |= {"latency_s": s.latency_s, "offchip_energy_j": s.offchip_energy_j}
     if s.timing is not None:
         out["timing"] = s.timing.to_dict()
     stays = s.residency

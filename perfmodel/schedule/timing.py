@@ -35,7 +35,7 @@ class Beside:
 
     objective: str
     latency_s: float
-    energy_j: float | None
+    offchip_energy_j: float | None
     noncompulsory_bytes: int
 
 
@@ -47,7 +47,7 @@ class Timing:
     ----------
     latency_s
         From the first transfer to the end of the last step or store.
-    energy_j
+    offchip_energy_j
         Of transfers, and of static or busy power as long as it lasts; None where the device states
         neither.
     bound
@@ -57,7 +57,7 @@ class Timing:
     """
 
     timeline: Timeline
-    energy_j: float | None
+    offchip_energy_j: float | None
     bound: float
     proved: bool
     spans: dict[int, tuple[float, float]]
@@ -72,10 +72,11 @@ class Timing:
     def to_dict(self) -> dict[str, Any]:
         """Return the timeline and what stands beside it, ready for JSON."""
         out = {**self.timeline.to_json(), "exposed_s": self.timeline.exposed_s,
-               "energy_j": self.energy_j}  # fmt: skip
+               "offchip_energy_j": self.offchip_energy_j}  # fmt: skip
         if self.beside is not None:
             out["fewest_bytes"] = {
-                "latency_s": self.beside.latency_s, "energy_j": self.beside.energy_j,
+                "latency_s": self.beside.latency_s,
+                "offchip_energy_j": self.beside.offchip_energy_j,
                 "noncompulsory_bytes": self.beside.noncompulsory_bytes,
             }  # fmt: skip
         return out
@@ -144,7 +145,7 @@ class Clock:
         """
         if bytes_.script is None or other is None:
             return found
-        mine, its = self._joules(found.timeline), other.energy_j
+        mine, its = self._joules(found.timeline), other.offchip_energy_j
         slower = other.timeline.makespan_s > found.timeline.makespan_s * (1 + 1e-9)
         if slower or (mine is not None and its is not None and its > mine * (1 + 1e-9)):
             return found
@@ -154,7 +155,7 @@ class Clock:
         """Return the timing of what was found, with the schedule of fewest bytes beside it."""
         beside = None
         if other is not None:
-            beside = Beside("bytes", other.latency_s, other.energy_j, bytes_.cost_bytes)
+            beside = Beside("bytes", other.latency_s, other.offchip_energy_j, bytes_.cost_bytes)
         return Timing(
             found.timeline, self._joules(found.timeline), found.bound, found.proved,
             _spans(found.timeline, found.script), beside, self.per_run_s,

@@ -15,7 +15,7 @@ from perfmodel.hardware.library import hardware
 from perfmodel.hardware.library import runtime as find_runtime
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
-from perfmodel.resolve import check_choices, machine_of, with_bits
+from perfmodel.resolve import check_choices, checked_bits, machine_of, note_remarks, with_bits
 from perfmodel.search.accuracy import AccuracyModel
 from perfmodel.search.constraints import RATES, parse_constraints
 from perfmodel.search.loss import LOSSES
@@ -159,11 +159,14 @@ class SearchProblem:
         machine: Any = device
         if device is not None and parts.facts:
             machine = _trying(faults, "settings", machine_of, device, runtime, parts.facts, base)
+            note_remarks(machine or device)
         if device is not None and self.engine is not None:
             spec = device if isinstance(device, Machine) else device.machine()
             faults += check_choices(spec, self.engine, None)
         if parts.bits:
-            precision = _trying(faults, "settings", with_bits, precision, parts.bits, base)
+            _trying(faults, "settings", checked_bits, parts.bits)
+            if device is not None and not faults:
+                precision = with_bits(precision, parts.bits, base, device, runtime, self.engine)
         if not named and space is None and self.choices is not None:
             faults += _option_faults(self.choices, device, runtime, base)
         if base is not None:
@@ -335,7 +338,7 @@ def _option_faults(
         for option in cast("Sequence[Any]", options if listed else [options]):
             try:
                 if fact and device is not None:
-                    machine_of(device, runtime, {name: option}, workload)
+                    note_remarks(machine_of(device, runtime, {name: option}, workload))
                 elif workload is not None:
                     workload.bind({name: option})
             except InputError as error:

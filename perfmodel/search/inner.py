@@ -99,11 +99,10 @@ class Inner:
         self,
         question: Question,
         constraints: Sequence[Constraint],
-        seconds: float | None,
+        deadline: Deadline,
         seed: int,
     ) -> Answer:
         """Solve, and look at what was found with the costs themselves."""
-        deadline = Deadline(seconds)
         lower = self.problem(question, constraints, "least")
         found = solve(lower, seconds=_left(deadline, 0.6), seed=seed, explain=question.explains)
         model = self._model(question)
@@ -118,7 +117,7 @@ class Inner:
         starts = [] if found.choice is None else [found.choice]
         best = self._best(question, constraints, starts)
         if best is None or not self._met(best, bound):
-            if not self.tables.exact:
+            if not (self.tables.exact or deadline.passed()):
                 upper = self.problem(question, constraints, "most")
                 sure = solve(upper, seconds=_left(deadline, 0.5), seed=seed)
                 if sure.choice is not None:

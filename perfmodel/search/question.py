@@ -12,6 +12,7 @@ from typing import Any, cast
 import numpy as np
 
 from perfmodel.errors import Fault, InputError
+from perfmodel.schedule.deadline import Deadline
 from perfmodel.search.constraints import RATES, Constraint
 from perfmodel.search.exact import Limit, Sum, Term
 from perfmodel.search.explained import over_all
@@ -52,6 +53,8 @@ class Question:
         As `Oracle` takes them.
     explains
         Whether to find out why nothing satisfies the constraints, where nothing does.
+    deadline
+        When the first answer is due; every further one has `time_limit_s` of its own.
     """
 
     space: Any
@@ -65,6 +68,7 @@ class Question:
     seed: int
     made: _Made | None = None
     explains: bool = True
+    deadline: Deadline | None = None
 
     def __post_init__(self) -> None:
         if self.made is None:
@@ -72,7 +76,9 @@ class Question:
             self._check_rates(wanted)
             metrics = [_base(m) for m in wanted if m not in LOSSES]
             asked = dict.fromkeys([*metrics, *_SHOWN])
-            oracle = Oracle(self.device, self.space, [*asked], **self.options)
+            oracle = Oracle(
+                self.device, self.space, [*asked], **self.options, deadline=self.deadline
+            )
             self.made = _Made(oracle, Loss(self.accuracy, self.space))
             self._check_known([*dict.fromkeys(metrics)])
 
@@ -105,7 +111,9 @@ class Question:
 
         Where nothing satisfies them it does not find out why.
         """
-        return replace(self, goal=goal, constraints=tuple(constraints), explains=False)
+        return replace(
+            self, goal=goal, constraints=tuple(constraints), explains=False, deadline=None
+        )
 
     @property
     def oracle(self) -> Oracle:
@@ -266,7 +274,11 @@ class Question:
         return inners
 
     def _exact(self, inners: Sequence[Inner]) -> Answer:
-        answers = [self._inner(inner, self.constraints) for inner in inners]
+        deadline = self.deadline or Deadline(self.time_limit_s)
+        answers: list[Answer] = []
+        for k, inner in enumerate(inners):
+            within = deadline.within(deadline.left() / (len(inners) - k))
+            answers.append(inner.answer(self, self.constraints, within, self.seed))
         found = [a for a in answers if a.best is not None]
         bound = min(a.bound for a in answers)
         if not found:
@@ -284,9 +296,7 @@ class Question:
         return replace(best, bound=bound, proved=proved, counts=counts)
 
     def _inner(self, inner: Inner, constraints: Sequence[Constraint]) -> Answer:
-        return inner.answer(
-            self, constraints, None if self.time_limit_s is None else self.time_limit_s, self.seed
-        )
+        return inner.answer(self, constraints, Deadline(self.time_limit_s), self.seed)
 
     def limit_tables(self, inner: Inner, constraint: Constraint, side: Any) -> Limit:
         """Return a constraint as a limit of tables."""

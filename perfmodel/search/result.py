@@ -116,6 +116,11 @@ class SearchResult:
         return self.best is not None
 
     @property
+    def decided(self) -> bool:
+        """Whether it is known if anything fits: something does, or nothing is proved to."""
+        return self.feasible or self.proved
+
+    @property
     def gap(self) -> float:
         """Distance of value and bound, relative to the value."""
         if self.best is None or not math.isfinite(self.bound):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeAlias
 
@@ -10,6 +12,7 @@ from perfmodel.formats import Precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
+from perfmodel.schedule.deadline import Deadline, OutOfTimeError
 from perfmodel.search.accuracy import AccuracyModel
 from perfmodel.search.constraints import RATES, parse_constraints
 from perfmodel.search.loss import LOSSES
@@ -27,6 +30,9 @@ __all__ = ["METHODS", "SearchMethod", "search"]
 SearchMethod: TypeAlias = Literal["auto", "exact", "exhaustive", "evolve"]
 
 METHODS: tuple[SearchMethod, ...] = ("auto", "exact", "exhaustive", "evolve")
+
+#: Share of the time limit after which nothing new is begun.
+_SHARE = 0.95
 
 
 def search(
@@ -77,7 +83,8 @@ def search(
         ``exact``: tables and a proof of them; ``exhaustive``: every member; ``evolve``: NSGA-II;
         ``auto``: the first of these that can.
     time_limit_s
-        For a proof; the best so far and its gap after that.
+        From the call; then the best so far and its gap. Where not even the costs of the kernels are
+        known by then, nothing is found and nothing proved.
     evaluations, seed
         Of evolution.
 
@@ -91,6 +98,8 @@ def search(
     InputError
         Every fault of the input at once.
     """
+    began = time.process_time()
+    deadline = Deadline(None if time_limit_s is None else _SHARE * time_limit_s)
     faults: list[Fault] = []
     if method not in METHODS:
         faults.append(
@@ -134,12 +143,19 @@ def search(
         )  # fmt: skip
     if faults:
         raise InputError(faults)
-    question = Question(
-        space, device, goal, limits, accuracy,
-        {"precision": precision, "runtime": runtime, "engine": engine, "model": model,
-         "warm": warm, "settings": dict(settings or {})},
-        time_limit_s, evaluations, seed,
-    )  # fmt: skip
+    try:
+        question = Question(
+            space, device, goal, limits, accuracy,
+            {"precision": precision, "runtime": runtime, "engine": engine, "model": model,
+             "warm": warm, "settings": dict(settings or {})},
+            time_limit_s, evaluations, seed, deadline=deadline,
+        )  # fmt: skip
+    except OutOfTimeError as late:
+        note = f"time ran out when {late}: nothing is known; a longer time limit is needed"
+        return SearchResult(
+            space, _plain(device).name, goal, "", "", None, -math.inf, False, "nothing yet",
+            "none", notes=(note,), seconds=time.process_time() - began,
+        )  # fmt: skip
     return question.answer(method)
 
 

@@ -224,7 +224,10 @@ def _best(r: SearchResult) -> list[str]:
 
 
 def _none(r: SearchResult) -> list[str]:
-    out = [_row("best", "nothing satisfies the constraints")]
+    said = "nothing satisfies the constraints"
+    if not r.decided:
+        said = "nothing was found in time; whether anything satisfies the constraints is not known"
+    out = [_row("best", said)]
     if r.proved:
         out.append(_row("proof", proof_text(r)))
     if r.infeasible is not None:

@@ -52,14 +52,15 @@ class Case:
         """How many points it has."""
         return int(np.prod(self.shape, dtype=np.int64)) if self.groups else 1
 
-    def numbers(self, start: int, stop: int) -> Numbers:
-        """Numbers of a range of its points, flat, in C order of the groups."""
-        if not self.groups:
-            return {}
-        index = np.unravel_index(np.arange(start, stop), self.shape)
+    def steps(self, start: int, stop: int) -> tuple[npt.NDArray[np.intp], ...]:
+        """Step on each group of a range of its points, flat, in C order of the groups."""
+        return np.unravel_index(np.arange(start, stop), self.shape) if self.groups else ()
+
+    def numbers(self, steps: Sequence[npt.NDArray[np.intp]]) -> Numbers:
+        """Numbers at some steps."""
         return {
             name: values[at]
-            for group, at in zip(self.groups, index, strict=True)
+            for group, at in zip(self.groups, steps, strict=True)
             for name, values in group.items()
         }
 

@@ -8,21 +8,24 @@ from typing import Any
 import numpy as np
 
 from perfmodel.arrays import Value
-from perfmodel.columns import TEXT
+from perfmodel.columns import TEXT, TRUTH
+from perfmodel.errors import InputError
 from perfmodel.hardware.library import hardware
 from perfmodel.hardware.library import runtime as find_runtime
 from perfmodel.hardware.machine import Machine
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
+from perfmodel.prediction.apart import told_apart
 from perfmodel.prediction.scarce import largest_share
 from perfmodel.resolve import machine_of
 from perfmodel.settings import BITS, OPTIONS, is_fact
 from perfmodel.sweep.bottleneck import bottlenecks
-from perfmodel.sweep.plan import Piece, Plan, pieces_points
+from perfmodel.sweep.cases import Numbers
+from perfmodel.sweep.plan import REASON, Piece, Plan, pieces_points
 from perfmodel.sweep.resolve_cases import bound, precision_of
 from perfmodel.table import Table
 
-__all__ = ["evaluate", "predict_piece"]
+__all__ = ["dtype_of", "evaluate", "predict_points"]
 
 
 def evaluate(plan: Plan, chunk: Sequence[Piece]) -> Table:
@@ -36,22 +39,29 @@ def evaluate(plan: Plan, chunk: Sequence[Piece]) -> Table:
     Returns
     -------
     Table
-        The plan's columns, one row a point.
+        The plan's columns, one row a point; where some cannot be predicted, a column more that
+        says why, and no numbers in their rows.
     """
     parts = [_columns(plan, piece) for piece in chunk]
     dimensions = plan.columns
+    if any(REASON in part for part in parts):
+        dimensions = dimensions | {REASON: TEXT}
     if len(parts) == 1:
         return Table(_repeated(parts[0], pieces_points(chunk)), dimensions, plan.axis_columns)
     columns: dict[str, Any] = {}
     sizes = [stop - start for _, start, stop in chunk]
     for name, dimension in dimensions.items():
-        kind = object if dimension == TEXT else bool if name == "feasible" else np.float64
-        whole = columns[name] = np.empty(sum(sizes), dtype=kind)
+        columns[name] = np.empty(sum(sizes), dtype=dtype_of(dimension))
         at = 0
         for part, size in zip(parts, sizes, strict=True):
-            whole[at : at + size] = part[name]
+            columns[name][at : at + size] = part.get(name, "")
             at += size
     return Table(columns, dimensions, plan.axis_columns)
+
+
+def dtype_of(dimension: str) -> Any:
+    """Type of a column of a dimension."""
+    return object if dimension == TEXT else bool if dimension == TRUTH else np.float64
 
 
 def _repeated(columns: dict[str, Any], rows: int) -> dict[str, Any]:
@@ -63,11 +73,15 @@ def _repeated(columns: dict[str, Any], rows: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def predict_piece(plan: Plan, piece: Piece) -> Prediction:
-    """Return the prediction of a range of points of one case; scalar where nothing is batched."""
-    index, start, stop = piece
+def predict_points(plan: Plan, index: int, numbers: Numbers) -> Prediction:
+    """Return the prediction of points of one case; scalar where nothing is batched.
+
+    Raises
+    ------
+    InputError
+        One of them cannot be predicted.
+    """
     case = plan.cases[index]
-    numbers = case.numbers(start, stop)
     options = plan.options
     chosen = {n: case.categories.get(n, getattr(options, n)) for n in OPTIONS}
     settings = {n: v for n, v in case.categories.items() if n not in OPTIONS}
@@ -87,34 +101,87 @@ def predict_piece(plan: Plan, piece: Piece) -> Prediction:
     device = ref if isinstance(ref, Machine) else hardware(ref)
     runtime = None if chosen["runtime"] is None else find_runtime(chosen["runtime"])
     machine = machine_of(device, runtime, facts, workload) if facts else device
+    precision = precision_of(chosen["precision"], bits, workload, device, runtime, chosen["engine"])
     return predict(
-        workload, machine, precision=precision_of(chosen["precision"], bits, workload),
-        runtime=runtime, engine=chosen["engine"], model=chosen["model"], fuse=options.fuse,
-        flash_attention=options.flash_attention, relaxed=options.relaxed, warm=options.warm,
+        workload, machine, precision=precision, runtime=runtime, engine=chosen["engine"],
+        model=chosen["model"], fuse=options.fuse, flash_attention=options.flash_attention,
+        relaxed=options.relaxed, warm=options.warm,
     )  # fmt: skip
 
 
 def _columns(plan: Plan, piece: Piece) -> dict[str, Any]:
     """Columns of a piece: arrays, or scalars where nothing varies."""
-    case = plan.cases[piece[0]]
-    found = predict_piece(plan, piece)
+    index, start, stop = piece
+    case = plan.cases[index]
+    steps = case.steps(start, stop)
+
+    def predicted(points: Any) -> dict[str, Any]:
+        return _predicted(plan, index, case.numbers([at[points] for at in steps]))
+
+    try:
+        return _predicted(plan, index, case.numbers(steps))
+    except InputError as error:
+        refusal = error
+    columns = {
+        name: np.full(stop - start, *_blank(dimension))
+        for name, dimension in (plan.columns | {REASON: TEXT}).items()
+    }
+    unknown = _given(plan, index, case.numbers(steps)) | _subjects(plan, index)
+    for name, values in unknown.items():
+        columns[name][:] = values
+    for points, found, reason in told_apart(steps, predicted, refusal):
+        for name, values in ({REASON: reason} if found is None else found).items():
+            columns[name][points] = values
+    return columns
+
+
+def _blank(dimension: str) -> tuple[Any, Any]:
+    dtype = dtype_of(dimension)
+    return "" if dtype is object else False if dtype is bool else np.nan, dtype
+
+
+def _subjects(plan: Plan, index: int) -> dict[str, Any]:
+    """What points that cannot be predicted are of, as far as that is known."""
+    case, options = plan.cases[index], plan.options
+    chosen = {n: case.categories.get(n, getattr(options, n)) for n in ("runtime", "precision")}
+    ref = plan.devices[case.device]
+    workload = bound(plan.workloads[case.workload], {})
+    device = ref if isinstance(ref, Machine) else hardware(ref)
+    runtime = None if chosen["runtime"] is None else find_runtime(chosen["runtime"])
+    try:
+        ran = machine_of(device, runtime, {}, workload).runtime.name
+    except InputError:
+        ran = "" if runtime is None else runtime.name
+    return {
+        "workload": workload.name,
+        "device": (ref.device if isinstance(ref, Machine) else hardware(ref)).name,
+        "runtime": ran,
+        "precision": "" if chosen["precision"] is None else str(chosen["precision"]),
+    }
+
+
+def _predicted(plan: Plan, index: int, numbers: Numbers) -> dict[str, Any]:
+    """Columns of points of a case."""
+    found = predict_points(plan, index, numbers)
     columns: dict[str, Any] = {
         "workload": found.workload.name,
         "device": found.machine.device.name,
         "runtime": found.machine.runtime.name,
         "precision": found.precision,
     }
-    numbers = case.numbers(piece[1], piece[2])
-    for axis in plan.axes:
-        if axis.name in numbers:
-            columns[axis.name] = numbers[axis.name]
-        elif axis.name not in columns:
-            value = case.categories.get(axis.name)
-            number = plan.columns[axis.name] != TEXT
-            columns[axis.name] = _number(value) if number else _text(value)
-    for name in plan.metrics:
-        columns[name] = _metric(found, name)
-    return columns
+    columns |= {n: v for n, v in _given(plan, index, numbers).items() if n not in columns}
+    return columns | {name: _metric(found, name) for name in plan.metrics}
+
+
+def _given(plan: Plan, index: int, numbers: Numbers) -> dict[str, Any]:
+    """Columns of the axes."""
+    categories = plan.cases[index].categories
+    return {
+        axis.name: numbers[axis.name] if axis.name in numbers
+        else _number(categories.get(axis.name)) if plan.columns[axis.name] != TEXT
+        else _text(categories.get(axis.name))
+        for axis in plan.axes
+    }  # fmt: skip
 
 
 def _number(value: Any) -> float:

@@ -1,23 +1,42 @@
-"""What a sweep's results depend on, by content: the manifest's record of its inputs."""
+"""What a sweep's results depend on, by content: the manifest's record of its inputs.
+
+Whatever changes a row is in here, by a digest of all that it says: a precision that a file states,
+a fact that a calibration replaced, the code that computes, the packages that add to it.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
+from perfmodel._version import __version__
 from perfmodel.hardware.library import hardware
 from perfmodel.hardware.library import runtime as find_runtime
 from perfmodel.hardware.machine import Machine
+from perfmodel.sweep.content import digest, packages, sources_digest
 from perfmodel.sweep.resolve_cases import bound
+from perfmodel.workload.importers.table import is_imported
+from perfmodel.workload.workload import Workload
 
 if TYPE_CHECKING:
+    from perfmodel.hardware.runtime import Runtime
+    from perfmodel.resolve import WorkloadLike
     from perfmodel.sweep.plan import Plan
 
-__all__ = ["identity"]
+__all__ = ["identity", "reads_files"]
+
+#: A larger model is hashed by what was read of it: its header, not its weights.
+_WHOLE_FILE: Final = 1 << 28
 
 
 def identity(plan: Plan) -> dict[str, Any]:
     """Return workloads, devices, runtimes (each with its hash), axes and options of a plan."""
+    from perfmodel.sweep import plan as plan_module
+
     workloads: list[dict[str, Any]] = []
     for ref in plan.workloads:
         made = bound(ref, {})
@@ -25,6 +44,8 @@ def identity(plan: Plan) -> dict[str, Any]:
             "name": made.name,
             "origin": made.origin,
             "graph_hash": made.graph().content_hash(),
+            "content": _file_digest(ref) or digest(made),
+            "precision": made.precision,
             "parameters": {k: _plain(v) for k, v in made.parameters.items()},
         })  # fmt: skip
     devices: list[dict[str, Any]] = []
@@ -35,21 +56,32 @@ def identity(plan: Plan) -> dict[str, Any]:
         devices.append({
             "name": device.name,
             "hash": device.content_hash,
+            "content": digest(ref) if isinstance(ref, Machine) else device.content_hash,
             "varied": {path: _plain(v) for path, v in varied.items()},
         })  # fmt: skip
         default = ref.runtime if isinstance(ref, Machine) else find_runtime(device.default_runtime)
-        runtimes[default.name] = default.content_hash
+        _note(runtimes, default)
     chosen = [v for axis in plan.axes if axis.name == "runtime" for v in axis.values]
     for name in [*chosen, plan.options.runtime, "generic"]:
         if name is not None:
-            found = find_runtime(name)
-            runtimes[found.name] = found.content_hash
+            _note(runtimes, find_runtime(name))
     return {
+        "perfmodel": __version__,
+        "code": sources_digest(),
+        "numpy": np.__version__,
+        "packages": packages(),
+        "chunk": plan_module.CHUNK,
         "workloads": workloads,
         "devices": devices,
         "runtimes": runtimes,
-        "options": plan.options.describe(),
-        "axes": {axis.name: axis.describe() | {"hash": _digest(axis.values)} for axis in plan.axes},
+        "options": {
+            name: _said(value, text)
+            for name, text in plan.options.describe().items()
+            for value in (getattr(plan.options, name),)
+        },
+        "axes": {
+            axis.name: axis.describe() | {"hash": digest(axis.values)[:16]} for axis in plan.axes
+        },
         "zip": [list(group) for group in plan.zips],
         "sobol": plan.sobol or None,
         "seed": plan.seed if plan.sobol else None,
@@ -57,10 +89,32 @@ def identity(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _digest(values: tuple[Any, ...]) -> str:
-    import hashlib
+def reads_files(plan: Plan) -> bool:
+    """Whether a plan reads files of the user's, which may change while it runs."""
+    runtimes = [v for axis in plan.axes if axis.name == "runtime" for v in axis.values]
+    refs = (*plan.workloads, *plan.devices, *runtimes, plan.options.runtime)
+    return any(isinstance(ref, str | Path) and Path(ref).exists() for ref in refs)
 
-    return hashlib.sha256(repr(values).encode()).hexdigest()[:16]
+
+def _note(runtimes: dict[str, str], found: Runtime) -> None:
+    """Note a runtime; of two files that give themselves one name, both."""
+    known = runtimes.get(found.name, "").split("+")
+    runtimes[found.name] = "+".join(sorted({*known, found.content_hash} - {""}))
+
+
+def _said(value: Any, text: Any) -> Any:
+    """An option as it was given, with the content of one that was given as an object."""
+    return text if isinstance(value, bool | str) else f"{text} ({digest(value)[:16]})"
+
+
+def _file_digest(ref: WorkloadLike) -> str:
+    """Digest of a model's file, of which an import may keep only some; empty for anything else."""
+    if isinstance(ref, Workload) or not is_imported(str(ref)):
+        return ""
+    path = Path(str(ref))
+    if not path.is_file() or path.stat().st_size > _WHOLE_FILE:
+        return ""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:32]
 
 
 def _plain(value: Any) -> Any:

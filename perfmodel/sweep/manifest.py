@@ -9,8 +9,10 @@ from typing import Any, Final, cast
 __all__ = ["differing"]
 
 #: What decides the rows of a file; the rest says when, where and how they were computed.
-_DECIDING: Final = ("perfmodel", "workloads", "devices", "runtimes", "options", "axes", "zip",
-                    "sobol", "seed", "columns", "where")  # fmt: skip
+_DECIDING: Final = (
+    "workloads", "devices", "runtimes", "options", "axes", "zip", "sobol", "seed", "columns",
+    "where", "perfmodel", "code", "numpy", "packages", "chunk",
+)  # fmt: skip
 _MOST: Final = 60
 
 

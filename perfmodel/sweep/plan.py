@@ -6,12 +6,13 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, cast
 
-from perfmodel._version import __version__
+import numpy as np
+
 from perfmodel.axes import Axis, make_axis, sample, zip_groups
 from perfmodel.columns import RATE, TEXT, TRUTH, dimension_of
 from perfmodel.errors import Fault, InputError, nearest
@@ -23,7 +24,16 @@ from perfmodel.settings import BITS, RESERVED, FaultList, is_fact, text_list
 from perfmodel.sweep.cases import Case
 from perfmodel.workload.workload import Workload
 
-__all__ = ["CHUNK", "METRICS", "MOST_POINTS", "Options", "Plan", "make_plan", "provisional_columns"]
+__all__ = [
+    "CHUNK",
+    "METRICS",
+    "MOST_POINTS",
+    "REASON",
+    "Options",
+    "Plan",
+    "make_plan",
+    "provisional_columns",
+]
 
 #: A larger grid is a slip: a core would take hours for it, and a disk would not hold it.
 MOST_POINTS: Final = 10**10
@@ -57,12 +67,16 @@ class Options:
 
     def describe(self) -> dict[str, Any]:
         """Those that were given, as a manifest says them."""
+        # `fuse=False` is given: without it a runtime decides.
         return {
-            name: value if isinstance(value, bool) else str(value)
-            for name in self.__slots__
-            if (value := getattr(self, name)) not in (None, False)
+            each.name: value if isinstance(value, bool) else str(value)
+            for each in fields(self)
+            if (value := getattr(self, each.name)) is not each.default
         }
 
+
+#: Column of why a row has no numbers; it is there where a row has none.
+REASON: Final = "reason"
 
 #: A range of points of one case: case, start, stop.
 Piece = tuple[int, int, int]
@@ -153,7 +167,7 @@ class Plan:
     @property
     def fingerprint(self) -> str:
         """Hash of `identity`: equal for equal results."""
-        text = json.dumps([__version__, self.identity], sort_keys=True, default=str)
+        text = json.dumps(self.identity, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -323,6 +337,10 @@ def _groups(
         if not 1 <= sobol <= 2**24:
             faults.append(Fault(f"{sobol} is no number of points", file="--sobol",
                                 expected="from 1 to 16777216"))  # fmt: skip
+            return []
+        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:  # pyright: ignore[reportUnnecessaryIsInstance]
+            faults.append(Fault(f"{seed!r} is no seed", file="--seed",
+                                expected="a whole number from 0"))  # fmt: skip
             return []
         return [sample(axes, sobol, seed)] if axes else []
     for axis in axes:

@@ -21,7 +21,14 @@ from perfmodel.hardware.library import runtime as find_runtime
 from perfmodel.hardware.limits import pairs_of
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
-from perfmodel.resolve import DeviceLike, WorkloadLike, check_choices, machine_of, with_bits
+from perfmodel.resolve import (
+    DeviceLike,
+    WorkloadLike,
+    check_choices,
+    checked_bits,
+    machine_of,
+    with_bits,
+)
 from perfmodel.settings import BITS, OPTIONS, FaultList, is_fact
 from perfmodel.sweep.cases import Case, product_of
 from perfmodel.workload import library
@@ -113,12 +120,11 @@ def resolve_cases(
     """Return every case, and remarks; faults are gathered, not raised."""
     axes = [axis for group in groups for axis in group]
     _check_options(axes, options, faults, place)
-    _check_devices(devices, groups, faults, place)
     names = [a.name for a in axes if not (a.name in OPTIONS or a.name in BITS or is_fact(a.name))]
     cases: list[Case] = []
     applied: dict[str, int] = dict.fromkeys(names, 0)
     refused: dict[str, list[Fault]] = {name: [] for name in names}
-    notes: list[str] = []
+    notes = _check_devices(devices, groups, faults, place)
     for w, (ref, base) in enumerate(workloads):
         known = FaultList()
         found = _workload_groups(ref, base, groups, names, known)
@@ -262,7 +268,7 @@ def _check_options(axes: list[Axis], options: Options, faults: FaultList, place:
     for axis in axes:
         if axis.name in BITS:
             try:
-                with_bits(None, {BITS[axis.name]: axis.values})
+                checked_bits({BITS[axis.name]: axis.values})
             except InputError:
                 message, expected = "holds what is no number of bits", "above 0, at most 64"
                 faults.append(Fault(message, path=axis.name, file=place, expected=expected))
@@ -270,28 +276,36 @@ def _check_options(axes: list[Axis], options: Options, faults: FaultList, place:
 
 def _check_devices(
     devices: Devices, groups: list[list[Axis]], faults: FaultList, place: str
-) -> None:
-    """Check every fact against every device: an override that hits nothing is a fault."""
+) -> list[str]:
+    """Check every fact: one that no device takes is a fault.
+
+    Where some device takes them all, the others have rows that say why they do not.
+
+    Returns
+    -------
+    list of str
+        What is set far from what a device states.
+    """
     facts = {a.name: a for group in groups for a in group if is_fact(a.name)}
-    seen: set[str] = set()
+    for name, axis in facts.items():
+        if devices and not axis.is_number:
+            faults.append(Fault("holds texts", path=name, file=place, expected="numbers"))
+    refused: list[list[Fault]] = []
+    notes: list[str] = []
     for _, device in devices:
         machine = device if isinstance(device, Machine) else device.machine()
-        for name, axis in facts.items():
-            if not axis.is_number:
-                if name not in seen:
-                    seen.add(name)
-                    faults.append(Fault("holds texts", path=name, file=place,
-                                        expected="numbers"))  # fmt: skip
-                continue
-            try:
-                machine.vary(_with_partner(machine, axis, groups))
-            except InputError as error:
-                for fault in error.faults:
-                    named = f"{machine.device.name}: {fault.message}"
-                    message = named if len(devices) > 1 else fault.message
-                    told = replace(fault, message=message, file=place)
-                    if told not in faults:
-                        faults.append(told)
+        mine = FaultList()
+        for axis in facts.values():
+            if axis.is_number:
+                varied = mine.trying(machine.vary, _with_partner(machine, axis, groups))
+                remarks = varied.remarks if varied else ()
+                notes += [f"{machine.device.name}: {text}" for text in remarks]
+        named = f"{machine.device.name}: " if len(devices) > 1 else ""
+        refused.append([replace(f, message=f"{named}{f.message}", file=place) for f in mine])
+    if all(refused):
+        faults += dict.fromkeys(fault for mine in refused for fault in mine)
+    more = [f"and {len(notes) - 3} more such facts of devices"] if notes[3:] else []
+    return [*notes[:3], *more]
 
 
 def _with_partner(machine: Machine, axis: Axis, groups: list[list[Axis]]) -> dict[str, Array]:
@@ -341,22 +355,24 @@ def _suits(name: Any, device: Device) -> bool:
 def _check_fits(
     workloads: Workloads, devices: Devices, cases: list[Case], options: Options, faults: FaultList
 ) -> None:
-    """Check that each device has what its runtimes, engines and models ask for."""
+    """Check that some device has what its runtimes, engines and models ask for."""
     if faults:
         return
-    seen: set[tuple[Any, ...]] = set()
+    refused: dict[tuple[Any, ...], FaultList] = {}
     for case in cases:
         chosen = {n: case.categories.get(n, getattr(options, n)) for n in OPTIONS}
         key = (case.device, chosen["runtime"], chosen["engine"], chosen["model"])
-        if key in seen:
+        if key in refused:
             continue
-        seen.add(key)
+        mine = refused[key] = FaultList()
         runtime = chosen["runtime"]
         given: Runtime | None = None if runtime is None else find_runtime(runtime)
         workload = workloads[case.workload][1]
-        machine = faults.trying(machine_of, devices[case.device][1], given, {}, workload)
+        machine = mine.trying(machine_of, devices[case.device][1], given, {}, workload)
         if machine is not None:
-            faults += check_choices(machine, chosen["engine"], chosen["model"])
+            mine += check_choices(machine, chosen["engine"], chosen["model"])
+    if all(refused.values()):  # else those that have it are predicted, and the others say why not
+        faults += dict.fromkeys(fault for mine in refused.values() for fault in mine)
 
 
 def _left_out(cases: list[Case], devices: Devices, axes: list[Axis]) -> list[str]:
@@ -373,8 +389,10 @@ def _left_out(cases: list[Case], devices: Devices, axes: list[Axis]) -> list[str
 
 
 def precision_of(
-    value: str | Precision | None, bits: Mapping[str, Any], workload: Workload
-) -> Precision | None:
-    """Return the precision of a point, with numbers of bits in."""
-    chosen = None if value is None else as_precision(value)
-    return with_bits(chosen, bits, workload) if bits else chosen
+    value: str | Precision | None, bits: Mapping[str, Any], workload: Workload,
+    device: Device | Machine, runtime: Runtime | None, engine: str | None,
+) -> Precision | None:  # fmt: skip
+    """Return the precision of a point, with numbers of bits in; None for the default of both."""
+    if not bits:
+        return None if value is None else as_precision(value)
+    return with_bits(value, bits, workload, device, runtime, engine)

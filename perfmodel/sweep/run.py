@@ -13,19 +13,28 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from perfmodel._version import __version__
-from perfmodel.columns import TEXT, TRUTH, unit_of
-from perfmodel.errors import Fault
+from perfmodel.columns import unit_of
+from perfmodel.errors import Fault, InputError
 from perfmodel.expressions import Expression, parse_expression
 from perfmodel.resolve import DeviceLike, WorkloadLike
 from perfmodel.settings import FaultList
-from perfmodel.sweep.evaluate import evaluate
+from perfmodel.sweep.evaluate import dtype_of
 from perfmodel.sweep.executor import Executor, Serial, executor_named
-from perfmodel.sweep.plan import Options, Plan, make_plan, pieces_points, provisional_columns
+from perfmodel.sweep.identity import identity, reads_files
+from perfmodel.sweep.manifest import differing
+from perfmodel.sweep.plan import (
+    REASON,
+    Options,
+    Plan,
+    make_plan,
+    pieces_points,
+    provisional_columns,
+)
 from perfmodel.sweep.store import Store, store_faults
 from perfmodel.sweep.summary import Summary
 from perfmodel.table import Table, group_faults, objective_faults
 
-__all__ = ["DryRun", "Outcome", "dry_run", "question_faults", "run_plan", "sweep"]
+__all__ = ["Outcome", "outcome_to_dict", "question_faults", "run_plan", "sweep"]
 
 
 class Outcome(NamedTuple):
@@ -38,11 +47,17 @@ class Outcome(NamedTuple):
         All rows, where they were to stay in memory.
     seconds : float
         Wall-clock time.
+    manifest : Path or None
+        Where the manifest lies, where there is an output.
+    damaged : int
+        Chunks that an earlier run had left, not as it wrote them: they were computed again.
     """
 
     summary: Summary
     table: Table | None
     seconds: float
+    manifest: Path | None = None
+    damaged: int = 0
 
 
 def question_faults(
@@ -126,12 +141,14 @@ def sweep(
     Returns
     -------
     Table
-        One row a point: workload, device, runtime, precision, axes, metrics.
+        One row a point: workload, device, runtime, precision, axes, metrics. A point that cannot
+        be predicted has a row without numbers; the column ``reason``, which is there where there
+        is such a point, says why.
 
     Raises
     ------
     InputError
-        Every fault, before anything is computed or written.
+        Every fault, before anything is computed or written; or no point can be predicted.
     """
     settings = dict(set or {})
     single: dict[str, Any] = {}
@@ -156,8 +173,6 @@ def sweep(
                      options=options, faults=faults)  # fmt: skip
     done = run_plan(plan, where=condition, output=path, executor=chosen, resume=resume,
                     progress=progress, summary=Summary(top=0))  # fmt: skip
-    if path is not None:
-        return Table.read(path)
     assert done.table is not None
     return done.table
 
@@ -184,7 +199,7 @@ def run_plan(
     output : Path, optional
         File to stream to; rows then stay in memory only while they are written.
     keep : bool
-        Keep all rows in memory, where there is no output.
+        Return all rows.
     summary : Summary, optional
         Collects what is asked of the rows.
     argv : sequence of str
@@ -193,51 +208,106 @@ def run_plan(
     Raises
     ------
     InputError
-        Where parts to resume from, or the finished file, are of another sweep.
+        Where parts to resume from, or the finished file, are of another sweep; where another one
+        is at work on the same output.
     """
-    executor = executor or Serial()
-    summary = summary or Summary()
-    started, clock = datetime.now(UTC), time.perf_counter()
-    chunks = range(len(plan.chunks))
-    done: set[int] = set()
-    store: Store | None = None
-    empty = Table({n: _empty(d) for n, d in plan.columns.items()}, plan.columns, plan.axis_columns)
-    if output is not None:
-        store = Store(output, f"{plan.fingerprint}:{where or ''}")
-        asked = _manifest(plan, where, executor, argv) if resume else {}
-        faults = FaultList(store.resume_faults(asked) if resume else [])
-        faults.settle()
-        done = store.open(resume)
-    collector = _Collector(plan, where is None) if store is None and keep else None
-    tables = _in_order(plan, executor, chunks, done, store, empty)
-    points = 0
-    for index, whole in tables:
-        count = pieces_points(plan.chunks[index])
-        fresh = index not in done
-        table = whole.where(where) if where is not None and fresh else whole
-        if store is not None and fresh:
-            store.put(index, table)
-        if collector is not None:
-            collector.add(table)
-        summary.add(table, count)
-        points += count
-        if progress is not None:
-            progress(points, plan.points)
-    seconds = time.perf_counter() - clock
-    if store is not None:
-        store.finish(len(chunks), empty, {
-            **_manifest(plan, where, executor, argv), "started": started.isoformat(),
+    job = _Job(plan, where, executor or Serial(), progress, summary or Summary(), tuple(argv))
+    if output is None:
+        return job.run(None, set(), keep)
+    store = Store(output, f"{plan.fingerprint}:{where or ''}")
+    with store.held():
+        manifest = job.manifest()
+        if resume:
+            FaultList(store.resume_faults(manifest)).settle()
+        return job.run(store, store.open(resume, manifest), keep)
+
+
+class _Job(NamedTuple):
+    """A plan with everything that a run of it needs."""
+
+    plan: Plan
+    where: Expression | None
+    executor: Executor
+    progress: Callable[[int, int], None] | None
+    summary: Summary
+    argv: tuple[str, ...]
+
+    def run(self, store: Store | None, done: set[int], keep: bool) -> Outcome:
+        """Compute what is not done yet; join the parts where there is a store."""
+        plan, where, summary = self.plan, self.where, self.summary
+        started, clock = datetime.now(UTC), time.perf_counter()
+        like = Table({n: _empty(d) for n, d in plan.columns.items()}, plan.columns,
+                     plan.axis_columns)  # fmt: skip
+        collector = _Collector(plan, where is None) if store is None and keep else None
+        begun_with = plan.identity if store is not None or reads_files(plan) else None
+        points = 0
+        for index, whole in _in_order(plan, self.executor, done, store, like):
+            count = pieces_points(plan.chunks[index])
+            fresh = index not in done
+            table = whole.where(where) if where is not None and fresh else whole
+            table = _without_reasons(table)
+            refused = _refused(whole) if fresh or store is None else store.refused(index)
+            if store is not None and fresh:
+                store.put(index, table, refused)
+            if collector is not None:
+                collector.add(table)
+            summary.refuse(whole, refused)
+            summary.add(table, count)
+            points += count
+            if self.progress is not None:
+                self.progress(points, plan.points)
+        seconds = time.perf_counter() - clock
+        faults = _changed(plan, begun_with)
+        if summary.refused == plan.points:
+            faults += [Fault(text) for text in summary.reasons or ["no point can be predicted"]]
+        if faults:
+            if store is not None:
+                store.discard()
+            raise InputError(faults)
+        if store is None:
+            return Outcome(summary, collector.table() if collector else None, seconds)
+        store.finish(len(plan.chunks), like, {
+            **self.manifest(), "started": started.isoformat(),
             "finished": datetime.now(UTC).isoformat(), "seconds": seconds,
-            "points": plan.points, "rows": summary.rows, "resumed_chunks": len(done),
+            "points": plan.points, "rows": summary.rows, "refused": summary.refused,
+            "resumed_chunks": len(done), "recomputed_chunks": len(store.damaged),
         })  # fmt: skip
-    return Outcome(summary, collector.table() if collector is not None else None, seconds)
+        # Read while nobody else can write there.
+        table = store.table(like) if keep else None
+        return Outcome(summary, table, seconds, store.manifest_path, len(store.damaged))
+
+    def manifest(self) -> dict[str, Any]:
+        """What was asked for, and with what: beside the file, for people and for --resume."""
+        plan, executor = self.plan, self.executor
+        return {
+            "perfmodel": __version__,
+            "python": platform.python_version(),
+            "argv": list(self.argv),
+            **plan.identity,
+            "columns": {name: unit_of(name, dim) for name, dim in plan.columns.items()},
+            "where": str(self.where) if self.where is not None else None,
+            "executor": f"{type(executor).__name__.lower()}:{executor.workers}",
+            "fingerprint": plan.fingerprint,
+            "notes": list(plan.notes),
+        }
+
+
+def _changed(plan: Plan, begun_with: dict[str, Any] | None) -> list[Fault]:
+    """Fault of files that were written while rows were computed from them: some are of each."""
+    if begun_with is None:
+        return []
+    changed = differing(begun_with, identity(plan))
+    if not changed:
+        return []
+    return [Fault(f"what the sweep reads has changed while it ran: {'; '.join(changed)}",
+                  expected="files that stay as they are until it ends")]  # fmt: skip
 
 
 def _in_order(
-    plan: Plan, executor: Executor, chunks: Sequence[int], done: set[int], store: Store | None,
-    like: Table,
-) -> Iterator[tuple[int, Table]]:  # fmt: skip
+    plan: Plan, executor: Executor, done: set[int], store: Store | None, like: Table
+) -> Iterator[tuple[int, Table]]:
     """Yield every chunk with its table, computed or read back."""
+    chunks = range(len(plan.chunks))
     computed = executor.tables(plan, [index for index in chunks if index not in done])
     for index in chunks:
         if index in done and store is not None:
@@ -246,26 +316,19 @@ def _in_order(
             yield index, next(computed)
 
 
-def _manifest(
-    plan: Plan, where: Expression | None, executor: Executor, argv: Sequence[str]
-) -> dict[str, Any]:
-    return {
-        "perfmodel": __version__,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "argv": list(argv),
-        **plan.identity,
-        "columns": {name: unit_of(name, dim) for name, dim in plan.columns.items()},
-        "where": str(where) if where is not None else None,
-        "executor": f"{type(executor).__name__.lower()}:{executor.workers}",
-        "fingerprint": plan.fingerprint,
-        "notes": list(plan.notes),
-    }
-
-
 def _empty(dimension: str) -> Any:
-    kind = object if dimension == TEXT else bool if dimension == TRUTH else np.float64
-    return np.empty(0, dtype=kind)
+    return np.empty(0, dtype=dtype_of(dimension))
+
+
+def _refused(table: Table) -> int:
+    return int((table[REASON] != "").sum()) if REASON in table else 0
+
+
+def _without_reasons(table: Table) -> Table:
+    """The table, without the column of reasons where no row has one."""
+    if REASON not in table or _refused(table):
+        return table
+    return table.select(*[name for name in table if name != REASON])
 
 
 class _Collector:
@@ -286,8 +349,11 @@ class _Collector:
         if self._parts is not None:
             self._parts.append(table)
             return
+        if REASON in table and REASON not in self._columns:
+            self._columns[REASON] = np.full(self._plan.points, "", dtype=object)
         for name, whole in self._columns.items():
-            whole[self._at : self._at + len(table)] = table[name]
+            if name in table:
+                whole[self._at : self._at + len(table)] = table[name]
         self._at += len(table)
 
     def table(self) -> Table:
@@ -297,76 +363,6 @@ class _Collector:
         like = Table({n: _empty(d) for n, d in plan.columns.items()}, plan.columns)
         joined = Table.concat([like, *self._parts])
         return Table(dict(joined), plan.columns, plan.axis_columns)
-
-
-class DryRun(NamedTuple):
-    """What a sweep would take.
-
-    Attributes
-    ----------
-    points, cases, chunks : int
-    pilot_points : int
-        Points that were computed to find out.
-    seconds : float
-        Estimated wall-clock time.
-    bytes : int
-        Estimated size of the output; 0 where none is asked for.
-    """
-
-    points: int
-    cases: int
-    chunks: int
-    pilot_points: int
-    seconds: float
-    bytes: int
-
-
-def dry_run(
-    plan: Plan, *, where: Expression | None = None, output: Path | None = None, workers: int = 1,
-    budget_s: float = 1.0,
-) -> DryRun:  # fmt: skip
-    """Estimate a sweep from a pilot of a few chunks, spread over it.
-
-    Parameters
-    ----------
-    budget_s
-        Time after which no more of the pilot is started.
-    """
-    last = len(plan.chunks) - 1
-    wanted = dict.fromkeys(round(last * share) for share in (0.0, 0.5, 1.0, 0.25, 0.75))
-    clock = time.perf_counter()
-    points, size, seconds = 0, 0, 0.0
-    for index in wanted:
-        begin = time.perf_counter()
-        table = evaluate(plan, plan.chunks[index])
-        seconds += time.perf_counter() - begin
-        if where is not None:
-            table = table.where(where)
-        points += pieces_points(plan.chunks[index])
-        size += _size(table, output)
-        if time.perf_counter() - clock > budget_s:
-            break
-    scale = plan.points / max(points, 1)
-    return DryRun(
-        plan.points, len(plan.cases), len(plan.chunks), points,
-        seconds * scale / min(workers, max(1, len(plan.chunks))), round(size * scale),
-    )  # fmt: skip
-
-
-def _size(table: Table, output: Path | None) -> int:
-    """Bytes of rows as they would be stored."""
-    if output is None:
-        return 0
-    if output.suffix == ".csv":
-        from perfmodel.table.files import csv_text
-
-        return len(csv_text(table).encode())
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "pilot.parquet"
-        table.to_parquet(path)
-        return path.stat().st_size
 
 
 def outcome_to_dict(outcome: Outcome, plan: Plan, rows: Table | None) -> dict[str, Any]:
@@ -383,6 +379,12 @@ def outcome_to_dict(outcome: Outcome, plan: Plan, rows: Table | None) -> dict[st
         "columns": {name: unit_of(name, dim) for name, dim in plan.columns.items()},
         "best": best,
         "best_per": summary.best_per.to_records() if summary.best_per is not None else None,
+        "refused": summary.refused,
+        "reasons": [
+            {"reason": text, "points": why.points, "devices": list(why.devices)}
+            for text, why in summary.reasons.items()
+        ],
+        "without_number": {",".join(n): why.points for n, why in summary.unnumbered.items()},
         "pareto": summary.front.to_records() if summary.front is not None else None,
         "rows": rows.to_records() if rows is not None else None,
         "notes": list(plan.notes),

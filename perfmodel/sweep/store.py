@@ -1,8 +1,9 @@
 """Results on disk: in parts beside the output, which appears whole at the end.
 
 While a sweep runs, its chunks lie in a folder ``.NAME.parts`` beside the output, each written whole
-or not at all. They are joined when the last one is there. A sweep that was cut off is resumed from
-the chunks that are there, and gives the same bytes.
+or not at all under a name that says what it holds: its number and a checksum. They are joined when
+the last one is there. A sweep that was cut off is resumed from the chunks that are there and sound,
+and gives the same bytes. A lock beside the parts keeps a second sweep out of them.
 """
 
 from __future__ import annotations
@@ -10,16 +11,31 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, cast
 
-from perfmodel.atomic import output_faults, replacing, write_text
+import numpy as np
+
+from perfmodel.atomic import flush, output_faults, replacing, streamed, target_of, write_text
 from perfmodel.catalog import loaded
+from perfmodel.columns import TEXT
 from perfmodel.errors import Fault
+from perfmodel.sweep.lock import locked
 from perfmodel.sweep.manifest import differing
+from perfmodel.sweep.plan import REASON
 from perfmodel.table import Table
-from perfmodel.table.files import csv_line, csv_text, join_parquet, read_table, writer
+from perfmodel.table.files import (
+    csv_columns,
+    csv_line,
+    csv_text,
+    join_parquet,
+    read_table,
+    with_empty_column,
+    writer,
+)
 
 __all__ = ["SUFFIXES", "Store", "store_faults"]
 
@@ -32,6 +48,10 @@ _GROUP: Final = 16
 def store_faults(output: Path, option: str = "-o") -> list[Fault]:
     """Faults of an output, found before anything runs."""
     faults = output_faults(output, SUFFIXES, option)
+    if not faults and streamed(output):
+        # Parts and a manifest have no place beside it, and it could not be resumed.
+        expected = "a file, which is also what --resume needs; or --json for rows on stdout"
+        faults.append(Fault(f"'{output}' is a pipe or a device", file=option, expected=expected))
     if output.name.endswith(".parquet") and not loaded("pyarrow"):
         expected = "pip install 'perfmodel[parquet]', or a file that ends in .csv"
         faults.append(Fault("pyarrow is not installed", file=option, expected=expected))
@@ -44,20 +64,45 @@ class Store:
     Parameters
     ----------
     output : Path
-        Ends in ``.csv`` or ``.parquet``.
+        Ends in ``.csv`` or ``.parquet``; of a link the file at its end is meant.
     fingerprint : str
         Of the plan and whatever else decides the bytes.
+
+    Attributes
+    ----------
+    damaged : list of int
+        Chunks that were there and not what was written: they are computed again.
     """
 
     def __init__(self, output: Path, fingerprint: str) -> None:
-        self.output = output
+        self.suffix = output.suffix
+        self.output = target_of(output).path
         self.fingerprint = fingerprint
-        self.folder = output.parent / f".{output.name}.parts"
+        self.folder = self.output.parent / f".{self.output.name}.parts"
+        self.damaged: list[int] = []
+        self._parts: dict[int, Path] = {}
+        # The disk is waited for beside the computing.
+        self._disk = ThreadPoolExecutor(1, "perfmodel-disk")
 
     @property
     def manifest_path(self) -> Path:
         """Where the manifest lies."""
         return self.output.parent / f"{self.output.name}.manifest.json"
+
+    @contextmanager
+    def held(self) -> Generator[None]:
+        """Keep every other sweep away from the output and its parts.
+
+        Raises
+        ------
+        InputError
+            Another one is at work on them.
+        """
+        with locked(self.output.parent / f".{self.output.name}.lock", self.output):
+            try:
+                yield
+            finally:
+                self._disk.shutdown()
 
     def _head(self) -> Path:
         return self.folder / "plan.json"
@@ -72,14 +117,13 @@ class Store:
         """
         if not self._head().is_file():
             return self._finished_faults(manifest)
-        try:
-            held = json.loads(self._head().read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            held = None
-        if isinstance(held, dict) and held.get("fingerprint") == self.fingerprint:  # pyright: ignore[reportUnknownMemberType]
+        head = _read_json(self._head())
+        if head.get("fingerprint") == self.fingerprint:
             return []
+        changed = differing(head["manifest"], manifest) if "manifest" in head else []
+        what = f": {'; '.join(changed)}" if changed else ""
         return [
-            Fault(f"what was left unfinished beside '{self.output}' is of another sweep",
+            Fault(f"what was left unfinished beside '{self.output}' is of another sweep{what}",
                   file="--resume", expected="the same input, or no --resume to start anew")
         ]  # fmt: skip
 
@@ -87,66 +131,123 @@ class Store:
         """Fault of a finished file whose manifest describes another sweep."""
         if not (self.output.is_file() and self.manifest_path.is_file()):
             return []
-        try:
-            held = json.loads(self.manifest_path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            held = None
         expected = "the same input, or no --resume to replace the file"
-        if not isinstance(held, dict):
+        before = _read_json(self.manifest_path)
+        if not before:
             return [Fault(f"'{self.manifest_path}' cannot be read as a manifest", file="--resume",
                           expected=expected)]  # fmt: skip
-        found = differing(cast("dict[str, Any]", held), manifest)
-        if not found:
+        changed = differing(before, manifest)
+        if not changed:
             return []
-        return [Fault(f"'{self.output}' holds another sweep: {'; '.join(found)}", file="--resume",
+        return [Fault(f"'{self.output}' holds another sweep: {'; '.join(changed)}", file="--resume",
                       expected=expected)]  # fmt: skip
 
-    def open(self, resume: bool) -> set[int]:
-        """Prepare the folder of parts; return the chunks that are there already."""
+    def open(self, resume: bool, manifest: Mapping[str, Any]) -> set[int]:
+        """Prepare the folder of parts; return the chunks that are there already, and sound."""
         # Parts without their head are what a killed process had not cleared away yet.
         if self.folder.exists() and not (resume and self._head().is_file()):
             shutil.rmtree(self.folder)
         self.folder.mkdir(exist_ok=True)
         if not self._head().is_file():
-            write_text(self._head(), json.dumps({"fingerprint": self.fingerprint}))
-        return {int(path.stem) for path in self.folder.glob(f"[0-9]*{self.output.suffix}")}
+            head = {"fingerprint": self.fingerprint, "manifest": manifest}
+            write_text(self._head(), json.dumps(head, default=str))
+        for path in sorted(self.folder.glob(f"[0-9]*{self.suffix}")):
+            number, *_, checksum = path.stem.split("-")
+            if checksum == _checksum(path):
+                self._parts[int(number)] = path
+            else:
+                self.damaged.append(int(number))
+                path.unlink()
+        return set(self._parts)
 
-    def _part(self, index: int) -> Path:
-        return self.folder / f"{index:08d}{self.output.suffix}"
+    def refused(self, index: int) -> int:
+        """How many points of a chunk that is there cannot be predicted."""
+        return int(self._parts[index].stem.split("-")[1])
 
-    def put(self, index: int, table: Table) -> None:
-        """Store the rows of a chunk."""
-        if self.output.suffix == ".csv":
-            write_text(self._part(index), csv_text(table))
+    def _reasons(self, index: int) -> bool:
+        """Whether a chunk that is there has the column of reasons."""
+        return self._parts[index].stem.split("-")[2] == "r"
+
+    def put(self, index: int, table: Table, refused: int = 0) -> None:
+        """Store the rows of a chunk, of which `refused` points cannot be predicted."""
+        # Only the holder of the lock writes here, so one name for what is not yet a part is enough.
+        new = self.folder / f".new{self.suffix}"
+        if self.suffix == ".csv":
+            new.write_bytes(csv_text(table).encode())
         else:
-            with replacing(self._part(index)) as temporary, writer(temporary, table) as write:
+            with writer(new, table) as write:
                 write(table)
+        kind = "r" if REASON in table else "n"
+        path = self.folder / f"{index:08d}-{refused}-{kind}-{_checksum(new)}{self.suffix}"
+        new.replace(path)
+        self._parts[index] = path
+        self._disk.submit(flush, path)
 
     def read(self, index: int, like: Table) -> Table:
         """Rows of a chunk that is there."""
-        path = self._part(index)
-        if self.output.suffix == ".parquet":
+        path = self._parts[index]
+        if self.suffix == ".parquet":
             columns, _ = read_table(path)
-            return Table(columns, like.dimensions, like.axes)
-        text = csv_line(like.columns) + path.read_text(encoding="utf-8")
-        from perfmodel.table.files import csv_columns
+        else:
+            dimensions = _with_reason(like.dimensions, self._reasons(index))
+            text = csv_line(list(dimensions)) + path.read_bytes().decode()
+            columns = csv_columns(text, dimensions)
+        return Table(columns, like.dimensions, like.axes)
 
-        return Table(csv_columns(text, like.dimensions), like.dimensions, like.axes)
+    def table(self, like: Table) -> Table:
+        """Rows of the finished file, each column of the type that it was written from."""
+        if self.suffix == ".parquet":
+            columns, _ = read_table(self.output)
+        else:
+            reasons = any(map(self._reasons, self._parts))
+            dimensions = _with_reason(like.dimensions, reasons)
+            columns = csv_columns(self.output.read_bytes().decode(), dimensions)
+        return Table(columns, like.dimensions, like.axes)
 
     def finish(self, chunks: int, like: Table, manifest: Mapping[str, Any]) -> None:
         """Join the parts into the output, write the manifest, remove the parts."""
+        reasons = any(map(self._reasons, self._parts))
+        if reasons:
+            like = Table(
+                dict(like) | {REASON: np.empty(0, dtype=object)}, like.dimensions, like.axes
+            )
         with replacing(self.output, self.folder) as temporary:
-            if self.output.suffix == ".csv":
-                with temporary.open("w", encoding="utf-8", newline="") as file:
-                    file.write(csv_line(like.columns))
+            if self.suffix == ".csv":
+                with temporary.open("wb") as file:
+                    file.write(csv_line(like.columns).encode())
                     for index in range(chunks):
-                        file.write(self._part(index).read_text(encoding="utf-8"))
+                        lacking = reasons and not self._reasons(index)
+                        data = self._parts[index].read_bytes()
+                        file.write(with_empty_column(data) if lacking else data)
             else:
-                join_parquet([self._part(i) for i in range(chunks)], temporary, like, _GROUP)
-            digest = hashlib.sha256()
-            with temporary.open("rb") as data:
-                while block := data.read(1 << 20):
-                    digest.update(block)
-            whole = {**manifest, "sha256": digest.hexdigest()}
+                join_parquet([self._parts[i] for i in range(chunks)], temporary, like, _GROUP)
+            whole = {**manifest, "sha256": _sha256(temporary)}
             write_text(self.manifest_path, json.dumps(whole, indent=2) + "\n", self.folder)
+        self.discard()
+
+    def discard(self) -> None:
+        """Remove the parts."""
+        self._disk.shutdown(cancel_futures=True)
         shutil.rmtree(self.folder)
+
+
+def _with_reason(dimensions: Mapping[str, str], reasons: bool) -> dict[str, str]:
+    return {**dimensions, REASON: TEXT} if reasons else dict(dimensions)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """A mapping from a file; an empty one where it holds none."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return cast("dict[str, Any]", data) if isinstance(data, dict) else {}
+
+
+def _checksum(path: Path) -> str:
+    return _sha256(path)[:32]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -3,14 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
 from perfmodel.columns import more_is_better
-from perfmodel.sweep.plan import METRICS
+from perfmodel.sweep.plan import METRICS, REASON
 from perfmodel.table import Row, Table
 
-__all__ = ["Summary"]
+__all__ = ["Reason", "Summary", "few_names", "remarks"]
+
+#: Reasons that are kept in words; others are counted alone.
+_MOST_REASONS: Final = 50
+_SHOWN_REASONS: Final = 5
+#: Metrics that depend on whether a device's spec states what they are made of.
+_STATED: Final = {"energy_j", "power_w"}
+
+
+class Reason:
+    """How many points something holds for, and on which devices."""
+
+    def __init__(self) -> None:
+        self.points = 0
+        self.devices: dict[str, None] = {}
+
+    def add(self, device: str) -> None:
+        """Count one more point."""
+        self.points += 1
+        self.devices.setdefault(device)
 
 
 class Summary:
@@ -47,12 +67,30 @@ class Summary:
         #: The best rows of points that do not fit; kept while no row fits.
         self.unfit: Table | None = None
         self._devices: dict[str, bool] = {}
+        #: Points that cannot be predicted, and some of the reasons: how often, on which devices.
+        self.refused = 0
+        self.reasons: dict[str, Reason] = {}
+        #: Objectives -> rows that fit and have no number there.
+        self.unnumbered: dict[tuple[str, ...], Reason] = {}
+
+    def refuse(self, table: Table, count: int) -> None:
+        """Note rows of points that cannot be predicted, `count` of them, not all in the table."""
+        self.refused += count
+        if REASON not in table:
+            return
+        texts = np.asarray(table[REASON], dtype=object)
+        for device, text in zip(table["device"][texts != ""], texts[texts != ""], strict=True):
+            if text in self.reasons or len(self.reasons) < _MOST_REASONS:
+                self.reasons.setdefault(text, Reason()).add(device)
 
     def add(self, table: Table, points: int) -> None:
         """Take in the rows that are left of some points."""
+        self.rows += len(table)
+        if REASON in table:
+            columns = [name for name in table if name != REASON]
+            table = table.where(table[REASON] == "").select(*columns)
         self._order = self._order or _order(table)
         self.points += points
-        self.rows += len(table)
         fits = np.asarray(table["feasible"], dtype=bool) if "feasible" in table else None
         self.feasible += len(table) if fits is None else int(fits.sum())
         fitting = table if fits is None or fits.all() else table.where(fits)
@@ -63,23 +101,36 @@ class Summary:
                 self.unfit = few if self.unfit is None else self._head(_join(self.unfit, few))
             return
         if self._best:
-            mine = fitting if self._best_table is None else _join(self._best_table, fitting)
-            values = np.asarray(mine[self._best], dtype=float)
-            if not np.isnan(values).all():
-                sign = -1.0 if more_is_better(self._best) else 1.0
-                at = int(np.nanargmin(sign * values))
-                self._best_table = mine[at : at + 1]
-                self.best = mine[at]
-        if self._best and self._per:
-            mine = fitting if self.best_per is None else _join(self.best_per, fitting)
-            self.best_per = mine.best(self._best, per=self._per)
+            self._add_best(self._with_numbers(fitting, (self._best,)))
         if self._pareto:
-            found = fitting.pareto(*self._pareto)
-            joined = found if self.front is None else _join(self.front, found)
+            known = self._with_numbers(fitting, self._pareto)
+            joined = known if self.front is None else _join(self.front, known)
             self.front = joined.pareto(*self._pareto)
         if self._count and self._order in fitting:
             few = self._head(fitting)
             self.top = few if self.top is None else self._head(_join(self.top, few))
+
+    def _add_best(self, known: Table) -> None:
+        if not len(known):
+            return
+        mine = known if self._best_table is None else _join(self._best_table, known)
+        sign = -1.0 if more_is_better(self._best) else 1.0
+        at = int(np.argmin(sign * np.asarray(mine[self._best], dtype=float)))
+        self._best_table = mine[at : at + 1]
+        self.best = mine[at]
+        if self._per:
+            mine = known if self.best_per is None else _join(self.best_per, known)
+            self.best_per = mine.best(self._best, per=self._per)
+
+    def _with_numbers(self, fitting: Table, objectives: tuple[str, ...]) -> Table:
+        """Rows that have a number in every objective; the others are counted."""
+        known = fitting.numbered(*objectives)
+        if known.all():
+            return fitting
+        lacking = self.unnumbered.setdefault(objectives, Reason())
+        for device in fitting["device"][~known].tolist():
+            lacking.add(device)
+        return fitting.where(known)
 
     def _note_devices(self, table: Table, fits: np.ndarray | None) -> None:
         if "device" not in table:
@@ -107,3 +158,28 @@ def _order(table: Table) -> str:
 
 def _join(first: Table, second: Table) -> Table:
     return Table.concat([first, second])
+
+
+def few_names(names: Sequence[str]) -> str:
+    """Return the first names, and how many more there are."""
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if names[8:] else "")
+
+
+def remarks(summary: Summary) -> list[str]:
+    """Return what a reader must know of rows that have no numbers, one text a line."""
+    lines: list[str] = []
+    if summary.refused:
+        lines.append(f"{summary.refused} of {summary.points} points cannot be predicted:")
+        reasons = list(summary.reasons.items())
+        for text, why in reasons[:_SHOWN_REASONS]:
+            lines.append(f"  {why.points} on {few_names(list(why.devices))}: {text}")
+        if reasons[_SHOWN_REASONS:]:
+            lines.append(f"  and {len(reasons) - _SHOWN_REASONS} more reasons")
+    for objectives, lacking in summary.unnumbered.items():
+        names = " or ".join(objectives)
+        why = " (their specs do not state enough for it)" if {*objectives} & _STATED else ""
+        lines.append(
+            f"{lacking.points} of {summary.feasible} rows that fit have no {names} and are left "
+            f"out: {few_names(list(lacking.devices))}{why}"
+        )
+    return lines

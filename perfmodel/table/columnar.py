@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, cast, overload
@@ -15,10 +16,11 @@ from perfmodel.catalog import need
 from perfmodel.columns import TEXT, TRUTH, dimension_of, more_is_better, unit_of
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.expressions import Expression, parse_expression
+from perfmodel.table.faults import group_faults, objective_faults
 from perfmodel.table.groups import first_of_groups
 from perfmodel.table.text import as_html, as_text
 
-__all__ = ["Row", "Table", "group_faults", "objective_faults"]
+__all__ = ["Row", "Table"]
 
 Column: TypeAlias = npt.NDArray[Any]
 
@@ -208,14 +210,19 @@ class Table:
         feasible : bool
             Consider only rows whose ``feasible`` is true, where there is such a column.
 
+        Warns
+        -----
+        UserWarning
+            Some rows that qualify have no number, so that the best is of the others alone.
+
         Raises
         ------
         InputError
             Unknown columns; a column of texts as the objective.
         """
         keys = [per] if isinstance(per, str) else list(per or ())
-        values = self._objective(column, maximize, keys)
-        values = np.where(self._candidates(feasible), values, np.nan)
+        values = self._objective(column, maximize, keys)[:, None]
+        values = self._numbered(values, [column], feasible)[:, 0]
         if per is not None:
             return self._take(first_of_groups([self._columns[key] for key in keys], values))
         if np.isnan(values).all():
@@ -234,7 +241,7 @@ class Table:
         maximize : iterable of str, optional
             Those of them where more is better; by default as `best` decides.
         feasible : bool
-            As for `best`.
+            As for `best`, which also says of what it warns.
         """
         from perfmodel.pareto import front
 
@@ -244,10 +251,30 @@ class Table:
         values = np.stack(
             [self._objective(c, None if upward is None else c in upward) for c in columns], axis=1
         )
-        values[~self._candidates(feasible)] = np.nan
+        values = self._numbered(values, columns, feasible)
         chosen = np.flatnonzero(front(values))
         order = np.lexsort(values[chosen].T[::-1])
         return self._take(chosen[order])
+
+    def numbered(self, *columns: str) -> npt.NDArray[np.bool_]:
+        """Tell which rows have a finite number in every one of some columns."""
+        each = [np.isfinite(np.asarray(self._columns[c], dtype=np.float64)) for c in columns]
+        return np.logical_and.reduce(each) if each else np.ones(self._rows, dtype=bool)
+
+    def _numbered(
+        self, values: npt.NDArray[np.float64], names: Sequence[str], feasible: bool
+    ) -> npt.NDArray[np.float64]:
+        """Objectives with NaN in rows that do not qualify; a warning where one lacks a number."""
+        candidates = self._candidates(feasible)
+        known = candidates & np.isfinite(values).all(axis=1)
+        lacking = int(candidates.sum() - known.sum())
+        if lacking and known.any():
+            warnings.warn(
+                f"{lacking} of {int(candidates.sum())} rows have no number in "
+                f"{' or '.join(names)}: they are left out",
+                stacklevel=3,
+            )
+        return np.where(known[:, None], values, np.nan)
 
     def _candidates(self, feasible: bool) -> npt.NDArray[np.bool_]:
         if feasible and "feasible" in self._columns:
@@ -409,38 +436,6 @@ class Table:
     def to_json(self) -> str:
         """JSON text of `to_records` with the units: ``{"units": {...}, "rows": [...]}``."""
         return json.dumps({"units": self.units, "rows": self.to_records()})
-
-
-def objective_faults(
-    names: Iterable[str], dimensions: Mapping[str, str], option: str = ""
-) -> list[Fault]:
-    """Faults of names that are to be objectives: unknown columns and columns of texts."""
-    faults: list[Fault] = []
-    for name in names:
-        if name not in dimensions:
-            meant = nearest(name, dimensions)
-            numbers = [n for n, dim in dimensions.items() if dim != TEXT]
-            faults.append(
-                Fault(f"there is no column '{name}'", file=option, suggestion=meant,
-                      expected="" if meant else "one of " + ", ".join(numbers))
-            )  # fmt: skip
-        elif dimensions[name] == TEXT:
-            faults.append(Fault(f"column '{name}' holds texts", file=option,
-                                expected="a column of numbers"))  # fmt: skip
-    return faults
-
-
-def group_faults(
-    names: Iterable[str], dimensions: Mapping[str, str], option: str = ""
-) -> list[Fault]:
-    """Faults of names whose values are to make groups: unknown columns."""
-    return [
-        Fault(f"there is no column '{name}'", file=option, suggestion=meant,
-              expected="" if meant else "one of " + ", ".join(dimensions))
-        for name in names
-        if name not in dimensions
-        for meant in (nearest(name, dimensions),)
-    ]  # fmt: skip
 
 
 def _array(name: str, value: Any) -> Column:

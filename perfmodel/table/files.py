@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Generator, Mapping, Sequence
+import re
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -26,6 +27,7 @@ __all__ = [
     "join_parquet",
     "need_arrow",
     "read_table",
+    "with_empty_column",
     "writer",
 ]
 
@@ -69,7 +71,8 @@ def join_parquet(parts: Sequence[Path], path: Path, like: Table, group: int) -> 
     with parquet.ParquetWriter(path, schema, compression="zstd") as made:
         for start in range(0, len(parts), group):
             read = [
-                parquet.read_table(part, schema=schema) for part in parts[start : start + group]
+                _with_columns(parquet.read_table(part), schema)
+                for part in parts[start : start + group]
             ]
             whole = arrow.concat_tables(read).combine_chunks()
             made.write_table(whole, row_group_size=max(1, len(whole)))
@@ -77,32 +80,81 @@ def join_parquet(parts: Sequence[Path], path: Path, like: Table, group: int) -> 
             made.write_table(schema.empty_table())
 
 
+def _with_columns(table: Any, schema: Any) -> Any:
+    """A pyarrow table of a schema: texts that it lacks are empty."""
+    arrow = need_arrow()
+    for field in schema:
+        if field.name not in table.column_names:
+            table = table.append_column(field, arrow.repeat(arrow.scalar(""), len(table)))
+    return table.cast(schema)
+
+
 def need_arrow() -> Any:
     """The module pyarrow, or what to install."""
     return need("pyarrow", "a file that ends in .csv")
 
 
-def csv_line(cells: Sequence[str]) -> str:
-    """One line of CSV."""
+def csv_line(names: Sequence[str]) -> str:
+    """The line of CSV that names the columns."""
+    return _lines([[_as_text(name) for name in names]])
+
+
+def _lines(rows: Iterable[Sequence[str]]) -> str:
+    rows = list(rows)
     out = StringIO()
-    csv.writer(out, lineterminator="\n").writerow(cells)
-    return out.getvalue()
+    csv.writer(out, lineterminator="\n").writerows(rows)
+    text = out.getvalue()
+    if "\r" not in text:
+        return text
+    # Before Python 3.13 a carriage return goes unquoted, which ends the row where it is read.
+    return "".join(",".join(_quoted(cell) for cell in row) + "\n" for row in rows)
+
+
+def _quoted(cell: str) -> str:
+    special = not cell or any(mark in cell for mark in ',"\r\n')
+    return '"' + cell.replace('"', '""') + '"' if special else cell
+
+
+#: A spreadsheet would compute such a text, and a name in a model's file may be one.
+_FORMULA: Final = re.compile(r"'*[=+\-@\t\r].", re.DOTALL)
+
+
+def _as_text(text: str) -> str:
+    """A text as a cell that spreadsheets take for a text: one that they would compute is quoted."""
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def _from_cell(cell: str) -> str:
+    """The text that `_as_text` made a cell of."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
 def csv_text(table: Table) -> str:
-    """Rows as CSV without a header: NaN is empty, numbers read back exactly."""
+    """Rows as CSV without a header: NaN is empty, numbers read back exactly.
+
+    A text that a spreadsheet would compute (``=``, ``+``, ``-`` or ``@`` before anything else) has
+    an apostrophe before it, which reading takes off.
+    """
     columns: list[list[str]] = []
     for name in table.columns:
         values = table[name]
         if table.dimensions[name] == TEXT:
-            columns.append([str(v) for v in values.tolist()])
+            texts = [str(v) for v in values.tolist()]
+            cells = {text: _as_text(text) for text in set(texts)}
+            columns.append([cells[text] for text in texts])
         elif values.dtype.kind == "f":
             columns.append([_digits(v) for v in values.tolist()])
         else:
             columns.append([str(v).lower() for v in values.tolist()])
-    out = StringIO()
-    csv.writer(out, lineterminator="\n").writerows(zip(*columns, strict=True))
-    return out.getvalue()
+    return _lines(zip(*columns, strict=True))
+
+
+def with_empty_column(data: bytes) -> bytes:
+    """Rows of a CSV as `csv_text` writes them, with one empty column more."""
+    if b'"' not in data:
+        return data.replace(b"\n", b",\n")
+    lines = csv.reader(StringIO(data.decode(), newline=""))
+    return _lines([*line, ""] for line in lines).encode()
 
 
 def _digits(value: float) -> str:
@@ -154,7 +206,9 @@ def read_table(path: str | Path) -> tuple[dict[str, Any], dict[str, str]]:
         lines = list(csv.reader(file))
     if not lines:
         raise InputError(Fault("an empty file", file=str(path), expected="a line of column names"))
-    columns = {name: _typed([line[i] for line in lines[1:]]) for i, name in enumerate(lines[0])}
+    columns = {
+        _from_cell(name): _typed([line[i] for line in lines[1:]]) for i, name in enumerate(lines[0])
+    }
     return columns, {}
 
 
@@ -164,7 +218,7 @@ def _typed(cells: list[str]) -> Any:
     try:
         return np.array([float(cell) if cell else np.nan for cell in cells])
     except ValueError:
-        return np.array(cells, dtype=object)
+        return np.array([_from_cell(cell) for cell in cells], dtype=object)
 
 
 def _read_parquet(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
@@ -183,12 +237,12 @@ def _read_parquet(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
 
 def csv_columns(text: str, dimensions: Mapping[str, str]) -> dict[str, Any]:
     """Columns of a CSV text with a header, each of the type that its dimension says."""
-    lines = list(csv.reader(StringIO(text)))
+    lines = list(csv.reader(StringIO(text, newline="")))
     columns: dict[str, Any] = {}
-    for i, name in enumerate(lines[0]):
+    for i, name in enumerate(map(_from_cell, lines[0])):
         cells = [line[i] for line in lines[1:]]
         if dimensions[name] == TEXT:
-            columns[name] = np.array(cells, dtype=object)
+            columns[name] = np.array([_from_cell(cell) for cell in cells], dtype=object)
         elif dimensions[name] == TRUTH:
             columns[name] = np.array([cell == "true" for cell in cells], dtype=bool)
         else:

@@ -10,7 +10,6 @@ and pytest collects the tests::
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -19,18 +18,12 @@ from perfmodel.hardware.machine import Machine
 from perfmodel.kinds import kind
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
+from perfmodel.testing.laws import allowed, never_rises
 from perfmodel.testing.text import check_explanation
 from perfmodel.workload.library import find
 from perfmodel.workload.workload import Workload
 
 _FACTORS = np.array([0.25, 0.5, 1.0, 1.7, 4.0])
-
-
-def _around(machine: Machine, path: str, wanted: Any) -> Any:
-    """Values as near to those wanted as the fact may be: within its range, whole where counted."""
-    low, high, whole = machine.span(path)
-    found = np.clip(wanted, low, high)
-    return np.maximum(np.rint(found), 1.0) if whole else found
 
 
 class KindConformance:
@@ -58,6 +51,14 @@ class KindConformance:
     def delays(self) -> Sequence[str]:
         """Return paths of the kind's own facts of which less is faster."""
         return ()
+
+    def batch_slack(self) -> float:
+        """Return by what share a larger batch may be quicker.
+
+        Nothing but rounding, unless the kind takes kernels or mappings by other than the least time
+        of all ways to run a batch, such as that of least energy.
+        """
+        return 1e-12
 
     def _predict(self, workload: Workload, machine: Device | Machine | None = None) -> Prediction:
         return predict(workload, machine or self._machine(), precision=self.precision())
@@ -120,11 +121,36 @@ class KindConformance:
             falling = falling or path == "runtime.sustained_energy_per_op"
             if not rising and not falling:
                 continue
-            varied = machine.vary({path: _around(machine, path, value * _FACTORS)})
+            varied = machine.vary({path: allowed(machine, path, value * _FACTORS)})
             for workload in self.workloads():
                 seconds = np.broadcast_to(self._predict(workload, varied).latency_s, (5,))
                 change = np.diff(seconds) if rising else -np.diff(seconds)
                 assert np.all(change <= 1e-12 * seconds[:-1]), path
+
+    def test_more_batch_is_never_quicker(self) -> None:
+        """A run of more samples takes at least as long."""
+        batches = np.array([64.0, 17.0, 16.0, 9.0, 8.0, 3.0, 2.0, 1.0])
+        for workload in self.workloads():
+            if "batch" in workload.parameters:
+                found = self._predict(workload.bind({"batch": batches}))
+                slack = self.batch_slack()
+                assert never_rises(found.latency_s, batches.size, slack), workload.name
+
+    def test_bits_set_to_what_they_are_change_nothing(self) -> None:
+        """Stored bits of a role are a number beside the format: its own is no other format."""
+        for workload in self.workloads():
+            base = self._predict(workload)
+            precision = base._job.precision  # pyright: ignore[reportPrivateUsage]
+            for role in ("weights", "activations", "kv"):
+                own = float(getattr(precision, role).element_bits)
+                changed = precision.with_bits(**{role: np.array([own / 2.0, own])})
+                found = predict(
+                    workload, base.machine, precision=changed,
+                    warm=base._job.warm,  # pyright: ignore[reportPrivateUsage]
+                )  # fmt: skip
+                for metric in ("latency_s", "peak_memory_bytes"):
+                    last = np.ravel(getattr(found, metric))[-1]
+                    np.testing.assert_allclose(last, getattr(base, metric), rtol=1e-12)
 
     def test_more_capacity_never_adds_traffic(self) -> None:
         """More capacity at a fixed access cost never adds traffic to main memory, nor time."""
@@ -173,7 +199,7 @@ class KindConformance:
         for path, value in machine.facts.items():
             rate = path.startswith("memories.") and path.endswith(".bandwidth")
             if rate or ".peaks." in path or ".vector_peaks." in path or path in self.rates():
-                changes[path] = float(_around(machine, path, value * 10))
+                changes[path] = float(allowed(machine, path, value * 10))
             elif (
                 path.endswith(
                     (

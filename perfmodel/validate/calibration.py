@@ -17,7 +17,7 @@ from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import SCALE_CLASSES, Runtime
 from perfmodel.predict import machine_for, predict
 from perfmodel.validate.case import Case
-from perfmodel.validate.user_rows import load
+from perfmodel.validate.user_rows import is_left_out, load
 from perfmodel.workload.workload import Workload
 
 __all__ = ["calibrate"]
@@ -32,6 +32,7 @@ def calibrate(
     runtime: Runtime | str | None = None,
     *,
     devices: Sequence[str | Path] = (),
+    skip_bad_rows: bool = False,
 ) -> Calibration:
     """Fit multipliers of the seconds of each class to measured rows of one device.
 
@@ -44,6 +45,8 @@ def calibrate(
         That the rows are of; those that they name where left out.
     devices
         Folders with more specs of devices.
+    skip_bad_rows
+        Fit without the rows that have a cell at fault; the notes name the cells.
 
     Raises
     ------
@@ -51,10 +54,12 @@ def calibrate(
         Every fault of the file, rows of several devices or runtimes, rows that cannot be predicted.
     """
     path = Path(measurements)
-    cases = load(path, devices)
+    cases = load(path, devices, skip_bad_rows=skip_bad_rows)
     faults: list[Fault] = []
     rows: list[_Measured] = []
     for case in cases.cases:
+        if is_left_out(case):
+            continue
         found = _row(case, device, runtime, str(path), faults)
         if found is not None:
             rows.append(found)
@@ -91,6 +96,7 @@ def calibrate(
             LeftOut(row.name, row.measured_s, found, float(before))
             for row, found, before in zip(rows, others, plain, strict=True)
         ) if others else (),
+        cases.notes,
     )  # fmt: skip
 
 

@@ -37,7 +37,6 @@ DATASETS: Final[Mapping[str, str]] = {
     "help_fbnet": "perfmodel.validate.help_latency.fbnet",
     "help_ofa": "perfmodel.validate.help_latency.ofa",
     "llm_serving_e2e": "perfmodel.validate.llm_serving",
-    "ofa_specialized_nets": "perfmodel.validate.ofa_specialized_nets",
     "gpu_attention": "perfmodel.validate.gpu_kernels.attention",
     "gpu_collectives": "perfmodel.validate.gpu_kernels.collectives",
     "neusight_gpu_kernels": "perfmodel.validate.gpu_kernels.neusight",

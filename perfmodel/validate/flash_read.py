@@ -31,7 +31,7 @@ PLACES = ("measured/flash_read.csv", "flash_read.csv")
 TARGET = "bandwidth_bytes_per_s"
 
 #: How a device's name starts in the file -> device of the library, and its memory.
-STORAGE = {"OnePlus 15R": ("ufs_4_phone", "storage")}
+STORAGE = {"OnePlus 15R UFS 4.x (phone)": ("ufs_4_phone", "storage")}
 
 #: Rows and columns of the matrix that is read: 1 GiB in fp32.
 _EXTENT = 16384
@@ -54,7 +54,7 @@ def _case(rows: Rows, row: Row, devices: Sequence[str | Path], faults: list[Faul
     rate = rows.number(row, "mib_s", faults, scale=2.0**20)
     shown = "?" if depth is None else f"{depth:g}"
     name = f"{row.get('block_kib')} KiB x {shown}"
-    found = next((STORAGE[head] for head in STORAGE if drive.startswith(head)), None)
+    found = STORAGE.get(drive)
     reason = ""
     if "write" in row.get("pattern").lower():
         reason = "a write: the library's devices state reads"

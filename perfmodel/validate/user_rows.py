@@ -11,13 +11,13 @@ from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.formats import as_precision
 from perfmodel.hardware.library import hardware
 from perfmodel.hardware.library import runtime as find_runtime
-from perfmodel.measurements import Row, Rows, read_rows
+from perfmodel.measurements import Row, Rows, few_faults, read_rows
 from perfmodel.resolve import resolve
 from perfmodel.settings import FaultList, is_fact, plain_value
 from perfmodel.validate.case import Case, Cases, Question
 from perfmodel.workload.library import find
 
-__all__ = ["IGNORED", "MEASURED", "load"]
+__all__ = ["IGNORED", "MEASURED", "is_left_out", "load"]
 
 #: Measured column -> attribute of `Prediction`; the first that a row has is its primary target.
 MEASURED: Final = {
@@ -40,6 +40,7 @@ IGNORED: Final = ("name", "source", "note", "date", "url")
 
 
 _UNMEASURED: Final = "no measurement in the row"
+_LEFT_OUT: Final = "left out: "
 
 
 class _Read(NamedTuple):
@@ -55,7 +56,12 @@ class _Read(NamedTuple):
     names: tuple[Fault, ...] = ()
 
 
-def load(path: Path, devices: Sequence[str | Path] = ()) -> Cases:
+def is_left_out(case: Case) -> bool:
+    """Tell whether a row has a cell at fault and was left out on request."""
+    return case.reason.startswith(_LEFT_OUT)
+
+
+def load(path: Path, devices: Sequence[str | Path] = (), *, skip_bad_rows: bool = False) -> Cases:
     """Return the cases of a file.
 
     Parameters
@@ -64,6 +70,9 @@ def load(path: Path, devices: Sequence[str | Path] = ()) -> Cases:
         CSV, or gzipped CSV.
     devices
         Folders with more specs of devices.
+    skip_bad_rows
+        Leave out the rows with faults of their own, and say which: they cannot be predicted. Where
+        no other row is left they are faults all the same.
 
     Raises
     ------
@@ -72,7 +81,8 @@ def load(path: Path, devices: Sequence[str | Path] = ()) -> Cases:
         every name that is not known at its first place. A row whose model or device is not known is
         by itself no fault: it cannot be predicted. A file of nothing but such rows is.
     """
-    rows = read_rows(path)
+    bad: list[Fault] | None = [] if skip_bad_rows else None
+    rows = read_rows(path, faults=bad)
     faults = _header(rows)
     if faults:
         raise InputError(faults)
@@ -80,20 +90,32 @@ def load(path: Path, devices: Sequence[str | Path] = ()) -> Cases:
     settings = [
         c for c in rows.columns if c not in MEASURED and c not in _SUBJECT and c not in IGNORED
     ]
-    read = [_read(rows, row, measured, settings, devices, faults) for row in rows]
+    lost = [] if bad is None else [_left_out(fault) for fault in bad]
+    read = [_read(rows, row, measured, settings, devices, faults, bad) for row in rows]
     faults += [
         _meaningless(rows, column)
         for column in settings
         if (having := [r for r in read if column in r.given])
         and all(column in r.unknown for r in having)
     ]
-    measuring = [r for r in read if r.case.reason != _UNMEASURED]
+    measuring = [r for r in read if r.case.reason != _UNMEASURED and not is_left_out(r.case)]
+    if bad and not measuring:
+        faults += bad
     if faults or (measuring and all(r.names for r in measuring)):
         raise InputError([*faults, *_first_places(read)])
-    cases = [r.case for r in read]
+    cases = [*(r.case for r in read), *lost]
     had = {q.target for case in cases for q in case.questions}
     primary = next((c for c in measured if c in had), measured[0])
-    return Cases(path.name.removesuffix(".gz").removesuffix(".csv"), cases, primary)
+    count = sum(is_left_out(case) for case in cases)
+    told = f"{count} row{'s' if count > 1 else ''} of {len(cases)} left out"
+    notes = (f"{told}: {few_faults(bad)}",) if bad else ()
+    return Cases(path.name.removesuffix(".gz").removesuffix(".csv"), cases, primary, notes)
+
+
+def _left_out(fault: Fault, name: str = "", device: str = "") -> Case:
+    """Return a row with a fault as one that cannot be predicted."""
+    reason = str(replace(fault, file="", line=0, column=0))
+    return Case(name or f"line {fault.line}", device, reason=_LEFT_OUT + reason)
 
 
 def _first_places(read: Sequence[_Read]) -> list[Fault]:
@@ -124,6 +146,20 @@ def _meaningless(rows: Rows, column: str) -> Fault:
 
 
 def _read(
+    rows: Rows, row: Row, measured: list[str], settings: list[str], devices: Sequence[str | Path],
+    faults: list[Fault], bad: list[Fault] | None,
+) -> _Read:  # fmt: skip
+    """Return a row; its own faults go to `bad` where rows with faults are left out."""
+    mine: list[Fault] = []
+    read = _understood(rows, row, measured, settings, devices, mine)
+    if bad is None or not mine:
+        faults += mine
+        return read
+    bad += mine
+    return _Read(_left_out(mine[0], read.case.name, read.case.device))
+
+
+def _understood(
     rows: Rows, row: Row, measured: list[str], settings: list[str], devices: Sequence[str | Path],
     faults: list[Fault],
 ) -> _Read:  # fmt: skip

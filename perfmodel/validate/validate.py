@@ -9,6 +9,7 @@ from typing import Any
 
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.hardware.library import folder_faults
+from perfmodel.measurements import bad_cells_left_out, few_faults
 from perfmodel.validate.case import Cases
 from perfmodel.validate.datasets import DATASETS, dataset
 from perfmodel.validate.files import DataFolder, data_folder
@@ -28,6 +29,7 @@ def validate(
     suffix: str = "",
     devices: str | Path | Iterable[str | Path] | None = None,
     left_out: bool = False,
+    skip_bad_rows: bool = False,
 ) -> list[ValidationResult]:
     """Compare predictions with measured rows.
 
@@ -46,6 +48,9 @@ def validate(
     left_out
         Refit the constants of data sets that say how theirs were fitted, with each device (or
         chip, system) left out in turn, and report its errors beside the others.
+    skip_bad_rows
+        Leave out what a file has at fault and predict the rest: rows of a user's file, which count
+        against the coverage, and cells of a data set, which count as empty. The notes name each.
 
     Returns
     -------
@@ -64,7 +69,7 @@ def validate(
     loaded: list[Cases | ValidationResult] = []
     for name in chosen:
         try:
-            loaded.append(_load(name, data, suffix, folders))
+            loaded.append(_load(name, data, suffix, folders, skip_bad_rows))
         except InputError as error:
             faults += error.faults
     if faults:
@@ -105,19 +110,27 @@ def _present(data: str | Path | None, suffix: str) -> list[str]:
 
 
 def _load(
-    name: str | Path, data: str | Path | None, suffix: str, devices: list[str | Path]
-) -> Cases | ValidationResult:
+    name: str | Path, data: str | Path | None, suffix: str, devices: list[str | Path],
+    skip_bad_rows: bool,
+) -> Cases | ValidationResult:  # fmt: skip
     text = str(name)
     if isinstance(name, Path) or text.endswith(_TABLES):
         from perfmodel.validate.user_rows import load
 
-        return load(Path(name), devices)
+        return load(Path(name), devices, skip_bad_rows=skip_bad_rows)
     if text not in DATASETS:
         raise InputError(
             Fault(f"no data set is named '{text}'", suggestion=nearest(text, DATASETS),
                   expected="a path to a .csv file, or one of " + ", ".join(DATASETS))
         )  # fmt: skip
-    return dataset(text).load(data_folder(data, suffix), devices)
+    if not skip_bad_rows:
+        return dataset(text).load(data_folder(data, suffix), devices)
+    with bad_cells_left_out() as left:
+        found: Cases | ValidationResult = dataset(text).load(data_folder(data, suffix), devices)
+    if not left:
+        return found
+    told = f"{len(left)} cell{'s' if len(left) > 1 else ''} at fault left out: {few_faults(left)}"
+    return replace(found, notes=(*found.notes, told))
 
 
 def run_validate(
@@ -126,7 +139,9 @@ def run_validate(
     suffix: str = "",
     devices: str | Path | Iterable[str | Path] | None = None,
     left_out: bool = False,
+    skip_bad_rows: bool = False,
 ) -> list[dict[str, Any]]:
     """Return `validate` ready for JSON: ``{name, rows, coverage, targets, mape, ...}`` each."""
-    found = validate(names, data=data, suffix=suffix, devices=devices, left_out=left_out)
+    found = validate(names, data=data, suffix=suffix, devices=devices, left_out=left_out,
+                     skip_bad_rows=skip_bad_rows)  # fmt: skip
     return [item.to_dict() for item in found]

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final, cast
 
 from perfmodel.workload.graph import Operator
 from perfmodel.workload.nest import LoopNest
-from perfmodel.workload.symbols import Dim, ceil_div, constant, product, simplify
+from perfmodel.workload.symbols import (
+    Dim,
+    ceil_div,
+    constant,
+    maximum,
+    minimum,
+    product,
+    simplify,
+)
 
 __all__ = [
     "algorithm_of", "column_elements", "executed_macs", "launches", "transform_ops",
@@ -40,6 +48,8 @@ def _fits(operator: Operator, name: str) -> bool:
     if operator.kind not in {"conv", "depthwise"} or kernel is None or not operator.nests:
         return False
     grouped = constant(said.get("groups", 1)) != 1
+    if name == "fewest":
+        return not said.get("transposed")
     if name in WINOGRAD:
         plain = tuple(kernel) == (3, 3) and tuple(stride or ()) == (1, 1)
         dense = not grouped and not said.get("transposed")
@@ -56,9 +66,54 @@ def executed_macs(operator: Operator, algorithm: str) -> Dim:
         nest = operator.nests[0]
         m = WINOGRAD[algorithm][0]
         return product(*(nest.size(d) for d in "bnc"), _tiles(nest, m), (m + 2) ** 2)
+    if algorithm == "fewest":
+        return _fewest(operator)
     if algorithm == "dense":
         return product(operator.macs, operator.nests[0].size("g"))
     return operator.macs
+
+
+def _fewest(operator: Operator) -> Dim:
+    """Return the least multiply-accumulates of any algorithm here, a bound of the direct one's.
+
+    The direct one may skip the taps that lie on the padding; on either side of an axis these are at
+    most what windows that begin at the edge of the padding miss.
+    """
+    nest, said = operator.nests[0], dict(operator.attributes)
+    found: Dim = product(*(nest.size(d) for d in "bgnc"))
+    kernel: tuple[int, ...] = said["kernel"]
+    for axis, taps in enumerate(kernel):
+        outputs = nest.size(f"o{axis}")
+        on_image = product(outputs, taps)
+        missed = sum(
+            _missed(
+                side, int(_of(said.get("stride", 1), axis)), int(_of(said.get("dilation", 1), axis))
+            )
+            for side in _sides(said.get("padding", 0), axis)
+        )
+        if missed:
+            on_image = maximum(simplify(on_image - missed), outputs)
+        found = product(found, on_image)
+    for name in WINOGRAD:
+        if _fits(operator, name):
+            found = minimum(found, executed_macs(operator, name))
+    return minimum(found, operator.macs)
+
+
+def _of(given: Any, axis: int) -> Any:
+    """Return what an attribute says of an axis: one value may stand for all."""
+    return cast("tuple[Any, ...]", given)[axis] if isinstance(given, tuple) else given
+
+
+def _sides(given: Any, axis: int) -> tuple[int, ...]:
+    """Return the padding before and after an axis; nothing where it is given by a word."""
+    of_axis = _of(given, axis)
+    return () if isinstance(of_axis, str) else (int(_of(of_axis, 0)), int(_of(of_axis, 1)))
+
+
+def _missed(padding: int, stride: int, dilation: int) -> int:
+    """Return the taps that windows over one padded side miss."""
+    return sum(-(-(padding - at) // dilation) for at in range(0, padding, stride))
 
 
 def transform_ops(operator: Operator, algorithm: str) -> Dim:

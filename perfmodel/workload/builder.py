@@ -6,6 +6,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from perfmodel.errors import printable
 from perfmodel.workload.graph import Access, Block, Graph, Operator, Tensor
 from perfmodel.workload.nest import LoopNest, conv_nest, gemm_nest
 from perfmodel.workload.symbols import Dim, constant, floor_div, product, simplify
@@ -64,7 +65,7 @@ class GraphBuilder:
 
     def unique(self, name: str) -> str:
         """Return `name`, or ``name_2``, ``name_3`` ... where it is taken."""
-        full = f"{self._scope}{name}"
+        full = printable(f"{self._scope}{name}")
         n = self._names[full] = self._names.get(full, 0) + 1
         return full if n == 1 else f"{full}_{n}"
 
@@ -124,6 +125,7 @@ class GraphBuilder:
         Weights are stored once however often the phase runs.
         """
         self._close()
+        name = printable(name)
         outer = (self._phase, self._repeats, self._scope)
         self._phase, self._repeats, self._scope = name, (count, 1, name), f"{name}/"
         self._weight_names = {}

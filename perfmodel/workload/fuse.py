@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from perfmodel.workload.graph import Block, Graph, Operator
 from perfmodel.workload.panels import PLAIN, Panels
-from perfmodel.workload.symbols import Dim, maximum, simplify
+from perfmodel.workload.symbols import Dim, constant, maximum, simplify
 
 
 class Fusion(NamedTuple):
@@ -68,7 +68,8 @@ RIDERS = frozenset({"elementwise", "quantise"})
 def kernels(graph: Graph, fusion: Fusion) -> list[Kernel]:
     """Group a graph's operators into kernels, in execution order.
 
-    Views cost nothing and vanish: their outputs are other names of their inputs.
+    Views cost nothing and vanish: their outputs are other names of their inputs. So do operators on
+    empty tensors, and the bodies of loops that never run.
     """
     alias = aliases(graph)
     readers: dict[str, int] = dict.fromkeys(graph.outputs, 1)
@@ -81,8 +82,15 @@ def kernels(graph: Graph, fusion: Fusion) -> list[Kernel]:
             readers[alias[name]] = readers.get(alias[name], 0) + 1
     made: list[Kernel] = []
     for block in graph.blocks:
-        made += _block_kernels(graph, block, fusion, alias, readers)
-    return made
+        if constant(block.count) != 0:
+            made += _block_kernels(graph, block, fusion, alias, readers)
+    return [kernel for kernel in made if not _is_idle(kernel)]
+
+
+def _is_idle(kernel: Kernel) -> bool:
+    """Whether a kernel has nothing to do: all that it reads and writes is empty."""
+    work = (*kernel.writes.values(), *kernel.reads.values(), kernel.macs, kernel.vector_ops)
+    return all(constant(dim) == 0 for dim in work)
 
 
 def aliases(graph: Graph) -> dict[str, str]:
@@ -99,7 +107,11 @@ def aliases(graph: Graph) -> dict[str, str]:
 def _block_kernels(
     graph: Graph, block: Block, fusion: Fusion, alias: Mapping[str, str], readers: Mapping[str, int]
 ) -> list[Kernel]:
+    # A group goes by the position of its first member and runs where its last one stands: nothing
+    # between reads its inner tensors.
     groups: dict[int, list[Operator]] = {}
+    heads: dict[int, Operator] = {}
+    last: dict[int, int] = {}
     producer: dict[str, int] = {}
     for position, operator in enumerate(block.operators):
         if operator.kind == "view":
@@ -115,16 +127,21 @@ def _block_kernels(
                 and readers.get(name, 0) == 1
                 and graph.tensors[name].elements == made
                 and not _alone(groups[producer[name]][-1])
-                and (not fusion.into or _head(groups[producer[name]]).kind in fusion.into)
+                and (not fusion.into or heads[producer[name]].kind in fusion.into)
             ]
             if hosts:
-                target = max(hosts)
-        # The kernel runs where its last member stands: nothing between reads its inner tensors.
-        groups[position] = [*groups.pop(target, []), operator]
-        for member in groups[position]:
-            for name in member.writes:
-                producer[alias.get(name, name)] = position
-    return [_kernel(graph, block, tuple(groups[at]), alias, readers) for at in sorted(groups)]
+                target = max(hosts, key=last.__getitem__)
+        groups.setdefault(target, []).append(operator)
+        head = heads.setdefault(target, operator)
+        if operator.kind in _MATRIX and head.kind not in _MATRIX:
+            heads[target] = operator
+        last[target] = position
+        for name in operator.writes:
+            producer[alias.get(name, name)] = target
+    return [
+        _kernel(graph, block, tuple(groups[at]), alias, readers)
+        for at in sorted(groups, key=last.__getitem__)
+    ]
 
 
 def _alone(operator: Operator) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from perfmodel.workload.nest import LoopNest
-from perfmodel.workload.symbols import Dim, product, simplify
+from perfmodel.workload.symbols import Dim, at_most, product, simplify
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -191,14 +191,22 @@ class Graph:
     def active_weight_elements(self) -> Dim:
         """Weight elements that one run reads: the "active parameters" of a model card.
 
-        Of an embedding table only the rows that are read count, of experts those that are touched.
-        Bind ``batch`` of a decode step to 1 for the figure that cards state.
+        Each once, however often it is read: the table that embeds and classifies is one tensor, and
+        a step of a recurrence reads the weights of the step before it. Of an embedding table only
+        the rows that are read count, of experts those that are touched. Bind ``batch`` of a decode
+        step to 1 for the figure that cards state.
         """
-        total: Dim = 0
+        read: dict[str, Dim] = {}
         for block, operator in self.walk():
             for access in operator.accesses:
                 if access.mode == "read" and self.tensors[access.tensor].role == "weight":
-                    total = total + block.count * access.elements
+                    known = read.get(access.tensor, 0)
+                    read[access.tensor] = known + block.count * access.elements
+        stored = self.stored_weights()
+        total: Dim = 0
+        for name, elements in read.items():
+            whole = stored[name] * self.tensors[name].elements
+            total = total + at_most(simplify(elements), simplify(whole))
         return simplify(total)
 
     def stored_weights(self) -> dict[str, Dim]:

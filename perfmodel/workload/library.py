@@ -28,7 +28,7 @@ from perfmodel.workload.workload import Workload, check_extent, from_family
 if TYPE_CHECKING:
     from perfmodel.workload.library_file import Published, WorkloadSource
 
-__all__ = ["Entry", "describe", "find", "names"]
+__all__ = ["Entry", "describe", "find", "forget_variants", "names"]
 
 _SUFFIXES: Final = (".yaml", ".yml", *IMPORTED)
 
@@ -138,8 +138,16 @@ def describe(name: str | Path) -> Entry:
     return _KNOWN[text]
 
 
+def forget_variants() -> None:
+    """Forget the structures that settings made of the models of the library."""
+    for entry in list(_KNOWN.values()):
+        entry.variants.clear()
+
+
 # reading
 
+#: Structures of a model that stay made; of more the oldest are made again.
+MOST_VARIANTS = 256
 _KNOWN: dict[str, Entry] = {}
 _FILES: dict[str, tuple[tuple[int, int], Entry]] = {}
 
@@ -257,6 +265,8 @@ def with_settings(model: Entry, settings: Mapping[str, Value]) -> Workload:
     if base is None:
         base = _variant(model, fixed, free)
         if key:
+            while len(model.variants) >= MOST_VARIANTS:
+                model.variants.pop(next(iter(model.variants)), None)
             model.variants[key] = base
     return _bound(model, base, free)
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from perfmodel.errors import Fault, InputError
 from perfmodel.workload.fuse import Kernel
 from perfmodel.workload.graph import Graph
+
+#: Pairs of activations that are live at the same kernel, summed over the kernels.
+_MOST_TOGETHER: Final = 2**26
 
 Index = npt.NDArray[np.intp]
 
@@ -50,8 +55,23 @@ def held(graph: Graph, made: Sequence[Kernel]) -> dict[str, tuple[int, int]]:
 def lifetimes_of(
     names: list[str], slots: list[str], intervals: list[tuple[int, int]], n: int
 ) -> Lifetimes:
-    """Return the lifetimes of activations that are held over intervals of `n` kernels."""
+    """Return the lifetimes of activations that are held over intervals of `n` kernels.
+
+    Raises
+    ------
+    InputError
+        So many are live at once that memory would not hold which of them are with which.
+    """
     length = np.array([b - a for a, b in intervals], dtype=np.intp)
+    ends = np.array([(a, b + 1) for a, b in intervals], dtype=np.intp).reshape(-1, 2)
+    steps = np.bincount(ends[:, 0], minlength=n + 1) - np.bincount(ends[:, 1], minlength=n + 1)
+    counts = np.cumsum(steps).astype(float)
+    together = float(np.sum(counts**2))
+    if together > _MOST_TOGETHER:
+        raise InputError(
+            Fault(f"up to {counts.max():,.0f} activations are live at once, {together:,.0f} pairs "
+                  "in all", path="graph", expected=f"at most {_MOST_TOGETHER:,} pairs")
+        )  # fmt: skip
     live: list[list[int]] = [[] for _ in range(n)]
     for i, (a, b) in enumerate(intervals):
         for step in live[a : b + 1]:

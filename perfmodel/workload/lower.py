@@ -24,8 +24,9 @@ from perfmodel.workload.graph import Graph, Operator, Tensor
 from perfmodel.workload.lifetimes import Lifetimes, held, lifetimes_of
 from perfmodel.workload.panels import extents_of, in_panels, is_narrow, padded_macs
 from perfmodel.workload.program import Program
+from perfmodel.workload.rows import Row, algorithm_of, row_of, scores_format
 from perfmodel.workload.shapes import NestKeys, Nests, nest_columns
-from perfmodel.workload.symbols import Dim, poly
+from perfmodel.workload.symbols import Dim, free_parameters, poly
 
 Index = npt.NDArray[np.intp]
 
@@ -34,33 +35,6 @@ T = TypeVar("T")
 #: What an access touches when it is no activation with a lifetime: weights; KV cache and recurrent
 #: state; tensors that always come from or go to main memory.
 WEIGHT, KEPT, ALWAYS_MAIN = -1, -2, -3
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What a row of the table is: names and categories; its numbers are in the columns.
-
-    `algorithm` is a runtime's choice for a convolution, empty for the direct one.
-    """
-
-    name: str
-    kind: str
-    block: str
-    phase: str
-    pair: tuple[str, str]
-    operators: tuple[str, ...]
-    algorithm: str = ""
-    functions: tuple[str, ...] = ()
-    """Functions of its elementwise operators and normalisations (relu, add, gelu)."""
-    #: Which loop of its kind it is (a streaming kernel), or empty.
-    loop: str = ""
-    axes: int = 0
-    """Axes of space that a convolution slides along; 0 where there is none."""
-
-    @property
-    def function(self) -> str:
-        """What an elementwise row computes first (relu, gelu_tanh, add ...)."""
-        return self.functions[0] if self.functions else ""
 
 
 @dataclass(slots=True)
@@ -114,7 +88,8 @@ class OperatorTable:
 class Accesses:
     """Every (row, tensor) access, sorted by row.
 
-    `tensor` is an index into `lifetimes`, or `WEIGHT`, `KEPT` or `ALWAYS_MAIN`.
+    `tensor` is an index into `lifetimes`, or `WEIGHT`, `KEPT` or `ALWAYS_MAIN`; `batched` tells
+    what grows with the batch.
     """
 
     row: Index
@@ -124,31 +99,11 @@ class Accesses:
     elements: Value
     sizes: Value
     lifetimes: Lifetimes
+    batched: Index
 
 
 #: Tables of numbers that a graph remembers; one takes some 20 kB.
 _BOUND = 32
-
-
-def _class(head: Operator) -> str:
-    """Return the class of a kernel: its head's kind, ``grouped`` for a convolution in groups."""
-    if head.kind == "conv" and dict(head.attributes).get("groups", 1) != 1:
-        return "grouped"
-    return head.kind
-
-
-def _algorithm(head: Operator) -> str:
-    return str(dict(head.attributes).get("algorithm", ""))
-
-
-def _scores_format(operator: Operator) -> str:
-    """Return the format that the softmax of an attention falls back on; empty for none."""
-    return str(dict(operator.attributes).get("scores_format", ""))
-
-
-def _functions(kernel: Kernel) -> tuple[str, ...]:
-    said = (dict(op.attributes).get("function", "") for op in kernel.operators)
-    return tuple(str(function) for function in said if function)
 
 
 class Lowered:
@@ -158,18 +113,9 @@ class Lowered:
         self.graph = graph
         self.kernels = kernels(graph, fusion)
         self._tagged = tagged
-        self.rows = tuple(
-            Row(
-                k.head.name, _class(k.head), k.block.name, k.block.phase,
-                (self._slot_name(k.head.pair[0]), self._slot_name(k.head.pair[1])),
-                tuple(op.name for op in k.operators), _algorithm(k.head), _functions(k),
-                dict(k.head.attributes).get("kernel", "") if k.head.kind == "stream" else "",
-                0 if k.head.kind == "stream" else len(dict(k.head.attributes).get("kernel", ())),
-            )
-            for k in self.kernels
-        )  # fmt: skip
-        self._flash = fusion.flash_attention
-        self._panels, self._narrow = fusion.panels, fusion.narrow
+        self.rows = tuple(row_of(k, self._slot_name) for k in self.kernels)
+        self._flash, self._panels = fusion.flash_attention, fusion.panels
+        self._narrow = fusion.narrow
         self._moved_rows: dict[str, Index] = {}
         self._bare: Program | None = None
         self._full: Program | None = None
@@ -181,6 +127,7 @@ class Lowered:
         self._access_starts: Index = np.zeros(0, dtype=np.intp)
         self._access_tensor: Index = np.zeros(0, dtype=np.intp)
         self._access_slots: tuple[str, ...] = ()
+        self._access_batched: Index = np.zeros(0, dtype=np.intp)
         self._structure: dict[Hashable, Any] = {}
 
     def bind(
@@ -232,7 +179,7 @@ class Lowered:
             assert self._lifetimes is not None
             detail = Accesses(
                 self._access_rows, self._access_starts, self._access_slots, self._access_tensor,
-                c["accesses"], c["sizes"], self._lifetimes,
+                c["accesses"], c["sizes"], self._lifetimes, self._access_batched,
             )  # fmt: skip
         return OperatorTable(
             self.rows, points, c["count"], c["macs"], c["masked_macs"], c["vector_ops"],
@@ -328,7 +275,7 @@ class Lowered:
     def _executed(self, head: Operator) -> Dim:
         if in_panels(head, self._panels):
             return padded_macs(head, self._panels)
-        return executed_macs(head, _algorithm(head))
+        return executed_macs(head, algorithm_of(head))
 
     def _extents(self) -> dict[str, list[Dim]]:
         """Return extents that operators state (streams, walks down trees), and those of panels."""
@@ -346,14 +293,14 @@ class Lowered:
 
     def _launches(self, kernel: Kernel) -> Dim:
         if kernel.head.kind == "attention" and not self._flash:
-            return 3 if not _scores_format(kernel.head) else 5
-        return launches(kernel.head, _algorithm(kernel.head))
+            return 3 if not scores_format(kernel.head) else 5
+        return launches(kernel.head, algorithm_of(kernel.head))
 
     def _further_ops(self, kernel: Kernel) -> Dim:
         """Return vector operations of the kernel's algorithm and of conversions inside it."""
-        total = transform_ops(kernel.head, _algorithm(kernel.head))
+        total = transform_ops(kernel.head, algorithm_of(kernel.head))
         for operator in kernel.operators if not self._flash else ():
-            if operator.scores != 0 and _scores_format(operator):
+            if operator.scores != 0 and scores_format(operator):
                 each = VECTOR_OPS["dequantise"] + VECTOR_OPS["quantise"]
                 total = total + each * operator.scores
         return total
@@ -369,9 +316,9 @@ class Lowered:
         for operator in kernel.operators if not self._flash else ():
             if operator.scores != 0:
                 out.append((self._scores_slot(operator), 4 * operator.scores))
-                if wide := _scores_format(operator):
+                if wide := scores_format(operator):
                     out.append((f"={wide}", 4 * operator.scores))
-        columns = column_elements(kernel.head, _algorithm(kernel.head))
+        columns = column_elements(kernel.head, algorithm_of(kernel.head))
         if columns != 0:
             source = self.graph.tensors.get(kernel.head.nests[0].operands[0].tensor)
             slot = "activation" if source is None else self._slot(source)
@@ -457,11 +404,12 @@ class Lowered:
         self._access_starts = np.flatnonzero(np.r_[True, row[1:] != row[:-1]])
         self._access_tensor = np.array(tensor, dtype=np.intp)
         self._access_slots = tuple(slots)
+        grows = ["batch" in free_parameters(moved) for moved in elements]
+        self._access_batched = np.array(grows, dtype=np.intp)
         self._lifetimes = lifetimes_of(
             names, [self._slot(self.graph.tensors[m]) for m in names], list(lives.values()), n
         )
-        sizes = [self.graph.tensors[name].elements for name in names]
-        return {"accesses": elements, "sizes": sizes}
+        return {"accesses": elements, "sizes": [self.graph.tensors[n].elements for n in names]}
 
 
 FUSED = Fusion()

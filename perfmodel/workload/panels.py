@@ -85,7 +85,13 @@ def is_narrow(operator: Operator, channels: int) -> bool:
     """
     if not channels or operator.kind != "depthwise" or not operator.nests:
         return False
-    found = constant(product(*(operator.nests[0].size(d) for d in "gn")))
+    nest = operator.nests[0]
+    # Channels are what indexes both the filters and the result, by whatever names a nest has.
+    of_filters, of_result = (
+        {dim for o in nest.operands if o.role == role for axis in o.axes for dim, _ in axis}
+        for role in ("weight", "output")
+    )
+    found = constant(product(*(size for d, size in nest.dims if d in of_filters & of_result)))
     return found is not None and found < 2 * channels and found % channels != 0
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from perfmodel.arrays import Array, Value, is_array, namespace
 from perfmodel.workload.symbols import AtomValues, Dim, Monomial, Poly, parameters_of, poly
 
 _ONE: Final = Poly({(): 1.0})
+_Places: TypeAlias = npt.NDArray[np.intp]
 
 
 class Program:
@@ -59,6 +61,7 @@ class Program:
         for base, row in unique.items():
             for monomial, c in base.terms.items():
                 self.coefficients[row, monomials[monomial]] = c
+        self._first, self._further = _terms(unique, monomials)
         self._identity = self.coefficients.shape[0] == self.coefficients.shape[1] and bool(
             np.array_equal(self.coefficients, np.eye(len(unique)))
         )
@@ -105,16 +108,60 @@ class Program:
                 varies = varies or bool(np.ndim(row))
                 foreign = foreign or not isinstance(row, np.ndarray | np.generic)
         if not varies and not foreign:
-            unique = np.array(rows, dtype=float)[:, None]
-            unique = unique if self._identity else self.coefficients @ unique
+            unique = self._summed(np.array(rows, dtype=float)[:, None])
             flat = unique[self._index] * self._scale
             return {name: flat[here] for name, here in self._slices.items()}
         xp = namespace(*rows)
         table = xp.stack([xp.broadcast_to(xp.asarray(row, dtype=float), (points,)) for row in rows])
-        unique = table if self._identity else self.coefficients @ table
+        if not foreign:
+            unique = self._summed(table)
+        else:
+            unique = table if self._identity else self.coefficients @ table
         return {
             name: self._fixed[name]
             if name in self._fixed
             else unique[self._index[here]] * self._scale[here]
             for name, here in self._slices.items()
         }
+
+    def _summed(self, table: Array) -> Array:
+        """Add the terms of every base, one after the other.
+
+        A product of matrices would do the same, but a BLAS may add in another order in the last
+        columns, and in another on the next processor: points of equal values would differ in
+        their last bit, which makes one of them dominate the other.
+        """
+        if self._identity:
+            return table
+        unique = table[self._first]
+        for rows, places, factors in self._further:
+            unique[rows] += factors * table[places]
+        return unique
+
+
+def _terms(
+    unique: Mapping[Poly, int], monomials: Mapping[Monomial, int]
+) -> tuple[_Places, list[tuple[_Places, _Places, Array]]]:
+    """Return the monomial of each base's first term, whose factor is 1, and its further terms.
+
+    Those are the second terms of all bases that have one, then the third, and so on: rows,
+    monomials and factors.
+    """
+    first = np.zeros(len(unique), dtype=np.intp)
+    further: list[list[tuple[int, int, float]]] = []
+    for base, row in unique.items():
+        for k, (monomial, c) in enumerate(base.terms.items()):
+            if not k:
+                first[row] = monomials[monomial]
+                continue
+            if k > len(further):
+                further.append([])
+            further[k - 1].append((row, monomials[monomial], c))
+    return first, [
+        (
+            np.array([row for row, _, _ in terms], dtype=np.intp),
+            np.array([place for _, place, _ in terms], dtype=np.intp),
+            np.array([[factor] for _, _, factor in terms]),
+        )
+        for terms in further
+    ]

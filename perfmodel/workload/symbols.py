@@ -66,6 +66,10 @@ class Poly:
             self._hash = hash(frozenset(self.terms.items()))
         return self._hash
 
+    def __reduce__(self) -> tuple[type[Poly], tuple[Any, ...]]:
+        # Without the hash, which another process makes of the same names differently.
+        return type(self), (self.terms,)
+
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Poly):
             return self.terms == other.terms
@@ -215,6 +219,18 @@ def divisible(dim: Dim, divisor: int = 8) -> Dim:
 def minimum(a: Dim, b: Dim) -> Dim:
     """Return the smaller of two dimensions."""
     return a if a == b else _function("minimum", (a, b))
+
+
+def at_most(dim: Dim, bound: Dim) -> Dim:
+    """Return the smaller of two dimensions that are positive; plain where the difference tells it.
+
+    Coefficients of one sign decide for every extent, so that few terms become functions.
+    """
+    over = poly(dim) - poly(bound)
+    signs = {c > 0 for c in over.terms.values()}
+    if len(signs) > 1:
+        return minimum(dim, bound)
+    return bound if signs == {True} else dim
 
 
 def maximum(a: Dim, b: Dim) -> Dim:

@@ -264,7 +264,8 @@ class _Step:
                     share = shares[operand.tensor]
                     nests.append(_gradient_nest(nest, operand.tensor, gradient, share, i))
         macs: Dim = sum((nest.macs for nest in nests), 0)
-        masked = operator.masked_macs * (macs / operator.macs) if operator.masked_macs else 0
+        # Symbolic of a whole sequence; 0 where nothing is masked.
+        masked = operator.masked_macs * (macs / operator.macs)
         self._emit(
             f"{operator.name}.backward", operator.kind,
             [(dy, written), (out, written), *sizes.items()],

@@ -9,15 +9,13 @@ from typing import Any
 import numpy as np
 
 from perfmodel.arrays import Value, is_array, namespace, points_shape
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, printable
 from perfmodel.workload.families import Family, Semantics
 from perfmodel.workload.graph import Graph
+from perfmodel.workload.sizes import SHARES, small_sizes
 from perfmodel.workload.symbols import Dim, evaluate
 
 _LIMIT = 1e12
-
-#: Free dimensions that are shares of others, from 0 to 1.
-SHARES = frozenset({"input_rate", "spike_rate"})
 
 #: What a network needs and no more.
 PLAIN = Semantics()
@@ -41,7 +39,7 @@ class Workload:
     """
 
     __slots__ = (
-        "_build", "_items", "name", "notes", "origin", "parameters", "precision",
+        "_build", "_items", "_taken", "name", "notes", "origin", "parameters", "precision",
         "trained_context", "unit",
     )  # fmt: skip
 
@@ -57,18 +55,39 @@ class Workload:
         notes: tuple[str, ...] = (),
         trained_context: int = 0,
     ) -> None:
-        self.name = name
+        self.name = printable(name)
         self._build = build
+        self._taken: Graph | None = None
         self.parameters: dict[str, Value] = dict(parameters)
         self.unit, self._items = items
         self.precision = precision
         self.origin = origin
-        self.notes = notes
+        self.notes = tuple(map(printable, notes))
         self.trained_context = trained_context
 
     def graph(self, semantics: Semantics = PLAIN) -> Graph:
-        """Return the graph, free dimensions symbolic; cached by structure."""
-        return self._build(semantics)
+        """Return the graph, free dimensions symbolic; cached by structure.
+
+        Raises
+        ------
+        InputError
+            A free dimension has a number under which a tensor has no elements.
+        """
+        graph = self._build(semantics)
+        if graph is not self._taken:
+            if faults := small_sizes(graph).faults(self.parameters, self.name):
+                raise InputError(faults)
+            self._taken = graph
+        return graph
+
+    def __getstate__(self) -> tuple[None, dict[str, Any]]:
+        """What another process is sent: not the graph, which it makes again."""
+        state = {name: getattr(self, name) for name in Workload.__slots__}
+        return None, {**state, "_taken": None}
+
+    def least(self, name: str) -> float:
+        """Return the least whole number of a free dimension that the network takes; 0 for any."""
+        return small_sizes(self.graph()).least(name, self.parameters)
 
     def items(self) -> Value:
         """Return how many tokens, frames ... one run yields."""
@@ -131,6 +150,15 @@ class Workload:
             self.name, self._build, {**self.parameters, **bound}, (self.unit, self._items),
             precision=self.precision, origin=self.origin, notes=self.notes,
             trained_context=self.trained_context,
+        )  # fmt: skip
+
+    def scoring_every_token(self) -> Workload:
+        """Return the workload with its classifier on every token, whatever runs it: training."""
+        build = self._build
+        return Workload(
+            self.name, lambda s: build(s._replace(head_on_every_token=True)), self.parameters,
+            (self.unit, self._items), precision=self.precision, origin=self.origin,
+            notes=self.notes, trained_context=self.trained_context,
         )  # fmt: skip
 
     def __repr__(self) -> str:
@@ -196,7 +224,13 @@ class StructureBuild:
         """Return the graph under a runtime's semantics."""
         graph = self._graphs.get(semantics)
         if graph is None:
-            graph = _built(self.family.build, self.structure, semantics)
+            try:
+                graph = _built(self.family.build, self.structure, semantics)
+            except ZeroDivisionError:
+                raise InputError(
+                    Fault("a width, or a number of heads or groups, comes out as 0",
+                          path="structure", expected="larger widths, or fewer groups")
+                ) from None  # fmt: skip
             self._graphs[semantics] = graph
         return graph
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.broken.model_files import MODELS, within
+from tests.draws import ALL_DRAWN, draws
 
 JUNK = (
     "", "0", "-1", "-0.0", "1e999", "1e-320", ".nan", "inf", "NaN", "null", "true", "[]", "{}",
@@ -23,24 +24,27 @@ JUNK = (
 
 #: File -> mutations tried.
 TRIED = {
-    "board.yaml": 110,
-    "net.yaml": 110,
-    "llm.yaml": 90,
-    "config.json": 70,
-    "graph.json": 70,
-    "sizes.json": 40,
-    "rows.csv": 40,
-    "runtime.yaml": 60,
-    "buffers.csv": 40,
-    "problem.yaml": 90,
-    "net.onnx": 110,
-    "net.tflite": 110,
-    "system.yaml": 60,
-    **{name: tried for name, (_, tried) in MODELS.items()},
+    name: draws(tried)
+    for name, tried in {
+        "board.yaml": 110,
+        "net.yaml": 110,
+        "llm.yaml": 90,
+        "config.json": 70,
+        "graph.json": 70,
+        "sizes.json": 40,
+        "rows.csv": 40,
+        "runtime.yaml": 60,
+        "buffers.csv": 40,
+        "problem.yaml": 90,
+        "net.onnx": 110,
+        "net.tflite": 110,
+        "system.yaml": 60,
+        **{name: tried for name, (_, tried) in MODELS.items()},
+    }.items()
 }
 
 #: A mutation that takes longer than this is a hang.
-PATIENCE_S = 10
+PATIENCE_S = 120
 
 
 def mutate_text(text: str, dice: random.Random) -> str:
@@ -144,5 +148,5 @@ def test_a_random_mutation_is_refused_or_predicted(
             assert all(line.startswith("error: ") for line in lines), told
             assert all(line.isprintable() for line in lines), told
         codes[code] = codes.get(code, 0) + 1
-    assert codes.get(2, 0) > TRIED[file] // 4
+    assert codes.get(2, 0) > TRIED[file] // (4 if ALL_DRAWN else 8)
     assert codes.get(0, 0) > 0

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perfmodel.calibrate.transfer import completed, spread, transfer
+from tests.draws import draws
 
 NETWORKS, DEVICES = 40, 5
 CLASSES = ["float" if i % 2 else "integer" for i in range(NETWORKS)]
@@ -53,7 +54,7 @@ def test_a_mixture_of_deviations_is_found() -> None:
 
 
 @given(st.floats(0.01, 100), st.integers(0, 20))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=draws(15), deadline=None)
 def test_a_device_twice_as_slow_is_predicted_twice_as_slow(factor: float, seed: int) -> None:
     times = _times(seed)
     anchors = np.full(NETWORKS, np.nan)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from perfmodel.schedule.allocate import allocate, read_lifetimes
-from tests.schedule.allocate.packings import full, overlapping
+from tests.schedule.allocate.packings import brimful, full, overlapping
 
 Run = Callable[..., Any]
 
@@ -177,3 +177,15 @@ def test_bad_options(run: Run, buffers: Path, arguments: list[str]) -> None:
 
 def test_no_such_file(run: Run, tmp_path: Path) -> None:
     assert "no such file" in run("allocate", str(tmp_path / "none.csv")).err
+
+
+def test_what_is_not_decided_exits_3(run: Run, tmp_path: Path) -> None:
+    """Full at every moment: first fit does not fit it, and forty nodes do not prove anything."""
+    path = tmp_path / "brimful.csv"
+    lives = brimful(random.Random(11), 60, 30, 8)
+    rows = [f"{b.id},{b.lower},{b.upper},{b.size_bytes}" for b in lives]
+    path.write_text("\n".join(["id,lower,upper,size", *rows]) + "\n")
+    stopped = run("allocate", str(path), "--capacity", "60", "--nodes", "40", "--json")
+    assert (stopped.code, stopped.data["status"], stopped.data["proof"]) == (3, "not found", None)
+    assert run("allocate", str(path), "--capacity", "59", "--nodes", "40").code == 1
+    assert run("allocate", str(path), "--capacity", "600", "--nodes", "40").code == 0

@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterator
 from importlib import import_module
 from itertools import pairwise
 
-import pytest
-
 from perfmodel.cli.app import COMMANDS, GROUPS
 from perfmodel.cli.words import MODEL_FILES
 from perfmodel.workload.importers.table import IMPORTED, READERS
+from tests.offenders import each
 
 #: Options of more than one command, in the order in which every help lists them.
 ORDER = (
@@ -30,7 +29,7 @@ def functions() -> Iterator[tuple[str, Callable[..., int]]]:
             yield f"{group} {name}", getattr(module, f"{name}_{group}")
 
 
-@pytest.mark.parametrize(("name", "function"), list(functions()))
+@each("name, function", functions)
 def test_options_come_in_one_order(name: str, function: Callable[..., int]) -> None:
     named = inspect.signature(function).parameters.values()
     options = [o.name for o in named if o.kind is o.KEYWORD_ONLY and o.name in ORDER]

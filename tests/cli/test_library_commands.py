@@ -10,6 +10,7 @@ import pytest
 import perfmodel as pm
 from perfmodel.hardware.library import check, device_names
 from perfmodel.workload import library
+from tests.offenders import each
 
 Run = Callable[..., Any]
 
@@ -22,7 +23,7 @@ def test_hardware_list(run: Run) -> None:
     assert "did you mean 'phone'" in run("hardware", "list", "--tag", "fone").err
 
 
-@pytest.mark.parametrize("name", device_names())
+@each("name", device_names)
 def test_a_shown_spec_is_accepted_again(run: Run, tmp_path: Path, name: str) -> None:
     path = tmp_path / f"{name}.yaml"
     path.write_text(run("hardware", "show", name, "--yaml").out)

@@ -25,7 +25,7 @@ def test_patches_are_pythons(run: Run, tmp_path: Path) -> None:
     assert done.data == json.loads(out.read_text()) == found.to_dict()
     assert done.data["peak_bytes"] <= 30 * KIB < done.data["layer_by_layer"]["peak_bytes"]
     # Nothing between the layers leaves the chip, only the image comes in.
-    assert done.data["offchip_bytes"] == 96 * 96 * 3
+    assert done.data["map_bytes"] == 96 * 96 * 3
     assert done.data["stages"][0]["first"] == "stem"
     assert "with and without patches" in page.read_text()
     assert "does not fit" in run("patches", NET, "--capacity", "30 KiB").out

@@ -1,10 +1,12 @@
 """``perfmodel sweep``: rows, best, front, files, dry runs, faults."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import perfmodel as pm
@@ -171,3 +173,83 @@ def test_empty_items_of_lists_are_faults(run: Run) -> None:
     ])  # fmt: skip
     with pytest.raises(pm.errors.InputError, match="item 2 of 'a100,,h100' is empty"):
         pm.sweep("resnet18", "a100,,h100")
+
+
+def test_the_command_line_says_how_many_and_why(run: Run, tmp_path: Path) -> None:
+    given = ("sweep", "resnet18", "-d", "a100,finn_kws_w3a3,raspberry_pi_5", "--set", "batch=1,2")
+    done = run(*given, "-o", str(tmp_path / "points.csv"))
+    assert done.code == 0
+    assert "2 of 6 points cannot be predicted" in done.err
+    assert "2 on finn_kws_w3a3: " in done.err
+    assert "147" in done.err
+    data = run(*given, "--best", "latency_s", "--json").data
+    assert data["refused"] == 2
+    assert data["reasons"][0]["devices"] == ["finn_kws_w3a3"]
+    assert data["best"]["device"] == "a100"
+    none = run("sweep", "resnet18", "-d", "finn_kws_w3a3")
+    assert none.code == 2
+    assert "147" in none.err
+    report = tmp_path / "report.html"
+    assert run(*given, "--report", str(report)).code == 0
+    assert "2 of 6 points cannot be predicted" in report.read_text()
+
+
+def test_the_best_says_of_how_many_it_is_the_best(run: Run) -> None:
+    """One phone of the library states energies: it is no winner among all of them."""
+    table = pm.sweep("resnet18", "tag:phone")
+    known = int(np.isfinite(table["energy_j"]).sum())
+    assert 0 < known < len(table)
+    done = run("sweep", "resnet18", "-d", "tag:phone", "--best", "energy_j", "--pareto",
+               "latency_s,energy_j")  # fmt: skip
+    assert done.code == 0
+    told = f"of those that have a number ({known} of {len(table)} that fit)"
+    assert done.out.count(told) == 2
+    assert f"{len(table) - known} of {len(table)} rows that fit have no energy_j" in done.err
+    data = run("sweep", "resnet18", "-d", "tag:phone", "--best", "energy_j", "--json").data
+    assert data["without_number"] == {"energy_j": len(table) - known}
+
+
+def test_what_has_no_number_anywhere_is_no_answer(run: Run) -> None:
+    done = run("sweep", "resnet18", "-d", "apple_a14,apple_a15", "--best", "energy_j")
+    assert done.code == 1
+    assert "none of the 2 rows that fit has a number" in done.out
+    assert "no energy_j" in done.err
+    assert run("sweep", "resnet18", "-d", "apple_a14", "--pareto", "energy_j").code == 1
+
+
+@pytest.mark.parametrize("command", [
+    ("sweep", "resnet18", "-d", "a100", "--set", "batch=uniform(1, 9)", "--sobol", "8"),
+    ("search", "resnet18", "a100", "--choice", "weight_bits=4,8"),
+    ("stream", "llama_3_8b", "raspberry_pi_5"), ("allocate", "resnet18"),
+])  # fmt: skip
+def test_a_seed_below_zero_is_refused(run: Run, command: tuple[str, ...]) -> None:
+    done = run(*command, "--seed", "-1")
+    assert done.code == 2
+    assert "'-1' does not fit --seed" in done.err
+    assert "internal error" not in done.err
+
+
+def test_python_refuses_a_seed_that_is_none() -> None:
+    for seed in (-1, 1.5, True, "1"):
+        with pytest.raises(pm.errors.InputError, match="is no seed"):
+            pm.sweep("resnet18", "a100", {"batch": "uniform(1, 9)"}, sobol=4, seed=seed)  # pyright: ignore[reportArgumentType]
+
+
+def test_a_sweep_needs_a_file_and_no_pipe(run: Run, tmp_path: Path) -> None:
+    pipe = tmp_path / "points.csv"
+    os.mkfifo(pipe)
+    done = run("sweep", "resnet18", "-d", "a100", "-o", str(pipe))
+    assert done.code == 2
+    assert "is a pipe or a device" in done.err
+    assert [p.name for p in tmp_path.iterdir()] == ["points.csv"]
+
+
+def test_a_report_says_of_how_many_rows_the_best_is(run: Run, tmp_path: Path) -> None:
+    page = tmp_path / "r.html"
+    done = run("sweep", "resnet18", "-d", "tag:phone,finn_kws_w3a3", "--best", "energy_j",
+               "--report", str(page))  # fmt: skip
+    assert done.code == 0
+    text = page.read_text()
+    assert "Best energy_j of those that have a number (1 of " in text
+    assert "have no energy_j" in text
+    assert "1 of 22 points cannot be predicted" in text

@@ -13,6 +13,7 @@ from perfmodel.workload.builder import GraphBuilder
 from perfmodel.workload.fuse import Fusion
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.lower import Lowered
+from tests.draws import draws
 
 NO_FUSION = Fusion(elementwise=False, flash_attention=True)
 
@@ -71,7 +72,7 @@ def setting(capacity: object) -> Setting:
     return Setting(facts, "e", ("near", "main"), "main", parse_precision("int8"))
 
 
-@settings(max_examples=200)
+@settings(max_examples=draws(200))
 @given(graphs(), st.integers(0, 200))
 def test_traffic_follows_the_rule(graph: Graph, capacity: int) -> None:
     table = Lowered(graph, NO_FUSION, tagged=False).bind({}, accesses=True)
@@ -85,7 +86,7 @@ def test_traffic_follows_the_rule(graph: Graph, capacity: int) -> None:
         assert traffic["main"][i, 0] == far
 
 
-@settings(max_examples=200)
+@settings(max_examples=draws(200))
 @given(graphs(), st.integers(0, 200))
 def test_what_is_resident_never_exceeds_the_capacity(graph: Graph, capacity: int) -> None:
     lives = intervals(graph)

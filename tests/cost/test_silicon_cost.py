@@ -6,17 +6,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.integrate import quad
 
 from perfmodel.cost.silicon_cost import die_usd, dies_per_wafer, mask_cost_usd, murphy_yield
+from tests.draws import draws
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=draws(50), deadline=None)
 @given(st.floats(1e-6, 2e-3), st.floats(10.0, 1e4))
 def test_murphys_yield_is_the_mean_over_a_triangle_of_densities(
     area: float, density: float
 ) -> None:
     """Murphy 1964: Poisson yields averaged over densities from 0 to twice the mean."""
+    from scipy.integrate import quad
 
     def triangle(d: float) -> float:
         return (d if d < density else 2 * density - d) / density**2

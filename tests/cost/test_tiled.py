@@ -17,6 +17,7 @@ from perfmodel.cost.traffic.staircase import staircase
 from perfmodel.formats import as_precision
 from perfmodel.workload.library import find
 from perfmodel.workload.lower import OperatorTable, lower
+from tests.draws import draws
 
 KIB = 1024.0
 
@@ -89,7 +90,7 @@ def test_keeping_activations_never_costs() -> None:
     assert kept[-1] < 0.6 * alone[-1]
 
 
-@settings(max_examples=15)
+@settings(max_examples=draws(15))
 @given(st.lists(st.integers(1, 3000), min_size=2, max_size=40), st.floats(4e3, 1e7))
 def test_arrays_of_batches_equal_singles(batches: list[int], capacity: float) -> None:
     """Staircases for few shapes and closed forms for many agree with one call a point."""
@@ -144,7 +145,11 @@ def test_too_small_a_scratchpad_is_infinite() -> None:
     assert np.isinf(network(table_of("resnet18"), setting_of(4.0))[0])
 
 
-@pytest.mark.parametrize("name", ["tiny_cnn", "llama_3_8b"])
+@pytest.mark.parametrize(
+    "name",
+    # JAX compiles every layer of a network of convolutions for itself: 15 seconds.
+    ["llama_3_8b", pytest.param("tiny_cnn", marks=pytest.mark.exhaustive)],
+)
 def test_relaxed_traffic_under_numpy_and_jax(name: str) -> None:
     """Continuous forms: alike in both namespaces, near the exact ones, at least compulsory."""
     import jax

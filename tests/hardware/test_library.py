@@ -19,11 +19,12 @@ from perfmodel.hardware.library import (
     select,
 )
 from perfmodel.hardware.runtime import Runtime
+from tests.offenders import each
 
 DEVICES, RUNTIMES = names("devices"), names("runtimes")
 
 
-@pytest.mark.parametrize("name", DEVICES)
+@each("name", DEVICES)
 def test_a_device_that_ships_is_sound(name: str, tmp_path: Path) -> None:
     device = hardware(name)
     assert device.name == name, "a file is called as its device"
@@ -37,7 +38,7 @@ def test_a_device_that_ships_is_sound(name: str, tmp_path: Path) -> None:
     assert grade.letter in "ABCDE"
 
 
-@pytest.mark.parametrize("name", DEVICES)
+@each("name", DEVICES)
 def test_a_default_runtime_exists_and_drives_the_device(name: str) -> None:
     device = hardware(name)
     machine = device.machine()
@@ -46,7 +47,7 @@ def test_a_default_runtime_exists_and_drives_the_device(name: str) -> None:
         assert device.hierarchy(engine.name)[-1].capacity.value > 0
 
 
-@pytest.mark.parametrize("name", RUNTIMES)
+@each("name", RUNTIMES)
 def test_a_runtime_that_ships_is_sound(name: str, tmp_path: Path) -> None:
     made = runtime(name)
     assert made.name == name

@@ -73,6 +73,16 @@ MUTATIONS = [
         "54:9: power.idle: 500 W is above busy; expected at most 400 W",
     ),
     (
+        '    clock: "3 GHz"',
+        '    clock: "3 GHz"\n    busy_power: "20 W"',
+        "32:17: engines.host.busy_power: 20 W is below power.idle; expected at least 50 W",
+    ),
+    (
+        '    clock: "3 GHz"',
+        '    clock: "3 GHz"\n    busy_power: "600 W"',
+        "32:17: engines.host.busy_power: 600 W is above power.busy; expected at most 400 W",
+    ),
+    (
         "boundary: board",
         "boundary: bord",
         "53:13: power.boundary: unknown value 'bord'; expected one of core, module, board, wall; did you mean 'board'?",

@@ -9,6 +9,7 @@ import pytest
 
 import perfmodel as pm
 from perfmodel.hardware.library import hardware
+from tests.offenders import each
 
 LLM = ("llama_3_2_1b", "w4a16")
 CNN = ("resnet50", "int8")
@@ -41,7 +42,7 @@ def test_at_least_forty_five_are_asked_for() -> None:
     assert len({hardware(name).name for name in ASKED}) >= 45
 
 
-@pytest.mark.parametrize("name", ASKED)
+@each("name", ASKED)
 def test_a_named_device_is_graded_and_obeys_its_facts(name: str) -> None:
     device = hardware(name)
     grade = device.grade()

@@ -124,8 +124,8 @@ def test_every_fault_at_once() -> None:
             "memories.main.sustained_bandwidth": "90 GB/s", "power.busy": float("nan"),
         }, runtime="rknx")  # fmt: skip
     assert len(caught.value.faults) == 5
-    with pytest.raises(InputError, match="the library has a device named 'rk3588' already"):
-        new("rk3588", "rk3576")
+    with pytest.raises(InputError, match="'stm32h7' is another name of stm32h743"):
+        new("stm32h7", "stm32f746")
     with pytest.raises(InputError, match="nothing to choose a device by"):
         new("my_board")
 
@@ -195,7 +195,7 @@ def test_the_catalogue_is_sound_and_beside_the_library() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["snapdragon_888", "rtx_2060", "jetson_xavier_nx", "a13", "esp32_c3"]
+    "name", ["snapdragon_888", "rtx_2060", "jetson_xavier_nx", "a13", "nrf52840"]
 )
 def test_a_known_product_is_told_what_to_type(name: str) -> None:
     with pytest.raises(InputError) as caught:

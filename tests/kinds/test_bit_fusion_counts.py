@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from perfmodel.kinds.bit_fusion import Layer, Tiling, count, frontier, lanes_and_steps, layer_cycles
 from perfmodel.kinds.bit_fusion.tiles import tilings
+from tests.draws import draws
 
 ROWS, COLUMNS, RATE = 16, 32, 192
 ROOMS = {"input": 32768 * 4, "weight": 65536 * 4, "output": 16384 * 4}
@@ -88,7 +89,7 @@ def test_products_of_a_unit(a: int, w: int, lanes: int, steps: int) -> None:
     assert both[1][0] == steps
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=draws(25), deadline=None)
 @given(
     st.sampled_from([1, 3, 5]), st.sampled_from([1, 5, 7, 14, 28]), st.sampled_from([1, 2]),
     st.integers(1, 200), st.integers(1, 200), st.sampled_from([2, 3, 4, 6, 8]),
@@ -102,7 +103,7 @@ def test_best_tiling_is_that_of_a_loop_over_all(
     assert float(cycles) == pytest.approx(expected, rel=1e-12)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=draws(40), deadline=None)
 @given(
     st.sampled_from([1, 3, 7]), st.integers(1, 60), st.sampled_from([1, 2]), st.integers(1, 400),
     st.integers(1, 400), st.sampled_from([2.0, 4.0, 8.0, 16.0]),
@@ -149,8 +150,8 @@ def test_arrays_are_their_numbers() -> None:
     many = one._replace(input_bits=bits, weight_bits=bits, lanes=lanes, steps=steps)
     _, cycles = layer_cycles(many, float(RATE))
     alone = [layer_cycles(layer(3, 14, 1, 96, 96, b, b), float(RATE))[1] for b in bits]
-    np.testing.assert_array_equal(cycles, [float(c) for c in alone])
-    assert np.all(np.diff(cycles) >= 0)
+    np.testing.assert_allclose(cycles, [float(c) for c in alone], rtol=1e-12)
+    assert np.all(np.diff(cycles) >= -1e-12 * cycles[0])
 
 
 def test_a_layer_too_large_for_its_buffers_is_moved_bit_by_bit() -> None:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perfmodel.kinds.bit_serial import array_steps, clocks_a_step, fetches, most_terms, terms
+from tests.draws import draws
 
 SIZES = st.integers(min_value=1, max_value=300)
 
@@ -25,7 +26,7 @@ def test_terms_of_published_formats() -> None:
 
 
 @given(SIZES, SIZES, SIZES, st.sampled_from([(8, 4, 1), (16, 2, 4), (6, 3, 2)]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=draws(60), deadline=None)
 def test_steps_are_tiles_counted_one_by_one(
     outer: int, inner: int, tokens: int, shape: tuple[int, int, int]
 ) -> None:
@@ -76,7 +77,7 @@ def test_dequantisation_hides_behind_a_group() -> None:
 @given(
     st.floats(1.0, 1e8), st.floats(1.0, 1e8), st.floats(64.0, 1e7), st.floats(64.0, 1e7)
 )  # fmt: skip
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=draws(200), deadline=None)
 def test_fetches_follow_the_simulator(w: float, i: float, w_room: float, i_room: float) -> None:
     """`_calc_num_mem_refetch` written out."""
     times = (1, 1)

@@ -67,7 +67,7 @@ def test_more_bits_never_take_less_time() -> None:
         net = find("tinyllama_1_1b", {"phase": phase, "batch": 1, **size})
         seconds = predict(net, hardware("bitmod"), precision=precision).latency_s
         assert seconds.shape == bits.shape
-        assert np.all(np.diff(seconds) >= 0)
+        assert np.all(np.diff(seconds) >= -1e-12 * seconds[0])
         assert seconds[-1] > 1.5 * seconds[2]
         alone = predict(net, hardware("bitmod"), precision="w=int3,a=fp16").latency_s
         assert seconds[2] == pytest.approx(alone, rel=1e-12)

@@ -19,6 +19,7 @@ from perfmodel.predict import predict
 from perfmodel.testing import KindConformance
 from perfmodel.workload.library import find
 from perfmodel.workload.workload import Workload
+from tests.draws import draws
 
 
 class TestFpgaConvNet(KindConformance):
@@ -47,7 +48,7 @@ def simulated(held: Sequence[float], lags: Sequence[int], pixels: int) -> list[f
     return ends
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=draws(60), deadline=None)
 @given(st.lists(st.tuples(st.floats(1.0, 100.0), st.integers(0, 40)), min_size=1, max_size=6))
 def test_passage_is_the_longest_path(layers: list[tuple[float, int]]) -> None:
     """As a simulation of 400 pixels says it, but for the pixels that it cuts a frame into."""
@@ -136,7 +137,7 @@ def test_frames_a_second_are_the_slowest_layer_s() -> None:
     assert (many - few) / 1000 == pytest.approx(32000 / 143e6, rel=1e-9)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=draws(20), deadline=None)
 @given(st.sampled_from([1, 2, 4, 8, 16]), st.sampled_from([1, 2, 4, 8, 16]))
 def test_more_streams_are_never_slower(few: int, many: int) -> None:
     few, many = sorted((few, many))

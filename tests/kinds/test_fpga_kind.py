@@ -19,6 +19,7 @@ from perfmodel.workload.builder import GraphBuilder
 from perfmodel.workload.library import find
 from perfmodel.workload.symbols import symbol
 from perfmodel.workload.workload import Workload
+from tests.draws import draws
 
 
 def test_too_many_dsp_slices_name_the_reuse_factor_that_would_do() -> None:
@@ -185,7 +186,7 @@ def test_layers_that_keep_state_are_refused() -> None:
                 hardware("vu13p"))  # fmt: skip
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=draws(30), deadline=None)
 @given(
     st.integers(2, 64), st.integers(2, 64), st.floats(0.1, 1.0), st.sampled_from([1, 2, 4, 16, 100])
 )

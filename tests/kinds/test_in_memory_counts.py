@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from perfmodel.kinds.in_memory import copies_of, layout, speed, steps_of, vector_seconds
 from perfmodel.reproduce.systems.cim import colonnade, tops
+from tests.draws import draws
 
 
 def put_down(
@@ -36,7 +37,7 @@ def put_down(
     return arrays
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=draws(200), deadline=None)
 @given(
     st.integers(1, 40), st.integers(1, 700), st.integers(1, 300), st.integers(1, 16),
     st.sampled_from([64, 128, 256]), st.sampled_from([64, 128, 200]), st.sampled_from([1, 2, 4]),
@@ -115,7 +116,7 @@ def test_converters_that_are_shared_bind() -> None:
     assert float(added) == pytest.approx(2 * at, rel=1e-12)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=draws(100), deadline=None)
 @given(
     st.lists(st.tuples(st.integers(1, 30), st.integers(1, 3000)), min_size=1, max_size=5),
     st.integers(0, 200),

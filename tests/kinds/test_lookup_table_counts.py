@@ -20,6 +20,7 @@ from perfmodel.kinds.lookup_table import (
     table_entries,
     uram_blocks,
 )
+from tests.draws import draws
 
 
 class Tables:
@@ -91,7 +92,7 @@ def test_mirrored_tables_hold_half() -> None:
     m=st.integers(1, 4), k=st.integers(1, 60), n=st.integers(1, 40), group=st.integers(1, 4),
     tables=st.integers(1, 6), reads=st.integers(1, 5), build=st.integers(0, 9),
 )  # fmt: skip
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=draws(60), deadline=None)
 def test_clocks_of_an_engine_one_by_one(
     m: int, k: int, n: int, group: int, tables: int, reads: int, build: int
 ) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from perfmodel.kinds.nand import Flash, Matrix, published_columns, split, tile
 from perfmodel.kinds.nand.events import Channel, simulate
+from tests.draws import draws
 
 PAGE, READ = 16384.0, 30e-6
 
@@ -81,7 +82,7 @@ def test_half_a_piece_is_what_a_request_waits(pieces: int) -> None:
     assert found.requests_done[-1] <= 100 * worst + 60e-6
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=draws(60), deadline=None)
 @given(
     st.integers(1, 6), st.integers(0, 40), st.integers(0, 60), st.sampled_from([1, 4, 32]),
     st.booleans(),

@@ -21,6 +21,7 @@ from perfmodel.kinds.nand import (
     tile,
     widths,
 )
+from tests.draws import draws
 
 PAGE, READ = 16384.0, 30e-6
 
@@ -128,7 +129,7 @@ def brute(f: Flash, m: Matrix, host: float, each: float) -> float:
     return float(np.min(np.maximum(rounds * pace, rest((low + high) / 2))))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=draws(80), deadline=None)
 @given(
     st.sampled_from([1, 2, 8, 12, 32]), st.integers(1, 16), st.integers(1, 4),
     st.integers(1, 40000), st.integers(1, 40000), st.sampled_from([1.0, 2.0, 32.0]),

@@ -18,6 +18,7 @@ from perfmodel.workload.graph import Graph
 from perfmodel.workload.library import find
 from perfmodel.workload.symbols import symbol
 from perfmodel.workload.workload import Workload
+from tests.offenders import each
 
 
 class TestRooflineOnGpu(KindConformance):
@@ -66,7 +67,7 @@ def test_a_gemm_is_the_larger_of_work_and_bytes(m: int, n: int, k: int) -> None:
 FOLDED = ("finn_kws_w3a3", "finn_kws_w3a3_arty")
 
 
-@pytest.mark.parametrize("name", [n for n in device_names() if n not in FOLDED])
+@each("name", [n for n in device_names() if n not in FOLDED])
 def test_every_device_of_the_library_predicts(name: str) -> None:
     found = predict(find("mobilenet_v2", {}), hardware(name))
     assert found.latency_s > 0

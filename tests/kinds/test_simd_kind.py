@@ -154,7 +154,7 @@ def test_a_peak_that_ports_and_clock_do_not_make_is_a_fault(tmp_path: Path) -> N
 
 def test_without_kernels_it_is_a_roofline(cores: Device) -> None:
     work = find("resnet18", {})
-    plain = predict(work, cores, runtime="ideal")
+    plain = predict(work, cores, runtime="generic")
     arithmetic = 2 * float(plain.macs) / 768e9
     assert arithmetic < plain.latency_s < 2 * arithmetic
 
@@ -247,10 +247,12 @@ def test_dense_layers_take_what_was_measured(data: Path) -> None:
 
 
 @pytest.mark.parametrize("model", ["resnet50", "mobilenet_v2"])
-def test_an_image_of_less_than_a_pixel_has_a_time(model: str) -> None:
-    """Strides leave it no rows at all; with whole ones beside it, as a search may ask."""
-    extents = np.array([0.25, 0.5, 1.0, 7.0])
+def test_an_image_of_a_pixel_has_a_time(model: str) -> None:
+    """Strides leave no more than one pixel of it; less than one is no image."""
+    extents = np.array([1.0, 1.5, 7.0])
     work = find(model, {"height": extents, "width": extents})
     found = np.asarray(predict(work, hardware("zen4_core"), precision="fp32").latency_s)
     assert np.all(np.isfinite(found))
     assert found[-1] > found[0] > 0
+    with pytest.raises(InputError, match="at least 1"):
+        predict(work.bind({"height": 0.25}), hardware("zen4_core"), precision="fp32")

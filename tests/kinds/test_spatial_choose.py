@@ -12,6 +12,7 @@ from perfmodel.kinds.spatial.counts import buffer_demand, sets_that_fit
 from perfmodel.kinds.spatial.divisors import cheapest_of_all, least_dram
 from perfmodel.kinds.spatial.eyeriss import ALEXNET, VGG16
 from perfmodel.kinds.spatial.search import movement_cost
+from tests.draws import draws
 
 CHIP = PeArray(12.0, 14.0, 224.0, 12.0, 24.0, 51200.0, 4.0, 1.0, 4.0)
 COSTS = AccessCosts(4.0, 15.0, 460.0, 531.5)
@@ -121,7 +122,7 @@ def test_what_is_chosen_fits() -> None:
 
 
 @given(st.integers(0, 2**31))
-@settings(max_examples=15)
+@settings(max_examples=draws(15))
 def test_arrays_equal_singles(seed: int) -> None:
     """Layers, array sizes and buffers together, as one at a time."""
     rng = np.random.default_rng(seed)

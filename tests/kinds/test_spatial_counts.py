@@ -16,6 +16,7 @@ from perfmodel.kinds.spatial import Layer, PeArray, RowMapping, count
 from perfmodel.kinds.spatial.counts import buffer_demand, folds, sets_that_fit
 from perfmodel.kinds.spatial.rlc import compressed_words
 from perfmodel.kinds.spatial.shapes import ceil_div
+from tests.draws import draws
 
 CHIP = PeArray(12.0, 14.0, 224.0, 12.0, 24.0, 51200.0, 4.0, 1.0, 4.0)
 
@@ -106,7 +107,7 @@ def cases(draw: st.DrawFn) -> Case:
 
 
 @given(cases())
-@settings(max_examples=60)
+@settings(max_examples=draws(60))
 def test_words_are_those_of_a_walk(case: Case) -> None:
     """Every word of buffer and main memory, ragged pieces and padding counted."""
     found, seen = count(case.layer, case.mapping, CHIP), walk(case)
@@ -116,7 +117,7 @@ def test_words_are_those_of_a_walk(case: Case) -> None:
 
 
 @given(cases(), st.integers(0, 2**31))
-@settings(max_examples=40)
+@settings(max_examples=draws(40))
 def test_arrays_equal_singles(case: Case, seed: int) -> None:
     rng = np.random.default_rng(seed)
     layer = Layer(*(v * rng.integers(1, 3, 5) for v in case.layer))
@@ -165,7 +166,7 @@ def test_clocks_are_those_of_a_walk(case: Case) -> None:
 
 
 @given(cases())
-@settings(max_examples=60)
+@settings(max_examples=draws(60))
 def test_clocks_are_never_below_the_products_of_all_elements(case: Case) -> None:
     found = count(case.layer, case.mapping, CHIP)
     sets = math.prod((case.r, case.t))
@@ -204,7 +205,7 @@ def test_run_length_code_by_hand() -> None:
 
 
 @given(cases())
-@settings(max_examples=60)
+@settings(max_examples=draws(60))
 def test_relaxed_counts_are_never_above(case: Case) -> None:
     """And equal where every piece is whole."""
     hard, soft = (count(case.layer, case.mapping, CHIP, relaxed=r) for r in (False, True))

@@ -38,6 +38,10 @@ class TestEyeriss256(KindConformance):
     def workloads(self) -> Sequence[Workload]:
         return [find("mobilenet_v2", {}), find("vit_b_16", {})]
 
+    def batch_slack(self) -> float:
+        """Mappings are those of least energy, which may be slow ones."""
+        return 0.2
+
 
 def test_network_is_its_layers() -> None:
     """Dense feature maps: every convolution of AlexNet takes what its layer takes by itself."""
@@ -65,14 +69,15 @@ def test_zeros_save_traffic_and_energy_never_time_of_the_array() -> None:
     found = predict(find("alexnet", {"batch": 4}), varied, precision="int16")
     assert np.all(np.diff(found.energy_j) < 0)
     moved = found.traffic_bytes["dram"]
-    assert moved[0] == moved[1]  # a code of 4/3 words a value saves nothing below a quarter
+    # A code of 4/3 words a value saves nothing below a quarter.
+    assert moved[0] == pytest.approx(moved[1], rel=1e-12)
     assert np.all(np.diff(moved[1:]) < 0)
     each = [
         predict(find("alexnet", {"batch": 4}), machine.vary({"engines.array.input_zeros": z}),
                 precision="int16").table["cycles"]
         for z in (0.01, 0.99)
     ]  # fmt: skip
-    np.testing.assert_array_equal(each[0], each[1])
+    np.testing.assert_allclose(each[0], each[1], rtol=1e-12)
 
 
 def test_larger_arrays_and_buffers() -> None:
@@ -163,4 +168,4 @@ def test_relaxed_is_smooth_under_a_mapping() -> None:
     assert np.all(steps > 0)
     assert np.quantile(steps, 0.97) < 0.005
     assert np.max(steps) < 0.05
-    assert np.mean(np.diff(hard.latency_s) == 0) > 0.5
+    assert np.mean(np.abs(np.diff(hard.latency_s)) <= 1e-12 * hard.latency_s[-1]) > 0.5

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from perfmodel.cost.traffic.nest import TileNest, Widths
 from perfmodel.cost.traffic.staircase import staircase
 from perfmodel.kinds.systolic.buffers import Buffers, Product, buffered_traffic
+from tests.draws import draws
 
 _SIZES, _WIDTHS = st.integers(1, 24), st.sampled_from([1, 2, 4])
 _ROOM = st.one_of(st.none(), st.integers(4, 800))
@@ -59,7 +60,7 @@ def _exhaustive(
     return best
 
 
-@settings(max_examples=120)
+@settings(max_examples=draws(120))
 @given(
     _SIZES, _SIZES, _SIZES, st.tuples(_WIDTHS, _WIDTHS, _WIDTHS, _WIDTHS),
     st.tuples(_ROOM, _ROOM, _ROOM), st.integers(8, 2000), st.integers(0, 20),
@@ -74,7 +75,7 @@ def test_least_over_every_tile(
     assert float(found[0, 0, 0]) == _exhaustive(m, n, k, widths, rooms, shared, halo)
 
 
-@settings(max_examples=60)
+@settings(max_examples=draws(60))
 @given(
     st.integers(1, 900), st.integers(1, 900), st.integers(1, 900), st.integers(100, 200_000),
 )  # fmt: skip
@@ -125,7 +126,7 @@ def test_tried_tiles_against_all_useful_ones(monkeypatch: pytest.MonkeyPatch) ->
     """Large products: counts that are left out rarely cost anything, half a per cent at most."""
     draw = np.random.default_rng(5)
     excess: list[float] = []
-    for _ in range(100):
+    for _ in range(draws(100)):
         m, n, k = np.floor(np.exp(draw.uniform(2.0, 8.3, 3)))
         rooms = np.floor(np.exp(draw.uniform(6.0, 13.0, 4)))
         own = [float(room) if draw.integers(2) else None for room in rooms[:3]]

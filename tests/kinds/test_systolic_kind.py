@@ -286,4 +286,4 @@ def test_a_share_for_activations_never_costs(own: dict[str, float]) -> None:
         predict(find("resnet18", {}), array(kept_share=share, **own)).latency_s
         for share in (0.0, 0.25, 0.5, 0.9, 1.0)
     ]
-    assert max(seconds) == seconds[0]
+    assert max(seconds) <= seconds[0] * (1 + 1e-12)

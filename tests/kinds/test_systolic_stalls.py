@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perfmodel.kinds.systolic import DATAFLOWS, Dataflow, double_buffered, gemm
+from tests.draws import draws
 
 _SIZES, _SIDES, _WIDTHS = st.integers(1, 40), st.integers(1, 9), st.integers(1, 4)
 
@@ -113,7 +114,7 @@ def _simulate(
     return max(end, bus.free), began, bus.moved
 
 
-@settings(max_examples=300)
+@settings(max_examples=draws(300))
 @given(
     _SIZES, _SIZES, _SIZES, _SIDES, _SIDES, st.sampled_from(list(DATAFLOWS)), st.integers(1, 3),
     st.tuples(_WIDTHS, _WIDTHS, _WIDTHS), st.fractions(Fraction(1, 50), 60, max_denominator=50),
@@ -159,7 +160,7 @@ def test_many_windows_at_once() -> None:
     assert np.all(np.diff(found.cycles, axis=1) < 0)
 
 
-@settings(max_examples=80)
+@settings(max_examples=draws(80))
 @given(
     st.integers(1, 3000), st.integers(1, 3000), st.integers(1, 3000), st.integers(1, 130),
     st.integers(1, 130), st.sampled_from(list(DATAFLOWS)), st.integers(1, 8), st.booleans(),

@@ -15,6 +15,7 @@ from perfmodel.kinds.tensor_core import (
     Processor,
     gemm_times,
 )
+from tests.draws import draws
 
 MACHINE = Processor(peak=1e15, units=100.0, clock=2e9, bandwidth=3e12, l2_bandwidth=8e12)
 CONSTANTS = GemmConstants(
@@ -62,7 +63,7 @@ def slow(m, n, k, groups=1.0):
     return c.launch + c.per_group * groups + found[best] + quantise, best
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=draws(60), deadline=None)
 @given(extents, extents, extents, st.integers(1, 64))
 def test_it_is_the_best_of_a_loop_over_candidates(m: int, n: int, k: int, groups: int) -> None:
     constants = replace(CONSTANTS, quantise_bytes=5.0)

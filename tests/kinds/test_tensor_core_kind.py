@@ -24,6 +24,11 @@ class _Kernels(KindConformance):
     def _machine(self) -> Machine:
         return self.device().machine("torch_cuda")
 
+    def batch_slack(self) -> float:
+        """One more row of tiles keeps more of main memory busy: from 16 to 17 tokens a product of
+        few columns is quicker."""
+        return 0.005
+
     def rates(self) -> Sequence[str]:
         return ["power.busy"]
 
@@ -70,7 +75,9 @@ def test_without_kernels_it_is_a_roofline(model: str, name: str) -> None:
     for runtime in ("generic", "ideal"):
         found = predict(find(model, {}), device, runtime=runtime)
         same = device.model_copy(update={"engines": tuple(plain)})
-        assert found.latency_s == predict(find(model, {}), same, runtime=runtime).latency_s
+        assert found.latency_s == pytest.approx(
+            predict(find(model, {}), same, runtime=runtime).latency_s, rel=1e-12
+        )
         assert set(found.table.columns).isdisjoint({"kernel_s", "overlap_s", "tile_rows"})
 
 
@@ -129,7 +136,9 @@ def test_a_host_floor_is_a_floor() -> None:
     )
     floored = Machine(machine.device, stated)
     plain = predict(workload, machine)
-    assert predict(workload, floored.vary({floor: 0.0})).latency_s == plain.latency_s
+    assert predict(workload, floored.vary({floor: 0.0})).latency_s == pytest.approx(
+        plain.latency_s, rel=1e-12
+    )
     slow = predict(workload, floored.vary({floor: 1e-3}))
     products = np.array([kind == "gemm" for kind in slow.table["kind"]])
     np.testing.assert_allclose(slow.table["row_s"][products], 1e-3, rtol=1e-12)

@@ -17,6 +17,7 @@ from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
 from perfmodel.testing.text import check_explanation
 from perfmodel.workload.library import find
+from tests.draws import draws
 
 MODEL = {"layers": 2, "width": 512, "heads": 8, "ffn_width": 1024, "vocabulary": 512}
 
@@ -162,7 +163,7 @@ def test_explanations_evaluate_and_batches_equal_singles(
         assert one.latency_s == pytest.approx(seconds, rel=1e-12)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=draws(25), deadline=None)
 @given(st.sampled_from(MACHINES), st.floats(1.0, 8.0), st.sampled_from(["decode", "prefill"]))
 def test_faster_parts_are_never_slower(
     chosen: tuple[str, str, str], factor: float, phase: str

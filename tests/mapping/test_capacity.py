@@ -12,6 +12,7 @@ from mapping_walk import energy, holds, walk
 from perfmodel.cost.mapping import KNOWN, Hierarchy, best_mapping, capacity_staircase, tpu_like
 from perfmodel.cost.traffic.nest import TileNest, Widths
 from perfmodel.errors import InfeasibleError, InputError
+from tests.draws import draws
 
 LAYER = TileNest(
     out_channels=64, in_channels=64, out_rows=14, out_columns=14, kernel_rows=3, kernel_columns=3
@@ -35,7 +36,7 @@ def searched(problem: TileNest, machine: Hierarchy, widths: Widths) -> float:
         return math.inf
 
 
-@pytest.mark.parametrize("seed", range(16))
+@pytest.mark.parametrize("seed", range(draws(16)))
 def test_small_machines(seed: int) -> None:
     rng = random.Random(5000 + seed)
     machine, problem, widths = hierarchy(rng), nest(rng), rng.choice(WIDTHS)

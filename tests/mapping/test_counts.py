@@ -7,9 +7,10 @@ from mapping_cases import WIDTHS, hierarchy, nest, orders, primes, rising
 from mapping_walk import DIMENSIONS, energy, holds, over_time, walk
 
 from perfmodel.cost.mapping import evaluate_mapping
+from tests.draws import draws
 
 
-@pytest.mark.parametrize("seed", range(120))
+@pytest.mark.parametrize("seed", range(draws(120)))
 def test_accesses_are_those_of_a_walk(seed: int) -> None:
     rng = random.Random(seed)
     machine, problem, widths = hierarchy(rng), nest(rng), rng.choice(WIDTHS)

@@ -12,6 +12,7 @@ from mapping_walk import DIMENSIONS, INDEXED, energy, holds, over_time, walk
 from perfmodel.cost.mapping import Hierarchy, best_mapping
 from perfmodel.cost.traffic.nest import TileNest, Widths
 from perfmodel.errors import InfeasibleError
+from tests.draws import draws
 
 
 def least_energy(
@@ -59,7 +60,7 @@ def _of(
     return joules, holds(problem, machine, order, cuts, widths, (operand,))
 
 
-@pytest.mark.parametrize("seed", range(80))
+@pytest.mark.parametrize("seed", range(draws(80)))
 def test_no_mapping_is_better(seed: int) -> None:
     rng = random.Random(1000 + seed)
     while True:

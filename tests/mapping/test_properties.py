@@ -10,6 +10,7 @@ from perfmodel.cost.mapping import KNOWN, Hierarchy, Mapping, best_mapping, loma
 from perfmodel.cost.mapping.search import Objective
 from perfmodel.cost.traffic.nest import TileNest, Widths
 from perfmodel.errors import InfeasibleError
+from tests.draws import draws
 
 nests = st.builds(
     TileNest,
@@ -29,7 +30,7 @@ machines = st.sampled_from([make() for make in KNOWN.values()])
 widths = st.sampled_from((Widths(1, 1, 1, 2), Widths(1, 0.5, 1, 2), Widths(0.5, 0.5, 0.5, 1)))
 
 
-@settings(max_examples=15)
+@settings(max_examples=draws(15))
 @given(nests, machines, widths, st.integers(0, 6), st.sampled_from((1.5, 2.0, 16.0)))
 def test_more_capacity_never_costs(
     nest: TileNest, machine: Hierarchy, width: Widths, which: int, factor: float
@@ -50,7 +51,7 @@ def test_more_capacity_never_costs(
     assert best_mapping(nest, roomier, widths=width).energy_j <= before * (1 + 1e-12)
 
 
-@settings(max_examples=15)
+@settings(max_examples=draws(15))
 @given(nests, machines, widths)
 def test_energy_is_above_arithmetic_and_compulsory_traffic(
     nest: TileNest, machine: Hierarchy, width: Widths
@@ -79,7 +80,7 @@ def test_energy_is_above_arithmetic_and_compulsory_traffic(
     assert 0 < mapping.spatial_utilization <= 1
 
 
-@settings(max_examples=12)
+@settings(max_examples=draws(12))
 @given(nests, machines, widths, st.sampled_from(("energy", "latency", "edp")))
 def test_never_worse_than_the_listed_orders(
     nest: TileNest, machine: Hierarchy, width: Widths, objective: Objective
@@ -104,7 +105,7 @@ def _score(mapping: Mapping, objective: Objective) -> float:
     }[objective]
 
 
-@settings(max_examples=20)
+@settings(max_examples=draws(20))
 @given(nests, machines, widths)
 def test_what_is_held_fits(nest: TileNest, machine: Hierarchy, width: Widths) -> None:
     mapping = _or_none(nest, machine, width)

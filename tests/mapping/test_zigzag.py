@@ -18,6 +18,7 @@ from perfmodel.cost.mapping import (
 )
 from perfmodel.cost.traffic.nest import TileNest, Widths
 from perfmodel.errors import InfeasibleError
+from tests.offenders import each
 
 #: Bytes of ZigZag's defaults: 8 bits, 16 for a partial sum.
 WIDTHS = Widths(1.0, 1.0, 1.0, 2.0)
@@ -59,7 +60,7 @@ def same_cycles(mapping: Mapping, row: dict[str, str]) -> None:
     assert mapping.latency_cycles == pytest.approx(float(row["latency"]), rel=1e-12)
 
 
-@pytest.mark.parametrize("row", RUNS, ids=name)
+@each("row", RUNS)
 def test_its_mappings_cost_what_it_says(row: dict[str, str]) -> None:
     order = [(d, int(f)) for d, f in (loop.split(":") for loop in row["order"].split())]
     cuts = {o: [int(c) for c in row[f"cut_{o}"].split()] for o in ("output", "weight", "input")}
@@ -69,7 +70,7 @@ def test_its_mappings_cost_what_it_says(row: dict[str, str]) -> None:
     same_cycles(mapping, row)
 
 
-@pytest.mark.parametrize("row", RUNS, ids=name)
+@each("row", RUNS)
 def test_its_search_is_found_again(row: dict[str, str]) -> None:
     mapping = loma_mapping(
         nest_of(row), KNOWN[row["accelerator"]](), objective=row["criterion"],  # type: ignore[arg-type]
@@ -79,7 +80,7 @@ def test_its_search_is_found_again(row: dict[str, str]) -> None:
     same_cycles(mapping, row)
 
 
-@pytest.mark.parametrize("row", RUNS[::2], ids=name)
+@each("row", RUNS[::2])
 def test_its_search_is_never_better(row: dict[str, str]) -> None:
     nest, machine, given = nest_of(row), KNOWN[row["accelerator"]](), keywords(row)
     criterion: Any = row["criterion"]
@@ -88,16 +89,16 @@ def test_its_search_is_never_better(row: dict[str, str]) -> None:
     if criterion == "energy":
         assert same_space.energy_j <= float(row["energy_pj"]) * PJ * (1 + 1e-12)
     else:
-        assert same_space.latency_cycles <= float(row["latency"])
+        assert same_space.latency_cycles <= float(row["latency"]) * (1 + 1e-12)
     assert whole_space.energy_j <= same_space.energy_j * (1 + 1e-12)
     assert whole_space.proved
     if row["accelerator"] == "tpu_like" and criterion == "energy":
         # Of mappings with the same energy it is the one with fewer cycles.
         less = whole_space.energy_j < float(row["energy_pj"]) * PJ * (1 - 1e-12)
-        assert less or whole_space.latency_cycles <= float(row["latency"])
+        assert less or whole_space.latency_cycles <= float(row["latency"]) * (1 + 1e-12)
 
 
-@pytest.mark.parametrize("row", VARIED, ids=[f"varied-{at}" for at in range(len(VARIED))])
+@each("row", VARIED)
 def test_tight_and_double_buffered_memories(row: dict[str, str]) -> None:
     machine = KNOWN[row["accelerator"]]()
     doubled = {int(at) for at in row["doubled"].split()}
@@ -190,7 +191,9 @@ def test_every_number_of_its_files(network: str, limit: int, data: Path) -> None
         total = found.compute_cycles + found.stall_cycles
         assert total == float(row["latency_total0_no_load"])
         assert total + found.onload_cycles == float(row["latency_total1_with_onload"])
-        assert found.latency_cycles == float(row["latency_total2_with_offload"])
+        assert found.latency_cycles == pytest.approx(
+            float(row["latency_total2_with_offload"]), rel=1e-12
+        )
         assert found.spatial_utilization == pytest.approx(float(row["mac_spatial_util"]))
         for column, operand, memory in (
             ("acc_O_L0_rf_2B", "output", "rf_2B"), ("acc_O_L1_sram_2MB", "output", "sram_2MB"),

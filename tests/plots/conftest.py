@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,10 @@ from perfmodel.prediction import Prediction
 from perfmodel.table import Table
 from perfmodel.workload.library import find
 
+NAMES = ("request", "decode", "infeasible", "resnet", "core", "flash", "bare", "many")
 
+
+@cache
 def cases() -> dict[str, Prediction]:
     def of(model: str, device: str, precision: str | None = None, **settings: Any) -> Prediction:
         return predict(find(model, settings), hardware(device), precision=precision)
@@ -31,12 +35,9 @@ def cases() -> dict[str, Prediction]:
     }
 
 
-CASES = cases()
-
-
-@pytest.fixture(params=CASES)
+@pytest.fixture(params=NAMES)
 def prediction(request: pytest.FixtureRequest) -> Prediction:
-    return CASES[request.param]
+    return cases()[request.param]
 
 
 @pytest.fixture(scope="session")

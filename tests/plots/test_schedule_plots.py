@@ -22,6 +22,7 @@ from perfmodel.schedule.curve import Curve
 from perfmodel.schedule.latency.model import owed
 from perfmodel.schedule.result import Schedule
 from perfmodel.units import parse
+from tests.draws import draws
 from tests.schedule.random_graphs import random_workload
 
 KIB = 1024
@@ -112,7 +113,7 @@ def test_rectangles_are_what_the_replay_holds(timed: Schedule, large: Schedule) 
 
 @pytest.mark.parametrize("weights", ["streamed", "scratch"])
 def test_rectangles_of_random_graphs(weights: graphs.Weights) -> None:
-    for seed in range(25):
+    for seed in range(draws(25)):
         network = random_workload(random.Random(seed), 9)
         least = schedule(network, capacity=1, precision="int8", weights=weights)
         for room in (least.working_set_bytes, 2 * least.working_set_bytes):

@@ -24,6 +24,7 @@ from perfmodel.schedule.baselines import (
 from perfmodel.schedule.peak import minimum_peak, peak_of
 from perfmodel.schedule.problem import Buffer, Problem, Step
 from perfmodel.schedule.script import Script, replay
+from tests.draws import draws
 
 
 @st.composite
@@ -78,7 +79,7 @@ def check(problem: Problem, capacity: int, made: Baseline) -> None:
 
 
 @given(problems(), st.integers(0, 6))
-@settings(max_examples=150)
+@settings(max_examples=draws(150))
 def test_every_baseline_fits_and_costs_what_it_says(problem: Problem, more: int) -> None:
     capacity = problem.largest_working_set_bytes + more
     for order in ORDERS:
@@ -89,7 +90,7 @@ def test_every_baseline_fits_and_costs_what_it_says(problem: Problem, more: int)
 
 
 @given(problems())
-@settings(max_examples=60)
+@settings(max_examples=draws(60))
 def test_nothing_leaves_where_everything_fits(problem: Problem) -> None:
     total = sum(b.size_bytes for b in problem.buffers) + 2
     for order in ORDERS:
@@ -98,7 +99,7 @@ def test_nothing_leaves_where_everything_fits(problem: Problem) -> None:
 
 
 @given(problems())
-@settings(max_examples=60)
+@settings(max_examples=draws(60))
 def test_bytes_alone_never_leave_at_the_minimum_peak(problem: Problem) -> None:
     peak = minimum_peak(problem).peak_bytes
     for replacement in REPLACEMENTS:
@@ -172,7 +173,7 @@ def test_belady_takes_the_farthest_and_the_other_the_cheapest() -> None:
 @given(
     st.lists(st.integers(1, 6), min_size=3, max_size=7), st.data(), st.integers(1, 12)
 )  # fmt: skip
-@settings(max_examples=150)
+@settings(max_examples=draws(150))
 def test_the_cheapest_gap_is_that_of_brute_force(
     sizes: list[int], data: st.DataObject, wanted: int
 ) -> None:
@@ -199,7 +200,7 @@ def test_the_cheapest_gap_is_that_of_brute_force(
 
 
 @given(st.lists(st.integers(1, 6), min_size=2, max_size=7), st.data(), st.integers(1, 12))
-@settings(max_examples=100)
+@settings(max_examples=draws(100))
 def test_the_cheapest_bytes_are_those_of_brute_force(
     sizes: list[int], data: st.DataObject, wanted: int
 ) -> None:
@@ -263,7 +264,7 @@ def test_the_planner_places_large_ones_first() -> None:
 
 
 @given(problems())
-@settings(max_examples=60)
+@settings(max_examples=draws(60))
 def test_the_planner_needs_the_peak_or_more(problem: Problem) -> None:
     order = tuple(range(len(problem.steps)))
     script = Script(order, ((),) * len(order))

@@ -15,6 +15,7 @@ from perfmodel.schedule.greedy import belady, orders
 from perfmodel.schedule.improve import improved
 from perfmodel.schedule.problem import Buffer, Problem, Step
 from perfmodel.schedule.script import Script, replay
+from tests.draws import draws
 
 
 @st.composite
@@ -42,7 +43,7 @@ def fitting(problem: Problem, capacity: int, order: tuple[int, ...]) -> Script:
 
 
 @given(branches(), st.integers(0, 3), st.integers(0, 5))
-@settings(max_examples=60)
+@settings(max_examples=draws(60))
 def test_it_is_legal_and_never_dearer(problem: Problem, more: int, seed: int) -> None:
     capacity = problem.largest_working_set_bytes + more
     for _, order in orders(problem):

@@ -27,6 +27,7 @@ from perfmodel.schedule.peak import minimum_peak
 from perfmodel.schedule.problem import Buffer, Problem, Step
 from perfmodel.schedule.script import Outcome, Script, replay
 from perfmodel.units import binary
+from tests.draws import draws
 from tests.schedule.random_graphs import random_sums
 
 KIB = 1024
@@ -93,7 +94,7 @@ def test_a_fusion_helps_where_what_lies_between_was_what_was_too_much() -> None:
     assert not any("fuse" in v.statement for v in nothing.levers)
 
 
-@settings(max_examples=150)
+@settings(max_examples=draws(150))
 @given(st.integers(0, 10**6), st.integers(2, 12), st.integers(1, 12))
 def test_terms_add_up_and_more_by_the_gap_is_exactly_enough(
     seed: int, steps: int, less: int
@@ -115,7 +116,7 @@ def test_terms_add_up_and_more_by_the_gap_is_exactly_enough(
         assert lever.enough == (why.demand - lever.saves <= why.bound) or "more" in lever.statement
 
 
-@settings(max_examples=100)
+@settings(max_examples=draws(100))
 @given(st.integers(0, 10**6), st.integers(3, 12), st.integers(1, 10))
 def test_levers_do_what_they_say(seed: int, steps: int, less: int) -> None:
     """Each is read back from its sentence, done by hand here, and leads to the need it promised."""
@@ -185,7 +186,7 @@ def test_it_is_plain_data() -> None:
 # --- changes --------------------------------------------------------------------------------------
 
 
-@settings(max_examples=100)
+@settings(max_examples=draws(100))
 @given(st.integers(0, 10**6), st.integers(3, 10))
 def test_changed_problems_are_problems_of_the_same_network(seed: int, steps: int) -> None:
     problem = random_sums(random.Random(seed), steps)
@@ -259,7 +260,7 @@ def test_the_fullest_moment_of_the_best_order_is_opened() -> None:
     assert not over_peak(problem, 200 * KIB, 230 * KIB, proved=False).terms
 
 
-@settings(max_examples=40)
+@settings(max_examples=draws(40))
 @given(st.integers(0, 10**6), st.integers(3, 10))
 def test_terms_of_any_peak_add_up(seed: int, steps: int) -> None:
     problem = random_sums(random.Random(seed), steps)

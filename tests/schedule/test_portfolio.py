@@ -9,10 +9,11 @@ import pytest
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.portfolio import METHODS, fewest_bytes
 from perfmodel.schedule.script import replay
+from tests.draws import draws
 from tests.schedule.random_graphs import random_problem
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(draws(40)))
 def test_exact_ilp_beam_greedy_in_that_order(seed: int) -> None:
     rng = random.Random(seed)
     problem = random_problem(rng, rng.randint(5, 11))
@@ -44,7 +45,7 @@ def test_a_capacity_below_the_largest_working_set_has_no_schedule() -> None:
 
 
 def test_stopped_at_once_there_is_a_schedule_and_a_bound_that_holds() -> None:
-    for seed in range(6):
+    for seed in range(draws(6)):
         problem = random_problem(random.Random(seed), 40)
         capacity = problem.largest_working_set_bytes
         best = fewest_bytes(problem, capacity, "exact", Deadline(1.0))
@@ -56,7 +57,7 @@ def test_stopped_at_once_there_is_a_schedule_and_a_bound_that_holds() -> None:
 
 
 def test_an_incumbent_is_never_lost() -> None:
-    for seed in range(10):
+    for seed in range(draws(10)):
         problem = random_problem(random.Random(seed), 12)
         capacity = problem.largest_working_set_bytes
         best = fewest_bytes(problem, capacity, "exact")

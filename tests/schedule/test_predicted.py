@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 import perfmodel as pm
+from perfmodel.errors import InputError
+from perfmodel.plan import Plan
 
 NETWORKS = {
     "resnet18": {}, "mobilenet_v2": {}, "densenet121": {}, "nasnet_a_mobile": {}, "vit_b_16": {},
@@ -74,3 +76,40 @@ def test_nothing_is_spilled_where_nothing_behind_can_be_written() -> None:
     assert "nothing behind sram can be written" in large.infeasible.statement
     assert any("more than the" in note for note in large.notes)
     assert not any("spill" in lever.statement for lever in large.infeasible.levers)
+
+
+def test_a_plan_with_operators_in_tiles_is_refused_not_ignored() -> None:
+    made = pm.schedule("tiny_cnn", "gemmini_16x16", capacity="12 KiB", tiles=True, method="greedy")
+    assert made.tiled is not None
+    plan = Plan.from_json(made.plan.to_json())
+    assert plan == made.plan
+    assert len(plan.tiled) >= len(made.tiled.tilings) > 0
+    assert set(plan.tiled) <= {p.operator for p in plan.order}
+    with pytest.raises(InputError) as caught:
+        pm.predict("tiny_cnn", "gemmini_16x16", plan=plan)
+    (fault,) = caught.value.faults
+    assert fault.path == "plan.tiled"
+    assert plan.tiled[0] in fault.message
+    assert "--tiles" in fault.expected
+    whole = pm.schedule("tiny_cnn", "gemmini_16x16", capacity="64 KiB", tiles=True, method="greedy")
+    assert whole.plan.tiled == ()
+    assert pm.predict("tiny_cnn", "gemmini_16x16", plan=whole.plan).feasible
+
+
+def test_energy_of_a_schedule_is_named_what_it_is() -> None:
+    """Bytes off chip at their price and idle power: less than the energy of all of `predict`."""
+    device = "a100"
+    made = pm.schedule("mobilenet_v2", device, precision="int8", capacity="4 MiB", method="greedy")
+    assert made.offchip_energy_j is not None
+    whole = pm.predict("mobilenet_v2", device, precision="int8", plan=made.plan)
+    assert 0 < made.offchip_energy_j < float(whole.energy_j)
+    told = made.to_dict()
+    assert told["offchip_energy_j"] == made.offchip_energy_j
+    assert "energy_j" not in told
+    assert "energy_j" not in told["timing"]
+    assert "energy off chip" in repr(made)
+    with pytest.warns(DeprecationWarning, match="offchip_energy_j"):
+        assert made.energy_j == made.offchip_energy_j
+    with pytest.raises(InputError) as caught:
+        pm.schedule("mobilenet_v2", device, objective="energy_j")
+    assert caught.value.faults[0].suggestion == "offchip_energy_j"

@@ -12,6 +12,7 @@ from perfmodel.schedule.greedy import greedy
 from perfmodel.schedule.problem import Buffer, Problem, Step
 from perfmodel.schedule.recompute import Recomputation, recompute, replay_again
 from perfmodel.schedule.script import Script, replay
+from tests.draws import draws, of_draws
 from tests.schedule.random_graphs import random_problem
 
 State = tuple[int, frozenset[int], frozenset[int]]
@@ -81,7 +82,7 @@ def checked(problem: Problem, capacity: int, again: list[int]) -> Recomputation:
 def test_nothing_is_cheaper_than_what_is_found() -> None:
     rng = random.Random(77)
     better = paid = 0
-    for _ in range(300):
+    for _ in range(draws(300)):
         problem = random_problem(rng, rng.randint(5, 9))
         capacity = problem.largest_working_set_bytes + rng.randint(0, 1)
         again = [rng.randint(0, 3) for _ in problem.steps]
@@ -91,13 +92,13 @@ def test_nothing_is_cheaper_than_what_is_found() -> None:
         plain = greedy(problem, capacity)
         better += bool(found.again)
         paid += plain.cost_bytes > 0
-    assert paid >= 40
-    assert better >= 10
+    assert paid >= of_draws(40)
+    assert better >= of_draws(10)
 
 
 def test_repetition_that_costs_more_than_traffic_is_left_alone() -> None:
     rng = random.Random(9)
-    for _ in range(20):
+    for _ in range(draws(20)):
         problem = random_problem(rng, 8, outputs=1)
         capacity = problem.largest_working_set_bytes
         dear = checked(problem, capacity, [10**6] * 8)
@@ -150,7 +151,7 @@ def test_on_larger_graphs_it_is_never_worse_than_the_schedule_it_starts_from(see
 def test_insertion_alone_finds_most_of_what_there_is_to_gain() -> None:
     rng = random.Random(5)
     gains = some = 0
-    for _ in range(50):
+    for _ in range(draws(50)):
         problem = random_problem(rng, rng.randint(7, 10))
         capacity = problem.largest_working_set_bytes
         again = [rng.randint(0, 1) for _ in problem.steps]
@@ -167,13 +168,13 @@ def test_insertion_alone_finds_most_of_what_there_is_to_gain() -> None:
         if best.cost_bytes < start:
             gains += 1
             some += quick.cost_bytes < start
-    assert gains >= 6
+    assert gains >= of_draws(6)
     assert some >= 0.6 * gains
 
 
 def test_without_repetition_the_replay_is_that_of_a_script() -> None:
     rng = random.Random(1)
-    for _ in range(40):
+    for _ in range(draws(40)):
         problem = random_problem(rng, 14)
         capacity = problem.largest_working_set_bytes + rng.randint(0, 4)
         script = greedy(problem, capacity).script

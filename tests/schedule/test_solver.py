@@ -27,6 +27,7 @@ from perfmodel.schedule.solver import (
     total,
     write_lp,
 )
+from tests.draws import draws
 
 
 def knapsacks(columns: int, rows: int, seed: int) -> Matrix:
@@ -76,7 +77,7 @@ def binaries(draw: st.DrawFn) -> Matrix:
     )
 
 
-@settings(max_examples=60)
+@settings(max_examples=draws(60))
 @given(binaries())
 def test_a_programme_of_bits_agrees_with_trying_them_all(matrix: Matrix) -> None:
     best = enumerated(matrix)
@@ -93,7 +94,7 @@ def test_a_programme_of_bits_agrees_with_trying_them_all(matrix: Matrix) -> None
         assert float(matrix.cost @ found.values) == pytest.approx(best)
 
 
-@settings(max_examples=30)
+@settings(max_examples=draws(30))
 @given(binaries(), st.randoms(use_true_random=False))
 def test_a_start_changes_the_way_and_not_the_answer(matrix: Matrix, rng: object) -> None:
     best = enumerated(matrix)
@@ -112,7 +113,7 @@ def test_a_start_changes_the_way_and_not_the_answer(matrix: Matrix, rng: object)
 
 
 def test_a_poor_start_of_a_larger_programme_is_not_handed_back() -> None:
-    for seed in range(6):
+    for seed in range(draws(6)):
         matrix = knapsacks(25, 4, seed)
         alone, started = solve(matrix), solve(matrix, start=np.zeros(25))
         assert started.objective == pytest.approx(alone.objective)
@@ -235,7 +236,7 @@ def test_arrays_that_do_not_belong_together_are_refused(
 # --- through PuLP ---------------------------------------------------------------------------------
 
 
-@settings(max_examples=25)
+@settings(max_examples=draws(25))
 @given(binaries(), st.booleans())
 def test_both_doors_lead_to_the_same_answer(matrix: Matrix, maximise: bool) -> None:
     model = Model("same", maximise=maximise)

@@ -11,17 +11,18 @@ from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.ilp import retention
 from perfmodel.schedule.infeasible import unpacked
 from perfmodel.schedule.script import Script, replay
+from tests.draws import draws, of_draws
 from tests.schedule.random_graphs import random_sums
 
 
 def test_blocks_without_addresses_say_where_and_what_helps() -> None:
     """Random schedules whose blocks do not pack into their own peak."""
     explained = 0
-    for seed in range(60):
+    for seed in range(draws(60)):
         problem = random_sums(random.Random(seed), 12)
         script = Script(tuple(range(12)), ((),) * 12)
         trace = replay(problem, script)
-        found = layout(problem, script, trace, trace.peak_bytes, Deadline(1.0), alignment=4)
+        found = layout(problem, script, trace, trace.peak_bytes, Deadline(60.0), alignment=4)
         if found.packed:
             continue
         explained += 1
@@ -40,12 +41,12 @@ def test_blocks_without_addresses_say_where_and_what_helps() -> None:
                 assert again.cost_bytes == more
                 assert again.script is not None
                 trace = replay(problem, again.script, less)
-                packed = layout(problem, again.script, trace, capacity, Deadline(1.0), alignment=4)
+                packed = layout(problem, again.script, trace, capacity, Deadline(60.0), alignment=4)
                 assert packed.packed
                 assert len(packed.offsets) == len(blocks(problem, again.script, trace))
-    assert explained >= 3
+    assert explained >= of_draws(3)
     problem = random_sums(random.Random(0), 5)
     script = Script(tuple(range(5)), ((),) * 5)
-    fits = layout(problem, script, replay(problem, script), 400, Deadline(1.0))
+    fits = layout(problem, script, replay(problem, script), 400, Deadline(60.0))
     with pytest.raises(ValueError, match="are packed"):
         unpacked(problem, script, fits, 400)

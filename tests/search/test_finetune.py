@@ -16,6 +16,7 @@ import perfmodel as pm
 from perfmodel.errors import InputError
 from perfmodel.formats import as_precision
 from perfmodel.reproduce.systems.mcunet_v3 import SCHEMES, extra_kib, scheme_of, training_step
+from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.graphs import scheduled
 from perfmodel.schedule.peak.minimum import peak_of
 from perfmodel.search.finetune.choose import best
@@ -28,6 +29,7 @@ from perfmodel.workload.fuse import Fusion
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.training import backward
 from perfmodel.workload.workload import Workload
+from tests.draws import draws
 
 PLAIN = Fusion(False, True)
 
@@ -150,13 +152,13 @@ def test_the_choice_is_that_of_an_enumeration(activation: str) -> None:
     floor, top = min(v[0] for v in values), max(v[0] for v in values)
     for limit in np.linspace(floor, top, 9):
         wanted = max(gain for peak, gain in values if peak <= limit + 1e-9)
-        found, bound, proved = best(memory, gains, float(limit) + 1e-6, 20.0)
+        found, bound, proved = best(memory, gains, float(limit) + 1e-6, Deadline(20.0))
         assert found is not None
         assert proved
         assert sum(gains[c] for c in found.items()) == pytest.approx(wanted)
         assert bound == pytest.approx(wanted)
         assert memory.peak_bytes(found) <= limit + 1e-3
-    assert best(memory, gains, floor * 0.9, 20.0)[0] is None
+    assert best(memory, gains, floor * 0.9, Deadline(20.0))[0] is None
 
 
 RES = {"height": 128, "width": 128, "classes": 10}
@@ -234,7 +236,7 @@ def test_frozen_weights_count_where_they_lie_in_the_same_memory() -> None:
 
 
 @given(st.floats(0.2, 2.0), st.floats(0.2, 2.0))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=draws(12), deadline=None)
 def test_more_memory_never_trains_less_and_what_is_chosen_fits(one: float, two: float) -> None:
     small, large = sorted((one * 2**20, two * 2**20))
     step = step_of(residual(3, "relu", 0.5), as_precision("int8"), PLAIN)
@@ -243,7 +245,7 @@ def test_more_memory_never_trains_less_and_what_is_chosen_fits(one: float, two: 
     worth = gains_of(memory, {})
     found: list[float] = []
     for limit in (small / 2**21 * most, large / 2**21 * most):
-        scheme, bound, proved = best(memory, worth, limit, 10.0)
+        scheme, bound, proved = best(memory, worth, limit, Deadline(10.0))
         assert proved
         found.append(-1.0 if scheme is None else sum(worth[c] for c in scheme.items()))
         if scheme is not None:
@@ -270,3 +272,77 @@ def test_an_adapter_multiplies_thrice_its_size_a_token() -> None:
     inner = 8 * 32 * 16  # the gradient that the second layer returns to the first
     adapters = 3 * 8 * 4 * ((64 + 32) + (32 + 16))
     assert f.macs == pytest.approx(8 * (64 * 32 + 32 * 16) + inner + adapters)
+
+
+def operator_of(graph: Graph, name: str) -> Any:
+    return next(op for _, op in graph.walk() if op.name == name)
+
+
+def test_attention_over_a_whole_sequence_goes_backward_with_its_mask() -> None:
+    """Two products forward, five backward (the scores again), and of each the same part masked."""
+    tokens = 24
+    w = pm.workload("gpt2", phase="prefill", prompt=tokens)
+    step = backward(w.graph(), values=w.parameters)
+    one = operator_of(step, "layer.attention@0")
+    back = operator_of(step, "layer.attention@0.backward")
+    forward, gradients = float(w.number(one.macs)), float(w.number(back.macs))
+    assert forward == 2 * 12 * tokens * tokens * 64
+    assert gradients == pytest.approx(2.5 * forward)
+    assert float(w.number(back.masked_macs)) == pytest.approx(
+        2.5 * float(w.number(one.masked_macs))
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "device"),
+    [
+        ("gpt2", None),
+        ("gpt2", "raspberry_pi_5"),
+        ("gpt2", "jetson_agx_orin"),
+        ("rwkv_7_0_1b", None),
+    ],
+)  # fmt: skip
+def test_a_language_model_is_trained_on_whole_sequences(name: str, device: str | None) -> None:
+    """All that multiplies by a weight does so once a token, the classifier too."""
+    tokens = 16
+    found = pm.finetune(name, device, limit="8 GiB", train="*=lora4", set={"prompt": tokens})
+    named = pm.finetune(name, device, limit="8 GiB", train="*=lora4",
+                        set={"prompt": tokens, "phase": "prefill"})  # fmt: skip
+    assert found.peak_bytes == named.peak_bytes
+    for layer in found.step.layers:
+        assert layer.macs == pytest.approx(tokens * layer.weights), layer.name
+    assert any("prefill" in note for note in found.notes)
+    assert any(f"{tokens} tokens" in note for note in found.notes)
+    assert not any("no phase" in note for note in named.notes)
+    assert found.notes == tuple(found.to_dict()["notes"])
+    assert all(note in repr(found) for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("workload", "settings"),
+    [
+        ("gpt2", {"phase": "decode"}), ("gpt2", {"phase": "extend"}), ("gpt2", {"context": 64}),
+        ("gpt2", {"phase": "request"}), ("t5_small", {}), ("mamba_130m", {"phase": "decode"}),
+        (pm.workload("gpt2"), {}),
+    ],
+)  # fmt: skip
+def test_nothing_is_trained_on_tokens_that_are_generated(
+    workload: Any, settings: dict[str, Any]
+) -> None:
+    with pytest.raises(InputError) as caught:
+        pm.finetune(workload, limit="8 GiB", set=settings)
+    (fault,) = caught.value.faults
+    assert fault.path == "phase"
+    assert "phase=prefill" in fault.expected
+
+
+def test_without_time_what_is_trained_fits_and_has_a_bound() -> None:
+    """All of it where that fits, else the last layers; the bound is what all would be worth."""
+    w = chain([16, 32, 32, 8])
+    every = pm.finetune(w, limit="1 GiB", parts="all", time_limit_s=1e-9)
+    assert every.proved
+    assert every.trained_parameters == every.parameters
+    tight = pm.finetune(w, limit=every.peak_bytes - 1, parts="all", time_limit_s=1e-9)
+    assert tight.feasible
+    assert tight.gain <= tight.bound <= every.gain
+    assert tight.proved == (tight.gain == tight.bound)

@@ -26,6 +26,7 @@ from benchmarks.real_tasks.networks import Network, package_file
 from benchmarks.real_tasks.tails import Tails
 from perfmodel.formats import format_named
 from perfmodel.search.accuracy.quantise import fake_quantise
+from tests.draws import draws
 
 
 def _network(name: str) -> Network:
@@ -172,7 +173,7 @@ def test_losses_of_outputs_by_their_definitions() -> None:
 
 def test_assignments_keep_the_limit_and_none_is_below_the_exact_one() -> None:
     draw = np.random.default_rng(1)
-    for _ in range(10):
+    for _ in range(draws(10)):
         sizes = draw.integers(10, 1000, 4)
         costs = np.sort(draw.random((4, len(BITS))) ** 3, 1)[:, ::-1]
         pairs = {(i, i + 1): 0.2 * draw.random((len(BITS), len(BITS))) for i in range(3)}

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import perfmodel as pm
+from tests.draws import draws
 from tests.search.random_searches import RATES, Losses, Search, Tried, holds, search_of, text, tried
 
 FEW = range(30)
@@ -86,7 +87,7 @@ def test_many_results_keep_every_limit_and_their_proofs_hold(block: int) -> None
 # Where activations stay depends on the configuration: tables are bounds, not costs.
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(draws(12)))
 @pytest.mark.parametrize("device", ["zen4_core", "raspberry_pi_5"])
 def test_where_residency_depends_on_the_choice_limits_still_hold(seed: int, device: str) -> None:
     search = search_of(1000 + seed, kinds=("batch", "channels", "kv"), devices=(device,))

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 import perfmodel as pm
 from perfmodel.search.losses import configuration_of
+from tests.draws import draws
 from tests.search.random_searches import RATES, Losses, Search, search_of, text
 
 SEEDS = st.integers(0, 10_000)
-EXAMPLES = settings(max_examples=6)
+EXAMPLES = settings(max_examples=draws(6))
 
 
 def _value(search: Search, **changed: Any) -> float:

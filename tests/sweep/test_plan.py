@@ -46,12 +46,13 @@ def test_zipped_axes_advance_together_categories_among_them() -> None:
     settings = {"batch": [1, 2, 4], "context": [10, 20, 30], "precision": "fp16,w8a8"}
     plan = make_plan("llama_3_8b", "a100", settings, zip=["batch,context"])
     assert plan.points == 6
-    numbers = plan.cases[0].numbers(0, 3)
+    numbers = plan.cases[0].numbers(plan.cases[0].steps(0, 3))
     assert numbers["context"].tolist() == [10, 20, 30]
     mixed = {"precision": ["fp16", "w8a8", "fp16"], "batch": [1, 2, 4]}
     plan = make_plan("llama_3_8b", "a100", mixed, zip=[("precision", "batch")])
     found = {
-        c.categories["precision"]: c.numbers(0, c.points)["batch"].tolist() for c in plan.cases
+        c.categories["precision"]: c.numbers(c.steps(0, c.points))["batch"].tolist()
+        for c in plan.cases
     }
     assert found == {"fp16": [1, 4], "w8a8": [2]}
 
@@ -59,7 +60,10 @@ def test_zipped_axes_advance_together_categories_among_them() -> None:
 def test_structure_zipped_with_numbers() -> None:
     plan = make_plan("llama_3_8b", "a100", {"layers": [8, 16, 8], "batch": [1, 2, 4]},
                      zip=["layers,batch"])  # fmt: skip
-    found = {c.categories["layers"]: c.numbers(0, c.points)["batch"].tolist() for c in plan.cases}
+    found = {
+        c.categories["layers"]: c.numbers(c.steps(0, c.points))["batch"].tolist()
+        for c in plan.cases
+    }
     assert found == {8: [1, 4], 16: [2]}
 
 
@@ -122,7 +126,7 @@ def test_all_faults_at_once() -> None:
     ("settings", "message"),
     [
         ({"nothing": [1, 2]}, "nothing"),
-        ({"memories.hbm.bandwidth": [1e9]}, "apple_m1: no such fact"),
+        ({"memories.hbn.bandwidth": [1e9]}, "apple_m1: no such fact"),
         ({"phase": "decoding"}, "phase"),
         ({"batch": "one,two"}, "batch"),
         ({"precision": "fp16", "device": "a11"}, "no device is named 'a11'"),

@@ -20,6 +20,7 @@ from perfmodel.system.split.envelope import envelope
 from perfmodel.system.split.mincut import least_cut
 from perfmodel.system.split.run import rates_of
 from perfmodel.system.split.stages import Flow, Stages
+from tests.draws import draws
 
 MBIT = 1e6 / 8
 RATES = "logspace(1 Mbit/s, 1 Gbit/s, 40)"
@@ -77,7 +78,7 @@ def by_hand(stages: Stages, device: Side, server: Side, channel: Channel, rate: 
     return total
 
 
-@settings(max_examples=60)
+@settings(max_examples=draws(60))
 @given(networks())
 def test_a_minimum_cut_is_the_least_of_all_subsets(
     made: tuple[Stages, Side, Side, Channel, float],

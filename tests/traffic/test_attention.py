@@ -9,6 +9,7 @@ from perfmodel.cost.traffic.closed_forms import attention_traffic
 from perfmodel.cost.traffic.closed_forms.attention import FORMS
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 from perfmodel.cost.traffic.staircase import staircase
+from tests.draws import draws
 
 STATE = 8
 
@@ -75,7 +76,7 @@ def brute(rows, keys, head, value_head, sharing, capacity, widths, causal, doubl
 def test_fused_equals_every_block_counted(causal, buffering):
     rng = np.random.default_rng(21)
     problems, exact = [], []
-    for _ in range(300):
+    for _ in range(draws(300)):
         keys = int(rng.integers(1, 60))
         rows = int(rng.integers(1, keys + 1)) if causal else int(rng.integers(1, 70))
         rows = 1 if rng.random() < 0.1 else rows

@@ -16,6 +16,7 @@ from perfmodel.cost.traffic.bounds import (
 from perfmodel.cost.traffic.closed_forms import gemm_traffic
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 from perfmodel.cost.traffic.staircase import staircase
+from tests.draws import draws
 
 CONVENTIONS = [
     Conventions(*c)
@@ -50,7 +51,7 @@ def random_convolution(rng, positions, channels):
 @pytest.mark.parametrize("conventions", CONVENTIONS, ids=str)
 def test_below_the_exhaustive_search(conventions):
     rng = np.random.default_rng(41)
-    for i in range(8):
+    for i in range(draws(8)):
         nest, widths = random_convolution(rng, 6, 5), WIDTHS[i % len(WIDTHS)]
         capacity, best = search(nest, widths, conventions)
         least, root = bounds_of(nest, widths, np.maximum(capacity, 0.5))
@@ -63,7 +64,7 @@ def test_below_the_exhaustive_search(conventions):
 def test_below_staircases_of_convolutions(conventions):
     rng = np.random.default_rng(42)
     close = []
-    for i in range(40):
+    for i in range(draws(40)):
         nest, widths = random_convolution(rng, 64, 200), WIDTHS[i % len(WIDTHS)]
         steps = staircase(nest, widths, conventions)
         least, root = bounds_of(nest, widths, steps.capacity_bytes)
@@ -83,7 +84,7 @@ def test_gemm_bounds_below_staircases(buffering, allocation):
     rng = np.random.default_rng(43)
     conventions = Conventions(buffering=buffering, allocation=allocation)
     ratios = []
-    for i in range(60):
+    for i in range(draws(60)):
         m, n, k = (int(x) for x in np.exp(rng.uniform(0, np.log(1500), 3)))
         widths = WIDTHS[i % len(WIDTHS)]
         steps = staircase(TileNest(out_rows=m, out_channels=n, in_channels=k), widths, conventions)

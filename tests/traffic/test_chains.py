@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from perfmodel.cost.traffic.chains import chain
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 from perfmodel.cost.traffic.staircase import staircase
+from tests.draws import draws, of_draws
 
 
 def product(m: int, k: int, n: int, groups: int = 1) -> TileNest:
@@ -44,7 +45,7 @@ def products(rng: random.Random, number: int, top: int) -> list[TileNest]:
 @pytest.mark.parametrize("held", [1, 2])
 def test_fused_groups_equal_all_ways_to_run_them(held: int) -> None:
     rng = random.Random(held)
-    for case in range(9):
+    for case in range(draws(9)):
         nests = products(rng, 2 if case % 3 else 3, 4)
         widths = [widths_of(rng) for _ in nests]
         points = [run(nests, widths, way, held) for way in ways(nests)]
@@ -69,7 +70,7 @@ def test_groups_beside_a_tensor_on_chip_equal_all_ways_to_run_them(held: int) ->
         (1, 2, (True, False)), (2, 2, (True, False)),
     ]  # fmt: skip
     found_some = 0
-    for _ in range(6):
+    for _ in range(draws(6)):
         nests, widths = products(rng, 3, 4), [widths_of(rng) for _ in range(3)]
         found = chain(nests, widths, Conventions("double" if held == 2 else "single"))
         for first, last, lies in spans:
@@ -88,13 +89,13 @@ def test_groups_beside_a_tensor_on_chip_equal_all_ways_to_run_them(held: int) ->
                 continue
             found_some += 1
             np.testing.assert_allclose(ours, truth, rtol=1e-12)
-    assert found_some > 15
+    assert found_some > of_draws(15)
 
 
 def test_the_best_cuts_equal_all_partitions() -> None:
     rng = random.Random(3)
     lying = 0
-    for _ in range(15):
+    for _ in range(draws(15)):
         nests = products(rng, 4, 9)
         widths = [widths_of(rng) for _ in nests]
         found = chain(nests, widths)
@@ -119,7 +120,7 @@ def test_the_best_cuts_equal_all_partitions() -> None:
             lies = [g.lies_on_chip for g in groups]
             assert all(one[1] == two[0] for one, two in itertools.pairwise(lies))
             lying += any(one[1] for one in lies)
-    assert lying > 3
+    assert lying > of_draws(3)
 
 
 def test_one_operator_alone_is_its_staircase_or_better() -> None:
@@ -163,7 +164,7 @@ def convolutions(rng: random.Random, number: int) -> list[TileNest]:
 def test_convolutions_fetch_and_make_what_sets_of_rows_say(halo: Any) -> None:
     rng = random.Random(5)
     fell = 0
-    for _ in range(40):
+    for _ in range(draws(40)):
         nests = convolutions(rng, rng.choice([2, 3]))
         if all(nest.is_gemm for nest in nests):
             continue
@@ -190,7 +191,7 @@ def test_convolutions_fetch_and_make_what_sets_of_rows_say(halo: Any) -> None:
         fell += len(finite) > 1
         work = found.partition(1e9)[0].recomputed
         assert work == 1.0
-    assert fell > 10
+    assert fell > of_draws(10)
 
 
 def test_overlapping_intermediates_are_made_again_unless_kept() -> None:
@@ -279,7 +280,7 @@ widths_ = st.builds(
 
 
 @given(rows_, channels_, widths_, st.sampled_from(["single", "double"]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=draws(40), deadline=None)
 def test_fusion_is_a_choice_and_room_is_never_bad(
     rows: int, channels: list[int], widths: Widths, buffering: Any
 ) -> None:

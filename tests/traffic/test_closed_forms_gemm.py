@@ -12,6 +12,7 @@ from perfmodel.cost.traffic.closed_forms import gemm_traffic
 from perfmodel.cost.traffic.closed_forms.gemm import STATIONARY
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 from perfmodel.cost.traffic.staircase import staircase
+from tests.draws import draws
 
 CONVENTIONS = [
     Conventions(buffering=b, allocation=a)
@@ -47,10 +48,11 @@ def closed(dims, widths, capacity, conventions, **options):
 @pytest.mark.parametrize("conventions", CONVENTIONS, ids=str)
 def test_equals_the_exhaustive_search(conventions):
     rng = np.random.default_rng(11)
-    dims, widths = random_problems(rng, 125, 20)
-    capacity = np.empty((125, 24))
+    count = draws(125)
+    dims, widths = random_problems(rng, count, 20)
+    capacity = np.empty((count, 24))
     exact = np.empty_like(capacity)
-    for i in range(125):
+    for i in range(count):
         at, best = search(as_nest(dims[:, i]), Widths(*widths[:, i]), conventions)
         chosen = np.linspace(0, len(at) // 2, 24).astype(int)
         capacity[i], exact[i] = at[chosen], best[chosen]
@@ -63,8 +65,11 @@ def test_equals_the_exhaustive_search(conventions):
 @pytest.mark.parametrize("window", [2, 4])
 def test_large_problems_are_never_below_their_staircase_and_hardly_above(conventions, window):
     rng = np.random.default_rng(12)
-    dims, widths = random_problems(rng, 40, 2048)
-    steps = [staircase(as_nest(dims[:, i]), Widths(*widths[:, i]), conventions) for i in range(40)]
+    count = draws(40)
+    dims, widths = random_problems(rng, count, 2048)
+    steps = [
+        staircase(as_nest(dims[:, i]), Widths(*widths[:, i]), conventions) for i in range(count)
+    ]
     # From below the smallest tile to all but everything.
     capacity = np.stack([
         np.geomspace(s.capacity_bytes[0] * 0.9, s.capacity_bytes[-1], 40) for s in steps
@@ -113,7 +118,7 @@ dimension = st.integers(1, 4096)
 width = st.sampled_from([0.5, 1.0, 2.0, 4.0])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=draws(60), deadline=None)
 @given(dimension, dimension, dimension, width, width, st.sampled_from(CONVENTIONS))
 def test_properties(m, n, k, a, b, conventions):
     capacity = np.geomspace(4, 1e8, 150)

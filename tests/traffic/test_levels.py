@@ -13,6 +13,7 @@ from perfmodel.cost.traffic.levels import levels_front, two_levels
 from perfmodel.cost.traffic.levels_many import levels
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 from perfmodel.pareto import front
+from tests.draws import draws, of_draws
 
 CONVENTIONS = [
     Conventions(buffering=b, halo=h) for b in ("single", "double") for h in ("refetched", "kept")
@@ -75,27 +76,27 @@ def check_front(nest: TileNest, widths: Widths, capacities: list[float], c: Conv
 def test_fronts_of_gemms_equal_a_search_over_all_nests() -> None:
     rng = random.Random(1)
     lengths = []
-    for case in range(130):
+    for case in range(draws(130)):
         nest, widths = random_gemm(rng, 6), random_widths(rng)
         capacities = random_capacities(rng, nest, widths, 2)
         lengths.append(check_front(nest, widths, capacities, CONVENTIONS[case % 4]))
-    assert sum(n > 1 for n in lengths) > 15
+    assert sum(n > 1 for n in lengths) > of_draws(15)
 
 
 def test_fronts_of_convolutions_equal_a_search_over_all_nests() -> None:
     rng = random.Random(2)
     lengths = []
-    for case in range(90):
+    for case in range(draws(90)):
         nest, widths = random_convolution(rng, 4), random_widths(rng)
         capacities = random_capacities(rng, nest, widths, 2)
         lengths.append(check_front(nest, widths, capacities, CONVENTIONS[case % 4]))
-    assert sum(n > 1 for n in lengths) > 8
+    assert sum(n > 1 for n in lengths) > of_draws(8)
 
 
 def test_search_counts_what_a_walk_through_the_loops_fetches() -> None:
     rng = random.Random(3)
     seen = 0
-    for case in range(60):
+    for case in range(draws(60)):
         nest = random_gemm(rng, 4) if case % 3 == 0 else random_convolution(rng, 3)
         widths, kept = random_widths(rng), case % 2 == 1 and nest.row_dilation == 1
         bounds = {d: rng.choice(bound_chains(extents(nest)[d], 2)) for d in DIMENSIONS}
@@ -103,7 +104,7 @@ def test_search_counts_what_a_walk_through_the_loops_fetches() -> None:
         seen += _priced(nest, widths, orders, bounds, kept) == walk(
             nest, widths, orders, bounds, kept
         )  # fmt: skip
-    assert seen == 60
+    assert seen == draws(60)
 
 
 def _priced(
@@ -122,7 +123,7 @@ def _priced(
 def test_three_levels_equal_a_search_over_all_nests() -> None:
     rng = random.Random(4)
     finite = 0
-    for case in range(40):
+    for case in range(max(16, draws(40))):
         nest = random_gemm(rng, 3) if case % 2 else random_convolution(rng, 3, 2)
         widths, count = random_widths(rng), 3 if case % 4 else 2
         conventions = CONVENTIONS[case // 4 % 4]
@@ -138,13 +139,13 @@ def test_three_levels_equal_a_search_over_all_nests() -> None:
             finite += 1
             paid = sum(b * p for b, p in zip(found.bytes, prices, strict=True))
             assert paid == pytest.approx(wanted, rel=1e-12)
-    assert finite > 25
+    assert finite > of_draws(25)
 
 
 def test_tiles_of_an_optimum_fit_and_move_what_it_says() -> None:
     rng = random.Random(5)
     checked = 0
-    for case in range(40):
+    for case in range(draws(40)):
         nest = random_gemm(rng, 5) if case % 2 else random_convolution(rng, 3)
         widths, conventions = random_widths(rng), CONVENTIONS[case // 2 % 4]
         if nest.row_dilation > 1:
@@ -161,7 +162,7 @@ def test_tiles_of_an_optimum_fit_and_move_what_it_says() -> None:
         moved = search(nest, widths, tuple(capacities), conventions, bounds) * nest.groups
         assert any(m == pytest.approx(found.bytes, rel=1e-12) for m in moved.tolist())
         checked += 1
-    assert checked > 25
+    assert checked > of_draws(25)
 
 
 def _tile(tile: Any) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ from perfmodel.cost.traffic.levels import levels_front, two_levels
 from perfmodel.cost.traffic.levels_many import levels
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 from perfmodel.cost.traffic.staircase import staircase
+from tests.draws import draws
 
 extents = st.integers(1, 40)
 few = st.integers(1, 6)
@@ -32,7 +33,7 @@ price = st.sampled_from([1.0, 5.0, 20.0, 200.0])
 
 
 @given(nests, widths, conventions, capacity, capacity, st.floats(1, 3), price)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=draws(60), deadline=None)
 def test_more_room_never_costs_more(
     nest: TileNest, widths: Widths, c: Conventions, one: float, two: float, more: float, far: float
 ) -> None:
@@ -46,7 +47,7 @@ def test_more_room_never_costs_more(
 
 
 @given(nests, widths, conventions, capacity, capacity, price)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=draws(60), deadline=None)
 def test_joint_is_never_below_each_boundary_alone(
     nest: TileNest, widths: Widths, c: Conventions, one: float, two: float, far: float
 ) -> None:
@@ -66,7 +67,7 @@ def test_joint_is_never_below_each_boundary_alone(
 
 
 @given(nests, widths, conventions, st.floats(20, 5000))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=draws(40), deadline=None)
 def test_two_equal_buffers_do_what_one_does(
     nest: TileNest, widths: Widths, c: Conventions, room: float
 ) -> None:
@@ -78,7 +79,7 @@ def test_two_equal_buffers_do_what_one_does(
 
 
 @given(gemms, widths, conventions, capacity, capacity, price)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=draws(40), deadline=None)
 def test_a_gemm_and_its_transpose_cost_the_same(
     nest: TileNest, widths: Widths, c: Conventions, one: float, two: float, far: float
 ) -> None:
@@ -95,7 +96,7 @@ def test_a_gemm_and_its_transpose_cost_the_same(
 
 
 @given(gemms, widths, conventions, capacity, capacity, st.floats(1.05, 1.5))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=draws(40), deadline=None)
 def test_fewer_tiles_are_never_better(
     nest: TileNest, widths: Widths, c: Conventions, one: float, two: float, thin: float
 ) -> None:
@@ -105,7 +106,7 @@ def test_fewer_tiles_are_never_better(
 
 
 @given(st.integers(1, 10), st.integers(1, 10), st.integers(1, 10), conventions, price)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=draws(25), deadline=None)
 def test_two_ways_to_two_levels_agree(
     m: int, n: int, k: int, c: Conventions, far: float
 ) -> None:  # fmt: skip

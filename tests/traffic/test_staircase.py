@@ -23,6 +23,7 @@ from exhaustive import (
 
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 from perfmodel.cost.traffic.staircase import Tile, flattened, staircase
+from tests.draws import draws, of_draws
 
 EVEN = [Conventions(b, h, "even") for b in ("single", "double") for h in ("refetched", "kept")]
 UNEVEN = [replace(conventions, allocation="uneven") for conventions in EVEN]
@@ -44,7 +45,7 @@ def equal_at_every_capacity(nest: TileNest, widths: Widths, conventions: Convent
 def test_staircases_equal_a_search(conventions: Conventions) -> None:
     rng = np.random.default_rng(EVEN.index(conventions))
     seen: set[str] = set()
-    for _ in range(125):
+    for _ in range(draws(125)):
         kind, nest = random_nest(rng)
         seen.add(kind)
         equal_at_every_capacity(nest, random_widths(rng), conventions)
@@ -54,7 +55,7 @@ def test_staircases_equal_a_search(conventions: Conventions) -> None:
 @pytest.mark.parametrize("conventions", UNEVEN, ids=str)
 def test_uneven_staircases_equal_a_search(conventions: Conventions) -> None:
     rng = np.random.default_rng(10 + UNEVEN.index(conventions))
-    for _ in range(20):
+    for _ in range(draws(20)):
         equal_at_every_capacity(random_nest(rng, small=True)[1], random_widths(rng), conventions)
 
 
@@ -99,7 +100,7 @@ def test_the_search_s_rule_equals_stepping_through(halo: str, allocation: str) -
     rng = np.random.default_rng(7)
     kept, conventions = halo == "kept", Conventions("single", "kept", allocation)  # pyright: ignore
     reloads = 0
-    for _ in range(80):
+    for _ in range(draws(80)):
         nest, widths = replace(random_nest(rng, small=True)[1], groups=1), random_widths(rng)
         every = Tilings(nest, widths)
         i = int(rng.integers(len(every.tile["N"])))
@@ -115,14 +116,14 @@ def test_the_search_s_rule_equals_stepping_through(halo: str, allocation: str) -
             reloads += int(every.visits(x, outside)[i] > 1)
         tile = {d: int(every.tile[d][i]) for d in DIMENSIONS}
         assert walk(nest, widths, order, tile, inside, kept=kept) == (moved, held)
-    assert reloads > 20
+    assert reloads > of_draws(20)
 
 
 @pytest.mark.parametrize("conventions", EVEN, ids=str)
 def test_flat_axes_are_never_worse_than_rectangles(conventions: Conventions) -> None:
     """Where windows do not overlap, pixels and taps are flat indices of a product."""
     rng = np.random.default_rng(3)
-    for _ in range(12):
+    for _ in range(draws(12)):
         rows, columns, outs, ins, taps, images = (
             int(rng.integers(low, high))
             for low, high in ((2, 6), (2, 5), (1, 4), (1, 4), (1, 3), (1, 3))
@@ -199,7 +200,7 @@ def test_no_tile_of_a_real_layer_is_below_its_staircase(
     tile = {d: np.rint(e ** rng.uniform(0, 1, n)).astype(np.int64) for d, e in whole.items()}
     every = Tilings(nest, widths, tile)
     nearest = np.inf
-    for _ in range(25):
+    for _ in range(draws(25)):
         order = "".join(rng.permutation(list(every.active)))
         held, moved = 0.0, 0.0
         for x in OPERANDS:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 from perfmodel.cost.traffic.staircase import staircase
+from tests.draws import draws, of_draws
 
 UNEVEN = Conventions("single", "refetched", "uneven")
 
@@ -42,7 +43,7 @@ def panels(m: int, n: int, k: int, w: Widths, capacity: Any) -> Any:
 def test_uneven_products_are_the_best_of_even_tiles_and_panels() -> None:
     rng = np.random.default_rng(0)
     gained = 0
-    for _ in range(60):
+    for _ in range(draws(60)):
         m, n, k = (int(2**x) for x in rng.uniform(0, 11, 3))
         w = Widths(*(float(rng.choice(c)) for c in ((0.5, 1, 2, 4), (0.5, 1, 2), (1, 2), (2, 4))))
         capacity = 2 ** rng.uniform(8, 22, 60)
@@ -50,10 +51,10 @@ def test_uneven_products_are_the_best_of_even_tiles_and_panels() -> None:
         best = np.minimum(even, panels(m, n, k, w, capacity))
         assert np.array_equal(staircase(TileNest(m, 1, n, k), w, UNEVEN)(capacity), best)
         gained += int(np.sum(best < even))
-    assert gained > 50
+    assert gained > of_draws(50)
 
 
-@settings(max_examples=40)
+@settings(max_examples=draws(40))
 @given(
     m=st.integers(2, 2000), n=st.integers(2, 2000), k=st.integers(2, 2000),
     w=st.builds(Widths, *[st.integers(1, 64).map(lambda i: i / 16)] * 4),

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 from perfmodel.cost.traffic.staircase import flattened, staircase
 from perfmodel.cost.traffic.staircase_axes import useful_tiles
+from tests.draws import draws
 
 CONVENTIONS = st.builds(
     Conventions, st.sampled_from(["single", "double"]), st.sampled_from(["refetched", "kept"]),
@@ -38,7 +39,7 @@ def touched(extent: int, taps: int, stride: int, dilation: int) -> int:
     return len({i * stride + j * dilation for i in range(extent) for j in range(taps)})
 
 
-@settings(max_examples=40)
+@settings(max_examples=draws(40))
 @given(nest=NESTS | GEMMS, widths=WIDTHS, conventions=CONVENTIONS)
 def test_falls_to_the_compulsory_traffic_and_never_below(
     nest: TileNest, widths: Widths, conventions: Conventions
@@ -69,7 +70,7 @@ def test_falls_to_the_compulsory_traffic_and_never_below(
 
 
 @pytest.mark.parametrize("allocation", ["even", "uneven"])
-@settings(max_examples=20)
+@settings(max_examples=draws(20))
 @given(nest=NESTS | GEMMS, widths=WIDTHS, conventions=CONVENTIONS)
 @example(TileNest(6, 5, 8, 9, 3, 3), Widths(2.0, 2.0, 1.0, 0.5), Conventions("single"))
 @example(TileNest(40, 1, 50, 60), Widths(2.0, 2.0, 1.0, 0.5), Conventions("double"))
@@ -98,7 +99,7 @@ def test_some_steps_send_partial_sums_out_and_back() -> None:
         assert np.any(panels > 0) == (conventions.allocation == "uneven")
 
 
-@settings(max_examples=25)
+@settings(max_examples=draws(25))
 @given(nest=NESTS, widths=WIDTHS, conventions=CONVENTIONS, scale=st.sampled_from([0.5, 2, 3, 7]))
 def test_scales_with_the_widths(
     nest: TileNest, widths: Widths, conventions: Conventions, scale: float
@@ -118,7 +119,7 @@ def same(one: Any, other: Any) -> None:
     assert np.array_equal(one.traffic_bytes, other.traffic_bytes)
 
 
-@settings(max_examples=25)
+@settings(max_examples=draws(25))
 @given(nest=NESTS, widths=WIDTHS, conventions=CONVENTIONS)
 def test_rows_and_columns_exchange(
     nest: TileNest, widths: Widths, conventions: Conventions
@@ -131,7 +132,7 @@ def test_rows_and_columns_exchange(
     same(staircase(nest, widths, conventions), staircase(turned, widths, conventions))
 
 
-@settings(max_examples=25)
+@settings(max_examples=draws(25))
 @given(nest=GEMMS, widths=WIDTHS, conventions=CONVENTIONS)
 def test_a_product_and_its_transpose(
     nest: TileNest, widths: Widths, conventions: Conventions
@@ -141,7 +142,7 @@ def test_a_product_and_its_transpose(
     same(staircase(nest, widths, conventions), staircase(turned, exchanged, conventions))
 
 
-@settings(max_examples=25)
+@settings(max_examples=draws(25))
 @given(nest=NESTS, widths=WIDTHS, conventions=CONVENTIONS, groups=st.integers(1, 9))
 def test_groups_come_one_after_another(
     nest: TileNest, widths: Widths, conventions: Conventions, groups: int
@@ -152,7 +153,7 @@ def test_groups_come_one_after_another(
     assert np.array_equal(many.traffic_bytes, groups * one.traffic_bytes)
 
 
-@settings(max_examples=8)
+@settings(max_examples=draws(8))
 @given(nest=NESTS | GEMMS, widths=WIDTHS, halo=st.sampled_from(["refetched", "kept"]))
 def test_freer_conventions_move_no_more(nest: TileNest, widths: Widths, halo: Any) -> None:
     double = staircase(nest, widths, Conventions("double", halo))
@@ -167,7 +168,7 @@ def test_freer_conventions_move_no_more(nest: TileNest, widths: Widths, halo: An
         assert np.all(kept(capacity) <= even(capacity))
 
 
-@settings(max_examples=25)
+@settings(max_examples=draws(25))
 @given(nest=NESTS, widths=WIDTHS, conventions=CONVENTIONS, data=st.data())
 def test_a_larger_nest_moves_no_less(
     nest: TileNest, widths: Widths, conventions: Conventions, data: st.DataObject
@@ -201,7 +202,7 @@ def test_useful_tiles_are_the_smallest_of_each_count(extent: int) -> None:
     assert useful_tiles(extent).tolist() == sorted(int(t) for t in smallest)
 
 
-@settings(max_examples=25)
+@settings(max_examples=draws(25))
 @given(
     nest=NESTS | GEMMS, conventions=CONVENTIONS,
     widths=st.builds(Widths, *[st.sampled_from([0.1975, 1 / 3, 0.7, 1.1, 0.0])] * 4),

@@ -35,7 +35,7 @@ def test_transfer_is_within_fifteen_per_cent_and_graphs_rank(data: Path) -> None
 
 @pytest.mark.data
 def test_a_device_held_out_is_predicted_as_it_is_among_the_others(
-    data: Path, tmp_path: Path
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     device = "QCS8550 (Proxy)"
     with gzip.open(data / "measured" / "qualcomm_aihub_perf.csv.gz", "rt") as file:
@@ -51,6 +51,17 @@ def test_a_device_held_out_is_predicted_as_it_is_among_the_others(
     (among,) = validate("qualcomm_aihub_perf", data=data)
     assert found.mape == pytest.approx(among.by_device[device]["mape"])
     assert "predicted from 7 other devices" in found.notes[0]
+    assert ".csv" not in found.notes[0]
+    # Alone in a folder its sources are another file's, or its own devices: that is said.
+    (tmp_path / "measured" / "qualcomm_aihub_perf.csv.gz").unlink()
+    monkeypatch.setenv("PERFMODEL_DATA", str(data))
+    (away,) = validate("qualcomm_aihub_perf", data=tmp_path, suffix="_heldout")
+    assert away.mape == pytest.approx(found.mape)
+    assert str(data / "measured" / "qualcomm_aihub_perf.csv.gz") in away.notes[0]
+    monkeypatch.setenv("PERFMODEL_DATA", str(tmp_path))
+    (alone,) = validate("qualcomm_aihub_perf", data=tmp_path, suffix="_heldout")
+    assert "no file without the suffix" in alone.notes[0]
+    assert alone.coverage == 0.0
 
 
 @pytest.mark.data

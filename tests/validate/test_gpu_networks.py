@@ -107,12 +107,15 @@ def test_faulty_cells_of_deepbench_are_named_all_at_once(tmp_path: Path) -> None
     file = tmp_path / "deepbench.csv"
     file.write_text(
         "device,precision,op,M,N,K,tA,tB,time_ms\n"
-        "Titan X,fp32,gemm,wide,16,16,N,N,0.1\n"
-        "Titan X,fp32,gemm,16,16,16,N,N,fast\n"
+        "Titan X,Float,gemm,wide,16,16,N,N,0.1\n"
+        "Titan X,Float,gemm,16,16,16,N,N,fast\n"
+        "Titan X,8 bits,gemm,16,16,16,N,N,0.1\n"
     )
     with pytest.raises(InputError) as caught:
         deepbench.measured_rows(file)
-    assert [(f.path, f.line) for f in caught.value.faults] == [("M", 2), ("time_ms", 3)]
+    assert [(f.path, f.line) for f in caught.value.faults] == [
+        ("M", 2), ("time_ms", 3), ("precision", 4),
+    ]  # fmt: skip
 
 
 @pytest.mark.data

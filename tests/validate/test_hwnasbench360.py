@@ -14,6 +14,7 @@ from perfmodel.measurements import read_rows
 from perfmodel.predict import predict
 from perfmodel.validate import ValidationResult, hwnasbench360, validate
 from perfmodel.validate.hwnasbench360 import Bench, benches, oracle
+from perfmodel.validate.hwnasbench360.tasks import tasks
 from perfmodel.workload.nas_spaces import space
 
 HEADER = "arch_idx,arch_str,device,framework,task,lat_ms_median,lat_ms_var,energy_mj,accuracy\n"
@@ -43,6 +44,22 @@ def test_rows_are_read_by_device_framework_and_task(tmp_path: Path) -> None:
     assert second.quality.tolist() == [70.5]
     assert np.isnan(second.energy_j).all()
     assert not first.fitted.any()
+
+
+def test_which_way_a_task_is_better_is_stated_with_its_source(tmp_path: Path) -> None:
+    assert {name: task.better for name, task in tasks().items()} == {
+        "cifar100": "higher", "ninapro": "higher", "darcy": "lower",
+    }  # fmt: skip
+    assert all(task.source and task.measure for task in tasks().values())
+    # Neither a name nor numbers tell it: 0.03 may be an accuracy, and "error_rate" anything.
+    folder = written(
+        tmp_path, f"7,{CELL},pi5,litert,psicov,1,0,1,0.03", f"8,{CELL},pi5,litert,darcy,1,0,1,0.2",
+        f"9,{CELL},pi5,litert,error_rate,1,0,1,70",
+    )  # fmt: skip
+    with pytest.raises(InputError) as caught:
+        benches(read_rows(folder / hwnasbench360.PLACES[0]))
+    assert [(f.line, f.path) for f in caught.value.faults] == [(2, "task"), (4, "task")]
+    assert "darcy" in caught.value.faults[0].expected
 
 
 def test_every_fault_of_a_table_is_named(tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ def test_points_equal_single_servers_and_load_never_helps_a_request() -> None:
         )
         assert one.tpot_s == pytest.approx(many.tpot_s[i])
         assert one.ttft_s == pytest.approx(many.ttft_s[i])
-    assert np.all(np.diff(many.tpot_s) >= 0)
+    assert np.all(np.diff(many.tpot_s) >= -1e-12 * many.tpot_s[0])
     assert many.running[-1] < 4096, "the caches of 4096 requests do not fit"
 
 
@@ -166,7 +166,9 @@ def test_fits_cost_as_the_servers_do(data: Path) -> None:
             data=row.split.data, expert=row.split.expert, wide=row.wide,
         )  # fmt: skip
         assert found.tpot_s == pytest.approx(tpot[i], rel=1e-9), row.name
-        assert found.ttft_s == pytest.approx(ttft[i], rel=1e-9), row.name
+        # Measured rows that wait are left out as saturated: what is fitted holds in the batch.
+        admitted = found.ttft_s - found.waiting_s
+        assert admitted == pytest.approx(ttft[i], rel=1e-9), row.name
 
 
 @pytest.mark.data

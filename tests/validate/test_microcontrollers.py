@@ -33,7 +33,32 @@ def test_parts_that_no_open_row_shows_are_predicted(tmp_path: Path) -> None:
     assert cases[2].reason == "the open division ran another network"
     # A part whose power is not known is asked for its latency alone.
     assert [q.target for q in cases[3].questions] == ["latency_s"]
-    assert len(cases) == 4
+    # Its power and its energy were measured all the same, and count as not predicted.
+    assert [case.reason for case in cases[4:]] == [
+        "power_w: the device states no power", "energy_j: the device states no power",
+    ]  # fmt: skip
+    assert all(case.machine is None for case in cases[4:])
+
+
+@pytest.mark.data
+def test_no_measured_power_or_energy_vanishes(data: Path) -> None:
+    """Every quantity of the file is predicted, or counted with why it is not."""
+    import csv
+
+    with (data / "measured" / "mlperf_tiny.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["benchmark"] != "sww"]
+    cases = mlperf_tiny.load(DataFolder(data)).cases
+    measured = {
+        "power_w": sum(bool(row["power_mw_energy_run"]) for row in rows),
+        "energy_j": sum(bool(row["energy_uj_per_inf"]) for row in rows),
+    }
+    whole = [case for case in cases if case.machine is None and ": " not in case.reason[:10]]
+    for target, count in measured.items():
+        asked = sum(q.target == target for case in cases for q in case.questions)
+        lost = sum(case.reason.startswith(f"{target}: ") for case in cases)
+        assert lost > 0 or asked == count
+        # The others are of rows of which nothing is predicted, each counted once as a whole.
+        assert 0 <= count - asked - lost <= len(whole), target
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from perfmodel.errors import InputError
 from perfmodel.hardware.library import hardware
 from perfmodel.predict import predict
 from perfmodel.workload.library import find
+from tests.draws import draws, of_draws
 from tests.workload.gguf_writer import header, llama, text, value, write
 from tests.workload.tensors_of_huggingface import config, tensors
 from tests.workload.tensors_of_huggingface import write as write_safetensors
@@ -95,7 +96,7 @@ def test_mutated_headers_are_refused_or_read(tmp_path: Path) -> None:
     rng = random.Random(7)
     refusals: list[int] = []
     tracemalloc.start()
-    for i in range(500):
+    for i in range(draws(500)):
         changed = bytearray(raw)
         for _ in range(rng.choice((1, 1, 2, 5))):
             at = rng.randrange(len(changed) - 8)
@@ -115,7 +116,7 @@ def test_mutated_headers_are_refused_or_read(tmp_path: Path) -> None:
             assert float(work.weights) > 0
         except InputError as error:
             refusals.append(len(error.faults))
-    assert len(refusals) > 100
+    assert len(refusals) > of_draws(100)
     assert min(refusals) > 0
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -127,7 +128,7 @@ def test_mutated_values_of_keys(tmp_path: Path) -> None:
     rng = random.Random(3)
     bad = [0, 1, 2**31, -1, 3.5, "x", True, [], [1, 2], [0.5] * 5000, ["a"] * 5000, 7, 10**6]
     refusals: list[int] = []
-    for i in range(200):
+    for i in range(draws(200)):
         keys = dict(KEYS)
         for name in rng.sample(sorted(KEYS), rng.choice((1, 2, 3))):
             keys[name] = rng.choice(bad)
@@ -143,7 +144,7 @@ def test_pipes_and_folders_are_not_waited_for(suffix: str, tmp_path: Path) -> No
     (tmp_path / f"folder.{suffix}").mkdir()
     os.mkfifo(tmp_path / f"pipe.{suffix}")
     for name in ("folder", "pipe"):
-        with pytest.raises(InputError, match="is no regular file"):
+        with pytest.raises(InputError, match=r"is no regular file|is a directory"):
             find(tmp_path / f"{name}.{suffix}")
 
 
@@ -163,7 +164,7 @@ def test_mutated_safetensors_are_refused_or_read(tmp_path: Path) -> None:
         raw = stream.read(length)
     rng = random.Random(11)
     refusals: list[int] = []
-    for i in range(100):
+    for i in range(draws(100)):
         changed = bytearray(raw)
         for _ in range(rng.choice((1, 2, 4))):
             changed[rng.randrange(len(changed))] = rng.choice(b'0123456789{}[]":,.-eEx\xff\x00')

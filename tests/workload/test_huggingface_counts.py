@@ -22,6 +22,7 @@ from perfmodel.workload.library import find
 from perfmodel.workload.lower import lower
 from perfmodel.workload.symbols import constant
 from perfmodel.workload.workload import Workload
+from tests.offenders import each
 
 DATA = Path(__file__).parent.parent / "data"
 COUNTS: dict[str, Any] = yaml.safe_load((DATA / "huggingface_counts.yaml").read_text())
@@ -43,20 +44,18 @@ def stored(w: Workload, *slots: str) -> float:
     return sum(float(np.sum(held[slot])) for slot in slots if slot in held)
 
 
-@pytest.mark.parametrize("name", COUNTS)
+@each("name", COUNTS)
 def test_parameters(name: str) -> None:
     counted = COUNTS[name]["params"]
     assert model(name).weights == counted["count"] - counted.get("more", 0)
 
 
-@pytest.mark.parametrize(
-    ("name", "run"), RUNS, ids=[f"{n}-{'-'.join(map(str, r['set'].values()))}" for n, r in RUNS]
-)
+@each("name, run", RUNS)
 def test_products(name: str, run: dict[str, Any]) -> None:
     assert bound(name, **run["set"]).macs == run["macs"] - run.get("more", 0)
 
 
-@pytest.mark.parametrize("name", SHAPES)
+@each("name", SHAPES)
 def test_every_matrix_is_there(name: str) -> None:
     """Tensor by tensor: as many of each shape as the class has."""
     graph = model(name).graph()

@@ -15,6 +15,7 @@ import pytest
 
 import perfmodel as pm
 from perfmodel.errors import InputError
+from tests.draws import draws
 
 DATA = Path(__file__).parent.parent / "data"
 HOSTILE: list[Any] = [None, True, -1, 0, 2**70, 1e308, float("nan"), "", "x" * 3000, [], {}, [[[]]],
@@ -74,7 +75,7 @@ def test_mutated_keras(name: str, tmp_path: Path) -> None:
     places = _places(document)
     path = tmp_path / "net.json"
     outcomes: list[bool] = []
-    for seed in range(40):
+    for seed in range(draws(40)):
         path.write_text(json.dumps(_mutated(document, random.Random(f"{name}{seed}"), places)))
         outcomes.append(_survives(path))
     assert False in outcomes
@@ -98,7 +99,7 @@ def test_mutated_graphs_of_torch(name: str, tmp_path: Path) -> None:
     places = _places(document)
     path = tmp_path / "net.pt2"
     outcomes: list[bool] = []
-    for seed in range(16):
+    for seed in range(draws(16)):
         changed = _mutated(document, random.Random(f"{name}{seed}"), places)
         _packed(path, member, json.dumps(changed))
         outcomes.append(_survives(path))
@@ -114,7 +115,7 @@ def test_damaged_archives(source: str, suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"net{suffix}"
     chance = random.Random(0)
     outcomes: list[bool] = []
-    for _ in range(60):
+    for _ in range(draws(60)):
         broken = bytearray(content[: chance.randrange(1, len(content) + 1)])
         for _ in range(chance.randint(0, 6)):
             broken[chance.randrange(len(broken))] = chance.randrange(256)

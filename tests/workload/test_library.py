@@ -13,9 +13,7 @@ import pytest
 from perfmodel.errors import InputError
 from perfmodel.workload.library import describe, find, names
 from perfmodel.workload.workload import Workload
-
-MODELS = names()
-PUBLISHED = [name for name in MODELS if describe(name).published is not None]
+from tests.offenders import each
 
 FILE = """\
 schema_version: 1
@@ -58,12 +56,12 @@ def test_the_library_holds_the_models_people_ask_for() -> None:
         "llama_2_7b", "llama_3_8b", "mixtral_8x7b", "deepseek_v3", "bert_base", "whisper_tiny",
         "vit_b_16", "resnet18", "mobilenet_v2", "qwen_2_5_7b", "gpt2", "mamba_130m",
     }  # fmt: skip
-    assert wanted <= set(MODELS)
-    assert set(names("llm")) < set(MODELS)
+    assert wanted <= set(names())
+    assert set(names("llm")) < set(names())
     assert "resnet18" not in names("llm")
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
+@each("name", lambda: [name for name in names() if describe(name).published is not None])
 def test_counts_match_what_others_published(name: str) -> None:
     entry = describe(name)
     published = entry.published
@@ -83,7 +81,16 @@ def test_counts_match_what_others_published(name: str) -> None:
     assert checked
 
 
-@pytest.mark.parametrize("name", MODELS)
+@each("name", names)
+def test_no_network_reads_more_parameters_than_it_stores(name: str) -> None:
+    base = find(name)
+    # However often: long prompts read an embedding's rows again, steps of a recurrence its weights.
+    many = {n: 4096 for n in base.parameters if n in {"batch", "prompt", "tokens", "generate"}}
+    for workload in (base, base.bind(many)):
+        assert 0 <= workload.active_weights <= workload.weights * (1 + 1e-12)
+
+
+@each("name", names)
 def test_files_are_named_as_they_say_and_alone(name: str) -> None:
     entry = describe(name)
     assert entry.name == entry.path.stem == name

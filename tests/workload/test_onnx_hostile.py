@@ -13,6 +13,7 @@ from onnx import ModelProto, TensorProto, helper
 
 from perfmodel.errors import InputError
 from perfmodel.workload.importers.onnx import load_onnx
+from tests.draws import draws
 
 Write = Callable[..., Path]
 node = helper.make_node
@@ -207,7 +208,7 @@ def test_random_mutations_never_end_in_a_traceback(onnx_file: Write, tmp_path: P
     good = _good(onnx_file)
     whole = good.SerializeToString()
     outcomes = {"loaded": 0, "not priced": 0, "fault": 0}
-    for i in range(600):
+    for i in range(draws(600)):
         if i % 3 == 0:
             content = bytearray(whole)
             for _ in range(rng.choice([1, 2, 8])):

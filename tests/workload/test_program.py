@@ -87,3 +87,21 @@ def test_empty_columns(made: dict[str, list[Dim]]) -> None:
     out = Program(made)({})
     assert {k: v.shape for k, v in out.items()} == {k: (len(v), 1) for k, v in made.items()}
     assert all(not v.any() for v in out.values())
+
+
+def test_equal_points_are_equal_to_the_last_bit_wherever_they_stand() -> None:
+    """Extents are rounded up: a last bit would be a tile more. In every length of array."""
+    rng = np.random.default_rng(0)
+    symbols = (A, B, C)
+    entries: list[Dim] = []
+    for _ in range(40):
+        entry: Dim = 0
+        for _ in range(6):
+            i, j = rng.integers(3, size=2)
+            entry = entry + float(rng.uniform(0.1, 9)) * symbols[i] * symbols[j] + symbols[j] / 3
+        entries.append(entry)
+    program, point = Program({"x": entries}), dict(zip("abc", rng.uniform(0.1, 9, 3), strict=True))
+    alone = program(point)["x"]
+    for n in range(2, 70):
+        many = program({k: np.full(n, v) for k, v in point.items()}, n)["x"]
+        np.testing.assert_array_equal(many, np.broadcast_to(alone, many.shape))

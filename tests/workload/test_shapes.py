@@ -10,6 +10,7 @@ from perfmodel.workload.library import find, names
 from perfmodel.workload.lower import OperatorTable, lower
 from perfmodel.workload.nest import LoopNest, Operand
 from perfmodel.workload.shapes import Nests
+from tests.offenders import each
 
 
 def _table(name: str, **parameters: object) -> tuple[OperatorTable, Nests]:
@@ -20,7 +21,7 @@ def _table(name: str, **parameters: object) -> tuple[OperatorTable, Nests]:
     return table, table.nests
 
 
-@pytest.mark.parametrize("name", names())
+@each("name", names)
 def test_work_is_kept(name: str) -> None:
     """Every network of the library: the nests of a row multiply what the row multiplies."""
     table, nests = _table(name)

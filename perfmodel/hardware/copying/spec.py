@@ -88,6 +88,9 @@ class NewSpec:
     changes : tuple of Change
     carried_over : int
         Numbers that were measured or fitted on the other device, now marked as estimates.
+    overrides : bool
+        Whether the library has a device of this name, for which the file stands where its folder is
+        named.
     """
 
     device: Device
@@ -96,6 +99,7 @@ class NewSpec:
     why: str = ""
     changes: tuple[Change, ...] = ()
     carried_over: int = 0
+    overrides: bool = False
 
     def save(self, path: str | Path, *, force: bool = False) -> Path:
         """Write the spec file whole or not at all.
@@ -117,6 +121,7 @@ class NewSpec:
         return {
             "name": self.device.name,
             "base": self.base,
+            "overrides": self.overrides,
             "why": self.why,
             "changes": [
                 {"path": c.path, "before": c.before, "after": c.after, "cause": c.cause}
@@ -205,7 +210,8 @@ def copied(
     whole = f"{first}\n{head}{rest}" if schema else head + text.text
     data, marks = read(whole, name)
     device = validate(Device, data, marks, f"the copy of {base.name}")
-    return NewSpec(device, whole, base.name, why, tuple(changes), lowered)
+    overrides = name in library.entries("devices", directories)
+    return NewSpec(device, whole, base.name, why, tuple(changes), lowered, overrides)
 
 
 def name_faults(name: str, directories: Iterable[str | Path]) -> list[Fault]:
@@ -216,9 +222,11 @@ def name_faults(name: str, directories: Iterable[str | Path]) -> list[Fault]:
         return [Fault(f"'{name}' is no name of a device", expected="snake case: my_board_2",
                       suggestion=meant if fits else "")]  # fmt: skip
     known = library.entries("devices", directories).values()
-    if any(name == entry.name or name in entry.aliases for entry in known):
-        return [Fault(f"the library has a device named '{name}' already",
-                      expected="another name", suggestion=f"my_{name}")]  # fmt: skip
+    own = next((entry.name for entry in known if name in entry.aliases), "")
+    if own and name not in {entry.name for entry in known}:
+        return [Fault(f"'{name}' is another name of {own} in the library",
+                      expected=f"another name, or {own} to stand for it",
+                      suggestion=f"my_{name}")]  # fmt: skip
     return []
 
 

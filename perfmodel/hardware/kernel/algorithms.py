@@ -9,7 +9,7 @@ from perfmodel.hardware.quantity import Spec
 __all__ = ["Algorithm", "Algorithms"]
 
 Algorithm: TypeAlias = Literal[
-    "direct", "im2col", "winograd_2x2", "winograd_4x4", "dense", "per_group"
+    "direct", "im2col", "winograd_2x2", "winograd_4x4", "dense", "per_group", "fewest"
 ]
 """How a convolution is computed; see `Algorithms`."""
 
@@ -22,4 +22,5 @@ class Algorithms(Spec):
     first that fits it, the direct one where none does. ``direct``: as counted. ``im2col``: the
     columns are written and read. ``winograd_2x2``, ``winograd_4x4`` (dense 3 x 3 of stride 1): 4/9
     and 1/4 of the multiplications, and transforms. ``dense`` (groups): one dense convolution over
-    zeros. ``per_group``: a kernel a group."""
+    zeros. ``per_group``: a kernel a group. ``fewest``: a bound, the least multiplications that the
+    direct one (without those on the padding) or Winograd's takes, transforms for nothing."""

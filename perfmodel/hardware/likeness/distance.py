@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -173,6 +173,7 @@ def near(
     words: Iterable[str] = (),
     most: int | None = 5,
     directories: Iterable[str | Path] = (),
+    but: Callable[[Device], object] | None = None,
 ) -> list[Likeness]:
     """Return the devices of the library that are most like a sketch, the nearest first.
 
@@ -184,6 +185,8 @@ def near(
         Only devices that have each of these in their name, title, aliases or tags.
     most
         How many; all where None.
+    but
+        Leaves out the devices for which it says anything; where it leaves out all, none is found.
 
     Raises
     ------
@@ -193,6 +196,7 @@ def near(
     places = tuple(directories)
     parts = [word.lower() for word in words]
     found: list[Likeness] = []
+    seen = False
     heads = library.entries("devices", places).values()
     for entry in heads:
         said = " ".join((entry.name, *entry.aliases, entry.title, *entry.tags)).lower()
@@ -206,8 +210,11 @@ def near(
             engine.kind for engine in device.engines
         }:  # fmt: skip
             continue
-        found.append(_compared(wanted, *sketch_of(device)))
-    if not found:
+        left_out = but is not None and bool(but(device))
+        seen = True
+        if not left_out:
+            found.append(_compared(wanted, *sketch_of(device)))
+    if not seen:
         raise InputError(_none(parts, wanted.kind, heads))
     found.sort(key=lambda like: (like.distance, like.name))
     return found[:most]

@@ -12,7 +12,7 @@ from perfmodel import units
 from perfmodel.hardware.likeness.distance import Likeness, Sketch, near
 from perfmodel.shipped import data_root
 
-__all__ = ["Product", "advice", "command", "find", "group_of", "products", "title_of"]
+__all__ = ["Product", "advice", "catalogue", "command", "find", "group_of", "products", "title_of"]
 
 #: The nearest of a product is looked for among devices with the first of these tags that it has.
 _FIRST: Final = ("phone", "laptop", "mcu", "fpga", "gpu", "datacenter", "x86", "sbc", "npu")
@@ -39,7 +39,8 @@ class Product:
 
 
 @cache
-def _catalogue() -> dict[str, Any]:
+def catalogue() -> dict[str, Any]:
+    """Return the file of known products as it stands."""
     from perfmodel.specfile import read
 
     return cast("dict[str, Any]", read(data_root() / "known_products.yaml")[0])
@@ -48,13 +49,13 @@ def _catalogue() -> dict[str, Any]:
 @cache
 def products() -> dict[str, Product]:
     """Return every product of the catalogue by name; a name of the library hides it."""
-    given = cast("dict[str, dict[str, Any]]", _catalogue()["products"])
+    given = cast("dict[str, dict[str, Any]]", catalogue()["products"])
     return {name: _product(name, entry) for name, entry in given.items()}
 
 
 def title_of(source: str) -> str:
     """Return the title of a document that the catalogue cites."""
-    return str(_catalogue()["sources"][source]["title"])
+    return str(catalogue()["sources"][source]["title"])
 
 
 def _product(name: str, entry: dict[str, Any]) -> Product:
@@ -105,7 +106,12 @@ def advice(name: str, directories: Iterable[str | Path] = ()) -> str:
     product = find(name)
     if product is None:
         return ""
-    like = near(product.sketch, group_of(product), 1, directories)[0]
+    from perfmodel.hardware.likeness.architecture import none_like, unlike
+
+    alike = near(product.sketch, group_of(product), 1, directories, lambda d: unlike(product, d))
+    if not alike:
+        return none_like(product)
+    like = alike[0]
     said = [
         _ratio(ratio, noun)
         for ratio, noun in ((like.bandwidth_ratio, "bandwidth"),

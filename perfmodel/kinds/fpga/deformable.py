@@ -73,7 +73,9 @@ EQUATIONS: Final[Mapping[str, Equation]] = {
         _CODENET,
     ),
     "memory": Equation("latency + bytes / bandwidth", _CODENET),
-    "host": Equation("bytes / host_bandwidth + operations / host_compute", "runtime spec"),
+    "host": Equation(
+        "max(bytes / host_bandwidth + operations / host_compute, bytes / bandwidth)", "runtime spec"
+    ),
     "launch": Equation("kernels * overhead", "runtime or device spec"),
 }
 
@@ -143,8 +145,12 @@ def cost(table: OperatorTable, setting: Setting) -> Terms:
     work = {"array": array / units, "lines": lines / units}
     moved = row_bytes(table, setting) * (1.0 - on_host)
     rate = bandwidth(setting, main)
-    memory = {main: with_latency(moved / rate, moved, setting, main)}
-    overhead: dict[str, Value] = {"host": _host_seconds(table, setting, on_host)}
+    host = _host_seconds(table, setting, on_host)
+    theirs = row_bytes(table, setting) * on_host
+    # A processor of which the runtime says nothing moves its bytes as fast as they come.
+    crossing = moved + setting.xp.where(host > 0.0, 0.0, theirs)
+    memory = {main: with_latency(crossing / rate, crossing, setting, main)}
+    overhead: dict[str, Value] = {"host": host}
     overhead |= launch_times(table, setting)
     _, operations, executed, unsupported = matrix_rates(
         table, executed_macs(table, setting), setting
@@ -152,7 +158,7 @@ def cost(table: OperatorTable, setting: Setting) -> Terms:
     operations["vector"] = table.vector_ops
     row_s = compose(compute, memory, overhead, setting.overlap)
     return Terms(
-        compute, memory, overhead, {main: moved + row_bytes(table, setting) * on_host}, row_s,
+        compute, memory, overhead, {main: moved + theirs}, row_s,
         operations, executed, unsupported, work=work,
         said={main: partial(_said, memory[main])},
         traffic_model="every map crosses to main memory, its taps from lines on the chip",
@@ -207,7 +213,9 @@ def _host_seconds(table: OperatorTable, setting: Setting, on_host: Any) -> Value
     if operations is not None:
         done = 2.0 * table.macs + table.vector_ops
         seconds = seconds + done / operations
-    return seconds * on_host
+    # Whatever it does, its operands cross to memory.
+    crossing = row_bytes(table, setting) / bandwidth(setting, setting.levels[-1])
+    return setting.xp.maximum(seconds, crossing) * on_host
 
 
 def _read_bytes(table: OperatorTable, setting: Setting) -> Value:

@@ -123,7 +123,7 @@ def cost(table: OperatorTable, setting: Setting) -> Terms:
     main, moved = setting.levels[-1], io_traffic(table, setting)
     memory = {main: with_latency(moved / bandwidth(setting, main), moved, setting, main)}
     overhead = launch_times(table, setting)
-    by_row = _resources(nests, setting, rows, (inside, outside, groups, fine))
+    by_row = _resources(table, setting, rows, (inside, outside, groups, fine))
     detail = {**by_row, "clocks": clocks, "interval": held + 0.0 * slowest}
     return Terms(
         compute, memory, overhead, {main: moved},
@@ -179,12 +179,13 @@ def _pools(table: OperatorTable, nests: Nests, frames: Value) -> Value:
 
 
 def _resources(
-    nests: Nests, setting: Setting, rows: RowSums, folds: tuple[Value, Value, Value, Value]
+    table: OperatorTable, setting: Setting, rows: RowSums, folds: tuple[Value, Value, Value, Value]
 ) -> dict[str, Value]:
     """Return DSP slices of the multipliers, and memory blocks of weights and lines, by row."""
     inside, outside, groups, fine = folds
-    xp = setting.xp
-    bits = [element_bits([s[i] for s in nests.slots], 1, setting) for i in range(2)]
+    nests, xp = table.nests, setting.xp
+    assert nests is not None
+    bits = [element_bits([s[i] for s in nests.slots], table.points, setting) for i in range(2)]
     in_dsp = np.array([
         setting.choices.get(f"design.layers.{i + 1}.multiply_in")
         or setting.choices["design.multiply_in"] for i in range(len(nests))

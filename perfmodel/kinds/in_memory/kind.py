@@ -49,6 +49,7 @@ class InMemory:
     """Time of a row = passes of its vectors and what is written, or the slowest memory."""
 
     name = "in_memory"
+    by_bits = True
     needs_nests = True
     network_wide: frozenset[str] = frozenset({"arrays", "memory"})
     equations: Mapping[str, Equation] = {

@@ -17,9 +17,13 @@ from perfmodel.kinds.simd.tiles import edges
 from perfmodel.workload.lower import OperatorTable
 from perfmodel.workload.shapes import Nests
 
-__all__ = ["KERNEL_OF", "Busy", "busy_clocks", "constant", "edge_taps", "is_narrow", "passing"]
+__all__ = [
+    "KERNEL_OF", "Busy", "busy_clocks", "constant", "edge_taps", "is_narrow", "kernels_of",
+    "passing",
+]  # fmt: skip
 
-#: Class of a nest -> the class of kernels that runs it, and of what cores differ in.
+#: Class of operators that are products above all -> the class of kernels that runs them, and of
+#: what cores differ in.
 KERNEL_OF: Final[Mapping[str, str]] = {
     "conv": "conv", "depthwise": "depthwise", "grouped": "conv", "gemm": "gemm",
     "attention": "gemm", "moe": "gemm", "recurrent": "gemm",
@@ -53,6 +57,11 @@ class Busy(NamedTuple):
     known_other: Value
 
 
+def kernels_of(nests: Nests) -> list[str]:
+    """Return the class of kernels that runs each nest: dense where its operator is no product."""
+    return [KERNEL_OF.get(kind, "gemm") for kind in nests.kind]
+
+
 def constant(setting: Setting, kernel: str, field: str, default: Value = None) -> Value:
     """Return a constant of a runtime's kernels, or `default` where it states none."""
     return setting.facts.get(f"runtime.kernels.{kernel}.{field}", default)
@@ -65,7 +74,7 @@ def busy_clocks(table: OperatorTable, setting: Setting) -> Busy:
     matrix: Value = np.zeros((n, 1))
     nests = table.nests
     if nests is not None and len(nests):
-        names = [KERNEL_OF[kind] for kind in nests.kind]
+        names = kernels_of(nests)
         there = [constant(setting, name, "mac_clocks") is not None for name in names]
         if any(there):
             clocks = _nests(table, nests, names, setting) * unmasked(table, setting)

@@ -40,7 +40,8 @@ class Microcontrollers:
     network_wide: frozenset[str] = frozenset({"memory"})
     equations: Mapping[str, Equation] = {
         "matrix": Equation(
-            "relative_clocks * (mac_clocks * macs + edge_tap_clocks * taps) * amdahl / clock",
+            "max(relative_clocks * (mac_clocks * macs + edge_tap_clocks * taps) * amdahl / clock,"
+            " 2 * macs / peak)",
             _LAI,
         ),
         "vector": Equation(
@@ -69,7 +70,9 @@ class Microcontrollers:
         macs = executed_macs(table, setting)
         rates, operations, executed, unsupported = matrix_rates(table, macs, setting)
         operations["vector"] = table.vector_ops
-        matrix = xp.where(busy.known, busy.matrix / clock, (2.0 * macs) / rates)
+        # Clocks of another core's kernels may be fewer than this one's multipliers need.
+        at_peak = (2.0 * macs) / rates
+        matrix = xp.where(busy.known, xp.maximum(busy.matrix / clock, at_peak), at_peak)
         vector = xp.where(busy.known_other, busy.other / clock,
                           self._elementwise(table, setting, busy))  # fmt: skip
         soft = soft_float(table, macs, setting)

@@ -9,7 +9,7 @@ import numpy as np
 from perfmodel.arrays import Value
 from perfmodel.cost.setting import Setting
 from perfmodel.kinds.mcu.kernels import passing
-from perfmodel.kinds.rates import MATRIX_KINDS, executed_format, pair_format
+from perfmodel.kinds.rates import executed_format, pair_format
 from perfmodel.workload.lower import OperatorTable
 
 __all__ = ["SoftFloat", "soft_float"]
@@ -45,7 +45,7 @@ def soft_float(table: OperatorTable, macs: Value, setting: Setting) -> SoftFloat
     rows: list[bool] = []
     executed: dict[str, str] = {}
     for row in table.rows:
-        wanted = pair_format(setting, row.pair) if row.kind in MATRIX_KINDS else ""
+        wanted = pair_format(setting, row.pair) if row.products else ""
         soft = wanted.startswith(_FLOATS) and not executed_format(setting, wanted)
         rows.append(soft)
         if soft:

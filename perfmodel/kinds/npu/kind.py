@@ -27,7 +27,6 @@ from perfmodel.kinds.npu.rates import kernel_constant, padded_macs
 from perfmodel.kinds.npu.weights import loaded_share
 from perfmodel.kinds.protocol import Equation, Terms, need_engine
 from perfmodel.kinds.rates import (
-    MATRIX_KINDS,
     bandwidth,
     efficiency,
     executed_macs,
@@ -134,7 +133,7 @@ def _shares(table: OperatorTable, setting: Setting) -> Value:
     shares: list[Value] = []
     for row in table.rows:
         share: Value = 1.0
-        if row.kind in MATRIX_KINDS:
+        if row.products:
             own = kernel_constant(setting, row, "peak_share")
             if own is not None:
                 share = own / efficiency(setting, row.kind, row.pair)

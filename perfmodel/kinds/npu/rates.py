@@ -49,6 +49,8 @@ def kernel_names(row: Row, formats: Sequence[str]) -> list[str]:
         # A product of two activations is one of attention, written out.
         kind = "attention"
     names = _CLASSES.get(kind, (kind,))
+    if kind == "scan" and row.products:
+        names = (kind, *_CLASSES["attention"])
     return [key for name in names for key in (*(f"{name}.{each}" for each in formats), name)]
 
 

@@ -30,7 +30,8 @@ from perfmodel.workload.shapes import COLUMNS, Nests
 
 __all__ = ["KERNEL_OF", "core_of", "kernel_fact", "nest_clocks"]
 
-#: Class of a nest -> the class of kernels that runs it.
+#: Class of operators that are products above all -> the class of kernels that runs them. Nests of
+#: any other class, such as a scan's, are products too: those of `gemm`.
 KERNEL_OF: Final[Mapping[str, str]] = {
     "conv": "conv", "depthwise": "depthwise", "grouped": "grouped", "gemm": "gemm",
     "attention": "gemm", "moe": "gemm", "recurrent": "gemm",
@@ -98,7 +99,7 @@ def nest_clocks(table: OperatorTable, setting: Setting) -> tuple[Value, Value]:
     for i, kind in enumerate(nests.kind):
         # Blocks are of images: along one axis alone windows are unfolded as in groups.
         line = kind == "conv" and table.rows[int(nests.row[i])].axes == 1
-        name = "grouped" if line else KERNEL_OF[kind]
+        name = "grouped" if line else KERNEL_OF.get(kind, "gemm")
         if kernel_fact(setting, name, "tile_rows") is not None:
             by_kernel.setdefault(name, []).append(i)
     known = np.zeros(len(nests), dtype=bool)
@@ -113,6 +114,7 @@ def nest_clocks(table: OperatorTable, setting: Setting) -> tuple[Value, Value]:
         clocks, parts = _CLOCKS[name](some, core, setting)
         clocks = some.numbers["times"] * clocks * _share(parts, setting)
         clocks = clocks * _slower(table, nests, at, setting)
+        clocks = xp.maximum(clocks, _fewest(table, nests, at, setting))
         clocks = xp.broadcast_to(clocks, (len(at), width))
         if xp is np:
             out[at] = clocks
@@ -148,15 +150,41 @@ def _share(parts: Value, setting: Setting) -> Value:
 
 
 def _slower(table: OperatorTable, nests: Nests, at: Value, setting: Setting) -> Value:
-    """Return clocks in the format that is executed, over those in fp32."""
-    head = f"engines.{setting.engine}.peaks."
-    base = setting.facts.get(f"{head}fp32")
+    """Return clocks in the format that is executed, over those in fp32, as the spec has its peaks.
+
+    Kernels' clocks are in fp32: a faster unit for one format slows down no other.
+    """
+    return _by_pair(
+        table, nests, at,
+        lambda name, pair: (
+            setting.choices.get(f"fp32_over.{name}", 1.0) / sparse_speedup(setting, pair)
+        ), setting,
+    )  # fmt: skip
+
+
+def _fewest(table: OperatorTable, nests: Nests, at: Value, setting: Setting) -> Value:
+    """Return the clocks in which the peak of the format that is executed makes the products."""
+    facts, head = setting.facts, f"engines.{setting.engine}."
+    each = _by_pair(
+        table, nests, at,
+        lambda name, pair: (
+            2.0 * facts[head + "clock"]
+            / (facts[f"{head}peaks.{name}"] * sparse_speedup(setting, pair))
+        ), setting,
+    )  # fmt: skip
+    return each * nests.macs[at]
+
+
+def _by_pair(
+    table: OperatorTable, nests: Nests, at: Value,
+    value: Callable[[str, tuple[str, str]], Value], setting: Setting,
+) -> Value:  # fmt: skip
+    """Return a number of each nest from the format executed and its pair of slots."""
     pairs = [table.rows[int(nests.row[i])].pair for i in at]
     known: dict[tuple[str, str], Value] = {}
     for pair in dict.fromkeys(pairs):
         name = executed_format(setting, pair_format(setting, pair)) or best_format(setting)
-        ratio = 1.0 if base is None else base / setting.facts[head + name]
-        known[pair] = ratio / sparse_speedup(setting, pair)
+        known[pair] = value(name, pair)
     if len(known) == 1:
         return next(iter(known.values()))
     xp = setting.xp

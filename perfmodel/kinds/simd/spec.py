@@ -59,6 +59,14 @@ class Simd(Engine):
         return checked(self, flaws)
 
     @property
+    def CONSTANTS(self) -> Mapping[str, float]:
+        """Peak in fp32 over that of each format: how many more numbers a vector of it holds."""
+        base = self.peaks.get("fp32")
+        if base is None:
+            return {}
+        return {f"fp32_over.{name}": base.value / peak.value for name, peak in self.peaks.items()}
+
+    @property
     def SCALES(self) -> Mapping[str, tuple[str, ...]]:
         """Facts that go in proportion when another is varied: wider vectors have higher peaks."""
         peaks = tuple(f"peaks.{name}" for name in self.peaks)

@@ -11,7 +11,6 @@ import numpy as np
 from perfmodel.arrays import Value
 from perfmodel.cost.setting import Setting
 from perfmodel.kinds.protocol import Terms
-from perfmodel.kinds.rates import MATRIX_KINDS
 from perfmodel.kinds.tensor_core.attention import (
     EXPONENTIALS,
     Chip,
@@ -76,7 +75,7 @@ def _groups(rows: Sequence[Row], nests: Nests) -> dict[tuple[bool, bool, tuple[s
     for i, kind in enumerate(nests.kind):
         row = rows[int(nests.row[i])]
         second = i and nests.row[i] == nests.row[i - 1]
-        if kind == "attention" and row.kind in MATRIX_KINDS and not second:
+        if kind == "attention" and not second:
             cached = row.pair[0].partition(":")[0] == "kv"
             out.setdefault((cached, nests.causal[i], row.pair), []).append(i)
     return {key: np.array(first) for key, first in out.items()}

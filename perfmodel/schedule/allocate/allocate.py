@@ -67,14 +67,15 @@ def allocate(
     InputError
         Every fault of the buffers or the file.
     """
+    faults = option_faults(capacity_bytes, time_limit_s, node_limit, alignment)
+    deadline = Deadline(None if faults else time_limit_s)
     given = read_lifetimes(buffers) if isinstance(buffers, str | Path) else list(buffers)
-    faults = lifetime_faults(given) if not isinstance(buffers, str | Path) else []
-    faults += option_faults(capacity_bytes, time_limit_s, node_limit, alignment)
+    if not isinstance(buffers, str | Path):
+        faults = [*lifetime_faults(given), *faults]
     faults = faults or hold_faults(given, alignment)
     if faults:
         raise InputError(faults)
     aligned = [replace(b, alignment=math.lcm(b.alignment, alignment)) for b in given]
-    deadline = Deadline(time_limit_s)
     nodes = math.inf if node_limit is None else float(node_limit)
     return _Job(aligned, capacity_bytes, seed, deadline, nodes).run()
 

@@ -11,11 +11,16 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from typing import Final
 
 from perfmodel.schedule.allocate.sections import Sections
 from perfmodel.schedule.deadline import Deadline
 
-__all__ = ["Fit", "first_fit", "orders", "portfolio"]
+__all__ = ["Fit", "Neighbours", "first_fit", "orders", "portfolio"]
+
+#: Share of the time for first fits, but for the first.
+_SHARE: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,37 +32,63 @@ class Fit:
     method: str
 
 
-def neighbours(packing: Sections) -> list[list[int]]:
-    """Return the pieces that overlap each piece in time."""
-    near: list[set[int]] = [set() for _ in packing.pieces]
-    for section in packing.sections:
-        for i in section.pieces:
-            near[i].update(section.pieces)
-    return [sorted(them - {i}) for i, them in enumerate(near)]
+class Neighbours:
+    """The pieces that overlap each piece in time, itself among them, put together when asked for.
+
+    Kept as lists they would take the square of the number of pieces.
+    """
+
+    __slots__ = ("_by_first", "_packing", "_up_to")
+
+    def __init__(self, packing: Sections) -> None:
+        self._packing = packing
+        self._by_first = sorted(range(len(packing.pieces)), key=packing.first.__getitem__)
+        begun = [0] * len(packing.sections)
+        for t in packing.first:
+            begun[t] += 1
+        #: Pieces that begin in a section or before.
+        self._up_to = list(accumulate(begun))
+
+    def __getitem__(self, piece: int) -> list[int]:
+        packing, up_to = self._packing, self._up_to
+        first, last = packing.first[piece], packing.last[piece]
+        return [*packing.sections[first].pieces, *self._by_first[up_to[first] : up_to[last]]]
 
 
-def first_fit(packing: Sections, order: Sequence[int], near: Sequence[Sequence[int]]) -> list[int]:
+def first_fit(
+    packing: Sections, order: Sequence[int], near: Neighbours, deadline: Deadline | None = None
+) -> list[int]:
     """Return the offset of each piece; those that lie already come first, wherever they stand.
 
     Parameters
     ----------
-    near
-        Pieces that overlap each piece in time.
+    deadline
+        What is left when it has passed is piled up on top of everything.
     """
     pieces = packing.pieces
     offsets = [-1 if p.offset is None else p.offset for p in pieces]
-    for i in order:
+    tops = [at + p.size for at, p in zip(offsets, pieces, strict=True)]
+    late, pile = False, 0
+    for k, i in enumerate(order):
         if offsets[i] >= 0:
             continue
         size, step = pieces[i].size, pieces[i].alignment
         at = 0
-        for low, top in sorted((offsets[j], offsets[j] + pieces[j].size)
-                               for j in near[i] if offsets[j] >= 0):  # fmt: skip
-            if low - at >= size:
-                break
-            if top > at:
-                at = -(-top // step) * step
-        offsets[i] = at
+        if deadline is not None and k & 255 == 255 and not late and deadline.passed():
+            late = True
+            pile = max((tops[j] for j in range(len(tops)) if offsets[j] >= 0), default=0)
+        if late:
+            at = -(-pile // step) * step
+            pile = at + size
+        else:
+            placed = [j for j in near[i] if offsets[j] >= 0]
+            placed.sort(key=offsets.__getitem__)
+            for j in placed:
+                if offsets[j] - at >= size:
+                    break
+                if tops[j] > at:
+                    at = -(-tops[j] // step) * step
+        offsets[i], tops[i] = at, at + size
     return offsets
 
 
@@ -98,33 +129,39 @@ def portfolio(
         Height that is good enough.
     hints
         Offset of each piece of an earlier packing, or None.
+    deadline
+        The first order goes on up to it; the others have a share of the time that is there.
     steps
         Rounds of improvement after the orders.
     """
-    near = neighbours(packing)
+    near, within = Neighbours(packing), deadline.within(_SHARE * deadline.left())
     best: Fit | None = None
     lead: list[int] = []
     for name, order in orders(packing, hints):
-        if best is not None and deadline.passed():
+        if best is not None and within.passed():
             break
-        fit = _fit(packing, order, near, f"first fit by {name}")
+        fit = _fit(
+            packing, order, near, f"first fit by {name}", deadline if best is None else within
+        )
         if best is None or fit.height < best.height:
             best, lead = fit, order
         if best.height <= goal:
             return best
     assert best is not None
-    return _raise_what_sticks_out(packing, goal, best, lead, near, random.Random(seed), deadline,
+    return _raise_what_sticks_out(packing, goal, best, lead, near, random.Random(seed), within,
                                   steps)  # fmt: skip
 
 
-def _fit(packing: Sections, order: Sequence[int], near: list[list[int]], method: str) -> Fit:
-    offsets = first_fit(packing, order, near)
+def _fit(
+    packing: Sections, order: Sequence[int], near: Neighbours, method: str, deadline: Deadline
+) -> Fit:
+    offsets = first_fit(packing, order, near, deadline)
     height = max(at + p.size for at, p in zip(offsets, packing.pieces, strict=True))
     return Fit(tuple(offsets), height, method)
 
 
 def _raise_what_sticks_out(
-    packing: Sections, goal: int, best: Fit, order: list[int], near: list[list[int]],
+    packing: Sections, goal: int, best: Fit, order: list[int], near: Neighbours,
     rng: random.Random, deadline: Deadline, steps: int,
 ) -> Fit:  # fmt: skip
     pieces = packing.pieces
@@ -139,7 +176,7 @@ def _raise_what_sticks_out(
             if at + pieces[i].size > goal:
                 place[i] *= rng.uniform(0.3, 0.9)
         order = sorted(range(len(place)), key=lambda i: (place[i], i))
-        fit = _fit(packing, order, near, "first fit, raising what sticks out")
+        fit = _fit(packing, order, near, "first fit, raising what sticks out", deadline)
         if fit.height < best.height:
             best = fit
         if best.height <= goal:

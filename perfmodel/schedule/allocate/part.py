@@ -24,8 +24,6 @@ _TRY, _NODES = 8.0, 2_000.0
 _SOON: Final = 150.0
 #: Distance of heights, as a share, at which the first round ends.
 _FINE: Final = 0.01
-#: Share of the time for first fits.
-_FIRST_FIT: Final = 0.25
 
 
 class Part:
@@ -55,6 +53,7 @@ class Part:
         self.height = math.inf
         self.method = ""
         self.nodes = self.dives = 0
+        self._fullest = self._load()
         self._excluded: Proof | None = None
         self._tried = -1
         self.bound = max(proof.bound_bytes for proof in self.proofs())
@@ -73,13 +72,24 @@ class Part:
         for b in self.buffers:
             if b.offset is not None:
                 yield Proof("offset", b.lower, b.upper, (b.id,), b.offset + b.size_bytes)
-        for section, load in zip(self._packing.sections, self._packing.loads, strict=True):
-            alive = [self.buffers[i] for i in section.pieces]
-            # Whichever is the highest need not be rounded up.
-            bound = load * self._unit - max(-b.size_bytes % self._unit for b in alive)
-            yield Proof("load", section.lower, section.upper, tuple(b.id for b in alive), bound)
+        yield self._fullest
         if self._excluded is not None:
             yield self._excluded
+
+    def _load(self) -> Proof:
+        """Return the bound of the section that is fullest, rounding aside."""
+        packing, unit, bound, at = self._packing, self._unit, -1, 0
+        for t in sorted(range(len(packing.loads)), key=lambda t: (-packing.loads[t], t)):
+            load = packing.loads[t] * unit
+            if load <= bound:
+                break
+            # Whichever is the highest need not be rounded up.
+            over = max(-self.buffers[i].size_bytes % unit for i in packing.sections[t].pieces)
+            if load - over > bound:
+                bound, at = load - over, t
+        section = packing.sections[at]
+        ids = tuple(self.buffers[i].id for i in section.pieces)
+        return Proof("load", section.lower, section.upper, ids, bound)
 
     def fit(self, height: int, deadline: Deadline, node_limit: float) -> None:
         """Look for a packing of a height, by first fit and then by search."""
@@ -126,8 +136,7 @@ class Part:
         if not self.offsets:
             goal = max(height, self.bound) // self._unit
             hints = [b.hint for b in self.buffers]
-            within = deadline.within(_FIRST_FIT * deadline.left())
-            found = portfolio(self._packing, goal, hints, self._seed, within)
+            found = portfolio(self._packing, goal, hints, self._seed, deadline)
             self._keep(found.offsets, found.method)
 
     def _keep(self, offsets: Iterable[int], method: str) -> None:

@@ -103,6 +103,11 @@ class Allocation:
         return self.status == "packed"
 
     @property
+    def decided(self) -> bool:
+        """Whether it is known if anything fits: something does, or nothing is proved to."""
+        return self.status != "not found"
+
+    @property
     def proved(self) -> bool:
         """Whether nothing is left open: infeasible for sure, or the height is the least there is.
 

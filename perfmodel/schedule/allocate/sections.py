@@ -8,9 +8,11 @@ buffers there are some 130 sections.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from itertools import pairwise
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate, pairwise
 from typing import Protocol
 
 __all__ = ["Lives", "Piece", "Section", "Sections", "parts"]
@@ -93,61 +95,57 @@ class Sections:
     ----------
     first, last : list of int
         First and last section of each piece.
-    cover, cross : list of int
-        Pieces of a section; pieces of a section and the next one.
-    begins, ends : list of int
-        Pieces that begin in this section or later; that end in it or before.
-    twin : list of int
-        The next piece with the same sections, size and alignment, or -1: interchangeable, so only
-        one order of them is tried.
-    later_twins : int
-        Pieces that have such a piece before them.
     loads : list of int
         Size of all pieces of a section.
     """
 
     pieces: tuple[Piece, ...]
     sections: tuple[Section, ...]
-    first: list[int] = field(default_factory=list[int])
-    last: list[int] = field(default_factory=list[int])
-    cover: list[int] = field(default_factory=list[int])
-    cross: list[int] = field(default_factory=list[int])
-    begins: list[int] = field(default_factory=list[int])
-    ends: list[int] = field(default_factory=list[int])
-    twin: list[int] = field(default_factory=list[int])
-    later_twins: int = 0
-    loads: list[int] = field(default_factory=list[int])
+    first: list[int]
+    last: list[int]
+    loads: list[int]
 
     @classmethod
     def of(cls, pieces: Sequence[Piece]) -> Sections:
         """Cut pieces, each of a size above zero, into sections."""
         cut = sections_of(pieces)
-        n, count = len(pieces), len(cut)
-        first, last = [count] * n, [-1] * n
-        for t, section in enumerate(cut):
-            for i in section.pieces:
-                first[i], last[i] = min(first[i], t), t
-        cover = [sum(1 << i for i in section.pieces) for section in cut]
-        begin_at, end_at = [0] * (count + 1), [0] * count
-        for i in range(n):
-            begin_at[first[i]] |= 1 << i
-            end_at[last[i]] |= 1 << i
-        for t in range(count - 1, 0, -1):
-            begin_at[t - 1] |= begin_at[t]
-        for t in range(1, count):
-            end_at[t] |= end_at[t - 1]
-        twin, later, known = [-1] * n, 0, dict[tuple[int, ...], int]()
+        begins = [section.lower for section in cut]
+        # The first section that ends after a piece begins, and the last one that begins before
+        # it ends.
+        ends = [section.upper for section in cut]
+        first = [bisect_right(ends, piece.lower) for piece in pieces]
+        last = [bisect_left(begins, piece.upper) - 1 for piece in pieces]
+        change = [0] * (len(cut) + 1)
         for i, piece in enumerate(pieces):
-            if piece.offset is not None:
-                continue
-            key = (first[i], last[i], piece.size, piece.alignment)
-            if key in known:
-                twin[known[key]] = i
-                later |= 1 << i
-            known[key] = i
-        return cls(
-            tuple(pieces), tuple(cut), first, last, cover,
-            [*(a & b for a, b in pairwise(cover)), 0],
-            begin_at[:count], end_at, twin, later,
-            [sum(pieces[i].size for i in section.pieces) for section in cut],
-        )  # fmt: skip
+            change[first[i]] += piece.size
+            change[last[i] + 1] -= piece.size
+        return cls(tuple(pieces), tuple(cut), first, last, list(accumulate(change))[:-1])
+
+    @cached_property
+    def begins(self) -> list[int]:
+        """Pieces that begin in this section or later."""
+        return list(accumulate(reversed(self._masks(self.first)), int.__or__))[::-1]
+
+    @cached_property
+    def ends(self) -> list[int]:
+        """Pieces that end in this section or before."""
+        return list(accumulate(self._masks(self.last), int.__or__))
+
+    def _masks(self, at: Sequence[int]) -> list[int]:
+        """Return the pieces at each section, of the section of each piece."""
+        out = [0] * len(self.sections)
+        for i, t in enumerate(at):
+            out[t] |= 1 << i
+        return out
+
+    @cached_property
+    def cover(self) -> list[int]:
+        """Pieces of a section: all but those that begin later or end before."""
+        everything = (1 << len(self.pieces)) - 1
+        later, before = [*self.begins[1:], 0], [0, *self.ends[:-1]]
+        return [everything & ~(a | b) for a, b in zip(later, before, strict=True)]
+
+    @cached_property
+    def cross(self) -> list[int]:
+        """Pieces of a section and the next one."""
+        return [*(a & b for a, b in pairwise(self.cover)), 0]

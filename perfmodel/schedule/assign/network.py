@@ -21,7 +21,8 @@ from perfmodel.formats import Precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
-from perfmodel.predict import precision_for, static_for
+from perfmodel.predict import static_for
+from perfmodel.resolve import precision_for
 from perfmodel.schedule.assign.joins import Join, join
 from perfmodel.schedule.assign.problem import AssignmentProblem, Floats, Index
 from perfmodel.schedule.assign.riders import cut, parts_of, together

@@ -96,6 +96,11 @@ class DeviceAssignment:
         return self.result.proved
 
     @property
+    def decided(self) -> bool:
+        """Whether it is known if anything fits: something does, or nothing is proved to."""
+        return self.feasible or self.proved
+
+    @property
     def bound_s(self) -> float:
         """Lower bound of what was minimised, seconds (without `Network.per_run_s`)."""
         return self.result.bound_s

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.formats import Precision, as_precision
@@ -12,7 +13,7 @@ from perfmodel.hardware.library import hardware
 from perfmodel.hardware.library import runtime as find_runtime
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
-from perfmodel.resolve import DeviceLike, WorkloadLike
+from perfmodel.resolve import DeviceLike, Subject, WorkloadLike, resolve
 from perfmodel.schedule.assign.joins import link_faults
 from perfmodel.schedule.assign.linear import Goal
 from perfmodel.schedule.assign.network import network
@@ -23,7 +24,7 @@ from perfmodel.settings import FaultList
 from perfmodel.workload.library import find
 from perfmodel.workload.workload import Workload
 
-__all__ = ["OBJECTIVES", "assign", "name_faults", "option_faults"]
+__all__ = ["OBJECTIVES", "assign", "name_faults", "option_faults", "settled"]
 
 OBJECTIVES = ("latency_s", "throughput")
 
@@ -45,6 +46,7 @@ def assign(
     fits: bool = True,
     time_limit_s: float | None = 10.0,
     looks: int = 2000,
+    set: Mapping[str, Any] | None = None,
 ) -> DeviceAssignment:
     """Put every kernel of a network on an engine of one or several devices.
 
@@ -77,6 +79,8 @@ def assign(
         Seconds by the clock on the wall; None for no limit.
     looks
         Assignments that a local search looks at, where nothing exact closes.
+    set
+        Parameters of the workload and, of one device, its facts, by name.
 
     Returns
     -------
@@ -90,8 +94,15 @@ def assign(
     """
     faults = FaultList()
     faults.extend(option_faults(objective, parallel, contiguous, any_order, time_limit_s, looks))
+    listed = faults.trying(_several, devices) or []
+    if set and listed:
+        subject = faults.trying(settled, workload, listed, precision, runtime, set)
+        faults.settle()
+        assert subject is not None
+        workload, precision, runtime = subject.workload, subject.precision, subject.runtime
+        listed = [subject.device, *listed[1:]]
     found = faults.trying(_workload, workload)
-    several = [faults.trying(_device, d) for d in faults.trying(_several, devices) or ()]
+    several = [faults.trying(_device, d) for d in listed]
     given = [device for device in several if device is not None]
     if given and len(given) == len(several):
         faults.extend(name_faults(given, engines, link))
@@ -149,6 +160,31 @@ def name_faults(
 ) -> list[Fault]:
     """Return the engines and the link that devices do not have."""
     return [*engine_faults(devices, engines), *link_faults(devices, link)]
+
+
+def settled(
+    workload: WorkloadLike, devices: Sequence[DeviceLike], precision: str | Precision | None,
+    runtime: str | Runtime | None, settings: Mapping[str, Any],
+) -> Subject:  # fmt: skip
+    """Return the workload and the first device with what is set.
+
+    Raises
+    ------
+    InputError
+        Every fault at once; facts, where there are several devices.
+    """
+    faults = FaultList()
+    if len(devices) > 1:
+        faults.extend(
+            Fault("is of which device?", path=name,
+                  expected="one device, or the number in its spec file")
+            for name in settings if "." in name
+        )  # fmt: skip
+    faults.extend(
+        Fault("is what is looked for", path=name, expected="engines, those to choose from")
+        for name in ("engine", "model") if name in settings
+    )  # fmt: skip
+    return resolve(workload, devices[0], precision, runtime, settings, faults=faults)
 
 
 def _workload(workload: WorkloadLike) -> Workload:

@@ -16,7 +16,7 @@ from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.quantity import default_of
 from perfmodel.hardware.runtime import Runtime
-from perfmodel.kinds.rates import MATRIX_KINDS, executed_format, pair_format, vector_peak
+from perfmodel.kinds.rates import executed_format, pair_format, vector_peak
 from perfmodel.predict import machine_for, static_for
 from perfmodel.prediction.job import Job
 from perfmodel.prediction.prediction import Prediction
@@ -191,7 +191,7 @@ def _unable(station: Station, prediction: Prediction, lowered: Lowered) -> dict[
         for operator in kernel.operators:
             if missing := lacks(station, operator):
                 found[i] = missing
-        if row.kind in MATRIX_KINDS:
+        if row.products:
             wanted = pair_format(setting, row.pair)
             if not executed_format(setting, wanted):
                 found[i] = f"format {wanted}"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from perfmodel.atomic import write_text
 from perfmodel.errors import InputError
 from perfmodel.schedule.contest.bound import cover_prices, physical_bound
 from perfmodel.schedule.contest.cost import RASTER, tile_order
@@ -88,7 +89,7 @@ class ContestSchedule:
 
     def save(self, path: str | Path) -> None:
         """Write the schedule in the contest's format."""
-        Path(path).write_text(json.dumps(self.solution.to_dict()), encoding="utf-8")
+        write_text(path, json.dumps(self.solution.to_dict()))
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything, ready for JSON."""

@@ -109,7 +109,7 @@ def _patches(job: Job, capacity: int) -> tuple[float, float, float]:
     net = network(job.workload, job.at.precision)
     if len(net.maps[0].extents) < 2:
         return _NAN, _NAN, _NAN
-    found = patch_plan(net, "offchip", capacity_bytes=capacity)
+    found = patch_plan(net, "offchip", capacity_bytes=capacity, count_weights=True)
     if found is None:
         return _NAN, _NAN, _NAN
     return float(found.offchip_bytes - found.compulsory_bytes), _NAN, float(found.extra_macs)

@@ -146,8 +146,15 @@ def lower_peak(
     capacity_bytes: int,
     demand_bytes: int,
     pointwise: frozenset[int] | None = None,
+    deadline: Deadline | None = None,
 ) -> tuple[Lever, ...]:
-    """Return what makes an order fit without spills, or what spills would cost."""
+    """Return what makes an order fit without spills, or what spills would cost.
+
+    Parameters
+    ----------
+    deadline
+        When to stop trying them; a second each at most.
+    """
     from perfmodel.schedule.peak import minimum_peak
 
     case = Case(problem, capacity_bytes, sums(problem) if pointwise is None else pointwise)
@@ -157,11 +164,14 @@ def lower_peak(
     if spilled.script is not None:
         said = f"spill and reload {binary(spilled.cost_bytes)} at most"
         levers.append(Lever(said, float(gap), True))
+    deadline = deadline or Deadline()
     for change in (_fuse_all, _write_over_all, _halve):
+        if deadline.passed():
+            break
         made = change(case)
         if made is None:
             continue
-        less = minimum_peak(made[0].problem, Deadline(1.0)).peak_bytes
+        less = minimum_peak(made[0].problem, deadline.within(1.0)).peak_bytes
         if less < demand_bytes:
             levers.append(Lever(made[1], float(demand_bytes - less), less <= capacity_bytes))
     return _sorted(levers)

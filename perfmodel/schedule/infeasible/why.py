@@ -173,6 +173,7 @@ def over_peak(
     *,
     proved: bool = True,
     pointwise: frozenset[int] | None = None,
+    deadline: Deadline | None = None,
 ) -> Infeasible:
     """Say why nothing fits without spills: every order needs more at once than there is.
 
@@ -186,6 +187,8 @@ def over_peak(
         Whether no order needs less.
     pointwise
         As in `over_working_set`.
+    deadline
+        When to stop trying levers.
     """
     gap = demand_bytes - capacity_bytes
     if gap <= 0:
@@ -210,7 +213,7 @@ def over_peak(
         float(capacity_bytes),
         float(gap),
         terms=terms,
-        levers=lower_peak(problem, capacity_bytes, demand_bytes, pointwise),
+        levers=lower_peak(problem, capacity_bytes, demand_bytes, pointwise, deadline),
         proved=proved,
     )
 
@@ -240,7 +243,7 @@ def unpacked(
     trace = replay(problem, script)
     k = trace.held_bytes.index(trace.peak_bytes)
     name = label(problem.steps, script.order[k])
-    known = "no packing fits" if layout.proved else "no packing was found"
+    known = f"no packing of this schedule {'fits' if layout.proved else 'was found'}"
     needs, there, most = sizes(layout.height_bytes, capacity_bytes, trace.peak_bytes)
     statement = (
         f"{known}: the best needs {needs}, of {there}, {binary(layout.gap_bytes)} too much, "

@@ -270,7 +270,7 @@ def _result(result: PlacementResult, done: Assignment, room: Floats) -> Placemen
     if done.counts is None:
         return replace(
             result, proved=done.proved, method=done.method, bound=done.bound,
-            violations=_violations(result, room),
+            violations=_violations(result, room, proved=done.proved),
         )  # fmt: skip
     rows = [
         _row(item, level, int(done.counts[i, j]), int(done.counts[i, :j].sum()))
@@ -349,7 +349,9 @@ def _with_cache(
     )  # fmt: skip
 
 
-def _violations(result: PlacementResult, room: Floats) -> tuple[Violation, ...]:
+def _violations(
+    result: PlacementResult, room: Floats, *, proved: bool = True
+) -> tuple[Violation, ...]:
     """Return what has no place: per role, and all together."""
     found: list[Violation] = []
     for role in ("kv", "weight", ""):
@@ -375,7 +377,8 @@ def _violations(result: PlacementResult, room: Floats) -> tuple[Violation, ...]:
         bound = float(room.sum())
         found.append(Violation(
             "levels.capacity", demand, bound, 0.0, ("smaller pieces", "fewer pinned items"),
-            f"{show(demand, 'bytes')} fit {show(bound, 'bytes')} in all, but not piece by piece",
+            f"{show(demand, 'bytes')} fit {show(bound, 'bytes')} in all, but "
+            + ("not piece by piece" if proved else "no place for every piece was found in time"),
         ))  # fmt: skip
     return tuple(found)
 

@@ -14,13 +14,14 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import Fault, InputError, nearest
 
 __all__ = [
     "Geometric",
     "Popularity",
     "cycle_hit_rates",
     "lru_hit_rates",
+    "popularity_of",
     "touched_probabilities",
     "visit_probabilities",
     "zipf",
@@ -49,8 +50,31 @@ class Geometric:
         return np.asarray(np.exp(-self.rate * np.arange(count, dtype=np.float64)))
 
 
-#: How unevenly routers choose: exponent of a Zipf law, a law, or a weight for each expert.
-Popularity: TypeAlias = float | Geometric | Sequence[float]
+#: How unevenly routers choose: exponent of a Zipf law, a law, or a weight for each expert; or a
+#: text of one of these (`popularity_of`).
+Popularity: TypeAlias = float | Geometric | Sequence[float] | str
+
+
+def popularity_of(text: str) -> float | Geometric | list[float]:
+    """Read an exponent, ``geometric:RATE``, or weights separated by commas.
+
+    Raises
+    ------
+    InputError
+        It is none of these.
+    """
+    law, mark, rate = text.partition(":")
+    try:
+        if mark and law.strip() == "geometric":
+            return Geometric(float(rate))
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(
+            Fault(f"'{text}' is no popularity", "popularity",
+                  expected="a number, geometric:RATE, or one for each expert",
+                  suggestion=nearest(law, ("geometric",)) if mark else "")
+        ) from None  # fmt: skip
+    return numbers[0] if len(numbers) == 1 else numbers
 
 
 def zipf(count: int, exponent: float) -> Floats:
@@ -77,8 +101,11 @@ def visit_probabilities(
     Raises
     ------
     InputError
-        Weights that are negative, not as many as experts, or fewer above zero than visits.
+        A text that is none of these; weights that are negative, not as many as experts, or fewer
+        above zero than visits.
     """
+    if isinstance(popularity, str):
+        popularity = popularity_of(popularity)
     if popularity is None:
         weights = np.ones(experts)
     elif isinstance(popularity, int | float):
@@ -86,7 +113,7 @@ def visit_probabilities(
     elif isinstance(popularity, Geometric):
         weights = popularity.weights(experts)
     else:
-        weights = np.asarray(popularity, dtype=np.float64)
+        weights = _weights(popularity)
     k = min(per_token, experts)
     if weights.shape != (experts,) or not np.all(np.isfinite(weights)) or np.any(weights < 0):
         raise InputError(Fault("popularity is no weight for each expert", "popularity",
@@ -107,6 +134,13 @@ def visit_probabilities(
             break
         full |= over
     return np.minimum(chance, 1.0)
+
+
+def _weights(popularity: Sequence[float]) -> Floats:
+    try:
+        return np.asarray(popularity, dtype=np.float64)
+    except (TypeError, ValueError):
+        return np.zeros(0)  # not a weight for each, whatever it is
 
 
 def touched_probabilities(

@@ -111,6 +111,11 @@ class PlacementResult:
         return bool(self.rows)
 
     @property
+    def decided(self) -> bool:
+        """Whether it is known if anything fits: something does, or nothing is proved to."""
+        return self.feasible or self.proved
+
+    @property
     def gap(self) -> float:
         """How far the objective may be above the least, relative."""
         if not self.feasible or self.bound <= 0.0:

@@ -79,6 +79,11 @@ class StreamResult:
         return not self.violations
 
     @property
+    def decided(self) -> bool:
+        """Whether it is known if anything fits: something does, or nothing is proved to."""
+        return self.feasible or self.placement.feasible or self.placement.proved
+
+    @property
     def bubble_s(self) -> float:
         """Seconds of a run in which the engine waits for weights."""
         return max(0.0, self.run_s - self.compute_s)

@@ -69,19 +69,36 @@ class PatchPlan:
         return sum(s.extra_macs for s in self.stages)
 
     @property
-    def offchip_bytes(self) -> int:
-        """Activations that cross the boundary of the chip, the network's input included."""
-        return sum(s.offchip_bytes for s in self.stages)
+    def map_bytes(self) -> int:
+        """Activations that cross the boundary of the chip: the network's inputs and what is cut."""
+        return sum(s.map_bytes for s in self.stages)
 
     @property
-    def compulsory_bytes(self) -> int:
-        """The network's inputs, once."""
+    def input_bytes(self) -> int:
+        """The network's inputs, once: the least of `map_bytes`."""
         return sum(m.size_bytes() for m in self.network.maps if m.external)
 
     @property
     def weight_bytes(self) -> int:
         """Weights read, once a patch."""
         return sum(s.weight_bytes for s in self.stages)
+
+    @property
+    def offchip_bytes(self) -> int:
+        """All that crosses the boundary of the chip, as of a schedule: maps, outputs, weights."""
+        stored = {
+            self.network.layers[s.patches.end - 1].writes
+            for s in self.stages if not s.patches.output_on_chip
+        }  # fmt: skip
+        left = sum(self.network.maps[t].size_bytes() for t in self.network.outputs - stored)
+        return self.map_bytes + left + self.weight_bytes
+
+    @property
+    def compulsory_bytes(self) -> int:
+        """Inputs, outputs and weights, each once: no schedule moves less."""
+        maps = self.network.maps
+        outputs = sum(maps[t].size_bytes() for t in self.network.outputs)
+        return self.input_bytes + outputs + layer_by_layer(self.network).weight_bytes
 
     @property
     def held_bytes(self) -> tuple[int, ...]:
@@ -163,7 +180,7 @@ def patch_plan(
             return chooser.within(capacity_bytes, False)
         inside = chooser.within(capacity_bytes, False, share=_INSIDE)
         if inside is not None and not (inside.extra_macs or count_weights or chooser.skips):
-            left = inside.offchip_bytes - inside.compulsory_bytes
+            left = inside.map_bytes - inside.input_bytes
             if not left and inside.proved:
                 return inside
         outside = chooser.within(capacity_bytes, True)
@@ -269,7 +286,7 @@ class _Chooser:
 
     def across(self, plan: PatchPlan) -> int:
         """Return the bytes that a plan moves across the chip's boundary."""
-        return plan.offchip_bytes + (plan.weight_bytes if self.count_weights else 0)
+        return plan.map_bytes + (plan.weight_bytes if self.count_weights else 0)
 
     def _late(self) -> bool:
         """Tell whether time has run out, for a way that is left out then."""
@@ -306,7 +323,7 @@ class _Chooser:
 
     def _spent(self, stage: Stage, offchip: bool) -> _Cost:
         weights = stage.weight_bytes
-        across = stage.offchip_bytes + (weights if self.count_weights else 0)
+        across = stage.map_bytes + (weights if self.count_weights else 0)
         return across if offchip else 0, stage.extra_macs, weights
 
     def _ways(

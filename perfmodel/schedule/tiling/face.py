@@ -56,6 +56,11 @@ class PatchResult:
         return self.plan is not None
 
     @property
+    def decided(self) -> bool:
+        """Whether it is known if anything fits: something does, or nothing is proved to."""
+        return self.infeasible is None or self.infeasible.proved
+
+    @property
     def table(self) -> Table:
         """One row a stretch of layers: from, to, grid, mode, peak, MACs, bytes off chip."""
         from perfmodel.table import Table
@@ -70,7 +75,7 @@ class PatchResult:
             "peak_bytes": [float(s.peak_bytes) for s in stages],
             "kept_bytes": [float(s.kept_bytes) for s in stages],
             "extra_macs": [float(s.extra_macs) for s in stages],
-            "offchip_bytes": [float(s.offchip_bytes) for s in stages],
+            "map_bytes": [float(s.map_bytes) for s in stages],
             "weight_bytes": [float(s.weight_bytes) for s in stages],
         })  # fmt: skip
 
@@ -121,7 +126,8 @@ _SHARE = 0.75
 def _numbers(plan: PatchPlan) -> dict[str, Any]:
     return {
         "peak_bytes": plan.peak_bytes, "macs": plan.macs, "extra_macs": plan.extra_macs,
-        "offchip_bytes": plan.offchip_bytes, "weight_bytes": plan.weight_bytes,
+        "map_bytes": plan.map_bytes, "weight_bytes": plan.weight_bytes,
+        "offchip_bytes": plan.offchip_bytes, "compulsory_bytes": plan.compulsory_bytes,
     }  # fmt: skip
 
 
@@ -150,7 +156,8 @@ def patches(
     capacity
         Bytes for activations, or a text with a unit; by default what the device's scratchpad holds.
     objective
-        ``offchip``: fewest activation bytes across the chip's boundary; ``macs``: least
+        ``offchip``: fewest bytes across the chip's boundary (``offchip_bytes``, as of a schedule:
+        maps, outputs, and weights as often as they are read); ``macs``: least
         recomputation with no intermediate map off chip; ``peak``: least memory.
     modes
         What may happen to the overlap of patches: ``recompute``, ``horizontal``, ``cached``.
@@ -205,7 +212,8 @@ def patches(
     allowed = None if time_limit_s is None else _SHARE * time_limit_s
     search = Deadline(allowed)
     found = patch_plan(
-        net, objective, capacity_bytes=at.capacity_bytes, time_limit_s=allowed, **options
+        net, objective, capacity_bytes=at.capacity_bytes, time_limit_s=allowed,
+        count_weights=objective == "offchip", **options,
     )  # fmt: skip
     plain = layer_by_layer(net, in_place_depthwise=in_place_depthwise)
     why = None

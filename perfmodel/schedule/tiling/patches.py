@@ -115,7 +115,7 @@ class Stage:
         return max(0, self.macs - self.least_macs)
 
     @property
-    def offchip_bytes(self) -> int:
+    def map_bytes(self) -> int:
         """Activations that cross the boundary of the chip."""
         return self.loaded_bytes + self.stored_bytes
 

@@ -18,6 +18,7 @@ from perfmodel.atomic import replacing
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.formats import Format
 from perfmodel.measurements import read_rows
+from perfmodel.regular import open_file
 from perfmodel.search.accuracy.quantise import fake_quantise
 
 __all__ = ["Ranges", "activation_noise", "read_ranges", "record_ranges"]
@@ -101,7 +102,7 @@ def read_ranges(path: str | Path) -> Ranges:
 
 def _npz(file: Path) -> Ranges:
     try:
-        with np.load(file, allow_pickle=False) as data:
+        with open_file(file) as stream, np.load(stream, allow_pickle=False) as data:
             arrays: dict[str, Any] = {name: data[name] for name in data.files}
     except (OSError, ValueError, zipfile.BadZipFile, EOFError, AttributeError) as error:
         told = getattr(error, "strerror", None)

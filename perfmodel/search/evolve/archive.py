@@ -11,11 +11,13 @@ import numpy as np
 
 from perfmodel.atomic import write_text
 from perfmodel.errors import Fault, InputError
+from perfmodel.regular import contents
 from perfmodel.search.evolve.question import Floats, Index, Judged, Question
 
 __all__ = ["Archive", "read_state"]
 
 SCHEMA = 1
+_MOST_BYTES = 2**30
 
 Choice = tuple[int, ...]
 
@@ -99,8 +101,8 @@ def read_state(
     if not path.exists():
         return {}
     try:
-        held: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        held: Any = json.loads(contents(path, _MOST_BYTES))
+    except ValueError as error:
         raise InputError(
             Fault(f"cannot be read: {error}", file=str(path), expected="a state file of evolve")
         ) from None

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from perfmodel.schedule.deadline import Deadline
 from perfmodel.search.exact.problem import ChoiceProblem, Floats, Ints
 
 __all__ = ["Factor", "NoChoice", "Reduced", "reduce_problem"]
@@ -124,13 +125,15 @@ class Reduced:
         return _tidy(_restricted(self, keep & self.valid))
 
 
-def reduce_problem(problem: ChoiceProblem) -> Reduced:
+def reduce_problem(problem: ChoiceProblem, deadline: Deadline | None = None) -> Reduced:
     """Return what is left of a problem.
 
     Raises
     ------
     NoChoice
         No choice keeps the limits, as the reductions show.
+    OutOfTimeError
+        The deadline passed before.
     """
     options = np.array(problem.options, dtype=np.int64)
     n, width = len(options), int(options.max(initial=1))
@@ -154,6 +157,8 @@ def reduce_problem(problem: ChoiceProblem) -> Reduced:
     shared: dict[tuple[int, ...], Floats] = {}
     constants: Floats = np.zeros(len(rows) + 1)
     for place, packed in every:
+        if deadline is not None:
+            deadline.check("the problem was being reduced")
         if not math.isfinite(packed.constant):
             raise NoChoice
         if place >= 0:

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from perfmodel.errors import Fault, InputError, nearest
-from perfmodel.schedule.deadline import Deadline
+from perfmodel.schedule.deadline import Deadline, OutOfTimeError
 from perfmodel.search.exact.explain import explain as why
 from perfmodel.search.exact.incumbent import Incumbent
 from perfmodel.search.exact.problem import ChoiceProblem, Floats
@@ -93,9 +93,11 @@ def _solve(
     incumbent = Incumbent(problem)
     counts = {"nodes": 0, "decisions": 0, "options": 0}
     try:
-        reduced = reduce_problem(problem)
+        reduced = reduce_problem(problem, deadline)
     except NoChoice:
         return _answer(incumbent, math.inf, "reduction", counts, None, None)
+    except OutOfTimeError:
+        return _answer(incumbent, -math.inf, "reduction", counts, None, None)
     counts["decisions"], counts["options"] = len(reduced.count), int(reduced.count.sum())
     if not len(reduced.count):
         incumbent.offer(reduced.base[None])

@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from perfmodel.schedule.highs.silence import caught_output
-from perfmodel.search.finetune.memory import Floats, Memory, Part
+from perfmodel.schedule.deadline import Deadline
+from perfmodel.search.finetune.memory import Floats, Memory, Part, Scheme
 
 __all__ = ["best"]
 
 
 def best(
-    memory: Memory, gains: Mapping[tuple[int, Part], float], limit_bytes: float, seconds: float
+    memory: Memory, gains: Mapping[tuple[int, Part], float], limit_bytes: float, deadline: Deadline
 ) -> tuple[dict[int, Part] | None, float, bool]:
     """Return what to train, a bound on what anything within the limit is worth, and a proof.
 
@@ -28,13 +28,13 @@ def best(
         (layer, part) -> what training it is worth.
     limit_bytes
         Most bytes at any time of the step.
-    seconds
-        When to stop.
+    deadline
+        When to stop; to train nothing is within every limit that the forward pass is within.
     """
-    import scipy.optimize
     import scipy.sparse
 
-    optimize: Any = scipy.optimize
+    from perfmodel.schedule.solver import Matrix, Status, solve
+
     sparse: Any = scipy.sparse
 
     count, width = len(memory.choices), memory.width
@@ -64,17 +64,38 @@ def best(
         return None, 0.0, True
     most = float(worth.max()) or 1.0
     integral = np.concatenate([np.ones(count), np.zeros(width - count)])
-    limits = optimize.LinearConstraint(sparse.vstack(rows), -np.inf, np.concatenate(highest))
-    # The library that scipy brings prints a line of its own now and then.
-    with caught_output((b"HighsMip",)):
-        found: Any = optimize.milp(
-            -worth / most, integrality=integral, bounds=optimize.Bounds(0.0, 1.0),
-            constraints=limits, options={"time_limit": seconds, "mip_rel_gap": 1e-9},
-        )  # fmt: skip
-    if found.x is None:
-        return None, float("inf"), found.status == 2
+    programme = Matrix.of(
+        -worth / most, sparse.vstack(rows), -np.inf, np.concatenate(highest),
+        upper=1.0, integer=integral > 0.5,
+    )  # fmt: skip
+    start = memory.values(_from_the_end(memory, gains, limit_bytes, deadline))
+    found = solve(programme, deadline, gap=1e-9, start=start)
     chosen = {memory.choices[i][0]: memory.choices[i][1]
-              for i in np.flatnonzero(np.asarray(found.x)[:count] > 0.5).tolist()}  # fmt: skip
-    bound = found.mip_dual_bound
-    limit = float("inf") if bound is None else -float(bound) * most
-    return chosen, limit, found.status == 0
+              for i in np.flatnonzero(found.values[:count] > 0.5).tolist()}  # fmt: skip
+    every = float(sum(worth[columns].max() for columns in layers.values()))
+    proved = found.status is Status.OPTIMAL or -found.objective * most >= every * (1.0 - 1e-9)
+    return chosen, min(-found.bound * most, every), proved
+
+
+def _from_the_end(
+    memory: Memory, gains: Mapping[tuple[int, Part], float], limit_bytes: float, deadline: Deadline
+) -> Scheme:
+    """Return all of the most worth if it fits, or as much of it, the last layers first."""
+    offered: dict[int, list[Part]] = {}
+    for layer, part in memory.choices:
+        offered.setdefault(layer, []).append(part)
+    for layer, parts in offered.items():
+        parts.sort(key=lambda part, layer=layer: -gains.get((layer, part), 0.0))
+    widest: Scheme = {layer: parts[0] for layer, parts in offered.items()}
+    if memory.peak_bytes(widest) <= limit_bytes:
+        return widest
+    scheme: Scheme = {}
+    for layer in sorted(offered, reverse=True):
+        for part in offered[layer]:
+            if deadline.passed():
+                return scheme
+            wider = {**scheme, layer: part}
+            if memory.peak_bytes(wider) <= limit_bytes:
+                scheme = wider
+                break
+    return scheme

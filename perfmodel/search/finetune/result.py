@@ -37,6 +37,8 @@ class FineTuning:
         Most that the memory may hold; None where none was asked for.
     gain, bound
         What the choice is worth, and what nothing within the limit exceeds.
+    notes
+        What was chosen where nothing was said: on what a language model is trained.
     """
 
     step: Step = field(repr=False)
@@ -55,6 +57,7 @@ class FineTuning:
     found: bool = True
     flash_bytes: float | None = None
     flash_limit_bytes: float | None = None
+    notes: tuple[str, ...] = ()
 
     # memory
 
@@ -265,6 +268,7 @@ class FineTuning:
             | {"levers": list(v.levers)}
             for v in self.violations
         ]
+        out["notes"] = list(self.notes)
         return out
 
     def to_json(self, *, indent: int | None = None) -> str:
@@ -301,6 +305,7 @@ class FineTuning:
         width = max(len(name) for name, _ in rows)
         lines = [f"  {name.ljust(width)}  {text}" for name, text in rows]
         told = [f"  does not fit: {v}" for v in self.violations]
+        told += [f"  note: {note}" for note in self.notes]
         return "\n".join([self._head, *lines, *self._trained(), *told])
 
     def _repr_html_(self) -> str:

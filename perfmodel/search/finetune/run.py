@@ -11,13 +11,15 @@ from perfmodel.cost.capacity import usable
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.formats import Precision, as_precision
 from perfmodel.measurements import read_rows
-from perfmodel.predict import machine_for, precision_for, static_for
-from perfmodel.resolve import DeviceLike, WorkloadLike, resolve
+from perfmodel.predict import machine_for, static_for
+from perfmodel.resolve import DeviceLike, WorkloadLike, precision_for, resolve
+from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.target import bytes_of
 from perfmodel.search.finetune.choose import best
 from perfmodel.search.finetune.cost import costs_of
 from perfmodel.search.finetune.memory import Memory, Part, Scheme, memory_of
 from perfmodel.search.finetune.result import FineTuning, gains_of
+from perfmodel.search.finetune.sequences import sequence_notes, sequences
 from perfmodel.search.finetune.step import Step, step_of
 from perfmodel.settings import FaultList
 from perfmodel.workload.fuse import Fusion
@@ -88,6 +90,8 @@ def finetune(
     ----------
     workload, device
         Objects, names of the library, or paths. Without a device there is memory but no time.
+        A language model is trained on whole sequences, every token scored: in the phase
+        ``prefill``, which need not be set.
     limit
         Most bytes of memory for activations, gradients and whatever is trained: a number, or a text
         with a unit; by default what the device's main memory has. Where that memory holds the
@@ -120,9 +124,11 @@ def finetune(
     Raises
     ------
     InputError
-        Every fault of the input at once. What does not fit is a result.
+        Every fault of the input at once; a phase that generates tokens, which nothing is trained
+        on. What does not fit is a result.
     """
     faults = FaultList()
+    deadline = Deadline(max(0.0, time_limit_s))
     if optimizer not in OPTIMIZERS:
         faults.append(Fault(f"'{optimizer}' is no optimiser", "optimizer",
                             expected="one of " + ", ".join(OPTIMIZERS),
@@ -138,6 +144,9 @@ def finetune(
     if not texts:
         faults.append(Fault("there is no part to train", "parts", expected="such as bias,0.25,1"))
     found, machine, chosen = None, None, None
+    phased = sequences(workload, set)
+    notes = () if phased is set else ("no phase was set: it is trained in the phase prefill",)
+    set = phased
     if device is None:
         found = faults.trying(_workload, workload, set)
         chosen = faults.trying(as_precision, precision or "int8")
@@ -152,6 +161,8 @@ def finetune(
     faults.settle()
     assert found is not None
     assert chosen is not None
+    notes += sequence_notes(found)
+    found = found.scoring_every_token()
     fusion = Fusion(True, False) if machine is None else static_for(machine, None).fusion
     step = step_of(found, chosen, fusion._replace(flash_attention=True), gradient_bits=bits)
     states, _ = OPTIMIZERS[optimizer]
@@ -174,6 +185,7 @@ def finetune(
         "step": step, "costs": costs, "workload": found.name, "device": name,
         "optimizer": optimizer, "states": states,
         "limit_bytes": size, "flash_bytes": flash, "flash_limit_bytes": flash_limit,
+        "notes": notes,
     }  # fmt: skip
     if wanted is not None:
         scheme = _matched(step, wanted)
@@ -191,7 +203,7 @@ def finetune(
                        resident=resident)  # fmt: skip
     given = {} if gains is None else _gains(Path(gains), memory)
     worth = gains_of(memory, given)
-    scheme, bound, proved = best(memory, worth, float(size), time_limit_s)
+    scheme, bound, proved = best(memory, worth, float(size), deadline)
     gain = sum(worth[choice] for choice in (scheme or {}).items())
     return FineTuning(memory=memory, scheme=scheme or {}, gain=gain, bound=bound, proved=proved,
                       chosen=True, found=scheme is not None, **common)  # fmt: skip

@@ -10,6 +10,7 @@ import numpy as np
 from perfmodel.arrays import Value
 from perfmodel.cost.residency import reduce_rows
 from perfmodel.formats import stored_bits
+from perfmodel.schedule.deadline import Deadline
 from perfmodel.search.oracle.chain import Sums
 from perfmodel.search.oracle.kernel_tables import KernelTable, Touching, kernel_table
 from perfmodel.search.oracle.pricing import Pricing
@@ -80,8 +81,9 @@ class ConfigurationCosts:
     """
 
     def __init__(
-        self, space: ConfigurationSpace, pricing: Pricing, given: Mapping[str, float]
-    ) -> None:
+        self, space: ConfigurationSpace, pricing: Pricing, given: Mapping[str, float],
+        deadline: Deadline | None = None,
+    ) -> None:  # fmt: skip
         self.space, self.pricing = space, pricing
         fusion = pricing.job.static.fusion
         graph = space.plain(pricing.job.static.semantics)
@@ -103,11 +105,15 @@ class ConfigurationCosts:
         assert sample.accesses is not None
         anchored = sample.nests is not None and len(sample.nests) > 0
         layers = np.broadcast_to(np.asarray(sample.layers, dtype=float), (len(sample.rows), 1))
-        self.kernels: tuple[KernelTable, ...] = tuple(
-            kernel_table(kernel, touching, pricing, self.defaults, float(layers[i, 0]),
-                         anchored=anchored)
-            for i, kernel in enumerate(lowered.kernels)
-        )  # fmt: skip
+        made: list[KernelTable] = []
+        for i, kernel in enumerate(lowered.kernels):
+            if deadline is not None:
+                deadline.check(f"{i} of {len(lowered.kernels)} kernels had been priced")
+            each = float(layers[i, 0])
+            made.append(
+                kernel_table(kernel, touching, pricing, self.defaults, each, anchored=anchored)
+            )
+        self.kernels: tuple[KernelTable, ...] = tuple(made)
         self._names = _quantities(self.kernels)
         self.priced = tuple(dict.fromkeys(p for k in self.kernels for p in k.priced))
         lives = sample.accesses.lifetimes

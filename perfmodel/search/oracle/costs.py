@@ -16,6 +16,7 @@ from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.predict import predict
+from perfmodel.schedule.deadline import Deadline
 from perfmodel.search.oracle.chain import Sums
 from perfmodel.search.oracle.pricing import Pricing
 from perfmodel.search.oracle.reader import (
@@ -262,7 +263,7 @@ def _device(space: Any, choice: Sequence[int], device: Device | Machine) -> Any:
 def costs_of(
     device: Device | Machine, space: Any, metrics: Sequence[str], *,
     precision: str | Precision | None, runtime: str | Runtime | None, engine: str | None,
-    model: str | None, warm: bool, settings: Mapping[str, float],
+    model: str | None, warm: bool, settings: Mapping[str, float], deadline: Deadline | None = None,
 ) -> Costs:  # fmt: skip
     """Return the costs of a space on a device: tabled if they fall apart, else predicted.
 
@@ -270,6 +271,8 @@ def costs_of(
     ------
     InputError
         Unknown names, every fault at once.
+    OutOfTimeError
+        The deadline passed before the tables were made.
     """
     zero = (0,) * len(space.decisions)
     plain = device.device if isinstance(device, Machine) else device
@@ -296,7 +299,7 @@ def costs_of(
     chosen = checked_metrics(metrics, levels)
     try:
         pricing = Pricing.of(sample, device, **options)
-        tables = _tables(space, pricing, settings)
+        tables = _tables(space, pricing, settings, deadline)
         reader = Reader(pricing, sample, tables.names, chosen, tables.priced)
         return Tabled(tables, reader, _items(space, settings))
     except NotTabledError as error:
@@ -310,7 +313,9 @@ def _items(space: Any, settings: Mapping[str, float]) -> Callable[[Index], Float
     return partial(space.items, **settings)
 
 
-def _tables(space: Any, pricing: Pricing, settings: Mapping[str, float]) -> Summed:
+def _tables(
+    space: Any, pricing: Pricing, settings: Mapping[str, float], deadline: Deadline | None
+) -> Summed:
     if isinstance(space, ArchitectureSpace):
         from perfmodel.search.oracle.architectures import ArchitectureCosts
 
@@ -318,5 +323,5 @@ def _tables(space: Any, pricing: Pricing, settings: Mapping[str, float]) -> Summ
     if isinstance(space, ConfigurationSpace):
         from perfmodel.search.oracle.configured import ConfigurationCosts
 
-        return ConfigurationCosts(space, pricing, settings)
+        return ConfigurationCosts(space, pricing, settings, deadline)
     raise NotTabledError("the space has no tables")

@@ -15,6 +15,7 @@ from perfmodel.formats import Precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
+from perfmodel.schedule.deadline import Deadline
 from perfmodel.search.oracle.costs import Costs, costs_of
 from perfmodel.search.oracle.reader import FEASIBLE
 from perfmodel.search.oracle.rows import Floats, Index
@@ -76,6 +77,8 @@ class Oracle:
         As for `predict`.
     settings
         Numbers for free dimensions of the workloads (``batch=8``).
+    deadline
+        When to give up making tables of a network's configurations.
 
     Attributes
     ----------
@@ -94,7 +97,7 @@ class Oracle:
         metrics: Sequence[str] = ("latency_s",), *, precision: str | Precision | None = None,
         runtime: str | Runtime | None = None, engine: str | None = None,
         model: str | None = None, warm: bool = False,
-        settings: Mapping[str, float] | None = None,
+        settings: Mapping[str, float] | None = None, deadline: Deadline | None = None,
     ) -> None:  # fmt: skip
         from perfmodel.hardware.library import hardware
 
@@ -111,7 +114,7 @@ class Oracle:
         self.space = space
         self.device: Device = found.device if isinstance(found, Machine) else found
         self._sizes = tuple(len(d.options) for d in space.decisions)
-        self.costs: Costs = costs_of(found, space, chosen, **self._options)
+        self.costs: Costs = costs_of(found, space, chosen, **self._options, deadline=deadline)
         self.metrics: tuple[str, ...] = self.costs.metrics
         self.method, self.reason = self.costs.method, self.costs.reason
         self._whole: dict[str, Floats] | None = None

@@ -15,9 +15,10 @@ from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.kinds.protocol import Terms
-from perfmodel.predict import machine_for, precision_for, static_for
+from perfmodel.predict import machine_for, static_for
 from perfmodel.prediction import Prediction
 from perfmodel.prediction.job import Job
+from perfmodel.resolve import precision_for
 from perfmodel.search.oracle.rows import (
     Floats,
     NotTabledError,

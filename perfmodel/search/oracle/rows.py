@@ -261,7 +261,8 @@ def _expanded(
     needs = np.stack(sizes) if sizes else np.zeros((0, 1))
     elements = _wide(np.asarray(access.elements)[mine], combos, table.points)
     slots = tuple(access.slots[i] for i in mine)
-    sub.accesses = Accesses(row, starts, slots, tensor, elements, needs, lifetimes)
+    batched = access.batched[mine]
+    sub.accesses = Accesses(row, starts, slots, tensor, elements, needs, lifetimes, batched)
     sub.live = {_BYTE: np.full((1, 1), footprint)}
     if table.nests is not None:
         sub.nests = _nests_of(table.nests, place, new, combos, table.points)

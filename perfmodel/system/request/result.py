@@ -34,7 +34,8 @@ class Request:
     prompt, generate, batch
         Tokens in and out of each sequence, and sequences that run together.
     ttft_s
-        Seconds until the first token: the prefill.
+        Seconds until the first token: the prefill alone. A server's fixed time, its scheduler and
+        what waits in a queue are in `perfmodel.system.serving.serve`.
     tpot_s
         Mean seconds of each further token, over the context as it grows; of the next one where none
         is generated.
@@ -103,8 +104,8 @@ class Request:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What to know about the model's file, and about contexts that it is not trained for."""
-        told = self.prefill.notes
+        """What to know about the model's file, facts that were set, and untrained contexts."""
+        told = (*self.prefill.notes, *self.prefill.machine.remarks)
         trained = self.last.workload.trained_context
         most = int(np.max(np.asarray(self.prompt) + self.generate))
         if not trained or most <= trained:
@@ -144,6 +145,8 @@ class Request:
             if self.shape
             else self.feasible,
             "energy_boundary": self.prefill.energy_boundary,
+            "ttft_counts": "the prefill alone; `serve` adds a server's fixed time, a step and the "
+            "wait of a queue",
             "notes": list(self.notes),
             "not_priced": list(self.prefill.not_priced),
         }
@@ -188,7 +191,7 @@ class Request:
             return repr(self.table)
         boundary = self.prefill.energy_boundary
         rows: dict[str, str] = {
-            "TTFT": show(self.ttft_s, "time"),
+            "TTFT": f"{show(self.ttft_s, 'time')} (the prefill alone: no server, no queue)",
             "TPOT": f"{show(self.tpot_s, 'time')} ({show(self.first_step_s, 'time')} to "
             f"{show(self.last_step_s, 'time')})",
             "latency": show(self.latency_s, "time"),

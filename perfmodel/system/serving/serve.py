@@ -19,6 +19,7 @@ from perfmodel.prediction import Prediction
 from perfmodel.resolve import resolve
 from perfmodel.settings import FaultList
 from perfmodel.system.serving.shard import Parallel, shard, split_faults
+from perfmodel.units import show
 from perfmodel.workload.library import describe
 from perfmodel.workload.transformer_structure import TransformerStructure
 
@@ -28,6 +29,8 @@ __all__ = ["Served", "exchange_s", "exchanged_bytes", "overheads", "room", "serv
 #: `gpu_memory_utilization`. TensorRT-LLM's 0.9 is of what the weights leave (KvCacheConfig), which
 #: is a little more.
 MEMORY_SHARE = 0.9
+#: Tokens and clients of a question; more are slips.
+_MOST = 2**24
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,26 +42,42 @@ class Served:
     Attributes
     ----------
     ttft_s, tpot_s
-        Time to first token and time per further output token, as a request sees them.
+        Time to first token and time per further output token, as a client sees them: from its
+        request to the first token, and from each token to the next.
+    waiting_s
+        Part of `ttft_s`: mean wait for a place in the running batch, which is zero while memory has
+        a place for every client. A closed load of `N` clients of which `B` run at a rate `X` of
+        requests a second has a residence of `N / X` (Little 1961), and ``B / X`` of it is service.
     tokens_per_s
         Output tokens a second of the whole group of devices.
     step_s, prefill_s
         A decode step of the running batch, and one prompt alone.
     running
         Sequences that run at a time in a group; less than asked for where the memory holds no more.
+    concurrency
+        Clients of the whole server.
+    served
+        Requests of the whole server that run at a time; the other clients wait.
     parts
         Of `tpot_s`: ``kernels``, ``layers``, ``sequences``, ``exchange``, ``prefills``.
+    ttft_parts
+        Of `ttft_s`: ``waiting``, ``server`` (the engine's fixed time: tokenisation, scheduler),
+        ``prompts`` (its own prompt and those it queues behind), ``step`` (a decode step).
     decode, prefill
         The predictions of one device that the times are made of.
     """
 
     ttft_s: Value
     tpot_s: Value
+    waiting_s: Value
     tokens_per_s: Value
     step_s: Value
     prefill_s: Value
     running: Value
+    concurrency: Value
+    served: Value
     parts: Mapping[str, Value] = field(repr=False)
+    ttft_parts: Mapping[str, Value] = field(repr=False)
     decode: Prediction = field(repr=False)
     prefill: Prediction = field(repr=False)
 
@@ -68,13 +87,34 @@ class Served:
         found = np.logical_and(self.decode.feasible, self.prefill.feasible)
         return bool(found) if np.ndim(found) == 0 else found
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the times count, and how many clients wait for a place (the fullest server)."""
+        counted = (
+            "TTFT counts the server's fixed time, the prompts and a decode step, and the wait for "
+            "a place; `request` counts the prefill of one prompt alone"
+        )
+        at = np.unravel_index(np.argmax(self.waiting_s), np.shape(self.waiting_s))
+        waiting, served, clients = (
+            float(np.broadcast_to(value, np.shape(self.waiting_s))[at])
+            for value in (self.waiting_s, self.served, self.concurrency)
+        )
+        if waiting <= 0.0:
+            return (counted,)
+        told = (
+            f"concurrency {clients:,.7g}: {served:,.7g} run, for more the memory has no place, and "
+            f"{clients - served:,.7g} wait; a request waits {show(waiting, 'time')} for its turn "
+            "in the mean (Little's law)"
+        )
+        return (told, counted)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the numbers, ready for JSON."""
         out = {name: getattr(self, name) for name in (
-            "ttft_s", "tpot_s", "tokens_per_s", "step_s", "prefill_s", "running",
-            "feasible")}  # fmt: skip
-        out["parts"] = dict(self.parts)
-        return out
+            "ttft_s", "tpot_s", "waiting_s", "tokens_per_s", "step_s", "prefill_s", "running",
+            "concurrency", "served", "feasible")}  # fmt: skip
+        out |= {"parts": dict(self.parts), "ttft_parts": dict(self.ttft_parts)}
+        return out | {"notes": list(self.notes)}
 
 
 def serve(
@@ -95,7 +135,9 @@ def serve(
 
     ``TPOT = step + prefill_share * (B - 1) / generate * prefill``: while a sequence decodes, each
     of the others sends a prompt every `generate` steps, and all wait for it.
-    ``TTFT = first_token + prefill * (prompt_share + queued_share * B) + TPOT``.
+    ``TTFT = waiting + first_token + prefill * (prompt_share + queued_share * B) + TPOT``, and
+    ``waiting = N / X - (TTFT - waiting + (generate - 1) * TPOT)`` by Little's law, of `N` clients
+    at a rate of `X` requests a second: nothing where memory has a place for each of them.
 
     Parameters
     ----------
@@ -108,7 +150,8 @@ def serve(
     prompt, generate
         Tokens in and out of a request.
     concurrency
-        Requests at a time of the whole server.
+        Clients of the whole server, each with one request at a time. Those for which a device's
+        memory has no place in the running batch wait.
     tensor, data, expert
         How the model is split: see `Parallel`. Decode steps are costed at the mean context.
     wide
@@ -160,15 +203,24 @@ def serve(
     others = _fact(found, "prefill_share", 1.0) * (running - 1.0) / generate * prompt_s
     tpot = step + others
     queued = _fact(found, "prompt_share", 1.0) + _fact(found, "queued_share", 0.0) * running
-    ttft = _fact(found, "first_token", 0.0) + prompt_s * queued + tpot
-    rate = running * data * np.asarray(generate) / (ttft + (np.asarray(generate) - 1.0) * tpot)
+    server = _fact(found, "first_token", 0.0)
+    # Fewer clients than groups leave groups idle; they do not make further requests.
+    clients = np.asarray(concurrency, dtype=float)
+    served = np.minimum(running * data, clients)
+    generated = np.asarray(generate, dtype=float)
+    service = server + prompt_s * queued + tpot + (generated - 1.0) * tpot
+    waiting = service * (clients / served - 1.0)
+    ttft = waiting + server + prompt_s * queued + tpot
     parts = {
         "kernels": _arithmetic(decode), "layers": layers + _layers(decode),
         "sequences": decode.once_a_run_s, "exchange": moved, "prefills": others,
     }  # fmt: skip
-    plain = {name: _plain(value) for name, value in parts.items()}
+    first = {"waiting": waiting, "server": server, "prompts": prompt_s * queued, "step": tpot}
     return Served(
-        _plain(ttft), _plain(tpot), _plain(rate), _plain(step), _plain(prompt_s), batch, plain,
+        _plain(ttft), _plain(tpot), _plain(waiting), _plain(served * generated / service),
+        _plain(step), _plain(prompt_s), batch, _plain(clients), _plain(served),
+        {name: _plain(value) for name, value in parts.items()},
+        {name: _plain(value) for name, value in first.items()},
         decode, prefill,
     )  # fmt: skip
 
@@ -181,16 +233,17 @@ def _load_faults(prompt: Value, generate: Value, concurrency: Value) -> list[Fau
         try:
             numbers = np.asarray(value, dtype=float)
         except (TypeError, ValueError):
-            faults.append(Fault(f"{value!r} is no number", path=name, expected="1 or more"))
+            faults.append(Fault(f"{value!r} is no number", path=name, expected=f"1 to {_MOST:,}"))
             continue
         shapes.append(numbers.shape)
-        wrong = numbers[~((numbers >= 1.0) & np.isfinite(numbers))]
+        wrong = numbers[~((numbers >= 1.0) & (numbers <= _MOST))]
         if wrong.size:
-            small = bool(wrong.flat[0] < 1.0)
-            said = f"{wrong.flat[0]:g} is {'too small' if small else 'no finite number'}"
-            faults.append(Fault(said, path=name, expected="1 or more"))
+            first = wrong.flat[0]
+            said = "no finite number" if not np.isfinite(first) else "too large"
+            said = f"{first:,.9g} is {'too small' if first < 1.0 else said}"
+            faults.append(Fault(said, path=name, expected=f"1 to {_MOST:,}"))
         elif not numbers.size:
-            faults.append(Fault("no numbers", path=name, expected="1 or more"))
+            faults.append(Fault("no numbers", path=name, expected=f"1 to {_MOST:,}"))
     try:
         np.broadcast_shapes(*shapes)
     except ValueError:

@@ -21,9 +21,10 @@ from perfmodel.formats import Precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.kinds.rates import vector_peak
-from perfmodel.predict import machine_for, precision_for, static_for
+from perfmodel.predict import machine_for, static_for
 from perfmodel.prediction.job import Job
 from perfmodel.prediction.prediction import Prediction
+from perfmodel.resolve import precision_for
 from perfmodel.workload.executed import executed
 from perfmodel.workload.fuse import aliases
 from perfmodel.workload.graph import Graph, Operator

@@ -76,15 +76,19 @@ class Measured:
         return "decode_s" if self.decode else "prefill_s"
 
 
+#: What a row says it ran, after the phase -> runtime of the library.
+BACKENDS: Final[Mapping[str, str]] = {
+    "vllm_flash_attn": "vllm_0_14",
+    "vllm_flash_attn_fa2": "vllm_flash_attention_2",
+    "vllm_flash_attn_fa3": "vllm_flash_attention_3",
+    "vllm_flashinfer_fiprefill": "vllm_flashinfer",
+    "vllm_flashinfer_fidecode": "vllm_flashinfer",
+}
+
+
 def backend_of(operation: str) -> str:
-    """Return the runtime of the library for what a row says it ran."""
-    if "flashinfer" in operation or "trtllm" in operation:
-        return "vllm_flashinfer"
-    if "fa3" in operation or "fa4" in operation:
-        return "vllm_flash_attention_3"
-    if "fa2" in operation:
-        return "vllm_flash_attention_2"
-    return "vllm_0_14"
+    """Return the runtime of the library for what a row says it ran; empty for no such one."""
+    return BACKENDS.get(operation.rpartition(" ")[2], "")
 
 
 def measured_rows(path: Path) -> list[Measured]:
@@ -129,6 +133,9 @@ def _case(row: Measured, find: Finder) -> Case:
     device = find(row.hardware)
     if isinstance(device, str):
         return Case(row.name, row.hardware, reason=device)
+    if not row.backend:
+        reason = f"no runtime of the library is the attention of '{row.name.partition(' b=')[0]}'"
+        return Case(row.name, row.hardware, reason=reason)
     work = attention(row.batch, row.queries, row.keys, row.heads, row.kv_heads, row.head_dim)
     questions = [
         Question("latency_s", "latency_s", row.seconds, work),
@@ -191,7 +198,8 @@ class _Columns:
 
 def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[Refit]:
     """Return how the constants of both kernels were fitted, device left out."""
-    known = with_devices(measured_rows(folder.need(NAME, *PLACES)), devices)
+    rows = [row for row in measured_rows(folder.need(NAME, *PLACES)) if row.backend]
+    known = with_devices(rows, devices)
     out: list[Refit] = []
     for target, forward, constants in (
         ("prefill_s", prefill_forward, PREFILL),

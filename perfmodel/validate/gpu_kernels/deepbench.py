@@ -60,6 +60,16 @@ class Measured:
     seconds: float
 
 
+#: How the benchmark writes a precision -> that of products and convolutions.
+PRECISIONS: Final = {
+    "Float": "fp32",
+    "16 bit inputs, 16 bit multiplication, 32 bit addition": "fp16",
+    "Int8 inputs 32 bit math": "int8",
+    "GEMM, Conv: Int8 multiplication, 32 bit accumulation; Sparse Ops, RNN: single precision":
+        "int8",
+}  # fmt: skip
+
+
 def measured_rows(path: Path) -> tuple[list[Measured], list[tuple[str, str]]]:
     """Return the rows of products and convolutions, and (name, device) of the others.
 
@@ -78,6 +88,10 @@ def measured_rows(path: Path) -> tuple[list[Measured], list[tuple[str, str]]]:
             if row["op"] not in ("gemm", "conv"):
                 others.append((row["op"], row["device"]))
                 continue
+            if row["precision"] not in PRECISIONS:
+                faults.append(rows.fault(row, "precision", f"'{row['precision']}' is none of the "
+                                         "table's", "one of " + "; ".join(PRECISIONS)))  # fmt: skip
+                continue
             value = rows.number(row, "time_ms", faults)
             columns = ("M", "N", "K") if row["op"] == "gemm" else _CONV
             extents = [rows.number(row, c, faults, above_zero=False) or 0.0 for c in columns]
@@ -87,8 +101,7 @@ def measured_rows(path: Path) -> tuple[list[Measured], list[tuple[str, str]]]:
 
 
 def _row(row: Row, extents: Mapping[str, float], seconds: float) -> Measured:
-    text = row["precision"].lower()
-    precision = "int8" if "int8" in text else "fp16" if "16 bit" in text else "fp32"
+    precision = PRECISIONS[row["precision"]]
     shape = " ".join(f"{c}={v:g}" for c, v in extents.items())
     name = f"{row['op']} {shape} {row['tA']}{row['tB']} {precision}".replace("  ", " ")
     if row["op"] == "gemm":

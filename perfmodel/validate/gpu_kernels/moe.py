@@ -83,7 +83,7 @@ def case(row: KernelRow, find: Finder) -> Case:
     precision, target = FORMATS[row.dtype]
     asked = Question(target, "latency_s", row.seconds, layer(row))
     backend = row.operation.partition("_")[2]
-    group = f"{row.dtype} {'cutlass' if 'cutlass' in backend else 'triton or marlin'}"
+    group = f"{row.dtype} {'cutlass' if 'cutlass' in backend.split('_') else 'triton or marlin'}"
     return Case(row.name, row.hardware, device, [asked], precision, RUNTIME, group=group)
 
 

@@ -14,6 +14,7 @@ from perfmodel.validate.gpu_kernels.products import product_refits
 from perfmodel.validate.gpu_kernels.rows import KernelRow, kernel_cases
 from perfmodel.validate.gpu_kernels.workloads import linear
 from perfmodel.validate.refit import Refit
+from perfmodel.validate.words import has_words
 
 NAME = "vidur_linear"
 TITLE = "Linear layers of transformers on A100 and H100, fp16 (Vidur)"
@@ -35,7 +36,7 @@ def extents(row: KernelRow) -> Mapping[str, float] | None:
     model, _, operation = row.operation.rpartition(":")
     s = row.shape
     head = s["hidden"] / s["heads"]
-    gates = 1.0 if any(word in model.lower() for word in UNGATED) else 2.0
+    gates = 1.0 if any(has_words(model, word) for word in UNGATED) else 2.0
     sides = {
         "attn_pre_proj": ((s["heads"] + 2.0 * s["kv"]) * head / s["tp"], s["hidden"]),
         "attn_post_proj": (s["hidden"], s["hidden"] / s["tp"]),

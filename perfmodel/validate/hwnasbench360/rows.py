@@ -8,17 +8,15 @@ from typing import Any, Final, TypeAlias, cast
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.measurements import Row, Rows
+from perfmodel.validate.hwnasbench360.tasks import tasks
 from perfmodel.workload.nas_spaces import space
 from perfmodel.workload.nas_spaces.nas_bench_201 import NasBench201
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Index: TypeAlias = npt.NDArray[np.int64]
 Mask: TypeAlias = npt.NDArray[np.bool_]
-
-#: Tasks whose column `accuracy` is an error: the lower the better.
-ERRORS: Final = frozenset({"darcy"})
 
 #: The runtimes' constants are fitted on every so many-th connected cell of one device and task.
 FITTED: Final = ("pi5", "cifar100", 160)
@@ -39,7 +37,7 @@ class Bench:
     latency_s, energy_j : array of shape ``(n,)``
         Medians; energy above idle, NaN where none was measured.
     quality : array of shape ``(n,)``
-        Accuracy in points, or the negative of an error: the higher the better.
+        What the task measures, of errors the negative (`tasks.yaml`): the higher the better.
     disconnected : int
         Cells left out: their output does not depend on their input.
     """
@@ -100,7 +98,14 @@ def benches(rows: Rows) -> list[Bench]:
         index = rows.number(row, "arch_idx", faults, above_zero=False)
         latency = rows.number(row, "lat_ms_median", faults, scale=1e-3)
         energy = _optional(rows, row, "energy_mj", faults, 1e-3)
-        quality = _optional(rows, row, "accuracy", faults, -1.0 if task in ERRORS else 1.0)
+        known_task = tasks().get(task)
+        if known_task is None:
+            faults.append(rows.fault(
+                row, "task", f"'{task}' is a task of which nothing states whether more is better",
+                "one of " + ", ".join(tasks()), nearest(task, tasks()),
+            ))  # fmt: skip
+            continue
+        quality = _optional(rows, row, "accuracy", faults, known_task.sign)
         if encoded[text] and index is not None and latency is not None:
             line = (int(index), encoded[text], latency, energy, quality)
             found.setdefault((device, framework, task), []).append(line)

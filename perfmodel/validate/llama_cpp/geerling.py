@@ -44,10 +44,11 @@ MODELS: Final = {
     "Llama 3.2:3b": "llama_3_2_3b", "Llama 3.2:1b": "llama_3_2_1b", "Llama 3.1:70b": "llama_3_70b",
     "Llama 3.1:405b": "llama_3_1_405b", "Llama 3.1:8b": "llama_3_8b",
 }  # fmt: skip
-#: CPUs of systems that are in the library.
+#: Systems, or what stands in brackets after them, whose CPUs are in the library.
 CPUS: Final = {
-    "Pi 500": "raspberry_pi_5", "Pi 5": "raspberry_pi_5", "Pi CM5": "raspberry_pi_5",
-    "Pi 400": "raspberry_pi_4", "Pi 4": "raspberry_pi_4", "Intel N150": "intel_n150",
+    "Pi 500+": "raspberry_pi_5", "Pi 500": "raspberry_pi_5", "Pi 5": "raspberry_pi_5",
+    "Pi CM5": "raspberry_pi_5", "Pi 400": "raspberry_pi_4", "Pi 4": "raspberry_pi_4",
+    "Intel N150": "intel_n150",
 }  # fmt: skip
 #: Vendor, and whether the part shares memory with a CPU (all of 2025) -> build.
 BACKENDS: Final = {
@@ -86,7 +87,9 @@ def _machine(system: str, unit: str, devices: Sequence[str | Path]) -> tuple[Mac
     if "luster" in system:
         raise InputError(Fault("a cluster of machines is not modelled"))
     if unit == "CPU":
-        known = next((name for said, name in CPUS.items() if said in system), None)
+        # "Pi 400 - 4GB", "GMKtec G3 Plus (Intel N150) - 16GB"
+        said = re.split(r" - | \(|\)", system.removeprefix("Raspberry "))
+        known = next((CPUS[part] for part in said if part in CPUS), None)
         if known is None:
             raise InputError(Fault("no CPU of the library is this system's"))
         spec = device_named(known, devices)

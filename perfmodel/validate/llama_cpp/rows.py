@@ -18,6 +18,7 @@ from perfmodel.hardware.machine import Machine
 from perfmodel.measurements import Row, Rows, read_rows
 from perfmodel.validate.case import Case, Cases, Question
 from perfmodel.validate.files import DataFolder
+from perfmodel.validate.words import bare_name
 from perfmodel.workload.library import find
 from perfmodel.workload.workload import Workload
 
@@ -133,16 +134,16 @@ def prefill(model: str, tokens: float, tokens_per_s: float) -> Question:
 
 
 def model_named(text: str, known: Mapping[str, str]) -> str:
-    """Return the library's name of a model of a table.
+    """Return the library's name of a model of a table, of which the formats may follow.
 
     Raises
     ------
     InputError
     """
-    for part, name in known.items():
-        if part in text:
-            return name
-    raise InputError(Fault(f"no model of the library is '{text}'"))
+    name = known.get(bare_name(text))
+    if name is None:
+        raise InputError(Fault(f"no model of the library is '{text}'"))
+    return name
 
 
 def split_over(machine: Machine, count: int) -> Machine:

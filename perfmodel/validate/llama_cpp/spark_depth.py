@@ -38,7 +38,8 @@ TITLE: Final = "llama.cpp on a DGX Spark: gpt-oss and Qwen3 30B-A3B by tokens in
 #: Where its file lies.
 PLACES: Final = ("measured/llamacpp_dgx_spark_depth.csv", "llamacpp_dgx_spark_depth.csv")
 MODELS: Final = {
-    "gpt-oss 20B": "gpt_oss_20b", "gpt-oss 120B": "gpt_oss_120b", "30B.A3B": "qwen3_30b_a3b",
+    "gpt-oss 20B": "gpt_oss_20b", "gpt-oss 120B": "gpt_oss_120b",
+    "qwen3moe 30B.A3B": "qwen3_30b_a3b",
 }  # fmt: skip
 FILES: Final = {"MXFP4": "mxfp4_moe"}
 

@@ -10,6 +10,7 @@ from perfmodel.errors import Fault, InputError
 from perfmodel.measurements import Row, Rows, read_rows
 from perfmodel.system.serving import Parallel
 from perfmodel.validate.files import DataFolder
+from perfmodel.validate.words import bare_name
 
 __all__ = ["PLACES", "ServingRow", "read"]
 
@@ -19,13 +20,16 @@ _COLUMNS: Final = (
     "silicon_tpot_ms",
 )  # fmt: skip
 
-#: End of a model's path, lower case -> model of the library; the first that fits.
+#: A model's name, lower case and without its format and tuning -> model of the library.
 MODELS: Final[Mapping[str, str]] = {
     "llama-3.1-8b": "llama_3_8b", "llama-3.1-70b": "llama_3_70b", "llama-3.3-70b": "llama_3_70b",
-    "qwen3-32b": "qwen3_32b", "qwen3-235b": "qwen3_235b_a22b", "qwen3-30b": "qwen3_30b_a3b",
-    "qwen3-8b": "qwen3_8b", "qwen3.5-397b": "qwen3_5_397b_a17b", "deepseek-r1": "deepseek_v3",
-    "deepseek-v3": "deepseek_v3", "gpt-oss-120b": "gpt_oss_120b", "gpt-oss-20b": "gpt_oss_20b",
-    "kimi-k2": "kimi_k2_5", "glm-5": "glm_5", "mixtral-8x7b": "mixtral_8x7b",
+    "qwen3-32b": "qwen3_32b", "qwen3-235b-a22b": "qwen3_235b_a22b",
+    "qwen3-30b-a3b": "qwen3_30b_a3b", "qwen3-8b": "qwen3_8b",
+    "qwen3.5-397b-a17b": "qwen3_5_397b_a17b", "deepseek-r1": "deepseek_v3",
+    "deepseek-r1-0528": "deepseek_v3", "deepseek-v3": "deepseek_v3",
+    "deepseek-v3-0324": "deepseek_v3", "deepseek-v3.1": "deepseek_v3",
+    "gpt-oss-120b": "gpt_oss_120b", "gpt-oss-20b": "gpt_oss_20b", "kimi-k2.5": "kimi_k2_5",
+    "glm-5": "glm_5", "mixtral-8x7b": "mixtral_8x7b",
 }  # fmt: skip
 RUNTIMES: Final = {"trtllm": "tensorrt_llm", "vllm": "vllm", "sglang": "sglang"}
 #: Devices that share fast links; a larger product of labels counts them twice.
@@ -119,7 +123,8 @@ def _rows(rows: Rows, faults: list[Fault]) -> Iterator[ServingRow]:
 def _model(row: Row) -> tuple[str, str, bool]:
     """Return model, precision and whether all but the feed-forward weights stay in bf16."""
     path = row.get("model_path").rpartition("/")[2].lower()
-    model = next((name for part, name in MODELS.items() if part in path), "")
+    bare = bare_name(path).removeprefix("meta-").removesuffix("-instruct")
+    model = MODELS.get(bare_name(bare), "")
     sparse = model not in {"llama_3_8b", "llama_3_70b", "qwen3_32b", "qwen3_8b"}
     kind = row.get("gemm_quant_mode") or row.get("precision")
     if model.startswith("gpt_oss"):

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.kinds.mcu.kernels import KERNEL_OF, edge_taps, is_narrow
+from perfmodel.kinds.mcu.kernels import edge_taps, is_narrow, kernels_of
 from perfmodel.kinds.rates import MATRIX_KINDS
 from perfmodel.workload.fuse import Fusion
 from perfmodel.workload.lower import Lowered
@@ -38,7 +38,7 @@ def counts(workload: Workload) -> tuple[Vector, float]:
     taps = np.ravel(channels * edge_taps(nests)) * runs[nests.row]
     narrow = macs * np.ravel(is_narrow(nests))
     of = {"mac_clocks": macs - narrow, "edge_tap_clocks": taps, "narrow_mac_clocks": narrow}
-    names = np.array([KERNEL_OF[kind] for kind in nests.kind])
+    names = np.array(kernels_of(nests))
     done = np.array([
         float(np.sum(of[field][names == kernel]))
         for kernel, field in TERMS

@@ -13,6 +13,7 @@ from perfmodel.hardware.machine import Machine
 from perfmodel.measurements import Row
 from perfmodel.reproduce.systems.finn import PRECISION, board, cnv
 from perfmodel.validate.case import Case, Question
+from perfmodel.validate.words import has_words
 from perfmodel.workload.library import find
 
 __all__ = ["fpga_case", "is_fpga"]
@@ -45,15 +46,16 @@ def fpga_case(
     who = f"{row.get('submitter')} {row.get('framework')}".lower()
     if latency_s is None:
         return Case(name, part, group=net, reason="no latency")
-    opened = next((found for mark, found in _OPEN.items() if mark in row.get("system")), None)
+    system = row.get("system")
+    opened = next((found for mark, found in _OPEN.items() if has_words(system, mark)), None)
     if row.get("division") == "open" and opened is not None and part in opened[0]:
         machine = hardware(opened[0][part], devices).machine()
         question = Question("latency_s", "latency_s", latency_s, find(opened[1], {}))
         return Case(name, part, machine, (question,), opened[2], machine.runtime.name, group=net)
-    if row.get("division") == "open" and "CNV-W1A1" in row.get("system") and part in _CNV:
+    if row.get("division") == "open" and has_words(row.get("system"), "CNV-W1A1") and part in _CNV:
         question = Question("latency_s", "latency_s", latency_s, cnv())
         return Case(name, part, board(_CNV[part]), (question,), PRECISION, "finn", group=net)
-    if "fpgaconvnet" not in who or row.get("division") != "closed":
+    if not has_words(who, "fpgaconvnet") or row.get("division") != "closed":
         return Case(name, part, group=net, reason=_why(row))
     name_of = _BOARDS.get(part) or re.sub(r"[^a-z0-9]+", "_", row.get("system").lower())
     try:

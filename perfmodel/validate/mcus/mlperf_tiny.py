@@ -8,13 +8,14 @@ inference, and is left out.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from perfmodel.errors import Fault, InputError
 from perfmodel.hardware.library import hardware
+from perfmodel.hardware.machine import Machine
 from perfmodel.measurements import Row, Rows
 from perfmodel.validate.case import Case, Cases, Question
 from perfmodel.validate.files import DataFolder
@@ -40,8 +41,20 @@ _OTHERS: Final = {
     "OctopusB1": "the core of the part is not described",
 }
 #: Parts that differ by what the system description says.
-_ANDES: Final = {"d25": "andes_d25f", "d45": "andes_d45", "ax45": "rz_five", "tinkerv": "rz_five"}
+_ANDES: Final = {
+    "AndesCore_d25_tflite_micro_framework": "andes_d25f",
+    "AndesCore_d45_tflite_micro_framework": "andes_d45",
+    "TinkerV-linux-andes_nn": "rz_five",
+}
 _MARGIN = 0.02
+_NOTE: Final = (
+    "networks of the open division are not the benchmark's; rows of sww are left out; a power or "
+    "an energy that cannot be predicted counts as a row of its own"
+)
+#: Target -> column and unit of what a row may have beside its latency.
+_OPTIONAL: Final = {
+    "power_w": ("power_mw_energy_run", 1e-3), "energy_j": ("energy_uj_per_inf", 1e-6),
+}  # fmt: skip
 
 
 def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
@@ -50,11 +63,36 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     Each part is the library's device of that name at the clock that the row states.
     """
     with measured_table(folder, NAME, PLACES, _COLUMNS) as (rows, faults, note):
-        make = partial(_case, devices)
-        made = [make(rows, row, faults) for row in rows if row.get("benchmark") != "sww"]
-    notes = ("networks of the open division are not the benchmark's; rows of sww are left out",
-             *note)  # fmt: skip
-    return Cases(NAME, made, notes=notes)
+        make = partial(_cases, devices)
+        made = [
+            case for row in rows if row.get("benchmark") != "sww"
+            for case in make(rows, row, faults)
+        ]  # fmt: skip
+    return Cases(NAME, made, notes=(_NOTE, *note))
+
+
+def _cases(
+    devices: Sequence[str | Path], rows: Rows, row: Row, faults: list[Fault]
+) -> Iterator[Case]:
+    """Yield a row's case, and one for each of its powers and energies that has no prediction."""
+    case = _case(devices, rows, row, faults)
+    yield case
+    if case.machine is None:
+        return
+    asked = {question.target for question in case.questions}
+    for target, (column, _) in _OPTIONAL.items():
+        if row.get(column) and target not in asked:
+            yield Case(f"{case.name} {target}", case.device, group=case.group,
+                       reason=f"{target}: {_lost(case)}")  # fmt: skip
+
+
+def _lost(case: Case) -> str:
+    """Return why a power or an energy of a row is not predicted though its latency is."""
+    machine = case.machine
+    device = machine.device if isinstance(machine, Machine) else machine
+    if device is None or device.power is None:
+        return "the device states no power"
+    return "measured at another clock than the latency"
 
 
 def _case(devices: Sequence[str | Path], rows: Rows, row: Row, faults: list[Fault]) -> Case:
@@ -92,9 +130,8 @@ def _questions(
     out: list[Question] = []
     if latency_s:
         out.append(Question("latency_s", "latency_s", latency_s, work))
-    optional = {"power_w": ("power_mw_energy_run", 1e-3), "energy_j": ("energy_uj_per_inf", 1e-6)}
     rate = rows.number(row, "throughput_energy_run", faults)
-    for target, (column, scale) in optional.items():
+    for target, (column, scale) in _OPTIONAL.items():
         measured = rows.number(row, column, faults, scale=scale)
         # Energy of a run at another clock is not that of the latency run.
         same = latency_s is None or rate is None or abs(rate * latency_s - 1.0) < _MARGIN
@@ -119,11 +156,9 @@ def _library(row: Row) -> str:
 def _device(row: Row) -> str:
     part, notes = row.get("soc_key"), row.get("hw_notes").lower()
     if part == "Andes":
-        system = row.get("system").lower()
-        found = [name for mark, name in _ANDES.items() if mark in system]
-        if not found:
+        if row.get("system") not in _ANDES:
             raise InputError(Fault(f"no device of the library is '{row.get('system')}'"))
-        return found[0]
+        return _ANDES[row.get("system")]
     if part == "AllwinnerD1":
         return "allwinner_d1"
     if part == "STM32L4R5":

@@ -37,10 +37,10 @@ _COLUMNS = ("model", "resolution", "latency_ms", "board", "freq_mhz")
 
 #: Start of the board's name -> device and runtime.
 _BOARDS: Final = {
-    "STM32H747": ("stm32h747", "x_cube_ai"),
-    "STM32MP157": ("stm32mp157", "litert_cortex_a7"),
-    "STM32MP135": ("stm32mp135", "litert_cortex_a7"),
-    "STM32N6": ("stm32n6", "st_edge_ai_n6"),
+    "STM32H747I-DISCO Cortex-M7": ("stm32h747", "x_cube_ai"),
+    "STM32MP157F-DK2 2xA7": ("stm32mp157", "litert_cortex_a7"),
+    "STM32MP135F-DK2 1xA7": ("stm32mp135", "litert_cortex_a7"),
+    "STM32N6570-DK NPU": ("stm32n6", "st_edge_ai_n6"),
 }
 _FLASH: Final = "memories.flash.sustained"
 _CLASSES: Final = {
@@ -65,10 +65,9 @@ def _case(
     part = board.partition(" ")[0]
     try:
         work = network(model, row.get("resolution"))
-        found = [pair for start, pair in _BOARDS.items() if board.startswith(start)]
-        if not found:
+        if board not in _BOARDS:
             raise InputError(Fault(f"no device of the library is the board '{board}'"))
-        device, runtime = found[0]
+        device, runtime = _BOARDS[board]
         machine = hardware(device, devices).machine(runtime)
         clock = rows.number(row, "freq_mhz", faults, scale=1e6)
         if clock and runtime != "st_edge_ai_n6":

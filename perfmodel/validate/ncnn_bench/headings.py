@@ -47,13 +47,18 @@ class Cores:
 _CORES: Final = tuple(
     (re.compile(pattern, re.IGNORECASE), device)
     for pattern, device in (
-        (r"\bA(?:5|7|9|17|53|55|57|72|73|75|76|77|78|510|520|710|715|720)(?:AE|C)?\b", "cortex_a"),
-        (r"\bX[1-4]\b", "cortex_x"),
-        (r"Neoverse[- ]?N1|Ampere[^@]*Altra", "neoverse_n1"),
-        (r"FTC66[0-9]", "ftc663"),
-        (r"Kun ?Peng ?920|TaiShan|TSV110", "taishan_v110"),
-        (r"Zen ?2|Threadripper 3\d{3}|Ryzen \d 3\d{3}", "zen2_avx2"),
-        (r"Zen ?3|Ryzen \d 5\d{3}|5700g", "zen3_avx2"),
+        (
+            r"(?:Cortex[- ]?|Core )A(?:5|7|9|17|5[357]|7[235678]|510|520|710|715|720)(?:AE|C)?\b",
+            "cortex_a",
+        ),
+        (r"(?:Cortex[- ]?|Core )X[1-4]\b", "cortex_x"),
+        (r"\bNeoverse[- ]?N1\b|\bAmpere[^@]*Altra\b", "neoverse_n1"),
+        (r"\bFTC663\b", "ftc663"),
+        (r"\bKun ?Peng ?920\b|\bTSV110\b", "taishan_v110"),
+        # Desktop parts by number: others of the same thousand have older cores (3200G, 5500U).
+        (r"\bZen ?2\b|\bThreadripper 39[679]0X\b", "zen2_avx2"),
+        (r"\bRyzen \d 3(?:[36]00X?|[78]00X|800XT|9[05]0X)\b", "zen2_avx2"),
+        (r"\bZen ?3\b|\bRyzen \d 5(?:600[XG]?|700[XG]|800X(?:3D)?|9[05]0X)\b", "zen3_avx2"),
     )
 )
 
@@ -89,7 +94,7 @@ def clusters(heading: str) -> tuple[Cluster, ...]:
 
 def _product(text: str) -> tuple[Cluster, ...]:
     for product in chips().products:
-        if re.search(product.heading, text, re.IGNORECASE):
+        if re.search(rf"(?<![A-Za-z0-9])(?:{product.heading})(?![A-Za-z0-9])", text, re.IGNORECASE):
             boost = product.boost or product.clock
             core = _known(product.core)
             return (Cluster(core, product.count, product.clock.value, boost.value),)

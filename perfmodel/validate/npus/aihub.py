@@ -114,7 +114,8 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationRe
     """Return the errors of both predictions.
 
     A device is predicted from the others of the file; with a suffix, from those of the file without
-    it, where there is one beside it or in ``PERFMODEL_DATA``.
+    it, where there is one beside it or in ``PERFMODEL_DATA``. The notes say how many those are, and
+    of which file where it is not in the same folder.
     """
     path = folder.need(NAME, *PLACES)
     found, failed = measured(path)
@@ -147,7 +148,9 @@ def _references(
 ) -> tuple[list[Measured], tuple[str, ...]]:
     """Return the rows of other devices, and what to say of them."""
     if not folder.has_suffix(path):
-        return found, ("each device is predicted from the others and ten networks of its own",)
+        count = len({item.device for item in found})
+        told = f"each device is predicted from the other {count - 1} and ten networks of its own"
+        return found, (told,)
     places = [DataFolder(folder.root)]
     with suppress(InputError):
         places.append(data_folder(None))
@@ -157,8 +160,16 @@ def _references(
             own = {item.device for item in found}
             rows = [item for item in measured(plain)[0] if item.device not in own]
             count = len({item.device for item in rows})
-            return rows, (f"predicted from {count} other devices and ten networks of its own",)
-    return found, ("no other file: each device is predicted from the others of this one",)
+            told = f"predicted from {count} other devices and ten networks of its own"
+            if place.root.resolve() != folder.root.resolve():
+                told += f"; the other devices are those of {plain}, for the folder has no such file"
+            return rows, (told,)
+    count = len({item.device for item in found})
+    note = (
+        f"no file without the suffix: each device is predicted from the other {count - 1} of this "
+        "one, and not from those of the declared file"
+    )
+    return found, (note,)
 
 
 def _transferred(

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from perfmodel import regular
 from perfmodel.errors import Fault, InputError
+from perfmodel.regular import open_file
 
 __all__ = ["contents", "unpacked"]
 
@@ -25,16 +27,7 @@ def contents(path: Path, most: int = _MOST) -> bytes:
     InputError
         It cannot be read, or holds more than `most` bytes.
     """
-    try:
-        with path.open("rb") as stream:
-            content = stream.read(most + 1)
-    except (OSError, ValueError) as error:  # ValueError: a null character in the name
-        reason = (getattr(error, "strerror", None) or "cannot be read").lower()
-        raise InputError(Fault(reason, file=str(path), expected="a readable file")) from None
-    if len(content) > most:
-        raise InputError(Fault(f"is larger than {most >> 20} MiB", file=str(path),
-                               expected="a model without its weights"))  # fmt: skip
-    return content
+    return regular.contents(path, most, wanted="a model without its weights")
 
 
 def unpacked(
@@ -58,7 +51,7 @@ def unpacked(
     """
     file, expected = str(path), f"a zip archive with a '{what}'"
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_file(path) as raw, zipfile.ZipFile(raw) as archive:
             names = archive.namelist()
             if len(names) > _ENTRIES:
                 raise InputError(Fault(f"lists more than {_ENTRIES} files", file=file,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -13,6 +12,7 @@ from typing import Any, Final, cast
 
 from perfmodel.arrays import Value
 from perfmodel.errors import Fault, InputError
+from perfmodel.regular import contents, open_file
 from perfmodel.specfile import MAX_BYTES
 from perfmodel.workload.workload import Workload
 
@@ -125,8 +125,6 @@ def load_file(path: Path, settings: Mapping[str, Value]) -> Workload:
     InputError
         A name that fits no reader; faults of the file.
     """
-    if _is_special(path):  # a pipe would be waited for
-        raise InputError(Fault("is no regular file", file=str(path), expected="a model file"))
     reader = reader_of(path)
     if reader is None:
         raise InputError(_unread(path))
@@ -139,15 +137,6 @@ def load_file(path: Path, settings: Mapping[str, Value]) -> Workload:
         if named is None:
             raise
         raise InputError(named) from None
-
-
-def _is_special(path: Path) -> bool:
-    """Whether something is there that is neither a file nor a folder."""
-    try:
-        mode = os.stat(path).st_mode
-    except (OSError, ValueError):  # none, or no name of a file: its reader says so
-        return False
-    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def instead(name: str) -> str:
@@ -169,9 +158,9 @@ def _unread(path: Path) -> Fault:
 def _named_otherwise(path: Path, reader: Reader) -> Fault | None:
     """Return the fault of a file whose first bytes are those of another format than its name's."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             start = file.read(8)
-    except (OSError, ValueError):  # ValueError: a null character in the name
+    except (OSError, InputError):
         return None
     for what, at, letters, suffixes in _LETTERS:
         if start[at:].startswith(letters) and not set(suffixes) & set(reader.suffixes):
@@ -201,9 +190,7 @@ def load_object(model: object, settings: Mapping[str, Value]) -> Workload:
 def _top_level(path: Path) -> Mapping[str, Any] | None:
     """Return the mapping of a JSON file; None where it is none (its reader says why)."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            return None
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        data = json.loads(contents(path, MAX_BYTES).decode("utf-8"))
+    except (InputError, ValueError, RecursionError):
         return None
     return cast("Mapping[str, Any]", data) if isinstance(data, dict) else None

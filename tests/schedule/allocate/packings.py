@@ -101,7 +101,7 @@ def brimful(rng: random.Random, height: int, length: int, longest: int = 4) -> l
 
 
 def fits(buffers: Sequence[Lifetime], height: int) -> bool:
-    """Whether any offsets fit, each byte of each buffer tried: for heights of a few bytes."""
+    """Whether any offsets fit, each that is aligned tried: for heights of a few bytes."""
     order = sorted(buffers, key=lambda b: b.lower)
 
     def place(k: int, taken: tuple[tuple[int, int], ...]) -> bool:
@@ -115,7 +115,9 @@ def fits(buffers: Sequence[Lifetime], height: int) -> bool:
         own = (1 << b.size_bytes) - 1
         return any(
             not used & own << at and place(k + 1, (*alive, (b.upper, own << at)))
-            for at in (range(height - b.size_bytes + 1) if b.offset is None else [b.offset])
+            for at in (
+                range(0, height - b.size_bytes + 1, b.alignment) if b.offset is None else [b.offset]
+            )
             if at + b.size_bytes <= height
         )
 

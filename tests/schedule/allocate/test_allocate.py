@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +13,10 @@ from hypothesis import strategies as st
 
 from perfmodel.errors import InputError
 from perfmodel.schedule.allocate import Allocation, Lifetime, allocate, read_lifetimes
-from perfmodel.schedule.allocate.first_fit import first_fit, neighbours, orders
+from perfmodel.schedule.allocate.first_fit import Neighbours, first_fit, orders
 from perfmodel.schedule.allocate.sections import Piece, Sections
+from tests.draws import draws
+from tests.offenders import each
 from tests.schedule.allocate.packings import (
     brimful,
     fits,
@@ -77,12 +80,12 @@ def test_greedy_by_size_reaches_the_published_height(data: Path, name: str) -> N
     lives = read_lifetimes(data / "ilp" / "minimalloc" / f"{name}.1048576.csv")
     packing = Sections.of([Piece(b.lower, b.upper, b.size_bytes) for b in lives])
     order = dict(orders(packing, [None] * len(lives)))["size"]
-    offsets = first_fit(packing, order, neighbours(packing))
+    offsets = first_fit(packing, order, Neighbours(packing))
     height = max(at + b.size_bytes for at, b in zip(offsets, lives, strict=True))
     assert height / CAPACITY == pytest.approx(GREEDY[name], abs=6e-4)
 
 
-@pytest.mark.parametrize("seed", range(200))
+@each("seed", range(draws(200)))
 def test_what_was_cut_from_a_rectangle_is_packed(seed: int) -> None:
     rng = random.Random(seed)
     count, height, length = rng.randint(2, 60), rng.randint(4, 400), rng.randint(3, 60)
@@ -115,7 +118,7 @@ def decorated(rng: random.Random, lives: list[Lifetime]) -> list[Lifetime]:
     return out
 
 
-@pytest.mark.parametrize("seed", range(150))
+@each("seed", range(draws(150)))
 def test_brute_force_finds_the_same_height(seed: int) -> None:
     rng = random.Random(1000 + seed)
     lives = scattered(rng, rng.randint(1, 6))
@@ -181,7 +184,7 @@ def test_a_window_proves_it_for_all(seed: int, monkeypatch: pytest.MonkeyPatch) 
     assert not fits(cut, proof.bound_bytes - 1)
 
 
-@pytest.mark.parametrize("seed", range(60))
+@each("seed", range(draws(60)))
 def test_trying_every_byte_agrees(seed: int) -> None:
     """With holds and without, wherever the capacity lies."""
     rng = random.Random(seed)
@@ -199,7 +202,7 @@ def test_trying_every_byte_agrees(seed: int) -> None:
         assert (found.status == "packed") == fits(held, height)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(draws(12)))
 @pytest.mark.parametrize("unit", [8, 16])
 def test_a_common_alignment_is_exact(seed: int, unit: int) -> None:
     """Also where the capacity is no multiple of it and the last buffer ends in between."""
@@ -214,6 +217,81 @@ def test_a_common_alignment_is_exact(seed: int, unit: int) -> None:
     good(lowest)
     assert lowest.proved
     assert lowest.height_bytes == best
+
+
+def test_of_two_sizes_in_as_many_units_the_short_one_may_lie_on_top() -> None:
+    """3 and 4 bytes are two units of 2 each; at 9 bytes only the 3 can lie on top of the rest."""
+    lives = [Lifetime("0", 5, 7, 3), Lifetime("1", 6, 7, 4), Lifetime("2", 1, 8, 2)]
+    found = allocate(lives, 9, alignment=2)
+    good(found)
+    assert found.status == "packed"
+    lowest = allocate(lives, alignment=2)
+    assert (lowest.height_bytes, lowest.proved) == (9, True)
+
+
+def aligned(rng: random.Random) -> tuple[list[Lifetime], int]:
+    """Buffers with alignments of their own, a common one, or both; at times one that is held."""
+    longest, largest = rng.choice([3, 5, 8]), rng.choice([4, 9, 40])
+    lives = scattered(rng, rng.randint(2, 5), length=longest, largest=largest)
+    kind, common = rng.randrange(3), 1
+    if kind:
+        lives = [replace(b, alignment=rng.choice([1, 2, 3, 4, 6, 8])) for b in lives]
+    if kind != 1:
+        common = rng.choice([2, 3, 4, 8, 16])
+    if rng.random() < 0.3:
+        i = rng.randrange(len(lives))
+        step = math.lcm(lives[i].alignment, common)
+        lives[i] = replace(lives[i], offset=step * rng.randint(0, 3))
+    return lives, common
+
+
+def agrees_with_trying_all(seed: int) -> None:
+    """The least height, and the verdict below, at and above it."""
+    rng = random.Random(seed)
+    lives, common = aligned(rng)
+    least = least_height([replace(b, alignment=math.lcm(b.alignment, common)) for b in lives])
+    lowest = allocate(lives, alignment=common, time_limit_s=None)
+    good(lowest)
+    assert (lowest.height_bytes, lowest.proved) == (least, True), lives
+    near = {least - 1, least, least + rng.randint(1, 9), max(0, least - rng.randint(1, 9))}
+    for capacity in sorted(near):
+        found = allocate(lives, capacity, alignment=common, time_limit_s=None)
+        good(found)
+        assert found.status == ("packed" if capacity >= least else "infeasible"), (lives, capacity)
+        assert found.lower_bound_bytes <= least
+
+
+@pytest.mark.parametrize("block", range(20))
+def test_alignments_change_no_verdict(block: int) -> None:
+    for seed in range(100 * block, 100 * (block + 1)):
+        agrees_with_trying_all(seed)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("block", range(20, 200))
+def test_alignments_change_no_verdict_of_many_more(block: int) -> None:
+    for seed in range(100 * block, 100 * (block + 1)):
+        agrees_with_trying_all(seed)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_windows_of_aligned_buffers_prove_what_is_so(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every aligned offset of each buffer tried: longer searches than those of five buffers."""
+    monkeypatch.setattr("perfmodel.schedule.allocate.part._SOON", 2.0)
+    rng = random.Random(seed)
+    lives = brimful(rng, rng.randint(3, 7), rng.randint(4, 9), 4)[:11]
+    if seed % 2:
+        lives = [replace(b, alignment=rng.choice([1, 1, 2, 3])) for b in lives]
+    common = 1 if seed % 4 == 1 else 2
+    whole = [replace(b, alignment=math.lcm(b.alignment, common)) for b in lives]
+    least = next(height for height in range(1000) if fits(whole, height))
+    for capacity in range(max(0, least - 2), least + 2):
+        found = allocate(lives, capacity, alignment=common, time_limit_s=None)
+        good(found)
+        assert found.status == ("packed" if capacity >= least else "infeasible")
+        assert found.lower_bound_bytes <= least
 
 
 LIVES = st.lists(
@@ -311,6 +389,18 @@ def test_a_deadline_that_has_passed_still_gives_offsets() -> None:
     lives = brimful(random.Random(11), 60, 30, 8)
     good(allocate(lives, 60, time_limit_s=0))
     good(allocate(lives, time_limit_s=0))
+
+
+def test_what_is_left_at_the_deadline_is_piled_up() -> None:
+    """Also around one that is held; half of the buffers have lifetimes that reach far."""
+    rng = random.Random(4)
+    lives = [*scattered(rng, 500, length=40), *scattered(rng, 500, length=400, largest=90)]
+    lives = [replace(b, id=str(i), alignment=rng.choice([1, 4])) for i, b in enumerate(lives)]
+    held = replace(lives[0], offset=4096)
+    late = allocate([held, *lives[1:]], time_limit_s=0)
+    good(late)
+    assert not late.proved
+    assert late.height_bytes > allocate(lives, time_limit_s=None, node_limit=0).height_bytes
 
 
 def test_every_fault_of_buffers_at_once() -> None:

@@ -15,6 +15,7 @@ from perfmodel.schedule.assign.linear import integral, relaxed
 from perfmodel.schedule.assign.paths import critical_path_s
 from perfmodel.schedule.assign.simulate import list_schedule
 from perfmodel.schedule.deadline import Deadline
+from tests.draws import draws
 from tests.schedule.assign import brute
 
 SIZES = [(int(n), int(m)) for n, m in np.random.default_rng(4).integers([1, 1], [7, 4], (60, 2))]
@@ -79,7 +80,7 @@ def test_throughput_agrees_with_every_assignment(alike: bool, memory: bool) -> N
 
 @pytest.mark.parametrize("alike", [True, False])
 def test_parallel_agrees_with_every_schedule(alike: bool) -> None:
-    for seed in range(25):
+    for seed in range(draws(25)):
         random = np.random.default_rng(seed)
         n, m = int(random.integers(1, 6)), int(random.integers(1, 4))
         problem = brute.random_problem(seed, n, m, alike=alike)
@@ -128,7 +129,7 @@ def test_memories_hold_what_is_assigned(together: bool, goal: str, contiguous: b
 @pytest.mark.parametrize("alike", [True, False])
 @pytest.mark.parametrize(("channel", "memory"), [(True, True), (True, False), (False, False)])
 def test_programmes_never_exceed_an_optimum(alike: bool, channel: bool, memory: bool) -> None:
-    for seed in range(10):
+    for seed in range(draws(10)):
         problem = brute.random_problem(seed, 5, 3, alike=alike, channel=channel, memory=memory)
         every = list(brute.assignments(problem))
         deadline = Deadline(30)
@@ -218,7 +219,7 @@ def test_a_shared_channel_sends_one_thing_at_a_time() -> None:
 GOALS = st.sampled_from(["sequential", "throughput", "parallel"])
 
 
-@settings(max_examples=40)
+@settings(max_examples=draws(40))
 @given(seed=st.integers(0, 10_000), goal=GOALS, alike=st.booleans())
 def test_an_engine_more_never_hurts(seed: int, goal: str, alike: bool) -> None:
     problem = brute.random_problem(seed, 5, 3, alike=alike)
@@ -232,7 +233,7 @@ def test_an_engine_more_never_hurts(seed: int, goal: str, alike: bool) -> None:
         assert more.value_s <= split.value_s * (1 + 2e-6)
 
 
-@settings(max_examples=40)
+@settings(max_examples=draws(40))
 @given(seed=st.integers(0, 10_000), goal=GOALS, factor=st.floats(0, 1))
 def test_a_faster_link_is_never_slower(seed: int, goal: str, factor: float) -> None:
     problem = brute.random_problem(seed, 5, 3, alike=False)
@@ -245,7 +246,7 @@ def test_a_faster_link_is_never_slower(seed: int, goal: str, factor: float) -> N
     assert two.value_s <= one.value_s * (1 + 2e-6)
 
 
-@settings(max_examples=30)
+@settings(max_examples=draws(30))
 @given(seed=st.integers(0, 10_000))
 def test_goals_are_ordered(seed: int) -> None:
     problem = brute.random_problem(seed, 6, 3, missing=0.0)

@@ -9,6 +9,7 @@ from perfmodel.schedule.assign.improve import rounded
 from perfmodel.schedule.assign.linear import integral, relaxed
 from perfmodel.schedule.assign.simulate import list_schedule
 from perfmodel.schedule.deadline import Deadline
+from tests.draws import draws, of_draws
 from tests.schedule.assign import brute
 
 NEVER = Deadline()
@@ -17,7 +18,7 @@ NEVER = Deadline()
 @pytest.mark.parametrize("alike", [True, False])
 def test_no_schedule_is_below_the_bound(alike: bool) -> None:
     added = 0
-    for seed in range(30):
+    for seed in range(draws(30)):
         random = np.random.default_rng(seed)
         n, m = int(random.integers(3, 6)), int(random.integers(1, 4))
         problem = brute.random_problem(seed, n, m, alike=alike, reach=4, missing=0.2)
@@ -27,7 +28,7 @@ def test_no_schedule_is_below_the_bound(alike: bool) -> None:
         added += len(programme.rows)
         assert linear.bound_s <= whole.bound_s * (1 + 1e-6)
         assert whole.bound_s <= least * (1 + 1e-9)
-    assert added > 5
+    assert added > of_draws(5)
 
 
 def diamonds(count: int) -> AssignmentProblem:
@@ -60,7 +61,7 @@ def test_diamonds_in_a_row_are_met_exactly(count: int) -> None:
 @pytest.mark.parametrize("channel", [True, False])
 def test_rows_only_add_to_a_bound(channel: bool) -> None:
     higher = 0
-    for seed in range(8):
+    for seed in range(draws(8)):
         problem = brute.random_problem(
             seed, 25, 3, alike=seed % 2 == 0, channel=channel, memory=seed % 3 == 0, whole=False,
             missing=0.3,

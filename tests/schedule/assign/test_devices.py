@@ -17,6 +17,7 @@ from perfmodel.schedule.assign.plans import to_plan
 from perfmodel.schedule.assign.riders import together
 from perfmodel.schedule.assign.simulate import list_schedule, one_at_a_time
 from perfmodel.workload.library import find
+from tests.draws import draws
 from tests.schedule.assign import brute
 
 
@@ -235,7 +236,7 @@ def test_devices_are_joined_by_the_slower_end_of_a_common_link(tmp_path) -> None
     assert len({e.partition(".")[0] for e in lonely.engine.values()}) == 1
 
 
-@settings(max_examples=10)
+@settings(max_examples=draws(10))
 @given(
     handover=st.integers(0, 1000), factor=st.floats(1.0, 30.0),
     objective=st.sampled_from(["latency_s", "throughput"]),
@@ -329,3 +330,23 @@ def test_faults_come_together() -> None:
         assign("resnet18", ["edge_tpu", "kv260"], link="carrier pigeon", precision="int8")
     with pytest.raises(InputError, match="there is no device"):
         assign("resnet18", [])
+
+
+def test_what_is_set_holds_as_in_predict() -> None:
+    """One engine runs everything, so the time is that of `predict`."""
+    settings = {"batch": 3, "memories.dram.bandwidth": "2 GB/s"}
+    found = pm.assign("mobilenet_v2", "raspberry_pi_5", precision="int8", set=settings)
+    told = pm.predict("mobilenet_v2", "raspberry_pi_5", precision="int8", set=settings)
+    plain = pm.predict("mobilenet_v2", "raspberry_pi_5", precision="int8")
+    assert found.latency_s == pytest.approx(told.latency_s)
+    assert told.latency_s > 2 * plain.latency_s
+
+
+def test_what_is_set_on_several_devices_is_of_the_workload_alone() -> None:
+    two = ["raspberry_pi_5", "raspberry_pi_5"]
+    found = pm.assign("mobilenet_v2", two, set={"batch": 2})
+    told = pm.predict("mobilenet_v2", two[0], set={"batch": 2})
+    assert found.latency_s == pytest.approx(told.latency_s)
+    with pytest.raises(InputError) as caught:
+        pm.assign("mobilenet_v2", two, set={"memories.dram.bandwidth": 1e9, "engine": "cpu"})
+    assert {fault.path for fault in caught.value.faults} == {"memories.dram.bandwidth", "engine"}

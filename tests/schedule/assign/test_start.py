@@ -6,6 +6,7 @@ import pytest
 from perfmodel.schedule.assign.evaluate import interval_s, sequential_s
 from perfmodel.schedule.assign.linear import Model, integral
 from perfmodel.schedule.deadline import Deadline
+from tests.draws import draws
 from tests.schedule.assign import brute
 
 
@@ -13,7 +14,7 @@ from tests.schedule.assign import brute
 @pytest.mark.parametrize("goal", ["sequential", "throughput"])
 def test_a_start_is_a_solution_of_the_same_value(alike: bool, goal: str) -> None:
     value = {"sequential": sequential_s, "throughput": interval_s}[goal]
-    for seed in range(8):
+    for seed in range(draws(8)):
         problem = brute.random_problem(seed, 5, 3, alike=alike, memory=seed % 2 == 0)
         model = Model(problem, goal, contiguous=False)
         matrix = model.matrix(whole=True)

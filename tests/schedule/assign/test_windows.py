@@ -11,6 +11,7 @@ from perfmodel.schedule.assign.paths import critical_path_s
 from perfmodel.schedule.assign.simulate import list_schedule
 from perfmodel.schedule.assign.windows import shortened
 from perfmodel.schedule.deadline import Deadline
+from tests.draws import draws, of_draws
 from tests.schedule.assign import brute
 
 NEVER = Deadline()
@@ -47,7 +48,7 @@ def least_cost(problem: AssignmentProblem) -> np.ndarray:
 @pytest.mark.parametrize("alike", [True, False])
 def test_a_stretch_of_everything_finds_the_best_schedule(alike: bool) -> None:
     met = 0
-    for seed in range(25):
+    for seed in range(draws(25)):
         random = np.random.default_rng(seed)
         n, m = int(random.integers(2, 6)), int(random.integers(2, 4))
         problem = brute.random_problem(seed, n, m, alike=alike)
@@ -56,13 +57,13 @@ def test_a_stretch_of_everything_finds_the_best_schedule(alike: bool) -> None:
         brute.check_timeline(problem, run)
         assert run.makespan_s >= least * (1 - 1e-12)
         met += run.makespan_s <= least * (1 + 1e-12)
-    assert met == 25
+    assert met == draws(25)
 
 
 @pytest.mark.parametrize("alike", [True, False])
 def test_what_it_returns_is_a_schedule_and_no_longer(alike: bool) -> None:
     shorter = 0
-    for seed in range(20):
+    for seed in range(draws(20)):
         problem = brute.random_problem(seed, 40, 3, alike=alike, whole=seed % 2 == 0)
         start = list_schedule(problem, least_cost(problem))
         run = shortened(problem, start, NEVER, stretches=40, seed=seed)
@@ -70,12 +71,12 @@ def test_what_it_returns_is_a_schedule_and_no_longer(alike: bool) -> None:
         assert critical_path_s(problem) <= run.makespan_s * (1 + 1e-12)
         assert run.makespan_s <= start.makespan_s
         shorter += run.makespan_s < start.makespan_s
-    assert shorter > 15
+    assert shorter > of_draws(15)
 
 
 def test_memories_stay_within_their_limits() -> None:
     shorter = 0
-    for seed in range(15):
+    for seed in range(draws(15)):
         problem = brute.random_problem(seed, 20, 3, tight=0.45, missing=0.0)
         engine = np.argsort(np.random.default_rng(seed).permutation(20)) % 3
         start = list_schedule(problem, engine)
@@ -86,7 +87,7 @@ def test_memories_stay_within_their_limits() -> None:
         assert excess(problem, run.engine) == 0
         brute.check_timeline(problem, run)
         shorter += run.makespan_s < start.makespan_s
-    assert shorter > 5
+    assert shorter > of_draws(5)
 
 
 def test_zero_seconds_and_what_cannot_be_sent() -> None:

@@ -9,6 +9,7 @@ from perfmodel.schedule.exact.full_operator import full_operator_bound
 from perfmodel.schedule.exact.lattice import Lattice
 from perfmodel.schedule.exact.search import cheapest
 from perfmodel.schedule.problem import Buffer, Problem, Step
+from tests.draws import draws, of_draws
 from tests.schedule.brute_force import fewest_bytes
 from tests.schedule.random_graphs import random_problem
 
@@ -38,7 +39,7 @@ def _problem(seed: int) -> tuple[Problem, Core, int]:
 
 def test_the_bound_is_one_on_every_state_of_a_cheapest_schedule() -> None:
     used = positive = 0
-    for seed in range(260):
+    for seed in range(draws(260)):
         problem, core, capacity = _problem(seed)
         optimum = fewest_bytes(problem, capacity)
         assert optimum is not None
@@ -69,8 +70,8 @@ def test_the_bound_is_one_on_every_state_of_a_cheapest_schedule() -> None:
         wide = widest(lattice, 10**6, optimum + 1, Deadline(), bound)
         assert wide is not None
         assert wide.cost == optimum
-    assert used > 60
-    assert positive > 20
+    assert used > of_draws(60)
+    assert positive > of_draws(20)
 
 
 def test_a_limit_and_few_expansions_leave_it_a_bound() -> None:
@@ -89,7 +90,7 @@ def test_a_limit_and_few_expansions_leave_it_a_bound() -> None:
 
 
 def test_stopped_the_search_tells_a_bound() -> None:
-    for seed in range(60):
+    for seed in range(draws(60)):
         problem, core, capacity = _problem(seed)
         optimum = fewest_bytes(problem, capacity)
         assert optimum is not None

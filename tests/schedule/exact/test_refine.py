@@ -20,6 +20,7 @@ from perfmodel.schedule.ilp import retention
 from perfmodel.schedule.masks import bits
 from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.script import replay
+from tests.draws import draws, of_draws
 from tests.schedule.brute_force import fewest_bytes
 from tests.schedule.exact.copies import problem_with_copies
 from tests.schedule.networks import nas
@@ -46,7 +47,7 @@ def _least(core: Core, capacity: int) -> int:
 
 def test_without_some_steps_nothing_costs_more() -> None:
     positive = tight = 0
-    for seed in range(300):
+    for seed in range(draws(300)):
         problem, capacity = _problem(seed)
         optimum = fewest_bytes(problem, capacity)
         assert optimum is not None
@@ -61,12 +62,12 @@ def test_without_some_steps_nothing_costs_more() -> None:
             positive += least > 0
             tight += 0 < least == optimum
             above = least
-    assert positive > 100
-    assert tight > 50
+    assert positive > of_draws(100)
+    assert tight > of_draws(50)
 
 
 def test_orders_through_what_is_left_out_stay() -> None:
-    for seed in range(100):
+    for seed in range(draws(100)):
         core = compiled(_problem(seed)[0])
         keep = random.Random(seed).getrandbits(core.steps)
         less, kept = relaxed(core, keep), list(bits(keep))
@@ -75,7 +76,7 @@ def test_orders_through_what_is_left_out_stay() -> None:
 
 
 def test_a_completed_order_is_one_of_all_steps() -> None:
-    for seed in range(100):
+    for seed in range(draws(100)):
         core = compiled(_problem(seed)[0])
         rng = random.Random(seed)
         some = [s for s in range(core.steps) if rng.random() < 0.5]
@@ -91,7 +92,7 @@ def test_a_completed_order_is_one_of_all_steps() -> None:
 @pytest.mark.parametrize("outputs", [1, 3])
 def test_an_order_gets_its_best_evictions(outputs: int) -> None:
     dear = 0
-    for seed in range(60):
+    for seed in range(draws(60)):
         rng = random.Random(seed)
         problem = random_problem(rng, 12, outputs=outputs)
         capacity = problem.largest_working_set_bytes + rng.choice([0, 0, 1])
@@ -107,7 +108,7 @@ def test_an_order_gets_its_best_evictions(outputs: int) -> None:
         if walk.cost:
             assert replaced(core, order, capacity, walk.cost, Deadline(), 1 << 62) is None
         dear += walk.cost > 0
-    assert dear > 20
+    assert dear > of_draws(20)
 
 
 def _refined(problem: Problem, capacity: int) -> Part:
@@ -128,7 +129,7 @@ def _refined(problem: Problem, capacity: int) -> Part:
 
 def test_the_bound_is_one_and_the_schedule_is_real() -> None:
     proved = spilled = 0
-    for seed in range(300):
+    for seed in range(draws(300)):
         problem, capacity = _problem(seed)
         optimum = fewest_bytes(problem, capacity)
         assert optimum is not None
@@ -139,7 +140,7 @@ def test_the_bound_is_one_and_the_schedule_is_real() -> None:
         assert replay(problem, script, capacity).cost_bytes == part.walk.cost
         spilled += optimum > 0
         proved += 0 < optimum == part.bound_bytes
-    assert spilled > 100
+    assert spilled > of_draws(100)
     assert proved > 0.9 * spilled
 
 

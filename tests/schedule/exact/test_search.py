@@ -12,6 +12,7 @@ from perfmodel.schedule.exact import beam, lattice, part, search
 from perfmodel.schedule.exact.lattice import Lattice
 from perfmodel.schedule.problem import Buffer, Problem, Step
 from perfmodel.schedule.script import Outcome, Script, replay
+from tests.draws import draws, of_draws
 from tests.schedule.brute_force import fewest_bytes
 from tests.schedule.exact.copies import problem_with_copies
 from tests.schedule.random_graphs import random_problem
@@ -32,7 +33,7 @@ def _checked(problem: Problem, capacity: int, outcome: Outcome) -> int:
 
 def test_equals_brute_force_on_300_graphs() -> None:
     spilled = 0
-    for seed in range(300):
+    for seed in range(draws(300)):
         rng = random.Random(seed)
         problem = random_problem(rng, rng.randint(5, 9))
         capacity = _tight(problem, rng)
@@ -40,12 +41,12 @@ def test_equals_brute_force_on_300_graphs() -> None:
         assert found.proved
         assert _checked(problem, capacity, found) == fewest_bytes(problem, capacity), seed
         spilled += found.cost_bytes > 0
-    assert spilled > 20
+    assert spilled > of_draws(20)
 
 
 def test_interchangeable_steps_change_nothing() -> None:
     merged = spilled = 0
-    for seed in range(300):
+    for seed in range(draws(300)):
         rng = random.Random(seed)
         problem = problem_with_copies(rng, most=10)
         capacity = _tight(problem, rng)
@@ -54,13 +55,13 @@ def test_interchangeable_steps_change_nothing() -> None:
         assert _checked(problem, capacity, found) == fewest_bytes(problem, capacity), seed
         merged += found.counts["interchangeable"] > 0
         spilled += found.cost_bytes > 0
-    assert merged > 250
-    assert spilled > 120
+    assert merged > of_draws(250)
+    assert spilled > of_draws(120)
 
 
 def test_longer_graphs() -> None:
     spilled = 0
-    for seed in range(80):
+    for seed in range(draws(80)):
         rng = random.Random(10_000 + seed)
         problem = random_problem(rng, rng.randint(11, 13), scratch=False)
         capacity = problem.largest_working_set_bytes
@@ -68,7 +69,7 @@ def test_longer_graphs() -> None:
         assert found.proved
         assert _checked(problem, capacity, found) == fewest_bytes(problem, capacity), seed
         spilled += found.cost_bytes > 0
-    assert spilled > 8
+    assert spilled > of_draws(8)
 
 
 @given(st.integers(0, 10**6), st.booleans())
@@ -96,7 +97,7 @@ def test_stopped_early_the_bound_is_still_one(seed: int, seconds: float) -> None
 
 
 def test_a_given_script_is_bettered() -> None:
-    for seed in range(40):
+    for seed in range(draws(40)):
         rng = random.Random(seed)
         problem = random_problem(rng, 10)
         capacity = problem.largest_working_set_bytes
@@ -183,7 +184,7 @@ def test_with_few_evictions_tried_the_bound_is_still_one(
 ) -> None:
     monkeypatch.setattr(lattice, "_MOST_SETS", most)
     left_open = 0
-    for seed in range(150):
+    for seed in range(draws(150)):
         rng = random.Random(seed)
         copies = seed % 3 == 0
         problem = problem_with_copies(rng, most=9) if copies else random_problem(rng, 9)

@@ -18,6 +18,7 @@ from perfmodel.schedule.ilp.full import Programme
 from perfmodel.schedule.ilp.symmetry import interchangeable
 from perfmodel.schedule.problem import Buffer, Problem, Step
 from perfmodel.schedule.script import Script, replay
+from tests.draws import draws
 
 SIZES = ((1, 2, 3, 5, 8), (4, 5, 6, 7), (1,), (2, 3), (0, 3, 4))
 
@@ -29,7 +30,7 @@ def some(seed: int, steps: int) -> tuple[Problem, int]:
     return problem, int(problem.largest_working_set_bytes * slack)
 
 
-@settings(max_examples=70)
+@settings(max_examples=draws(70))
 @given(st.integers(0, 10**6), st.integers(2, 8), st.booleans())
 def test_it_proves_what_trying_everything_says(seed: int, steps: int, started: bool) -> None:
     problem, capacity = some(seed, steps)
@@ -59,7 +60,7 @@ def test_harder_graphs_that_spill_are_proved() -> None:
     assert better >= 2
 
 
-@settings(max_examples=60)
+@settings(max_examples=draws(60))
 @given(st.integers(0, 10**6), st.integers(2, 14))
 def test_every_script_is_a_solution_of_the_programme(seed: int, steps: int) -> None:
     """The columns of any order keep all rows, symmetry cuts included, and cost what it costs."""
@@ -160,7 +161,7 @@ def test_branches_that_differ_in_anything_stay_apart() -> None:
     assert not interchangeable(Problem("b", tuple(busy), tuple(buffers)))
 
 
-@settings(max_examples=60)
+@settings(max_examples=draws(60))
 @given(st.integers(0, 10**6), st.integers(4, 12))
 def test_to_swap_alike_branches_changes_no_cost(seed: int, steps: int) -> None:
     """Swapped in an order, step by step, they cost the same with the best evictions."""
@@ -198,7 +199,7 @@ def test_graphs_of_alike_branches_cost_what_trying_everything_says() -> None:
 # --- the method -----------------------------------------------------------------------------------
 
 
-@settings(max_examples=25)
+@settings(max_examples=draws(25))
 @given(st.integers(0, 10**6))
 def test_it_is_never_dearer_than_greedy_nor_with_more_capacity(seed: int) -> None:
     problem, capacity = some(seed, 14)

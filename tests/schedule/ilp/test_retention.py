@@ -14,6 +14,7 @@ from perfmodel.schedule.greedy import belady, orders
 from perfmodel.schedule.ilp import retention
 from perfmodel.schedule.problem import Buffer, Problem, Step
 from perfmodel.schedule.script import Script, replay
+from tests.draws import draws, of_draws
 
 SIZES = ((1, 2, 3, 5, 8), (4, 5, 6, 7), (1,), (2, 3), (0, 3, 4))
 
@@ -26,7 +27,7 @@ def some(seed: int, steps: int) -> tuple[Problem, int]:
     return problem, int(problem.largest_working_set_bytes * slack)
 
 
-@settings(max_examples=120)
+@settings(max_examples=draws(120))
 @given(st.integers(0, 10**6), st.integers(2, 9))
 def test_an_order_costs_what_trying_all_evictions_says(seed: int, steps: int) -> None:
     problem, capacity = some(seed, steps)
@@ -40,7 +41,7 @@ def test_an_order_costs_what_trying_all_evictions_says(seed: int, steps: int) ->
         assert replay(problem, found.script, capacity).cost_bytes == best
 
 
-@settings(max_examples=15)
+@settings(max_examples=draws(15))
 @given(st.integers(0, 10**6))
 def test_long_orders_are_never_dearer_than_belady_nor_cheaper_with_less(seed: int) -> None:
     problem, capacity = some(seed, 40)
@@ -60,7 +61,7 @@ def test_long_orders_are_never_dearer_than_belady_nor_cheaper_with_less(seed: in
 def test_random_graphs_spill_and_beladys_rule_is_not_the_best() -> None:
     """Else the tests above would compare nothing with nothing."""
     spilling = beaten = 0
-    for seed in range(60):
+    for seed in range(draws(60)):
         problem, capacity = some(seed, 12)
         order = tuple(range(len(problem.steps)))
         rule = belady(problem, order, capacity)
@@ -68,8 +69,8 @@ def test_random_graphs_spill_and_beladys_rule_is_not_the_best() -> None:
         found = retention(problem, order, capacity)
         spilling += found.cost_bytes > 0
         beaten += found.cost_bytes < replay(problem, rule, capacity).cost_bytes
-    assert spilling > 20
-    assert beaten > 3
+    assert spilling > of_draws(20)
+    assert beaten > of_draws(3)
 
 
 @pytest.mark.parametrize(("stored", "cost"), [(False, 4 + 4 + 4), (True, 4 + 4)])

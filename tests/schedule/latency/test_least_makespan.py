@@ -15,6 +15,7 @@ from perfmodel.schedule.latency.exact import exact
 from perfmodel.schedule.latency.simulate import Facts, Simulation
 from perfmodel.schedule.problem import Buffer, Problem, Step
 from perfmodel.schedule.script import replay
+from tests.draws import draws, of_draws
 from tests.schedule.latency.event_search import EventSearch
 from tests.schedule.latency.instances import brisk, instance, odd, squeezed
 
@@ -119,7 +120,7 @@ def test_brute_force_agrees() -> None:
 
 def test_brute_force_finds_plans_by_itself() -> None:
     # Not told what to beat, it ends at the same makespan.
-    for seed in range(60):
+    for seed in range(draws(60)):
         problem, capacity, dma = instance(seed, 3)
         least = brute_force(problem, capacity, dma, math.inf, 10**5)
         assert least == exact(Facts(problem, capacity, dma)).makespan_s
@@ -159,7 +160,7 @@ def test_a_search_that_knows_no_plans_agrees(
 @pytest.mark.parametrize("n", [6, 9])
 def test_it_agrees_where_everything_fits(n: int) -> None:
     agreed = 0
-    for seed in range(15):
+    for seed in range(draws(15)):
         problem, _, dma = instance(2000 * n + seed, n)
         room = sum(b.size_bytes for b in problem.buffers)
         room += sum(s.scratch_bytes for s in problem.steps)
@@ -168,7 +169,7 @@ def test_it_agrees_where_everything_fits(n: int) -> None:
             found = exact(Facts(problem, room, dma))
             assert found.bound_s == found.makespan_s == least
             agreed += 1
-    assert agreed >= 14
+    assert agreed >= of_draws(14)
 
 
 def test_an_input_that_comes_early_is_dropped_where_its_reload_asks_for_less() -> None:
@@ -214,7 +215,7 @@ def test_nine_steps_are_proved_and_never_slower_than_any_rule(make) -> None:
 
 
 def test_faster_channels_and_more_space_never_slow_down() -> None:
-    for seed in range(24):
+    for seed in range(draws(24)):
         problem, capacity, dma = (instance if seed % 2 else squeezed)(seed, 5)
         makespans = [
             exact(Facts(problem, capacity + more, channels)).makespan_s
@@ -232,7 +233,7 @@ def test_faster_channels_and_more_space_never_slow_down() -> None:
 
 
 def test_a_plan_of_the_search_is_a_schedule_of_as_many_bytes() -> None:
-    for seed in range(8):
+    for seed in range(draws(8)):
         problem, capacity, dma = squeezed(seed, 6)
         found = latency(problem, capacity, dma)
         assert found.script is not None

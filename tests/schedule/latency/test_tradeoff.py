@@ -16,6 +16,7 @@ from perfmodel.schedule.latency.improve import Price, candidate, improve, polish
 from perfmodel.schedule.latency.simulate import Facts
 from perfmodel.schedule.problem import Buffer, Problem, Step
 from perfmodel.schedule.script import replay
+from tests.draws import draws
 from tests.schedule.latency.instances import instance, squeezed
 
 
@@ -60,7 +61,7 @@ def test_fewest_bytes_are_not_the_fastest() -> None:
 
 @pytest.mark.parametrize("make", [instance, squeezed])
 def test_the_fastest_is_no_slower_and_the_frugal_no_larger(make) -> None:
-    for seed in range(6):
+    for seed in range(draws(6)):
         problem, capacity, dma = make(seed, 8)
         found = tradeoff(problem, capacity, dma, fewest=greedy(problem, capacity))
         assert found is not None
@@ -83,7 +84,7 @@ def test_bytes_proved_raise_the_bound() -> None:
 
 
 def test_energy_is_the_sum_of_its_parts() -> None:
-    for seed in range(8):
+    for seed in range(draws(8)):
         problem, capacity, dma = squeezed(seed, 7)
         power = Power(3e-12, 5e-12, 2e-12, 1e-9)
         found = energy(problem, capacity, dma, power)
@@ -151,7 +152,7 @@ def test_more_memory_or_speed_is_never_slower_by_construction() -> None:
 def test_search_betters_the_rules() -> None:
     # The local search and the polish end within a few per cent of the least makespan.
     ratios: list[float] = []
-    for seed in range(6):
+    for seed in range(draws(6)):
         problem, capacity, dma = squeezed(500 + seed, 7)
         facts = Facts(problem, capacity, dma)
         least = exact(facts)

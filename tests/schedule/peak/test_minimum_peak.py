@@ -19,6 +19,7 @@ from perfmodel.schedule.peak.search import Search
 from perfmodel.schedule.peak.valley import valleys
 from perfmodel.schedule.problem import Buffer, Problem, Step
 from perfmodel.schedule.script import Script, replay
+from tests.draws import draws, of_draws
 from tests.schedule.networks import branches, heads, nas, random_wiring
 from tests.schedule.random_graphs import random_problem
 
@@ -87,7 +88,7 @@ def odd_problem(rng: random.Random, n: int) -> Problem:
 @pytest.mark.parametrize("make", [random_problem, odd_problem])
 def test_brute_force_agrees(make) -> None:
     harder = 0
-    for seed in range(250):
+    for seed in range(draws(250)):
         rng = random.Random(seed)
         problem = make(rng, rng.randint(4, 9))
         found = minimum_peak(problem)
@@ -95,11 +96,11 @@ def test_brute_force_agrees(make) -> None:
         assert found.proved
         assert found.peak_bytes == found.bound_bytes == peak_of(problem, found.order) == least
         harder += least > problem.largest_working_set_bytes
-    assert harder > 30  # the working set alone does not tell
+    assert harder > of_draws(30)  # the working set alone does not tell
 
 
 def test_brute_force_agrees_on_twelve_steps() -> None:
-    for seed in range(40):
+    for seed in range(draws(40)):
         problem = odd_problem(random.Random(1000 + seed), 12)
         assert minimum_peak(problem).peak_bytes == brute_force(problem)
 
@@ -252,7 +253,7 @@ def test_valleys_hold_least(seed: int, n: int) -> None:
 
 def test_halving_ends_at_the_least_peak_too() -> None:
     # What is done where the proof takes too long: from an order and a bound, both closer.
-    for seed in range(6):
+    for seed in range(draws(6)):
         problem = random_wiring(1, 32, random.Random(seed))
         for part in Cutter(problem).forced():
             found = [natural(part)]
@@ -291,14 +292,14 @@ def random_tree(rng: random.Random, n: int) -> Problem:
 
 def test_trees_are_solved_by_hills_and_valleys() -> None:
     solved = 0
-    for seed in range(250):
+    for seed in range(draws(250)):
         rng = random.Random(seed)
         problem = random_tree(rng, rng.randint(2, 9))
         found = minimum_peak(problem)
         assert found.proved
         assert found.peak_bytes == peak_of(problem, found.order) == brute_force(problem)
         solved += found.counts["expansions"] == 0
-    assert solved >= 240
+    assert solved >= of_draws(240)
 
 
 def test_large_trees_need_no_search() -> None:

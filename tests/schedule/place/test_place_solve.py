@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.place.integer import fits
 from perfmodel.schedule.place.solve import assign_items, fractional_bound, total_cost
+from tests.draws import draws
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -48,7 +49,7 @@ def brute(case: Case) -> float:
     return best
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(draws(60)))
 def test_exact_is_brute_force(seed: int) -> None:
     case = random_case(seed)
     best = brute(case)
@@ -64,7 +65,7 @@ def test_exact_is_brute_force(seed: int) -> None:
     assert fits(found.counts, case[0], case[3])
 
 
-@settings(max_examples=40)
+@settings(max_examples=draws(40))
 @given(st.integers(0, 10**6))
 def test_methods_are_ordered_and_bounded(seed: int) -> None:
     case = random_case(seed, holes=0.1)
@@ -77,7 +78,7 @@ def test_methods_are_ordered_and_bounded(seed: int) -> None:
             assert found.cost == total_cost(found.counts, case[2])
 
 
-@settings(max_examples=40)
+@settings(max_examples=draws(40))
 @given(st.integers(0, 10**6), st.integers(0, 2), st.floats(0.0, 20.0))
 def test_more_room_never_costs_more(seed: int, level: int, more: float) -> None:
     sizes, copies, costs, capacities = random_case(seed, holes=0.0)
@@ -89,7 +90,7 @@ def test_more_room_never_costs_more(seed: int, level: int, more: float) -> None:
     assert math.isinf(before.cost) or not math.isinf(after.cost)
 
 
-@settings(max_examples=40)
+@settings(max_examples=draws(40))
 @given(st.integers(0, 10**6))
 def test_closed_form_is_the_linear_programme(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -147,7 +148,7 @@ def test_a_knapsack_where_greedy_is_wrong() -> None:
     assert exact.proved
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(draws(8)))
 def test_two_levels_are_a_knapsack(seed: int) -> None:
     """Forty pieces, two levels: dynamic programming over whole sizes."""
     rng = np.random.default_rng(seed)

@@ -18,6 +18,7 @@ from perfmodel.schedule.place import (
     block_schedule,
     held_bytes,
 )
+from tests.draws import draws
 
 GIB = 2.0**30
 MODEL = BlockModel.dense(8, 4096, 16384)
@@ -25,7 +26,7 @@ RATES = BlockRates(12e9, 6e9, 2e9, 1e9, 40e12, 20e12, 50e9, 10e12, 1e12)
 STEPS = [s for s in itertools.product(np.linspace(0, 1, 6), repeat=3) if abs(sum(s) - 1) < 1e-9]
 
 
-@settings(max_examples=12)
+@settings(max_examples=draws(12))
 @given(
     st.floats(0.5, 6.0), st.floats(0.5, 20.0), st.floats(0.0, 60.0), st.sampled_from([64, 512]),
     st.booleans(),

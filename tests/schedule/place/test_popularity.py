@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ import pytest
 from perfmodel.errors import InputError
 from perfmodel.schedule.place.popularity import (
     Geometric,
+    Popularity,
     cycle_hit_rates,
     lru_hit_rates,
     touched_probabilities,
@@ -152,5 +154,28 @@ def test_a_cycle_of_one_token_is_a_cliff() -> None:
     assert hit(1500.0) == 0.0
     assert hit(1900.0) > 0.2
     grown = [hit(float(mib)) for mib in range(1900, 60000, 2000)]
-    assert np.all(np.diff(grown) >= 0)
+    assert np.all(np.diff(grown) >= -1e-12)
     assert grown[-1] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [("0.8", 0.8), ("geometric:0.25", Geometric(0.25)), ("4,2,1,1", [4.0, 2.0, 1.0, 1.0])],
+)
+def test_a_text_is_the_law_that_it_names(text: str, same: Popularity) -> None:
+    assert visit_probabilities(4, 2, text) == pytest.approx(visit_probabilities(4, 2, same))
+
+
+@pytest.mark.parametrize(
+    "wrong", ["geometric:", "geometric:fast", "geometic:0.5", "even", "", "1,x", "geometric:nan"]
+)
+def test_a_text_that_names_no_law_is_refused(wrong: str) -> None:
+    with pytest.raises(InputError) as caught:
+        visit_probabilities(4, 2, wrong)
+    assert caught.value.faults[0].path == "popularity"
+
+
+@pytest.mark.parametrize("wrong", [{"a": 1}, [[1, 2], [3]], object(), b"x"])
+def test_what_is_no_popularity_at_all_is_refused(wrong: Any) -> None:
+    with pytest.raises(InputError):
+        visit_probabilities(4, 2, wrong)

@@ -22,6 +22,7 @@ from perfmodel.schedule.stream.order import (
 )
 from perfmodel.schedule.stream.pipeline import Load, Timeline, makespans, pipeline
 from perfmodel.schedule.stream.slices import bit_slices
+from tests.draws import draws
 
 
 def random_items(seed: int, *, most: int = 6, after: bool = True) -> list[Load]:
@@ -106,7 +107,7 @@ def test_timelines_keep_the_rules(seed: int) -> None:
     assert len(line.to_dict()["items"]) == len(items)
 
 
-@pytest.mark.parametrize("seed", range(80))
+@pytest.mark.parametrize("seed", range(draws(80)))
 def test_the_best_order_is_brute_force(seed: int) -> None:
     items, limit = random_items(seed), random_limit(seed)
     least = brute(items, limit)
@@ -123,7 +124,7 @@ def test_the_best_order_is_brute_force(seed: int) -> None:
     assert line.makespan_s == found.makespan_s
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(draws(60)))
 def test_johnson_is_brute_force_with_chains(seed: int) -> None:
     items = random_items(seed + 1000, after=False)
     line = pipeline(items, johnson(items))
@@ -234,7 +235,7 @@ def test_hottest_expert_lowest_bits_first() -> None:
     check(pipeline(items, hottest_first(items), buffer_bytes=9.0), buffer_bytes=9.0)
 
 
-@settings(max_examples=30)
+@settings(max_examples=draws(30))
 @given(st.integers(0, 10**6))
 def test_hottest_first_is_a_good_order_for_slices(seed: int) -> None:
     """Never below the least. Five slots: four bases may wait for their residuals."""

@@ -13,6 +13,7 @@ from perfmodel.schedule.tiling.layers import FeatureMap, Layer, Network, Window,
 from perfmodel.schedule.tiling.patches import MODES, Mode, Patches, run_stage
 from perfmodel.schedule.tiling.regions import axis_parts
 from perfmodel.workload.builder import GraphBuilder
+from tests.draws import draws
 from tests.schedule.tiling.pixels import macs, random_network, simulate, whole
 
 KIB = 1024
@@ -34,7 +35,7 @@ def chain(*windows: Window, extent: int = 32, bits: int = 8) -> Network:
 # against the simulation
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", range(draws(24)))
 def test_counts_are_those_of_pixels(seed: int) -> None:
     rng = np.random.default_rng(seed)
     axes = 1 + seed % 2
@@ -108,7 +109,7 @@ def test_one_patch_is_layer_by_layer() -> None:
 
 def test_keeping_more_never_computes_or_loads_more() -> None:
     rng = np.random.default_rng(3)
-    for _ in range(20):
+    for _ in range(draws(20)):
         net = random_network(rng, 2, 3)
         extents = net.maps[-1].extents
         grid = tuple(min(3, n) for n in extents)

@@ -10,6 +10,7 @@ import perfmodel as pm
 from perfmodel.errors import InputError
 from perfmodel.schedule.tiling import choose, layer_by_layer, network, patch_plan
 from perfmodel.schedule.tiling.choose import Objective
+from perfmodel.units import binary
 
 
 def test_it_is_the_plan_of_the_network() -> None:
@@ -94,7 +95,7 @@ def test_a_plan_that_time_cuts_short_is_a_plan(
     assert best.proved
 
     def cost(plan: choose.PatchPlan) -> int:
-        return {"macs": plan.extra_macs, "offchip": plan.offchip_bytes,
+        return {"macs": plan.extra_macs, "offchip": plan.map_bytes,
                 "peak": plan.peak_bytes}[objective]  # fmt: skip
 
     monkeypatch.setattr(choose, "Deadline", Counted)
@@ -136,3 +137,28 @@ def test_no_time_is_no_proof() -> None:
     assert not wide.plan.proved
     assert wide.to_dict()["proved"] is False
     assert "not proved: time ran out" in repr(wide)
+
+
+@pytest.mark.parametrize("name", ["tiny_cnn", "mobilenet_v2", "mlperf_tiny_ic", "mcunet_5fps"])
+def test_off_chip_means_what_it_means_in_a_schedule(name: str) -> None:
+    """Where everything fits both move inputs, outputs and weights once, byte for byte."""
+    schedule = pm.schedule(name, capacity="64 MiB", method="greedy")
+    found = pm.patches(name, capacity="64 MiB")
+    told = found.to_dict()
+    assert schedule.trace.cost_bytes == 0
+    assert told["offchip_bytes"] == told["compulsory_bytes"] == schedule.offchip_bytes
+    assert found.plain.offchip_bytes == found.plain.compulsory_bytes == schedule.compulsory_bytes
+    assert told["weight_bytes"] == schedule.weight_bytes
+    assert f"{binary(schedule.offchip_bytes)} off chip" in repr(found)
+
+
+def test_least_off_chip_is_of_all_that_crosses() -> None:
+    """Weights that patches read again count: no plan of another objective moves fewer bytes."""
+    least = pm.patches("mobilenet_v2", capacity="300 KiB")
+    other = pm.patches("mobilenet_v2", capacity="300 KiB", objective="macs")
+    assert least.plan is not None
+    assert other.plan is not None
+    assert least.plan.offchip_bytes <= other.plan.offchip_bytes
+    assert least.plan.offchip_bytes > least.plan.compulsory_bytes
+    outputs = 1000
+    assert least.plan.offchip_bytes == (least.plan.map_bytes + least.plan.weight_bytes + outputs)

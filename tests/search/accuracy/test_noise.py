@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.stats import spearmanr
 
 from perfmodel.errors import InputError
 from perfmodel.formats import Sparsity, format_named
@@ -215,6 +214,8 @@ def test_a_residual_branch_hands_on_its_share_of_the_output(tmp_path: Path) -> N
 
 @pytest.mark.packages
 def test_gains_measured_at_one_width_rank_the_layers_of_a_real_network_at_another() -> None:
+    from scipy.stats import spearmanr
+
     pytest.importorskip("onnxruntime")
     path, feeds = _file("rapidocr-onnxruntime", CLASSIFIER), _feeds({"x": (2, 3, 48, 192)})
     layers = accuracy.sqnr(path).layers[::4]

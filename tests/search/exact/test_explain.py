@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from perfmodel.search.exact import ChoiceProblem, Limit, Sum, Term, solve
+from tests.draws import draws
 from tests.search.exact.random_choices import channel_problem, everything, peak_problem
 
 
@@ -14,7 +15,7 @@ def some_choice(problem, names):
     return bool(replace(problem, limits=kept).feasibles(everything(problem)).any())
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(draws(40)))
 def test_together_and_openings(seed):
     made = (peak_problem, channel_problem)[seed % 2](3000 + seed)
     tight = tuple(

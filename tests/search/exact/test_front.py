@@ -9,6 +9,7 @@ import pytest
 from perfmodel.errors import InputError
 from perfmodel.pareto import front as pareto
 from perfmodel.search.exact import Sum, front, hawq_example
+from tests.draws import draws
 from tests.search.exact.random_choices import (
     channel_problem,
     conversion_problem,
@@ -28,7 +29,7 @@ def true_front(problem, place):
     return points[pareto(points)]
 
 
-@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("seed", range(draws(25)))
 @pytest.mark.parametrize("make", [peak_problem, channel_problem])
 def test_fronts_of_problems_with_limits(make, seed):
     problem = make(1000 + seed)
@@ -43,7 +44,7 @@ def test_fronts_of_problems_with_limits(make, seed):
         assert point.gap <= 1e-9
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(draws(30)))
 def test_lists_and_points_agree(seed):
     made = peak_problem(2000 + seed)
     problem = replace(made, limits=(replace(made.limits[0], bound=math.inf),))

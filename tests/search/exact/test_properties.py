@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from perfmodel.errors import InputError
 from perfmodel.search.exact import ChoiceProblem, Limit, Sum, Term, solve
+from tests.draws import draws
 from tests.search.exact.random_choices import (
     between,
     brute_force,
@@ -24,7 +25,7 @@ made = st.tuples(
 ).map(lambda pair: pair[0](pair[1]))
 
 
-@settings(max_examples=60)
+@settings(max_examples=draws(60))
 @given(made, st.floats(1.0, 2.0))
 def test_relaxing_a_limit_never_makes_it_worse(problem, factor):
     before = solve(problem, explain=False)
@@ -33,7 +34,7 @@ def test_relaxing_a_limit_never_makes_it_worse(problem, factor):
     assert after.value <= before.value + 1e-9 * max(1.0, abs(before.value))
 
 
-@settings(max_examples=60)
+@settings(max_examples=draws(60))
 @given(made, st.integers(0, 10**6))
 def test_no_random_choice_is_better(problem, seed):
     found = solve(problem, explain=False)
@@ -48,7 +49,7 @@ def test_no_random_choice_is_better(problem, seed):
         assert found.usage == problem.usage(found.choice)
 
 
-@settings(max_examples=40)
+@settings(max_examples=draws(40))
 @given(made, st.randoms())
 def test_order_of_decisions_does_not_matter(problem, random):
     n = len(problem.options)
@@ -86,7 +87,7 @@ def test_same_seed_same_answer():
 
 def test_larger_problems_beside_highs():
     """Too large to try everything: branch and bound and HiGHS are two opinions."""
-    for seed in range(6):
+    for seed in range(draws(6)):
         rng = np.random.default_rng(seed)
         options = (4,) * 25
         sums = [Sum(0.0, tuple(tables(rng, options))) for _ in range(3)]
@@ -189,7 +190,7 @@ def test_wide_problems_go_to_highs(monkeypatch):
     from perfmodel.search.exact import tree
 
     monkeypatch.setattr(tree, "ENTRIES", 0)
-    for seed in range(12):
+    for seed in range(draws(12)):
         problem = conversion_problem(seed)
         found = solve(problem, explain=False)
         best = brute_force(problem)

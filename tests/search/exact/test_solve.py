@@ -5,6 +5,8 @@ import math
 import pytest
 
 from perfmodel.search.exact.solve import solve
+from tests.draws import draws
+from tests.offenders import each
 from tests.search.exact.random_choices import (
     brute_force,
     channel_problem,
@@ -13,13 +15,13 @@ from tests.search.exact.random_choices import (
 )
 
 CASES = (
-    [(peak_problem, s) for s in range(200)]
-    + [(channel_problem, s) for s in range(100)]
-    + [(conversion_problem, s) for s in range(100)]
+    [(peak_problem, s) for s in range(draws(200))]
+    + [(channel_problem, s) for s in range(draws(100))]
+    + [(conversion_problem, s) for s in range(draws(100))]
 )
 
 
-@pytest.mark.parametrize(("make", "seed"), CASES)
+@each("make, seed", CASES)
 def test_brute_force_agrees(make, seed):
     problem = make(seed)
     found = solve(problem)

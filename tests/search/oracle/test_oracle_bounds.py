@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import perfmodel as pm
 from perfmodel.search.oracle import METRICS, Oracle
+from tests.draws import draws
 
 AFFINE = (
     "latency_s", "energy_j", "peak_memory_bytes", "weight_bytes", "kv_bytes", "activation_bytes",
@@ -191,7 +192,7 @@ def test_where_costs_add_the_expectation_is_the_mean_over_members() -> None:
 
 
 @given(st.data())
-@settings(max_examples=20)
+@settings(max_examples=draws(20))
 def test_weights_need_not_be_normalised(data: st.DataObject) -> None:
     oracle = _cached()
     sizes = [len(d.options) for d in oracle.space.decisions]

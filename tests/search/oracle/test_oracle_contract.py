@@ -84,7 +84,8 @@ def test_it_is_deterministic_and_leaves_no_trace(oracle: Oracle) -> None:
     mixed = oracle.batch(choices[order])
     for name, values in again.items():
         assert not np.any(values == -1.0)
-        np.testing.assert_array_equal(mixed[name], values[order])
+        # Another place in the array may change the last bit of a sum.
+        np.testing.assert_allclose(mixed[name], values[order], rtol=1e-12)
 
 
 def test_eight_threads_say_the_same(oracle: Oracle) -> None:

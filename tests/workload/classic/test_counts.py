@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from perfmodel.workload.families import family
 from perfmodel.workload.workload import Workload, from_family
+from tests.draws import draws
 from tests.workload.classic import counting as c
 
 WEIGHTS = {"div": 4, "exp": 4}
@@ -47,7 +48,7 @@ def data(*shape: int) -> np.ndarray[Any, Any]:
 
 @given(few, few, few, st.integers(2, 4), st.sampled_from(["rbf", "poly", "linear"]),
        st.integers(1, 9))  # fmt: skip
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=draws(30))
 def test_svm_one_machine_a_pair(
     batch: int, features: int, vectors: int, classes: int, kernel: str, degree: int
 ) -> None:
@@ -92,7 +93,7 @@ def test_svm_one_machine_a_pair(
 
 
 @given(few, few, st.integers(1, 4))
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=draws(20))
 def test_linear_models(batch: int, features: int, classes: int) -> None:
     def run(t: c.Tally, *, label: bool) -> None:
         outputs = classes if not label or classes > 2 else 1
@@ -109,7 +110,7 @@ def test_linear_models(batch: int, features: int, classes: int) -> None:
 
 
 @given(few, few, st.integers(2, 4), st.booleans())
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=draws(20))
 def test_naive_bayes(batch: int, features: int, classes: int, divided: bool) -> None:
     def run(t: c.Tally) -> None:
         means, spread = t.numbers(data(classes, features)), t.numbers(data(classes, features))
@@ -129,7 +130,7 @@ def test_naive_bayes(batch: int, features: int, classes: int, divided: bool) -> 
 
 
 @given(few, few, st.integers(1, 9), st.data(), st.sampled_from(["squared", "manhattan"]))
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=draws(30))
 def test_nearest_neighbours(
     batch: int, features: int, points: int, draw: st.DataObject, form: str
 ) -> None:
@@ -153,7 +154,7 @@ def test_nearest_neighbours(
 
 
 @given(few, few, few, few)
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=draws(20))
 def test_iterations_of_k_means(batch: int, features: int, clusters: int, iterations: int) -> None:
     def run(t: c.Tally) -> None:
         xs, centres = t.numbers(data(batch, features)), t.numbers(data(clusters, features))

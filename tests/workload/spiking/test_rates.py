@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ import perfmodel as pm
 from perfmodel.errors import InputError
 from perfmodel.workload.families import family
 from perfmodel.workload.workload import Workload, from_family
+from tests.draws import draws
+from tests.offenders import each
 
 DEVICES = ("stm32h743", "raspberry_pi_4", "kv260", "gemmini_16x16", "bit_fusion_apq")
 few = st.integers(1, 6)
@@ -52,7 +55,7 @@ def simulate(
 
 
 @given(few, st.lists(few, min_size=1, max_size=3), few, st.integers(0, 1000))
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=draws(30))
 def test_accumulates_are_those_of_a_simulation(
     inputs: int, layers: list[int], steps: int, seed: int
 ) -> None:
@@ -77,7 +80,7 @@ def test_accumulates_are_those_of_a_simulation(
 @pytest.mark.parametrize("neuron", ["if", "lif", "cuba"])
 @pytest.mark.parametrize("recurrent", [False, True])
 @given(few, st.lists(few, min_size=1, max_size=3), few)
-@settings(deadline=None, max_examples=10)
+@settings(deadline=None, max_examples=draws(10))
 def test_all_firing_is_the_dense_network(
     neuron: str, recurrent: bool, inputs: int, layers: list[int], steps: int
 ) -> None:
@@ -95,8 +98,7 @@ def test_all_firing_is_the_dense_network(
         assert a.traffic_bytes == pytest.approx(b.traffic_bytes, rel=1e-12)
 
 
-@pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("name", pm.workload.list("spiking"))
+@each("name, device", lambda: product(pm.workload.list("spiking"), DEVICES))
 def test_cost_never_falls_with_the_rate(name: str, device: str) -> None:
     rates = np.array([0.0, 1e-3, 0.01, 0.1, 0.5, 1.0])
     for rate in ("spike_rate", "input_rate"):
@@ -106,7 +108,9 @@ def test_cost_never_falls_with_the_rate(name: str, device: str) -> None:
         moved = sum(p.traffic_bytes.values())
         assert np.all(np.diff(moved) >= -1e-12 * moved[1:])
     clocked = pm.predict(pm.workload(name, spike_rate=rates, execution="clocked"), device)
-    assert np.ptp(clocked.latency_s) == 0
+    # Equal but for the last bits: a product of matrices may add the terms of its last columns in
+    # another order (OpenBLAS does on processors with AVX2), and some hundreds of rows are summed.
+    np.testing.assert_allclose(clocked.latency_s, clocked.latency_s[0], rtol=1e-12)
     single = pm.predict(pm.workload(name, spike_rate=0.1), device).latency_s
     both = pm.predict(pm.workload(name, spike_rate=np.array([0.1, 0.7])), device).latency_s
     assert both[0] == pytest.approx(single, rel=1e-12)
@@ -179,7 +183,7 @@ def test_legendre_memory_has_the_published_parameters() -> None:
 
 
 @given(few, few, few, few, st.booleans(), st.booleans())
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=draws(20))
 def test_spiking_memory_at_full_rate_is_the_real_one(
     inputs: int, hidden: int, order: int, memories: int, to_memory: bool, to_hidden: bool
 ) -> None:

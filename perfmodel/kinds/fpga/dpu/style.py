@@ -29,7 +29,7 @@ from perfmodel.kinds.fpga.fabric import overlay_resources
 from perfmodel.kinds.protocol import Equation, Terms
 from perfmodel.kinds.rates import bandwidth_fact, executed_macs, with_latency
 from perfmodel.kinds.roofline import launch_times, matrix_rates
-from perfmodel.workload.lower import ALWAYS_MAIN, OperatorTable
+from perfmodel.workload.lower import ALWAYS_MAIN, WEIGHT, OperatorTable
 
 __all__ = ["EQUATIONS", "cost", "main_rate"]
 
@@ -60,7 +60,7 @@ def cost(table: OperatorTable, setting: Setting) -> Terms:
     head, main = f"engines.{setting.engine}.", setting.levels[-1]
     clock, cores = facts[head + "clock"], facts[head + "units"]
     each = facts[head + "design.images"]
-    images = setting.sequences * 1.0
+    images = xp.where(table.once("batched", partial(_batched, table)), setting.sequences, 1.0)
     rounds, loads = images / (cores * each), images / each
     if setting.relaxed:
         rounds, loads = xp.maximum(rounds, 1.0), xp.maximum(loads, 1.0)
@@ -85,20 +85,28 @@ def cost(table: OperatorTable, setting: Setting) -> Terms:
     weights = row_bytes(table, setting, weights=True) * loads
     traffic = level_traffic(table, setting)
     everything = row_bytes(table, setting, weights=False)
-    once = row_bytes(table, setting, weights=True)
-    crossed = xp.maximum(traffic[main] - once, 0.0)
+    crossed = xp.maximum(traffic[main] - row_bytes(table, setting, weights=True), 0.0)
     # The share of a row's maps that no nearer memory keeps.
     away = crossed / xp.maximum(everything, 1.0) if len(setting.levels) > 1 else 1.0
-    maps = (crossed if len(setting.levels) > 1 else everything) - (pairs * result + skipped) * away
+    shared = _shared(table, setting)
+    # A map that is added to every image alike is read once, and with the sum.
+    added_once = (pairs > 0.0) & (shared > 0.0)
+    paired = pairs * result - xp.where(added_once, xp.maximum(result - shared, 0.0), 0.0)
+    maps = (crossed if len(setting.levels) > 1 else everything) - (paired + skipped) * away
+    # What is read once is read through the port of one image.
+    once = xp.where(added_once, 0.0, xp.minimum(shared * away, xp.maximum(maps, 0.0))) * there
+    first = main_rate(setting, xp.minimum(images, 1.0))
     own = facts.get(head + "design.weight_port")
     maps, weights = xp.maximum(maps, 0.0) * there, weights * there
     moved = maps + weights
     if own is None:
-        seconds = moved / rate
+        seconds = (moved - once) / rate + once / first
     else:
         # Cores at work each load what they multiply by.
         loading = own * clock * xp.minimum(loads, cores)
-        seconds = xp.maximum(maps / rate, weights / loading)
+        seconds = xp.maximum((maps - once) / rate + once / first, weights / loading)
+        # Ports of many cores may be wider together than the memory behind them.
+        seconds = xp.maximum(seconds, moved / facts[f"memories.{main}.bandwidth"])
     seconds = with_latency(seconds, moved, setting, main)
     added = 3.0 * pairs * result * away
     overhead: dict[str, Value] = {"add": added / rate}
@@ -159,7 +167,7 @@ def _multipliers(setting: Setting) -> Value:
 def _nest_sums(
     table: OperatorTable, setting: Setting, images: Value
 ) -> tuple[Value, Value, Value, Value]:
-    """Return by row: clocks of array and ALU for one image, and bytes for all images.
+    """Return by row: clocks of array and ALU for one of its images, and bytes for all of them.
 
     Bytes of the result, and of the input that a stride leaves out.
     """
@@ -172,7 +180,10 @@ def _nest_sums(
     design = f"engines.{setting.engine}.design."
     kinds = np.array(nests.kind)[:, None]
     depthwise = kinds == "depthwise"
-    product = np.isin(kinds, list(_ROWS_OF_BATCH))
+    # Products of two activations have a matrix for each image, as attention has.
+    alone = np.array([slots[1].startswith(("activation", "kv")) for slots in nests.slots])
+    product = np.isin(kinds, list(_ROWS_OF_BATCH)) & ~alone[:, None]
+    images = images[nests.row]
     # One image's share: positions of a product, else the batch (or heads) around the nest.
     layer = Shape(
         xp.where(product, nests.out_rows / images, nests.out_rows), nests.out_columns,
@@ -217,6 +228,21 @@ def _prepared(table: OperatorTable, setting: Setting) -> Value:
         return np.zeros((len(table.rows), 1))
     ends = (access.tensor == ALWAYS_MAIN)[:, None]
     return sum_by_row(access_bytes(table, setting) * ends, table, setting)
+
+
+def _shared(table: OperatorTable, setting: Setting) -> Value:
+    """Return the bytes of maps of each row of images that are the same for all of them."""
+    access = table.accesses
+    if access is None:
+        return np.zeros((len(table.rows), 1))
+    rows = table.once("batched", partial(_batched, table))[access.row, 0]
+    alike = (rows & (access.batched == 0) & (access.tensor != WEIGHT))[:, None]
+    return sum_by_row(access_bytes(table, setting) * alike, table, setting)
+
+
+def _batched(table: OperatorTable) -> Any:
+    """Return which rows are of each image; the others run once, whatever the batch."""
+    return np.array([row.batched for row in table.rows])[:, None]
 
 
 def _without_nests(table: OperatorTable) -> Any:

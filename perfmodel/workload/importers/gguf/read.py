@@ -7,15 +7,14 @@ made of them.
 
 from __future__ import annotations
 
-import mmap
 import struct
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from stat import S_ISREG
 from typing import Any, Final, NamedTuple
 
 from perfmodel.errors import Fault, InputError
+from perfmodel.regular import FileBytes, open_file
 from perfmodel.workload.importers.gguf.types import TYPES, GgmlType
 
 __all__ = ["Header", "LongArray", "StoredAs", "read_header"]
@@ -29,6 +28,13 @@ _SCALARS: Final = {
 _STRING, _ARRAY = 8, 9
 #: Arrays up to this length are kept (per-layer values); of longer ones (vocabularies) the length.
 _KEPT: Final = 4096
+#: Values of all arrays that are kept, and bytes of a text: a template of chats has a few thousand.
+_KEPT_IN_ALL: Final = 2**18
+_TEXT: Final = 2**24
+#: Keys and tensors of a file: a hundred times those of the largest.
+_MOST_PAIRS, _MOST_TENSORS = 2**16, 2**18
+#: Bytes that are looked at together where strings are gone past.
+_PIECE: Final = 2**18
 #: Strings of all arrays together: ten times the largest vocabulary with its merges.
 _STRINGS: Final = 2**22
 _NAME: Final = 65_535
@@ -106,11 +112,12 @@ class _Broken(Exception):
 class _Reader:
     """Reads values one after the other; whoever reads past the end is told where."""
 
-    def __init__(self, data: mmap.mmap, file: str) -> None:
+    def __init__(self, data: FileBytes, file: str) -> None:
         self.data, self.file, self.size = data, file, len(data)
         self.at = 0
         self.order = "<"
         self.strings = 0
+        self.kept = 0
         self.faults: list[Fault] = []
 
     def left(self) -> int:
@@ -135,15 +142,15 @@ class _Reader:
         size = struct.calcsize(code)
         if self.left() < size:
             raise self.broken("the header ends in the middle of a value", f"{size} more bytes")
-        (value,) = struct.unpack_from(self.order + code, self.data, self.at)
+        (value,) = struct.unpack(self.order + code, self.data[self.at : self.at + size])
         self.at += size
         return value
 
-    def text(self, what: str, longest: int | None = None) -> str:
+    def text(self, what: str, longest: int, *, strict: bool = True) -> str:
         """Return a string; its length is held against what is left."""
         start = self.at
         length = self.number("Q")
-        most = self.left() if longest is None else min(longest, self.left())
+        most = min(longest, self.left())
         if length > most:
             raise self.broken(f"{what} of {length} bytes", f"at most {most}", start)
         raw = self.data[self.at : self.at + length]
@@ -151,7 +158,7 @@ class _Reader:
         try:
             return raw.decode()
         except UnicodeDecodeError:
-            if longest is not None:
+            if strict:
                 self.fault(f"{what} is not UTF-8", "a text", start)
             return raw.decode(errors="replace")
 
@@ -166,7 +173,7 @@ class _Reader:
                 return bool(found)
             return found
         if kind == _STRING:
-            return self.text("a text")
+            return self.text("a text", longest=_TEXT, strict=False)
         if kind != _ARRAY:
             raise self.broken(f"unknown type of value {kind}", "0 to 12", start - 4)
         if depth == _DEEPEST:
@@ -186,24 +193,29 @@ class _Reader:
                               "in what is left of the file", start)  # fmt: skip
         if code:
             begin, self.at = self.at, self.at + length * least
-            if length > _KEPT:
+            self.kept += length
+            if length > _KEPT or self.kept > _KEPT_IN_ALL:
                 return LongArray(length)
-            return list(struct.unpack_from(f"{self.order}{length}{code}", self.data, begin))
+            return list(struct.unpack(f"{self.order}{length}{code}", self.data[begin : self.at]))
         self.strings += length
         if self.strings > _STRINGS:
             raise self.broken(f"{self.strings} texts in arrays", f"at most {_STRINGS}", start)
-        if kind == _STRING and length > _KEPT:
+        self.kept += length
+        if kind == _STRING and (length > _KEPT or self.kept > _KEPT_IN_ALL):
             return self.skipped(length)
         return [self.value(kind, depth + 1) for _ in range(length)]
 
     def skipped(self, length: int) -> LongArray:
         """Go past strings."""
         unpack = struct.Struct(f"{self.order}Q").unpack_from
-        data, at, size = self.data, self.at, self.size
+        at, size = self.at, self.size
+        piece, begin = b"", at
         for _ in range(length):
             if size - at < 8:
                 raise self.broken("the header ends in the middle of an array", "more texts", at)
-            (long,) = unpack(data, at)
+            if at + 8 - begin > len(piece):
+                piece, begin = self.data[at : at + _PIECE], at
+            (long,) = unpack(piece, at - begin)
             at += 8
             if long > size - at:
                 raise self.broken(f"a text of {long} bytes", f"at most {size - at}", at - 8)
@@ -221,19 +233,11 @@ def read_header(path: Path) -> Header:
         The file cannot be read, or is not sound; every fault that reading could go on after.
     """
     file = str(path)
-    try:
-        if not S_ISREG(path.stat().st_mode):  # a pipe would be waited for
-            raise InputError(Fault("is no regular file", file=file, expected="a GGUF file"))
-        with path.open("rb") as stream:
-            # An empty file cannot be mapped.
-            if not stream.read(1):
-                raise InputError(Fault("is empty", file=file, expected="a GGUF file"))
-            mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-    except (OSError, ValueError) as error:
-        reason = (getattr(error, "strerror", None) or "cannot be read").lower()
-        raise InputError(Fault(reason, file=file, expected="a readable file")) from None
-    with mapped:
-        reader = _Reader(mapped, file)
+    with open_file(path) as stream:
+        data = FileBytes(stream, file)
+        if not len(data):
+            raise InputError(Fault("is empty", file=file, expected="a GGUF file"))
+        reader = _Reader(data, file)
         try:
             found = _header(reader)
         except _Broken:
@@ -257,10 +261,13 @@ def _header(r: _Reader) -> Header:
     for count, least, what, at in (
         (tensors, _LEAST_TENSOR, "tensors", 8), (pairs, _LEAST_PAIR, "keys", 16),
     ):  # fmt: skip
+        most = _MOST_TENSORS if what == "tensors" else _MOST_PAIRS
         if count > r.left() // least:
             r.fault(
                 f"{count} {what}", f"at most {r.left() // least} in a file of {r.size} bytes", at
             )
+        elif count > most:
+            r.fault(f"{count} {what}", f"at most {most}", at)
     if r.faults:
         raise _Broken
     keys = _pairs(r, pairs)

@@ -51,7 +51,7 @@ class OnnxBuild:
         if self.bound or self.scalars:
             # A runtime folds by what the file says alone, not by numbers given here.
             alone = Walker(self.model, Dimensions({}, length=length), {})
-            alone.strict = False
+            alone.certain = False
             dispatched = alone.walk().dispatched
         dimensions = Dimensions(dict(self.bound), length=length)
         return Walker(self.model, dimensions, self.scalars, dispatched).walk()

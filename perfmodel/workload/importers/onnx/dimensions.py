@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from perfmodel.errors import printable
 from perfmodel.workload.importers.onnx.node import Shape
 from perfmodel.workload.importers.onnx.read import RawValue
 from perfmodel.workload.symbols import Dim, simplify, symbol
@@ -52,7 +53,7 @@ class Dimensions:
                 dims.append(entry)
                 continue
             named = entry is not None and not _NAMELESS.match(entry)
-            name = entry if named and entry is not None else f"dim_{value.name}_{axis}"
+            name = entry if named and entry is not None else printable(f"dim_{value.name}_{axis}")
             parsed = self.expression(name)
             if parsed is not None:
                 dims.append(parsed)

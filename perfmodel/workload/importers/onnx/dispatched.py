@@ -41,12 +41,7 @@ def is_dispatched(
     for edge in node.made:
         edge.live, edge.vague = live, vague
     if raw.op in {"Identity", "Dropout"} and raw.outputs:
-        # Few are results, so that few look for who makes what they read.
-        return (
-            live
-            and raw.outputs[0] in graph.outputs
-            and not any(raw.inputs[0] in other.outputs for other in graph.nodes)
-        )
+        return live and raw.outputs[0] in graph.results and raw.inputs[0] not in graph.computed
     to = raw.attributes.get("to")
     if raw.op == "Cast" and present and isinstance(to, int):
         return live and format(FORMATS.get(to, "?")) != present[0].format

@@ -10,8 +10,10 @@ from typing import Final
 
 from perfmodel.workload.importers.onnx import attention, own, qonnx
 from perfmodel.workload.importers.onnx import operators_ml as learned
+from perfmodel.workload.importers.onnx import shapes_made as made
 from perfmodel.workload.importers.onnx import shapes_ml as learned_shapes
 from perfmodel.workload.importers.onnx import shapes_movement as movement
+from perfmodel.workload.importers.onnx import shapes_products as products
 from perfmodel.workload.importers.onnx import shapes_special as special
 from perfmodel.workload.importers.onnx.operators import CONTRIBUTED, TABLE
 from perfmodel.workload.importers.onnx.pricing import STANDARD, Pricing
@@ -57,7 +59,8 @@ class Domain:
 
 
 _STANDARD: Final[Mapping[str, Rule]] = {
-    **PLAIN, **movement.RULES, **special.RULES, "Attention": attention.shapes,
+    **PLAIN, **movement.RULES, **made.RULES, **products.RULES, **special.RULES,
+    "Attention": attention.shapes,
 }  # fmt: skip
 _CONTRIBUTED: Final[Mapping[str, Rule]] = {**special.CONTRIBUTED, **attention.RULES}
 _MICROSOFT: Final = {**_STANDARD, **_CONTRIBUTED}

@@ -31,18 +31,19 @@ def infer(
         Nothing tells the shape of its first output.
     """
     reason = "nothing infers its shape"
+    known = False  # what an own rule leaves open, onnx would guess
     try:
         rule = domain_of(node.domain).rule(node.op)
         if rule is not None:
             rule(node)
     except NotPricedError as error:
-        reason = str(error)
+        reason, known = str(error), True
         if isinstance(error, ContradictionError):
             node.contradiction = reason
     except MALFORMED as error:
         reason = f"it is malformed: {error}"
     missing = [e for e in node.made if e.shape is None]
-    if missing and node.made[0].shape is None:
+    if missing and node.made[0].shape is None and not known:
         _standard_inference(node, opsets)
     if node.opened and all(s is not None or e is None
                            for e, s in zip(node.outputs, declared, strict=True)):  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from perfmodel.errors import printable
 from perfmodel.workload.graph import Tensor
 from perfmodel.workload.symbols import Dim, constant, product, simplify, symbol
 
@@ -127,7 +128,7 @@ class Node:
         """
         edge = self.get(index)
         if edge is None:
-            raise NotPricedError(f"input {index} is missing")
+            raise ContradictionError(f"input {index} is missing")
         return edge
 
     @property
@@ -164,7 +165,7 @@ class Node:
         """
         value = self.attributes.get(name, default)
         if isinstance(value, bool) or not isinstance(value, int):
-            raise NotPricedError(f"attribute '{name}' is no whole number: {value!r}")
+            raise ContradictionError(f"attribute '{name}' is no whole number: {value!r}")
         return value
 
     def wholes(self, name: str) -> tuple[int, ...] | None:
@@ -179,18 +180,20 @@ class Node:
         if value is None:
             return None
         if not isinstance(value, list | tuple):
-            raise NotPricedError(f"attribute '{name}' is no list of whole numbers: {value!r}")
+            raise ContradictionError(f"attribute '{name}' is no list of whole numbers: {value!r}")
         numbers: list[int] = []
         for item in value:  # pyright: ignore[reportUnknownVariableType]
             if isinstance(item, bool) or not isinstance(item, int):
-                raise NotPricedError(f"attribute '{name}' is no list of whole numbers: {value!r}")
+                raise ContradictionError(
+                    f"attribute '{name}' is no list of whole numbers: {value!r}"
+                )
             numbers.append(item)
         return tuple(numbers)
 
     def open(self, index: int, axis: int, default: float = 1) -> Dim:
         """Return an extent of an output that only running the network tells: a free dimension."""
         edge = self.outputs[index] if index < len(self.outputs) else None
-        name = f"dim_{edge.name if edge is not None else self.name}_{axis}"
+        name = printable(f"dim_{edge.name if edge is not None else self.name}_{axis}")
         if name in self.bound:
             return self.bound[name]
         self.opened[name] = default
@@ -212,6 +215,10 @@ class UnknownShapeError(NotPricedError):
 
 class ContradictionError(NotPricedError):
     """An operator's fixed attributes and shapes contradict each other."""
+
+
+class BeyondRangeError(ContradictionError):
+    """A number that no element type holds, whatever free dimensions are."""
 
 
 def axis_of(axis: int, rank: int) -> int:

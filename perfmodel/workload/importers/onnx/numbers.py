@@ -19,7 +19,15 @@ from perfmodel.workload.importers.onnx.extents import (
     modulo,
     smaller,
 )
-from perfmodel.workload.importers.onnx.node import Edge, Node, NotPricedError, axis_of, fixed
+from perfmodel.workload.importers.onnx.node import (
+    BeyondRangeError,
+    ContradictionError,
+    Edge,
+    Node,
+    NotPricedError,
+    axis_of,
+    fixed,
+)
 from perfmodel.workload.symbols import Dim, Poly, constant, simplify
 
 Numbers = npt.NDArray[np.object_]
@@ -27,6 +35,12 @@ Numbers = npt.NDArray[np.object_]
 #: Elements of a constant that are worked out, and terms that one of them may have.
 MOST = 4096
 _MOST_TERMS = 256
+#: Elements of all constants that are worked out, then those of each that still is.
+BUDGET = 2**21
+FEW = 16
+#: No whole number of the standard is larger.
+_LARGEST = 2**64 - 1
+_HIGHEST_POWER = 16
 
 
 def array(edge: Edge | None) -> Numbers | None:
@@ -40,24 +54,42 @@ def array(edge: Edge | None) -> Numbers | None:
     return made.reshape(shape)
 
 
-def work_out(node: Node) -> None:
-    """Fill in the numbers of a node's outputs where its inputs' are known."""
+def work_out(node: Node, most: int = MOST) -> int:
+    """Fill in the numbers of a node's outputs where its inputs' are known; return how many.
+
+    Raises
+    ------
+    BeyondRangeError
+        A whole number that no element type holds.
+    NotPricedError
+        Numbers that do not follow from what is known.
+    """
     rule = _RULES.get(node.op)
     if rule is None or node.domain not in {"", "ai.onnx"}:
-        return
+        return 0
     for edge in node.made:
         if edge.shape is None or not all(constant(d) is not None for d in edge.shape):
-            return
-        if (constant(edge.elements) or 0) > MOST:
-            return
+            return 0
+        if (constant(edge.elements) or 0) > most:
+            return 0
     made = rule(node)
     if made is None:
-        return
+        return 0
     results = made if isinstance(made, list) else [made]
+    count = 0
     for edge, result in zip(node.made, results, strict=False):
         numbers = tuple(simplify(v) for v in np.asarray(result, dtype=object).ravel().tolist())
-        if not any(isinstance(v, Poly) and len(v.terms) > _MOST_TERMS for v in numbers):
+        if any(type(v) is int and abs(v) > _LARGEST for v in numbers):
+            raise BeyondRangeError("a whole number beyond 64 bits")
+        if not any(isinstance(v, Poly) and _is_unwieldy(v) for v in numbers):
             edge.numbers = numbers
+            count += len(numbers)
+    return count
+
+
+def _is_unwieldy(value: Poly) -> bool:
+    powers = (power for monomial in value.terms for _, power in monomial)
+    return len(value.terms) > _MOST_TERMS or any(p > _HIGHEST_POWER for p in powers)
 
 
 _Result = Numbers | list[Numbers] | None
@@ -238,7 +270,7 @@ def _gather(node: Node) -> _Result:
     try:
         return np.take(x, np.asarray(where, dtype=np.intp), axis=axis)
     except IndexError:
-        raise NotPricedError(f"an index beyond {x.shape[axis]}") from None
+        raise ContradictionError(f"an index beyond {x.shape[axis]}") from None
 
 
 def _slice(node: Node) -> _Result:

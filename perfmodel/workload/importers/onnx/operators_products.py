@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from perfmodel.workload.graph import Tensor
 from perfmodel.workload.importers.onnx.node import Edge, Node, NotPricedError, Shape, fixed
 from perfmodel.workload.importers.onnx.pricing import Pricer, Pricing
-from perfmodel.workload.importers.onnx.shapes import indices
+from perfmodel.workload.importers.onnx.shapes_products import indices
 from perfmodel.workload.nest import LoopNest, Operand, conv_nest, gemm_nest
 from perfmodel.workload.symbols import Dim, product, simplify
 
@@ -162,7 +162,7 @@ def einsum(p: Pricer, n: Node) -> None:
         nests.append(_letters_nest(sizes, both, (have, held), (terms[i], tensors[i]), (kept, out)))
         have, held = kept, out
     weight = next((t for t in tensors if t.role == "weight"), tensors[1])
-    other = next(t for t in tensors if t is not weight)
+    other = next((t for t in tensors if t is not weight), weight)  # x with itself
     p.add(n, "gemm", tensors, nests=nests, pair=(weight.slot, other.slot))
 
 

@@ -9,7 +9,8 @@ from perfmodel.workload.importers.onnx.node import Node, NotPricedError, Shape
 from perfmodel.workload.importers.onnx.operators_movement import view
 from perfmodel.workload.importers.onnx.operators_products import product_of
 from perfmodel.workload.importers.onnx.pricing import Pricer, Pricing
-from perfmodel.workload.importers.onnx.shapes import Rule, give, ranked, stacked
+from perfmodel.workload.importers.onnx.shapes import Rule, give, ranked
+from perfmodel.workload.importers.onnx.shapes_products import stacked
 from perfmodel.workload.symbols import Dim, product
 
 __all__ = ["DOMAIN", "PRICES", "RULES", "TYPED", "UNKNOWN"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from perfmodel.errors import nearest
+from perfmodel.errors import nearest, printable
 from perfmodel.workload.builder import VECTOR_OPS
 from perfmodel.workload.graph import Tensor
 from perfmodel.workload.importers.onnx.node import Edge, Node, NotPricedError
@@ -48,6 +48,7 @@ class Pricer:
     builder: SequenceBuilder
     notes: list[str] = field(default_factory=list[str])
     channels_last: bool = False
+    _copies: dict[str, int] = field(default_factory=dict[str, int])
 
     def price(self, node: Node) -> None:
         """Add the operators of one node; one that has no price is named in ``not_priced``."""
@@ -77,7 +78,7 @@ class Pricer:
 
     def _keep(self, node: Node, reason: str) -> None:
         """Name an operator without a price; what it stores still counts as stored."""
-        self.builder.not_priced.append(f"{node.label}: {reason}")
+        self.builder.not_priced.append(printable(f"{node.label}: {reason}"))
         stored = [e for e in node.present if e.kind == "weight" and e.shape is not None]
         if stored:
             self.builder.operator(
@@ -116,12 +117,14 @@ class Pricer:
         return edge.tensor
 
     def _name(self, name: str) -> str:
+        name = printable(name)
         taken = self.builder.tensors
         if name not in taken:
             return name
-        n = 2
+        n = self._copies.get(name, 2)
         while f"{name}_{n}" in taken:
             n += 1
+        self._copies[name] = n + 1
         return f"{name}_{n}"
 
     def scratch(self, name: str, shape: Sequence[Dim], *, role: str = "activation",

@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
+from itertools import chain
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, TypeAlias
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, printable
+from perfmodel.regular import contents
+from perfmodel.workload.importers.onnx.functions import written_out
+from perfmodel.workload.importers.onnx.signature import signature_faults
+
+#: Names that a graph may read: its own, then those of the graphs around it.
+Known: TypeAlias = tuple[set[str], ...]
 
 #: TensorProto element type -> numeric format.
 FORMATS: Mapping[int, str] = {
@@ -21,9 +28,16 @@ FORMATS: Mapping[int, str] = {
 
 #: Elements of a constant that are kept, and the largest extent and size that a file may claim.
 KEPT = 4096
+#: Elements of all constants that are kept, then those of each that still is (and of any floats).
+KEPT_IN_ALL = 2**21
+KEPT_SURELY = 16
 LARGEST_EXTENT = 2**40
 LARGEST_BYTES = 2**31
 _DEEPEST = 24
+
+#: What is told of a file that is all faults.
+_MOST_FAULTS: Final = 100
+_MOST_SUGGESTIONS: Final = 20
 
 
 @dataclass(slots=True)
@@ -71,6 +85,14 @@ class RawGraph:
     declared: dict[str, RawValue]
     replaceable: frozenset[str] = frozenset()
     """Stored tensors that are inputs as well: what runs may be given others, so none is folded."""
+    results: frozenset[str] = field(init=False)
+    """Names of the outputs."""
+    computed: frozenset[str] = field(init=False)
+    """Names of what its nodes make."""
+
+    def __post_init__(self) -> None:
+        self.results = frozenset(self.outputs)
+        self.computed = frozenset(name for node in self.nodes for name in node.outputs)
 
 
 @dataclass(slots=True)
@@ -114,16 +136,7 @@ def read_onnx(path: str | Path) -> RawModel:
             Fault("reading ONNX needs the package onnx", file=str(file),
                   expected="pip install 'perfmodel[onnx]'")
         ) from None  # fmt: skip
-    try:
-        if file.stat().st_size > LARGEST_BYTES:
-            message = f"is larger than {LARGEST_BYTES >> 30} GiB"
-            raise InputError(
-                Fault(message, file=str(file), expected="a model with its weights in another file")
-            )
-        content = file.read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a null character in the name
-        reason = (getattr(error, "strerror", None) or "cannot be read").lower()
-        raise InputError(Fault(reason, file=str(file), expected="a readable file")) from None
+    content = contents(file, LARGEST_BYTES, wanted="a model with its weights in another file")
     expected = "an ONNX model (protobuf)"
     try:
         # Parsed as it stands: data in other files stays there.
@@ -132,27 +145,15 @@ def read_onnx(path: str | Path) -> RawModel:
         raise InputError(
             Fault("is truncated or no ONNX", file=str(file), expected=expected)
         ) from None
+    del content
     if not model.ir_version or not model.HasField("graph") or not len(model.graph.node):
         raise InputError(Fault("holds no ONNX graph", file=str(file), expected=expected))
-    if len(model.functions):
-        model = _inlined(onnx, model, str(file))
+    model = written_out(model, str(file))
     return _Reader(onnx, str(file)).model(model)
 
 
 def _module(name: str) -> Any:
     return import_module(name)
-
-
-def _inlined(onnx: Any, model: Any, file: str) -> Any:
-    """Write the model's own functions out where they are called."""
-    inliner = _module("onnx.inliner")
-    try:
-        return inliner.inline_local_functions(model)
-    except Exception as error:  # the inliner's C++ raises a bare RuntimeError or worse
-        reason = str(error).splitlines()[0] if str(error) else "malformed"
-        raise InputError(
-            Fault(f"its functions cannot be inlined: {reason}", path="functions", file=file)
-        ) from None
 
 
 class _Reader:
@@ -162,6 +163,9 @@ class _Reader:
         self.onnx = onnx
         self.file = file
         self.faults: list[Fault] = []
+        self.opsets: dict[str, int] = {}
+        self.untold = 0
+        self.kept = 0
 
     def model(self, proto: Any) -> RawModel:
         garbled = [name for name in _names(proto.graph, _DEEPEST) if isinstance(name, bytes)]
@@ -169,25 +173,37 @@ class _Reader:
             self.fault("graph", f"the name {name!r} is not UTF-8", "names in UTF-8")
         if garbled:
             raise InputError(self.faults)
-        opsets: dict[str, int] = {}
+        opsets = self.opsets
         for entry in proto.opset_import:
             opsets[str(entry.domain)] = int(entry.version)
             if entry.version < 1:
                 self.fault("opset_import", f"there is no operator set {entry.version}",
                            "a version from 1")  # fmt: skip
-        graph = self.graph(proto.graph, "graph", frozenset(), 0)
+        graph = self.graph(proto.graph, "graph", (), 0)
         if not opsets:
             self.fault("opset_import", "names no operator set", "a version of the standard's")
+        if self.untold:
+            self.faults.append(Fault(f"{self.untold} further faults are not listed",
+                                     path="graph", file=self.file))  # fmt: skip
         if self.faults:
             raise InputError(self.faults)
         return RawModel(graph, opsets, self.file)
 
     def fault(self, path: str, message: str, expected: str, near: str = "") -> None:
+        if len(self.faults) >= _MOST_FAULTS:
+            self.untold += 1
+            return
         self.faults.append(
             Fault(message, path=path, file=self.file, expected=expected, suggestion=near)
         )
 
-    def graph(self, proto: Any, path: str, outer: frozenset[str], depth: int) -> RawGraph:
+    def near(self, name: str, *known: Iterable[str]) -> str:
+        """Return the known name nearest to one; the first faults suffice to show the pattern."""
+        if len(self.faults) >= _MOST_SUGGESTIONS:
+            return ""
+        return nearest(name, chain(*known))
+
+    def graph(self, proto: Any, path: str, outer: Known, depth: int) -> RawGraph:
         if depth > _DEEPEST:
             self.fault(path, f"is nested deeper than {_DEEPEST} graphs", "a flatter model")
             return RawGraph("", [], {}, [], [], {})
@@ -199,14 +215,13 @@ class _Reader:
             )
         inputs = [self.value(v, f"{path}.input") for v in proto.input if v.name not in stored]
         declared = {str(v.name): self.value(v, path) for v in (*proto.value_info, *proto.output)}
-        known = outer | set(stored) | {v.name for v in inputs}
+        known = ({*stored, *(v.name for v in inputs)}, *outer)
         nodes = self.nodes(proto.node, path, known, depth)
         outputs = [str(v.name) for v in proto.output]
-        made = known | {o for n in nodes for o in n.outputs}
         for name in outputs:
-            if name and name not in made:
+            if name and not _in(name, known):
                 self.fault(f"{path}.output", f"no node makes '{name}'",
-                           "an output of a node", nearest(name, made))  # fmt: skip
+                           "an output of a node", self.near(name, *known))  # fmt: skip
         if not outputs:
             self.fault(f"{path}.output", "the graph has no output", "a value that a node makes")
         replaceable = frozenset(str(v.name) for v in proto.input).intersection(stored)
@@ -214,13 +229,11 @@ class _Reader:
             str(proto.name), nodes, stored, inputs, outputs, declared, replaceable
         )  # fmt: skip
 
-    def nodes(
-        self, protos: Iterable[Any], path: str, known: frozenset[str], depth: int
-    ) -> list[RawNode]:
+    def nodes(self, protos: Iterable[Any], path: str, known: Known, depth: int) -> list[RawNode]:
+        """Read nodes in an order that works; what they make becomes known."""
         rows = list(protos)
         order = self.order(rows, path, known)
         nodes: list[RawNode] = []
-        here = set(known)
         counts: dict[str, int] = {}
         for i in order:
             proto = rows[i]
@@ -230,13 +243,16 @@ class _Reader:
                 op, str(proto.domain), str(proto.name) or f"{op}_{n}",
                 tuple(map(str, proto.input)), tuple(map(str, proto.output)),
             )  # fmt: skip
+            for message, expected, near in signature_faults(proto, self.opsets):
+                label = f"{path}.node[{i}]: {node.op} at {node.name}"
+                self.fault(label, message, expected, near)
             for attribute in proto.attribute:
-                self.attribute(node, attribute, f"{path}.node[{i}]", frozenset(here), depth)
-            here.update(node.outputs)
+                self.attribute(node, attribute, f"{path}.node[{i}]", known, depth)
+            known[0].update(node.outputs)
             nodes.append(node)
         return nodes
 
-    def order(self, rows: Sequence[Any], path: str, known: frozenset[str]) -> list[int]:
+    def order(self, rows: Sequence[Any], path: str, known: Known) -> list[int]:
         """Return an order in which each node reads what is there; the file's own where it is."""
         makers: dict[str, int] = {}
         before = len(self.faults)
@@ -244,7 +260,7 @@ class _Reader:
             if not proto.op_type:
                 self.fault(f"{path}.node[{i}]", "has no operator type", "such as Conv")
             for name in proto.output:
-                if name and (name in makers or name in known):
+                if name and (name in makers or _in(name, known)):
                     self.fault(f"{path}.node[{i}].output", f"'{name}' is made twice",
                                "each name once")  # fmt: skip
                 makers[name] = i
@@ -252,12 +268,12 @@ class _Reader:
         for i, proto in enumerate(rows):
             reads = {str(n) for n in proto.input} | set(_captured(proto, _DEEPEST))
             for name in proto.input:
-                if name and name not in known and name not in makers:
+                if name and name not in makers and not _in(name, known):
                     label = proto.name or proto.op_type
                     self.fault(f"{path}.node[{i}].input", f"'{label}' reads '{name}'",
                                "a value that an input, a weight or a node gives",
-                               nearest(str(name), [*known, *makers]))  # fmt: skip
-            needs.append({makers[n] for n in reads if n and n in makers and n not in known})
+                               self.near(str(name), *known, makers))  # fmt: skip
+            needs.append({makers[n] for n in reads if n and n in makers and not _in(n, known)})
         if len(self.faults) > before:
             return list(range(len(rows)))  # a cycle may only be what these faults make it look
         done: set[int] = set()
@@ -283,9 +299,7 @@ class _Reader:
             stack += [(j, False) for j in sorted(needs[i], reverse=True) if j not in done]
         return order
 
-    def attribute(
-        self, node: RawNode, proto: Any, path: str, known: frozenset[str], depth: int
-    ) -> None:
+    def attribute(self, node: RawNode, proto: Any, path: str, known: Known, depth: int) -> None:
         kinds = self.onnx.AttributeProto
         name = str(proto.name)
         if proto.type == kinds.GRAPH:
@@ -326,7 +340,7 @@ class _Reader:
                     # Exporters write 0 and -1 for what they do not know.
                     shape.append(size if size > 0 else None)
                 else:
-                    shape.append(str(dim.dim_param).strip() or None)
+                    shape.append(printable(str(dim.dim_param).strip()) or None)
         return RawValue(name, None if shape is None else tuple(shape),
                         FORMATS.get(int(kind.elem_type), ""))  # fmt: skip
 
@@ -355,7 +369,8 @@ class _Reader:
         Floating-point tensors are kept up to 16 elements only: scales of a resize, never weights.
         """
         external = proto.data_location == self.onnx.TensorProto.EXTERNAL
-        few = size <= (16 if format.startswith(("fp", "bf")) else KEPT)
+        most = KEPT if self.kept < KEPT_IN_ALL else KEPT_SURELY
+        few = size <= (min(most, KEPT_SURELY) if format.startswith(("fp", "bf")) else most)
         if external or format == "string":
             return None
         raw = len(proto.raw_data)
@@ -369,10 +384,15 @@ class _Reader:
             return None
         try:
             array = self.onnx.numpy_helper.to_array(proto)
+            self.kept += size
             return tuple(array.ravel().tolist())
         except (ValueError, TypeError, IndexError) as error:
             self.fault(path, f"its data cannot be read: {error}", "as much data as its shape says")
             return None
+
+
+def _in(name: str, known: Known) -> bool:
+    return any(name in names for names in known)
 
 
 def _listed(proto: Any) -> bool:

@@ -10,16 +10,18 @@ from perfmodel.workload.importers.onnx.node import (
     ContradictionError,
     Edge,
     Node,
-    NotPricedError,
     Shape,
     UnknownShapeError,
     axis_of,
     fixed,
 )
-from perfmodel.workload.importers.onnx.read import FORMATS
-from perfmodel.workload.symbols import Dim, constant, simplify
+from perfmodel.workload.importers.onnx.read import FORMATS, LARGEST_EXTENT
+from perfmodel.workload.symbols import Dim, Poly, constant, product, simplify
 
 Rule = Callable[[Node], None]
+
+#: Elements of a tensor that 64 bits can count.
+_MOST_ELEMENTS = 2**63 - 1
 
 
 def give(node: Node, shape: Sequence[Dim], index: int = 0, format: str | None = None) -> None:
@@ -30,7 +32,12 @@ def give(node: Node, shape: Sequence[Dim], index: int = 0, format: str | None = 
     dims = tuple(simplify(d) for d in shape)
     for dim in dims:
         if sign(dim) == -1:
-            raise NotPricedError(f"its output would have an extent of {dim}")
+            raise ContradictionError(f"its output would have an extent of {dim}")
+        if not isinstance(dim, Poly) and dim > LARGEST_EXTENT:
+            raise ContradictionError(f"its output would have an extent of {dim:g}")
+    size = constant(product(*dims))
+    if size is not None and size > _MOST_ELEMENTS:
+        raise ContradictionError(f"its output would have {size:g} elements")
     edge.shape = dims
     if format is None:
         first = node.present[0] if node.present else None
@@ -40,7 +47,47 @@ def give(node: Node, shape: Sequence[Dim], index: int = 0, format: str | None = 
 
 def first_same(node: Node) -> None:
     """Only the first output is of interest; it is shaped as the first input."""
-    give(node, node.need(0).known)
+    x = node.need(0).known
+    axis = node.attributes.get("axis")
+    if isinstance(axis, int):
+        axis_of(axis, len(x))
+    give(node, x)
+
+
+def prelu(node: Node) -> None:
+    """``PRelu``: slopes are broadcast to the input; before operator set 7 they were a channel's."""
+    x, slope = node.need(0).known, node.need(1).known
+    if len(slope) != 1:
+        agree("elements of input and slopes", product(*spread(x, slope)), product(*x))
+    give(node, x)
+
+
+def along_axis(node: Node) -> None:
+    """``CumSum`` and ``CumProd``: shaped as the input, along an axis that is an input."""
+    x = node.need(0).known
+    for number in node.need(1).numbers or ():
+        axis_of(fixed(number, "an axis"), len(x))
+    give(node, x)
+
+
+def by_channel(node: Node) -> None:
+    """Normalisations with a scale and a shift a channel: shaped as the input."""
+    x = ranked(node.need(0), 2)
+    for edge in (node.get(1), node.get(2)):
+        if edge is not None and edge.shape is not None and node.op == "InstanceNormalization":
+            agree("channels", x[1], product(*edge.shape))
+    groups = node.whole("num_groups", 1)
+    channels = constant(x[1])
+    if groups < 1 or (channels is not None and channels % groups):
+        raise ContradictionError(f"{channels} channels in {groups} groups")
+    give(node, x)
+
+
+def agree(what: str, *extents: Dim) -> None:
+    """Check that fixed extents are one and the same."""
+    numbers = {n for n in map(constant, extents) if n is not None}
+    if len(numbers) > 1:
+        raise ContradictionError(f"{what} differ: " + " and ".join(f"{n:g}" for n in numbers))
 
 
 def broadcasting(node: Node) -> None:
@@ -68,7 +115,7 @@ def spread(*shapes: Shape) -> Shape:
     try:
         return broadcast(shapes)
     except ValueError as error:
-        raise NotPricedError(str(error)) from None
+        raise ContradictionError(str(error)) from None
 
 
 def logical(node: Node) -> None:
@@ -107,7 +154,19 @@ def convolution(node: Node) -> None:
     if quantised and node.get(7) is not None:
         format = node.need(7).format
     kernel = [fixed(t, "a kernel size") for t in taps]
-    if node.op == "ConvTranspose":
+    stated = node.wholes("kernel_shape")
+    if stated is not None and list(stated) != kernel:
+        raise ContradictionError(f"attribute 'kernel_shape' of {list(stated)} and weights {kernel}")
+    bias = node.get(8 if quantised else 2)
+    turned = node.op == "ConvTranspose"
+    if bias is not None and bias.shape is not None and node.op in {"Conv", "ConvTranspose"}:
+        made = simplify(w.known[1] * groups) if turned else channels
+        agree("channels of weights and bias", made, product(*bias.shape))
+    split = constant(channels)
+    if split is not None and split % groups:
+        raise ContradictionError(f"{split:g} channels in {groups} groups")
+    if turned:
+        agree("channels of weights and input", x.known[1], channels)
         give(node, (batch, simplify(w.known[1] * groups), *_scattered(node, spatial, kernel)))
     else:
         given, made = constant(x.known[1]), constant(simplify(w.known[1] * groups))
@@ -127,6 +186,10 @@ def _scattered(node: Node, spatial: Sequence[Dim], kernel: Sequence[int]) -> lis
     if auto.startswith("SAME"):
         return [simplify(n * s[i]) for i, n in enumerate(spatial)]
     pads = node.wholes("pads") or (0,) * (2 * axes)
+    if min((*s, *d), default=1) < 1 or min((*extra, *pads), default=0) < 0:
+        raise ContradictionError("a stride or dilation below 1, or a negative padding")
+    if len(pads) != 2 * axes or len(extra) != axes:
+        raise ContradictionError(f"{len(pads)} pads and {len(extra)} more for {axes} axes")
     return [
         simplify((n - 1) * s[i] + extra[i] + (kernel[i] - 1) * d[i] + 1 - pads[i] - pads[i + axes])
         for i, n in enumerate(spatial)
@@ -174,7 +237,7 @@ def per_axis(node: Node, name: str, axes: int) -> tuple[int, ...]:
 def ranked(edge: Edge, least: int) -> Shape:
     """Return a shape of at least so many dimensions."""
     if len(edge.known) < least:
-        raise NotPricedError(f"'{edge.name}' has {len(edge.known)} dimensions")
+        raise ContradictionError(f"'{edge.name}' has {len(edge.known)} dimensions")
     return edge.known
 
 
@@ -184,7 +247,13 @@ def pool(node: Node) -> None:
     batch, channels, *spatial = ranked(x, 3)
     kernel = node.wholes("kernel_shape")
     if kernel is None or len(kernel) != len(spatial):
-        raise NotPricedError("attribute 'kernel_shape' does not fit the input")
+        raise ContradictionError("attribute 'kernel_shape' does not fit the input")
+    pads = node.wholes("pads") or ()
+    for i, pad in enumerate(pads if node.domain in {"", "ai.onnx"} else ()):
+        if not 0 <= pad < kernel[i % len(kernel)]:
+            raise ContradictionError(
+                f"a padding of {pad} for a window of {kernel[i % len(kernel)]}"
+            )
     shape = (batch, channels, *windows(node, spatial, kernel))
     give(node, shape)
     give(node, shape, 1, "int64")
@@ -194,84 +263,6 @@ def global_pool(node: Node) -> None:
     """Global pools leave ones."""
     shape = ranked(node.need(0), 2)
     give(node, (*shape[:2], *((1,) * (len(shape) - 2))))
-
-
-def gemm(node: Node) -> None:
-    """``Gemm``."""
-    a, b = ranked(node.need(0), 2), ranked(node.need(1), 2)
-    m, k = (a[1], a[0]) if node.whole("transA", 0) else (a[0], a[1])
-    n, k2 = (b[0], b[1]) if node.whole("transB", 0) else (b[1], b[0])
-    _meet(k, k2)
-    give(node, (m, n))
-
-
-def _meet(k: Dim, other: Dim) -> None:
-    a, b = constant(k), constant(other)
-    if a is not None and b is not None and a != b:
-        raise ContradictionError(f"inner extents {a:g} and {b:g} differ")
-
-
-def matmul(node: Node) -> None:
-    """``MatMul`` and its integer forms."""
-    second = 3 if node.op == "QLinearMatMul" else 1
-    format = {"MatMulInteger": "int32"}.get(node.op)
-    if node.op == "QLinearMatMul" and node.get(7) is not None:
-        format = node.need(7).format
-    give(node, stacked(node.need(0).known, node.need(second).known), format=format)
-
-
-def stacked(a: Shape, b: Shape) -> Shape:
-    """Return the shape of a product of stacks of matrices."""
-    if not a or not b:
-        raise NotPricedError("a product with a scalar")
-    left = (1, *a) if len(a) == 1 else a
-    right = (*b, 1) if len(b) == 1 else b
-    _meet(left[-1], right[-2])
-    shape = (*spread(left[:-2], right[:-2]), left[-2], right[-1])
-    if len(a) == 1:
-        shape = (*shape[:-2], shape[-1])
-    return shape[:-1] if len(b) == 1 else shape
-
-
-def indices(node: Node) -> tuple[list[str], str, dict[str, Dim]]:
-    """Return the terms of an ``Einsum``, its target, and the extent of each index.
-
-    The axes of an ellipsis are written out with letters of their own.
-    """
-    equation = node.text("equation", "").replace(" ", "")
-    left, arrow, target = equation.partition("->")
-    terms = left.split(",")
-    if len(terms) != len(node.present):
-        raise NotPricedError(f"equation '{equation}' with {len(node.present)} inputs")
-    spare = [chr(0x3B1 + i) for i in range(24)]
-    widest = 0
-    for i, edge in enumerate(node.present):
-        if "..." in terms[i]:
-            hidden = len(edge.known) - len(terms[i]) + 3
-            widest = max(widest, hidden)
-            terms[i] = terms[i].replace("...", "".join(spare[24 - hidden :]) if hidden > 0 else "")
-    dots = "".join(spare[24 - widest :]) if widest else ""
-    sizes: dict[str, Dim] = {}
-    for term, edge in zip(terms, node.present, strict=True):
-        if len(term) != len(edge.known):
-            raise NotPricedError(f"'{term}' for {len(edge.known)} dimensions")
-        for letter, size in zip(term, edge.known, strict=True):
-            if sizes.get(letter, 1) == 1:
-                sizes[letter] = size
-    if arrow:
-        target = target.replace("...", dots)
-    else:
-        once = (c for c in sorted(sizes) if c not in dots and "".join(terms).count(c) == 1)
-        target = dots + "".join(once)
-    if not set(target) <= set(sizes):
-        raise NotPricedError(f"equation '{equation}' makes an index from nothing")
-    return terms, target, sizes
-
-
-def einsum(node: Node) -> None:
-    """``Einsum``."""
-    _, target, sizes = indices(node)
-    give(node, [sizes[c] for c in target])
 
 
 def reduced_axes(node: Node, rank: int) -> set[int]:
@@ -307,7 +298,11 @@ def arg_reduction(node: Node) -> None:
 
 def batch_norm(node: Node) -> None:
     """Normalised output; running statistics beside it are of training."""
-    x = node.need(0).known
+    x = ranked(node.need(0), 1)
+    for i in range(1, 5):
+        edge = node.get(i)
+        if edge is not None and edge.shape is not None and len(x) > 1:
+            agree("channels", x[1], product(*edge.shape))
     give(node, x)
     for i in range(1, len(node.outputs)):
         give(node, x[1:2], i)
@@ -332,10 +327,15 @@ def top_k(node: Node) -> None:
     axis = axis_of(node.whole("axis", -1), len(x))
     second = node.get(1)
     k = second.number() if second is not None else node.whole("k", 1)
+    if second is None and k is not None and constant(k) == 0:
+        raise ContradictionError("attribute 'k' is 0")
     if k is None and second is not None and second.is_data and not second.depends:
         k = node.open(0, axis)
     if k is None:
         raise UnknownShapeError("k is not known")
+    most, least = constant(x[axis]), constant(k)
+    if least is not None and (least < 0 or (most is not None and least > most)):
+        raise ContradictionError(f"the first {least:g} of an extent of {most}")
     shape = (*x[:axis], k, *x[axis + 1 :])
     give(node, shape)
     give(node, shape, 1, "int64")
@@ -343,8 +343,15 @@ def top_k(node: Node) -> None:
 
 def recurrent(node: Node) -> None:
     """``LSTM``, ``GRU``, ``RNN``: the sequence, then the last states."""
-    x, r = ranked(node.need(0), 3), ranked(node.need(2), 3)
+    x, w, r = (ranked(node.need(i), 3) for i in range(3))
     directions, hidden = r[0], r[-1]
+    gates = {"LSTM": 4, "GRU": 3, "RNN": 1}[node.op]
+    ways = 2 if node.text("direction", "forward") == "bidirectional" else 1
+    agree("extents of input and weights", x[2], w[2])
+    agree("gates of the weights", w[1], r[1], product(gates, hidden))
+    agree("directions", directions, w[0], ways)
+    agree("attribute 'hidden_size' and the weights", node.attributes.get("hidden_size", hidden),
+          hidden)  # fmt: skip
     if node.whole("layout", 0):
         batch, steps = x[0], x[1]
         give(node, (batch, steps, directions, hidden))
@@ -371,15 +378,14 @@ RULES: Mapping[str, Rule] = {
          "Clip", "Elu", "Celu", "Selu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Erf", "Exp",
          "Log", "Sqrt", "Reciprocal", "Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh",
          "Asinh", "Acosh", "Atanh", "Softplus", "Softsign", "Mish", "Gelu", "Swish", "Shrink",
-         "Softmax", "LogSoftmax", "Hardmax", "CumSum", "CumProd", "LRN",
-         "MeanVarianceNormalization", "LpNormalization", "InstanceNormalization",
-         "GroupNormalization", "ReverseSequence",
-         "Trilu", "Identity", "BitwiseNot", "Scatter", "ScatterElements", "ScatterND",
+         "Softmax", "LogSoftmax", "Hardmax", "LRN",
+         "MeanVarianceNormalization", "LpNormalization", "ReverseSequence",
+         "Identity", "BitwiseNot", "Scatter", "ScatterElements", "ScatterND",
          "TensorScatter", "RMSNormalization", "RotaryEmbedding"),
         first_same,
     ),
     **dict.fromkeys(
-        ("Add", "Sub", "Mul", "Div", "Mod", "Pow", "Max", "Min", "Sum", "Mean", "PRelu",
+        ("Add", "Sub", "Mul", "Div", "Mod", "Pow", "Max", "Min", "Sum", "Mean",
          "BitwiseAnd", "BitwiseOr", "BitwiseXor", "BitShift"),
         broadcasting,
     ),
@@ -388,15 +394,15 @@ RULES: Mapping[str, Rule] = {
          "IsNaN", "IsInf"),
         logical,
     ),
+    "PRelu": prelu, "Trilu": lambda node: give(node, ranked(node.need(0), 2)),
+    **dict.fromkeys(("CumSum", "CumProd"), along_axis),
+    **dict.fromkeys(("InstanceNormalization", "GroupNormalization"), by_channel),
     "Where": where,
     "Cast": cast, "CastLike": cast, "BitCast": cast,
     **dict.fromkeys(("Conv", "ConvTranspose", "ConvInteger", "QLinearConv", "DeformConv"),
                     convolution),
     **dict.fromkeys(("MaxPool", "AveragePool", "LpPool"), pool),
     **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool"), global_pool),
-    "Gemm": gemm,
-    **dict.fromkeys(("MatMul", "MatMulInteger", "QLinearMatMul"), matmul),
-    "Einsum": einsum,
     **dict.fromkeys(
         ("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2",
          "ReduceSumSquare", "ReduceLogSum", "ReduceLogSumExp"),

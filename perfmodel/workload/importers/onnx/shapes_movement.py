@@ -1,15 +1,15 @@
-"""Shapes of what moves, reshapes, picks or makes: the operators whose bounds are inputs."""
+"""Shapes of what moves, reshapes or picks: the operators whose bounds are inputs."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from perfmodel.workload.importers.onnx.extents import floor, larger, sign, smaller
 from perfmodel.workload.importers.onnx.node import (
+    ContradictionError,
     Edge,
     Node,
-    NotPricedError,
     UnknownShapeError,
     axis_of,
     fixed,
@@ -30,7 +30,7 @@ def numbers(edge: Edge | None, what: str) -> tuple[Dim, ...]:
         They are computed from data.
     """
     if edge is None:
-        raise NotPricedError(f"{what} is missing")
+        raise ContradictionError(f"{what} is missing")
     if edge.numbers is None:
         raise UnknownShapeError(f"{what} ('{edge.name}') is not known before the network runs")
     return edge.numbers
@@ -56,18 +56,21 @@ def reshape(node: Node) -> None:
         for i, dim in enumerate(target):
             if dim == 0:
                 if i >= len(x.known):
-                    raise NotPricedError(f"a 0 in place {i} of the target shape")
+                    raise ContradictionError(f"a 0 in place {i} of the target shape")
                 target[i] = x.known[i]
     left = [i for i, dim in enumerate(target) if sign(dim) == -1]
+    for dim in (constant(target[i]) for i in left):
+        if dim is not None and dim != -1:
+            raise ContradictionError(f"an extent of {dim:g} in the target shape")
     if len(left) > 1:
-        raise NotPricedError(f"two extents of {target} are left open")
+        raise ContradictionError(f"two extents of {target} are left open")
     if left:
         rest = [d for i, d in enumerate(target) if i != left[0]]
         target[left[0]] = quotient(x.known, rest)
     else:
         here, there = constant(x.elements), constant(product(*target))
         if here is not None and there is not None and here != there:
-            raise NotPricedError(f"{here:g} elements do not fill {target}")
+            raise ContradictionError(f"{here:g} elements do not fill {target}")
     give(node, target)
 
 
@@ -82,11 +85,13 @@ def quotient(over: Sequence[Dim], under: Sequence[Dim]) -> Dim:
             below.append(dim)
     divisor = product(*below)
     if constant(divisor) == 0:
+        if constant(product(*above)) not in {None, 0.0}:
+            raise ContradictionError(f"{list(over)} cannot be divided by {list(under)}")
         return 0
     result = simplify(poly(product(*above)) / divisor)
     number = constant(result)
     if number is not None and number != int(number):
-        raise NotPricedError(f"{list(over)} cannot be divided by {list(under)}")
+        raise ContradictionError(f"{list(over)} cannot be divided by {list(under)}")
     return result
 
 
@@ -117,7 +122,7 @@ def squeeze(node: Node) -> None:
     gone = {axis_of(a, len(x)) for a in axes}
     for axis in gone:
         if constant(x[axis]) not in {None, 1.0}:
-            raise NotPricedError(f"axis {axis} of {list(x)} is not 1")
+            raise ContradictionError(f"axis {axis} of {list(x)} is not 1")
     give(node, [d for i, d in enumerate(x) if i not in gone])
 
 
@@ -126,9 +131,11 @@ def unsqueeze(node: Node) -> None:
     x = list(node.need(0).known)
     axes = _axes(node)
     if axes is None:
-        raise NotPricedError("the axes are missing")
+        raise ContradictionError("the axes are missing")
     rank = len(x) + len(axes)
     new = {axis_of(a, rank) for a in axes}
+    if len(new) < len(axes):
+        raise ContradictionError(f"an axis twice in {list(axes)}")
     rest = iter(x)
     give(node, [1 if i in new else next(rest, 1) for i in range(rank)])
 
@@ -138,7 +145,7 @@ def transpose(node: Node) -> None:
     x = node.need(0).known
     perm = node.wholes("perm") or tuple(reversed(range(len(x))))
     if sorted(perm) != list(range(len(x))):
-        raise NotPricedError(f"{perm} is no order of {len(x)} axes")
+        raise ContradictionError(f"{perm} is no order of {len(x)} axes")
     give(node, [x[i] for i in perm])
 
 
@@ -146,18 +153,28 @@ def concat(node: Node) -> None:
     """``Concat`` along one axis."""
     shapes = [e.known for e in node.present]
     if not shapes:
-        raise NotPricedError("it has no inputs")
+        raise ContradictionError("it has no inputs")
     axis = axis_of(node.whole("axis", 1), len(shapes[0]))
     total: Dim = 0
     for shape in shapes:
         if len(shape) != len(shapes[0]):
-            raise NotPricedError("inputs of different rank")
+            raise ContradictionError("inputs of different rank")
         total = total + shape[axis]
     data = [e.format for e in node.present if e.is_data]
     whole = [
-        total if i == axis else spread(*((s[i],) for s in shapes))[0] for i in range(len(shapes[0]))
+        total if i == axis else same_extent([s[i] for s in shapes], f"axis {i}")
+        for i in range(len(shapes[0]))
     ]
     give(node, whole, format=data[0] if data else None)
+
+
+def same_extent(extents: Sequence[Dim], what: str) -> Dim:
+    """Return the extent that all of some have; a fixed one where others are free."""
+    fixed_ones = {d for d in extents if constant(d) is not None}
+    if len(fixed_ones) > 1:
+        shown = " and ".join(f"{constant(d):g}" for d in sorted(fixed_ones, key=str)[:2])
+        raise ContradictionError(f"{what} has extents of {shown}")
+    return next(iter(fixed_ones), extents[0])
 
 
 def split(node: Node) -> None:
@@ -168,18 +185,40 @@ def split(node: Node) -> None:
     if parts is None and node.get(1) is not None:
         parts = numbers(node.get(1), "the sizes of the parts")
     count = len(node.outputs)
+    size = x[axis]
     if parts is None:
-        size = x[axis]
-        whole = constant(size)
-        if whole is None:
-            parts = [simplify(size / count)] * count
-        else:
-            each = math.ceil(whole / count)
-            parts = [max(min(each, int(whole) - i * each), 0) for i in range(count)]
-    if len(parts) < count:
-        raise NotPricedError(f"{len(parts)} sizes for {count} parts")
+        parts = _equal_parts(node, size, count)
+    if len(parts) != count:
+        raise ContradictionError(f"{len(parts)} sizes for {count} parts")
+    total, whole = constant(sum_of(parts)), constant(size)
+    if total is not None and whole is not None and total != whole:
+        raise ContradictionError(f"parts of {total:g} in all for an extent of {whole:g}")
     for i in range(count):
         give(node, (*x[:axis], parts[i], *x[axis + 1 :]), i)
+
+
+def sum_of(dims: Iterable[Dim]) -> Dim:
+    """Return a sum of extents."""
+    total: Dim = 0
+    for dim in dims:
+        total = total + dim
+    return simplify(total)
+
+
+def _equal_parts(node: Node, size: Dim, count: int) -> list[Dim]:
+    stated = node.whole("num_outputs", count)
+    if stated != count:
+        raise ContradictionError(f"attribute 'num_outputs' is {stated} for {count} parts")
+    whole = constant(size)
+    if whole is None:
+        return [simplify(size / count)] * count
+    if "num_outputs" not in node.attributes and whole % count:
+        raise ContradictionError(f"an extent of {whole:g} in {count} equal parts")
+    each = math.ceil(whole / count)
+    last = int(whole) - (count - 1) * each
+    if last < 0:
+        raise ContradictionError(f"an extent of {whole:g} in {count} parts of {each}")
+    return [*[each] * (count - 1), last]
 
 
 def slice_bounds(node: Node) -> list[tuple[int, Dim, Dim, int]]:
@@ -204,13 +243,13 @@ def slice_bounds(node: Node) -> list[tuple[int, Dim, Dim, int]]:
         if node.get(4) is not None:
             steps = numbers(node.get(4), "the steps")
     if not len(starts) == len(ends) == len(axes) == len(steps):
-        raise NotPricedError("starts, ends, axes and steps differ in number")
+        raise ContradictionError("starts, ends, axes and steps differ in number")
     bounds: list[tuple[int, Dim, Dim, int]] = []
     for i, raw in enumerate(axes):
         axis = axis_of(raw, len(x))
         step = fixed(steps[i], "a step")
         if step == 0:
-            raise NotPricedError("a step of 0")
+            raise ContradictionError("a step of 0")
         size = x[axis]
         low, high = (0, size) if step > 0 else (0, simplify(size - 1))
         start = _clipped(starts[i], size, low, high)
@@ -258,6 +297,9 @@ def _length(edge: Edge) -> int:
 
 def expand(node: Node) -> None:
     """``Expand``: broadcast with a shape."""
+    for dim in (constant(d) for d in (node.need(1).numbers or ())):
+        if dim is not None and dim < 0:
+            raise ContradictionError(f"an extent of {dim:g} in the target shape")
     if told_by_data(node.get(1)):
         give(node, spread(node.need(0).known, tuple(opened(node, node.need(1)))))
         return
@@ -269,7 +311,9 @@ def tile(node: Node) -> None:
     repeats = numbers(node.get(1), "the repetitions")
     x = node.need(0).known
     if len(repeats) != len(x):
-        raise NotPricedError(f"{len(repeats)} repetitions for {len(x)} axes")
+        raise ContradictionError(f"{len(repeats)} repetitions for {len(x)} axes")
+    if any((constant(r) or 0) < 0 for r in repeats):
+        raise ContradictionError(f"negative repetitions in {list(repeats)}")
     give(node, [simplify(d * r) for d, r in zip(x, repeats, strict=True)])
 
 
@@ -282,7 +326,7 @@ def pad(node: Node) -> None:
     if node.get(3) is not None:
         axes = [axis_of(fixed(v, "an axis"), len(x)) for v in numbers(node.get(3), "the axes")]
     if len(pads) != 2 * len(axes):
-        raise NotPricedError(f"{len(pads)} paddings for {len(axes)} axes")
+        raise ContradictionError(f"{len(pads)} paddings for {len(axes)} axes")
     for i, axis in enumerate(axes):
         x[axis] = simplify(x[axis] + pads[i] + pads[i + len(axes)])
     give(node, x)
@@ -292,7 +336,18 @@ def gather(node: Node) -> None:
     """``Gather`` along an axis."""
     x, index = node.need(0).known, node.need(1).known
     axis = axis_of(node.whole("axis", 0), len(x))
+    within(node.need(1), x[axis])
     give(node, (*x[:axis], *index, *x[axis + 1 :]))
+
+
+def within(index: Edge, extent: Dim) -> None:
+    """Check indices that are known against a fixed extent."""
+    size = constant(extent)
+    if size is None or index.numbers is None:
+        return
+    for number in (constant(v) for v in index.numbers):
+        if number is not None and not -size <= number < size:
+            raise ContradictionError(f"an index of {number:g} into an extent of {size:g}")
 
 
 def gather_nd(node: Node) -> None:
@@ -300,13 +355,20 @@ def gather_nd(node: Node) -> None:
     x, index = node.need(0).known, node.need(1).known
     lead = node.whole("batch_dims", 0)
     if not index:
-        raise NotPricedError("indices without dimensions")
+        raise ContradictionError("indices without dimensions")
     depth = fixed(index[-1], "the depth of an index")
+    if depth < 1 or lead < 0 or lead >= len(index) or lead + depth > len(x):
+        raise ContradictionError(f"indices of {depth} numbers into {len(x)} axes")
     give(node, (*index[:-1], *x[lead + depth :]))
 
 
 def like_index(node: Node) -> None:
     """``GatherElements``: shaped as the indices."""
+    x, index = node.need(0).known, node.need(1).known
+    axis = axis_of(node.whole("axis", 0), len(x))
+    if len(index) != len(x):
+        raise ContradictionError(f"indices of {len(index)} axes into {len(x)} axes")
+    within(node.need(1), x[axis])
     give(node, node.need(1).known)
 
 
@@ -322,7 +384,7 @@ def resize(node: Node) -> None:
     if sizes is not None and sizes.shape != (0,):
         wanted = numbers(sizes, "the sizes")
         if len(wanted) != len(axes):
-            raise NotPricedError(f"{len(wanted)} sizes for {len(axes)} axes")
+            raise ContradictionError(f"{len(wanted)} sizes for {len(axes)} axes")
         policy = node.text("keep_aspect_ratio_policy", "stretch")
         if policy != "stretch":
             ratios = [fixed(w, "a size") / fixed(x[a], "an extent")
@@ -331,162 +393,24 @@ def resize(node: Node) -> None:
             wanted = tuple(round(fixed(x[a], "an extent") * ratio) for a in axes)
         for axis, size in zip(axes, wanted, strict=True):
             shape[axis] = size
+    elif sizes is None and node.get(scales_at) is None and "scales" not in node.attributes:
+        raise ContradictionError("neither scales nor sizes")
     else:
         listed = node.attributes.get("scales")
         scales = tuple(listed) if listed is not None else numbers(node.get(scales_at), "the scales")
         if len(scales) != len(axes):
-            raise NotPricedError(f"{len(scales)} scales for {len(axes)} axes")
+            raise ContradictionError(f"{len(scales)} scales for {len(axes)} axes")
         for axis, scale in zip(axes, scales, strict=True):
+            number = constant(scale)
+            if number is not None and number <= 0:
+                raise ContradictionError(f"a scale of {number:g}")
             shape[axis] = floor(simplify(shape[axis] * scale))
     give(node, shape)
-
-
-def shape_of(node: Node) -> None:
-    """``Shape``: as many numbers as dimensions."""
-    rank = len(node.need(0).known)
-    taken = range(rank)[node.whole("start", 0) : node.whole("end", rank)]
-    give(node, (len(taken),), format="int64")
-
-
-def filled(node: Node) -> None:
-    """``ConstantOfShape``."""
-    value = node.attributes.get("value")
-    target = node.need(0)
-    shape = opened(node, target) if told_by_data(target) else numbers(target, "the shape")
-    give(node, shape, format=getattr(value, "format", "fp32"))
-
-
-def range_of(node: Node) -> None:
-    """``Range``."""
-    if any(told_by_data(e) for e in node.present):
-        give(node, (node.open(0, 0),))
-        return
-    start, end, step = (numbers(node.get(i), "a bound")[0] for i in range(3))
-    by = constant(step)
-    if by is None or by == 0:
-        raise UnknownShapeError(f"a step of {step}")
-    span = simplify(end - start)
-    count = (
-        ceil_div(span, int(by))
-        if isinstance(span, Poly) and by > 0 and by == int(by)
-        else simplify(poly(span) / by)
-    )
-    number = constant(count)
-    give(node, (count if number is None else max(0, math.ceil(number)),))
-
-
-def one_hot(node: Node) -> None:
-    """``OneHot``: one more axis."""
-    index = list(node.need(0).known)
-    depth = numbers(node.get(1), "the depth")[0]
-    axis = axis_of(node.whole("axis", -1), len(index) + 1)
-    give(node, (*index[:axis], depth, *index[axis:]), format=node.need(2).format)
-
-
-def random_like(node: Node) -> None:
-    """Random numbers in a stated shape or that of an input."""
-    like = node.get(0)
-    give(node, like.known if like is not None else node.wholes("shape") or (), format="")
-
-
-def blocks(node: Node) -> None:
-    """``DepthToSpace`` and ``SpaceToDepth``."""
-    batch, channels, height, width = node.need(0).known
-    b = node.whole("blocksize", 1)
-    if b <= 0:
-        raise NotPricedError(f"a block of {b}")
-    if node.op == "DepthToSpace":
-        give(node, (batch, simplify(channels / (b * b)), simplify(height * b), simplify(width * b)))
-    else:
-        give(node, (batch, simplify(channels * (b * b)), simplify(height / b), simplify(width / b)))
-
-
-def grid_sample(node: Node) -> None:
-    """``GridSample``: channels of the input at the points of the grid."""
-    x, grid = node.need(0).known, node.need(1).known
-    give(node, (x[0], x[1], *grid[1:-1]))
-
-
-def roi_align(node: Node) -> None:
-    """``RoiAlign`` and ``MaxRoiPool``: one patch a region."""
-    x, regions = node.need(0).known, node.need(1).known
-    size = node.wholes("pooled_shape") or (
-        node.whole("output_height", 1), node.whole("output_width", 1)
-    )  # fmt: skip
-    give(node, (regions[0], x[1], *size))
-
-
-def affine_grid(node: Node) -> None:
-    """``AffineGrid``: coordinates for each output point."""
-    size = numbers(node.get(1), "the size")
-    give(node, (size[0], *size[2:], len(size) - 2))
-
-
-def eye_like(node: Node) -> None:
-    """``EyeLike``: shaped as the input."""
-    give(node, node.need(0).known)
-
-
-def center_crop(node: Node) -> None:
-    """``CenterCropPad``: the stated extents on the stated axes."""
-    x = list(node.need(0).known)
-    axes = node.wholes("axes") or tuple(range(len(x)))
-    for axis, size in zip(axes, numbers(node.get(1), "the target shape"), strict=False):
-        x[axis_of(axis, len(x))] = size
-    give(node, x)
-
-
-def dropout(node: Node) -> None:
-    """``Dropout``: passes at inference; the mask is ``bool``."""
-    give(node, node.need(0).known)
-    give(node, node.need(0).known, 1, "bool")
-
-
-def window(node: Node) -> None:
-    """Windows for spectra."""
-    give(node, (numbers(node.get(0), "the length")[0],), format="fp32")
-
-
-def mel_matrix(node: Node) -> None:
-    """``MelWeightMatrix``: spectrum bins by mel bins."""
-    bins, length = numbers(node.get(0), "the bins")[0], numbers(node.get(1), "the length")[0]
-    give(node, (simplify(fixed(length, "the length") // 2 + 1), bins), format="fp32")
-
-
-def unpool(node: Node) -> None:
-    """``MaxUnpool``: the stated shape, or the pool turned round."""
-    x = node.need(0).known
-    if node.get(2) is not None:
-        give(node, numbers(node.get(2), "the output shape"))
-        return
-    kernel = node.wholes("kernel_shape") or ()
-    strides = node.wholes("strides") or (1,) * len(kernel)
-    pads = node.wholes("pads") or (0,) * (2 * len(kernel))
-    spatial = [
-        simplify((n - 1) * strides[i] + kernel[i] - pads[i] - pads[i + len(kernel)])
-        for i, n in enumerate(x[2:])
-    ]
-    give(node, (*x[:2], *spatial))
-
-
-def col2im(node: Node) -> None:
-    """``Col2Im``: columns back into an image."""
-    x = node.need(0).known
-    image, block = numbers(node.get(1), "the image"), numbers(node.get(2), "the block")
-    give(node, (x[0], simplify(x[1] / product(*block)), *image))
 
 
 RULES: Mapping[str, Rule] = {
     "Reshape": reshape, "Flatten": flatten, "Squeeze": squeeze, "Unsqueeze": unsqueeze,
     "Transpose": transpose, "Concat": concat, "Split": split, "Slice": sliced, "Expand": expand,
     "Tile": tile, "Pad": pad, "Gather": gather, "GatherND": gather_nd, "GatherElements": like_index,
-    "Resize": resize, "Upsample": resize, "Shape": shape_of,
-    "Size": lambda node: give(node, (), format="int64"), "ConstantOfShape": filled,
-    "Range": range_of, "OneHot": one_hot, "DepthToSpace": blocks, "SpaceToDepth": blocks,
-    "GridSample": grid_sample, "RoiAlign": roi_align, "MaxRoiPool": roi_align,
-    "AffineGrid": affine_grid, "EyeLike": eye_like, "CenterCropPad": center_crop,
-    "Dropout": dropout, "MaxUnpool": unpool, "Col2Im": col2im, "MelWeightMatrix": mel_matrix,
-    **dict.fromkeys(("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike",
-                     "Bernoulli"), random_like),
-    **dict.fromkeys(("HannWindow", "HammingWindow", "BlackmanWindow"), window),
+    "Resize": resize, "Upsample": resize,
 }  # fmt: skip

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from perfmodel.workload.importers.onnx.extents import floor_div
 from perfmodel.workload.importers.onnx.node import (
+    ContradictionError,
     Node,
-    NotPricedError,
     axis_of,
     fixed,
 )
@@ -21,9 +21,10 @@ from perfmodel.workload.importers.onnx.shapes import (
     ranked,
     reduced_axes,
     spread,
-    stacked,
 )
 from perfmodel.workload.importers.onnx.shapes_movement import numbers
+from perfmodel.workload.importers.onnx.shapes_products import RULES as PRODUCTS
+from perfmodel.workload.importers.onnx.shapes_products import stacked
 from perfmodel.workload.symbols import Dim, constant, product, simplify
 
 
@@ -31,7 +32,7 @@ def dft(node: Node) -> None:
     """``DFT``: complex numbers are a last axis of 2."""
     x = list(node.need(0).known)
     if not x:
-        raise NotPricedError("a transform of a scalar")
+        raise ContradictionError("a transform of a scalar")
     axis = transform_axis(node)
     if node.get(1) is not None:
         x[axis] = numbers(node.get(1), "the length")[0]
@@ -64,9 +65,9 @@ def stft_lengths(node: Node) -> tuple[Dim, Dim]:
     elif node.get(2) is not None:
         length = node.need(2).known[0]
     else:
-        raise NotPricedError("neither a window nor a frame length")
+        raise ContradictionError("neither a window nor a frame length")
     if step <= 0:
-        raise NotPricedError(f"a frame step of {step}")
+        raise ContradictionError(f"a frame step of {step}")
     return simplify(floor_div(signal[1] - length, step) + 1), length
 
 
@@ -172,7 +173,7 @@ def quantised_concat(node: Node) -> None:
     """``QLinearConcat``: scale, zero point, then a triple an input."""
     parts = [e for e in node.inputs[2::3] if e is not None]
     if not parts:
-        raise NotPricedError("it has no inputs")
+        raise ContradictionError("it has no inputs")
     axis = axis_of(node.whole("axis", 0), len(parts[0].known))
     total: Dim = 0
     for part in parts:
@@ -225,7 +226,7 @@ def narrow(node: Node) -> None:
     x = ranked(node.need(0), 1)
     features = node.whole("N", 0)
     if features <= 0 or node.whole("K", 0) <= 0:
-        raise NotPricedError("attributes 'K' and 'N' are missing")
+        raise ContradictionError("attributes 'K' and 'N' are missing")
     give(node, (*x[:-1], features))
 
 
@@ -283,7 +284,7 @@ def linear_attention(node: Node) -> None:
     q, k, v = (ranked(node.need(i), 3) for i in range(3))
     heads, groups = node.whole("q_num_heads", 0), node.whole("kv_num_heads", 0)
     if heads <= 0 or groups <= 0:
-        raise NotPricedError("attributes 'q_num_heads' and 'kv_num_heads' are missing")
+        raise ContradictionError("attributes 'q_num_heads' and 'kv_num_heads' are missing")
     wide = simplify(v[2] / groups)
     give(node, (q[0], q[1], product(heads, wide)))
     give(node, (q[0], groups, simplify(k[2] / groups), wide), 1)
@@ -296,7 +297,14 @@ def causal_conv(node: Node) -> None:
     give(node, (*x[:2], simplify(w[2] - 1)), 1)
 
 
+def scan(node: Node) -> None:
+    """``Scan`` comes here where no body can be written out."""
+    count = node.whole("num_scan_inputs", 0)
+    raise ContradictionError(f"attribute 'num_scan_inputs' is {count} of {len(node.inputs)} inputs")
+
+
 RULES: Mapping[str, Rule] = {
+    "Scan": scan,
     "LinearAttention": linear_attention, "CausalConvWithState": causal_conv,
     "DFT": dft, "STFT": stft, "NonZero": nonzero, "Compress": compress,
     "NonMaxSuppression": suppression, "Unique": unique, "Multinomial": multinomial,
@@ -315,7 +323,7 @@ CONTRIBUTED: Mapping[str, Rule] = {
     **dict.fromkeys(("MatMulNBits", "MatMulBnb4", "MatMulFpQ4"), narrow),
     **dict.fromkeys(("FusedMatMul", "TransposeMatMul"), fused_matmul),
     "DynamicQuantizeLSTM": quantised_lstm,
-    "FusedConv": PLAIN["Conv"], "FusedGemm": PLAIN["Gemm"],
+    "FusedConv": PLAIN["Conv"], "FusedGemm": PRODUCTS["Gemm"],
     "EmbedLayerNormalization": embed_norm, "GatherBlockQuantized": block_gather,
     **dict.fromkeys(("SkipLayerNormalization", "SkipSimplifiedLayerNormalization",
                      "SimplifiedLayerNormalization"), layer_norm),

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast
 
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import Fault, InputError, printable
 from perfmodel.workload.importers.onnx.dimensions import Dimensions
 from perfmodel.workload.importers.onnx.dispatched import is_dispatched
 from perfmodel.workload.importers.onnx.domains import FORMATS
 from perfmodel.workload.importers.onnx.extents import symbols_of
 from perfmodel.workload.importers.onnx.infer import infer
 from perfmodel.workload.importers.onnx.loops import runs_through, scan_axes
-from perfmodel.workload.importers.onnx.node import Edge, Node, NotPricedError
-from perfmodel.workload.importers.onnx.numbers import work_out
+from perfmodel.workload.importers.onnx.node import (
+    BeyondRangeError,
+    ContradictionError,
+    Edge,
+    Node,
+    NotPricedError,
+)
+from perfmodel.workload.importers.onnx.numbers import BUDGET, FEW, MOST, work_out
 from perfmodel.workload.importers.onnx.own import TYPED
 from perfmodel.workload.importers.onnx.pricing import MALFORMED, RANDOM, STANDARD
 from perfmodel.workload.importers.onnx.read import RawGraph, RawModel, RawNode, RawTensor
@@ -22,6 +29,9 @@ from perfmodel.workload.symbols import Dim, Poly, constant, symbol
 
 #: Operator of the node that stands for entering a body of control flow.
 CALL = "(call)"
+
+#: Faults of nodes that are told; what follows from them is more of the same.
+_MOST_FAULTS = 20
 
 #: A trip count that stands for "until the condition fails".
 _ENDLESS = 2**31 - 1
@@ -54,7 +64,7 @@ _WINDOWED = frozenset({"Conv", "ConvInteger", "QLinearConv", "MaxPool", "Average
 _BRANCHES = {"then_branch", "else_branch"}
 
 Step: TypeAlias = Node | Repeat | Choice
-Scope: TypeAlias = dict[str, Edge]
+Scope: TypeAlias = ChainMap[str, Edge]
 
 
 @dataclass(slots=True)
@@ -97,11 +107,11 @@ class Walker:
         self.extents: dict[Dim, str] = {}
         self.mixed = model.pinned or _mixed(model.graph)
         self.faults: list[Fault] = []
-        #: Whether fixed numbers are the file's own, and every node walked is sure to run: with
-        #: numbers bound to free dimensions, a default may be what does not fit.
-        self.strict = not dimensions.bound and not scalars
+        #: Whether every node that is walked is sure to run.
+        self.certain = True
         #: What is dispatched, as a walk of the file alone found it; ``None`` where this is one.
         self.dispatched = dispatched
+        self.worked_out = 0
         self._running: set[int] = set()
 
     def walk(self) -> Walked:
@@ -113,7 +123,7 @@ class Walker:
             Nodes whose attributes and shapes contradict each other.
         """
         graph = self.model.graph
-        scope: Scope = {}
+        scope: Scope = ChainMap()
         inputs: list[Edge] = []
         weights = parameters_among_inputs(graph)
         if weights:
@@ -134,12 +144,14 @@ class Walker:
         steps = self.graph(graph, scope)
         if self.faults:
             raise InputError(self.faults)
+        if self.worked_out >= BUDGET:
+            self.notes.append(f"after {BUDGET:,} numbers of constants, those of more than {FEW} "
+                              "elements were not worked out")  # fmt: skip
         outputs = [scope[name] for name in graph.outputs if name in scope]
         defaults = {**self.dimensions.defaults, **self.defaults}
-        return Walked(
-            steps, inputs, outputs, self.blockers, defaults, self.notes, self.extents,
-            frozenset(self._running),
-        )  # fmt: skip
+        running = frozenset(self._running)
+        return Walked(steps, inputs, outputs, self.blockers, defaults, self.notes, self.extents,
+                      running)  # fmt: skip
 
     def format(self, format: str) -> str:
         """Return the fixed format of an element type; plain fp32 is the precision's to choose."""
@@ -231,11 +243,8 @@ class Walker:
         except NotPricedError as reason:
             node.failure = str(reason)
             self.block(node, str(reason), lost)
-        if node.contradiction and self.strict:
-            self.faults.append(
-                Fault(node.contradiction, path=node.label, file=self.model.file,
-                      expected="attributes and shapes that fit each other")
-            )  # fmt: skip
+        if node.contradiction:
+            self.contradicts(node, node.contradiction)
         for edge in node.made:
             edge.format = self.format(edge.format)
             if any(isinstance(d, Poly) for d in edge.shape or ()):
@@ -249,6 +258,19 @@ class Walker:
         self.defaults.update(node.opened)
         self.watch(node)
         return node
+
+    def contradicts(self, node: Node, reason: str, *, surely: bool = False) -> None:
+        """Note the fault of a node that no runtime would run.
+
+        With numbers bound to free dimensions, a default may be what does not fit; `surely` where
+        whatever number is not.
+        """
+        fixed = surely or not (self.dimensions.bound or self.scalars)
+        if self.certain and fixed and len(self.faults) < _MOST_FAULTS:
+            self.faults.append(
+                Fault(reason, path=node.label, file=self.model.file,
+                      expected="attributes and shapes that fit each other")
+            )  # fmt: skip
 
     def runs(self, raw: RawNode, node: Node, graph: RawGraph) -> bool:
         """Tell whether a runtime dispatches a node."""
@@ -274,7 +296,10 @@ class Walker:
     def numbers(self, node: Node, lost: frozenset[str]) -> None:
         """Work out constants; what is lost to a free dimension is remembered."""
         try:
-            work_out(node)
+            self.worked_out += work_out(node, MOST if self.worked_out < BUDGET else FEW)
+        except ContradictionError as error:
+            lost = lost | free_in(node)
+            self.contradicts(node, str(error), surely=isinstance(error, BeyondRangeError))
         except (NotPricedError, *MALFORMED):
             lost = lost | free_in(node)
         for edge in node.made:
@@ -336,16 +361,16 @@ class Walker:
 
     def branch(self, body: RawGraph, scope: Scope) -> tuple[list[Step], tuple[Edge, ...]]:
         """Walk a branch in a scope of its own."""
-        inner = dict(scope)
-        strict, self.strict = self.strict, False
+        inner = scope.new_child()
+        certain, self.certain = self.certain, False
         steps = self.graph(body, inner)
-        self.strict = strict
+        self.certain = certain
         return steps, tuple(inner[n] for n in body.outputs if n in inner)
 
     def loop(self, raw: RawNode, inputs: tuple[Edge | None, ...], scope: Scope) -> list[Step]:
         """Walk the body of a ``Loop`` or ``Scan`` once, to run as often as the node says."""
         body = raw.graphs["body"]
-        inner = dict(scope)
+        inner = scope.new_child()
         scan = raw.op == "Scan"
         before: list[Step] = []
         if scan:
@@ -377,9 +402,9 @@ class Walker:
             inner[value.name] = self.carried(value.name, source)
         for value in body.inputs[len(given) :]:
             inner[value.name] = Edge(value.name, live=True)
-        strict, self.strict = self.strict, False
+        certain, self.certain = self.certain, False
         steps = self.graph(body, inner)
-        self.strict = strict
+        self.certain = certain
         results = [inner.get(n, Edge(n)) for n in body.outputs]
         if not scan:
             results = results[1:]
@@ -412,7 +437,7 @@ class Walker:
         endless = number is None or ((constant(number) or 0) >= _ENDLESS)
         if number is not None and not endless and runs_through(raw, inputs, body):
             return number
-        name = f"trips_{raw.name}"
+        name = printable(f"trips_{raw.name}")
         if name in self.dimensions.bound:
             return self.dimensions.bound[name]
         most = None if number is None or endless else constant(number)

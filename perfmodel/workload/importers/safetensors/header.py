@@ -8,9 +8,9 @@ buffer); the buffer, row-major, little endian, without holes.
 from __future__ import annotations
 
 import json
+import os
 from math import prod
 from pathlib import Path
-from stat import S_ISREG
 from typing import Any, Final, NamedTuple, cast
 
 import numpy as np
@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from perfmodel.arrays import Array
 from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.regular import FileBytes, open_file
 
 __all__ = ["BYTES", "INDEX", "StoredTensor", "read_header", "read_index"]
 
@@ -55,9 +56,11 @@ class StoredTensor(NamedTuple):
     def read(self) -> Array:
         """Return the numbers, in float64."""
         count = prod(self.shape) * BYTES[self.dtype]
-        with Path(self.file).open("rb") as stream:
-            stream.seek(self.start)
-            raw = np.frombuffer(stream.read(count), dtype=np.uint8)
+        with open_file(self.file) as stream:
+            raw = np.frombuffer(FileBytes(stream, self.file)[self.start : self.start + count],
+                                dtype=np.uint8)  # fmt: skip
+        if len(raw) < count:
+            raise InputError(Fault("became shorter while it was read", file=self.file))
         if self.dtype in _PLAIN:
             values = raw.view(_PLAIN[self.dtype]).astype(np.float64)
         elif self.dtype == "BF16":
@@ -95,15 +98,12 @@ def read_header(path: str | Path) -> dict[str, StoredTensor]:
     """
     file = Path(path)
     try:
-        status = file.stat()
-        if not S_ISREG(status.st_mode):
-            raise InputError(Fault("is no regular file", file=str(file), expected="a file"))
-        size = status.st_size
-        with file.open("rb") as stream:
+        with open_file(file) as stream:
+            size = os.fstat(stream.fileno()).st_size
             length = int.from_bytes(stream.read(8), "little")
             head = stream.read(min(length, _LONGEST, size))
-    except (OSError, ValueError) as error:
-        reason = (getattr(error, "strerror", None) or "cannot be read").lower()
+    except OSError as error:
+        reason = (error.strerror or "cannot be read").lower()
         raise InputError(Fault(reason, file=str(file), expected="a readable file")) from None
     if size < 8 or length > _LONGEST or 8 + length > size or not head.startswith(b"{"):
         message = "is truncated or no safetensors file"

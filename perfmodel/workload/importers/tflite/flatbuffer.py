@@ -9,12 +9,12 @@ else where a file is broken, so this one is separate: a fault names the byte and
 
 from __future__ import annotations
 
-import mmap
 import struct
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from perfmodel.errors import Fault
+from perfmodel.regular import FileBytes
 
 __all__ = ["Flatbuffer", "Table"]
 
@@ -40,7 +40,7 @@ class Flatbuffer:
         Its name, for messages.
     """
 
-    def __init__(self, data: bytes | mmap.mmap, file: str) -> None:
+    def __init__(self, data: bytes | FileBytes, file: str) -> None:
         self.data = data
         self.file = file
         self.faults: list[Fault] = []
@@ -66,11 +66,12 @@ class Flatbuffer:
         if not 0 <= at <= len(self.data) - struct.calcsize(form):
             self.fault(path, at, "lies outside the file", f"a byte below {len(self.data)}")
             return 0
-        return struct.unpack_from(form, self.data, at)[0]
+        return struct.unpack(form, self.data[at : at + struct.calcsize(form)])[0]
 
     def numbers(self, kind: str, at: int, count: int) -> tuple[Any, ...]:
         """Return scalars of a range that was checked."""
-        return struct.unpack_from(f"<{count}{_KINDS[kind][1]}", self.data, at)
+        form = f"<{count}{_KINDS[kind][1]}"
+        return struct.unpack(form, self.data[at : at + struct.calcsize(form)])
 
     def spend(self, size: int, path: str, at: int) -> bool:
         """Count bytes read; whether there are more left than honest files need."""

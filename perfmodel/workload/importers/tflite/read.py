@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import mmap
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 from typing import Any, Final
 
 from perfmodel.errors import Fault, InputError
+from perfmodel.regular import FileBytes, open_file
 from perfmodel.workload.importers.onnx.read import KEPT, LARGEST_EXTENT
 from perfmodel.workload.importers.tflite.flatbuffer import Flatbuffer, Table
 from perfmodel.workload.importers.tflite.schema import (
@@ -32,7 +32,7 @@ _STORED: Final = {
 }  # fmt: skip
 
 #: Bytes from which a file is mapped rather than read.
-_MAPPED: Final = 2**26
+_LARGE: Final = 2**26
 
 #: Options that are one of some names.
 _NAMED: Final = {"activation": ACTIVATIONS, "padding": PADDINGS}
@@ -144,19 +144,15 @@ def read_tflite(path: str | Path) -> TfliteModel:
         each with the byte and the field.
     """
     file = Path(path)
-    try:
-        with file.open("rb") as stream:
-            large = file.stat().st_size > _MAPPED
-            # Of a large file only what is looked at is brought in: not the weights.
-            data = (
-                mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) if large else stream.read()
+    with open_file(file) as stream:
+        # Of a large file only what is looked at is brought in: not the weights.
+        large = FileBytes(stream, str(file))
+        data = large if len(large) > _LARGE else large[: len(large)]
+        if len(data) < 8 or data[4:8] != IDENTIFIER:
+            raise InputError(
+                Fault("is no TensorFlow Lite model", file=str(file), expected=_EXPECTED)
             )
-    except (OSError, ValueError) as error:  # ValueError: a null character in the name
-        reason = (getattr(error, "strerror", None) or "cannot be read").lower()
-        raise InputError(Fault(reason, file=str(file), expected="a readable file")) from None
-    if len(data) < 8 or data[4:8] != IDENTIFIER:
-        raise InputError(Fault("is no TensorFlow Lite model", file=str(file), expected=_EXPECTED))
-    return _Reader(Flatbuffer(data, str(file))).model()
+        return _Reader(Flatbuffer(data, str(file))).model()
 
 
 @dataclass(slots=True)

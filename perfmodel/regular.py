@@ -1,0 +1,149 @@
+"""Files that are read: regular ones, of at most a stated size, opened without waiting for them.
+
+A pipe would be waited for, a device read until memory ends, and a mapped file that another process
+cuts short would end the process. Every reader of a file that the user names opens it here.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from perfmodel.errors import Fault, InputError
+
+__all__ = ["FileBytes", "contents", "open_file", "text_of"]
+
+#: Bytes that are read ahead at once.
+_AHEAD: Final = 2**16
+
+
+def open_file(path: str | Path, expected: str = "a readable file") -> BinaryIO:
+    """Open a regular file, or a link to one.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, or is a pipe, a socket, a device or a folder.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+    try:
+        # Opening a pipe waits for its other end unless told not to.
+        descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        if _is_special(path):  # a socket cannot be opened at all
+            raise _no_file(path, expected) from None
+        reason = (getattr(error, "strerror", None) or "cannot be read").lower()
+        raise InputError(Fault(reason, file=str(path), expected=expected)) from None
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise InputError(Fault("is a directory", file=str(path), expected=expected))
+    raise _no_file(path, expected)
+
+
+def contents(
+    path: str | Path, most: int, expected: str = "a readable file", *, wanted: str = ""
+) -> bytes:
+    """Return what a file holds.
+
+    Parameters
+    ----------
+    most
+        Bytes that it may hold.
+    expected, wanted
+        What a message asks for where it cannot be read, and where it is too large.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, is no regular file, or is larger.
+    """
+    with open_file(path, expected) as stream:
+        if os.fstat(stream.fileno()).st_size > most:
+            raise _too_large(path, most, wanted or expected)
+        try:
+            content = stream.read(most + 1)  # some files grow, and some say that they are empty
+        except OSError as error:
+            reason = (error.strerror or "cannot be read").lower()
+            raise InputError(Fault(reason, file=str(path), expected=expected)) from None
+    if len(content) > most:
+        raise _too_large(path, most, wanted or expected)
+    return content
+
+
+def text_of(path: str | Path, most: int, expected: str = "a text file in UTF-8") -> str:
+    """Return the text of a file, a byte order mark at its beginning left out.
+
+    Raises
+    ------
+    InputError
+        As `contents`; or it is not UTF-8.
+    """
+    try:
+        return contents(path, most, expected).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(Fault("is not UTF-8 text", file=str(path), expected=expected)) from None
+
+
+class FileBytes:
+    """The bytes of an open file by position, of which only those that are asked for are read.
+
+    A file that is cut short while it is read is bad input; were it mapped, it would end the
+    process.
+    """
+
+    __slots__ = ("_at", "_held", "_name", "_size", "_stream")
+
+    def __init__(self, stream: BinaryIO, name: str) -> None:
+        self._stream, self._name = stream, name
+        self._size = os.fstat(stream.fileno()).st_size
+        self._at, self._held = 0, b""
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, span: slice) -> bytes:
+        """Return a span of bytes; a step is not supported."""
+        first, last, _ = span.indices(self._size)
+        if last <= first:
+            return b""
+        begin = first - self._at
+        if begin < 0 or last - self._at > len(self._held):
+            self._held, self._at, begin = self._read(first, last), first, 0
+        return self._held[begin : begin + last - first]
+
+    def _read(self, first: int, last: int) -> bytes:
+        try:
+            self._stream.seek(first)
+            read = self._stream.read(max(last - first, _AHEAD))
+        except OSError as error:
+            reason = (error.strerror or "cannot be read").lower()
+            raise InputError(Fault(reason, file=self._name, expected="a readable file")) from None
+        if len(read) < last - first:
+            raise InputError(
+                Fault("became shorter while it was read", file=self._name,
+                      expected=f"a file of {self._size} bytes, as it was")
+            )  # fmt: skip
+        return read
+
+
+def _is_special(path: str | Path) -> bool:
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def _no_file(path: str | Path, expected: str) -> InputError:
+    return InputError(Fault("is no regular file", file=str(path), expected=expected))
+
+
+def _too_large(path: str | Path, most: int, wanted: str) -> InputError:
+    return InputError(
+        Fault(f"is larger than {most >> 20} MiB", file=str(path), expected=wanted)
+    )  # fmt: skip

@@ -1,0 +1,61 @@
+"""What a language model is trained on: whole sequences, not a token that follows a past."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from perfmodel.errors import Fault, InputError
+from perfmodel.resolve import WorkloadLike
+from perfmodel.settings import split
+from perfmodel.workload.library import find
+from perfmodel.workload.workload import Workload
+
+__all__ = ["sequence_notes", "sequences"]
+
+#: Free dimensions of phases that go on from tokens before, or generate others.
+_GENERATES = frozenset({"context", "past", "generate"})
+
+
+def sequences(
+    workload: WorkloadLike, settings: Mapping[str, Any] | None
+) -> Mapping[str, Any] | None:
+    """Return settings in which a model that would generate by default reads whole sequences.
+
+    Those that name a phase, and those of a model without the phase ``prefill``, come back as they
+    are.
+    """
+    if isinstance(workload, Workload) or "phase" in (settings or {}):
+        return settings
+    own = split(settings).workload if settings else {}
+    try:
+        if not _generates(find(workload, {k: v for k, v in own.items() if k != "prompt"})):
+            return settings
+        find(workload, {**own, "phase": "prefill"})
+    except InputError:
+        return settings  # whoever resolves it says why
+    return {**(settings or {}), "phase": "prefill"}
+
+
+def sequence_notes(workload: Workload) -> tuple[str, ...]:
+    """Return what a network of tokens is trained on.
+
+    Raises
+    ------
+    InputError
+        It generates tokens, which nothing is trained on.
+    """
+    if _generates(workload):
+        raise InputError(
+            Fault(f"'{workload.name}' generates tokens: nothing is trained on that", path="phase",
+                  expected="a phase that reads whole sequences: phase=prefill, or phase=encode for "
+                           "an encoder")
+        )  # fmt: skip
+    if "prompt" not in workload.parameters:
+        return ()
+    tokens = workload.parameters["prompt"]
+    return (f"trained on sequences of {tokens} tokens (prompt), every one of them scored",)
+
+
+def _generates(workload: Workload) -> bool:
+    return not _GENERATES.isdisjoint(workload.parameters)

@@ -1,0 +1,126 @@
+"""Digests of contents: equal for equal objects in any process, different for any difference.
+
+A spec, a model or a machine is hashed by all that it would be sent to another process with, so
+nothing has to be listed here and nothing new can be forgotten.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import types
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path, PurePath
+from typing import Any, Final, cast
+
+import numpy as np
+from pydantic import BaseModel
+
+from perfmodel.shipped import data_root
+
+__all__ = ["digest", "packages", "sources_digest"]
+
+#: Entry points whose code may change a row.
+_GROUPS: Final = ("perfmodel.families", "perfmodel.kinds")
+_PLAIN: Final = (type(None), bool, int, float, complex, str, bytes, type(...))
+_NAMED: Final = (type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType)
+
+
+def digest(value: Any) -> str:
+    """Return 32 hexadecimal digits of a value's content."""
+    return _Walk().of(value).hex()[:32]
+
+
+class _Walk:
+    """One walk over an object: what is met again is not walked again."""
+
+    def __init__(self) -> None:
+        # The objects stay alive with their digests, or an address could come to mean another one.
+        self._known: dict[int, tuple[Any, bytes]] = {}
+        self._open: set[int] = set()
+
+    def of(self, value: Any) -> bytes:
+        if isinstance(value, _PLAIN) and type(value) in _PLAIN:
+            return _hash(type(value).__name__, repr(value).encode())
+        known = self._known.get(id(value))
+        if known is not None:
+            return known[1]
+        if id(value) in self._open:
+            return _hash("within itself")
+        self._open.add(id(value))
+        made = self._made(value)
+        self._open.discard(id(value))
+        self._known[id(value)] = value, made
+        return made
+
+    def _made(self, value: Any) -> bytes:
+        name = f"{type(value).__module__}.{type(value).__qualname__}"
+        match value:
+            case np.ndarray() if not cast("Any", value).dtype.hasobject:
+                array: Any = np.ascontiguousarray(cast("Any", value))
+                return _hash(name, array.dtype.str.encode(), repr(array.shape).encode(),
+                             array.tobytes())  # fmt: skip
+            case Mapping():
+                items = cast("Mapping[Any, Any]", value).items()
+                parts = (self.of(each) for pair in items for each in pair)
+                return _hash(name, *parts)
+            case set() | frozenset():
+                return _hash(name, *sorted(map(self.of, cast("frozenset[Any]", value))))
+            case list() | tuple():
+                return _hash(name, *map(self.of, cast("list[Any]", value)))
+            case PurePath():
+                return _hash(name, str(value).encode())
+            case BaseModel():
+                dumped = value.model_dump(exclude_defaults=True, exclude={"base"})
+                return _hash(name, self.of(dumped))
+            case _ if isinstance(value, _NAMED):
+                module = getattr(value, "__module__", "")
+                return _hash(f"{module}.{getattr(value, '__qualname__', value)}")
+            case _:
+                return self._reduced(name, value)
+
+    def _reduced(self, name: str, value: Any) -> bytes:
+        """Digest of what pickle would send of an object."""
+        try:
+            sent = value.__reduce_ex__(4)
+        except (TypeError, AttributeError, pickle.PicklingError):
+            return _hash(name)  # a lock, a lambda: code, which `sources_digest` is for
+        if isinstance(sent, str):
+            return _hash(name, sent.encode())
+        made, arguments, state, *more = (*sent, None, None, None)[:5]
+        items = [list(part) for part in more if part is not None]
+        return _hash(name, self.of(made), self.of(arguments), self.of(state), self.of(items))
+
+
+def _hash(name: str, *parts: bytes) -> bytes:
+    found = hashlib.sha256(name.encode())
+    for part in parts:
+        found.update(len(part).to_bytes(8, "little"))
+        found.update(part)
+    return found.digest()
+
+
+@lru_cache(maxsize=1)
+def sources_digest() -> str:
+    """Return a digest of perfmodel's own code and of the tables that it reads by itself."""
+    package = Path(__file__).resolve().parents[1]
+    found = hashlib.sha256()
+    for root, pattern in ((package, "*.py"), (data_root() / "energy", "*.yaml")):
+        for path in sorted(root.rglob(pattern)):
+            content = path.read_bytes()
+            found.update(f"{path.relative_to(root).as_posix()} {len(content)} ".encode())
+            found.update(content)
+    return found.hexdigest()[:16]
+
+
+def packages() -> dict[str, str]:
+    """Return the packages that add kinds, families and the like, with their versions."""
+    from importlib.metadata import entry_points
+
+    found: dict[str, str] = {}
+    for group in _GROUPS:
+        for point in entry_points(group=group):
+            version = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+            found[f"{group}:{point.name}"] = version
+    return dict(sorted(found.items()))

@@ -1,0 +1,84 @@
+"""What a sweep would take, from a pilot of it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from perfmodel.expressions import Expression
+from perfmodel.sweep.evaluate import evaluate
+from perfmodel.sweep.plan import Plan, pieces_points
+from perfmodel.table import Table
+
+__all__ = ["DryRun", "dry_run"]
+
+
+class DryRun(NamedTuple):
+    """What a sweep would take.
+
+    Attributes
+    ----------
+    points, cases, chunks : int
+    pilot_points : int
+        Points that were computed to find out.
+    seconds : float
+        Estimated wall-clock time.
+    bytes : int
+        Estimated size of the output; 0 where none is asked for.
+    """
+
+    points: int
+    cases: int
+    chunks: int
+    pilot_points: int
+    seconds: float
+    bytes: int
+
+
+def dry_run(
+    plan: Plan, *, where: Expression | None = None, output: Path | None = None, workers: int = 1,
+    budget_s: float = 1.0,
+) -> DryRun:  # fmt: skip
+    """Estimate a sweep from a pilot of a few chunks, spread over it.
+
+    Parameters
+    ----------
+    budget_s
+        Time after which no more of the pilot is started.
+    """
+    last = len(plan.chunks) - 1
+    wanted = dict.fromkeys(round(last * share) for share in (0.0, 0.5, 1.0, 0.25, 0.75))
+    clock = time.perf_counter()
+    points, size, seconds = 0, 0, 0.0
+    for index in wanted:
+        begin = time.perf_counter()
+        table = evaluate(plan, plan.chunks[index])
+        seconds += time.perf_counter() - begin
+        if where is not None:
+            table = table.where(where)
+        points += pieces_points(plan.chunks[index])
+        size += _size(table, output)
+        if time.perf_counter() - clock > budget_s:
+            break
+    scale = plan.points / max(points, 1)
+    return DryRun(
+        plan.points, len(plan.cases), len(plan.chunks), points,
+        seconds * scale / min(workers, max(1, len(plan.chunks))), round(size * scale),
+    )  # fmt: skip
+
+
+def _size(table: Table, output: Path | None) -> int:
+    """Bytes of rows as they would be stored."""
+    if output is None:
+        return 0
+    if output.suffix == ".csv":
+        from perfmodel.table.files import csv_text
+
+        return len(csv_text(table).encode())
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "pilot.parquet"
+        table.to_parquet(path)
+        return path.stat().st_size

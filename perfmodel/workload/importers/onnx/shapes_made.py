@@ -1,0 +1,176 @@
+"""Shapes of what is made from numbers alone, and of patches and blocks of images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from perfmodel.workload.importers.onnx.node import (
+    ContradictionError,
+    Node,
+    UnknownShapeError,
+    axis_of,
+    fixed,
+)
+from perfmodel.workload.importers.onnx.shapes import Rule, give
+from perfmodel.workload.importers.onnx.shapes_movement import numbers, opened, told_by_data
+from perfmodel.workload.symbols import Poly, ceil_div, constant, poly, product, simplify
+
+
+def shape_of(node: Node) -> None:
+    """``Shape``: as many numbers as dimensions."""
+    rank = len(node.need(0).known)
+    taken = range(rank)[node.whole("start", 0) : node.whole("end", rank)]
+    give(node, (len(taken),), format="int64")
+
+
+def filled(node: Node) -> None:
+    """``ConstantOfShape``."""
+    value = node.attributes.get("value")
+    target = node.need(0)
+    shape = opened(node, target) if told_by_data(target) else numbers(target, "the shape")
+    give(node, shape, format=getattr(value, "format", "fp32"))
+
+
+def range_of(node: Node) -> None:
+    """``Range``."""
+    if any(told_by_data(e) for e in node.present):
+        give(node, (node.open(0, 0),))
+        return
+    start, end, step = (numbers(node.get(i), "a bound")[0] for i in range(3))
+    by = constant(step)
+    if by == 0:
+        raise ContradictionError("a step of 0")
+    if by is None:
+        raise UnknownShapeError(f"a step of {step}")
+    span = simplify(end - start)
+    count = (
+        ceil_div(span, int(by))
+        if isinstance(span, Poly) and by > 0 and by == int(by)
+        else simplify(poly(span) / by)
+    )
+    number = constant(count)
+    give(node, (count if number is None else max(0, math.ceil(number)),))
+
+
+def one_hot(node: Node) -> None:
+    """``OneHot``: one more axis."""
+    index = list(node.need(0).known)
+    depth = numbers(node.get(1), "the depth")[0]
+    axis = axis_of(node.whole("axis", -1), len(index) + 1)
+    give(node, (*index[:axis], depth, *index[axis:]), format=node.need(2).format)
+
+
+def random_like(node: Node) -> None:
+    """Random numbers in a stated shape or that of an input."""
+    like = node.get(0)
+    give(node, like.known if like is not None else node.wholes("shape") or (), format="")
+
+
+def blocks(node: Node) -> None:
+    """``DepthToSpace`` and ``SpaceToDepth``."""
+    x = node.need(0).known
+    b = node.whole("blocksize", 0)
+    if len(x) != 4 or b <= 0:
+        raise ContradictionError(f"blocks of {b} by {b} in {len(x)} axes")
+    batch, channels, height, width = x
+    into = (channels,) if node.op == "DepthToSpace" else (height, width)
+    by = b * b if node.op == "DepthToSpace" else b
+    for size in (constant(d) for d in into):
+        if size is not None and size % by:
+            raise ContradictionError(f"an extent of {size:g} in blocks of {by}")
+    if node.op == "DepthToSpace":
+        give(node, (batch, simplify(channels / (b * b)), simplify(height * b), simplify(width * b)))
+    else:
+        give(node, (batch, simplify(channels * (b * b)), simplify(height / b), simplify(width / b)))
+
+
+def grid_sample(node: Node) -> None:
+    """``GridSample``: channels of the input at the points of the grid."""
+    x, grid = node.need(0).known, node.need(1).known
+    give(node, (x[0], x[1], *grid[1:-1]))
+
+
+def roi_align(node: Node) -> None:
+    """``RoiAlign`` and ``MaxRoiPool``: one patch a region."""
+    x, regions = node.need(0).known, node.need(1).known
+    size = node.wholes("pooled_shape") or (
+        node.whole("output_height", 1), node.whole("output_width", 1)
+    )  # fmt: skip
+    give(node, (regions[0], x[1], *size))
+
+
+def affine_grid(node: Node) -> None:
+    """``AffineGrid``: coordinates for each output point."""
+    size = numbers(node.get(1), "the size")
+    give(node, (size[0], *size[2:], len(size) - 2))
+
+
+def eye_like(node: Node) -> None:
+    """``EyeLike``: shaped as the input, which is a matrix."""
+    x = node.need(0).known
+    if len(x) != 2:
+        raise ContradictionError(f"{len(x)} axes, which are no matrix")
+    give(node, x)
+
+
+def center_crop(node: Node) -> None:
+    """``CenterCropPad``: the stated extents on the stated axes."""
+    x = list(node.need(0).known)
+    axes = node.wholes("axes") or tuple(range(len(x)))
+    for axis, size in zip(axes, numbers(node.get(1), "the target shape"), strict=False):
+        x[axis_of(axis, len(x))] = size
+    give(node, x)
+
+
+def dropout(node: Node) -> None:
+    """``Dropout``: passes at inference; the mask is ``bool``."""
+    give(node, node.need(0).known)
+    give(node, node.need(0).known, 1, "bool")
+
+
+def window(node: Node) -> None:
+    """Windows for spectra."""
+    give(node, (numbers(node.get(0), "the length")[0],), format="fp32")
+
+
+def mel_matrix(node: Node) -> None:
+    """``MelWeightMatrix``: spectrum bins by mel bins."""
+    bins, length = numbers(node.get(0), "the bins")[0], numbers(node.get(1), "the length")[0]
+    give(node, (simplify(fixed(length, "the length") // 2 + 1), bins), format="fp32")
+
+
+def unpool(node: Node) -> None:
+    """``MaxUnpool``: the stated shape, or the pool turned round."""
+    x = node.need(0).known
+    if node.get(2) is not None:
+        give(node, numbers(node.get(2), "the output shape"))
+        return
+    kernel = node.wholes("kernel_shape") or ()
+    strides = node.wholes("strides") or (1,) * len(kernel)
+    pads = node.wholes("pads") or (0,) * (2 * len(kernel))
+    spatial = [
+        simplify((n - 1) * strides[i] + kernel[i] - pads[i] - pads[i + len(kernel)])
+        for i, n in enumerate(x[2:])
+    ]
+    give(node, (*x[:2], *spatial))
+
+
+def col2im(node: Node) -> None:
+    """``Col2Im``: columns back into an image."""
+    x = node.need(0).known
+    image, block = numbers(node.get(1), "the image"), numbers(node.get(2), "the block")
+    give(node, (x[0], simplify(x[1] / product(*block)), *image))
+
+
+RULES: Mapping[str, Rule] = {
+    "Shape": shape_of, "Size": lambda node: give(node, (), format="int64"),
+    "ConstantOfShape": filled, "Range": range_of, "OneHot": one_hot, "DepthToSpace": blocks,
+    "SpaceToDepth": blocks, "GridSample": grid_sample, "RoiAlign": roi_align,
+    "MaxRoiPool": roi_align, "AffineGrid": affine_grid, "EyeLike": eye_like,
+    "CenterCropPad": center_crop, "Dropout": dropout, "MaxUnpool": unpool, "Col2Im": col2im,
+    "MelWeightMatrix": mel_matrix,
+    **dict.fromkeys(("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike",
+                     "Bernoulli"), random_like),
+    **dict.fromkeys(("HannWindow", "HammingWindow", "BlackmanWindow"), window),
+}  # fmt: skip

@@ -1,0 +1,103 @@
+"""Shapes of products of matrices: two stacks of them, or by an equation of indices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from perfmodel.workload.importers.onnx.node import ContradictionError, Node, Shape
+from perfmodel.workload.importers.onnx.shapes import Rule, agree, give, ranked, spread
+from perfmodel.workload.symbols import Dim, constant
+
+
+def gemm(node: Node) -> None:
+    """``Gemm``."""
+    a, b = ranked(node.need(0), 2), ranked(node.need(1), 2)
+    m, k = (a[1], a[0]) if node.whole("transA", 0) else (a[0], a[1])
+    n, k2 = (b[0], b[1]) if node.whole("transB", 0) else (b[1], b[0])
+    _meet(k, k2)
+    c = node.get(2)
+    if c is not None and c.shape is not None:
+        for here, there in zip(reversed(c.shape), (n, m), strict=False):
+            if constant(here) != 1:
+                agree("extents of the third input and the product", here, there)
+        if len(c.shape) > 2:
+            raise ContradictionError(f"a third input with {len(c.shape)} axes")
+    give(node, (m, n))
+
+
+def _meet(k: Dim, other: Dim) -> None:
+    a, b = constant(k), constant(other)
+    if a is not None and b is not None and a != b:
+        raise ContradictionError(f"inner extents {a:g} and {b:g} differ")
+
+
+def matmul(node: Node) -> None:
+    """``MatMul`` and its integer forms."""
+    second = 3 if node.op == "QLinearMatMul" else 1
+    format = {"MatMulInteger": "int32"}.get(node.op)
+    if node.op == "QLinearMatMul" and node.get(7) is not None:
+        format = node.need(7).format
+    give(node, stacked(node.need(0).known, node.need(second).known), format=format)
+
+
+def stacked(a: Shape, b: Shape) -> Shape:
+    """Return the shape of a product of stacks of matrices."""
+    if not a or not b:
+        raise ContradictionError("a product with a scalar")
+    left = (1, *a) if len(a) == 1 else a
+    right = (*b, 1) if len(b) == 1 else b
+    _meet(left[-1], right[-2])
+    shape = (*spread(left[:-2], right[:-2]), left[-2], right[-1])
+    if len(a) == 1:
+        shape = (*shape[:-2], shape[-1])
+    return shape[:-1] if len(b) == 1 else shape
+
+
+def indices(node: Node) -> tuple[list[str], str, dict[str, Dim]]:
+    """Return the terms of an ``Einsum``, its target, and the extent of each index.
+
+    The axes of an ellipsis are written out with letters of their own.
+    """
+    equation = node.text("equation", "").replace(" ", "")
+    left, arrow, target = equation.partition("->")
+    terms = left.split(",")
+    if len(terms) != len(node.present):
+        raise ContradictionError(f"equation '{equation}' with {len(node.present)} inputs")
+    spare = [chr(0x3B1 + i) for i in range(24)]
+    widest = 0
+    for i, edge in enumerate(node.present):
+        if "..." in terms[i]:
+            hidden = len(edge.known) - len(terms[i]) + 3
+            widest = max(widest, hidden)
+            terms[i] = terms[i].replace("...", "".join(spare[24 - hidden :]) if hidden > 0 else "")
+    dots = "".join(spare[24 - widest :]) if widest else ""
+    sizes: dict[str, Dim] = {}
+    for term, edge in zip(terms, node.present, strict=True):
+        if len(term) != len(edge.known):
+            raise ContradictionError(f"'{term}' for {len(edge.known)} dimensions")
+        for letter, size in zip(term, edge.known, strict=True):
+            if sizes.get(letter, 1) == 1:
+                sizes[letter] = size
+            elif constant(size) != 1:
+                agree(f"extents of index '{letter}'", sizes[letter], size)
+    if arrow:
+        target = target.replace("...", dots)
+    else:
+        once = (c for c in sorted(sizes) if c not in dots and "".join(terms).count(c) == 1)
+        target = dots + "".join(once)
+    if not set(target) <= set(sizes):
+        raise ContradictionError(f"equation '{equation}' makes an index from nothing")
+    return terms, target, sizes
+
+
+def einsum(node: Node) -> None:
+    """``Einsum``."""
+    _, target, sizes = indices(node)
+    give(node, [sizes[c] for c in target])
+
+
+RULES: Mapping[str, Rule] = {
+    "Gemm": gemm,
+    **dict.fromkeys(("MatMul", "MatMulInteger", "QLinearMatMul"), matmul),
+    "Einsum": einsum,
+}

@@ -1,0 +1,244 @@
+"""Sizes that a network does not take: those under which one of its tensors has no elements.
+
+A convolution or pooling over an image smaller than its window has a result of no rows, or of fewer;
+counts of it would be negative, as would those of a search for more neighbours than there are
+points. Only what a formula can bring to zero, or below it, is looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+
+from perfmodel.arrays import Value, is_array, namespace
+from perfmodel.errors import Fault
+from perfmodel.workload.graph import Graph
+from perfmodel.workload.symbols import (
+    Atom,
+    AtomValues,
+    Poly,
+    constant,
+    evaluate,
+    free_parameters,
+    parameters_of,
+)
+
+__all__ = ["SHARES", "SmallSizes", "small_sizes"]
+
+#: Free dimensions that are shares of others, from 0 to 1.
+SHARES: Final = frozenset({"input_rate", "spike_rate"})
+
+#: Functions that are above zero where their first argument is.
+_AS_FIRST: Final = frozenset({"ceil_div", "reciprocal", "distinct_experts", "minimum"})
+#: Functions that are above zero whatever their arguments.
+_ALWAYS: Final = frozenset({"divisible", "power_of_two"})
+#: Points that a graph remembers as sizes that it takes.
+_REMEMBERED: Final = 4096
+#: The largest number that is tried as the least that a network takes.
+_HIGHEST: Final = 1 << 20
+
+
+class SmallSizes:
+    """What some of a graph's free dimensions leave nothing of: sizes, and counts of operations."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._sizes: dict[Poly, str] = {}
+        for tensor in graph.tensors.values():
+            for size in tensor.shape:
+                if isinstance(size, Poly) and size not in self._sizes and _may_vanish(size):
+                    self._sizes[size] = tensor.name
+        counts = {
+            op.vector_ops: op.name for _, op in graph.walk()
+            if isinstance(op.vector_ops, Poly) and _may_be_negative(op.vector_ops)
+        }  # fmt: skip
+        self._counts: dict[Poly, str] = counts
+        self._graph = graph
+        self._free = tuple(sorted(free_parameters(*self._sizes, *counts)))
+        self._taken: set[tuple[float, ...]] = set()
+
+    def faults(self, values: Mapping[str, Value], name: str) -> list[Fault]:
+        """Return a fault for each free dimension that a network is too small with.
+
+        Parameters
+        ----------
+        values
+            Free dimension -> number or array; arrays broadcast. Tracers have no numbers to look at.
+        name
+            What the network is called.
+        """
+        if not self._free:
+            return []
+        used = [values[n] for n in self._free]
+        if namespace(*used) is not np:
+            return []
+        plain = not any(map(is_array, used))
+        if plain and tuple(used) in self._taken:
+            return []
+        atoms = {n: np.asarray(v, dtype=float) if is_array(v) else v for n, v in values.items()}
+        bound = AtomValues(atoms, relaxed=False)
+        small = {
+            size: found for size in (*self._sizes, *self._counts)
+            if np.any(self._too_small(size, found := np.asarray(_of(size, bound))))
+        }  # fmt: skip
+        if small:
+            return self._explained(small, values, name)
+        if plain:
+            if len(self._taken) >= _REMEMBERED:
+                self._taken.clear()
+            self._taken.add(tuple(used))
+        return []
+
+    def least(self, free: str, values: Mapping[str, Value]) -> float:
+        """Return the least whole number of a dimension that the network takes; 0 for any."""
+        if free not in self._free:
+            return 0.0
+        return self._least(free, {n: _one(v) for n, v in values.items()}, 0.0) or 0.0
+
+    def _too_small(self, size: Poly, found: Value) -> Value:
+        return found <= 0.0 if size in self._sizes else found < 0.0
+
+    def _explained(
+        self, small: Mapping[Poly, Value], values: Mapping[str, Value], name: str
+    ) -> list[Fault]:
+        """Return the fault of each dimension: what comes first in the order of execution."""
+        writers = {
+            written: operator.name
+            for _, operator in self._graph.walk() for written in operator.writes
+        }  # fmt: skip
+        order = {tensor: i for i, tensor in enumerate(writers)}
+        faults: dict[str, Fault] = {}
+        for size in sorted(small, key=lambda s: order.get(self._sizes.get(s, ""), -1)):
+            tensor = self._sizes.get(size, "")
+            for free in sorted(free_parameters(size)):
+                if free in faults or _is_factor(free, size):
+                    continue
+                point, reached = _first(
+                    values[free], small[size], self._too_small(size, small[size])
+                )
+                least = self._least(free, {n: _one(v) for n, v in values.items()}, point)
+                left = f"a size of {reached:g} in"
+                if size in self._counts:
+                    tensor, left = self._counts[size], f"{reached:g} operations to"
+                faults[free] = Fault(
+                    f"'{name}' does not take {free}={point:g}: it leaves {left}"
+                    f" '{writers.get(tensor, tensor)}'",
+                    path=free, expected=f"at least {least:g}" if least else "a smaller number",
+                )  # fmt: skip
+        return list(faults.values())
+
+    def _least(self, free: str, values: Mapping[str, Value], too_small: float) -> float | None:
+        """Return the least whole number of a dimension that the network takes, if a larger one."""
+        mine = [s for s in (*self._sizes, *self._counts) if free in free_parameters(s)]
+
+        def takes(number: int) -> bool:
+            point = {**values, free: number}
+            return not any(self._too_small(size, evaluate(size, point)) for size in mine)
+
+        low, high = max(int(too_small), 0), 1
+        while not (high > low and takes(high)):
+            high *= 2
+            if high > _HIGHEST:
+                return None
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if takes(middle) else (middle, high)
+        return float(high)
+
+
+@lru_cache(maxsize=512)
+def _cached(key: _Of) -> SmallSizes:
+    return SmallSizes(key.graph)
+
+
+class _Of:
+    """A graph by identity: graphs are cached by structure."""
+
+    __slots__ = ("graph",)
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+
+    def __hash__(self) -> int:
+        return id(self.graph)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Of) and other.graph is self.graph
+
+
+def small_sizes(graph: Graph) -> SmallSizes:
+    """Return what is looked at of a graph, worked out once."""
+    return _cached(_Of(graph))
+
+
+def _may_vanish(size: Poly) -> bool:
+    """Tell whether a size may be zero or less where every free dimension is above zero."""
+    if not SHARES.isdisjoint(free_parameters(size)):
+        return False
+    return not _positive(size) and not _floored_at_zero(size)
+
+
+def _positive(size: Poly) -> bool:
+    """Tell whether every term is above zero for numbers above zero."""
+    return bool(size.terms) and all(
+        c > 0.0 and all(map(_above_zero, (atom for atom, _ in monomial)))
+        for monomial, c in size.terms.items()
+    )
+
+
+@lru_cache(maxsize=65536)
+def _above_zero(atom: Atom) -> bool:
+    if not atom.args or atom.name in _ALWAYS:
+        return True
+    each = [_positive(a) for a in atom.args]
+    if atom.name == "maximum":
+        return any(each)
+    return all(each) if atom.name in _AS_FIRST else False
+
+
+def _may_be_negative(count: Poly) -> bool:
+    """Tell whether a count of dimensions themselves takes something away.
+
+    One of sizes that follow from them takes away no more than there is where these are sizes.
+    """
+    plain = all(not atom.args for monomial in count.terms for atom, _ in monomial)
+    return plain and any(c < 0.0 for c in count.terms.values())
+
+
+def _is_factor(free: str, size: Poly) -> bool:
+    """Tell whether a dimension is a factor of every term, so that it turns no sign."""
+    powers = {
+        tuple(n for atom, n in monomial if not atom.args and atom.name == free)
+        for monomial in size.terms
+    }
+    inside = any(
+        atom.args and free in parameters_of(atom) for monomial in size.terms for atom, _ in monomial
+    )
+    return len(powers) == 1 and powers != {()} and not inside
+
+
+def _floored_at_zero(size: Poly) -> bool:
+    """Tell whether a size is what a file itself keeps from below zero, such as an empty slice."""
+    return any(
+        atom.name == "maximum" and any(constant(a) == 0.0 for a in atom.args)
+        for monomial in size.terms for atom, _ in monomial
+    )  # fmt: skip
+
+
+def _of(size: Poly, atoms: AtomValues) -> Value:
+    return sum((c * atoms.monomial(m) for m, c in size.terms.items()), 0.0)
+
+
+def _first(values: Value, sizes: Value, small: Value) -> tuple[float, float]:
+    """Return the first value of a dimension under which a size is too small, and that size."""
+    all_three = np.broadcast_arrays(np.asarray(values, dtype=float), sizes, small)
+    value, size, wrong = (np.ravel(part) for part in all_three)
+    at = int(np.argmax(wrong))
+    return float(value[at]), float(size[at])
+
+
+def _one(value: Value) -> Value:
+    """Return a number: the largest of an array, which is the last to be too small."""
+    return float(np.max(value)) if is_array(value) else value
