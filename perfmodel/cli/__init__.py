@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(error, BrokenPipeError):
         # The reader has gone (`perfmodel ... | head`): say nothing.
         return BROKEN_PIPE
-    if code not in (DONE, INFEASIBLE):
+    if code in (BAD_INPUT, INTERRUPTED):
         return code
     return _refuse(f"standard output: {error.strerror}")
 
