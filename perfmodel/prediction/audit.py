@@ -129,10 +129,9 @@ def _least(value: Value) -> float:
     """Return the least of a number or an array, NaN where any is; 0 for a tracer."""
     if isinstance(value, float | int):
         return value
-    if not isinstance(value, np.ndarray):
+    if namespace(value) is not np:
         return 0.0
-    found: Value = value.item() if value.size == 1 else value.min()
-    return float(found)
+    return float(value.item() if value.size == 1 else value.min())
 
 
 def _sound(value: Value) -> bool:
