@@ -295,3 +295,26 @@ def test_power_above_the_sustained_and_below_the_idle_one_is_said() -> None:
         assert breach.fact == "power.busy"
         assert breach.value == pytest.approx(found.power_w)
         assert found.feasible, "it would slow down; what fits still fits"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["cortex_a57", "neoverse_n1", "silvermont", "nvme_host", "u200_dpu", "stm32u3c5", "zen4_core"],
+)
+@pytest.mark.parametrize("model", ["resnet18", "mobilenet_v2", "bert_base", "yolov8n"])
+def test_no_runtime_is_faster_than_the_bound(name: str, model: str) -> None:
+    device, work = devices.hardware(name), workloads.find(model)
+    real = predict(work, device)
+    bound = predict(work, device, runtime="ideal", engine=real._setting.engine)
+    assert bound.latency_s <= real.latency_s * (1 + 1e-9)
+
+
+def test_work_without_a_price_takes_no_known_energy() -> None:
+    found = predict(workloads.find("random_forest_breast_cancer"), devices.hardware("neurram"))
+    assert math.isnan(found.energy_j)
+    assert "vector work" in found.energy_model
+
+
+def test_what_lies_far_inside_a_cache_crosses_to_no_memory_beyond() -> None:
+    found = predict(workloads.find("ddot"), devices.hardware("epyc_7452_core"))
+    assert found.traffic_bytes["dram"] == 0.0

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from perfmodel.arrays import Array, Value, namespace
+from perfmodel.arrays import Value, namespace
 from perfmodel.cost.capacity import Violation, resources
 from perfmodel.cost.setting import Setting
 from perfmodel.errors import Fault, InputError
@@ -129,10 +129,9 @@ def _least(value: Value) -> float:
     """Return the least of a number or an array, NaN where any is; 0 for a tracer."""
     if isinstance(value, float | int):
         return value
-    if not isinstance(value, np.ndarray):
+    if namespace(value) is not np:
         return 0.0
-    numbers = cast("Array", value)
-    return float(numbers.item() if numbers.size == 1 else numbers.min())
+    return float(value.item() if value.size == 1 else value.min())
 
 
 def _sound(value: Value) -> bool:
