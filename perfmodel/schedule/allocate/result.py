@@ -171,7 +171,8 @@ class Allocation:
     def _lines(self) -> Iterator[str]:
         count = len(self.buffers)
         into = "" if self.capacity_bytes is None else f" in {_bytes(self.capacity_bytes)}"
-        yield f"{count} buffers{into}: {self.status}"
+        open_ = "" if self.decided else " within the limits, nor proved not to be there"
+        yield f"{count} buffers{into}: {self.status}{open_}"
         if self.packed:
             least = "the least there is" if self.proved else (
                 f"at least {_bytes(self.lower_bound_bytes)} are needed"
