@@ -65,7 +65,7 @@ class Ranges:
     def save(self, path: str | Path) -> None:
         """Write an NPZ file that `read_ranges` reads."""
         with replacing(path) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, allow_pickle=False, **self.samples)
+            np.savez(stream, **self.samples)  # NumPy 2.0 would store `allow_pickle`
 
 
 def activation_noise(values: npt.ArrayLike, format: Format) -> float:
