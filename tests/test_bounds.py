@@ -1,5 +1,6 @@
 """What is declared of dependencies, and homes, folders and characters that a user may not have."""
 
+import inspect
 import json
 import os
 import subprocess
@@ -45,7 +46,7 @@ def test_the_list_of_sound_lines_has_every_command() -> None:
 def test_scipy_may_call_the_generator_by_either_name(monkeypatch: pytest.MonkeyPatch) -> None:
     """`seed` before SciPy 1.15, `rng` since."""
     real: Callable[..., Any] = qmc.Sobol
-    word = "rng"
+    word = "rng" if "rng" in inspect.signature(real).parameters else "seed"
     axes = [parse_axis("batch", "uniform(1, 9)"), parse_axis("height", "32,64")]
 
     def by_rng(d: int, *, scramble: bool = True, rng: Any = None) -> Any:

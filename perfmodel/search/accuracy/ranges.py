@@ -65,7 +65,9 @@ class Ranges:
     def save(self, path: str | Path) -> None:
         """Write an NPZ file that `read_ranges` reads."""
         with replacing(path) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, allow_pickle=False, **self.samples)
+            # Without `allow_pickle`, which NumPy 2.0 would store as one more array.
+            arrays: dict[str, Any] = dict(self.samples)
+            np.savez(stream, **arrays)
 
 
 def activation_noise(values: npt.ArrayLike, format: Format) -> float:
