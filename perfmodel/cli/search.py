@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from perfmodel.atomic import output_faults, write_text
 from perfmodel.cli import outcome
-from perfmodel.cli.common import Count, Whole, note, print_json, say, scalars, to_json
+from perfmodel.cli.common import Whole, note, print_json, say, scalars, to_json
 from perfmodel.cli.reporting import report_faults, write_report
 from perfmodel.errors import Fault, InputError
 from perfmodel.search.declared import SearchProblem
@@ -53,7 +53,7 @@ def search(
     method: str | None = None,
     seconds: float | None = None,
     evaluations: Whole | None = None,
-    seed: Count | None = None,
+    seed: Whole | None = None,
     front: bool = False,
     relief: bool = False,
     report: Path | None = None,

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from perfmodel.atomic import output_faults
 from perfmodel.cli import outcome
-from perfmodel.cli.common import Count, Whole, named_options, print_json, say, scalars, write_result
+from perfmodel.cli.common import Whole, named_options, print_json, say, scalars, write_result
 from perfmodel.cli.place import extra_levels, popularity_of
 from perfmodel.cli.words import DeviceSpec, ModelFile
 from perfmodel.errors import InputError
@@ -48,7 +48,7 @@ def stream(
     accuracy: float = 0.0,
     grouped: bool = False,
     runs: Whole = 16,
-    seed: Count = 0,
+    seed: Whole = 0,
     json: bool = False,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
 ) -> int:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import lru_cache
 
-from perfmodel.workload.graph import Access, Block, Graph, Operator
-from perfmodel.workload.lower import ById
+from perfmodel.workload.graph import Access, Block, ById, Graph, Operator
 
 __all__ = ["VIEWS", "with_views"]
 

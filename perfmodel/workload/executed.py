@@ -11,9 +11,8 @@ from perfmodel.formats import fixed_format
 from perfmodel.workload.algorithms import algorithm_of, weight_growth
 from perfmodel.workload.builder import VECTOR_OPS
 from perfmodel.workload.dispatches import with_views
-from perfmodel.workload.graph import Access, Block, Graph, Operator
+from perfmodel.workload.graph import Access, Block, ById, Graph, Operator
 from perfmodel.workload.layouts import PLAIN, Layout, with_conversions
-from perfmodel.workload.lower import ById
 from perfmodel.workload.symbols import constant, simplify
 
 __all__ = ["Execution", "executed"]

@@ -268,3 +268,18 @@ class Graph:
         """Return a hash of the graph's content (structure, shapes and counts)."""
         text = repr((sorted(self.tensors.items()), self.blocks, self.inputs, self.outputs))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class ById:
+    """Hash a graph by identity: graphs are cached by structure, so this is a structure key."""
+
+    __slots__ = ("graph",)
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+
+    def __hash__(self) -> int:
+        return id(self.graph)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ById) and other.graph is self.graph

@@ -17,8 +17,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from perfmodel.workload.fuse import aliases
-from perfmodel.workload.graph import Access, Block, Graph, Operator, Tensor
-from perfmodel.workload.lower import ById
+from perfmodel.workload.graph import Access, Block, ById, Graph, Operator, Tensor
 from perfmodel.workload.symbols import Dim, constant, simplify
 
 __all__ = ["PLAIN", "Layout", "with_conversions"]

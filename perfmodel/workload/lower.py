@@ -20,7 +20,7 @@ from perfmodel.workload.algorithms import (
 )
 from perfmodel.workload.builder import VECTOR_OPS
 from perfmodel.workload.fuse import Fusion, Kernel, aliases, kernels
-from perfmodel.workload.graph import Graph, Operator, Tensor
+from perfmodel.workload.graph import ById, Graph, Operator, Tensor
 from perfmodel.workload.lifetimes import Lifetimes, held, lifetimes_of
 from perfmodel.workload.panels import extents_of, in_panels, is_narrow, padded_macs
 from perfmodel.workload.program import Program
@@ -413,21 +413,6 @@ class Lowered:
 
 
 FUSED = Fusion()
-
-
-class ById:
-    """Hash a graph by identity: graphs are cached by structure, so this is a structure key."""
-
-    __slots__ = ("graph",)
-
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
-
-    def __hash__(self) -> int:
-        return id(self.graph)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, ById) and other.graph is self.graph
 
 
 @lru_cache(maxsize=512)

@@ -15,7 +15,7 @@ import numpy as np
 
 from perfmodel.arrays import Value, is_array, namespace
 from perfmodel.errors import Fault
-from perfmodel.workload.graph import Graph
+from perfmodel.workload.graph import ById, Graph
 from perfmodel.workload.symbols import (
     Atom,
     AtomValues,
@@ -149,28 +149,13 @@ class SmallSizes:
 
 
 @lru_cache(maxsize=512)
-def _cached(key: _Of) -> SmallSizes:
+def _small(key: ById) -> SmallSizes:
     return SmallSizes(key.graph)
-
-
-class _Of:
-    """A graph by identity: graphs are cached by structure."""
-
-    __slots__ = ("graph",)
-
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
-
-    def __hash__(self) -> int:
-        return id(self.graph)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Of) and other.graph is self.graph
 
 
 def small_sizes(graph: Graph) -> SmallSizes:
     """Return what is looked at of a graph, worked out once."""
-    return _cached(_Of(graph))
+    return _small(ById(graph))
 
 
 def _may_vanish(size: Poly) -> bool:

@@ -165,7 +165,7 @@ def test_what_it_executes_and_serves_reads_back_as_written(tmp_path: Path, card:
          "you mean 'fp32'?")),
         ("winograd_4x4", "winograd_4x5", ("11:23: kernels.conv.algorithms.0: unknown value "
          "'winograd_4x5'; expected one of direct, im2col, winograd_2x2, winograd_4x4, dense, "
-         "per_group; did you mean 'winograd_4x4'?")),
+         "per_group, fewest; did you mean 'winograd_4x4'?")),
         ("active_neurons: 0.4", "active_neurons: 1.4", None),
         ('"20 us"', "20e-6", None),
     ],

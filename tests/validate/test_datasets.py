@@ -165,7 +165,7 @@ def test_unknown_names_and_folders(folder: Path, monkeypatch: pytest.MonkeyPatch
             "no data set is named 'cpu_zen5'; expected a path to a .csv file, or one of "
             f"{', '.join(DATASETS)}; did you mean 'cpu_zen4'?"
         ),
-        "absent.csv: no such file; expected a readable file",
+        "absent.csv: no such file or directory; expected a readable file",
     ]
     monkeypatch.setenv("PERFMODEL_DATA", str(folder))
     assert validate(APPLE)[0].rows == 2

@@ -75,7 +75,7 @@ def test_what_is_no_table(content: bytes, told: str, write: Callable[..., Path])
 def test_missing_and_broken_files(tmp_path: Path) -> None:
     absent = tmp_path / "absent.csv"
     assert faults_of(lambda: read_rows(absent)) == [
-        f"{absent}: no such file; expected a readable file"
+        f"{absent}: no such file or directory; expected a readable file"
     ]
     broken = tmp_path / "broken.csv.gz"
     broken.write_bytes(gzip.compress(b"a,b\n1,2\n" * 100)[:-20])

@@ -12,8 +12,7 @@ from perfmodel.arrays import Value, is_array
 from perfmodel.errors import Fault, InputError
 from perfmodel.formats import Precision
 from perfmodel.workload.families import Semantics
-from perfmodel.workload.graph import Graph
-from perfmodel.workload.lower import ById
+from perfmodel.workload.graph import ById, Graph
 from perfmodel.workload.rewrite.channels import width_names, with_channels
 from perfmodel.workload.rewrite.formats import with_formats
 from perfmodel.workload.rewrite.groups import channel_groups

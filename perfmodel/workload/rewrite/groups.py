@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from perfmodel.workload.graph import Graph
-from perfmodel.workload.lower import ById
+from perfmodel.workload.graph import ById, Graph
 from perfmodel.workload.rewrite.axes import Key, Segment
 from perfmodel.workload.rewrite.relate import relations
 from perfmodel.workload.rewrite.relations import POSITION, Relations
