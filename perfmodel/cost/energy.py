@@ -94,17 +94,25 @@ def run_energy(
         if missing:
             model += f"; {', '.join(missing)} not counted"
         parts = own | parts
-        return _known(sum(parts.values(), 0.0), parts, model, time)
+        return _known(sum(parts.values(), 0.0), parts, model, totals)
     busy = facts.get(f"engines.{setting.engine}.busy_power", facts.get("power.busy"))
     if busy is not None:
         return Energy(busy * time, {"busy": busy * time}, "busy power x time")
     return Energy(None, {}, "unknown: the device states neither energies nor power")
 
 
-def _known(joule: Value, parts: dict[str, Value], model: str, time: Value) -> Energy:
-    """Return an energy, or that it is unknown: nothing that takes so much time takes none."""
+def _known(
+    joule: Value, parts: dict[str, Value], model: str, totals: Mapping[str, Value]
+) -> Energy:
+    """Return an energy, or that it is unknown: what computes or moves bytes takes some."""
+    time = totals["latency_s"]
     xp = namespace(joule, time)
     known = (joule > 0.0) | (time == 0.0)
+    if xp is np and np.all(known):
+        return Energy(joule, parts, model)
+    # A sum of nothing takes none; the constant of a table of costs is one.
+    work = [done for key, done in totals.items() if key.startswith(("operations ", "traffic "))]
+    known = known | (sum(work, 0.0) == 0.0)
     if xp is np and np.all(known):
         return Energy(joule, parts, model)
     if xp is np and not np.any(known):
