@@ -155,7 +155,8 @@ def cost(table: OperatorTable, setting: Setting) -> Terms:
     }
     return Terms(
         compute, memory, overhead, {main: moved},
-        compose(compute, memory, overhead, setting.overlap), peak_operations(table, setting), {},
+        compose(compute, memory, overhead, setting.overlap),
+        peak_operations(table, setting, by_row["dsp"]), {},
         work={"depth": clocks, "wait": wait}, detail=detail, resources=resources,
         traffic_model="inputs and outputs of the network; weights are in the fabric",
     )  # fmt: skip

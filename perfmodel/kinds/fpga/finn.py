@@ -184,7 +184,8 @@ def cost(table: OperatorTable, setting: Setting) -> Terms:
               "simd": rows(unit.simd)}  # fmt: skip
     return Terms(
         compute, memory, overhead, {main: moved},
-        compose(compute, memory, overhead, setting.overlap), peak_operations(table, setting), {},
+        compose(compute, memory, overhead, setting.overlap),
+        peak_operations(table, setting, by_row["dsp"]), {},
         work={"stream": clocks}, detail=detail, resources=of_rows(table, by_row),
         traffic_model="inputs and outputs of the network; weights are in the fabric",
     )  # fmt: skip

@@ -127,7 +127,8 @@ def cost(table: OperatorTable, setting: Setting) -> Terms:
     detail = {**by_row, "clocks": clocks, "interval": held + 0.0 * slowest}
     return Terms(
         compute, memory, overhead, {main: moved},
-        compose(compute, memory, overhead, setting.overlap), peak_operations(table, setting), {},
+        compose(compute, memory, overhead, setting.overlap),
+        peak_operations(table, setting, by_row["dsp"]), {},
         work={"passage": clocks, "wait": wait / count}, detail=detail,
         resources=of_rows(table, by_row),
         traffic_model="inputs and outputs of the network; weights are in the fabric",
