@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from perfmodel.arrays import Value
+from perfmodel.arrays import Value, namespace
 from perfmodel.cost.setting import Setting
 from perfmodel.kinds.rates import executed_format, pair_format, sparse_speedup
 from perfmodel.kinds.roofline import best_format
@@ -24,11 +24,11 @@ from perfmodel.kinds.simd.convolution import (
 )
 from perfmodel.kinds.simd.gemm import conflicts, gemm_clocks
 from perfmodel.kinds.simd.streams import level_bandwidth
-from perfmodel.kinds.simd.tiles import blocks
+from perfmodel.kinds.simd.tiles import blocks, edges
 from perfmodel.workload.lower import WEIGHT, OperatorTable
 from perfmodel.workload.shapes import COLUMNS, Nests
 
-__all__ = ["KERNEL_OF", "core_of", "kernel_fact", "nest_clocks"]
+__all__ = ["KERNEL_OF", "core_of", "kernel_fact", "nest_clocks", "on_image"]
 
 #: Class of operators that are products above all -> the class of kernels that runs them. Nests of
 #: any other class, such as a scan's, are products too: those of `gemm`.
@@ -172,7 +172,21 @@ def _fewest(table: OperatorTable, nests: Nests, at: Value, setting: Setting) -> 
             / (facts[f"{head}peaks.{name}"] * sparse_speedup(setting, pair))
         ), setting,
     )  # fmt: skip
-    return each * nests.macs[at]
+    return each * (nests.macs * nests.times * on_image(nests))[at]
+
+
+def on_image(nests: Nests) -> Value:
+    """Return the share of each nest's multiply-accumulates whose tap lies on the image.
+
+    Direct kernels skip the taps on the padding, which the network counts.
+    """
+    stride, dilation = nests.stride, nests.dilation
+    down = edges(nests.in_rows, nests.out_rows, nests.kernel_rows, stride[:, :1], dilation[:, :1])
+    across = edges(nests.in_columns, nests.out_columns, nests.kernel_columns, stride[:, 1:],
+                   dilation[:, 1:])  # fmt: skip
+    xp = namespace(nests.macs, nests.out_rows)
+    taps = nests.out_rows * nests.out_columns * nests.kernel_rows * nests.kernel_columns
+    return down.taps * across.taps / xp.maximum(taps, 1.0)
 
 
 def _by_pair(

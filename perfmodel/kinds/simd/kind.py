@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from perfmodel.arrays import Value, is_array, namespace
+from perfmodel.arrays import Value, is_array
 from perfmodel.cost.compose import compose
 from perfmodel.cost.nests import RowSums, unmasked
 from perfmodel.cost.residency import footprint_bytes
@@ -20,13 +20,11 @@ from perfmodel.kinds.protocol import Equation, Terms, need_engine
 from perfmodel.kinds.rates import copy_shares
 from perfmodel.kinds.roofline import KIND as ROOFLINE
 from perfmodel.kinds.roofline import launch_times, matrix_rates
-from perfmodel.kinds.simd.kernels import KERNEL_OF, kernel_fact, nest_clocks
+from perfmodel.kinds.simd.kernels import KERNEL_OF, kernel_fact, nest_clocks, on_image
 from perfmodel.kinds.simd.streams import Streams, level_bandwidth, missed, streams
-from perfmodel.kinds.simd.tiles import edges
 from perfmodel.kinds.simd.vector import by_kernel, vector_seconds
 from perfmodel.kinds.streams import with_streams
 from perfmodel.workload.lower import OperatorTable
-from perfmodel.workload.shapes import Nests
 
 __all__ = ["KIND", "SimdCores"]
 
@@ -84,9 +82,10 @@ class SimdCores:
             modelled = np.zeros((n, 1), dtype=bool)
             modelled[nests.row[known]] = True
             matrix = xp.where(modelled, spent / clock, matrix)
-            # Direct kernels skip the taps on the padding, which the network counts.
-            share = xp.where(modelled, _on_image(nests, rows), 1.0)
-            operations = {name: done * share for name, done in operations.items()}
+            done = nests.macs * nests.times
+            share = rows(done * on_image(nests)) / xp.maximum(rows(done), 1.0)
+            share = xp.where(modelled, share, 1.0)
+            operations = {name: each * share for name, each in operations.items()}
             work["matrix"] = xp.where(modelled, spent, 2.0 * macs)
         operations["vector"] = table.vector_ops
         vector = vector_seconds(table, setting)
@@ -121,19 +120,6 @@ class SimdCores:
                 seconds = xp.where(matrix > 0, 0.0, seconds)
             memory[level] = seconds
         return memory
-
-
-def _on_image(nests: Nests, rows: RowSums) -> Value:
-    """Return the share of the multiply-accumulates of each row whose tap lies on the image."""
-    stride, dilation = nests.stride, nests.dilation
-    down = edges(nests.in_rows, nests.out_rows, nests.kernel_rows, stride[:, :1], dilation[:, :1])
-    across = edges(nests.in_columns, nests.out_columns, nests.kernel_columns, stride[:, 1:],
-                   dilation[:, 1:])  # fmt: skip
-    xp = namespace(nests.macs, nests.out_rows)
-    taps = nests.out_rows * nests.out_columns * nests.kernel_rows * nests.kernel_columns
-    macs = nests.macs * nests.times
-    on_image = macs * down.taps * across.taps / xp.maximum(taps, 1.0)
-    return rows(on_image) / xp.maximum(rows(macs), 1.0)
 
 
 def _launches(table: OperatorTable, setting: Setting) -> dict[str, Value]:
