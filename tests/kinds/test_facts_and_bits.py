@@ -91,11 +91,11 @@ def test_a_faster_unit_for_one_format_slows_down_no_other(name: str) -> None:
             varied = machine.vary({path: machine.facts[path] * steps})
             seconds = predict(find("resnet18", {}), varied, precision=precision).latency_s
             assert np.all(np.diff(np.broadcast_to(seconds, (5,))) <= 1e-15), (precision, path)
-        # No kernel is quicker than its unit.
+        # No kernel is quicker than its unit, which skips the 7 % of taps on the padding.
         own = f"engines.{machine.engine}.peaks.{'fp32' if precision.startswith('fp') else 'int8'}"
         slow = machine.vary({own: machine.facts[own] / 100.0})
         found = predict(find("resnet18", {}), slow, precision=precision)
-        assert found.latency_s > 2.0 * found.macs / (machine.facts[own] / 100.0) * 0.999
+        assert found.latency_s > 2.0 * found.macs / (machine.facts[own] / 100.0) * 0.92
 
 
 @pytest.mark.parametrize("name", ["u200_dpu", "kv260", "vck5000_dpu"])
