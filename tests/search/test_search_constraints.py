@@ -77,7 +77,7 @@ def test_a_result_keeps_every_limit_and_its_proof_holds(seed: int) -> None:
     _check(seed)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("block", range(MANY.start, MANY.stop, 15))
 def test_many_results_keep_every_limit_and_their_proofs_hold(block: int) -> None:
     for seed in range(block, block + 15):
@@ -171,7 +171,7 @@ def test_infeasible_searches_say_what_would_open_them(block: int) -> None:
     assert any(explained)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("block", range(20, 140, 20))
 def test_many_infeasible_searches_say_what_would_open_them(block: int) -> None:
     explained = [_check_explanation(seed) for seed in range(block, block + 20)]

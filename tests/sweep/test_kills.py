@@ -57,7 +57,7 @@ class Runs:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
-@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+@pytest.mark.parametrize("suffix", [".csv", pytest.param(".parquet", marks=pytest.mark.exhaustive)])
 def test_fifty_kills(suffix: str, tmp_path: Path) -> None:
     runs = Runs()
     alone, output = tmp_path / f"alone{suffix}", tmp_path / f"points{suffix}"

@@ -88,6 +88,7 @@ def _thinned(data: Path, to: Path, file: str, every: int, columns: tuple[str, ..
 
 
 @pytest.mark.data
+@pytest.mark.exhaustive
 def test_gpus_are_ranked_without_a_sample(data: Path, tmp_path: Path) -> None:
     columns = ("arch_idx", "arch_str", "titanx_1", "titanx_256", "silver_4114", "essential_ph_1",
                "eyeriss")  # fmt: skip

@@ -99,7 +99,10 @@ def test_a_task_that_was_not_fitted_is_predicted_and_decided(tmp_path: Path) -> 
     assert found.details["pi5 litert cifar100"] == {}
 
 
-@pytest.mark.parametrize("framework", ["litert", "onnx", "torchmobile"])
+@pytest.mark.parametrize(
+    "framework",
+    ["litert", *(pytest.param(n, marks=pytest.mark.exhaustive) for n in ("onnx", "torchmobile"))],
+)
 def test_another_task_costs_as_many_times_more_as_it_computes(
     tmp_path: Path, framework: str
 ) -> None:
@@ -141,6 +144,7 @@ def found(data: Path) -> ValidationResult:
 # What was reached, with a margin: MAPE, Spearman of latencies, then MAPE of energies. Constants are
 # fitted on 41 cells of the first three; ninapro, another shape of image, is transfer.
 @pytest.mark.data
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("name", "mape", "rank", "energy"),
     [
