@@ -4,7 +4,6 @@ The clock is one that goes on by a tick whenever it is looked at, so that time r
 that is the same in every run, and what is costed after that can be counted.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,11 +11,13 @@ import pytest
 
 import perfmodel as pm
 from perfmodel.schedule import deadline
-from perfmodel.search.oracle import configured
+from perfmodel.search.oracle import Oracle, configured, costs
 from perfmodel.search.oracle.costs import Predicted
+from perfmodel.search.oracle.rows import NotTabledError
 
 CHOICES = {"weight_bits": {"*": [2, 3, 4, 5, 6, 8]}, "activation_bits": {"*": [4, 8]}}
 FEW = {"weight_bits": {"*": [4, 8]}}
+SOME = {"weight_bits": {"*": [2, 4, 5, 6, 8]}}
 DEVICE = "jetson_agx_orin"
 
 
@@ -25,7 +26,7 @@ class Clock:
 
     def __init__(self) -> None:
         self.now, self.end = 0, np.inf
-        self.tables = self.members = 0
+        self.tables = self.members = self.batches = 0
 
     def monotonic(self) -> float:
         self.now += 1
@@ -37,12 +38,11 @@ class Clock:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
     monkeypatch.setattr(deadline, "time", made)
-    table, sums, one = (
-        configured.kernel_table, configured.ConfigurationCosts._sums, Predicted.one,
-    )  # fmt: skip
+    table, batch = configured.kernel_table, Oracle.batch
+    sums, one = configured.ConfigurationCosts._sums, Predicted.one
 
     def kernel_table(*args: Any, **options: Any) -> Any:
         made.tables += made.late
@@ -54,16 +54,22 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
 
     def predicted(self: Any, choice: Any) -> Any:
         made.members += made.late
+        made.now += 5
         return one(self, choice)
 
+    def asked(self: Any, *args: Any, **options: Any) -> Any:
+        made.batches += made.late
+        return batch(self, *args, **options)
+
+    monkeypatch.setattr(Oracle, "batch", asked)
     monkeypatch.setattr(configured, "kernel_table", kernel_table)
     monkeypatch.setattr(configured.ConfigurationCosts, "_sums", added_up)
     monkeypatch.setattr(Predicted, "one", predicted)
-    yield made
+    return made
 
 
 def searched(clock: Clock, ticks: int, **options: Any) -> Any:
-    clock.now, clock.tables, clock.members = 0, 0, 0
+    clock.now = clock.tables = clock.members = clock.batches = 0
     clock.end = 0.95 * ticks
     given = {"precision": "w8a8", "time_limit_s": ticks, "since": 0.0, **options}
     return pm.search("tiny_cnn", DEVICE, **given)
@@ -71,11 +77,10 @@ def searched(clock: Clock, ticks: int, **options: Any) -> Any:
 
 BY_METHOD = {
     "evolve": {"method": "evolve", "choices": CHOICES, "objective": "peak_memory_bytes"},
-    "every member, looked up": {"method": "exhaustive", "choices": FEW},
+    "every member, looked up": {"method": "exhaustive", "choices": SOME},
     "every member, added up": {"method": "exhaustive", "choices": CHOICES},
-    "every member, predicted": {
-        "method": "exhaustive", "choices": CHOICES, "objective": "utilization",
-    },
+    "every member, predicted": {"method": "exhaustive", "choices": FEW},
+    "evolve, predicted": {"method": "evolve", "choices": CHOICES},
     "exact": {"method": "exact", "choices": CHOICES},
     "exact, infeasible": {
         "method": "exact", "choices": CHOICES, "constraints": ["latency_s <= 1 ns"],
@@ -88,15 +93,22 @@ BY_METHOD = {
 
 @pytest.mark.parametrize("method", BY_METHOD)
 def test_little_is_costed_after_the_limit_and_the_answer_is_sound(
-    clock: Clock, method: str
+    clock: Clock, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if "predicted" in method:
+
+        def refused(*args: Any) -> Any:
+            raise NotTabledError("on purpose")
+
+        monkeypatch.setattr(costs, "_tables", refused)
     options = {"constraints": ["weight_bytes <= 1 MB"], **BY_METHOD[method]}
     decided = 0
     for ticks in (1, 5, 20, 40, 80, 160, 320):
         found = searched(clock, ticks, **options)
         assert clock.tables == 0, ticks
-        # One look at a member for its metrics, and at what was best.
-        assert clock.members <= 12, ticks
+        # Looks at a sample, and at what was best under each combination of hardware.
+        assert clock.members <= 6, ticks
+        assert clock.batches <= 8, ticks
         if found.best is None:
             assert found.decided == found.proved
             assert found.proved == (method == "exact, infeasible" and found.bound == np.inf)
@@ -112,13 +124,18 @@ def test_little_is_costed_after_the_limit_and_the_answer_is_sound(
     assert decided or method == "exact, infeasible"
 
 
-def test_all_members_are_no_longer_all_where_time_runs_out(clock: Clock) -> None:
-    found = searched(clock, 300, method="exhaustive", choices=CHOICES)
-    assert 0 < found.counts["evaluations"]
-    assert not found.proved
-    assert found.bound == -np.inf
-    assert "when time ran out" in found.model
-    assert found.best is not None
+@pytest.mark.parametrize("choices", [SOME, CHOICES], ids=["looked up", "added up"])
+def test_all_members_are_no_longer_all_where_time_runs_out(clock: Clock, choices: Any) -> None:
+    cut = 0
+    for ticks in range(20, 140, 20):
+        found = searched(clock, ticks, method="exhaustive", choices=choices)
+        if found.best is None or found.proved:
+            continue
+        cut += 1
+        assert found.counts["evaluations"] > 0
+        assert found.bound == -np.inf
+        assert "when time ran out" in found.model
+    assert cut
 
 
 def test_time_says_how_far_evolution_comes_and_nothing_else(clock: Clock) -> None:
