@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic
 from typing import Annotated, Any, Final
 
 from cyclopts import Parameter
@@ -99,7 +100,7 @@ def search(
     method
         exact (tables, with a proof), exhaustive, evolve, or auto: the first of these that can.
     seconds
-        Time limit of a proof; 60 by default.
+        Time limit, after which the best so far is the answer; 60 by default.
     evaluations
         Of evolution; 4000 by default.
     seed
@@ -119,6 +120,7 @@ def search(
         Write the network under a strip of its bits, with --front above it the front, to an .html
         file.
     """
+    since = monotonic()
     faults = FaultList()
     for path, suffixes, option in ((output, _SUFFIXES, "-o"), (plot, (".html",), "--plot")):
         if path is not None:
@@ -164,7 +166,7 @@ def search(
     if problem is None:
         faults.settle()
     assert problem is not None
-    return _told(problem.search(faults), front, relief, json, output, plot, report)
+    return _told(problem.search(faults, since), front, relief, json, output, plot, report)
 
 
 def _any_loss(choices: Any) -> Any:

@@ -18,13 +18,16 @@ class Deadline:
     Parameters
     ----------
     seconds
-        Time from now, by the clock on the wall; None for never.
+        By the clock on the wall; None for never.
+    since
+        Moment from which they count, by `time.monotonic`; by default now.
     """
 
     __slots__ = ("_end",)
 
-    def __init__(self, seconds: float | None = None) -> None:
-        self._end = math.inf if seconds is None else time.monotonic() + seconds
+    def __init__(self, seconds: float | None = None, since: float | None = None) -> None:
+        start = time.monotonic() if since is None else since
+        self._end = math.inf if seconds is None else start + seconds
 
     def left(self) -> float:
         """Return the seconds left, 0 when it has passed, infinity where there is no limit."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from time import monotonic
 from typing import Any, NamedTuple, cast, get_args
 
 from perfmodel.errors import Fault, InputError, nearest
@@ -90,19 +91,22 @@ class SearchProblem:
     seed: int = 0
     place: Callable[[Fault], Fault] | None = field(default=None, repr=False, compare=False)
 
-    def search(self, faults: FaultList | None = None) -> SearchResult:
+    def search(self, faults: FaultList | None = None, since: float | None = None) -> SearchResult:
         """Search.
 
         Parameters
         ----------
         faults
             Faults gathered so far; more are added, and all are raised.
+        since
+            Moment from which the time counts, by `time.monotonic`; by default that of the call.
 
         Raises
         ------
         InputError
             Every fault of the problem at once.
         """
+        since = monotonic() if since is None else since
         ready = self.resolved(FaultList() if faults is None else faults)
         try:
             return run(
@@ -110,7 +114,7 @@ class SearchProblem:
                 objective=self.objective, accuracy=ready.accuracy, precision=ready.precision,
                 runtime=ready.runtime, engine=self.engine, settings=ready.numbers,
                 method=self.method, time_limit_s=self.seconds, evaluations=self.evaluations,
-                seed=self.seed,
+                seed=self.seed, since=since,
             )  # fmt: skip
         except InputError as error:
             raise InputError([self._placed(fault) for fault in error.faults]) from None

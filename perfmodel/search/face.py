@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from perfmodel.asked import remember
@@ -100,6 +101,8 @@ def search(
     InputError
         Every fault of the input at once.
     """
+    # What is imported and read counts as well.
+    since = monotonic()
     from perfmodel.search.run import search as run
     from perfmodel.search.space import ConfigurationSpace
     from perfmodel.workload.nas_spaces import ArchitectureSpace
@@ -113,7 +116,8 @@ def search(
         from perfmodel.search.problem_file import load
 
         stated = [name for name, value in beside.items() if value is not None]
-        return remember(load(workload, stated).search(), "search", (workload,), beside)
+        found = load(workload, stated).search(since=since)
+        return remember(found, "search", (workload,), beside)
     if isinstance(workload, ArchitectureSpace | ConfigurationSpace):
         sample = workload.workload((0,) * len(workload.decisions))
         subject = resolve(sample, device, precision, runtime, set, engine, model)
@@ -121,9 +125,10 @@ def search(
     else:
         subject = resolve(workload, device, precision, runtime, set, engine, model)
         network = subject.workload
+    timed: dict[str, Any] = {"since": since, **options}
     found = run(
         network, subject.device, choices=choices, constraints=constraints, objective=objective,
         accuracy=accuracy, precision=subject.precision, runtime=subject.runtime,
-        engine=subject.engine, model=subject.model, **options,
+        engine=subject.engine, model=subject.model, **timed,
     )  # fmt: skip
     return remember(found, "search", (workload, device), beside)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from perfmodel.schedule.deadline import Deadline
+from perfmodel.schedule.deadline import Deadline, OutOfTimeError
 from perfmodel.search.constraints import Constraint
 from perfmodel.search.exact import ChoiceProblem, Infeasible, Limit, Sum, Term, solve
 from perfmodel.search.explained import explained
@@ -207,13 +207,16 @@ class Inner:
                         rows.append(near)
             batch = np.stack(rows)
             whole = self.whole(batch)
-            columns = question.columns(whole)
+            try:
+                columns = question.columns(whole, deadline)
+            except OutOfTimeError:
+                break
             excess = self._excess(question, columns, constraints)
             values = question.goal_of(columns)
             # Less of what is too much first, then a better objective.
             order = np.lexsort((values, excess))
             at = int(order[0])
-            if at == 0 or deadline.passed():
+            if at == 0:
                 break
             here = batch[at]
         columns = question.columns(self.whole(here[None]))
@@ -233,7 +236,7 @@ class Inner:
 
 def _left(deadline: Deadline, share: float) -> float | None:
     left = deadline.left()
-    return None if math.isinf(left) else max(0.05, share * left)
+    return None if math.isinf(left) else share * left
 
 
 def _size(option: Any) -> float:

@@ -12,12 +12,13 @@ from typing import Any, cast
 import numpy as np
 
 from perfmodel.errors import Fault, InputError
-from perfmodel.schedule.deadline import Deadline
+from perfmodel.schedule.deadline import Deadline, OutOfTimeError
 from perfmodel.search.constraints import RATES, Constraint
 from perfmodel.search.exact import Limit, Sum, Term
 from perfmodel.search.explained import over_all
 from perfmodel.search.inner import Answer, Inner
 from perfmodel.search.loss import LOSSES, Loss
+from perfmodel.search.members import evolved, exhaustive
 from perfmodel.search.oracle import Oracle
 from perfmodel.search.oracle.configured import ConfigurationCosts
 from perfmodel.search.oracle.costs import Grouped, Tabled
@@ -33,6 +34,9 @@ __all__ = ["Question"]
 
 #: A bound from below of what is negated is one from above of what is not.
 _OTHER: Mapping[Side, Side] = {"least": "most", "most": "least"}
+
+#: Share of the time in which tables of several combinations of hardware are made.
+_TABLES = 0.7
 
 #: Metrics that every result tells.
 _SHOWN = ("latency_s", "energy_j", "peak_memory_bytes", "weight_bytes")
@@ -134,9 +138,15 @@ class Question:
 
     # metrics of choices
 
-    def columns(self, choices: Index) -> dict[str, Floats]:
-        """Return every metric and the loss of choices, and ``feasible``."""
-        found = self.oracle.batch(choices)
+    def columns(self, choices: Index, deadline: Deadline | None = None) -> dict[str, Floats]:
+        """Return every metric and the loss of choices, and ``feasible``.
+
+        Raises
+        ------
+        OutOfTimeError
+            The deadline passed before.
+        """
+        found = self.oracle.batch(choices, deadline)
         if self.accuracy is not None:
             found[self.loss.name] = self.loss.of(choices)
         for rate in RATES:
@@ -194,19 +204,19 @@ class Question:
     def answer(self, method: str) -> SearchResult:
         """Answer by a method, or by the first that can."""
         start = time.process_time()
-        size = self.size
-        exact = self._exact_inners() if method in ("auto", "exact") else None
+        deadline = self.deadline or Deadline(self.time_limit_s)
+        exact = self._exact_inners(deadline) if method in ("auto", "exact") else None
         if exact is not None:
-            found = self._exact(exact)
+            found = self._exact(exact, deadline)
         elif method == "exact":
             raise InputError(
                 Fault(f"no exact search: {self._why_not()}", path="method",
                       expected="auto, exhaustive or evolve")
             )  # fmt: skip
-        elif method == "exhaustive" or (method == "auto" and size <= WHOLE):
-            found = self._exhaustive(size)
+        elif method == "exhaustive" or (method == "auto" and self.size <= WHOLE):
+            found = exhaustive(self, deadline)
         else:
-            found = self._evolved()
+            found = evolved(self, deadline)
         result = SearchResult(
             self.space, self.oracle.device.name, self.objective,
             self.loss.unit if self.goal in LOSSES else "", self.loss.source, found.best,
@@ -231,13 +241,24 @@ class Question:
         """Whether an exact search over tables can answer."""
         return self._exact_inners() is not None
 
-    def _exact_inners(self) -> list[Inner] | None:
-        """Return the problems that together are the search, one a combination of hardware."""
+    def _exact_inners(self, deadline: Deadline | None = None) -> list[Inner] | None:
+        """Return the problems that together are the search, one a combination of hardware.
+
+        Those whose tables are made by the deadline, where that is not all of them.
+
+        Raises
+        ------
+        OutOfTimeError
+            The deadline passed before there was one.
+        """
         assert self.made is not None
         if not self._additive:
             return None
         if self.made.inners is None:
-            self.made.inners = self._inners() or []
+            found, every = self._inners(deadline or Deadline())
+            if not every:
+                return found
+            self.made.inners = found
         return self.made.inners or None
 
     @property
@@ -247,44 +268,58 @@ class Question:
             return False
         return not any(c.metric in _PEAKS and not c.at_most for c in self.constraints)
 
-    def _inners(self) -> list[Inner] | None:
-        if not isinstance(self.space, ConfigurationSpace) or not self.loss.tabled:
-            return None
-        if self.oracle.method != "tabled":
-            return None
+    @property
+    def _outer(self) -> list[int]:
+        """Decisions whose combinations have tables of their own."""
         costs = self.oracle.costs
-        keys: list[tuple[tuple[int, ...], Any]] = [((), costs)]
-        outer: list[int] = []
-        if isinstance(costs, Grouped):
-            outer = list(costs.outer)
-            sizes = [range(len(self.space.decisions[i].options)) for i in outer]
-            keys = [(key, costs.of(key)) for key in product(*sizes)]
+        return list(costs.outer) if isinstance(costs, Grouped) else []
+
+    def _inners(self, deadline: Deadline) -> tuple[list[Inner], bool]:
+        """Return the problems of tables, none where there are no tables, and if that is all."""
+        if not isinstance(self.space, ConfigurationSpace) or not self.loss.tabled:
+            return [], True
+        if self.oracle.method != "tabled":
+            return [], True
+        costs, outer = self.oracle.costs, self._outer
         inner_at = [i for i in range(len(self.space.decisions)) if i not in outer]
         if not inner_at:
             # Hardware alone: each combination is predicted.
-            return None
+            return [], True
+        # What is tabled has to be solved as well.
+        until = deadline.within(_TABLES * deadline.left())
         inners: list[Inner] = []
-        for key, each in keys:
+        for key in product(*(range(len(self.space.decisions[i].options)) for i in outer)):
+            try:
+                each = costs.of(key, until) if isinstance(costs, Grouped) else costs
+            except OutOfTimeError:
+                if not inners:
+                    raise
+                return inners, False
             if not isinstance(each, Tabled) or not isinstance(each.tables, ConfigurationCosts):
-                return None
+                return [], True
             if not each.reader.affine:
-                return None
+                return [], True
             fixed = dict(zip(outer, key, strict=True))
             inners.append(Inner(MetricTables(each.tables, each.reader), fixed, inner_at))
-        return inners
+        return inners, True
 
-    def _exact(self, inners: Sequence[Inner]) -> Answer:
-        deadline = self.deadline or Deadline(self.time_limit_s)
+    def _exact(self, inners: Sequence[Inner], deadline: Deadline) -> Answer:
         answers: list[Answer] = []
         for k, inner in enumerate(inners):
             within = deadline.within(deadline.left() / (len(inners) - k))
             answers.append(inner.answer(self, self.constraints, within, self.seed))
+        combinations = math.prod(len(self.space.decisions[i].options) for i in self._outer)
+        if len(inners) < combinations:
+            # Nothing is known of the others.
+            model = f"{len(inners)} of {combinations} combinations of hardware, when time ran out"
+            answers.append(Answer(None, -math.inf, False, model, "none"))
         found = [a for a in answers if a.best is not None]
         bound = min(a.bound for a in answers)
         if not found:
             why = over_all(self.constraints, [a.infeasible for a in answers])
             proved = all(a.proved for a in answers)
-            return replace(answers[0], proved=proved, bound=bound, infeasible=why)
+            last = answers[-1] if len(inners) < combinations else answers[0]
+            return replace(last, proved=proved, bound=bound, infeasible=why)
         best = min(found, key=lambda a: a.best.value if a.best else math.inf)
         assert best.best is not None
         met = best.best.value - bound <= 1e-9 * max(abs(best.best.value), 1e-300)
@@ -360,50 +395,6 @@ class Question:
         rows: Index = np.arange(self.size)[:, None] // places % sizes
         return rows
 
-    def _exhaustive(self, size: int) -> Answer:
-        every = self.every()
-        columns = self.columns(every)
-        good = self.allowed(columns, self.constraints)
-        counts = {"evaluations": size}
-        model = f"of all {size:,} members, each predicted"
-        if not good.any():
-            return Answer(None, math.inf, True, model, "exhaustive", counts=counts,
-                          notes=self._nearest_miss(columns))  # fmt: skip
-        values = np.where(good, self.goal_of(columns), np.inf)
-        at = int(np.argmin(values))
-        best = self.best_of(every[at], columns, at)
-        return Answer(best, float(values[at]), True, model, "exhaustive", self.uses(best),
-                      counts=counts)  # fmt: skip
-
-    def _nearest_miss(self, columns: Mapping[str, Floats]) -> tuple[str, ...]:
-        """Say for each constraint what the least is that any member reaches."""
-        out: list[str] = []
-        for constraint in self.constraints:
-            values = columns[self.named(constraint.metric)]
-            reached = values.min() if constraint.at_most else values.max()
-            if not constraint.holds(np.array([reached]))[0]:
-                out.append(f"{constraint.text}: no member is better than {reached:.6g}")
-        return tuple(out)
-
-    def _evolved(self) -> Answer:
-        from perfmodel.search.evolve import evolve
-
-        found = evolve(
-            self.columns, self.space, [(self.objective, self.sense)],
-            self.conditions(self.constraints), method="regularised", evaluations=self.evaluations,
-            seed=self.seed,
-        )  # fmt: skip
-        model = "evolution proves nothing"
-        counts = {"evaluations": found.evaluations}
-        if not len(found.choices):
-            return Answer(None, -math.inf, False, model, found.method, counts=counts)
-        choices: Index = np.asarray(found.choices, dtype=np.intp)
-        columns = self.columns(choices)
-        values = np.where(self.allowed(columns, self.constraints), self.goal_of(columns), np.inf)
-        at = int(np.argmin(values))
-        best = self.best_of(choices[at], columns, at)
-        return Answer(best, -math.inf, False, model, found.method, self.uses(best), counts=counts)
-
     @property
     def sense(self) -> str:
         """Whether the objective is to be small (``min``) or large (``max``)."""
@@ -451,9 +442,9 @@ class Question:
         return price
 
     def _asked(self, what: str, share: float = 0.1) -> Any:
-        if what == "relief":
-            return self._relief(share)
-        return self._front()
+        # The deadline was that of the answer.
+        further = replace(self, deadline=None)
+        return further._relief(share) if what == "relief" else further._front()
 
     def _relief(self, share: float) -> dict[str, float]:
         """Return for each constraint the objective with its bound eased."""

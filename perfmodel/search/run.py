@@ -54,6 +54,7 @@ def search(
     time_limit_s: float | None = 60.0,
     evaluations: int = 4000,
     seed: int = 0,
+    since: float | None = None,
 ) -> SearchResult:
     """Find the configuration with the least objective under constraints.
 
@@ -87,6 +88,8 @@ def search(
         known by then, nothing is found and nothing proved.
     evaluations, seed
         Of evolution.
+    since
+        Moment from which the time counts, by `time.monotonic`; by default that of the call.
 
     Returns
     -------
@@ -99,7 +102,7 @@ def search(
         Every fault of the input at once.
     """
     began = time.process_time()
-    deadline = Deadline(None if time_limit_s is None else _SHARE * time_limit_s)
+    deadline = Deadline(None if time_limit_s is None else _SHARE * time_limit_s, since)
     faults: list[Fault] = []
     if method not in METHODS:
         faults.append(
@@ -150,13 +153,13 @@ def search(
              "warm": warm, "settings": dict(settings or {})},
             time_limit_s, evaluations, seed, deadline=deadline,
         )  # fmt: skip
+        return question.answer(method)
     except OutOfTimeError as late:
         note = f"time ran out when {late}: nothing is known; a longer time limit is needed"
         return SearchResult(
             space, _plain(device).name, goal, "", "", None, -math.inf, False, "nothing yet",
             "none", notes=(note,), seconds=time.process_time() - began,
         )  # fmt: skip
-    return question.answer(method)
 
 
 def _plain(device: Device | Machine) -> Device:

@@ -121,6 +121,8 @@ class PatchResult:
 #: Seconds by default, and the share of them for the plan itself: the rest is for what is missing.
 _LIMIT_S = 60.0
 _SHARE = 0.75
+#: Of all the time: what is left is for cutting short.
+_ALL = 0.95
 
 
 def _numbers(plan: PatchPlan) -> dict[str, Any]:
@@ -174,6 +176,7 @@ def patches(
     InputError
         Every fault at once.
     """
+    deadline = Deadline(None if time_limit_s is None else _ALL * time_limit_s)
     faults = FaultList() if faults is None else faults
     for name, given, known in (
         ("objective", (objective,), _OBJECTIVES), ("modes", modes, MODES),
@@ -208,8 +211,7 @@ def patches(
     options: dict[str, Any] = {
         "modes": modes, "most_patched": most_patched, "in_place_depthwise": in_place_depthwise,
     }  # fmt: skip
-    deadline = Deadline(time_limit_s)
-    allowed = None if time_limit_s is None else _SHARE * time_limit_s
+    allowed = None if time_limit_s is None else _SHARE * deadline.left()
     search = Deadline(allowed)
     found = patch_plan(
         net, objective, capacity_bytes=at.capacity_bytes, time_limit_s=allowed,

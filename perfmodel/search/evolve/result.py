@@ -42,7 +42,7 @@ class Evolution:
     method, seed, population
         As asked.
     stopped
-        Why it ended: ``evaluations``, ``callback``, or ``no new choices``.
+        Why it ended: ``evaluations``, ``callback``, ``time limit``, or ``no new choices``.
     """
 
     def __init__(

@@ -14,7 +14,8 @@ import numpy as np
 from perfmodel.atomic import output_faults
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.pareto import front
-from perfmodel.search.evolve.archive import Archive, read_state
+from perfmodel.schedule.deadline import Deadline, OutOfTimeError
+from perfmodel.search.evolve.archive import Archive, Choice, read_state
 from perfmodel.search.evolve.moves import Moves
 from perfmodel.search.evolve.packages import PACKAGES, SAMPLERS
 from perfmodel.search.evolve.proposals import PLAIN, Proposals, Search
@@ -28,6 +29,9 @@ METHODS: Mapping[str, Callable[[Search], Proposals]] = {**PACKAGES, **PLAIN}
 
 #: Evaluations where neither their number nor that of generations is said.
 _EVALUATIONS = 2000
+
+#: Choices asked about at once where time is limited.
+_PART = 10
 
 #: Part of what is known by which it must have grown before it is written again.
 _GROWTH = 0.05
@@ -59,6 +63,7 @@ def evolve(
     state: str | Path | None = None, reference: Mapping[str, float] | None = None,
     callback: Callable[[Progress], Any] | None = None, log: bool = False,
     tournament: int = 25, sampler: str = "tpe", storage: str = "",
+    deadline: Deadline | None = None,
 ) -> Evolution:  # fmt: skip
     """Search a space for choices that no other one beats.
 
@@ -104,6 +109,9 @@ def evolve(
     sampler, storage
         Of ``optuna``: one of ``tpe``, ``nsga2``, ``nsga3``, ``random``; URL of a database that
         trials are kept in, taken up again where it holds this search.
+    deadline
+        When to stop with what is known. A generation is then asked about in parts, and an oracle
+        may raise `OutOfTimeError`, after which its last part is left out.
 
     Returns
     -------
@@ -156,7 +164,9 @@ def evolve(
                 stopped = "no new choices"
                 break
             batch = batch[: limit - len(archive)]
-            archive.add(batch)
+            if not _asked(archive, batch, deadline):
+                stopped = "time limit"
+                break
             if state is not None and len(stored) >= written + max(population, _GROWTH * written):
                 archive.save(state, header)
                 written = len(stored)
@@ -177,6 +187,25 @@ def evolve(
         archive, method=method, seed=seed, population=population, stopped=stopped,
         reference=reference,
     )  # fmt: skip
+
+
+def _asked(archive: Archive, batch: list[Choice], deadline: Deadline | None) -> bool:
+    """Ask about choices, and tell whether time was enough for all of them.
+
+    Parts are of one size whatever the time, so that it decides how far a search comes and nothing
+    else.
+    """
+    if deadline is None:
+        archive.add(batch)
+        return True
+    for i in range(0, len(batch), _PART):
+        if deadline.passed():
+            return False
+        try:
+            archive.add(batch[i : i + _PART])
+        except OutOfTimeError:
+            return False
+    return True
 
 
 class _Watch:

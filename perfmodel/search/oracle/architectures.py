@@ -10,6 +10,7 @@ from math import prod
 import numpy as np
 
 from perfmodel.arrays import Value
+from perfmodel.schedule.deadline import Deadline
 from perfmodel.search.oracle.alike import AlikeBank, Shape, needs_of, shape_of
 from perfmodel.search.oracle.chain import Bank, Chain, DenseBank, Sums, quantities
 from perfmodel.search.oracle.fragment import Fragment, compiled
@@ -25,6 +26,9 @@ _NOTHING: Mapping[str, float] = {}
 
 #: Options of one segment beyond which they are not compiled one by one.
 MOST_OPTIONS = 4000
+
+#: Networks added up at once.
+_CHUNK = 2000
 
 #: Stands for free extents where only the structure is looked at.
 _EXTENT = 16
@@ -45,10 +49,16 @@ class ArchitectureCosts:
     ------
     NotTabledError
         The space or the device does not fall apart into segments.
+    OutOfTimeError
+        The deadline passed before.
     """
 
     def __init__(
-        self, space: ArchitectureSpace, pricing: Pricing, given: Mapping[str, float] = _NOTHING
+        self,
+        space: ArchitectureSpace,
+        pricing: Pricing,
+        given: Mapping[str, float] = _NOTHING,
+        deadline: Deadline | None = None,
     ) -> None:
         self.space = space
         self.settings, values = _settings(space, given)
@@ -62,6 +72,7 @@ class ArchitectureCosts:
         shared: dict[object, _Forms] = {}
         last = len(space.segments) - 1
         for s, segment in enumerate(space.segments):
+            _check(deadline, s, last)
             sizes = [len(space.decisions[i].options) for i in segment.decisions]
             options = product(*(range(n) for n in sizes))
             if segment.kin is not None and points == 1 and s not in (0, last) and not binds_any:
@@ -76,6 +87,7 @@ class ArchitectureCosts:
             numbers: list[int] = []
             known: dict[object, int] = {}
             for option, x in _with_inputs(space, s, list(options)):
+                _check(deadline, s, last)
                 graph = _graph(space, segment, x, option)
                 key = (graph.blocks, *graph.tensors.values())
                 if key not in known:
@@ -134,14 +146,27 @@ class ArchitectureCosts:
         ]  # fmt: skip
         return self.chain.least(stretches, settings)
 
-    def sums(self, choices: Index) -> Sums:
+    def sums(self, choices: Index, deadline: Deadline | None = None) -> Sums:
         """Add up networks.
 
         Parameters
         ----------
         choices : array of shape ``(networks, decisions)``
             Option indices.
+
+        Raises
+        ------
+        OutOfTimeError
+            The deadline passed before.
         """
+        parts: list[Sums] = []
+        for i in range(0, max(1, len(choices)), _CHUNK):
+            if deadline is not None:
+                deadline.check(f"{i} of {len(choices)} members had been added up")
+            parts.append(self._sums(choices[i : i + _CHUNK]))
+        return Sums.joined(parts)
+
+    def _sums(self, choices: Index) -> Sums:
         stretches = np.stack(
             [
                 index[choices[:, list(decisions)] @ places]
@@ -151,6 +176,11 @@ class ArchitectureCosts:
         )
         settings = choices[:, list(self.settings)] @ self._setting_places
         return self.chain.sums(stretches, settings)
+
+
+def _check(deadline: Deadline | None, at: int, last: int) -> None:
+    if deadline is not None:
+        deadline.check(f"{at} of {last + 1} segments had been priced")
 
 
 def _places(sizes: Sequence[int]) -> Index:

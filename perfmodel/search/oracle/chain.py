@@ -41,6 +41,19 @@ class Sums:
     kv_bytes: Floats
     peak_bytes: Floats
 
+    @classmethod
+    def joined(cls, parts: Sequence[Sums]) -> Sums:
+        """Return the networks of all parts, one after the other."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(
+            parts[0].names,
+            np.concatenate([p.values for p in parts]),
+            np.concatenate([p.weight_bytes for p in parts]),
+            np.concatenate([p.kv_bytes for p in parts]),
+            np.concatenate([p.peak_bytes for p in parts]),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Context:

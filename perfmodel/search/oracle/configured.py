@@ -182,18 +182,21 @@ class ConfigurationCosts:
         """Quantities that are summed."""
         return self._names
 
-    def sums(self, choices: Index) -> Sums:
-        """Add up networks; `choices` of shape ``(networks, decisions)``."""
+    def sums(self, choices: Index, deadline: Deadline | None = None) -> Sums:
+        """Add up networks; `choices` of shape ``(networks, decisions)``.
+
+        Raises
+        ------
+        OutOfTimeError
+            The deadline passed before.
+        """
         size = max(1, _CHUNK // max(1, len(self.kernels)))
-        parts = [self._sums(choices[i : i + size]) for i in range(0, len(choices), size)]
-        if len(parts) == 1:
-            return parts[0]
-        return Sums(
-            self._names, np.concatenate([p.values for p in parts]),
-            np.concatenate([p.weight_bytes for p in parts]),
-            np.concatenate([p.kv_bytes for p in parts]),
-            np.concatenate([p.peak_bytes for p in parts]),
-        )  # fmt: skip
+        parts: list[Sums] = []
+        for i in range(0, len(choices), size):
+            if deadline is not None:
+                deadline.check(f"{i} of {len(choices)} members had been added up")
+            parts.append(self._sums(choices[i : i + size]))
+        return Sums.joined(parts)
 
     def one(self, choice: Sequence[int]) -> tuple[Floats, float, float, float] | None:
         """Add up one network."""

@@ -41,8 +41,14 @@ class Costs(Protocol):
     method: str
     reason: str
 
-    def metrics_of(self, choices: Index) -> dict[str, Floats]:
-        """Return metric -> ``(networks,)`` for choices ``(networks, decisions)``."""
+    def metrics_of(self, choices: Index, deadline: Deadline | None = None) -> dict[str, Floats]:
+        """Return metric -> ``(networks,)`` for choices ``(networks, decisions)``.
+
+        Raises
+        ------
+        OutOfTimeError
+            The deadline passed before.
+        """
         ...
 
     def one(self, choice: Sequence[int]) -> dict[str, float]:
@@ -67,8 +73,8 @@ class Summed(Protocol):
         """What the energies of the kind cover, under any choice (`Terms.priced`)."""
         ...
 
-    def sums(self, choices: Index) -> Sums:
-        """Add up networks."""
+    def sums(self, choices: Index, deadline: Deadline | None = None) -> Sums:
+        """Add up networks, or raise `OutOfTimeError` where the deadline passes before."""
         ...
 
     def one(self, choice: Sequence[int]) -> tuple[Floats, float, float, float] | None:
@@ -92,12 +98,12 @@ class Tabled:
         self.metrics = reader.metrics
         self._rates = [name for name in RATES if name in reader.metrics and items is not None]
 
-    def metrics_of(self, choices: Index) -> dict[str, Floats]:
+    def metrics_of(self, choices: Index, deadline: Deadline | None = None) -> dict[str, Floats]:
         """See `Costs`."""
         if len(choices) == 1 and self.reader.pricing.modes == 1 and not self._rates:
             # An outer loop that asks for one at a time.
             return {n: np.array([v]) for n, v in self.one(choices[0].tolist()).items()}
-        found = self.reader.read(self.tables.sums(choices))
+        found = self.reader.read(self.tables.sums(choices, deadline))
         if self._rates and self._items is not None:
             times = self._items(choices) / self.reader.items
             for name in self._rates:
@@ -156,9 +162,13 @@ class Predicted:
         out[FEASIBLE] = float(found.feasible)
         return out
 
-    def metrics_of(self, choices: Index) -> dict[str, Floats]:
+    def metrics_of(self, choices: Index, deadline: Deadline | None = None) -> dict[str, Floats]:
         """See `Costs`."""
-        rows = [self.one(choice) for choice in choices.tolist()]
+        rows: list[dict[str, float]] = []
+        for choice in choices.tolist():
+            if deadline is not None:
+                deadline.check(f"{len(rows)} of {len(choices)} members had been predicted")
+            rows.append(self.one(choice))
         names = (*self.metrics, FEASIBLE)
         return {name: np.array([row[name] for row in rows], dtype=float) for name in names}
 
@@ -184,7 +194,7 @@ class Grouped:
     def __init__(
         self, device: Device | Machine, space: ConfigurationSpace, metrics: tuple[str, ...],
         precision: str | Precision | None, settings: Mapping[str, float],
-        options: Mapping[str, Any],
+        options: Mapping[str, Any], deadline: Deadline | None = None,
     ) -> None:  # fmt: skip
         self._device, self._space = device, space
         self._metrics, self._precision = metrics, precision
@@ -193,12 +203,18 @@ class Grouped:
         self.outer = outer
         self._inner = [i for i in range(len(space.decisions)) if i not in outer]
         self._costs: dict[tuple[int, ...], Costs] = {}
-        first = self.of((0,) * len(outer))
+        first = self.of((0,) * len(outer), deadline)
         self.metrics = first.metrics
         self.method, self.reason = first.method, first.reason
 
-    def of(self, key: tuple[int, ...]) -> Costs:
-        """Return the costs of one combination, made when it is first asked for."""
+    def of(self, key: tuple[int, ...], deadline: Deadline | None = None) -> Costs:
+        """Return the costs of one combination, made when it is first asked for.
+
+        Raises
+        ------
+        OutOfTimeError
+            The deadline passed before they were made.
+        """
         found = self._costs.get(key)
         if found is None:
             decisions = self._space.decisions
@@ -217,7 +233,7 @@ class Grouped:
             device: Any = self._device.vary(facts) if facts else self._device
             found = self._costs[key] = costs_of(
                 device, inner, self._metrics, precision=precision, settings=self._settings,
-                **self._options,
+                **self._options, deadline=deadline,
             )  # fmt: skip
         return found
 
@@ -226,13 +242,14 @@ class Grouped:
         key = tuple(choice[i] for i in self.outer)
         return self.of(key).one(tuple(choice[i] for i in self._inner))
 
-    def metrics_of(self, choices: Index) -> dict[str, Floats]:
+    def metrics_of(self, choices: Index, deadline: Deadline | None = None) -> dict[str, Floats]:
         """See `Costs`."""
         keys, where = np.unique(choices[:, self.outer], axis=0, return_inverse=True)
         out: dict[str, Floats] = {}
         for k, key in enumerate(keys.tolist()):
             mine = np.reshape(where, -1) == k
-            found = self.of(tuple(key)).metrics_of(choices[mine][:, self._inner])
+            costs = self.of(tuple(key), deadline)
+            found = costs.metrics_of(choices[mine][:, self._inner], deadline)
             for name, values in found.items():
                 out.setdefault(name, np.zeros(len(choices)))[mine] = values
         return out
@@ -286,10 +303,11 @@ def costs_of(
         precision = space.options_of(zero).get("precision", precision)
         if not faults and any(d.role in {"fact", "precision"} for d in space.decisions):
             options = {"runtime": runtime, "engine": engine, "model": model, "warm": warm}
-            return Grouped(device, space, tuple(metrics), precision, settings, options)
+            return Grouped(device, space, tuple(metrics), precision, settings, options, deadline)
     options: dict[str, Any] = {
         "precision": precision, "runtime": runtime, "engine": engine, "model": model, "warm": warm,
     }  # fmt: skip
+    _check(deadline)
     try:
         levels = predict(sample, device, **options).levels
     except InputError as error:
@@ -297,13 +315,20 @@ def costs_of(
     if faults:
         raise InputError(faults)
     chosen = checked_metrics(metrics, levels)
+    _check(deadline)
     try:
         pricing = Pricing.of(sample, device, **options)
+        _check(deadline)
         tables = _tables(space, pricing, settings, deadline)
         reader = Reader(pricing, sample, tables.names, chosen, tables.priced)
         return Tabled(tables, reader, _items(space, settings))
     except NotTabledError as error:
         return Predicted(device, space, chosen, str(error), settings, options)
+
+
+def _check(deadline: Deadline | None) -> None:
+    if deadline is not None:
+        deadline.check("the network was being read")
 
 
 def _items(space: Any, settings: Mapping[str, float]) -> Callable[[Index], Floats] | None:
@@ -319,7 +344,7 @@ def _tables(
     if isinstance(space, ArchitectureSpace):
         from perfmodel.search.oracle.architectures import ArchitectureCosts
 
-        return ArchitectureCosts(space, pricing, settings)
+        return ArchitectureCosts(space, pricing, settings, deadline)
     if isinstance(space, ConfigurationSpace):
         from perfmodel.search.oracle.configured import ConfigurationCosts
 

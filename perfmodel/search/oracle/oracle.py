@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from math import prod
 from typing import Any, Protocol, cast
 
@@ -15,7 +16,7 @@ from perfmodel.formats import Precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
-from perfmodel.schedule.deadline import Deadline
+from perfmodel.schedule.deadline import Deadline, OutOfTimeError
 from perfmodel.search.oracle.costs import Costs, costs_of
 from perfmodel.search.oracle.reader import FEASIBLE
 from perfmodel.search.oracle.rows import Floats, Index
@@ -78,7 +79,7 @@ class Oracle:
     settings
         Numbers for free dimensions of the workloads (``batch=8``).
     deadline
-        When to give up making tables of a network's configurations.
+        When to give up making tables.
 
     Attributes
     ----------
@@ -124,11 +125,13 @@ class Oracle:
         if self.method == "tabled" and prod(self._sizes) <= WHOLE:
             index = np.arange(prod(self._sizes))[:, None]
             every = index // np.array(places) % np.array(self._sizes)
-            self._whole = self.costs.metrics_of(every)
-            names = list(self._whole)
+            with suppress(OutOfTimeError):
+                # Looking up saves adding up; without it the tables answer as well.
+                self._whole = self.costs.metrics_of(every, deadline)
+        if self._whole is not None:
             columns = [column.tolist() for column in self._whole.values()]
             self._lines = list(zip(*columns, strict=True))
-            self._names = names
+            self._names = list(self._whole)
         self._frozen = True
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -159,7 +162,7 @@ class Oracle:
             return dict(zip(self._names, self._lines[index], strict=True))
         return self.costs.one(choice)
 
-    def batch(self, architectures: Any) -> dict[str, Floats]:
+    def batch(self, architectures: Any, deadline: Deadline | None = None) -> dict[str, Floats]:
         """Return metric -> array of shape ``(members,)``, and ``feasible``.
 
         Parameters
@@ -167,11 +170,15 @@ class Oracle:
         architectures
             An integer array ``(members, decisions)`` of option indices, or a sequence of what
             `__call__` takes.
+        deadline
+            When to give up.
 
         Raises
         ------
         InputError
             Every one that is no member.
+        OutOfTimeError
+            The deadline passed before all of them were costed.
         """
         choices = self._choices(architectures)
         if not len(choices):
@@ -179,7 +186,7 @@ class Oracle:
         if self._whole is not None:
             index = choices @ np.array(self._places, dtype=np.intp)
             return {name: column[index] for name, column in self._whole.items()}
-        return self.costs.metrics_of(choices)
+        return self.costs.metrics_of(choices, deadline)
 
     def lower_bound(self, partial: Sequence[int | None]) -> dict[str, float]:
         """Return for each metric what no completion of a partial choice is below.

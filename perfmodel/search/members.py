@@ -1,0 +1,97 @@
+"""Searches that cost members one by one: all of them, or those that evolution proposes."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from itertools import islice, product
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from perfmodel.schedule.deadline import Deadline, OutOfTimeError
+from perfmodel.search.inner import Answer
+from perfmodel.search.oracle.rows import Floats, Index
+from perfmodel.search.result import Best
+
+if TYPE_CHECKING:
+    from perfmodel.search.question import Question
+
+__all__ = ["evolved", "exhaustive"]
+
+#: Members costed at once where they are added up; those that are predicted go one by one.
+_PART = 500
+
+#: Equally good choices of evolution that are looked at again.
+_EQUALS = 10
+
+
+def exhaustive(question: Question, deadline: Deadline) -> Answer:
+    """Cost all members, or as many as time allows: the best of these, then, without a bound."""
+    part = _PART if question.oracle.method == "tabled" else 1
+    left = product(*(range(len(d.options)) for d in question.space.decisions))
+    best: Best | None = None
+    seen = 0
+    reached: list[float] = [math.nan] * len(question.constraints)
+    while rows := list(islice(left, part)):
+        choices: Index = np.array(rows, dtype=np.intp).reshape(len(rows), -1)
+        if deadline.passed():
+            break
+        try:
+            columns = question.columns(choices, deadline)
+        except OutOfTimeError:
+            break
+        seen += len(rows)
+        for i, constraint in enumerate(question.constraints):
+            values = columns[question.named(constraint.metric)]
+            nearest = np.fmin if constraint.at_most else np.fmax
+            reached[i] = float(nearest(reached[i], nearest.reduce(values)))
+        good = question.allowed(columns, question.constraints)
+        goal: Floats = np.where(good, question.goal_of(columns), np.inf)
+        at = int(np.argmin(goal))
+        if good.any() and (best is None or goal[at] < best.value):
+            best = question.best_of(choices[at], columns, at)
+    counts = {"evaluations": seen}
+    size = question.size
+    if seen < size:
+        model = f"of {seen:,} of all {size:,} members, each predicted, when time ran out"
+        uses = () if best is None else question.uses(best)
+        return Answer(best, -math.inf, False, model, "exhaustive", uses, counts=counts)
+    model = f"of all {size:,} members, each predicted"
+    if best is None:
+        notes = tuple(
+            f"{constraint.text}: no member is better than {value:.6g}"
+            for constraint, value in zip(question.constraints, reached, strict=True)
+            if not constraint.holds(np.array([value]))[0]
+        )
+        return Answer(None, math.inf, True, model, "exhaustive", counts=counts, notes=notes)
+    uses = question.uses(best)
+    return Answer(best, best.value, True, model, "exhaustive", uses, counts=counts)
+
+
+def evolved(question: Question, deadline: Deadline) -> Answer:
+    """Return the best that evolution meets with in its evaluations, or until time runs out."""
+    from perfmodel.search.evolve import evolve
+
+    found = evolve(
+        partial(question.columns, deadline=deadline),
+        question.space,
+        [(question.objective, question.sense)],
+        question.conditions(question.constraints),
+        method="regularised",
+        evaluations=question.evaluations,
+        seed=question.seed,
+        deadline=deadline,
+    )
+    model = "evolution proves nothing"
+    counts = {"evaluations": found.evaluations}
+    if not len(found.choices):
+        return Answer(None, -math.inf, False, model, found.method, counts=counts)
+    choices: Index = np.asarray(found.choices[:_EQUALS], dtype=np.intp)
+    columns = question.columns(choices)
+    good = question.allowed(columns, question.constraints)
+    values: Floats = np.where(good, question.goal_of(columns), np.inf)
+    at = int(np.argmin(values))
+    best = question.best_of(choices[at], columns, at)
+    uses = question.uses(best)
+    return Answer(best, -math.inf, False, model, found.method, uses, counts=counts)
