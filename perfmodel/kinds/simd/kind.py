@@ -75,6 +75,7 @@ class SimdCores:
             macs = macs - table.masked_macs
         rates, operations, executed, unsupported = matrix_rates(table, macs, setting)
         n = len(table.rows)
+        left_out: Value = None
         matrix: Value = (2.0 * macs) / rates
         work: dict[str, Value] = {}
         if nests is not None and len(nests):
@@ -87,6 +88,7 @@ class SimdCores:
             # Direct kernels skip the taps on the padding, which the network counts.
             share = xp.where(modelled, _on_image(nests, rows), 1.0)
             operations = {name: done * share for name, done in operations.items()}
+            left_out = 2.0 * macs * (1.0 - share)
             work["matrix"] = xp.where(modelled, spent, 2.0 * macs)
         operations["vector"] = table.vector_ops
         vector = vector_seconds(table, setting)
@@ -101,7 +103,7 @@ class SimdCores:
         said = {level: _said(found, memory, level) for level in memory}
         terms = Terms(
             compute, memory, overhead, found.traffic, row_s, operations, executed, unsupported,
-            work=work, said=said,
+            work=work, said=said, left_out=left_out,
         )  # fmt: skip
         return with_streams(table, setting, terms)
 
