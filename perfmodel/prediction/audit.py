@@ -3,11 +3,11 @@
 Two kinds of faults. Numbers that are none of a run (not finite, negative, a run in no time) end the
 prediction: `perfmodel.prediction.settled` refuses them where the sums over the rows are made.
 Numbers beyond what the machine states are shown and said: `breaches` opens those of one point with
-the row and the fact. Work faster than the peak, bytes faster than the bandwidth and operations that are not the graph's
-(`beyond`) make the prediction one that does not hold, as what does not fit; power above the
-sustained one (the device would slow down, see `perfmodel.cost.thermal`) or below the idle one does
-not. Where more than the engine has of a resource is taken, its rates are those of a larger part,
-and only the resource is at fault.
+the row and the fact. Work faster than the peak, bytes faster than the bandwidth and operations that
+are not the graph's (`beyond`) make the prediction one that does not hold, as what does not fit;
+power above the sustained one (the device would slow down, see `perfmodel.cost.thermal`) or below
+the idle one does not. Where more than the engine has of a resource is taken, its rates are those of
+a larger part, and only the resource is at fault.
 """
 
 from __future__ import annotations
