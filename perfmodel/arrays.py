@@ -36,6 +36,15 @@ def namespace(*values: Value) -> Any:
     return np
 
 
+def least(value: Value) -> float:
+    """Return the least of a number or an array, NaN where any is; 0 for a tracer."""
+    if type(value) is np.ndarray:
+        return value.item() if value.size == 1 else np.minimum.reduce(value, axis=None)
+    if isinstance(value, float | int):
+        return value
+    return float(np.min(value)) if namespace(value) is np else 0.0
+
+
 def points_shape(*values: Value) -> tuple[int, ...]:
     """Return the broadcast shape of the values; ``()`` when all are numbers.
 

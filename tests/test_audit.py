@@ -318,3 +318,58 @@ def test_work_without_a_price_takes_no_known_energy() -> None:
 def test_what_lies_far_inside_a_cache_crosses_to_no_memory_beyond() -> None:
     found = predict(workloads.find("ddot"), devices.hardware("epyc_7452_core"))
     assert found.traffic_bytes["dram"] == 0.0
+
+
+@pytest.mark.parametrize("share", [0.5, 2.0], ids=["half", "twice"])
+@pytest.mark.parametrize("batch", [1, np.array([1, 2, 4])], ids=["number", "array"])
+def test_operations_that_are_not_the_graphs_are_said_with_the_row(
+    monkeypatch: pytest.MonkeyPatch, share: float, batch: Any
+) -> None:
+    def change(terms: Terms) -> Terms:
+        by = np.ones((len(terms.row_s), 1))
+        by[5] = share
+        done = {n: v if n == "vector" else v * by for n, v in terms.operations.items()}
+        return replace(terms, operations=done)
+
+    right = resnet(batch=batch)
+    assert right.breaches == []
+    broken(monkeypatch, change)
+    found = resnet(batch=batch)
+    assert not np.any(found.feasible)
+    (breach,) = [b for b in found.breaches if b.metric == "work"]
+    one = resnet().table
+    assert one["name"][5].endswith(breach.row)
+    # Two operations a multiply-accumulate, of which one row has others.
+    macs = np.asarray(one["macs"]) * np.asarray(one["count"])
+    assert breach.bound == pytest.approx(2 * macs.sum())
+    assert breach.value == pytest.approx(2 * (macs.sum() + (share - 1) * macs[5]))
+
+
+def test_operations_of_one_point_that_are_not_the_graphs_are_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def change(terms: Terms) -> Terms:
+        points = np.asarray(terms.row_s).shape[1]
+        by = 0.5 if points == 1 else np.array([1.0, 0.5, 1.0])
+        done = {n: v if n == "vector" else v * by for n, v in terms.operations.items()}
+        return replace(terms, operations=done)
+
+    broken(monkeypatch, change)
+    assert resnet(batch=np.array([1, 2, 4])).feasible.tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("device", "model"),
+    [("aif_ssd", "resnet18"), ("zen4_core", "resnet18"), ("cambricon_llm_s", "llama_3_8b"),
+     ("cortex_a53", "mobilenet_v2"), ("hailo8", "yolov8n"), ("tellme", "llama_3_8b")],
+)  # fmt: skip
+def test_what_a_kind_leaves_out_is_stated(device: str, model: str) -> None:
+    found = predict(workloads.find(model), devices.hardware(device))
+    table, terms = found._opened
+    executed = table.macs if table.executed_macs is None else table.executed_macs
+    if found._setting.causal_skips_masked:
+        executed = executed - table.masked_macs
+    done = sum(v for n, v in terms.operations.items() if n != "vector")
+    left = 0.0 if terms.left_out is None else terms.left_out
+    assert np.all(np.asarray(left) >= 0.0)
+    np.testing.assert_allclose(done + left, 2.0 * executed + 0.0 * done, rtol=1e-9, atol=1.0)

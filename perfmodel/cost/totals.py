@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.arrays import Value, by_row, is_array
+from perfmodel.arrays import Value, by_row, is_array, least
 from perfmodel.cost.residency import activation_bytes, stored_bytes
 from perfmodel.cost.setting import Setting
 from perfmodel.workload.lower import OperatorTable, Row
@@ -48,30 +48,48 @@ def pair_bits(table: OperatorTable, setting: Setting) -> Value:
 def network_totals(
     table: OperatorTable, setting: Setting, row_s: Value, traffic: Mapping[str, Value],
     operations: Mapping[str, Value], energy: Mapping[str, Value] | None = None,
-) -> dict[str, Value]:  # fmt: skip
+) -> tuple[dict[str, Value], bool]:  # fmt: skip
     """Return the sums that predictions are made of; each of shape ``(points,)`` or a number.
 
-    Keys: ``latency_s``, ``macs``, ``bit_operations``, ``vector_ops``, ``weight_bytes``,
-    ``kv_bytes``, ``activation_bytes``, ``traffic LEVEL``, ``operations FORMAT``, ``energy NAME``,
-    ``phase NAME``.
+    Returns
+    -------
+    totals
+        Keys: ``latency_s``, ``macs``, ``bit_operations``, ``vector_ops``, ``weight_bytes``,
+        ``kv_bytes``, ``activation_bytes``, ``traffic LEVEL``, ``operations FORMAT``,
+        ``energy NAME``, ``phase NAME``.
+    sound
+        Whether the seconds of every row and all sums are numbers from 0 up; each is looked at
+        while it lies in the nearest cache.
     """
     count = table.count
-    out: dict[str, Value] = {"latency_s": total(count, row_s) + once_a_run(setting)}
+    out: dict[str, Value] = {}
+    signs: list[bool] = []
+
+    def put(key: str, value: Value) -> None:
+        out[key] = value
+        signs.append(least(value) >= 0.0)
+
+    put("latency_s", total(count, row_s) + once_a_run(setting))
+    signs.append(least(row_s) >= 0.0)
     macs = table.macs
     if setting.causal_skips_masked:
         macs = macs - table.masked_macs
-    out["macs"] = total(count, macs)
+    put("macs", total(count, macs))
+    # Of numbers that others have, and so of their signs.
     out["bit_operations"] = total(count, macs * pair_bits(table, setting))
-    out["vector_ops"] = total(count, table.vector_ops)
-    out["weight_bytes"] = stored_bytes(table, setting, "weight")
-    out["kv_bytes"] = stored_bytes(table, setting, "kv")
-    out["activation_bytes"] = activation_bytes(table, setting)
+    put("vector_ops", total(count, table.vector_ops))
+    put("weight_bytes", stored_bytes(table, setting, "weight"))
+    put("kv_bytes", stored_bytes(table, setting, "kv"))
+    put("activation_bytes", activation_bytes(table, setting))
     for level, moved in traffic.items():
-        out[f"traffic {level}"] = total(count, moved)
+        put(f"traffic {level}", total(count, moved))
     for name, done in operations.items():
-        out[f"operations {name}"] = total(count, done)
+        if done is table.vector_ops:
+            out[f"operations {name}"] = out["vector_ops"]
+        else:
+            put(f"operations {name}", total(count, done))
     for name, joule in (energy or {}).items():
-        out[f"energy {name}"] = total(count, joule)
+        put(f"energy {name}", total(count, joule))
     phases = table.once("phases", lambda: _phases(table.rows))
     if len(phases) > 1:
         for phase, rows in phases.items():
@@ -81,7 +99,7 @@ def network_totals(
                 steps = 1.0 if phase == "prefill" or setting.steps is None else setting.steps
                 seconds = seconds + steps * sequence_s(setting)
             out[f"phase {phase}"] = seconds
-    return out
+    return out, all(signs)
 
 
 def _phases(rows: Sequence[Row]) -> dict[str, npt.NDArray[np.intp]]:

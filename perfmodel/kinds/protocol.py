@@ -38,7 +38,11 @@ class Terms:
     row_s
         Seconds of each row, composed.
     operations
-        Compute format -> operations (two a MAC), for energy.
+        Compute format -> operations (two a MAC), for energy. With those of `left_out` they are two
+        of each multiply-accumulate that the table has a row execute.
+    left_out
+        Operations of each row's products that `operations` leaves out: of a memory that multiplies,
+        of taps on padding that kernels skip.
     unsupported
         Compute formats that the engine has no peak for in any wider form.
     cold
@@ -86,6 +90,7 @@ class Terms:
     joined: dict[int, Callable[[], str]] = field(default_factory=dict[int, Callable[[], str]])
     traffic_model: str = ""
     resources: dict[str, Value] = field(default_factory=dict[str, Value])
+    left_out: Value = None
 
 
 def need_engine(setting: Setting, field: str, kind: str, noun: str) -> None:

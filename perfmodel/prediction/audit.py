@@ -1,12 +1,13 @@
 """What no machine can do, looked for in every prediction before anybody reads it.
 
 Two kinds of faults. Numbers that are none of a run (not finite, negative, a run in no time) end the
-prediction: `settle` refuses them where the sums over the rows are made. Numbers beyond what the
-machine states are shown and said: `breaches` opens those of one point with the row and the fact.
-Work faster than the peak and bytes faster than the bandwidth (`beyond`) make the prediction one
-that does not hold, as what does not fit; power above the sustained one (the device would slow down,
-see `perfmodel.cost.thermal`) or below the idle one does not. Where more than the engine has of a
-resource is taken, its rates are those of a larger part, and only the resource is at fault.
+prediction: `perfmodel.prediction.settled` refuses them where the sums over the rows are made.
+Numbers beyond what the machine states are shown and said: `breaches` opens those of one point with
+the row and the fact. Work faster than the peak, bytes faster than the bandwidth and operations that
+are not the graph's (`beyond`) make the prediction one that does not hold, as what does not fit;
+power above the sustained one (the device would slow down, see `perfmodel.cost.thermal`) or below
+the idle one does not. Where more than the engine has of a resource is taken, its rates are those of
+a larger part, and only the resource is at fault.
 """
 
 from __future__ import annotations
@@ -17,28 +18,26 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from perfmodel.arrays import Value, namespace
+from perfmodel.arrays import Value, is_array, namespace
 from perfmodel.cost.capacity import Violation, resources
 from perfmodel.cost.setting import Setting
-from perfmodel.errors import Fault, InputError
 from perfmodel.kinds.protocol import Kind, Terms
 from perfmodel.kinds.rates import sparse_speedup
 from perfmodel.kinds.slots import bits_of
 from perfmodel.kinds.unpack import issue_rate, summed_in
+from perfmodel.prediction.settled import work_of
 from perfmodel.units import show
-from perfmodel.workload.lower import OperatorTable
 
 if TYPE_CHECKING:
     from perfmodel.prediction.prediction import Prediction
 
-__all__ = ["Breach", "beyond", "breaches", "lacking", "peak_of", "settle"]
-
-#: Totals that are sums of rows that others sum too, and the one that is without end if any row is.
-_OF_OTHERS = ("bit_operations", "vector_ops", "phase ")
-_ENDLESS = "latency_s"
+__all__ = ["Breach", "beyond", "breaches", "lacking", "peak_of"]
 
 #: Share of a rate by which sums of many rows may pass it in round-off.
 ROUND_OFF = 1e-6
+
+#: Points whose rates are looked at together.
+_BLOCK = 32_768
 
 #: Share of a stated power that its two or three figures leave open.
 POWER_FIGURES = 0.02
@@ -51,13 +50,13 @@ class Breach:
     Attributes
     ----------
     metric
-        What is at fault: ``utilization``, ``bandwidth of dram``, ``power``.
+        What is at fault: ``utilization``, ``bandwidth of dram``, ``power``, ``work``.
     row
         The kernel that passes the bound by most; empty where the number is of the whole run.
     value, bound
-        What was computed, and what the machine states.
+        What was computed, and what the machine states; of ``work`` what the graph does.
     fact
-        Path of the fact that states it.
+        Path of the fact that states it; ``macs`` where the graph does.
     message
         All of this as a sentence.
     """
@@ -71,6 +70,14 @@ class Breach:
 
     def __str__(self) -> str:
         return self.message
+
+
+class Rate(NamedTuple):
+    """A rate that the machine states: of the sum `key` at most `most` a second."""
+
+    key: str
+    fact: str
+    most: Value
 
 
 class Limit(NamedTuple):
@@ -89,72 +96,6 @@ class Limit(NamedTuple):
     bound: Value
     slack: float
     rows: Value = None
-
-
-def settle(
-    totals: Mapping[str, Value], table: OperatorTable, terms: Terms, values: Mapping[str, Value]
-) -> None:
-    """Refuse sums and rows that are none of a run: not finite, negative, or no time at all.
-
-    Parameters
-    ----------
-    values
-        Free dimensions of the points, to name the one at fault.
-
-    Raises
-    ------
-    InputError
-        Every number at fault, with its row and term, at the first such point of each.
-    """
-    # Bytes and operations without end take no end of time.
-    if _least(terms.row_s) >= 0.0 and all(
-        _least(value) >= 0.0 and (key != _ENDLESS or _sound(value))
-        for key, value in totals.items() if not key.startswith(_OF_OTHERS)
-    ):  # fmt: skip
-        return
-    if namespace(*totals.values(), terms.row_s) is not np:
-        return  # a tracer has no numbers yet
-    faults: list[Fault] = []
-    for name, seconds in {**terms.compute, **terms.memory, **terms.overhead}.items():
-        faults += _faults(f"{name}_s", seconds, table, values)
-    for level, moved in terms.traffic.items():
-        faults += _faults(f"{level}_bytes", moved, table, values)
-    faults += [] if faults else _faults("row_s", terms.row_s, table, values)
-    for name, value in () if faults else totals.items():
-        faults += _faults(name, np.atleast_2d(value), None, values)
-    raise InputError(faults)
-
-
-def _least(value: Value) -> float:
-    """Return the least of a number or an array, NaN where any is; 0 for a tracer."""
-    if isinstance(value, float | int):
-        return value
-    if namespace(value) is not np:
-        return 0.0
-    return float(value.item() if value.size == 1 else value.min())
-
-
-def _sound(value: Value) -> bool:
-    """Tell whether none of a number or an array is without end."""
-    most: Value = np.max(value) if namespace(value) is np else 0.0
-    return float(most) < np.inf
-
-
-def _faults(
-    name: str, value: Value, table: OperatorTable | None, values: Mapping[str, Value]
-) -> list[Fault]:
-    """Return the fault of the first number of ``(rows, points)`` that is none, if any is."""
-    array = np.asarray(value, dtype=float)
-    bad = np.argwhere(~((array >= 0.0) & (array < np.inf)))
-    if not bad.size:
-        return []
-    row, point = (int(bad[0, 0]), int(bad[0, -1])) if array.ndim == 2 else (0, 0)
-    where = "" if table is None else f"row '{table.rows[row].name}' "
-    numbers = {n: np.asarray(v, dtype=float).reshape(-1) for n, v in values.items()}
-    at = ", ".join(f"{n}={v[point if v.size > 1 else 0]:g}" for n, v in numbers.items())
-    found = float(array[tuple(bad[0])])
-    at = f" at {at}" if at else ""
-    return [Fault(f"{where}comes out as {found:g}{at}", name, expected="a finite number from 0 up")]
 
 
 def peak_of(setting: Setting, name: str, kind: Kind) -> Value:
@@ -203,18 +144,63 @@ def lacking(setting: Setting, formats: Sequence[str]) -> list[Violation]:
 
 
 def beyond(prediction: Prediction) -> Value:
-    """Return whether a prediction passes a rate of its machine; flat, or one boolean."""
-    limits = _rates(prediction)
-    if not limits:
+    """Return whether a prediction passes a rate of its machine, or its work is not the graph's.
+
+    Returns
+    -------
+    passed
+        Flat, by point; or one boolean.
+    """
+    totals, setting = prediction._totals, prediction._setting  # pyright: ignore[reportPrivateUsage]
+    rates = _stated(prediction)
+    if namespace(*totals.values()) is np and _within(totals, rates):
         return False
-    xp, most = prediction._setting.xp, limits[0].reached  # pyright: ignore[reportPrivateUsage]
-    for limit in limits[1:]:
-        most = xp.maximum(most, limit.reached)
-    passed: Value = most > limits[0].bound * (1.0 + limits[0].slack)  # all of the latency
-    if namespace(passed) is np and not np.any(passed):
-        return False
-    found: Value = passed & ~_larger(prediction)
+    off, graph = _off(totals)
+    found: Value = ~(off <= ROUND_OFF * graph)
+    found = found | (_passed(_rates(totals, rates)) & ~_larger(totals, setting))
     return found
+
+
+def _within(totals: Mapping[str, Value], rates: Sequence[Rate]) -> bool:
+    """Tell whether no point of sums passes a rate, nor is off its graph, by the largest shares.
+
+    That of work by the sum of its formats' largest shares, which is no less than the largest sum.
+    Blocks of points and what is worked out from them stay in the caches.
+    """
+    latency = totals["latency_s"]
+    counted = _counted(totals)
+    graph, times = ("work", 1.0) if "work" in totals else ("macs", 2.0)
+    points = max(v.size if is_array(v) else 1 for v in (latency, *(totals[r.key] for r in rates)))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for start in range(0, points, _BLOCK):
+            cut = slice(start, start + _BLOCK)
+            busy, seconds = 0.0, _cut(latency, cut)
+            for key, _, most in rates:
+                each = _cut(totals[key], cut) / seconds
+                share = _largest(each / _cut(most, cut) if is_array(most) else each)
+                share = share if is_array(most) else share / most
+                if key.startswith("operations "):
+                    busy += share
+                elif not share <= 1.0 + ROUND_OFF:
+                    return False
+            done: Value = 0.0
+            for n, key in enumerate(counted):
+                done = done + _cut(totals[key], cut) if n else _cut(totals[key], cut)
+            if not busy <= 1.0 + ROUND_OFF or np.any(done != times * _cut(totals[graph], cut)):
+                return False
+    return True
+
+
+def _cut(value: Value, points: slice) -> Value:
+    """Return a block of points of what is flat; what holds for all as it is."""
+    return value[points] if is_array(value) and value.size > 1 else value
+
+
+def _largest(value: Value) -> float:
+    """Return the largest of a number or an array, NaN where any is; 0 for a tracer."""
+    if type(value) is np.ndarray:
+        return value.item() if value.size == 1 else np.maximum.reduce(value, axis=None)
+    return float(value) if namespace(value) is np else 0.0
 
 
 def breaches(prediction: Prediction) -> list[Breach]:
@@ -224,8 +210,12 @@ def breaches(prediction: Prediction) -> list[Breach]:
     if not bad.size:
         return []
     point = prediction.at(int(bad[0]))
-    limits = _powers(point) if np.any(_larger(point)) else [*_rates(point), *_powers(point)]
-    return [_opened(point, limit) for limit in limits if np.any(_passed([limit]))]
+    totals = point._totals  # pyright: ignore[reportPrivateUsage]
+    limits = _powers(point)
+    if not np.any(_larger(totals, point._setting)):  # pyright: ignore[reportPrivateUsage]
+        limits = [*_rates(totals, _stated(point), point._opened[1]), *limits]  # pyright: ignore[reportPrivateUsage]
+    opened = [_opened(point, limit) for limit in limits if np.any(_passed([limit]))]
+    return _other_work(point) + opened
 
 
 def _passed(limits: Sequence[Limit]) -> Value:
@@ -236,34 +226,79 @@ def _passed(limits: Sequence[Limit]) -> Value:
     return passed
 
 
-def _larger(prediction: Prediction) -> Value:
+def _larger(totals: Mapping[str, Value], setting: Setting) -> Value:
     """Return whether more of the engine is taken than there is."""
-    p = prediction
     larger: Value = False
-    for used, there in resources(p._totals, p._setting).values():  # pyright: ignore[reportPrivateUsage]
+    for used, there in resources(totals, setting).values():
         larger = larger | (used > there)
     return np.asarray(larger) if namespace(larger) is np else larger
 
 
-def _rates(prediction: Prediction) -> list[Limit]:
-    """Return the bounds of a prediction by the rates of its memories and its engine."""
-    totals, setting = prediction._totals, prediction._setting  # pyright: ignore[reportPrivateUsage]
-    facts, latency = setting.facts, totals["latency_s"]
-    terms = None if prediction.shape else prediction._opened[1]  # pyright: ignore[reportPrivateUsage]
-    out: list[Limit] = []
-    busy, rows, paths = 0.0, 0.0, list[str]()
-    for key, done in totals.items():
+def _counted(totals: Mapping[str, Value]) -> list[str]:
+    """Return the keys of sums that are operations of products, whatever their format."""
+    return [k for k in totals if k.startswith("operations ") and k != "operations vector"]
+
+
+def _off(totals: Mapping[str, Value]) -> tuple[Value, Value]:
+    """Return by how much operations of products are not the graph's, and how many it has."""
+    graph = totals["work"] if "work" in totals else 2.0 * totals["macs"]
+    return abs(sum(totals[key] for key in _counted(totals)) - graph), graph
+
+
+def _other_work(point: Prediction) -> list[Breach]:
+    """Return the breach of operations that are not the graph's, with the row that is off most."""
+    off, graph = (_first(number) for number in _off(point._totals))  # pyright: ignore[reportPrivateUsage]
+    if off <= ROUND_OFF * graph:
+        return []
+    table, terms = point._opened  # pyright: ignore[reportPrivateUsage]
+    done = sum(each for name, each in terms.operations.items() if name != "vector")
+    rows = (done - work_of(table, terms, point._setting)) * table.count  # pyright: ignore[reportPrivateUsage]
+    row = table.rows[int(np.argmax(np.abs(np.asarray(rows, dtype=float))[:, 0]))].name
+    value = sum(_first(point._totals[key]) for key in _counted(point._totals))  # pyright: ignore[reportPrivateUsage]
+    text = f"work of {value:.4g} operations, of {graph:.4g} that the graph has"
+    return [Breach("work", row, value, graph, "macs", f"{text}, by most in '{row}' (macs)")]
+
+
+def _stated(prediction: Prediction) -> list[Rate]:
+    """Return the rates that the machine states for what the sums are of."""
+    setting, kind = prediction._setting, prediction._job.static.kind  # pyright: ignore[reportPrivateUsage]
+    out: list[Rate] = []
+    for key in prediction._totals:  # pyright: ignore[reportPrivateUsage]
         what, _, name = key.partition(" ")
         if what == "operations" and name != "vector":
-            peak = peak_of(setting, name, prediction._job.static.kind)  # pyright: ignore[reportPrivateUsage]
-            busy = busy + done / peak
-            paths.append(f"engines.{setting.engine}.peaks.{name}")
-            rows = rows if terms is None else rows + terms.operations[name] / peak
-        elif what == "traffic" and (rate := facts.get(f"memories.{name}.bandwidth")) is not None:
-            rate = rate * _ways(setting, name)
-            each = None if terms is None else terms.traffic[name] / rate
-            out.append(Limit(f"bandwidth of {name}", f"memories.{name}.bandwidth", done / rate,
-                             latency, ROUND_OFF, each))  # fmt: skip
+            fact = f"engines.{setting.engine}.peaks.{name}"
+            out.append(Rate(key, fact, peak_of(setting, name, kind)))
+        elif what == "traffic":
+            fact = f"memories.{name}.bandwidth"
+            rate = setting.facts.get(fact)
+            if rate is not None:
+                out.append(Rate(key, fact, rate * _ways(setting, name)))
+    return out
+
+
+def _rates(
+    totals: Mapping[str, Value], rates: Sequence[Rate], terms: Terms | None = None
+) -> list[Limit]:
+    """Return the bounds of sums by the rates of their memories and their engine.
+
+    Parameters
+    ----------
+    terms
+        Of one point, to have those of its rows too.
+    """
+    latency = totals["latency_s"]
+    out: list[Limit] = []
+    busy, rows, paths = 0.0, 0.0, list[str]()
+    for key, fact, most in rates:
+        what, _, name = key.partition(" ")
+        if what == "operations":
+            busy = busy + totals[key] / most
+            paths.append(fact)
+            rows = rows if terms is None else rows + terms.operations[name] / most
+        else:
+            each = None if terms is None else terms.traffic[name] / most
+            reached = totals[key] / most
+            out.append(Limit(f"bandwidth of {name}", fact, reached, latency, ROUND_OFF, each))
     if paths:
         at = ", ".join(paths)
         out.append(Limit("utilization", at, busy, latency, ROUND_OFF, rows))

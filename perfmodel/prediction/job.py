@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from perfmodel.arrays import Value, is_array, namespace
+from perfmodel.arrays import Value, is_array, least, namespace
 from perfmodel.cost.setting import ReadBandwidth, Setting
-from perfmodel.cost.totals import network_totals
+from perfmodel.cost.totals import network_totals, total
 from perfmodel.errors import Fault, InputError
 from perfmodel.formats import Precision
 from perfmodel.hardware.device import Device
@@ -19,10 +19,10 @@ from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.kinds.protocol import Kind, Terms
 from perfmodel.kinds.scaled import cost
-from perfmodel.prediction.audit import settle
 from perfmodel.prediction.placed import Shares, placed
 from perfmodel.prediction.planned import Crossings, planned
 from perfmodel.prediction.prediction import Prediction
+from perfmodel.prediction.settled import settle, work_of
 from perfmodel.workload.executed import Execution
 from perfmodel.workload.families import Semantics
 from perfmodel.workload.fuse import Fusion
@@ -232,11 +232,14 @@ def _sums(
     table: OperatorTable, terms: Terms, setting: Setting, values: Mapping[str, Value]
 ) -> dict[str, Value]:
     """Return the sums over the rows, audited: each is a number of a run."""
-    out = network_totals(
+    out, sound = network_totals(
         table, setting, terms.row_s, terms.traffic, terms.operations, terms.energy
     )  # fmt: skip
     out |= {f"resource {name}": used for name, used in terms.resources.items()}
-    settle(out, table, terms, values)
+    if table.executed_macs is not None or terms.left_out is not None:
+        out["work"] = total(table.count, work_of(table, terms, setting))
+    sound = sound and all(least(used) >= 0.0 for used in terms.resources.values())
+    settle(out, table, terms, values, sound)
     return out
 
 

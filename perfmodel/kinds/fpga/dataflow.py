@@ -153,10 +153,10 @@ def cost(table: OperatorTable, setting: Setting) -> Terms:
         "reuse_factor": layers.rows(layers.circuit.factor * ones),
         "multipliers": layers.rows(layers.circuit.multipliers * ones),
     }
+    operations, left_out = peak_operations(table, setting, by_row["dsp"])
     return Terms(
         compute, memory, overhead, {main: moved},
-        compose(compute, memory, overhead, setting.overlap),
-        peak_operations(table, setting, by_row["dsp"]), {},
+        compose(compute, memory, overhead, setting.overlap), operations, {}, left_out=left_out,
         work={"depth": clocks, "wait": wait}, detail=detail, resources=resources,
         traffic_model="inputs and outputs of the network; weights are in the fabric",
     )  # fmt: skip

@@ -182,10 +182,10 @@ def cost(table: OperatorTable, setting: Setting) -> Terms:
     overhead = launch_times(table, setting)
     detail = {**by_row, "clocks": clocks, "interval": held, "pe": rows(unit.pe),
               "simd": rows(unit.simd)}  # fmt: skip
+    operations, left_out = peak_operations(table, setting, by_row["dsp"])
     return Terms(
         compute, memory, overhead, {main: moved},
-        compose(compute, memory, overhead, setting.overlap),
-        peak_operations(table, setting, by_row["dsp"]), {},
+        compose(compute, memory, overhead, setting.overlap), operations, {}, left_out=left_out,
         work={"stream": clocks}, detail=detail, resources=of_rows(table, by_row),
         traffic_model="inputs and outputs of the network; weights are in the fabric",
     )  # fmt: skip

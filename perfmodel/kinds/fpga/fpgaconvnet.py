@@ -125,10 +125,10 @@ def cost(table: OperatorTable, setting: Setting) -> Terms:
     overhead = launch_times(table, setting)
     by_row = _resources(table, setting, rows, (inside, outside, groups, fine))
     detail = {**by_row, "clocks": clocks, "interval": held + 0.0 * slowest}
+    operations, left_out = peak_operations(table, setting, by_row["dsp"])
     return Terms(
         compute, memory, overhead, {main: moved},
-        compose(compute, memory, overhead, setting.overlap),
-        peak_operations(table, setting, by_row["dsp"]), {},
+        compose(compute, memory, overhead, setting.overlap), operations, {}, left_out=left_out,
         work={"passage": clocks, "wait": wait / count}, detail=detail,
         resources=of_rows(table, by_row),
         traffic_model="inputs and outputs of the network; weights are in the fabric",

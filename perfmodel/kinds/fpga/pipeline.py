@@ -75,8 +75,10 @@ def io_traffic(table: OperatorTable, setting: Setting) -> Value:
     return sum_by_row(access_bytes(table, setting) * ends, table, setting)
 
 
-def peak_operations(table: OperatorTable, setting: Setting, slices: Value) -> dict[str, Value]:
-    """Return operations of the products under the format of the engine's best peak.
+def peak_operations(
+    table: OperatorTable, setting: Setting, slices: Value
+) -> tuple[dict[str, Value], Value]:
+    """Return operations of products under the format of the best peak, and those it leaves out.
 
     That peak is what the part's DSP slices do. Products of rows without a slice are made of
     look-up tables, which it does not count and whose number bounds them.
@@ -87,4 +89,5 @@ def peak_operations(table: OperatorTable, setting: Setting, slices: Value) -> di
         DSP slices of each row, ``(rows, points)``.
     """
     in_slices = setting.xp.where(slices > 0.0, 1.0, 0.0)
-    return {best_format(setting): 2.0 * executed_macs(table, setting) * in_slices}
+    done = 2.0 * executed_macs(table, setting)
+    return {best_format(setting): done * in_slices}, done * (1.0 - in_slices)

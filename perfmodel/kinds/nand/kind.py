@@ -104,6 +104,7 @@ class InFlash:
             terms, compute=compute, memory=memory, traffic=traffic, row_s=row_s, cold=None,
             operations=operations, work={"matrix": work}, detail=detail, traffic_model=_MODEL,
             energy=_energy(detail, setting), said={where: partial(_said, shares, rest)},
+            left_out=2.0 * done,
         )  # fmt: skip
 
 

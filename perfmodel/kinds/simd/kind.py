@@ -73,6 +73,7 @@ class SimdCores:
             macs = macs - table.masked_macs
         rates, operations, executed, unsupported = matrix_rates(table, macs, setting)
         n = len(table.rows)
+        left_out: Value = None
         matrix: Value = (2.0 * macs) / rates
         work: dict[str, Value] = {}
         if nests is not None and len(nests):
@@ -86,6 +87,7 @@ class SimdCores:
             share = rows(done * on_image(nests)) / xp.maximum(rows(done), 1.0)
             share = xp.where(modelled, share, 1.0)
             operations = {name: each * share for name, each in operations.items()}
+            left_out = 2.0 * macs * (1.0 - share)
             work["matrix"] = xp.where(modelled, spent, 2.0 * macs)
         operations["vector"] = table.vector_ops
         vector = vector_seconds(table, setting)
@@ -100,7 +102,7 @@ class SimdCores:
         said = {level: _said(found, memory, level) for level in memory}
         terms = Terms(
             compute, memory, overhead, found.traffic, row_s, operations, executed, unsupported,
-            work=work, said=said,
+            work=work, said=said, left_out=left_out,
         )  # fmt: skip
         return with_streams(table, setting, terms)
 
