@@ -78,6 +78,8 @@ class Question:
         if self.made is None:
             wanted = [self.goal, *(c.metric for c in self.constraints)]
             self._check_rates(wanted)
+            if self.deadline is not None:
+                self.deadline.check("the network was being read")
             metrics = [_base(m) for m in wanted if m not in LOSSES]
             asked = dict.fromkeys([*metrics, *_SHOWN])
             oracle = Oracle(
