@@ -77,7 +77,10 @@ class Question:
     def __post_init__(self) -> None:
         if self.made is None:
             wanted = [self.goal, *(c.metric for c in self.constraints)]
+            until = self.deadline or Deadline()
+            until.check("the network was being read")
             self._check_rates(wanted)
+            until.check("the network was being read")
             metrics = [_base(m) for m in wanted if m not in LOSSES]
             asked = dict.fromkeys([*metrics, *_SHOWN])
             oracle = Oracle(

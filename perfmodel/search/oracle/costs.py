@@ -307,7 +307,8 @@ def costs_of(
     options: dict[str, Any] = {
         "precision": precision, "runtime": runtime, "engine": engine, "model": model, "warm": warm,
     }  # fmt: skip
-    _check(deadline)
+    if not faults:
+        _check(deadline)
     try:
         levels = predict(sample, device, **options).levels
     except InputError as error:
