@@ -153,7 +153,7 @@ def beyond(prediction: Prediction) -> Value:
     """
     totals, setting = prediction._totals, prediction._setting  # pyright: ignore[reportPrivateUsage]
     rates = _stated(prediction)
-    if namespace(*totals.values()) is np and _within(totals, rates):
+    if namespace(totals["latency_s"], *(r.most for r in rates)) is np and _within(totals, rates):
         return False
     off, graph = _off(totals)
     found: Value = ~(off <= ROUND_OFF * graph)
@@ -168,7 +168,7 @@ def _within(totals: Mapping[str, Value], rates: Sequence[Rate]) -> bool:
     Blocks of points and what is worked out from them stay in the caches.
     """
     latency = totals["latency_s"]
-    counted = _counted(totals)
+    counted, same = _counted(totals), True
     graph, times = ("work", 1.0) if "work" in totals else ("macs", 2.0)
     points = max(v.size if is_array(v) else 1 for v in (latency, *(totals[r.key] for r in rates)))
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -183,17 +183,17 @@ def _within(totals: Mapping[str, Value], rates: Sequence[Rate]) -> bool:
                     busy += share
                 elif not share <= 1.0 + ROUND_OFF:
                     return False
-            done: Value = 0.0
-            for n, key in enumerate(counted):
-                done = done + _cut(totals[key], cut) if n else _cut(totals[key], cut)
-            if not busy <= 1.0 + ROUND_OFF or np.any(done != times * _cut(totals[graph], cut)):
+            if not busy <= 1.0 + ROUND_OFF:
                 return False
-    return True
+            # Twice a number is exact: such sums over the points are equal to the last bit.
+            done = sum(np.sum(_cut(totals[key], cut)) for key in counted)
+            same = same and done == times * np.sum(_cut(totals[graph], cut))
+    return bool(same or _agrees(totals))
 
 
 def _cut(value: Value, points: slice) -> Value:
     """Return a block of points of what is flat; what holds for all as it is."""
-    return value[points] if is_array(value) and value.size > 1 else value
+    return value[points] if type(value) is np.ndarray and value.size > 1 else value
 
 
 def _largest(value: Value) -> float:
@@ -243,6 +243,12 @@ def _off(totals: Mapping[str, Value]) -> tuple[Value, Value]:
     """Return by how much operations of products are not the graph's, and how many it has."""
     graph = totals["work"] if "work" in totals else 2.0 * totals["macs"]
     return abs(sum(totals[key] for key in _counted(totals)) - graph), graph
+
+
+def _agrees(totals: Mapping[str, Value]) -> bool:
+    """Tell whether the operations are the graph's at every point, but for round-off."""
+    off, graph = _off(totals)
+    return bool(np.all(off <= ROUND_OFF * graph))
 
 
 def _other_work(point: Prediction) -> list[Breach]:
