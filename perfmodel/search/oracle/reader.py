@@ -41,9 +41,6 @@ _AFFINE = frozenset({
 #: A sum at which a metric's multiple is read: large beside what stands in the constant.
 _LARGE = 1e15
 
-#: A sum that is not nothing and adds nothing.
-_TINY = 1e-30
-
 
 def checked_metrics(metrics: Sequence[str], levels: Sequence[str]) -> tuple[str, ...]:
     """Return metrics as asked for.
@@ -130,20 +127,16 @@ class Reader:
         Sums are the quantities, then bytes of weights, of caches and of activations.
         """
         m = len(self.names)
-        sums = _nothing(m + 5, self.names)
+        sums = _nothing(m + 4, self.names)
         at = np.arange(m + 3)
-        # An energy is unknown of a run that takes time and does nothing that has a price.
-        sums.values[1:] = _TINY
         for i in range(m):
-            sums.values[2 + i, :, i] = _LARGE
+            sums.values[1 + i, :, i] = _LARGE
         for k, part in enumerate((sums.weight_bytes, sums.kv_bytes, sums.peak_bytes)):
-            part[2 + m + k] = _LARGE
+            part[1 + m + k] = _LARGE
         found = self._read(sums, way=0)
         held = self._demands(sums)
         rows = np.stack([*(found[name] for name in self.metrics), *held.values()])
-        nothing, base = rows[:, 0], rows[:, 1]
-        constant = np.where(np.isnan(nothing), base, nothing)
-        return constant, (rows[:, 2 + at] - base[:, None]) / _LARGE
+        return rows[:, 0], (rows[:, 1 + at] - rows[:, :1]) / _LARGE
 
     def read(self, sums: Sums) -> dict[str, Floats]:
         """Return metric -> array of shape ``(networks,)``, and `FEASIBLE` (0 or 1)."""
