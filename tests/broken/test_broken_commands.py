@@ -267,7 +267,7 @@ COMMANDS = [
         ("validate", "cpu_zen5"),
         "no data set is named 'cpu_zen5'; expected a path to a .csv file, or one of llamacpp_apple_4167, …; did you mean 'cpu_zen4'?",
     ),
-    (("validate", "nosuch.csv"), "nosuch.csv: no such file; expected a readable file"),
+    (("validate", "nosuch.csv"), "nosuch.csv: no such file or directory; expected a readable file"),
     (
         ("validate", "cpu_zen4", "--data", "nosuch"),
         "nosuch: no folder of measured data; expected --data DIR or the environment variable PERFMODEL_DATA, a folder with measured/ and cpu_zen4/",

@@ -44,7 +44,7 @@ FILES = [
     # The source of accuracy.
     ("seed: 1", "accuracy: {kind: sqnrr}", "problem.yaml:16:18: accuracy.kind: unknown value 'sqnrr'; expected one of sqnr, table, hawq; did you mean 'sqnr'?"),
     ("seed: 1", "accuracy: {kind: table}", "problem.yaml:16:11: accuracy.path: 'table' of which file?; expected a path"),
-    ("seed: 1", "accuracy: {kind: table, path: nosuch.csv}", "nosuch.csv: no such file; expected a readable file"),
+    ("seed: 1", "accuracy: {kind: table, path: nosuch.csv}", "nosuch.csv: no such file or directory; expected a readable file"),
     ("seed: 1", "accuracy: {kind: sqnr}", "problem.yaml:16:11: accuracy: sqnr of which weights? the workload is no file that holds any; expected an .onnx or .safetensors file"),
     ("seed: 1", "accuracy: {kind: hawq, path: h.csv, calibration: c.csv}", "problem.yaml:16:50: accuracy.calibration: 'hawq' has no use for a calibration; expected a calibration with sqnr alone"),
 ]  # fmt: skip

@@ -113,6 +113,7 @@ def test_a_gpu_left_out_is_ranked_by_the_others(data: Path) -> None:
 
 
 @pytest.mark.data
+@pytest.mark.exhaustive
 def test_a_server_left_out_is_ranked_by_the_others(data: Path) -> None:
     """FBNet on servers: what depthwise kernels, groups and plain filters cost carries over."""
     found = {r.target: r for r in fbnet.refits(data_folder(data))}

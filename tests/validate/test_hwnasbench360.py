@@ -171,6 +171,7 @@ def test_errors_on_cells_left_out_of_the_fit(
 
 
 @pytest.mark.data
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("target", ["latency_s", "energy_j"])
 def test_fronts_hold_the_measured_hypervolume(found: ValidationResult, target: str) -> None:
     for name, told in found.details.items():
@@ -185,6 +186,7 @@ def test_fronts_hold_the_measured_hypervolume(found: ValidationResult, target: s
 
 
 @pytest.mark.data
+@pytest.mark.exhaustive
 def test_regret_under_latency_limits(found: ValidationResult) -> None:
     """At most 0.3 points on the Pi, on average over calibrations, of cells that meet the limit."""
     total = {"own": 0.0, "macs": 0.0, "random": 0.0}
@@ -205,6 +207,7 @@ def test_regret_under_latency_limits(found: ValidationResult) -> None:
 
 
 @pytest.mark.data
+@pytest.mark.exhaustive
 def test_what_exported_networks_run_besides_is_measured(data: Path) -> None:
     """Cells with convolutions of no effect: 1.5 % off as exported, a third and more without."""
     rows = read_rows(data / hwnasbench360.PLACES[0])

@@ -83,6 +83,7 @@ def test_errors_are_those_that_the_page_states(name: str) -> None:
 
 
 @pytest.mark.data
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", LEFT_OUT)
 def test_errors_with_a_group_left_out(name: str) -> None:
     tried = {r.target: trial(r)["mape"] for r in dataset(name).refits(data_folder(None))}

@@ -18,7 +18,7 @@ ARCHITECTURES: list[tuple[str, str, dict[str, Any]]] = [
     ("nas_bench_201", "tpu_v1", {"settings": {"batch": 3}}),
     ("nas_bench_201", "a100", {"model": "roofline"}),
     ("fbnet", "zen4_core", {}),
-    ("ofa_mobilenet_v3", "zen4_core", {"warm": True}),
+    pytest.param("ofa_mobilenet_v3", "zen4_core", {"warm": True}, marks=pytest.mark.exhaustive),
     ("fbnet", "raspberry_pi_5", {"warm": True, "settings": {"batch": 2}}),
     ("fbnet", "raspberry_pi_5_core", {"runtime": "onnxruntime_arm", "precision": "fp32"}),
     (
@@ -98,7 +98,10 @@ def test_layers_that_share_what_there_is_are_predicted(device: str, precision: s
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("device", "options"),
-    [("zen4_core", {}), ("aif_ssd", {"model": "roofline"})],
+    [
+        pytest.param("zen4_core", {}, marks=pytest.mark.exhaustive),
+        ("aif_ssd", {"model": "roofline"}),
+    ],
     ids=_name,
 )
 def test_mcunet_members_cost_what_they_are_predicted_to(
