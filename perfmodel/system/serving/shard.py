@@ -10,7 +10,7 @@ from typing import Any
 from perfmodel.arrays import Value
 from perfmodel.errors import Fault, InputError
 from perfmodel.workload.families import Semantics, family
-from perfmodel.workload.graph import Graph
+from perfmodel.workload.graph import ById, Graph
 from perfmodel.workload.library import describe
 from perfmodel.workload.rewrite import with_formats
 from perfmodel.workload.transformer_structure import TransformerStructure
@@ -125,24 +125,11 @@ class _Wide:
         self.workload = workload
 
     def __call__(self, semantics: Semantics) -> Graph:
-        return _widened(_Key(self.workload.graph(semantics)))
-
-
-class _Key:
-    __slots__ = ("graph",)
-
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
-
-    def __hash__(self) -> int:
-        return id(self.graph)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Key) and other.graph is self.graph
+        return _widened(ById(self.workload.graph(semantics)))
 
 
 @lru_cache(maxsize=256)
-def _widened(key: _Key) -> Graph:
+def _widened(key: ById) -> Graph:
     names = {
         name: "bf16"
         for name, tensor in key.graph.tensors.items()
