@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -95,6 +95,7 @@ def nest_clocks(table: OperatorTable, setting: Setting) -> tuple[Value, Value]:
     nests = table.nests
     assert nests is not None
     core, xp = core_of(setting), setting.xp
+    units = setting.facts[f"engines.{setting.engine}.units"]
     by_kernel: dict[str, list[int]] = {}
     for i, kind in enumerate(nests.kind):
         # Blocks are of images: along one axis alone windows are unfolded as in groups.
@@ -112,7 +113,12 @@ def nest_clocks(table: OperatorTable, setting: Setting) -> tuple[Value, Value]:
         some = _Some({c: getattr(nests, c)[at] for c in COLUMNS}, nests.stride[at],
                      nests.dilation[at], packed[at])  # fmt: skip
         clocks, parts = _CLOCKS[name](some, core, setting)
-        clocks = some.numbers["times"] * clocks * _share(parts, setting)
+        share = _share(parts, setting)
+        if type(units) is not float or units != 1.0:
+            # Cores without a part of a round leave what fills their caches to the others.
+            even = replace(core, fill=core.fill * units * share)
+            clocks, _ = _CLOCKS[name](some, even, setting)
+        clocks = some.numbers["times"] * clocks * share
         clocks = clocks * _slower(table, nests, at, setting)
         clocks = xp.maximum(clocks, _fewest(table, nests, at, setting))
         clocks = xp.broadcast_to(clocks, (len(at), width))
