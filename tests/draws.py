@@ -1,4 +1,4 @@
-"""How many random cases a test draws: an eighth in `make test`, all of them in `make test_all`."""
+"""How many random cases a test draws: a quarter in `make test`, all of them in `make test_all`."""
 
 import os
 
@@ -6,8 +6,8 @@ ALL_DRAWN = os.environ.get("PERFMODEL_DRAWS") == "all"
 
 
 def draws(number: int) -> int:
-    """How many of `number` random cases this run draws: an eighth of them, five at the least."""
-    return number if ALL_DRAWN else min(number, max(5, -(-number // 8)))
+    """How many of `number` random cases this run draws: a quarter of them, five at the least."""
+    return number if ALL_DRAWN else min(number, max(5, -(-number // 4)))
 
 
 def of_draws(number: int) -> int:
@@ -15,4 +15,4 @@ def of_draws(number: int) -> int:
 
     Half of its share, because few cases scatter.
     """
-    return number if ALL_DRAWN else number // 16
+    return number if ALL_DRAWN else number // 8

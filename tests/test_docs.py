@@ -33,8 +33,16 @@ def load() -> ModuleType:
 run_blocks = load()
 
 
+#: Those that take longest.
+LONG = {"schedules.md", "patches.md", "zigzag.md", "nas_latency.md", "models.md"}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=[pytest.mark.exhaustive] * (page.name in LONG)) for page in PAGES],
+    ids=lambda path: path.name,
+)
 def test_blocks_print_what_the_page_says(page: Path, tmp_path: Path) -> None:
     steps = list(run_blocks.run(page.read_text(encoding="utf-8"), tmp_path))
     wrong = [f"{page.name} {step}" for step in steps if not step.good]

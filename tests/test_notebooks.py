@@ -13,6 +13,12 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
+#: Those that take longest.
+LONG = {
+    "where_do_the_bytes_go.ipynb", "why_is_it_infeasible.ipynb",
+    "co_designing_the_array_and_the_network.ipynb", "mixed_precision_under_an_sram_budget.ipynb",
+}  # fmt: skip
+
 # In a process of its own: the kernel's libraries warn about themselves.
 RUN = """
 import sys, nbformat
@@ -101,7 +107,14 @@ def test_it_is_committed_without_outputs(path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, marks=[pytest.mark.exhaustive] * (path.name in LONG))
+        for path in NOTEBOOKS
+    ],
+    ids=lambda path: path.name,
+)
 def test_it_runs(path: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", RUN, str(path), str(tmp_path / "run.ipynb"), str(tmp_path)],

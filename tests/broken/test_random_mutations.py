@@ -24,7 +24,7 @@ JUNK = (
 
 #: File -> mutations tried.
 TRIED = {
-    name: min(tried, 2 * draws(tried))
+    name: draws(tried)
     for name, tried in {
         "board.yaml": 110,
         "net.yaml": 110,

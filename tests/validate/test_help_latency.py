@@ -105,6 +105,7 @@ def test_gpus_are_ranked_without_a_sample(data: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.data
+@pytest.mark.exhaustive
 def test_a_gpu_left_out_is_ranked_by_the_others(data: Path) -> None:
     found = {r.target: r for r in refits(data_folder(data))}
     assert set(found) == {"gpu_latency_s", "server_cpu_latency_s", "phone_latency_s"}

@@ -152,6 +152,7 @@ def test_off_chip_means_what_it_means_in_a_schedule(name: str) -> None:
     assert f"{binary(schedule.offchip_bytes)} off chip" in repr(found)
 
 
+@pytest.mark.exhaustive
 def test_least_off_chip_is_of_all_that_crosses() -> None:
     """Weights that patches read again count: no plan of another objective moves fewer bytes."""
     least = pm.patches("mobilenet_v2", capacity="300 KiB")

@@ -126,7 +126,16 @@ def test_configurations_cost_what_they_are_predicted_to(
     assert found[0] < BOUND, found
 
 
-@pytest.mark.parametrize("ends", [(0.0, 1e9), (1e6, 2e7), (2e7, 2.5e7), (1e9, 2e9)])
+@pytest.mark.parametrize(
+    "ends",
+    [
+        (1e6, 2e7),
+        *(
+            pytest.param(e, marks=pytest.mark.exhaustive)
+            for e in ((0.0, 1e9), (2e7, 2.5e7), (1e9, 2e9))
+        ),
+    ],
+)
 def test_warm_costs_along_a_ramp_are_those_predicted(ends: tuple[float, float]) -> None:
     start, end = ends
     machine = pm.hardware("zen4_core").vary(
