@@ -99,10 +99,8 @@ def test_a_task_that_was_not_fitted_is_predicted_and_decided(tmp_path: Path) -> 
     assert found.details["pi5 litert cifar100"] == {}
 
 
-@pytest.mark.parametrize(
-    "framework",
-    ["litert", *(pytest.param(n, marks=pytest.mark.exhaustive) for n in ("onnx", "torchmobile"))],
-)
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("framework", ["litert", "onnx", "torchmobile"])
 def test_another_task_costs_as_many_times_more_as_it_computes(
     tmp_path: Path, framework: str
 ) -> None:

@@ -95,11 +95,11 @@ def test_layers_that_share_what_there_is_are_predicted(device: str, precision: s
     assert found[0] < BOUND, found
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("device", "options"),
     [
-        pytest.param("zen4_core", {}, marks=pytest.mark.exhaustive),
+        ("zen4_core", {}),
         ("aif_ssd", {"model": "roofline"}),
     ],
     ids=_name,
