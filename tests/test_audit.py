@@ -373,3 +373,13 @@ def test_what_a_kind_leaves_out_is_stated(device: str, model: str) -> None:
     left = 0.0 if terms.left_out is None else terms.left_out
     assert np.all(np.asarray(left) >= 0.0)
     np.testing.assert_allclose(done + left, 2.0 * executed + 0.0 * done, rtol=1e-9, atol=1.0)
+
+
+@pytest.mark.parametrize("name", ["stream_copy", "stream_store", "stream_triad"])
+def test_streams_whose_measured_rates_are_predicted_are_no_breach(name: str) -> None:
+    """One core of a Skylake-SP reads 17 GB/s; what it writes back beside that is not in it."""
+    found = pm.predict(name, "xeon_gold_6148_core", set={"elements": 2**26})
+    assert found.breaches == []
+    machine = pm.hardware("xeon_gold_6148_core").machine()
+    rate = found.traffic_bytes["dram"] / found.latency_s
+    assert rate > machine["memories.dram.bandwidth"]

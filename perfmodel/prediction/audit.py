@@ -326,9 +326,16 @@ def _powers(prediction: Prediction) -> list[Limit]:
 
 
 def _ways(setting: Setting, memory: str) -> float:
-    """Return how many ways a memory's bandwidth goes: two to a cache that says what each costs."""
-    at = setting.levels.index(memory) if memory in setting.levels[:-1] else 0
-    return 2.0 if at and f"memories.{setting.levels[at - 1]}.line_out" in setting.facts else 1.0
+    """Return how many ways a memory's bandwidth goes: two where the cache before it costs each.
+
+    Such a cache states what lines in and lines out take apart, and the bandwidth behind it is that
+    of lines in: of main memory what one core draws.
+    """
+    at = setting.levels.index(memory) if memory in setting.levels else 0
+    if not at:
+        return 1.0
+    head = f"memories.{setting.levels[at - 1]}.line_out"
+    return 2.0 if head in setting.facts or f"{head}_time" in setting.facts else 1.0
 
 
 def _opened(prediction: Prediction, limit: Limit) -> Breach:
